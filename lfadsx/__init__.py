@@ -1,0 +1,28 @@
+"""LFADS as a Flax NNX library of pluggable parts. This file is the table of contents."""
+
+from lfadsx import data as data
+from lfadsx import distributions as distributions
+from lfadsx import modules as modules
+from lfadsx.config import HyperParams as HyperParams
+from lfadsx.config import ModelConfig as ModelConfig
+from lfadsx.config import TrainConfig as TrainConfig
+from lfadsx.inference import masked_rates as masked_rates
+from lfadsx.inference import posterior_mean as posterior_mean
+from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
+from lfadsx.model import LFADS as LFADS
+from lfadsx.training import FitResult as FitResult
+from lfadsx.training import fit as fit
+from lfadsx.training import load as load
+from lfadsx.types import Batch as Batch
+from lfadsx.types import Dataset as Dataset
+from lfadsx.types import Noise as Noise
+from lfadsx.types import Output as Output
+from lfadsx.types import Posterior as Posterior
+from lfadsx.types import Session as Session
+from lfadsx.types import Split as Split
+from lfadsx.variants import autonomous as autonomous
+from lfadsx.variants import build as build
+from lfadsx.variants import external_input as external_input
+from lfadsx.variants import inferred_input as inferred_input
+
+__version__ = "0.1.0"

@@ -1,0 +1,150 @@
+"""Likelihoods: how data scatter about what the factors predict."""
+
+from __future__ import annotations
+
+import abc
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key, Num
+
+
+def soft_clip(x: Float[Array, "..."], low: float = -15.0, high: float = 8.0) -> Float[Array, "..."]:
+    """Returns x within [low, high] and continues logarithmically outside.
+
+    Log rates pass through it in the loss and in the outputs, so that `exp` cannot overflow and the gradient
+    never vanishes: a rate that has run off comes back.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lfadsx.distributions import soft_clip
+        >>> soft_clip(jnp.array([-3.0, 2.5])).tolist()
+        [-3.0, 2.5]
+    """
+    above = high + jnp.log1p(jnp.maximum(x - high, 0.0))
+    below = low - jnp.log1p(jnp.maximum(low - x, 0.0))
+    return jnp.where(x > high, above, jnp.where(x < low, below, x))
+
+
+class AbstractLikelihood(nnx.Module):
+    """What a likelihood provides, entry by entry.
+
+    To write one: set `n_params` and `safe_value` and write the methods below. In return the loss, the
+    masks (missing bins, padding, coordinated dropout), inference and the start of the read-out work with it.
+
+    Attributes:
+        n_params: Number of parameters per channel and bin that the read-out provides.
+        safe_value: A value of the support that stands in for missing data, so that no masked entry ever
+            yields an infinity.
+    """
+
+    n_params: int
+    safe_value: float
+
+    @abc.abstractmethod
+    def log_prob(
+        self, params: Float[Array, "*entries n_params"], data: Num[Array, "*entries"]
+    ) -> Float[Array, "*entries"]:
+        """Returns the log likelihood of every entry in nats."""
+
+    @abc.abstractmethod
+    def mean(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"]:
+        """Returns the expected data of every entry, in the unit of the data."""
+
+    @abc.abstractmethod
+    def sample(
+        self, key: Key[Array, ""], params: Float[Array, "*entries n_params"]
+    ) -> Num[Array, "*entries"]:
+        """Draws data for every entry."""
+
+    @abc.abstractmethod
+    def initial_params(
+        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+    ) -> Float[Array, "channel n_params"]:
+        """Returns where the read-out's bias starts.
+
+        Args:
+            total: Sum of each channel's observed training data, shape (channel,).
+            total_squared: Sum of their squares, shape (channel,).
+            n: Number of observed entries, shape (channel,).
+        """
+
+
+class Poisson(AbstractLikelihood):
+    r"""Spike counts; the one parameter is the log rate in log counts per bin.
+
+    .. math:: \log p(k) = k a - e^a - \log k!
+
+    log k! is exact. Log rates are the identity on [-15, 8] (`soft_clip`).
+    """
+
+    def __init__(self) -> None:
+        self.n_params, self.safe_value = 1, 0.0
+
+    def log_prob(
+        self, params: Float[Array, "*entries 1"], data: Num[Array, "*entries"]
+    ) -> Float[Array, "*entries"]:
+        """Returns log Poisson(data; exp(a)) in nats."""
+        log_rate = soft_clip(params[..., 0])
+        count = data.astype(params.dtype)
+        return count * log_rate - jnp.exp(log_rate) - jax.lax.lgamma(count + 1.0)
+
+    def mean(self, params: Float[Array, "*entries 1"]) -> Float[Array, "*entries"]:
+        """Returns the rate exp(a) in counts per bin."""
+        return jnp.exp(soft_clip(params[..., 0]))
+
+    def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 1"]) -> Num[Array, "*entries"]:
+        """Draws counts."""
+        return jax.random.poisson(key, self.mean(params))
+
+    def initial_params(
+        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+    ) -> Float[Array, "channel 1"]:
+        """Returns log((count + 0.5) / observed bins), finite for silent neurons too."""
+        return jnp.log((total + 0.5) / jnp.maximum(n, 1.0))[:, None]
+
+
+class Gaussian(AbstractLikelihood):
+    r"""Real-valued data; the parameters are mean m and log variance l.
+
+    .. math:: \log p(x) = -\tfrac12 ((x - m)^2 / v + \log v + \log 2\pi), \quad v = e^l + v_{min}
+
+    Args:
+        variance_min: Added to the variance, in squared units of the data.
+    """
+
+    def __init__(self, variance_min: float = 1e-6) -> None:
+        self.n_params, self.safe_value = 2, 0.0
+        self.variance_min = variance_min
+
+    def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
+        """Returns the variance in squared units of the data."""
+        return jnp.exp(soft_clip(params[..., 1])) + self.variance_min
+
+    def log_prob(
+        self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]
+    ) -> Float[Array, "*entries"]:
+        """Returns log N(data; m, v) in nats."""
+        variance = self.variance(params)
+        squared = (data.astype(params.dtype) - params[..., 0]) ** 2 / variance
+        return -0.5 * (squared + jnp.log(variance) + math.log(2.0 * math.pi))
+
+    def mean(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
+        """Returns the mean m in the unit of the data."""
+        return params[..., 0]
+
+    def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 2"]) -> Num[Array, "*entries"]:
+        """Draws values."""
+        noise = jax.random.normal(key, params.shape[:-1], params.dtype)
+        return params[..., 0] + jnp.sqrt(self.variance(params)) * noise
+
+    def initial_params(
+        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+    ) -> Float[Array, "channel 2"]:
+        """Returns each channel's mean and log variance over the training data."""
+        n = jnp.maximum(n, 1.0)
+        mean = total / n
+        variance = jnp.maximum(total_squared / n - mean**2, 1e-4)
+        return jnp.stack([mean, jnp.log(variance)], axis=-1)

@@ -1,0 +1,122 @@
+"""Augmentations: changes to a training batch, with what they ask of the loss."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from lfadsx.modules.dropout import per_trial, random_shares, share, trial_keys
+from lfadsx.types import INPUT_GROUP, Batch
+
+if TYPE_CHECKING:
+    from lfadsx.config import HyperParams
+
+Weights = dict[str, Float[Array, "trial time target_channel"]]
+Masks = dict[str, Bool[Array, "trial time target_channel"]]
+
+
+class AbstractAugmentation(nnx.Module):
+    """What an augmentation provides; it acts on training batches only.
+
+    To write one: write `__call__`. Augmentations of a run are applied in turn; their weights are multiplied
+    and their gradient masks combined.
+    """
+
+    @abc.abstractmethod
+    def __call__(
+        self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]
+    ) -> tuple[Batch, Weights, Masks]:
+        """Changes a batch.
+
+        Args:
+            batch: The batch.
+            hyper: Hyperparameters; rates are traced scalars.
+            key: Random key of this step; derive each trial's noise from its `trial_id`.
+
+        Returns:
+            batch: The changed batch.
+            weight: By target group, factors of the log likelihood's entries; a missing group means 1.
+            open: By target group, True where gradients pass; elsewhere the value of the loss stays and its
+                gradient is blocked. A missing group means open everywhere.
+        """
+
+
+class CoordinatedDropout(AbstractAugmentation):
+    """Hides entries of the data from the encoders and learns from the hidden ones only.
+
+    Every entry is hidden with probability `cd_rate`; the others are divided by 1 - cd_rate. Gradients of the
+    reconstruction flow through hidden entries (and through a share `cd_pass_rate` of the others), so that
+    copying single spikes is of no use. Held-out neurons and forward-predicted bins are always open. At
+    rate 0 it is off.
+
+    Source: Keshtkaran & Pandarinath 2019, NeurIPS.
+
+    Args:
+        group: The target group whose channels the encoder sees.
+    """
+
+    def __init__(self, group: str = INPUT_GROUP) -> None:
+        self.group = group
+
+    def __call__(
+        self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]
+    ) -> tuple[Batch, Weights, Masks]:
+        """Returns the batch with hidden entries, no weights, and the open entries of the loss."""
+        rate = jnp.asarray(hyper.cd_rate)
+        n_bins, n_channels = batch.encoder_input.shape[1:]
+
+        def draw(key):
+            # A key for each channel: neither longer nor wider padding changes a trial's mask.
+            keys = jax.vmap(lambda channel: jax.random.fold_in(key, channel))(jnp.arange(n_channels))
+            return jax.vmap(lambda key: random_shares(key, (n_bins,)), out_axes=1)(keys)
+
+        shares = per_trial(trial_keys(key, batch.trial_id), draw, time_first=False)
+        kept = shares >= share(rate)
+        # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
+        closed = (shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))) & (rate > 0)
+        dtype = jnp.result_type(float)
+        data = jnp.where(kept, batch.encoder_input * (1.0 / (1.0 - rate)).astype(dtype), 0.0)
+        opened = ~to_targets(closed, batch.target_index, batch.targets[self.group].shape)
+        return dataclasses.replace(batch, encoder_input=data), {}, {self.group: opened}
+
+
+def combine(
+    augmentations: Sequence[AbstractAugmentation], batch: Batch, hyper: HyperParams, key: Key[Array, ""]
+) -> tuple[Batch, Weights, Masks]:
+    """Applies augmentations in turn; weights are multiplied, gradient masks combined by "and"."""
+    weights: Weights = {}
+    opened: Masks = {}
+    for place, augmentation in enumerate(augmentations):
+        batch, new_weights, new_opened = augmentation(batch, hyper, jax.random.fold_in(key, place))
+        weights |= {group: weights.get(group, 1.0) * weight for group, weight in new_weights.items()}
+        opened |= {group: opened.get(group, True) & mask for group, mask in new_opened.items()}
+    return batch, weights, opened
+
+
+def to_targets(
+    mask: Bool[Array, "trial encoder_time channel"],
+    target_index: Int[Array, "trial channel"],
+    shape: tuple[int, ...],
+) -> Bool[Array, "trial time target_channel"]:
+    """Carries a mask over encoder entries to target entries; targets without encoder channel are False.
+
+    Args:
+        mask: Mask, shape (trial, encoder_time, channel).
+        target_index: Target channel of each encoder channel, shape (trial, channel); -1 for none.
+        shape: Shape (trial, time, target_channel) of the result.
+    """
+    n_trials, n_bins, n_targets = shape
+    # An index past the end is dropped by the scatter; -1 would wrap around.
+    index = jnp.where(target_index < 0, n_targets, target_index)
+    trial = jnp.arange(n_trials)[:, None]
+    by_channel = jnp.swapaxes(mask, 1, 2)  # (trial, channel, encoder_time)
+    padded = jnp.pad(by_channel, ((0, 0), (0, 0), (0, n_bins - mask.shape[1])))
+    targets = jnp.zeros((n_trials, n_targets, n_bins), bool).at[trial, index].set(padded, mode="drop")
+    return jnp.swapaxes(targets, 1, 2)

@@ -1,0 +1,186 @@
+"""The decoder: the one loop over time in which controller and generator drive each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lfadsx.distributions.prior import AbstractPrior
+from lfadsx.modules.dropout import drop
+from lfadsx.modules.recurrent import AbstractController, AbstractGenerator
+from lfadsx.parameters import Linear, UnitNormLinear
+from lfadsx.types import Noise
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Trajectory:
+    """What the decoder computes; time is the first axis.
+
+    Attributes:
+        initial_state: Generator state before the first bin, shape (trial, generator).
+        generator_states: Shape (time, trial, generator).
+        factors: Shape (time, trial, factor).
+        controller_states: Shape (time, trial, controller), or None.
+        input_params: Parameters of the inputs' posterior, shape (time, trial, input_params), or None.
+        inputs: Inputs that drove the generator, shape (time, trial, input), or None.
+    """
+
+    initial_state: Float[Array, "trial generator"]
+    generator_states: Float[Array, "time trial generator"]
+    factors: Float[Array, "time trial factor"]
+    controller_states: Float[Array, "time trial controller"] | None
+    input_params: Float[Array, "time trial input_params"] | None
+    inputs: Float[Array, "time trial input"] | None
+
+
+class Decoder(nnx.Module):
+    r"""Runs controller and generator over a trial.
+
+    At bin t, with the encoding e, the factors f, the inferred inputs u and the known inputs v:
+
+    .. math::
+        c_t &= controller(c_{t-1}, [e_t, f_{t-1}]), \quad u_t \sim q(u | W c_t + b) \\
+        g_t &= generator(g_{t-1}, [v_t, u_t]), \quad f_t = F g_t
+
+    The rows of F have unit length. Dropout acts on what is read out of the generator and on what the controller
+    sees, never on a carried state.
+
+    Source: Sussillo et al. 2016 (arXiv 1608.06315), figure 1 and equations 7 to 18.
+
+    Args:
+        generator: The generator.
+        n_factors: Number of factors.
+        controller: The controller, or None for an autonomous or externally driven generator.
+        input_prior: Prior of the inferred inputs, needed with a controller.
+        feedback: Whether the controller sees the last "factors" or "none".
+        initial_feedback: Factors that the controller sees at the first bin: those of the initial "state", or
+            "zeros".
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If there is a controller without prior or a prior without controller.
+    """
+
+    def __init__(
+        self,
+        generator: AbstractGenerator,
+        n_factors: int,
+        *,
+        controller: AbstractController | None = None,
+        input_prior: AbstractPrior | None = None,
+        feedback: Literal["factors", "none"] = "factors",
+        initial_feedback: Literal["state", "zeros"] = "state",
+        rngs: nnx.Rngs,
+    ) -> None:
+        if (controller is None) != (input_prior is None):
+            raise ValueError(
+                f"The decoder has controller = {_name(controller)} and input_prior = {_name(input_prior)}. Give "
+                "both for inferred inputs, or neither."
+            )
+        self.generator, self.n_factors = generator, n_factors
+        self.controller, self.input_prior = controller, input_prior
+        self.feedback, self.initial_feedback = feedback, initial_feedback
+        self.factor_map = UnitNormLinear(generator.n_state, n_factors, rngs=rngs)
+        self.input_posterior = (
+            None if controller is None else Linear(controller.n_state, input_prior.n_params, rngs=rngs)
+        )
+
+    def __call__(
+        self,
+        initial_condition: Float[Array, "trial ic"],
+        n_bins: int,
+        *,
+        encoding: Float[Array, "time trial encoding"] | None = None,
+        known_inputs: Float[Array, "time trial known"] | None = None,
+        inputs: Float[Array, "time trial input"] | None = None,
+        noise: Noise | None = None,
+    ) -> Trajectory:
+        """Decodes trials from their initial conditions.
+
+        Args:
+            initial_condition: Shape (trial, ic).
+            n_bins: Number of bins to run for.
+            encoding: What the controller sees of the data, shape (time, trial, encoding).
+            known_inputs: Known inputs of the generator, shape (time, trial, known), or None.
+            inputs: Inputs to drive the generator with instead of inferred ones, shape (time, trial, input).
+                The controller then does not run: this is how new trials are generated.
+            noise: Noise and dropout masks, or None for the means of the inputs without dropout.
+
+        Returns:
+            The trajectory, time first.
+        """
+        infer = self.controller is not None and inputs is None
+        keep = {} if noise is None else noise.keep
+        rate = 0.0 if noise is None else noise.dropout_rate
+        readout_keep = keep.get("readout")
+
+        start = self.generator.initial_state(initial_condition)
+        factors = self._factors(start, None if readout_keep is None else readout_keep[0], rate)
+        if self.initial_feedback == "zeros":
+            factors = jnp.zeros_like(factors)
+        streams = _Streams(
+            encoding=self.controller.project(drop(encoding, keep.get("encoding"), rate)) if infer else None,
+            known=self.generator.project(drop(known_inputs, keep.get("known"), rate)),
+            inputs=inputs,
+            noise=noise.inputs if infer and noise is not None else None,
+            keep_feedback=keep.get("feedback") if infer else None,
+            keep_readout=None if readout_keep is None else readout_keep[1:],
+        )
+
+        def step(carry, now: _Streams):
+            controller, generator, factors = carry
+            params, live = None, now.inputs
+            if infer:
+                seen = drop(factors, now.keep_feedback, rate) if self.feedback == "factors" else None
+                controller = self.controller.step(controller, now.encoding, seen)
+                params = self.input_posterior(self.controller.readable(controller))
+                live = self._input(params, now.noise)
+            generator = self.generator.step(generator, now.known, live)
+            factors = self._factors(generator, now.keep_readout, rate)
+            seen_controller = self.controller.readable(controller) if infer else None
+            seen_generator = self.generator.readable(generator)
+            return (controller, generator, factors), (seen_controller, params, live, seen_generator, factors)
+
+        controller = self.controller.initial_state(initial_condition.shape[0]) if infer else None
+        _, (controllers, params, live, generators, factors) = jax.lax.scan(
+            step, (controller, start, factors), streams, length=n_bins
+        )
+        return Trajectory(
+            initial_state=self.generator.readable(start),
+            generator_states=generators,
+            factors=factors,
+            controller_states=controllers,
+            input_params=params,
+            inputs=live,
+        )
+
+    def _input(self, params: Array, noise: Array | None) -> Array:
+        if noise is None:
+            return self.input_prior.posterior_mean(params)
+        return self.input_prior.sample(params, noise)
+
+    def _factors(self, generator: Any, keep: Array | None, rate: Array | float) -> Array:
+        return self.factor_map(drop(self.generator.readable(generator), keep, rate))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Streams:
+    """What the loop reads bin by bin; time is the first axis of every array."""
+
+    encoding: Any
+    known: Any
+    inputs: Any
+    noise: Any
+    keep_feedback: Any
+    keep_readout: Any
+
+
+def _name(part: nnx.Module | None) -> str:
+    return "None" if part is None else type(part).__name__

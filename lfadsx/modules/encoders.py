@@ -1,0 +1,159 @@
+"""Encoders: from a trial's data to what the initial condition and the controller are inferred from."""
+
+from __future__ import annotations
+
+import abc
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from lfadsx.modules.gru import GRU, run_gru
+
+
+class AbstractEncoder(nnx.Module):
+    """What an encoder provides.
+
+    To write one: set `n_states` and `n_ends` and write `__call__`. In return it can serve the initial
+    condition, the controller or both, with trials of different length.
+
+    Attributes:
+        n_states: Width of the encoding of each bin.
+        n_ends: Width of the summary of a trial.
+    """
+
+    n_states: int
+    n_ends: int
+
+    @abc.abstractmethod
+    def __call__(
+        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
+    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
+        """Encodes every trial from its own bins only.
+
+        Args:
+            sequence: Data, shape (trial, time, feature); bins from `length` on are padding.
+            length: Number of bins of each trial, shape (trial,).
+
+        Returns:
+            states: What the controller sees at each bin, shape (trial, time, n_states); zero in the padding.
+            ends: What the initial condition is inferred from, shape (trial, n_ends).
+        """
+
+    @abc.abstractmethod
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the matrices that the L2 penalty acts on; an empty tuple for none."""
+
+
+class BidirectionalGRU(AbstractEncoder):
+    """A forward and a backward GRU with trained initial states.
+
+    At bin t the controller sees the forward state of bin t - lag and the backward state of bin t + lag, so
+    that it cannot copy the data of the bin that it explains. The ends are the forward state of the trial's
+    last bin and the backward state of its first.
+
+    Args:
+        n_in: Width of the data.
+        n_hidden: Units per direction.
+        lag: Controller lag in bins.
+        clip: Bound of the states.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        *,
+        lag: int = 0,
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
+        self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.n_states = self.n_ends = 2 * n_hidden
+        settings = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint")
+        self.forward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
+        self.backward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
+        self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
+        self.backward_initial = nnx.Param(jnp.zeros(n_hidden))
+
+    def __call__(
+        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
+    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
+        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
+        sequence = jnp.swapaxes(sequence, 0, 1)
+        inside = jnp.arange(sequence.shape[0])[:, None] < length
+        forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
+        backward, first = run_gru(self.backward, sequence, self.backward_initial[...], inside, reverse=True)
+        states = jnp.concatenate(
+            [_shift(forward, inside, self.lag), _shift(backward, inside, -self.lag)], axis=-1
+        )
+        return jnp.swapaxes(states, 0, 1), jnp.concatenate([last, first], axis=-1)
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the recurrent matrices of both directions."""
+        return self.forward.recurrent_weights() + self.backward.recurrent_weights()
+
+
+class CausalGRU(AbstractEncoder):
+    """A forward GRU with a trained initial state: nothing at bin t depends on data after t - lag.
+
+    The ends are the state of the trial's last bin.
+
+    Args:
+        n_in: Width of the data.
+        n_hidden: Number of units.
+        lag: Controller lag in bins.
+        clip: Bound of the states.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        *,
+        lag: int = 0,
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
+        self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.n_states = self.n_ends = n_hidden
+        self.forward = GRU(
+            n_in, 0, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint", rngs=rngs
+        )
+        self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
+
+    def __call__(
+        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
+    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
+        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
+        sequence = jnp.swapaxes(sequence, 0, 1)
+        inside = jnp.arange(sequence.shape[0])[:, None] < length
+        forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
+        return jnp.swapaxes(_shift(forward, inside, self.lag), 0, 1), last
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the recurrent matrix."""
+        return self.forward.recurrent_weights()
+
+
+def _shift(states: Array, inside: Array, lag: int) -> Array:
+    """Delays states by `lag` bins (advances for a negative one); zeros come in, padding stays zero."""
+    states = jnp.where(inside[:, :, None], states, 0.0)
+    n_bins = states.shape[0]
+    if lag > 0:
+        states = jnp.pad(states, ((lag, 0), (0, 0), (0, 0)))[:n_bins]
+    elif lag < 0:
+        states = jnp.pad(states, ((0, -lag), (0, 0), (0, 0)))[-n_bins:]
+    return jnp.where(inside[:, :, None], states, 0.0)

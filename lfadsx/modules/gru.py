@@ -1,0 +1,122 @@
+"""The GRU of LFADS and its loop over time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from lfadsx.parameters import scaled_normal
+
+
+class GRU(nnx.Module):
+    r"""The gated recurrent unit of LFADS, with its input split in a known and a live part.
+
+    .. math::
+        k &= \sigma(W_k x + U_k h + b_k), \quad r = \sigma(W_r x + U_r h + b_r) \\
+        n &= \tanh(W_n x + U_n (r \circ h) + b_n) \\
+        h' &= clip(k \circ h + (1 - k) \circ n, \pm c)
+
+    The reset gate acts before the recurrent product (unlike cuDNN and `nnx.GRUCell`). Columns of the weight
+    matrices are ordered keep, reset, new. Known inputs exist before the loop over time: `project` maps a whole
+    sequence at once. Live inputs arise inside the loop.
+
+    Source: Sussillo et al. 2016 (arXiv 1608.06315), equations 2 to 6.
+
+    Args:
+        n_known: Width of the input that is known before the loop; 0 for none.
+        n_live: Width of the input that arises inside the loop; 0 for none.
+        n_hidden: Number of units.
+        clip: Bound c of the state; infinity for none.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        fan_in: Spread of the initial weights: "separate" takes 1 / sqrt(inputs) for W and 1 / sqrt(units) for U,
+            "joint" takes 1 / sqrt(inputs + units) for both.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_known: int,
+        n_live: int,
+        n_hidden: int,
+        *,
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        fan_in: Literal["separate", "joint"] = "separate",
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_known, self.n_live, self.n_hidden, self.clip = n_known, n_live, n_hidden, clip
+        self.keep_bias, self.reset_bias, self.fan_in = keep_bias, reset_bias, fan_in
+        n_input = n_known + n_live
+        input_fan, hidden_fan = (n_input, n_hidden) if fan_in == "separate" else (n_input + n_hidden,) * 2
+        width = 3 * n_hidden
+        self.w_known = nnx.Param(scaled_normal(rngs, (n_known, width), input_fan)) if n_known else None
+        self.w_live = nnx.Param(scaled_normal(rngs, (n_live, width), input_fan)) if n_live else None
+        self.w_hidden = nnx.Param(scaled_normal(rngs, (n_hidden, width), hidden_fan))
+        bias = [jnp.full(n_hidden, keep_bias), jnp.full(n_hidden, reset_bias), jnp.zeros(n_hidden)]
+        self.bias = nnx.Param(jnp.concatenate(bias))
+
+    def project(self, known: Float[Array, "*batch n_known"] | None) -> Float[Array, "*batch gates"]:
+        """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""
+        if self.w_known is None:
+            return self.bias[...]
+        return known @ self.w_known[...] + self.bias[...]
+
+    def step(
+        self,
+        state: Float[Array, "trial n_hidden"],
+        projected: Float[Array, "*trial gates"],
+        live: Float[Array, "trial n_live"] | None = None,
+    ) -> Float[Array, "trial n_hidden"]:
+        """Returns the next state from the state, one bin of `project` and the live input."""
+        n = self.n_hidden
+        if self.w_live is not None:
+            projected = projected + live @ self.w_live[...]
+        w_hidden = self.w_hidden[...]
+        gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ w_hidden[:, : 2 * n])
+        keep, reset = gates[..., :n], gates[..., n:]
+        new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ w_hidden[:, 2 * n :])
+        return jnp.clip(keep * state + (1.0 - keep) * new, -self.clip, self.clip)
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the matrices that the L2 penalty acts on: U of all gates."""
+        return (self.w_hidden[...],)
+
+
+def run_gru(
+    gru: GRU,
+    sequence: Float[Array, "time trial n_known"],
+    initial: Float[Array, " n_hidden"],
+    inside: Bool[Array, "time trial"],
+    *,
+    reverse: bool = False,
+) -> tuple[Float[Array, "time trial n_hidden"], Float[Array, "trial n_hidden"]]:
+    """Runs a GRU over a known sequence; outside a trial its state is held.
+
+    Held states let trials of different length share a batch: a forward run ends with the state of the trial's
+    own last bin, a reversed run starts there.
+
+    Args:
+        gru: The cell, without live input.
+        sequence: Input, shape (time, trial, n_known).
+        initial: State before the first bin, shape (n_hidden,).
+        inside: True for bins of the trial, shape (time, trial).
+        reverse: Whether to run from the last bin to the first.
+
+    Returns:
+        States after each bin, shape (time, trial, n_hidden), and the final state, shape (trial, n_hidden).
+    """
+    start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
+
+    def step(state, inputs):
+        projected, inside_t = inputs
+        state = jnp.where(inside_t[:, None], gru.step(state, projected), state)
+        return state, state
+
+    end, states = jax.lax.scan(step, start, (gru.project(sequence), inside), reverse=reverse)
+    return states, end

@@ -1,0 +1,154 @@
+"""Read-ins and read-outs: from a session's neurons to what all sessions share, and back."""
+
+from __future__ import annotations
+
+import abc
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from lfadsx.parameters import scaled_normal
+
+
+class AbstractReadin(nnx.Module):
+    """What a read-in provides.
+
+    To write one: set `n_features` and write `__call__`.
+
+    Attributes:
+        n_features: Width of what the encoders see.
+    """
+
+    n_features: int
+
+    @abc.abstractmethod
+    def __call__(
+        self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
+    ) -> Float[Array, "trial time feature"]:
+        """Maps the channels of each trial's session to features; padded channels must not matter."""
+
+
+class AbstractReadout(nnx.Module):
+    """What a read-out provides.
+
+    To write one: set `n_channels` and write `__call__`. To have it start at the data's mean rates write
+    `set_bias`, too.
+
+    Attributes:
+        n_channels: Number of channels of the widest session.
+    """
+
+    n_channels: int
+
+    @abc.abstractmethod
+    def __call__(
+        self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
+    ) -> Float[Array, "trial time target_channel n_params"]:
+        """Maps factors to likelihood parameters of each trial's session."""
+
+    def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
+        """Starts one session's bias at a value; the default does nothing."""
+        del session, value
+
+
+class IdentityReadin(AbstractReadin):
+    """Passes the neurons of a single session on to the encoders.
+
+    Args:
+        n_features: Number of channels.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = n_features
+
+    def __call__(
+        self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
+    ) -> Float[Array, "trial time feature"]:
+        """Returns x."""
+        return x
+
+
+class LinearReadin(AbstractReadin):
+    """An affine map of each session's neurons to features, x W_s + b_s.
+
+    Every session keeps its own unpadded weights under its name, so that one session can be trained alone and
+    nothing acts on padding. A call pads, stacks and gathers them by trial.
+
+    Args:
+        n_channels: Number of encoder channels of each session, as ((name, number), ...).
+        n_features: Width of what the encoders see.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(self, n_channels: tuple[tuple[str, int], ...], n_features: int, *, rngs: nnx.Rngs) -> None:
+        self.n_channels, self.n_features = n_channels, n_features
+        self.weight = nnx.Dict(
+            {name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels}
+        )
+        self.bias = nnx.Dict({name: nnx.Param(jnp.zeros(n_features)) for name, _ in n_channels})
+
+    def __call__(
+        self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
+    ) -> Float[Array, "trial time feature"]:
+        """Returns the features, shape (trial, time, n_features)."""
+        names = [name for name, _ in self.n_channels]
+        weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
+        if len(names) == 1:
+            return x @ weights[0] + biases[0]
+        # Padded rows are zero: whatever stands in a trial's padded channels cannot matter.
+        weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
+        return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
+
+
+class LinearReadout(AbstractReadout):
+    """An affine map of the factors to each session's channels, f W_s + b_s.
+
+    Args:
+        n_factors: Number of factors.
+        n_targets: Number of channels of each session, as ((name, number), ...).
+        n_params: Likelihood parameters per channel.
+        scale: Gain of the initial weights; small, so that the model starts at the mean rates.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_factors: int,
+        n_targets: tuple[tuple[str, int], ...],
+        *,
+        n_params: int = 1,
+        scale: float = 1.0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_factors, self.n_targets, self.n_params, self.scale = n_factors, n_targets, n_params, scale
+        self.n_channels = max(n for _, n in n_targets)
+        self.weight = nnx.Dict(
+            {
+                name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale))
+                for name, n in n_targets
+            }
+        )
+        self.bias = nnx.Dict({name: nnx.Param(jnp.zeros((n, n_params))) for name, n in n_targets})
+
+    def __call__(
+        self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
+    ) -> Float[Array, "trial time target_channel n_params"]:
+        """Returns the likelihood's parameters, shape (trial, time, target_channel, n_params)."""
+        names = [name for name, _ in self.n_targets]
+        weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
+        if len(names) == 1:
+            return jnp.tensordot(factors, weights[0], 1) + biases[0]
+        weight = jnp.stack([_pad(w, self.n_channels, axis=1) for w in weights])[session]
+        bias = jnp.stack([_pad(b, self.n_channels, axis=0) for b in biases])[session]
+        return jnp.einsum("btf,bfcp->btcp", factors, weight) + bias[:, None]
+
+    def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
+        """Starts one session's bias at a value of shape (channel, n_params)."""
+        self.bias[self.n_targets[session][0]][...] = jnp.asarray(value)
+
+
+def _pad(x: Array, size: int, axis: int) -> Array:
+    width = [(0, 0)] * x.ndim
+    width[axis] = (0, size - x.shape[axis])
+    return jnp.pad(x, width)

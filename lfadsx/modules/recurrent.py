@@ -1,0 +1,194 @@
+"""Controllers and generators: the recurrent parts of the decoder."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lfadsx.modules.gru import GRU
+from lfadsx.parameters import Linear
+
+State = Any
+"""What a recurrent part carries from bin to bin: an array (trial, n_state) for built-in parts."""
+
+
+class AbstractRecurrent(nnx.Module):
+    """A part that is stepped bin by bin inside the decoder's loop.
+
+    To write a controller or a generator: subclass `AbstractController` or `AbstractGenerator`, set `n_state`,
+    and write `initial_state` and `step`. Override `project` to do work on known sequences once, before the loop.
+    The decoder draws the noise and applies all dropout: a part never sees keys or modes.
+
+    Attributes:
+        n_state: Number of units that are read out.
+    """
+
+    n_state: int
+
+    def project(self, known: Float[Array, "time trial n_known"] | None) -> Any:
+        """Maps the whole known sequence before the loop; the default passes it on.
+
+        Args:
+            known: What exists before the loop, shape (time, trial, n_known), or None when nothing does: the
+                encoding for a controller, the known inputs for a generator.
+
+        Returns:
+            A pytree; the decoder hands `step` its entry of each bin. What does not change over time may be
+            returned without a time axis only if it is None.
+        """
+        return known
+
+    @abc.abstractmethod
+    def step(self, state: State, projected_t: Any, live_t: Float[Array, "trial n_live"] | None) -> State:
+        """Returns the next state.
+
+        Args:
+            state: State of the last bin.
+            projected_t: This bin's entry of what `project` returned.
+            live_t: What only the loop knows, shape (trial, n_live): the fed-back factors for a controller, the
+                inferred inputs for a generator; None when there is nothing.
+        """
+
+    def readable(self, state: State) -> Float[Array, "trial n_state"]:
+        """Returns the array (trial, n_state) that is read out; the default is the state itself."""
+        return state
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the matrices that the L2 penalty acts on; the default is none."""
+        return ()
+
+
+class AbstractController(AbstractRecurrent):
+    """A recurrent part that sees the encoding and the fed-back factors and infers the inputs."""
+
+    @abc.abstractmethod
+    def initial_state(self, n_trials: int) -> State:
+        """Returns the state before the first bin for a number of trials."""
+
+
+class AbstractGenerator(AbstractRecurrent):
+    """A recurrent part that starts from the initial condition and is driven by inputs."""
+
+    @abc.abstractmethod
+    def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> State:
+        """Returns the state before the first bin from the initial condition, shape (trial, ic)."""
+
+
+class GRUController(AbstractController):
+    """A GRU controller with a trained initial state.
+
+    Args:
+        n_encoding: Width of the encoding that it sees.
+        n_feedback: Width of the fed-back factors; 0 for none.
+        n_hidden: Number of units.
+        clip: Bound of the state.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        n_encoding: int,
+        n_feedback: int,
+        n_hidden: int,
+        *,
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_encoding, self.n_feedback, self.n_hidden = n_encoding, n_feedback, n_hidden
+        self.clip, self.keep_bias, self.reset_bias = clip, keep_bias, reset_bias
+        self.n_state = n_hidden
+        self.gru = GRU(
+            n_encoding, n_feedback, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs
+        )
+        self.initial = nnx.Param(jnp.zeros(n_hidden))
+
+    def initial_state(self, n_trials: int) -> Float[Array, "trial n_state"]:
+        """Returns the trained initial state for every trial."""
+        return jnp.broadcast_to(self.initial[...], (n_trials, self.n_hidden))
+
+    def project(self, known: Float[Array, "time trial n_encoding"] | None) -> Float[Array, "time trial gates"]:
+        """Returns the encoding's share of all gates."""
+        return self.gru.project(known)
+
+    def step(
+        self, state: State, projected_t: Any, live_t: Float[Array, "trial n_feedback"] | None
+    ) -> Float[Array, "trial n_state"]:
+        """Returns the next state of the GRU."""
+        return self.gru.step(state, projected_t, live_t)
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the GRU's recurrent matrix."""
+        return self.gru.recurrent_weights()
+
+
+class GRUGenerator(AbstractGenerator):
+    """A GRU generator whose initial state is a linear map of the initial condition, or equal to it.
+
+    Args:
+        n_ic: Width of the initial condition.
+        n_known: Number of known inputs that drive it; 0 for none.
+        n_inferred: Number of inferred inputs; 0 for none.
+        n_hidden: Number of units.
+        initial: "linear" for g0 = A z + a; "identity" for g0 = z, which needs n_ic = n_hidden.
+        clip: Bound of the state.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If `initial` is "identity" and the widths differ.
+    """
+
+    def __init__(
+        self,
+        n_ic: int,
+        n_known: int,
+        n_inferred: int,
+        n_hidden: int,
+        *,
+        initial: Literal["linear", "identity"] = "linear",
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if initial == "identity" and n_ic != n_hidden:
+            raise ValueError(
+                f"initial='identity' starts the generator at the initial condition, but n_ic = {n_ic} and "
+                f"n_hidden = {n_hidden} differ. Make them equal or use initial='linear'."
+            )
+        self.n_ic, self.n_known, self.n_inferred, self.n_hidden = n_ic, n_known, n_inferred, n_hidden
+        self.initial, self.clip = initial, clip
+        self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.n_state = n_hidden
+        self.start = Linear(n_ic, n_hidden, rngs=rngs) if initial == "linear" else None
+        self.gru = GRU(
+            n_known, n_inferred, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs
+        )
+
+    def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> Float[Array, "trial n_state"]:
+        """Returns g0 from the initial condition, shape (trial, n_state)."""
+        return initial_condition if self.start is None else self.start(initial_condition)
+
+    def project(self, known: Float[Array, "time trial n_known"] | None) -> Any:
+        """Returns the known inputs' share of all gates; None without known inputs."""
+        return self.gru.project(known) if self.n_known else None
+
+    def step(
+        self, state: State, projected_t: Any, live_t: Float[Array, "trial n_inferred"] | None
+    ) -> Float[Array, "trial n_state"]:
+        """Returns the next state of the GRU."""
+        projected = self.gru.bias[...] if projected_t is None else projected_t
+        return self.gru.step(state, projected, live_t)
+
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the GRU's recurrent matrix."""
+        return self.gru.recurrent_weights()

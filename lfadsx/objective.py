@@ -1,0 +1,202 @@
+"""The loss: its terms, their weights, and the evidence bound."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from lfadsx.config import HyperParams
+from lfadsx.model import LFADS
+from lfadsx.modules.augmentations import Masks, Weights, to_targets
+from lfadsx.types import Batch, Output
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """How the terms of the loss are put together; static.
+
+    Attributes:
+        reduction: A trial's log likelihood is the "sum" over its bins and neurons, or their "mean".
+        estimator: KL of the inputs: in closed form given the "path", or the log ratio of the "sample".
+        l2_normalize: A part's penalty is divided by its own number of weights ("each") or by that of all
+            parts with a penalty ("pooled").
+        nominal_batch: What the sum over trials is divided by: the full batch size, so that every trial weighs
+            the same in a short last batch. None: the number of trials of weight above 0.
+    """
+
+    reduction: Literal["sum", "mean"] = "sum"
+    estimator: Literal["path", "sample"] = "path"
+    l2_normalize: Literal["each", "pooled"] = "each"
+    nominal_batch: int | None = None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LossParts:
+    """The terms of the loss before their weights, in nats.
+
+    Attributes:
+        reconstruction: Negative log likelihood of each trial, shape (trial,); mean or sum as the objective says.
+        kl_ic: KL of the initial condition of each trial, shape (trial,).
+        kl_inputs: KL of the inferred inputs of each trial, shape (trial,); zero without inputs.
+        l2: The L2 penalty with its scales, shape ().
+    """
+
+    reconstruction: Float[Array, " trial"]
+    kl_ic: Float[Array, " trial"]
+    kl_inputs: Float[Array, " trial"]
+    l2: Float[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RampWeights:
+    """Weights of the KL terms and of the L2 penalty while they are phased in, from 0 to 1."""
+
+    kl: Float[Array, ""] | float = 1.0
+    l2: Float[Array, ""] | float = 1.0
+
+
+def loss(
+    model: LFADS,
+    batch: Batch,
+    output: Output,
+    hyper: HyperParams,
+    ramps: RampWeights,
+    objective: Objective,
+    weights: Weights | None = None,
+    opened: Masks | None = None,
+) -> tuple[Float[Array, ""], LossParts]:
+    r"""Returns the loss of a batch and its parts.
+
+    .. math::
+        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta (s_z KL_z + s_u KL_u)\right)
+        + \gamma \, L_2
+
+    with the ramps beta and gamma and the nominal batch size B. Trials of weight 0 add nothing, neither to the
+    value nor to the gradient.
+
+    Args:
+        model: The model.
+        batch: The trials.
+        output: What the model computed from them.
+        hyper: Scales of the terms.
+        ramps: Ramp weights.
+        objective: How the terms are put together.
+        weights: Factors of the log likelihood's entries from augmentations.
+        opened: Entries whose gradient passes, from augmentations.
+
+    Returns:
+        The loss, shape (), and its parts.
+    """
+    log_likelihood = reconstruction(model, batch, output, objective.reduction, weights, opened)
+    kl_ic = kl_initial_condition(model, output)
+    kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
+    l2 = l2_penalty(model, hyper, objective.l2_normalize)
+    parts = LossParts(-log_likelihood, kl_ic, kl_inputs, l2)
+    per_trial = -log_likelihood + ramps.kl * (hyper.kl_ic_scale * kl_ic + hyper.kl_co_scale * kl_inputs)
+    total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
+    n = objective.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
+    return total / n + ramps.l2 * l2, parts
+
+
+def reconstruction(
+    model: LFADS,
+    batch: Batch,
+    output: Output,
+    reduction: Literal["sum", "mean"] = "sum",
+    weights: Weights | None = None,
+    opened: Masks | None = None,
+) -> Float[Array, " trial"]:
+    """Returns each trial's log likelihood in nats, the sum or the mean over its entries, all groups together."""
+    total = jnp.zeros(batch.n_trials)
+    count = jnp.zeros(batch.n_trials)
+    for group in model.likelihood:
+        scored = batch.scored(group)
+        entries = entry_log_likelihood(model, batch, output, group, scored)
+        if opened and group in opened:
+            entries = jnp.where(opened[group], entries, jax.lax.stop_gradient(entries))
+        if weights and group in weights:
+            entries = entries * weights[group]
+        total = total + entries.sum((1, 2))
+        count = count + scored.sum((1, 2))
+    return total if reduction == "sum" else total / jnp.maximum(count, 1.0)
+
+
+def entry_log_likelihood(
+    model: LFADS, batch: Batch, output: Output, group: str, scored: Bool[Array, "trial time target_channel"]
+) -> Float[Array, "trial time target_channel"]:
+    """Returns the log likelihood of every entry in nats, 0 where it is not scored.
+
+    Masked data become the likelihood's safe value and masked parameters 0 before the density is evaluated:
+    multiplying by 0 afterwards would turn an infinity into NaN, in the gradient too.
+    """
+    likelihood = model.likelihood[group]
+    params = jnp.where(scored[..., None], output.params[group], 0.0)
+    data = jnp.where(scored, batch.targets[group], likelihood.safe_value)
+    return jnp.where(scored, likelihood.log_prob(params, data), 0.0)
+
+
+def kl_initial_condition(model: LFADS, output: Output) -> Float[Array, " trial"]:
+    """Returns each trial's KL of the initial condition in nats."""
+    return model.ic_prior.kl(output.ic_params, output.initial_condition)
+
+
+def kl_inferred_inputs(
+    model: LFADS, batch: Batch, output: Output, estimator: Literal["path", "sample"] = "path"
+) -> Float[Array, " trial"]:
+    """Returns each trial's KL of the inferred inputs in nats, up to the trial's own last bin."""
+    prior = model.decoder.input_prior
+    if prior is None or output.inputs is None or output.input_params is None:
+        return jnp.zeros(batch.n_trials)
+    if estimator == "path":
+        kl = prior.kl(output.input_params, output.inputs)
+    else:
+        log_q = prior.posterior_log_prob(output.input_params, output.inputs)
+        kl = log_q - prior.log_prob(output.inputs)
+    return jnp.where(batch.in_trial(), kl, 0.0).sum(1)
+
+
+def l2_penalty(
+    model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each"
+) -> Float[Array, ""]:
+    r"""Returns the penalty on recurrent weights.
+
+    .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p
+
+    over IC encoder, controller's encoder, generator and controller, with n_p the number of the part's own
+    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch).
+    """
+    decoder = model.decoder
+    penalised = (
+        (model.ic_encoder, hyper.l2_ic_enc_scale),
+        (model.input_encoder, hyper.l2_ci_enc_scale),
+        (decoder.generator, hyper.l2_gen_scale),
+        (decoder.controller, hyper.l2_con_scale),
+    )
+    total, pooled = jnp.zeros(()), jnp.zeros(())
+    for part, scale in penalised:
+        weights = () if part is None else part.recurrent_weights()
+        size = sum(weight.size for weight in weights)
+        if size == 0:
+            continue
+        squares = sum(jnp.sum(weight**2) for weight in weights)
+        total = total + scale * 0.5 * squares / (size if normalize == "each" else 1.0)
+        pooled = pooled + jnp.where(jnp.asarray(scale) > 0, float(size), 0.0)
+    return total if normalize == "each" else total / (1e-8 + pooled)
+
+
+def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
+    """Returns each trial's evidence lower bound in nats: every weight 1, no ramp, no penalty."""
+    kl = kl_initial_condition(model, output) + kl_inferred_inputs(model, batch, output)
+    return reconstruction(model, batch, output) - kl
+
+
+def held_in(batch: Batch, group: str) -> Bool[Array, "trial time target_channel"]:
+    """Returns True for scored entries of the input group that the encoder saw."""
+    seen = batch.in_encoder()[:, :, None] & (batch.target_index >= 0)[:, None, :]
+    return to_targets(seen, batch.target_index, batch.targets[group].shape) & batch.scored(group)

@@ -1,0 +1,73 @@
+"""Trained and fixed arrays, and the linear maps made of them."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class Frozen(nnx.Variable):
+    """A fixed array of a part: saved with the model, never trained."""
+
+
+def parameter(value: Float[Array, "..."], *, train: bool = True) -> nnx.Variable:
+    """Returns the array as a trained `nnx.Param`, or as a `Frozen` one."""
+    return nnx.Param(value) if train else Frozen(value)
+
+
+def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> jax.Array:
+    """Draws weights from N(0, scale^2 / fan_in), the initialiser of every LFADS."""
+    return jax.random.normal(rngs.params(), shape) * (scale / math.sqrt(max(fan_in, 1)))
+
+
+class Linear(nnx.Module):
+    """The affine map y = x W + b with W ~ N(0, scale^2 / n_in) and b = 0 at the start.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from lfadsx.parameters import Linear
+        >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
+        (5, 2)
+
+    Args:
+        n_in: Width of x.
+        n_out: Width of y.
+        scale: Gain of the initial weights.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> None:
+        self.n_in, self.n_out, self.scale = n_in, n_out, scale
+        self.weight = nnx.Param(scaled_normal(rngs, (n_in, n_out), n_in, scale))
+        self.bias = nnx.Param(jnp.zeros(n_out))
+
+    def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
+        """Returns x W + b, shape (..., n_out)."""
+        return x @ self.weight[...] + self.bias[...]
+
+
+class UnitNormLinear(nnx.Module):
+    """A linear map without bias whose weights onto each output have unit length.
+
+    This is LFADS' map from generator to factors: with unit rows the factors' scale is set by the
+    generator, so that a penalty on read-out weights cannot be cheated.
+
+    Args:
+        n_in: Width of x.
+        n_out: Width of y.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> None:
+        self.n_in, self.n_out = n_in, n_out
+        self.weight = nnx.Param(scaled_normal(rngs, (n_in, n_out), n_in))
+
+    def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
+        """Returns x W with every column of W scaled to unit length, shape (..., n_out)."""
+        weight = self.weight[...]
+        return x @ (weight / jnp.linalg.norm(weight, axis=0, keepdims=True))

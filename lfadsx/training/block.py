@@ -1,0 +1,224 @@
+"""The compiled units of training: a block of steps, and the selection score."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from lfadsx.config import HyperParams
+from lfadsx.modules.augmentations import combine
+from lfadsx.objective import (
+    LossParts,
+    RampWeights,
+    entry_log_likelihood,
+    held_in,
+    kl_inferred_inputs,
+    kl_initial_condition,
+    loss,
+    reconstruction,
+)
+from lfadsx.training.monitor import observe
+from lfadsx.training.optimizer import apply_update, make_optimizer
+from lfadsx.training.schedules import cosine, ramp
+from lfadsx.training.state import Program, TrainState
+from lfadsx.types import Batch
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What a step tells the host; a block returns one of each per step, shape (step,).
+
+    Attributes:
+        n_trials: Number of real trials; 0 for an empty step.
+        loss: The loss.
+        reconstruction: Sum over real trials, in nats.
+        kl_ic: Sum over real trials, in nats.
+        kl_inputs: Sum over real trials, in nats.
+        l2: The penalty with its scales.
+        kl_weight: Ramp weight of the KL terms.
+        l2_weight: Ramp weight of the penalty.
+        learning_rate: Learning rate of the step.
+        grad_norm: Global norm of the gradient before clipping.
+        skipped: Whether the step was skipped because loss or gradient were not finite.
+    """
+
+    n_trials: Float[Array, "*step"]
+    loss: Float[Array, "*step"]
+    reconstruction: Float[Array, "*step"]
+    kl_ic: Float[Array, "*step"]
+    kl_inputs: Float[Array, "*step"]
+    l2: Float[Array, "*step"]
+    kl_weight: Float[Array, "*step"]
+    l2_weight: Float[Array, "*step"]
+    learning_rate: Float[Array, "*step"]
+    grad_norm: Float[Array, "*step"]
+    skipped: Array
+
+
+def train_block(
+    program: Program, state: TrainState, hyper: HyperParams, block: Batch
+) -> tuple[TrainState, StepReport]:
+    """Takes one training step for each batch of a block; pure.
+
+    Args:
+        program: What is compiled, static.
+        state: State before the block.
+        hyper: Hyperparameters, traced: changing one recompiles nothing.
+        block: Batches stacked along a first axis.
+
+    Returns:
+        The state after the block and a report of every step.
+    """
+    return jax.lax.scan(lambda state, batch: _step(program, state, hyper, batch), state, block)
+
+
+run_block = partial(jax.jit, static_argnums=0, donate_argnums=1)(train_block)
+"""`train_block`, compiled; the state that is passed in is given up."""
+
+
+def _step(
+    program: Program, state: TrainState, hyper: HyperParams, batch: Batch
+) -> tuple[TrainState, StepReport]:
+    config = program.config
+    optimizer = make_optimizer(config)
+    augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    _, augmentations = program.merge(state)
+    changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
+    ramps = _ramps(program, state.step)
+
+    def objective(params: Any) -> tuple[Array, LossParts]:
+        model = program.merge_model(params, state.fixed)
+        output = model(changed, model.draw(noise_key, changed, hyper))
+        return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
+
+    (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    update, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+    rate = _learning_rate(program, state, hyper)
+    norm = optax.tree.norm(gradient)
+    n_trials = jnp.sum(batch.trial_weight > 0)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    moved = apply_update(state.params, update, rate, hyper.weight_decay)
+    new = dataclasses.replace(state, params=moved, optimizer=optimizer_state, step=state.step + 1)
+    # Neither a broken step nor an empty one leaves a trace in the parameters or in Adam's moments.
+    new = _where(finite & (n_trials > 0), new, state)
+    is_broken = ~finite & (n_trials > 0)
+    new = dataclasses.replace(
+        new, step=state.step + (n_trials > 0), skipped=state.skipped + is_broken.astype(jnp.int32)
+    )
+    real = batch.trial_weight > 0
+    report = StepReport(
+        n_trials=n_trials.astype(value.dtype),
+        loss=value,
+        reconstruction=jnp.sum(jnp.where(real, parts.reconstruction, 0.0)),
+        kl_ic=jnp.sum(jnp.where(real, parts.kl_ic, 0.0)),
+        kl_inputs=jnp.sum(jnp.where(real, parts.kl_inputs, 0.0)),
+        l2=parts.l2,
+        kl_weight=jnp.asarray(ramps.kl),
+        l2_weight=jnp.asarray(ramps.l2),
+        learning_rate=rate,
+        grad_norm=norm,
+        skipped=is_broken,
+    )
+    return new, report
+
+
+def _where(condition: Array, new: TrainState, old: TrainState) -> TrainState:
+    changing = lambda state: (state.params, state.optimizer)  # noqa: E731
+    params, optimizer = jax.tree.map(lambda a, b: jnp.where(condition, a, b), changing(new), changing(old))
+    return dataclasses.replace(new, params=params, optimizer=optimizer)
+
+
+def _ramps(program: Program, step: Array) -> RampWeights:
+    config, per_epoch = program.config, program.steps_per_epoch
+    return RampWeights(
+        kl=ramp(step, config.kl_ramp_start * per_epoch, config.kl_ramp_epochs * per_epoch),
+        l2=ramp(step, config.l2_ramp_start * per_epoch, config.l2_ramp_epochs * per_epoch),
+    )
+
+
+def _learning_rate(program: Program, state: TrainState, hyper: HyperParams) -> Array:
+    rate = hyper.learning_rate * state.monitor.rate_scale
+    if program.config.schedule == "cosine":
+        rate = rate * cosine(state.step, program.config.epochs * program.steps_per_epoch)
+    return rate
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ValidReport:
+    """Validation figures in nats per trial, without augmentation or dropout, shape ().
+
+    Attributes:
+        score: The selection score: negative log likelihood of held-in neurons in the encoder's bins under the
+            average over posterior samples. It has no KL term, whose scales differ between models.
+        reconstruction: Negative log likelihood of all targets, averaged over samples.
+        kl_ic: KL of the initial condition.
+        kl_inputs: KL of the inferred inputs.
+    """
+
+    score: Float[Array, ""]
+    reconstruction: Float[Array, ""]
+    kl_ic: Float[Array, ""]
+    kl_inputs: Float[Array, ""]
+
+
+def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> ValidReport:
+    """Evaluates the selection score and the parts of the loss; pure.
+
+    The key is the same at every evaluation, so that epochs and models are compared under the same noise.
+
+    Args:
+        program: What is compiled, static.
+        state: State of the model.
+        block: Validation batches stacked along a first axis.
+        key: Fixed random key.
+    """
+    model, _ = program.merge(state)
+    n_samples = program.config.selection_samples
+
+    def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
+        group = model.input_group
+        encoded = model.encode(batch)
+        mask = held_in(batch, group)
+
+        def one_sample(carry, sample):
+            log_mean, parts = carry
+            noise = model.draw(jax.random.fold_in(key, sample), batch)
+            output = model.decode(encoded, batch, noise)
+            entries = entry_log_likelihood(model, batch, output, group, mask)
+            parts = parts + jnp.stack(
+                [
+                    -reconstruction(model, batch, output, program.objective.reduction),
+                    kl_initial_condition(model, output),
+                    kl_inferred_inputs(model, batch, output, program.objective.estimator),
+                ]
+            )
+            return (jnp.logaddexp(log_mean, entries - jnp.log(n_samples)), parts), None
+
+        start = (jnp.full(mask.shape, -jnp.inf), jnp.zeros((3, batch.n_trials)))
+        (log_mean, parts), _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
+        score = -jnp.where(mask, log_mean, 0.0).sum((1, 2))
+        real = batch.trial_weight > 0
+        rows = jnp.concatenate([score[None], parts / n_samples, jnp.ones((1, batch.n_trials))])
+        return totals + jnp.where(real, rows, 0.0).sum(1), None
+
+    totals, _ = jax.lax.scan(one_batch, jnp.zeros(5), block)
+    score, reconstruction_, kl_ic, kl_inputs = totals[:4] / totals[4]
+    return ValidReport(score, reconstruction_, kl_ic, kl_inputs)
+
+
+def select(program: Program, state: TrainState, score: Array, epoch: Array, after_ramps: Array) -> TrainState:
+    """Returns the state after its monitor has seen a selection score; pure."""
+    monitor = observe(state.monitor, score, state.params, epoch, after_ramps, program.config)
+    return dataclasses.replace(state, monitor=monitor)
+
+
+run_validate = partial(jax.jit, static_argnums=0)(validate)
+run_select = partial(jax.jit, static_argnums=0, donate_argnums=1)(select)

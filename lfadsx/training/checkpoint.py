@@ -1,0 +1,154 @@
+"""Checkpoints: arrays by Orbax, a JSON beside them, and a manifest of checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+KEEP = 2
+"""Number of last checkpoints that a run keeps."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged, or belongs to another model."""
+
+
+def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
+    """Writes a checkpoint: all arrays of a pytree, a JSON, and the SHA-256 of every file.
+
+    It appears under its name only when it is whole; one of the same name is replaced. On several hosts all
+    processes call this.
+
+    Args:
+        folder: Folder of the checkpoint.
+        tree: Pytree of arrays; typed random keys are allowed.
+        meta: Anything that JSON can hold.
+    """
+    folder = Path(folder).absolute()
+    partial = folder.with_name(f".{folder.name}.partial")
+    is_first = jax.process_index() == 0
+    if is_first:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    _wait("made")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(partial / "arrays", _flat(tree))
+    _wait("written")
+    if is_first:
+        (partial / "meta.json").write_text(json.dumps(meta, indent=1))
+        manifest = {"files": _checksums(partial), "shapes": _shapes(_flat(tree))}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        replaced = folder.with_name(f".{folder.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if folder.exists():
+            folder.rename(replaced)
+        partial.rename(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+    _wait("moved")
+
+
+def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """Reads a checkpoint after checking every file.
+
+    Args:
+        folder: Folder of the checkpoint.
+        like: Pytree of arrays with the wanted shapes, dtypes and, for several devices, shardings.
+
+    Returns:
+        The pytree and the JSON.
+
+    Raises:
+        CheckpointError: If files are missing or damaged, or the arrays are not those of `like`.
+    """
+    folder = Path(folder).absolute()
+    manifest = check(folder)
+    target = _flat(like)
+    _compare(folder, manifest["shapes"], _shapes(target))
+    with ocp.StandardCheckpointer() as checkpointer:
+        arrays = checkpointer.restore(folder / "arrays", jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
+    treedef = jax.tree.structure(like)
+    return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Reads the JSON of a checkpoint."""
+    return json.loads((Path(folder) / "meta.json").read_text())
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Returns the manifest of a checkpoint; raises CheckpointError if a file is missing or damaged."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise CheckpointError(f"There is no whole checkpoint at {folder}. Give a folder that a run has written.")
+    content, found = json.loads(manifest.read_text()), _checksums(folder)
+    for name, checksum in content["files"].items():
+        if found.get(name) != checksum:
+            state = "is missing" if name not in found else "is damaged: its SHA-256 is not that of the manifest"
+            raise CheckpointError(
+                f"The file {name} of the checkpoint {folder} {state}. Delete this folder to go on from an earlier "
+                "checkpoint, or restore it from a copy."
+            )
+    return content
+
+
+def numbered(folder: Path) -> list[Path]:
+    """Returns the whole checkpoints of a folder, named by their step, oldest first."""
+    found = [path for path in Path(folder).glob("[0-9]*") if (path / "manifest.json").is_file()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any]) -> None:
+    """Saves a checkpoint under its step and deletes all but the last two."""
+    save(Path(folder) / f"{step:08d}", tree, meta)
+    if jax.process_index() == 0:
+        for old in numbered(folder)[:-KEEP]:
+            shutil.rmtree(old)
+    _wait("pruned")
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    return {".".join(_part(key) for key in path): leaf for path, leaf in leaves}
+
+
+def _part(key: Any) -> str:
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _shapes(arrays: dict[str, Any]) -> dict[str, list[int]]:
+    return {name: list(array.shape) for name, array in arrays.items()}
+
+
+def _compare(folder: Path, stored: dict[str, list[int]], wanted: dict[str, list[int]]) -> None:
+    for name in sorted(stored.keys() | wanted.keys()):
+        if stored.get(name) != wanted.get(name):
+            raise CheckpointError(
+                f"The checkpoint {folder} does not fit this model: {name} has shape {stored.get(name, 'none')} there "
+                f"and {wanted.get(name, 'none')} here. Build the model that it was written for."
+            )
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {str(path.relative_to(folder)): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _wait(stage: str) -> None:
+    """Lets all processes reach the same stage; files are moved by the first one only."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"lfadsx checkpoint {stage}")

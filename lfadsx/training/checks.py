@@ -1,0 +1,77 @@
+"""Whether a data set fits a model, said before anything is compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lfadsx.distributions import Poisson
+from lfadsx.model import LFADS
+from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
+from lfadsx.types import Dataset, Split
+
+
+def check_fits(model: LFADS, data: Dataset) -> None:
+    """Raises ValueError if the data do not fit the model.
+
+    Args:
+        model: The model.
+        data: All splits are checked.
+    """
+    _check_readin(model, data)
+    _check_groups(model, data)
+    _check_known(model, data)
+    for name, split in data.splits.items():
+        _check_counts(model, name, split)
+
+
+def _check_readin(model: LFADS, data: Dataset) -> None:
+    sizes = tuple((session.name, session.n_channels) for session in data.sessions)
+    readin = model.readin
+    if isinstance(readin, IdentityReadin) and (len(sizes) > 1 or sizes[0][1] != readin.n_features):
+        raise ValueError(
+            f"The model's encoders see {readin.n_features} channels of one session, but the data have {dict(sizes)}. "
+            "Build the model for these data, or give it a linear read-in."
+        )
+    if isinstance(readin, LinearReadin) and readin.n_channels != sizes:
+        raise ValueError(
+            f"The model's read-in is for {dict(readin.n_channels)} channels, but the data have {dict(sizes)}. Build "
+            "the model for these data."
+        )
+
+
+def _check_groups(model: LFADS, data: Dataset) -> None:
+    if set(model.readout) != set(data.train.targets):
+        raise ValueError(
+            f"The model reads out {sorted(model.readout)}, but the data hold {sorted(data.train.targets)}. Give one "
+            "read-out and one likelihood for each target group."
+        )
+    for group, readout in model.readout.items():
+        sizes = tuple((session.name, session.n_targets[group]) for session in data.sessions)
+        if isinstance(readout, LinearReadout) and readout.n_targets != sizes:
+            raise ValueError(
+                f"The model's read-out of {group!r} is for {dict(readout.n_targets)} channels, but the data have "
+                f"{dict(sizes)}. Build the model for these data."
+            )
+
+
+def _check_known(model: LFADS, data: Dataset) -> None:
+    wanted = model.known_inputs_to
+    if wanted != "none" and data.n_known_inputs == 0:
+        raise ValueError(
+            f"The model gives known inputs to its {wanted}, but the data have none. Give them as known_inputs "
+            "(trial, bin, input), or build a model without."
+        )
+
+
+def _check_counts(model: LFADS, name: str, split: Split) -> None:
+    for group, likelihood in model.likelihood.items():
+        values = split.targets[group]
+        if not isinstance(likelihood, Poisson) or np.issubdtype(values.dtype, np.unsignedinteger):
+            continue
+        bad = (values < 0) | (values != np.floor(values))
+        if bad.any():
+            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"The {name} data of {group!r} hold {values[place]} at (trial, bin, channel) {place}, which is no "
+                "count, and the likelihood is Poisson. Give whole numbers of 0 or more, or use a Gaussian likelihood."
+            )

@@ -1,0 +1,206 @@
+"""A run folder: what it says about itself, and loading a model from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from flax import nnx
+
+from lfadsx import variants
+from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.model import LFADS
+from lfadsx.training import checkpoint
+from lfadsx.types import Dataset, Session
+
+FORMAT = 1
+
+
+class RunError(ValueError):
+    """A run folder cannot be used as asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What a run folder says about itself.
+
+    Attributes:
+        model: What `variants.describe` returned.
+        hyper: Hyperparameters.
+        train: Run settings.
+        data: Sessions, splits, bin width, input group and sources of the data.
+        versions: Versions of Python, lfadsx and what it stands on.
+        device: The devices.
+        command: The command line.
+        created: Date and time, UTC.
+    """
+
+    model: dict[str, Any]
+    hyper: dict[str, Any]
+    train: dict[str, Any]
+    data: dict[str, Any]
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    device: str = ""
+    command: str = ""
+    created: str = ""
+    format: int = FORMAT
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions of the training data."""
+        return tuple(
+            Session(**{**s, "target_index": np.array(s["target_index"], int)}) for s in self.data["sessions"]
+        )
+
+    @property
+    def bin_width(self) -> float | None:
+        """Bin width of the training data in seconds, or None."""
+        return self.data["bin_width"]
+
+
+def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConfig) -> RunInfo:
+    """Returns what a new run says about itself."""
+    device = jax.devices()[0]
+    info = RunInfo(
+        model=variants.describe(model),
+        hyper={f.name: float(getattr(hyper, f.name)) for f in dataclasses.fields(hyper)},
+        train=dataclasses.asdict(config),
+        data=_describe_data(data),
+        versions=versions(),
+        device=f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return RunInfo(**json.loads(_json(info)))  # what a file would give back: lists for tuples
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that results depend on."""
+    packages = ("lfadsx", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def open_run(folder: Path, info: RunInfo) -> bool:
+    """Makes a run folder, or finds one that the same settings have begun.
+
+    Returns:
+        True if the folder holds a run of the same settings, which can be resumed.
+
+    Raises:
+        RunError: If the folder cannot be written or holds a run with other settings.
+    """
+    folder, file = Path(folder), Path(folder) / "run.json"
+    if file.is_file():
+        _compare(folder, read_info(folder), info)
+        return True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(file, _json(info))
+    except OSError as error:
+        raise RunError(
+            f"The output folder {folder} cannot be written: {error.strerror}. Give another folder, or make this one "
+            "writable."
+        ) from error
+    return False
+
+
+def read_info(folder: str | Path) -> RunInfo:
+    """Reads what a run folder says about itself.
+
+    Raises:
+        RunError: If the folder holds no run, or one of a newer format.
+    """
+    file = Path(folder) / "run.json"
+    if not file.is_file():
+        what = "does not exist" if not Path(folder).exists() else "holds no run: there is no run.json"
+        raise RunError(f"The folder {folder} {what}. Give the folder that was the --out of a fit.")
+    content = json.loads(file.read_text())
+    if content.get("format", 0) > FORMAT:
+        raise RunError(
+            f"The run {folder} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
+        )
+    return RunInfo(**content)
+
+
+def load(
+    run: str | Path, *, which: Literal["best", "last"] = "best", build: Callable[[], LFADS] | None = None
+) -> LFADS:
+    """Loads the model of a run folder.
+
+    Example:
+        ```python
+        model = lfadsx.load("runs/monkey")
+        ```
+
+    Args:
+        run: The run folder.
+        which: The model with the best selection score, or the last one.
+        build: For models with parts of your own: a function that builds the model; its values are replaced.
+
+    Raises:
+        RunError: If the folder holds no run.
+        CheckpointError: If the checkpoint is missing, damaged, or does not fit.
+        ValueError: If the model has parts that are not built in and `build` is None.
+    """
+    info = read_info(run)
+    model = variants.rebuild(info.model, rngs=nnx.Rngs(0)) if build is None else build()
+    state = nnx.state(model)
+    restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
+    nnx.update(model, restored["model"])
+    return model
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file under a temporary name and moves it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _json(info: RunInfo) -> str:
+    return json.dumps(dataclasses.asdict(info), indent=1)
+
+
+def _describe_data(data: Dataset) -> dict[str, Any]:
+    return {
+        "sessions": [
+            {**dataclasses.asdict(s), "target_index": np.asarray(s.target_index).tolist()} for s in data.sessions
+        ],
+        "bin_width": data.bin_width,
+        "input_group": data.input_group,
+        "behaviour_lag": data.behaviour_lag,
+        "n_trials": {name: split.n_trials for name, split in data.splits.items()},
+        "n_bins": {name: split.n_bins for name, split in data.splits.items()},
+        "n_known_inputs": data.n_known_inputs,
+        "source": data.source,
+    }
+
+
+def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
+    for part in ("model", "hyper", "train", "data"):
+        before, now = getattr(old, part), getattr(new, part)
+        if before == now:
+            continue
+        name, a, b = _first_difference(part, before, now)
+        raise RunError(
+            f"The folder {folder} holds a run with other settings: {name} is {a} there and {b} here. Give another "
+            "folder, or the settings of that run to resume it."
+        )
+
+
+def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(k for k in now if k not in before)]:
+            if before.get(key) != now.get(key):
+                return _first_difference(f"{name}.{key}", before.get(key), now.get(key))
+    return name, before, now

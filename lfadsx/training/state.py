@@ -1,0 +1,146 @@
+"""Everything that training changes, as one pytree."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Int, Key
+
+from lfadsx.config import TrainConfig
+from lfadsx.model import LFADS
+from lfadsx.modules.augmentations import AbstractAugmentation
+from lfadsx.objective import Objective
+from lfadsx.training.monitor import Monitor
+from lfadsx.training.optimizer import make_optimizer
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """State of one model in training. A population stacks states along a new first axis.
+
+    Attributes:
+        params: Trained parameters.
+        fixed: All other variables of the model.
+        augmentations: Variables of the augmentations.
+        optimizer: State of the optimiser.
+        step: Number of steps taken, shape ().
+        skipped: Number of steps skipped because loss or gradient were not finite, shape ().
+        key: Random key of the run.
+        monitor: What the run remembers of its selection score.
+    """
+
+    params: nnx.State
+    fixed: nnx.State
+    augmentations: nnx.State
+    optimizer: Any
+    step: Int[Array, ""]
+    skipped: Int[Array, ""]
+    key: Key[Array, ""]
+    monitor: Monitor
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is compiled: structure of model and augmentations, objective and settings; static and hashable.
+
+    Equal programs share one compilation.
+    """
+
+    model: Any
+    augmentations: Any
+    objective: Objective
+    config: TrainConfig
+    steps_per_epoch: int
+
+    def merge(self, state: TrainState) -> tuple[LFADS, Sequence[AbstractAugmentation]]:
+        """Returns model and augmentations with the state's values."""
+        return self.merge_model(state.params, state.fixed), nnx.merge(self.augmentations, state.augmentations)
+
+    def merge_model(self, params: nnx.State, fixed: nnx.State) -> LFADS:
+        """Returns the model with given values."""
+        return nnx.merge(self.model, params, fixed)
+
+
+def start(
+    model: LFADS,
+    augmentations: Sequence[AbstractAugmentation],
+    config: TrainConfig,
+    *,
+    n_trials: int,
+    trainable: Callable[[str], bool] | None = None,
+) -> tuple[Program, TrainState]:
+    """Returns the program and the first state of a run; the model itself is left alone.
+
+    Args:
+        model: The model; its values are copied.
+        augmentations: Augmentations of the training batches.
+        config: Run settings.
+        n_trials: Number of training trials.
+        trainable: Says for a parameter path such as "decoder/generator/gru/bias" whether it trains; by default
+            the patterns `config.train`.
+
+    Raises:
+        ValueError: If nothing would train.
+    """
+    trains = trainable or (lambda path: matches(path, config.train))
+    is_trained = lambda path, value: isinstance(value, nnx.Param) and trains(path_name(path))  # noqa: E731
+    graphdef, params, fixed = nnx.split(model, is_trained, ...)
+    if not jax.tree.leaves(params):
+        raise ValueError(
+            f"train = {config.train} matches none of the parameters, e.g. {parameter_paths(model)[:5]}. Give "
+            "patterns over these paths, such as '*' or 'readout/*'."
+        )
+    params, fixed = jax.tree.map(jnp.copy, (params, fixed))
+    augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
+    nominal = min(config.batch_size, n_trials)
+    objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
+    # What does not enter the compiled steps must not tell programs apart.
+    settings = dataclasses.replace(
+        config, seed=0, checkpoint_minutes=0.0, patience=1, max_skipped_steps=1, train=(), steps_per_block=1
+    )
+    if config.schedule != "cosine":
+        settings = dataclasses.replace(settings, epochs=1)
+    program = Program(graphdef, augmentation_def, objective, settings, -(-n_trials // nominal))
+    state = TrainState(
+        params=params,
+        fixed=fixed,
+        augmentations=augmentation_state,
+        optimizer=make_optimizer(config).init(params),
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        key=jax.random.key(config.seed),
+        monitor=Monitor.start(params),
+    )
+    return program, state
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """Returns a parameter path as text, such as "decoder/generator/gru/bias"."""
+    return "/".join(str(part) for part in path)
+
+
+def parameter_paths(model: nnx.Module) -> list[str]:
+    """Returns the paths of all parameters of a model."""
+    return [path_name(path) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Returns whether the last pattern that matches a path takes it in; "!" in front takes away.
+
+    Example:
+        >>> from lfadsx.training.state import matches
+        >>> matches("readin/weight/day1", ("*", "!readin/*"))
+        False
+    """
+    result = False
+    for pattern in patterns:
+        if fnmatch.fnmatch(path, pattern.removeprefix("!")):
+            result = not pattern.startswith("!")
+    return result

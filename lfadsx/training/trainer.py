@@ -1,0 +1,326 @@
+"""`fit`: train a model on a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.data.batches import Layout, epoch_order, take
+from lfadsx.model import LFADS
+from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
+from lfadsx.training import checkpoint, run
+from lfadsx.training.block import StepReport, run_block, run_select, run_validate
+from lfadsx.training.callbacks import AbstractCallback, Progress, Row
+from lfadsx.training.checks import check_fits
+from lfadsx.training.distributed import n_data_devices, place_block, replicate
+from lfadsx.training.signals import stop_request
+from lfadsx.training.state import Program, TrainState, start
+from lfadsx.types import Dataset
+
+log = logging.getLogger("lfadsx")
+
+Reason = Literal["patience", "epochs", "learning rate", "interrupted", "not finite"]
+
+VALIDATION_STREAM = 1
+"""Folded into the run's key for the fixed noise of validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Attributes:
+        model: The model with the best selection score (the last one if the ramps had not ended).
+        last: The model after the last step.
+        history: Figures of every epoch by name, shape (epoch,); NaN where nothing was evaluated.
+        reason: Why training stopped: "patience", "epochs", "learning rate", "interrupted" or "not finite".
+        best_epoch: Number of epochs trained at the best score; 0 if the ramps had not ended.
+        best_score: The best selection score, in nats per trial.
+        skipped_steps: Steps skipped because loss or gradient were not finite.
+        seconds: Time spent, all runs of a resumed one together.
+    """
+
+    model: LFADS
+    last: LFADS
+    history: dict[str, np.ndarray]
+    reason: Reason
+    best_epoch: int
+    best_score: float
+    skipped_steps: int
+    seconds: float
+
+
+@dataclasses.dataclass
+class _Position:
+    """Where a run stands, on the host; saved with every checkpoint."""
+
+    epoch: int = 0
+    block: int = 0
+    history: list[Row] = dataclasses.field(default_factory=list)
+    pending: list[dict[str, list[float]]] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+def fit(
+    model: LFADS,
+    data: Dataset,
+    *,
+    hyper: HyperParams | None = None,
+    config: TrainConfig | None = None,
+    out: str | Path | None = None,
+    mesh: Mesh | None = None,
+    augmentations: Sequence[AbstractAugmentation] | None = None,
+    callbacks: Sequence[AbstractCallback] = (),
+    trainable: Callable[[str], bool] | None = None,
+) -> FitResult:
+    """Trains a model; the caller's own model is left as it was.
+
+    Example:
+        >>> import lfadsx
+        >>> from flax import nnx
+        >>> data = lfadsx.data.chaotic_rnn(conditions=4, duration=0.1)
+        >>> model = lfadsx.autonomous(data, generator_dim=8, factors=4, rngs=nnx.Rngs(0))
+        >>> config = lfadsx.TrainConfig(epochs=2, kl_ramp_epochs=1, l2_ramp_epochs=1)
+        >>> lfadsx.fit(model, data, config=config).reason
+        'epochs'
+
+    Args:
+        model: The model to start from.
+        data: Training and validation trials.
+        hyper: Hyperparameters, traced.
+        config: Run settings.
+        out: Run folder for checkpoints. If it holds an unfinished run of the same settings, that run goes on and
+            ends, on a CPU, bit for bit where it would have ended.
+        mesh: Spreads the trials of a step over the devices of its axis `data`.
+        augmentations: Augmentations of the training batches; by default coordinated dropout.
+        callbacks: Called after every epoch.
+        trainable: Says for a parameter path whether it trains; by default the patterns of `config.train`.
+
+    Returns:
+        The trained model, the history and the reason why training stopped.
+
+    Raises:
+        ValueError: If a setting is out of range or the data do not fit the model.
+        RunError: If `out` cannot be written or holds a run with other settings.
+    """
+    hyper, config = hyper or HyperParams(), config or TrainConfig()
+    hyper.check()
+    check_fits(model, data)
+    if augmentations is None:
+        augmentations = (CoordinatedDropout(model.input_group),)
+    program, state = start(model, augmentations, config, n_trials=data.train.n_trials, trainable=trainable)
+    folder = None if out is None else Path(out).absolute()
+    position = _Position()
+    if folder is not None and run.open_run(folder, run.make_info(model, data, hyper, config)):
+        state, position = _resume(folder, state, position)
+    loop = _Loop(program, replicate(state, mesh), position, data, hyper, config, folder, mesh)
+    for callback in callbacks:
+        callback.on_start(position.epoch, config.epochs, position.history)
+    reason = loop.run(callbacks)
+    for callback in callbacks:
+        callback.on_end(reason)
+    return loop.result(reason)
+
+
+class _Loop:
+    """The host's side of training: hands out blocks, validates, saves, and decides when to stop."""
+
+    def __init__(
+        self,
+        program: Program,
+        state: TrainState,
+        position: _Position,
+        data: Dataset,
+        hyper: HyperParams,
+        config: TrainConfig,
+        folder: Path | None,
+        mesh: Mesh | None,
+    ) -> None:
+        self.program, self.state, self.position = program, state, position
+        self.data, self.hyper, self.config = data, hyper, config
+        self.folder, self.mesh = folder, mesh
+        devices = n_data_devices(mesh)
+        self.layout = Layout.of(
+            data.train.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
+        )
+        valid = Layout.of(data.valid.n_trials, config.batch_size, n_devices=devices, steps_per_block=10**9)
+        rows = valid.arrange(np.arange(data.valid.n_trials))[0]
+        self.valid = place_block(take(data.sessions, data.valid, rows), mesh)
+        self.valid_key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
+        self.saved_step = int(state.step)
+
+    def run(self, callbacks: Sequence[AbstractCallback]) -> Reason:
+        """Trains until there is a reason to stop."""
+        began, before = time.monotonic(), self.position.seconds
+        last_save = began
+        with stop_request() as requested:
+            reason = self._finished()
+            while reason is None:
+                ended_epoch = self._train_block()
+                self.position.seconds = before + time.monotonic() - began
+                if ended_epoch:
+                    self._end_epoch()
+                    for callback in callbacks:
+                        callback.on_epoch_end(self._progress())
+                reason = self._finished() if ended_epoch else None
+                if reason is None and int(self.state.skipped) > self.config.max_skipped_steps:
+                    reason = "not finite"
+                if reason is None and requested():
+                    reason = "interrupted"
+                due = time.monotonic() - last_save > 60.0 * self.config.checkpoint_minutes
+                # A run that broke down keeps the checkpoint from before.
+                if self.folder is not None and (reason or due) and reason != "not finite":
+                    self._save()
+                    last_save = time.monotonic()
+        if self.folder is not None and reason != "interrupted":
+            self._save_models()
+        return reason
+
+    def result(self, reason: Reason) -> FitResult:
+        """Returns what `fit` returns."""
+        monitor = self.state.monitor
+        best, last = self._models()
+        return FitResult(
+            model=best,
+            last=last,
+            history=columns(self.position.history),
+            reason=reason,
+            best_epoch=int(monitor.best_epoch),
+            best_score=float(monitor.best_score),
+            skipped_steps=int(self.state.skipped),
+            seconds=self.position.seconds,
+        )
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Yields the blocks of the current epoch that are still to be done, as rows (step, row)."""
+        order = epoch_order(self.config.seed, self.position.epoch, self.data.train.n_trials)
+        yield from self.layout.arrange(order)[self.position.block :]
+
+    def _train_block(self) -> bool:
+        """Trains one block; returns whether it ended an epoch."""
+        rows = next(self._blocks())
+        block = place_block(take(self.data.sessions, self.data.train, rows), self.mesh)
+        self.state, report = run_block(self.program, self.state, self.hyper, block)
+        sums = _to_host(report)
+        _report_skipped(sums, self.position)
+        self.position.pending.append(sums)
+        self.position.block += 1
+        return self.position.block == self.layout.blocks
+
+    def _end_epoch(self) -> None:
+        position, config = self.position, self.config
+        position.epoch, position.block = position.epoch + 1, 0
+        row = {"epoch": float(position.epoch), **_summary(position.pending)}
+        position.pending = []
+        row |= dict.fromkeys(("score", "valid_reconstruction", "valid_kl_ic", "valid_kl_inputs"), float("nan"))
+        if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
+            report = run_validate(self.program, self.state, self.valid, self.valid_key)
+            after_ramps = jnp.asarray(position.epoch >= config.ramp_end)
+            self.state = run_select(
+                self.program, self.state, report.score, jnp.asarray(position.epoch), after_ramps
+            )
+            row |= {
+                "score": float(report.score),
+                "valid_reconstruction": float(report.reconstruction),
+                "valid_kl_ic": float(report.kl_ic),
+                "valid_kl_inputs": float(report.kl_inputs),
+            }
+        row["best_epoch"] = float(self.state.monitor.best_epoch)
+        row["seconds"] = position.seconds
+        position.history.append(row)
+
+    def _finished(self) -> Reason | None:
+        monitor, config = self.state.monitor, self.config
+        if int(self.state.skipped) > config.max_skipped_steps:
+            return "not finite"
+        if int(monitor.since_best) >= config.patience:
+            return "patience"
+        rate = self.hyper.learning_rate * float(monitor.rate_scale)
+        if config.schedule == "plateau" and rate < config.learning_rate_stop:
+            return "learning rate"
+        return "epochs" if self.position.epoch >= config.epochs else None
+
+    def _progress(self) -> Progress:
+        return Progress(
+            self.position.epoch, self.config.epochs, self.position.history, self.program, self.state
+        )
+
+    def _models(self) -> tuple[LFADS, LFADS]:
+        """Returns the best and the last model; the last one twice if the ramps had not ended."""
+        has_best = int(self.state.monitor.best_epoch) > 0
+        best = self.state.monitor.best_params if has_best else self.state.params
+        pair = (self.program.merge_model(params, self.state.fixed) for params in (best, self.state.params))
+        best_model, last_model = (nnx.clone(model) for model in pair)
+        return best_model, last_model
+
+    def _save(self) -> None:
+        """Saves all that a resumed run needs."""
+        meta = {"position": dataclasses.asdict(self.position)}
+        checkpoint.save_numbered(self.folder / "checkpoints", int(self.state.step), self.state, meta)
+        self._save_models()
+
+    def _save_models(self) -> None:
+        """Saves the best and the last model for `load`."""
+        meta = {"epoch": self.position.epoch, "best_epoch": int(self.state.monitor.best_epoch)}
+        for name, model in zip(("best", "last"), self._models(), strict=True):
+            checkpoint.save(self.folder / name, {"model": nnx.state(model)}, meta)
+
+
+def columns(history: Sequence[Row]) -> dict[str, np.ndarray]:
+    """Returns the history by figure: arrays of shape (epoch,)."""
+    return {name: np.array([row[name] for row in history]) for name in (history[0] if history else ())}
+
+
+def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[TrainState, _Position]:
+    found = checkpoint.numbered(folder / "checkpoints")
+    if not found:
+        return state, position
+    state, meta = checkpoint.restore(found[-1], state)
+    position = _Position(**meta["position"])
+    log.info("The run in %s goes on after epoch %d.", folder, position.epoch)
+    return state, position
+
+
+def _to_host(report: StepReport) -> dict[str, list[float]]:
+    return {
+        field.name: np.asarray(getattr(report, field.name), np.float64).tolist()
+        for field in dataclasses.fields(report)
+    }
+
+
+def _report_skipped(sums: dict[str, list[float]], position: _Position) -> None:
+    for step in np.flatnonzero(sums["skipped"]):
+        terms = ("reconstruction", "kl_ic", "kl_inputs", "l2")
+        broken = [name for name in terms if not np.isfinite(sums[name][step])] or ["gradient"]
+        log.warning(
+            "A step of epoch %d was skipped because %s was not finite. If this goes on, lower learning_rate or "
+            "look for extreme values in the data.",
+            position.epoch + 1,
+            " and ".join(broken),
+        )
+
+
+def _summary(pending: Sequence[dict[str, list[float]]]) -> Row:
+    """Averages an epoch's steps: parts in nats per trial, skipped steps left out."""
+    steps = {name: np.concatenate([block[name] for block in pending]) for name in pending[0]}
+    used = (steps["n_trials"] > 0) & (steps["skipped"] == 0)
+    if not used.any():
+        used = steps["n_trials"] > 0
+    n = steps["n_trials"][used]
+    row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] * n / n.max()) / np.sum(n / n.max())}
+    row |= {name: steps[name][used].sum() / n.sum() for name in ("reconstruction", "kl_ic", "kl_inputs")}
+    row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
+    row |= {name: steps[name][used][-1] for name in ("kl_weight", "l2_weight", "learning_rate")}
+    row["skipped"] = steps["skipped"].sum()
+    return {name: float(value) for name, value in row.items()}

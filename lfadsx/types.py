@@ -1,0 +1,312 @@
+"""The types that data take on their way from a file to rates, and the names of their dimensions.
+
+| dimension        | meaning                                                              |
+|------------------|----------------------------------------------------------------------|
+| trial            | trials of a batch or of a split, all sessions together               |
+| time             | bins that the decoder runs for: the encoder's and, after them, the   |
+|                  | bins of forward prediction                                           |
+| encoder_time     | bins that the encoders see                                           |
+| channel          | encoder channels (neurons held in), padded to the widest session     |
+| target_channel   | channels of one target group, padded to the widest session           |
+| feature          | encoder channels after the read-in                                   |
+| factor, ic, input, known | factors; initial condition; inferred inputs; known inputs    |
+| generator, controller    | units of the generator's and the controller's state          |
+
+`Split`, `Session` and `Dataset` live on the host (NumPy). `Batch`, `Noise` and `Output` are pytrees for
+the device. `Posterior` is what inference returns to the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
+
+INPUT_GROUP = "spikes"
+"""Name of the target group whose channels the encoder sees, unless a data set names another."""
+
+TruthUnit = Literal["counts per bin", "Hz", "relative"]
+
+
+def _pytree(cls: type) -> type:
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+
+
+@_pytree
+class Batch:
+    """What one training or inference step sees; every array has the trial axis first.
+
+    Attributes:
+        encoder_input: Counts or values that the encoders see, shape (trial, encoder_time, channel).
+        targets: What the decoder must explain, by group, each (trial, time, target_channel).
+        encoder_observed: False where `encoder_input` is missing, or None when nothing is.
+        target_observed: By group, False where the target is missing, or None when nothing is.
+        known_inputs: Known inputs, shape (trial, time, known), or None.
+        encoder_length: Bins of each trial that the encoders see, shape (trial,).
+        target_length: Bins of each trial that are reconstructed (the encoder's and, after them, those
+            of forward prediction), shape (trial,).
+        session: Index of each trial's session, shape (trial,).
+        trial_id: Number of the trial in its split, shape (trial,). Noise is derived from it, so that the
+            same trial gets the same noise alone, in a batch, and on any number of devices.
+        trial_weight: Weight in the loss, shape (trial,); 0 for trials that only fill up a batch.
+        target_channels: By group, how many channels the trial's session has, shape (trial,).
+        target_index: For each encoder channel the channel of the input group that it is, shape
+            (trial, channel); -1 for none.
+    """
+
+    encoder_input: Num[Array, "trial encoder_time channel"]
+    targets: dict[str, Num[Array, "trial time target_channel"]]
+    encoder_observed: Bool[Array, "trial encoder_time channel"] | None
+    target_observed: dict[str, Bool[Array, "trial time target_channel"] | None]
+    known_inputs: Float[Array, "trial time known"] | None
+    encoder_length: Int[Array, " trial"]
+    target_length: Int[Array, " trial"]
+    session: Int[Array, " trial"]
+    trial_id: Int[Array, " trial"]
+    trial_weight: Float[Array, " trial"]
+    target_channels: dict[str, Int[Array, " trial"]]
+    target_index: Int[Array, "trial channel"]
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials, those of weight 0 included."""
+        return self.trial_id.shape[0]
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins that the decoder runs for."""
+        return next(iter(self.targets.values())).shape[1]
+
+    def in_encoder(self) -> Bool[Array, "trial encoder_time"]:
+        """True for bins that lie within a trial's encoder window."""
+        return jnp.arange(self.encoder_input.shape[1]) < self.encoder_length[:, None]
+
+    def in_trial(self) -> Bool[Array, "trial time"]:
+        """True for bins that lie within a trial, forward prediction included."""
+        return jnp.arange(self.n_bins) < self.target_length[:, None]
+
+    def scored(self, group: str) -> Bool[Array, "trial time target_channel"]:
+        """True for entries of a target group that exist: inside the trial, of its session, and observed."""
+        channels = jnp.arange(self.targets[group].shape[2]) < self.target_channels[group][:, None]
+        mask = self.in_trial()[:, :, None] & channels[:, None, :]
+        observed = self.target_observed[group]
+        return mask if observed is None else mask & observed
+
+
+@_pytree
+class Noise:
+    """Everything random of one pass through the model, drawn by `LFADS.draw`; time is the first axis.
+
+    Attributes:
+        ic: Noise of the initial condition, shape (trial, ic).
+        inputs: Noise of the inferred inputs, shape (time, trial, input), or None without a controller.
+        keep: Dropout masks by place, True where a value is kept; empty without dropout. Places:
+            `features` (encoder_time, trial, feature), `ic_encoding` (trial, ends), `encoding`
+            (time, trial, controller encoding), `feedback` (time, trial, factor), `known`
+            (time, trial, known), `readout` (1 + time, trial, generator) with the initial state first.
+        dropout_rate: The rate that the masks were drawn with.
+    """
+
+    ic: Float[Array, "trial ic_noise"]
+    inputs: Float[Array, "time trial input_noise"] | None
+    keep: dict[str, Bool[Array, "..."]]
+    dropout_rate: Float[Array, ""] | float
+
+
+@_pytree
+class Output:
+    """Everything that one pass through the model computes; every array has the trial axis first.
+
+    Attributes:
+        params: Parameters of the likelihood by group, shape (trial, time, target_channel, n_params). For
+            Poisson the one parameter is the log rate in log counts per bin.
+        factors: Shape (trial, time, factor).
+        initial_condition: Sample (or mean) of the posterior that was used, shape (trial, ic).
+        ic_params: Parameters of its posterior, shape (trial, ic_params).
+        initial_state: Generator state before the first bin, shape (trial, generator).
+        generator_states: Shape (trial, time, generator).
+        inputs: Inferred inputs that drove the generator, shape (trial, time, input), or None.
+        input_params: Parameters of their posterior, shape (trial, time, input_params), or None.
+        controller_states: Shape (trial, time, controller), or None.
+        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
+    """
+
+    params: dict[str, Float[Array, "trial time target_channel n_params"]]
+    factors: Float[Array, "trial time factor"]
+    initial_condition: Float[Array, "trial ic"]
+    ic_params: Float[Array, "trial ic_params"]
+    initial_state: Float[Array, "trial generator"]
+    generator_states: Float[Array, "trial time generator"]
+    inputs: Float[Array, "trial time input"] | None
+    input_params: Float[Array, "trial time input_params"] | None
+    controller_states: Float[Array, "trial time controller"] | None
+    encoding: Float[Array, "trial time encoding"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One recording session: its neurons and how they map between encoder and targets.
+
+    Attributes:
+        name: Name of the session; its read-in and read-out keep their parameters under it.
+        n_channels: Number of encoder channels (neurons held in).
+        n_targets: Number of channels of each target group.
+        target_index: For each encoder channel the channel of the input group that it is, shape (channel,);
+            -1 for an encoder channel that is no target.
+        channel_names: Names of the channels of the input group, or None.
+    """
+
+    name: str
+    n_channels: int
+    n_targets: dict[str, int]
+    target_index: np.ndarray
+    channel_names: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The trials of one split (train, valid or test) of all sessions, in the order of the input.
+
+    Arrays are padded to the longest trial and the widest session; counts have the smallest integer type that
+    holds them. Optional fields are None where the data have nothing.
+
+    Attributes:
+        encoder_input: Shape (trial, encoder_time, channel).
+        targets: By group, shape (trial, time, target_channel).
+        encoder_observed: False where `encoder_input` is missing, same shape, or None.
+        target_observed: By group, False where the target is missing, or None.
+        known_inputs: Shape (trial, time, known), float32, or None.
+        encoder_length: Shape (trial,).
+        target_length: Shape (trial,).
+        session: Index into `Dataset.sessions`, shape (trial,).
+        trial_id: The user's own ids of the trials (the row number when the file has none), shape (trial,).
+        truth: True rates of the input group, shape of its target, in `Dataset.truth_unit`, or None.
+        true_inputs: True inputs, shape (trial, time, true_input), or None.
+        condition: Condition of each trial, shape (trial,), or None.
+        behaviour: Behaviour such as hand velocity, shape (trial, time, behaviour), NaN in the padding, or None.
+    """
+
+    encoder_input: np.ndarray
+    targets: dict[str, np.ndarray]
+    encoder_length: np.ndarray
+    target_length: np.ndarray
+    session: np.ndarray
+    trial_id: np.ndarray
+    encoder_observed: np.ndarray | None = None
+    target_observed: dict[str, np.ndarray | None] = dataclasses.field(default_factory=dict)
+    known_inputs: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    true_inputs: np.ndarray | None = None
+    condition: np.ndarray | None = None
+    behaviour: np.ndarray | None = None
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.trial_id)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins of the longest trial, forward prediction included."""
+        return next(iter(self.targets.values())).shape[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A whole data set: splits, sessions and what the numbers mean.
+
+    Attributes:
+        train: Trials that parameters, alignments, regressions and read-outs are fitted on.
+        valid: Trials that early stopping and every choice of settings use.
+        test: Trials scored once at the end, or None.
+        sessions: The sessions, in the order of `Split.session`.
+        bin_width: Width of a bin in seconds, or None when unknown (then nothing is given in Hz).
+        input_group: The target group whose channels the encoder sees.
+        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz" or "relative".
+        behaviour_name: What `Split.behaviour` is, for tables and figures.
+        behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        source: Where the data came from: file names, SHA-256 of their content, seed of a simulation.
+    """
+
+    train: Split
+    valid: Split
+    sessions: tuple[Session, ...]
+    test: Split | None = None
+    bin_width: float | None = None
+    input_group: str = INPUT_GROUP
+    truth_unit: TruthUnit | None = None
+    behaviour_name: str = "velocity"
+    behaviour_lag: float = 0.0
+    source: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name, those that exist."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    @property
+    def n_known_inputs(self) -> int:
+        """Number of known inputs, 0 for none."""
+        return 0 if self.train.known_inputs is None else self.train.known_inputs.shape[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """Averages over posterior samples for the trials of one split, in the order of the input (NumPy).
+
+    Bins after a trial's end hold NaN; so do channels that a trial's session does not have. Times are bins.
+
+    Attributes:
+        rates: By group, mean over samples of the expected data (for spikes: counts per bin), shape
+            (trial, time, target_channel).
+        rates_std: By group, standard deviation of the same over samples.
+        factors: Mean over samples, shape (trial, time, factor).
+        initial_condition: Mean over samples, shape (trial, ic).
+        ic_mean: Mean of its posterior, shape (trial, ic).
+        ic_std: Standard deviation of its posterior, shape (trial, ic).
+        initial_state: Mean over samples, shape (trial, generator).
+        generator_states: Mean over samples, shape (trial, time, generator).
+        inputs: Inferred inputs, mean over samples, shape (trial, time, input), or None.
+        inputs_std: Standard deviation of the inputs over samples, or None.
+        input_mean: Mean of the inputs' posterior given the path, averaged over samples, or None.
+        input_std: Standard deviation of the inputs' posterior given the path, averaged, or None.
+        controller_states: Mean over samples, shape (trial, time, controller), or None.
+        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
+        samples: Single samples where asked for: `rates` (sample, trial, time, target_channel), `factors`,
+            `inputs`; empty otherwise.
+        trial_id: The user's ids of the trials, shape (trial,).
+        session: Index of each trial's session, shape (trial,).
+        length: Number of bins of each trial, shape (trial,).
+        n_samples: Number of posterior samples; 0 when posterior means were pushed through.
+        seed: Seed that the samples were drawn with.
+    """
+
+    rates: dict[str, np.ndarray]
+    rates_std: dict[str, np.ndarray]
+    factors: np.ndarray
+    initial_condition: np.ndarray
+    ic_mean: np.ndarray
+    ic_std: np.ndarray
+    initial_state: np.ndarray
+    generator_states: np.ndarray
+    inputs: np.ndarray | None
+    inputs_std: np.ndarray | None
+    input_mean: np.ndarray | None
+    input_std: np.ndarray | None
+    controller_states: np.ndarray | None
+    encoding: np.ndarray | None
+    trial_id: np.ndarray
+    session: np.ndarray
+    length: np.ndarray
+    n_samples: int
+    seed: int
+    samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def log_rates(self, group: str = INPUT_GROUP) -> np.ndarray:
+        """Log of the averaged rates (log counts per bin), the form that decoding uses."""
+        return np.log(np.maximum(self.rates[group], np.finfo(np.float32).tiny))

@@ -1,0 +1,281 @@
+"""Builders of the usual models, and the table by which a saved model is built again."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from lfadsx import distributions, modules
+from lfadsx.config import ModelConfig
+from lfadsx.model import LFADS
+from lfadsx.types import Dataset, Session, Split
+
+PARTS: dict[str, type[nnx.Module]] = {
+    part.__name__: part
+    for part in (
+        LFADS,
+        modules.Decoder,
+        modules.IdentityReadin,
+        modules.LinearReadin,
+        modules.LinearReadout,
+        modules.BidirectionalGRU,
+        modules.CausalGRU,
+        modules.GRUController,
+        modules.GRUGenerator,
+        distributions.GaussianPrior,
+        distributions.AutoregressivePrior,
+        distributions.Poisson,
+        distributions.Gaussian,
+    )
+}
+"""The built-in parts by name. A saved model names them; nothing else is ever looked up or imported."""
+
+
+def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
+    """Builds an LFADS without controller: each trial follows from its initial condition.
+
+    Example:
+        >>> import lfadsx
+        >>> from flax import nnx
+        >>> data = lfadsx.data.chaotic_rnn(conditions=4, duration=0.2, input_magnitude=0.0)
+        >>> model = lfadsx.autonomous(data, factors=8, rngs=nnx.Rngs(0))
+
+    Args:
+        data: Gives the sessions and, from its training trials, where the read-out starts.
+        config: Sizes and names of parts.
+        rngs: Source of the initial weights.
+        **changes: Fields of `ModelConfig` to change.
+
+    Raises:
+        TypeError: If a name in `changes` is no field of `ModelConfig`.
+    """
+    return build(data, config, rngs=rngs, **changes, variant="autonomous")
+
+
+def inferred_input(
+    data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any
+) -> LFADS:
+    """Builds an LFADS whose controller infers inputs to the generator.
+
+    Args:
+        data: Gives the sessions and, from its training trials, where the read-out starts.
+        config: Sizes and names of parts.
+        rngs: Source of the initial weights.
+        **changes: Fields of `ModelConfig` to change.
+
+    Raises:
+        ValueError: If `inferred_inputs` is 0.
+        TypeError: If a name in `changes` is no field of `ModelConfig`.
+    """
+    return build(data, config, rngs=rngs, **changes, variant="inferred_input")
+
+
+def external_input(
+    data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any
+) -> LFADS:
+    """Builds an LFADS with known inputs; they drive the generator or inform the encoders.
+
+    With `inferred_inputs=0` there is no controller.
+
+    Args:
+        data: Gives sessions, known inputs and, from its training trials, where the read-out starts.
+        config: Sizes and names of parts.
+        rngs: Source of the initial weights.
+        **changes: Fields of `ModelConfig` to change.
+
+    Raises:
+        ValueError: If the data have no known inputs.
+        TypeError: If a name in `changes` is no field of `ModelConfig`.
+    """
+    return build(data, config, rngs=rngs, **changes, variant="external_input")
+
+
+def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
+    """Builds the variant that the configuration names; see `autonomous` for the arguments."""
+    config = dataclasses.replace(config or ModelConfig(), **changes)
+    _check_variant(config, data)
+    n_known = data.n_known_inputs if config.variant == "external_input" else 0
+    n_inferred = 0 if config.variant == "autonomous" else config.inferred_inputs
+    to_generator = n_known if config.known_inputs_to == "generator" else 0
+
+    readin = _readin(config, data.sessions, rngs)
+    n_sequence = readin.n_features + n_known - to_generator
+    ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
+    likelihood = distributions.Poisson() if config.likelihood == "poisson" else distributions.Gaussian()
+    gru = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
+    generator = modules.GRUGenerator(
+        config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs
+    )
+    controller = None
+    if n_inferred:
+        n_encoding = (input_encoder or ic_encoder).n_states
+        n_feedback = config.factors if config.feedback == "factors" else 0
+        controller = modules.GRUController(n_encoding, n_feedback, config.controller_dim, **gru, rngs=rngs)
+    decoder = modules.Decoder(
+        generator,
+        config.factors,
+        controller=controller,
+        input_prior=_input_prior(config, n_inferred) if n_inferred else None,
+        feedback=config.feedback,
+        initial_feedback=config.initial_feedback,
+        rngs=rngs,
+    )
+    group = data.input_group
+    readout = modules.LinearReadout(
+        config.factors,
+        tuple((session.name, session.n_targets[group]) for session in data.sessions),
+        n_params=likelihood.n_params,
+        scale=config.readout_scale,
+        rngs=rngs,
+    )
+    model = LFADS(
+        readin,
+        ic_encoder,
+        distributions.GaussianPrior(
+            config.ic_dim, variance=config.ic_prior_variance, post_var_min=config.ic_post_var_min
+        ),
+        decoder,
+        {group: readout},
+        {group: likelihood},
+        input_encoder=input_encoder,
+        known_inputs_to=config.known_inputs_to if n_known else "none",
+        ic_window=config.ic_window,
+        controller_sees_ic_window=config.controller_sees_ic_window,
+        input_group=group,
+        rngs=rngs,
+    )
+    start_at_mean_rates(model, data)
+    return model
+
+
+def start_at_mean_rates(model: LFADS, data: Dataset) -> None:
+    """Starts every read-out's bias where the training data's mean (and variance) lie.
+
+    Args:
+        model: Changed in place.
+        data: Its training trials are counted; missing entries and padding are not.
+    """
+    for group, readout in model.readout.items():
+        for index, session in enumerate(data.sessions):
+            total, total_squared, n = _sums(data.train, group, index, session.n_targets[group])
+            readout.set_bias(index, model.likelihood[group].initial_params(total, total_squared, n))
+
+
+def describe(part: nnx.Module) -> dict[str, Any]:
+    """Returns what is needed to build a part again: its class and its constructor's arguments.
+
+    Parts keep every constructor argument as an attribute of the same name, so that this needs no bookkeeping.
+
+    Args:
+        part: A part, a user's own included; `rebuild` knows the built-in ones only.
+    """
+    names = [n for n in inspect.signature(type(part).__init__).parameters if n not in ("self", "rngs")]
+    return {"part": type(part).__name__, "arguments": {n: _describe(getattr(part, n)) for n in names}}
+
+
+def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> nnx.Module:
+    """Builds a part from what `describe` returned, with fresh weights.
+
+    Args:
+        description: What `describe` returned, also after a way through JSON.
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If a part is not a built-in one.
+    """
+    name = description["part"]
+    if name not in PARTS:
+        raise ValueError(
+            f"The saved model has a part {name!r}, which is none of the built-in parts {sorted(PARTS)}. Load it "
+            "with load(run, build=...), giving a function that builds your model."
+        )
+    arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
+    if "rngs" in inspect.signature(PARTS[name].__init__).parameters:
+        arguments["rngs"] = rngs
+    return PARTS[name](**arguments)
+
+
+def _describe(value: Any) -> Any:
+    if isinstance(value, nnx.Dict):
+        return {"group": {key: _describe(item) for key, item in value.items()}}
+    if isinstance(value, nnx.Module):
+        return describe(value)
+    return value
+
+
+def _rebuild(value: Any, rngs: nnx.Rngs) -> Any:
+    if isinstance(value, dict) and "part" in value:
+        return rebuild(value, rngs=rngs)
+    if isinstance(value, dict) and "group" in value:
+        return {key: _rebuild(item, rngs) for key, item in value["group"].items()}
+    if isinstance(value, list):  # JSON has no tuples
+        return tuple(_rebuild(item, rngs) for item in value)
+    return value
+
+
+def _check_variant(config: ModelConfig, data: Dataset) -> None:
+    if config.variant == "inferred_input" and config.inferred_inputs == 0:
+        raise ValueError(
+            "The variant 'inferred_input' has inferred_inputs = 0. Give at least 1, or use the variant 'autonomous'."
+        )
+    if config.variant == "external_input" and data.n_known_inputs == 0:
+        raise ValueError(
+            "The variant 'external_input' needs known inputs, but the data have none. Give them as "
+            "train_ext_input (trials, bins, inputs) and so on, or use another variant."
+        )
+    if config.readin == "identity" and len(data.sessions) > 1:
+        raise ValueError(
+            f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
+            "sessions. Use readin = 'linear'."
+        )
+    if config.ic_window >= data.train.encoder_input.shape[1]:
+        raise ValueError(
+            f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
+            "Give fewer bins, or 0 for the whole trial."
+        )
+
+
+def _readin(config: ModelConfig, sessions: tuple[Session, ...], rngs: nnx.Rngs) -> modules.AbstractReadin:
+    if config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1):
+        return modules.IdentityReadin(sessions[0].n_channels)
+    n_channels = tuple((session.name, session.n_channels) for session in sessions)
+    return modules.LinearReadin(n_channels, config.readin_dim or config.factors, rngs=rngs)
+
+
+def _encoders(
+    config: ModelConfig, n_in: int, has_controller: bool, rngs: nnx.Rngs
+) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
+    gru = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
+    seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
+    if not has_controller:
+        return modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs), None
+    if config.input_encoder_dim == 0:
+        shared = seen(n_in, config.ic_encoder_dim, lag=config.controller_lag, **gru, rngs=rngs)
+        return shared, None
+    ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs)
+    return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru, rngs=rngs)
+
+
+def _input_prior(config: ModelConfig, n_inferred: int) -> distributions.AbstractPrior:
+    settings = dict(variance=config.input_prior_variance, post_var_min=config.co_post_var_min)
+    if config.input_prior == "gaussian":
+        return distributions.GaussianPrior(n_inferred, train_variance=True, **settings)
+    return distributions.AutoregressivePrior(n_inferred, tau=config.input_prior_tau, **settings)
+
+
+def _sums(split: Split, group: str, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of a session's observed training data, of their squares, and their number, per channel."""
+    rows = np.flatnonzero(split.session == session)
+    data = split.targets[group][rows][:, :, :n].astype(np.float64)
+    mask = np.arange(data.shape[1])[None, :, None] < split.target_length[rows][:, None, None]
+    mask = np.broadcast_to(mask, data.shape)
+    observed = split.target_observed.get(group)
+    if observed is not None:
+        mask = mask & observed[rows][:, :, :n]
+    data = np.where(mask, data, 0.0)
+    return data.sum((0, 1)), (data**2).sum((0, 1)), mask.sum((0, 1)).astype(np.float64)

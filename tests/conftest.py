@@ -1,0 +1,55 @@
+"""What all tests share: a compilation cache, two host devices, shape checks, and small batches."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+from flax import nnx
+from jaxtyping import install_import_hook
+
+# Shapes written in the signatures are checked wherever the tests call; users pay nothing for it.
+_HOOK = install_import_hook(
+    ["lfadsx.modules", "lfadsx.distributions", "lfadsx.model", "lfadsx.objective"], "typecheck.checked"
+)
+
+CACHE = Path(os.environ.get("LFADSX_TEST_CACHE", Path.home() / ".cache" / "lfadsx-tests"))
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure(config):
+    """Switches on the compilation cache that all tests and the examples they start share."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
+    jax.config.update("jax_compilation_cache_dir", str(CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture
+def fixtures():
+    """Folder with parity numbers of other implementations; skips where it is missing."""
+    folder = SHARED / "fixtures"
+    if not folder.is_dir():
+        pytest.skip(f"needs the parity fixtures, which are not at {folder}")
+    return folder
+
+
+@pytest.fixture
+def recordings():
+    """Folder with real recordings; skips where it is missing."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the recordings, which are not at {folder}")
+    return folder
+
+
+@pytest.fixture(params=["graph", "tree"])
+def nnx_mode(request):
+    """Runs a test in the graph mode and in the tree mode of Flax NNX."""
+    if request.param == "graph":
+        yield request.param
+        return
+    with nnx.set_graph_mode(False), nnx.set_graph_updates(False):
+        yield request.param

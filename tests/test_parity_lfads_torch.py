@@ -1,0 +1,161 @@
+"""A model taken over from lfads-torch computes its numbers: outputs, loss parts, gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from lfadsx import HyperParams
+from lfadsx.interop import from_lfads_torch
+from lfadsx.objective import Objective, RampWeights, kl_inferred_inputs, loss
+from lfadsx.types import Batch, Noise
+
+MODELS = [
+    "torch_inferred_input",
+    "torch_inferred_input_lag0",
+    "torch_autonomous",
+    "torch_external_input",
+    "torch_external_only",
+    "torch_ic_window_readin",
+]
+HYPER = HyperParams(
+    kl_ic_scale=0.01, kl_co_scale=0.02, l2_ic_enc_scale=0.7, l2_ci_enc_scale=0.3, l2_gen_scale=2.0, l2_con_scale=1.5
+)
+
+
+def close(ours, theirs):
+    """Within 1e-5 of the array's largest entry."""
+    theirs = np.asarray(theirs)
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.fixture(params=MODELS)
+def case(request, fixtures):
+    arrays = dict(np.load(fixtures / f"{request.param}.npz"))
+    params = {name.removeprefix("param/"): v for name, v in arrays.items() if name.startswith("param/")}
+    model = from_lfads_torch(
+        params,
+        controller_lag=0 if "lag0" in request.param else 1,
+        ic_window=5 if "ic_window" in request.param else 0,
+    )
+    return model, make_batch(arrays), make_noise(arrays), arrays
+
+
+def make_batch(arrays):
+    data, target, known = (arrays[f"input/{k}"] for k in ("encod_data", "recon_data", "ext_input"))
+    n, n_bins = target.shape[:2]
+    known = np.pad(known, ((0, 0), (0, n_bins - known.shape[1]), (0, 0)))
+    ints = lambda value: jnp.full(n, value, jnp.int32)  # noqa: E731
+    return Batch(
+        encoder_input=jnp.asarray(data),
+        targets={"spikes": jnp.asarray(target)},
+        encoder_observed=None,
+        target_observed={"spikes": None},
+        known_inputs=jnp.asarray(known) if known.shape[2] else None,
+        encoder_length=ints(data.shape[1]),
+        target_length=ints(n_bins),
+        session=ints(0),
+        trial_id=jnp.arange(n),
+        trial_weight=jnp.ones(n),
+        target_channels={"spikes": ints(target.shape[2])},
+        target_index=jnp.tile(jnp.arange(data.shape[2]), (n, 1)),
+    )
+
+
+def make_noise(arrays):
+    inputs = jnp.asarray(arrays["noise/co"]) if "noise/co" in arrays else None
+    if inputs is not None and inputs.shape[-1] == 0:
+        inputs = None
+    return Noise(ic=jnp.asarray(arrays["noise/ic"]), inputs=inputs, keep={}, dropout_rate=0.0)
+
+
+def check_output(model, batch, output, arrays, path):
+    close(output.params["spikes"], arrays[f"{path}/output_params"])
+    close(output.factors, arrays[f"{path}/factors"])
+    close(output.generator_states, arrays[f"{path}/gen_states"])
+    close(output.initial_state, arrays[f"{path}/gen_init"])
+    close(model.ic_prior.posterior_mean(output.ic_params), arrays[f"{path}/ic_mean"])
+    close(model.ic_prior.posterior_std(output.ic_params), arrays[f"{path}/ic_std"])
+    prior = model.decoder.input_prior
+    if prior is None:
+        assert output.inputs is None and output.controller_states is None
+        return
+    close(output.controller_states, arrays[f"{path}/con_states"])
+    close(prior.posterior_mean(output.input_params), arrays[f"{path}/co_means"])
+    close(prior.posterior_std(output.input_params), arrays[f"{path}/co_stds"])
+    driven = output.inputs if batch.known_inputs is None else jnp.concatenate([output.inputs, batch.known_inputs], -1)
+    close(driven, arrays[f"{path}/gen_inputs"])
+
+
+def test_outputs_on_the_mean_path(case):
+    model, batch, _, arrays = case
+    check_output(model, batch, model(batch), arrays, "mean")
+
+
+def test_outputs_on_the_sampled_path(case):
+    model, batch, noise, arrays = case
+    check_output(model, batch, model(batch, noise), arrays, "sample")
+
+
+def stirling_minus_exact(counts):
+    """The reference replaces log k! by Stirling's formula for k > 1; this is the difference."""
+    k = np.maximum(counts, 1.0).astype(np.float64)
+    stirling = np.where(counts > 1, k * np.log(k) - k + 0.5 * np.log(2 * np.pi * k), 0.0)
+    exact = np.array([sum(np.log(np.arange(1, c + 1))) for c in counts.astype(int).ravel()]).reshape(counts.shape)
+    return stirling - exact
+
+
+def test_loss_parts_on_the_sampled_path(case):
+    model, batch, noise, arrays = case
+    output = model(batch, noise)
+    objective = Objective(reduction="mean", estimator="sample", l2_normalize="pooled")
+    total, parts = loss(model, batch, output, HYPER, RampWeights(), objective)
+    offset = stirling_minus_exact(arrays["input/recon_data"])
+    entries = -model.likelihood["spikes"].log_prob(output.params["spikes"], batch.targets["spikes"])
+    close(np.asarray(entries) + offset, arrays["loss/recon_elementwise"])
+    close(parts.kl_ic.mean(), arrays["loss/kl_ic"])
+    close(parts.l2, arrays["loss/l2"])
+    if "loss/kl_co_on_path" in arrays:
+        close(parts.kl_inputs.mean(), arrays["loss/kl_co_on_path"])
+        close(model.decoder.input_prior.log_prob(output.inputs).sum(1), arrays["loss/co_log_prior"])
+        log_q = model.decoder.input_prior.posterior_log_prob(output.input_params, output.inputs)
+        close(log_q.sum(1), arrays["loss/co_log_posterior"])
+    close(total + offset.mean(), arrays["loss/total"])
+
+
+def test_gradients_on_the_sampled_path(case):
+    model, batch, noise, arrays = case
+    objective = Objective(reduction="mean", estimator="sample", l2_normalize="pooled")
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def total(params):
+        model = nnx.merge(graphdef, params, rest)
+        return loss(model, batch, model(batch, noise), HYPER, RampWeights(), objective)[0]
+
+    ours = nnx.merge(graphdef, jax.grad(total)(params), rest)
+    # The gradient has the model's shape: taking theirs over in the same way puts both side by side.
+    theirs = {n.removeprefix("grad/"): v for n, v in arrays.items() if n.startswith("grad/")}
+    theirs = {n.removeprefix("param/"): v for n, v in arrays.items() if n.startswith("param/")} | theirs
+    theirs = from_lfads_torch(theirs)
+    flat_theirs = dict(nnx.to_flat_state(nnx.state(theirs, nnx.Param)))
+    ours = nnx.to_flat_state(nnx.state(ours, nnx.Param))
+    for path, value in ours:
+        close(value[...], flat_theirs[path][...])
+    assert sum(value.size for _, value in ours) == sum(v.size for n, v in arrays.items() if n.startswith("grad/"))
+
+
+def test_sampled_and_closed_form_kl_agree_on_average(case):
+    model, batch, _, _ = case
+    if model.decoder.input_prior is None:
+        pytest.skip("no inferred inputs")
+    keys = jax.random.split(jax.random.key(0), 400)
+
+    def both(key):
+        output = model(batch, model.draw(key, batch))
+        return [kl_inferred_inputs(model, batch, output, e).mean() for e in ("path", "sample")]
+
+    path, sample = (np.asarray(x) for x in jax.lax.map(both, keys, batch_size=50))
+    difference = path - sample
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(keys))
+    assert path.std() < sample.std()
