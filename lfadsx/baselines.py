@@ -10,7 +10,10 @@ on the valid split.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,11 +24,16 @@ from lfadsx.types import Dataset, Split
 WIDTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Standard deviations in bins that time course, condition average and smoothed spikes choose among."""
 
+SHRINKAGES = (1.0, 4.0, 16.0)
+"""Weights of the mean rate, in bins, that smoothed spikes choose among."""
+
 REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations in bins, ascending, that the Poisson regression chooses among."""
 
-REGRESSION_PENALTIES = (1e-2, 1e-3, 1e-1)
+REGRESSION_PENALTIES = (1e-2, 1e-3, 3e-2, 1e-1)
 """L2 penalties that the Poisson regression chooses among; its width is chosen with the first."""
+
+Setting = TypeVar("Setting")
 
 
 def scored_mask(
@@ -44,12 +52,10 @@ def scored_mask(
         Shape (trial, time, target_channel).
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> int(scored_mask(split, dataset).sum())
-        60
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> int(scored_mask(dataset.valid, dataset).sum())
+        30
     """
     group = group or dataset.input_group
     n_trials, n_bins, n_channels = split.targets[group].shape
@@ -71,10 +77,8 @@ def held_out_channels(dataset: Dataset) -> Bool[np.ndarray, "session target_chan
         Shape (session, target_channel); False for channels that a session does not have.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
         >>> held_out_channels(dataset).tolist()
         [[False, False, True]]
     """
@@ -97,12 +101,10 @@ def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time t
         Counts per bin, shape (trial, time, target_channel).
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> round(float(mean_rate(dataset, split)[0, 0, 0]), 3)
-        1.025
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> round(float(mean_rate(dataset, dataset.valid)[0, 0, 0]), 4)
+        1.0125
     """
     rates = _unknown(dataset, split)
     for index in range(len(dataset.sessions)):
@@ -130,15 +132,13 @@ def time_course(
         ValueError: The width is negative.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> round(float(time_course(dataset, split)[0, 0, 0]), 3)
-        1.005
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> round(float(time_course(dataset, dataset.valid)[0, 0, 0]), 3)
+        1.001
     """
     if width is None:
-        width = _best_width(dataset, lambda width: time_course(dataset, dataset.valid, width=width))
+        width = _best_on_valid(dataset, WIDTHS, lambda w: time_course(dataset, dataset.valid, width=w))
     rates = _unknown(dataset, split)
     for index in range(len(dataset.sessions)):
         part, train = _part(dataset, split, index), _part(dataset, dataset.train, index)
@@ -166,12 +166,10 @@ def condition_average(
         ValueError: The width is negative, or trials have no condition.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins, zero = np.ones((4, 5, 3), np.uint8), np.full(4, 5), np.zeros(4, int)
-        >>> split = Split(counts, {"spikes": counts}, bins, bins, zero, np.arange(4), condition=zero)
-        >>> dataset = Dataset(split, split, (Session("a", 3, {"spikes": 3}, np.arange(3)),))
-        >>> round(float(condition_average(dataset, split)[0, 0, 0]), 3)
-        1.001
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), condition=np.repeat([0, 1], 5))
+        >>> round(float(condition_average(dataset, dataset.valid)[0, 0, 0]), 3)
+        1.0
     """
     if split.condition is None or dataset.train.condition is None:
         raise ValueError(
@@ -179,7 +177,7 @@ def condition_average(
             "splits has none. Give both splits conditions, or use time_course."
         )
     if width is None:
-        width = _best_width(dataset, lambda width: condition_average(dataset, dataset.valid, width=width))
+        width = _best_on_valid(dataset, WIDTHS, lambda w: condition_average(dataset, dataset.valid, width=w))
     rates = _unknown(dataset, split)
     for index in range(len(dataset.sessions)):
         part, train = _part(dataset, split, index), _part(dataset, dataset.train, index)
@@ -192,41 +190,52 @@ def condition_average(
 
 
 def smoothed_spikes(
-    dataset: Dataset, split: Split, *, width: float | None = None
+    dataset: Dataset,
+    split: Split,
+    *,
+    width: float | None = None,
+    shrinkage: float | None = None,
+    own_bin: bool = True,
 ) -> Float[np.ndarray, "trial time target_channel"]:
     """Each trial's own spikes, smoothed in time, for neurons that the encoder sees.
 
-    `(sum_s k(t - s) x_s + mean) / (sum_s k(t - s) + 1)` over the bins s that the encoder sees, with a
+    `(sum_s k(t - s) x_s + a mean) / (sum_s k(t - s) + a)` over the bins s that the encoder sees, with a
     Gaussian k of height 1: the trial's neighbouring bins, shrunk towards the neuron's mean rate by the weight
-    of one bin. Bins of forward prediction fall back to that mean. Held-out neurons are NaN.
+    of a bins. Bins of forward prediction fall back to that mean. Held-out neurons are NaN.
+
+    What is not given is chosen from `WIDTHS` and `SHRINKAGES` so that on the valid split each bin is best
+    predicted from the bins around it, without its own spikes.
 
     Args:
         dataset: The data set.
         split: The trials whose spikes are smoothed; entries hidden in `encoder_observed` are not used.
-        width: Standard deviation of k in bins. When None, that of `WIDTHS` which on the valid split best
-            predicts each bin from the bins around it, without its own spikes.
+        width: Standard deviation of k in bins.
+        shrinkage: The weight a in bins, above 0.
+        own_bin: False leaves out each bin's own spikes: each entry is predicted from the bins around it.
 
     Returns:
         Counts per bin, shape (trial, time, target_channel).
 
     Raises:
-        ValueError: The width is negative.
+        ValueError: The width is negative, or the shrinkage is not above 0.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> smoothed_spikes(dataset, split, width=0.0)[0, 0].round(4).tolist()
-        [1.0125, 1.0125, nan]
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> smoothed_spikes(dataset, dataset.valid, width=0.0, shrinkage=1.0)[0, 0].round(4).tolist()
+        [1.0062, 1.0062, nan]
     """
-    if width is None:
-        width = _best_width(
-            dataset,
-            lambda width: _smoothed_spikes(dataset, dataset.valid, width, own_bin=False),
-            seen_only=True,
-        )
-    return _smoothed_spikes(dataset, split, width, own_bin=True)
+    if shrinkage is not None and shrinkage <= 0:
+        raise ValueError(f"The shrinkage is {shrinkage:g} bins, which would give rates of 0. Give a number above 0.")
+    widths = WIDTHS if width is None else (width,)
+    shrinkages = SHRINKAGES if shrinkage is None else (shrinkage,)
+    settings = list(itertools.product(widths, shrinkages))
+    if len(settings) > 1:
+        valid = dataset.valid
+        seen = (np.arange(valid.n_bins) < valid.encoder_length[:, None])[:, :, None]
+        rates_of = functools.partial(_smoothed_spikes, dataset, valid, own_bin=False)
+        settings = [_best_on_valid(dataset, settings, lambda setting: rates_of(*setting), seen)]
+    return _smoothed_spikes(dataset, split, *settings[0], own_bin)
 
 
 def poisson_regression(
@@ -256,11 +265,9 @@ def poisson_regression(
         ImportError: scikit-learn is not installed.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> poisson_regression(dataset, split)[0, 0].round(3).tolist()
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> poisson_regression(dataset, dataset.valid)[0, 0].round(3).tolist()
         [nan, nan, 1.0]
     """
     rates = _unknown(dataset, split)
@@ -278,7 +285,7 @@ def poisson_regression(
 
 
 def fit_baselines(
-    dataset: Dataset, split: Split
+    dataset: Dataset, split: Split, *, regression: bool = True
 ) -> dict[str, Float[np.ndarray, "trial time target_channel"]]:
     """Rates of all baselines that apply to a data set, by name, in the order of the table.
 
@@ -287,6 +294,8 @@ def fit_baselines(
     Args:
         dataset: The data set.
         split: The trials that get the rates.
+        regression: False leaves out the Poisson regression, by far the slowest and the only one that needs
+            scikit-learn.
 
     Returns:
         Counts per bin by name, each of shape (trial, time, target_channel).
@@ -295,18 +304,16 @@ def fit_baselines(
         ImportError: There are held-out neurons and scikit-learn is not installed.
 
     Example:
-        >>> from lfadsx.types import Session, Split
-        >>> counts, bins = np.ones((4, 5, 3), np.uint8), np.full(4, 5)
-        >>> split = Split(counts[..., :2], {"spikes": counts}, bins, bins, np.zeros(4, int), np.arange(4))
-        >>> dataset = Dataset(split, split, (Session("a", 2, {"spikes": 3}, np.array([0, 1])),))
-        >>> list(fit_baselines(dataset, split))
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> list(fit_baselines(dataset, dataset.valid))
         ['time course', 'smoothed spikes', 'Poisson regression']
     """
     rates = {"time course": time_course(dataset, split)}
     if split.condition is not None and dataset.train.condition is not None:
         rates["condition average"] = condition_average(dataset, split)
     rates["smoothed spikes"] = smoothed_spikes(dataset, split)
-    if held_out_channels(dataset).any():
+    if regression and held_out_channels(dataset).any():
         rates["Poisson regression"] = poisson_regression(dataset, split)
     return rates
 
@@ -381,37 +388,39 @@ def _smoothed_mean(part: _Part, prior: np.ndarray, width: float, n_bins: int) ->
     n_known = min(n_bins, part.counts.shape[1])
     spikes[:n_known] = np.where(part.scored, part.counts, 0).sum(0, dtype=np.float64)[:n_known]
     n_trials[:n_known] = part.scored.sum(0)[:n_known]
-    kernel = gaussian_kernel(n_bins, width)
-    kernel = kernel / kernel.sum(1, keepdims=True)
+    # Bins that no trial reaches get no weight, so that padding changes nothing.
+    kernel = gaussian_kernel(n_bins, width) * n_trials.any(1)
+    kernel = kernel / np.maximum(kernel.sum(1, keepdims=True), np.finfo(float).tiny)
     return (kernel @ spikes + prior) / (kernel @ n_trials + 1)
 
 
 # Means over neighbouring bins of a trial
 
 
-def _smoothed_spikes(dataset: Dataset, split: Split, width: float, own_bin: bool) -> np.ndarray:
+def _smoothed_spikes(dataset: Dataset, split: Split, width: float, shrinkage: float, own_bin: bool) -> np.ndarray:
     rates = _unknown(dataset, split)
     for index, session in enumerate(dataset.sessions):
         part, train = _part(dataset, split, index), _part(dataset, dataset.train, index)
         is_target = session.target_index >= 0
         targets = session.target_index[is_target]
-        prior = np.ones(session.n_channels)
-        prior[is_target] = train.mean_rate()[targets]
-        smoothed = _smooth_trials(part, prior, width, split.n_bins, own_bin)
+        mean = np.ones(session.n_channels)
+        mean[is_target] = train.mean_rate()[targets]
+        smoothed = _smooth_trials(part, mean, width, shrinkage, split.n_bins, own_bin)
         rates[np.ix_(part.trials, np.arange(split.n_bins), targets)] = smoothed[:, :, is_target]
     return rates
 
 
 def _smooth_trials(
-    part: _Part, prior: np.ndarray, width: float, n_bins: int, own_bin: bool = True
+    part: _Part, mean: np.ndarray, width: float, shrinkage: float, n_bins: int, own_bin: bool = True
 ) -> np.ndarray:
-    """Weighted mean of the bins that the encoder sees, shrunk to the prior by one bin's weight."""
+    """Weighted mean of the bins that the encoder sees, shrunk; shape (trial, n_bins, encoder channel)."""
     n_seen = part.encoder_input.shape[1]
     kernel = gaussian_kernel(max(n_bins, n_seen), width)
     if not own_bin:
         np.fill_diagonal(kernel, 0.0)
     kernel = kernel[:n_bins, :n_seen]
-    return (kernel @ np.where(part.seen, part.encoder_input, 0) + prior) / (kernel @ part.seen + 1)
+    total = kernel @ np.where(part.seen, part.encoder_input, 0)
+    return (total + shrinkage * mean) / (kernel @ part.seen + shrinkage)
 
 
 # Regression
@@ -423,28 +432,30 @@ class _Regression:
     def __init__(self, train: _Part, channels: np.ndarray, width: float, n_bins: int):
         try:
             from sklearn.linear_model import PoissonRegressor
+            from threadpoolctl import threadpool_limits
         except ImportError as error:
             raise ImportError(
-                "The Poisson regression needs scikit-learn, which is not installed. "
-                'Run pip install "lfadsx[plot]".'
+                'The Poisson regression needs scikit-learn, which is not installed. Run pip install "lfadsx[plot]".'
             ) from error
         self._train, self._channels, self._width, self._n_bins = train, channels, width, n_bins
-        self._prior = _mean_rate(train.encoder_input, train.seen)
+        self._mean = _mean_rate(train.encoder_input, train.seen)
         smoothed = self._smooth(train)[train.in_encoder]
         self._centre, self._scale = smoothed.mean(0), smoothed.std(0)
         # A neuron without training spikes has no finite log rate: it gets no model, but its mean rate.
         fires = [bool(counts[scored].any()) for counts, scored in self._columns(train)]
+        self._threads = threadpool_limits
         # Warm starts: the next penalty needs one or two steps more instead of four.
         self._models = [
-            PoissonRegressor(solver="newton-cholesky", warm_start=True) if firing else None
-            for firing in fires
+            PoissonRegressor(solver="newton-cholesky", warm_start=True) if firing else None for firing in fires
         ]
 
     def fit(self, penalty: float) -> _Regression:
         design = self._design(self._train)
-        for model, (counts, scored) in zip(self._models, self._columns(self._train), strict=True):
-            if model is not None:
-                model.set_params(alpha=penalty).fit(design[scored], counts[scored])
+        # One thread: products of this size gain nothing from more, and on a busy machine they lose much.
+        with self._threads(limits=1):
+            for model, (counts, scored) in zip(self._models, self._columns(self._train), strict=True):
+                if model is not None:
+                    model.set_params(alpha=penalty).fit(design[scored], counts[scored])
         return self
 
     def predict(self, part: _Part) -> np.ndarray:
@@ -465,12 +476,10 @@ class _Regression:
     def _columns(self, part: _Part) -> list[tuple[np.ndarray, np.ndarray]]:
         """Counts and what is scored of each predicted channel, within the encoder's window."""
         n_seen = part.in_encoder.shape[1]
-        return [
-            (part.counts[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels
-        ]
+        return [(part.counts[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels]
 
     def _smooth(self, part: _Part) -> np.ndarray:
-        return _smooth_trials(part, self._prior, self._width, part.encoder_input.shape[1])
+        return _smooth_trials(part, self._mean, self._width, 1.0, part.encoder_input.shape[1])
 
     def _design(self, part: _Part) -> np.ndarray:
         features = (self._smooth(part) - self._centre) / np.where(self._scale > 0, self._scale, 1.0)
@@ -502,18 +511,19 @@ def _best_regression(
 # Choice of settings
 
 
-def _best_width(
-    dataset: Dataset, valid_rates: Callable[[float], np.ndarray], seen_only: bool = False
-) -> float:
-    """The width of `WIDTHS` whose rates explain the valid trials best."""
-    valid = dataset.valid
-    scored = scored_mask(valid, dataset)
-    if seen_only:
-        scored = scored & (np.arange(valid.n_bins) < valid.encoder_length[:, None])[:, :, None]
-    counts = valid.targets[dataset.input_group]
+def _best_on_valid(
+    dataset: Dataset,
+    settings: Sequence[Setting],
+    valid_rates: Callable[[Setting], np.ndarray],
+    among: np.ndarray | None = None,
+) -> Setting:
+    """The setting whose rates explain the valid trials best, where they are no NaN and `among` is True."""
+    counts = dataset.valid.targets[dataset.input_group]
+    scored = scored_mask(dataset.valid, dataset)
+    scored = scored if among is None else scored & among
 
-    def nll(width: float) -> float:
-        rates = valid_rates(width)
+    def nll(setting: Setting) -> float:
+        rates = valid_rates(setting)
         return float(nll_per_trial(rates, counts, scored & ~np.isnan(rates)).sum())
 
-    return min(WIDTHS, key=nll)
+    return min(settings, key=nll)

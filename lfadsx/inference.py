@@ -64,9 +64,7 @@ def posterior_sample_and_average(
         ValueError: If `n_samples` is below 1 or the data have no such split.
     """
     if n_samples < 1:
-        raise ValueError(
-            f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean."
-        )
+        raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
     return infer(model, data.sessions, _split(data, split), n_samples, seed, memory=memory, samples=samples)
 
 
@@ -121,8 +119,12 @@ def infer(
         batch = take(sessions, split, np.where(index < split.n_trials, index, -1))
         summary, single = _summarise(graphdef, state, batch, key, n_samples, at_once, samples)
         n = min(rows, split.n_trials - first)
-        parts.append((jax.tree.map(lambda x, n=n: np.asarray(x[:n]), summary),
-                      jax.tree.map(lambda x, n=n: np.asarray(x[:, :n]), single)))
+        parts.append(
+            (
+                jax.tree.map(lambda x, n=n: np.asarray(x[:n]), summary),
+                jax.tree.map(lambda x, n=n: np.asarray(x[:, :n]), single),
+            )
+        )
     summary, single = jax.tree.map(lambda *x: np.concatenate(x), *[p[0] for p in parts]), {}
     if samples:
         single = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *[p[1] for p in parts])
@@ -315,9 +317,7 @@ def _to_posterior(
     )
 
 
-def _to_targets(
-    sessions: Sequence[Session], split: Split, mask: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray:
+def _to_targets(sessions: Sequence[Session], split: Split, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Carries a mask over real encoder entries to target entries, on the host."""
     result = np.zeros(shape, bool)
     for number, session in enumerate(sessions):

@@ -82,6 +82,22 @@ class PsthR2:
 
 
 @dataclasses.dataclass(frozen=True)
+class PsthCeiling:
+    """What noise leaves of the R2 of condition averages.
+
+    Attributes:
+        value: PSTH R2 of a model that knows the true PSTH, mean over neurons; NaN when it exists for none.
+        per_neuron: The same for each neuron, shape (channel,).
+        halves: PSTH R2 of one half of the trials against the other, mean over neurons. It is far below
+            `value`, since both halves are noisy and each has half the trials.
+    """
+
+    value: float
+    per_neuron: np.ndarray
+    halves: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Decoding:
     """Behaviour read out of rates by ridge regression.
 
@@ -102,9 +118,7 @@ class Decoding:
 # Spikes
 
 
-def poisson_nll(
-    rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shape"]
-) -> Float[np.ndarray, "*shape"]:
+def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Negative log likelihood of spike counts under a Poisson distribution, entry by entry.
 
     `r - k log r + log k!` with the exact log k!.
@@ -163,9 +177,7 @@ def bits_per_spike(
     scored = _scored(rates, counts, mask)
     spikes = np.where(scored, counts, 0).sum((0, 1), dtype=np.float64)
     n_scored = scored.sum((0, 1))
-    null = np.broadcast_to(
-        spikes / np.maximum(n_scored, 1) if null_rates is None else null_rates, counts.shape
-    )
+    null = np.broadcast_to(spikes / np.maximum(n_scored, 1) if null_rates is None else null_rates, counts.shape)
     _scored(null, counts, mask)
     saved = (_masked_nll(null, counts, scored) - _masked_nll(rates, counts, scored)).sum((0, 1)) / np.log(2)
     fires = spikes > 0
@@ -345,9 +357,7 @@ def r2_floors(
         0.24
     """
     if len(truth) < 2:
-        raise ValueError(
-            f"truth has {len(truth)} trial, but shuffling needs at least 2. Pass all trials of a split."
-        )
+        raise ValueError(f"truth has {len(truth)} trial, but shuffling needs at least 2. Pass all trials of a split.")
     scored = _scored(np.zeros(truth.shape), truth, mask)
     ramp = np.broadcast_to(np.arange(truth.shape[1])[:, None], truth.shape)
     rng = np.random.default_rng(seed)
@@ -376,18 +386,14 @@ def gaussian_kernel(n_bins: int, width: float) -> Float[np.ndarray, "time time"]
         [1.0, 0.607, 0.135]
     """
     if width < 0:
-        raise ValueError(
-            f"The width of the kernel is {width:g} bins. Give 0 (no smoothing) or a positive number."
-        )
+        raise ValueError(f"The width of the kernel is {width:g} bins. Give 0 (no smoothing) or a positive number.")
     if width == 0:
         return np.eye(n_bins)
     distance = np.arange(n_bins)[:, None] - np.arange(n_bins)
     return np.exp(-0.5 * (distance / width) ** 2)
 
 
-def smooth(
-    values: Num[np.ndarray, "*rest time channel"], width: float
-) -> Float[np.ndarray, "*rest time channel"]:
+def smooth(values: Num[np.ndarray, "*rest time channel"], width: float) -> Float[np.ndarray, "*rest time channel"]:
     """Weighted mean over neighbouring bins, Gaussian in time; NaN is left out and stays NaN.
 
     Args:
@@ -484,16 +490,17 @@ def psth_ceiling(
     mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
     n_splits: int = 10,
     seed: int = 0,
-) -> PsthR2:
-    """PSTH R2 of one half of the data against the other half: what noise leaves to explain.
+) -> PsthCeiling:
+    """What noise leaves of PSTH R2: the figure of a model that knows the true PSTH, from halves of the data.
 
-    The trials of each condition are halved at random; the smoothed PSTH of the first half is the estimate for
-    that of the second. Both halves are noisy, so a good model can score above this figure.
+    The trials of each condition are halved at random. With smoothed PSTHs A and B of the halves and C of all
+    trials, C has the noise variance `mean((A - B)^2) / 4`, so that the true PSTH attains about
+    `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that.
 
     Args:
         counts: Spike counts per bin; NaN counts as missing.
         condition: Label of each trial; conditions with a single trial are left out.
-        kernel_bins: Standard deviation in bins of the Gaussian that smooths both PSTHs.
+        kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTHs.
         mask: True where an entry is scored; everything when None.
         n_splits: Number of random splits that are averaged.
         seed: Seed of the splits.
@@ -511,15 +518,20 @@ def psth_ceiling(
     """
     _check_labels(condition, counts)
     used = np.broadcast_to(True if mask is None else mask, counts.shape)
+
+    def smoothed(trials: np.ndarray) -> np.ndarray:
+        return smooth(psth(counts[trials], condition[trials], used[trials])[1], kernel_bins)
+
     rng = np.random.default_rng(seed)
-    scores = np.full((n_splits, counts.shape[2]), np.nan)
-    for score in scores:
+    halves, ceilings = np.full((2, n_splits, counts.shape[2]), np.nan)
+    for i in range(n_splits):
         first, second = _halves(condition, rng)
-        _, estimate = psth(counts[first], condition[first], used[first])
-        _, target = psth(counts[second], condition[second], used[second])
-        score[:] = _r2_by_channel(smooth(estimate, kernel_bins), smooth(target, kernel_bins))
-    per_neuron = np.array([_mean_known(of_neuron) for of_neuron in scores.T])
-    return PsthR2(_mean_known(per_neuron), per_neuron)
+        one, other, both = smoothed(first), smoothed(second), smoothed(np.concatenate([first, second]))
+        halves[i] = _r2_by_channel(one, other)
+        # Adding half the difference of the halves to C adds the noise that C has itself.
+        ceilings[i] = _r2_by_channel(both + (one - other) / 2, both)
+    per_neuron = np.array([_mean_known(of_neuron) for of_neuron in ceilings.T])
+    return PsthCeiling(_mean_known(per_neuron), per_neuron, _mean_known(halves))
 
 
 # Behaviour
@@ -766,9 +778,7 @@ def _halves(condition: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray
 
 def _check_labels(condition: np.ndarray, values: np.ndarray) -> None:
     if len(condition) != len(values):
-        raise ValueError(
-            f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label."
-        )
+        raise ValueError(f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label.")
 
 
 def _decoding_bins(

@@ -8,6 +8,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -124,42 +125,43 @@ class LFADS(nnx.Module):
             batch: The trials.
             hyper: Gives the dropout rate, traced; None draws no dropout.
         """
-        ic_key, input_key, *mask_keys = jax.random.split(key, 8)
+        ic_key, input_key, mask_key, end_key = jax.random.split(key, 4)
         prior = self.decoder.input_prior
-        n_bins = batch.n_bins
 
-        def normal(key, prior, shape, time_first):
+        def draw(key, prior, shape):
             keys = trial_keys(key, batch.trial_id)
-            return per_trial(keys, lambda key: prior.noise(key, shape), time_first=time_first)
+            return per_trial(keys, lambda key: prior.noise(key, shape), time_first=len(shape) > 0)
 
+        keep = {}
+        if hyper is not None:
+            keep = self._masks(mask_key, batch, hyper.dropout_rate)
+            ends = per_trial(
+                trial_keys(end_key, batch.trial_id),
+                lambda key: keep_mask(key, hyper.dropout_rate, (self.ic_encoder.n_ends,)),
+                time_first=False,
+            )
+            keep["ic_encoding"] = ends
         return Noise(
-            ic=normal(ic_key, self.ic_prior, (), False),
-            inputs=None if prior is None else normal(input_key, prior, (n_bins,), True),
-            keep={} if hyper is None else self._masks(mask_keys, batch, hyper.dropout_rate),
+            ic=draw(ic_key, self.ic_prior, ()),
+            inputs=None if prior is None else draw(input_key, prior, (batch.n_bins,)),
+            keep=keep,
             dropout_rate=0.0 if hyper is None else hyper.dropout_rate,
         )
 
-    def _masks(self, keys: list, batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
-        n_bins, encoder_bins = batch.n_bins, batch.encoder_input.shape[1]
-        shapes = {
-            "features": (encoder_bins, self.readin.n_features),
-            "ic_encoding": (self.ic_encoder.n_ends,),
-            "readout": (1 + n_bins, self.decoder.generator.n_state),
-        }
+    def _masks(self, key: Key[Array, ""], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
+        """Draws the masks of all places over time at once; few draws compile and run faster than many."""
+        widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
         if self.decoder.controller is not None:
-            shapes["encoding"] = (n_bins, self._controller_encoder.n_states)
+            widths["encoding"] = self._controller_encoder.n_states
             if self.decoder.feedback == "factors":
-                shapes["feedback"] = (n_bins, self.decoder.n_factors)
+                widths["feedback"] = self.decoder.n_factors
         if batch.known_inputs is not None and self.known_inputs_to != "none":
-            shapes["known"] = (n_bins, batch.known_inputs.shape[2])
-        return {
-            place: per_trial(
-                trial_keys(key, batch.trial_id),
-                lambda key, shape=shape: keep_mask(key, rate, shape),
-                time_first=len(shape) > 1,
-            )
-            for key, (place, shape) in zip(keys, shapes.items(), strict=False)
-        }
+            widths["known"] = batch.known_inputs.shape[2]
+        shape = (1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
+        mask = per_trial(trial_keys(key, batch.trial_id), lambda key: keep_mask(key, rate, shape), time_first=True)
+        pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
+        keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
+        return keep | {"features": keep["features"][: batch.encoder_input.shape[1]]}
 
     def encode(self, batch: Batch, noise: Noise | None = None) -> Encoded:
         """Runs read-in and encoders.

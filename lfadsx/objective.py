@@ -161,9 +161,7 @@ def kl_inferred_inputs(
     return jnp.where(batch.in_trial(), kl, 0.0).sum(1)
 
 
-def l2_penalty(
-    model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each"
-) -> Float[Array, ""]:
+def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each") -> Float[Array, ""]:
     r"""Returns the penalty on recurrent weights.
 
     .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p

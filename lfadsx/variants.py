@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -57,9 +58,7 @@ def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rn
     return build(data, config, rngs=rngs, **changes, variant="autonomous")
 
 
-def inferred_input(
-    data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any
-) -> LFADS:
+def inferred_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
     """Builds an LFADS whose controller infers inputs to the generator.
 
     Args:
@@ -75,9 +74,7 @@ def inferred_input(
     return build(data, config, rngs=rngs, **changes, variant="inferred_input")
 
 
-def external_input(
-    data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any
-) -> LFADS:
+def external_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
     """Builds an LFADS with known inputs; they drive the generator or inform the encoders.
 
     With `inferred_inputs=0` there is no controller.
@@ -108,9 +105,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
     likelihood = distributions.Poisson() if config.likelihood == "poisson" else distributions.Gaussian()
     gru = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
-    generator = modules.GRUGenerator(
-        config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs
-    )
+    generator = modules.GRUGenerator(config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs)
     controller = None
     if n_inferred:
         n_encoding = (input_encoder or ic_encoder).n_states
@@ -162,8 +157,8 @@ def start_at_mean_rates(model: LFADS, data: Dataset) -> None:
     """
     for group, readout in model.readout.items():
         for index, session in enumerate(data.sessions):
-            total, total_squared, n = _sums(data.train, group, index, session.n_targets[group])
-            readout.set_bias(index, model.likelihood[group].initial_params(total, total_squared, n))
+            sums = _sums(data.train, group, index, session.n_targets[group])
+            readout.set_bias(index, model.likelihood[group].initial_params(*map(jnp.asarray, sums)))
 
 
 def describe(part: nnx.Module) -> dict[str, Any]:

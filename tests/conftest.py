@@ -24,7 +24,9 @@ def pytest_configure(config):
     """Switches on the compilation cache that all tests and the examples they start share."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
     jax.config.update("jax_compilation_cache_dir", str(CACHE))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # Small programs: compiling them takes longer than running them, optimised or not.
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

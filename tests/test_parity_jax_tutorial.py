@@ -62,7 +62,13 @@ def tutorial_model(arrays):
     ic_prior.loc[...] = arrays["param/ic_prior/mean"]
     ic_prior.log_variance[...] = arrays["param/ic_prior/logvar"]
     model = LFADS(
-        modules.IdentityReadin(12), encoder, ic_prior, decoder, {"spikes": readout}, {"spikes": Poisson()}, rngs=rngs
+        modules.IdentityReadin(12),
+        encoder,
+        ic_prior,
+        decoder,
+        {"spikes": readout},
+        {"spikes": Poisson()},
+        rngs=rngs,
     )
     backward_first = arrays["param/gen_ic/w"].T  # the tutorial joins the ends in this order
     model.ic_posterior.weight[...] = np.roll(backward_first, 10, axis=0)

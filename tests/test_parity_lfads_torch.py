@@ -20,7 +20,12 @@ MODELS = [
     "torch_ic_window_readin",
 ]
 HYPER = HyperParams(
-    kl_ic_scale=0.01, kl_co_scale=0.02, l2_ic_enc_scale=0.7, l2_ci_enc_scale=0.3, l2_gen_scale=2.0, l2_con_scale=1.5
+    kl_ic_scale=0.01,
+    kl_co_scale=0.02,
+    l2_ic_enc_scale=0.7,
+    l2_ci_enc_scale=0.3,
+    l2_gen_scale=2.0,
+    l2_con_scale=1.5,
 )
 
 

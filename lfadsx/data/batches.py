@@ -61,8 +61,7 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
         trial_id=index.astype(np.int32),
         trial_weight=real.astype(np.float32),
         target_channels={
-            group: np.array([s.n_targets[group] for s in sessions], np.int32)[session]
-            for group in groups
+            group: np.array([s.n_targets[group] for s in sessions], np.int32)[session] for group in groups
         },
         target_index=_target_index(sessions, split)[session],
     )

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key, Num
 
 
-def soft_clip(x: Float[Array, "..."], low: float = -15.0, high: float = 8.0) -> Float[Array, "..."]:
+def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
     """Returns x within [low, high] and continues logarithmically outside.
 
     Log rates pass through it in the loss and in the outputs, so that `exp` cannot overflow and the gradient
@@ -54,14 +54,15 @@ class AbstractLikelihood(nnx.Module):
         """Returns the expected data of every entry, in the unit of the data."""
 
     @abc.abstractmethod
-    def sample(
-        self, key: Key[Array, ""], params: Float[Array, "*entries n_params"]
-    ) -> Num[Array, "*entries"]:
+    def sample(self, key: Key[Array, ""], params: Float[Array, "*entries n_params"]) -> Num[Array, "*entries"]:
         """Draws data for every entry."""
 
     @abc.abstractmethod
     def initial_params(
-        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+        self,
+        total: Float[Array, " channel"],
+        total_squared: Float[Array, " channel"],
+        n: Float[Array, " channel"],
     ) -> Float[Array, "channel n_params"]:
         """Returns where the read-out's bias starts.
 
@@ -83,9 +84,7 @@ class Poisson(AbstractLikelihood):
     def __init__(self) -> None:
         self.n_params, self.safe_value = 1, 0.0
 
-    def log_prob(
-        self, params: Float[Array, "*entries 1"], data: Num[Array, "*entries"]
-    ) -> Float[Array, "*entries"]:
+    def log_prob(self, params: Float[Array, "*entries 1"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
         """Returns log Poisson(data; exp(a)) in nats."""
         log_rate = soft_clip(params[..., 0])
         count = data.astype(params.dtype)
@@ -100,7 +99,10 @@ class Poisson(AbstractLikelihood):
         return jax.random.poisson(key, self.mean(params))
 
     def initial_params(
-        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+        self,
+        total: Float[Array, " channel"],
+        total_squared: Float[Array, " channel"],
+        n: Float[Array, " channel"],
     ) -> Float[Array, "channel 1"]:
         """Returns log((count + 0.5) / observed bins), finite for silent neurons too."""
         return jnp.log((total + 0.5) / jnp.maximum(n, 1.0))[:, None]
@@ -123,9 +125,7 @@ class Gaussian(AbstractLikelihood):
         """Returns the variance in squared units of the data."""
         return jnp.exp(soft_clip(params[..., 1])) + self.variance_min
 
-    def log_prob(
-        self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]
-    ) -> Float[Array, "*entries"]:
+    def log_prob(self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
         """Returns log N(data; m, v) in nats."""
         variance = self.variance(params)
         squared = (data.astype(params.dtype) - params[..., 0]) ** 2 / variance
@@ -141,7 +141,10 @@ class Gaussian(AbstractLikelihood):
         return params[..., 0] + jnp.sqrt(self.variance(params)) * noise
 
     def initial_params(
-        self, total: Float[Array, " channel"], total_squared: Float[Array, " channel"], n: Float[Array, " channel"]
+        self,
+        total: Float[Array, " channel"],
+        total_squared: Float[Array, " channel"],
+        n: Float[Array, " channel"],
     ) -> Float[Array, "channel 2"]:
         """Returns each channel's mean and log variance over the training data."""
         n = jnp.maximum(n, 1.0)

@@ -32,7 +32,7 @@ class AbstractPrior(nnx.Module):
     n_params: int
 
     @abc.abstractmethod
-    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws the noise that `sample` turns into a sample, shape `(*shape, dim)`."""
 
     @abc.abstractmethod
@@ -50,9 +50,7 @@ class AbstractPrior(nnx.Module):
         """Returns the posterior sample that belongs to the noise, differentiable in the parameters."""
 
     @abc.abstractmethod
-    def kl(
-        self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]
-    ) -> Float[Array, "*batch"]:
+    def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns the divergence of the posterior from the prior per (trial, time) in nats, not summed."""
 
     @abc.abstractmethod
@@ -66,7 +64,7 @@ class AbstractPrior(nnx.Module):
         """Returns the posterior's log density of a path per (trial, time) in nats."""
 
     @abc.abstractmethod
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws from the prior, shape `(*shape, dim)`; the last axis of `shape` is time for inputs."""
 
 
@@ -80,7 +78,7 @@ class _GaussianPosterior(AbstractPrior):
         mean, log_variance = jnp.split(params, 2, axis=-1)
         return DiagonalGaussian(mean, jnp.exp(log_variance) + self.post_var_min)
 
-    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws standard normal noise, shape `(*shape, dim)`."""
         return jax.random.normal(key, (*shape, self.dim))
 
@@ -148,9 +146,7 @@ class GaussianPrior(_GaussianPosterior):
         """Returns the prior as a distribution with mean and variance of shape (dim,)."""
         return DiagonalGaussian(self.loc[...], jnp.exp(self.log_variance[...]) + self.prior_var_min)
 
-    def kl(
-        self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]
-    ) -> Float[Array, "*batch"]:
+    def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns KL(q || p) in closed form, summed over the variables, in nats."""
         return self.posterior(params).kl(self.distribution()).sum(-1)
 
@@ -158,7 +154,7 @@ class GaussianPrior(_GaussianPosterior):
         """Returns log p(path), summed over the variables, in nats."""
         return self.distribution().log_prob(path).sum(-1)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws from the prior, shape `(*shape, dim)`."""
         return self.distribution().sample(self.noise(key, shape))
 
@@ -241,7 +237,7 @@ class AutoregressivePrior(_GaussianPosterior):
         """Returns log p(u_t | u_{t-1}) along the path, summed over the inputs, in nats."""
         return self.transition(path).log_prob(path).sum(-1)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws paths from the prior, shape `(*shape, dim)`; the last axis of `shape` is time."""
         noise = jnp.moveaxis(self.noise(key, shape), -2, 0)
         phi, innovation_std = self.phi, jnp.exp(0.5 * self.log_variance[...])

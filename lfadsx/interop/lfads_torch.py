@@ -146,9 +146,7 @@ def _decoder(arrays: Arrays, has_controller: bool, clip: float, rngs: nnx.Rngs) 
     n_factors, n_generator = arrays[f"{cell}.fac_linear.weight"].shape
     n_inputs = arrays[f"{cell}.gen_cell.weight_ih"].shape[1]
     n_inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if has_controller else 0
-    generator = modules.GRUGenerator(
-        n_ic, n_inputs - n_inferred, n_inferred, n_generator, clip=clip, rngs=rngs
-    )
+    generator = modules.GRUGenerator(n_ic, n_inputs - n_inferred, n_inferred, n_generator, clip=clip, rngs=rngs)
     _set_linear(generator.start, arrays, "decoder.ic_to_g0")
     _set_gru(generator.gru, arrays, f"{cell}.gen_cell", live_first=True)
     controller, prior = None, None

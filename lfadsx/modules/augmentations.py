@@ -30,9 +30,7 @@ class AbstractAugmentation(nnx.Module):
     """
 
     @abc.abstractmethod
-    def __call__(
-        self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]
-    ) -> tuple[Batch, Weights, Masks]:
+    def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:
         """Changes a batch.
 
         Args:
@@ -65,9 +63,7 @@ class CoordinatedDropout(AbstractAugmentation):
     def __init__(self, group: str = INPUT_GROUP) -> None:
         self.group = group
 
-    def __call__(
-        self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]
-    ) -> tuple[Batch, Weights, Masks]:
+    def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:
         """Returns the batch with hidden entries, no weights, and the open entries of the loss."""
         rate = jnp.asarray(hyper.cd_rate)
         n_bins, n_channels = batch.encoder_input.shape[1:]

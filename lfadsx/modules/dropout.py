@@ -23,7 +23,7 @@ def per_trial(keys: Key[Array, " trial"], draw: Callable, *, time_first: bool) -
     return jax.vmap(draw, out_axes=1 if time_first else 0)(keys)
 
 
-def random_shares(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt[Array, "..."]:
+def random_shares(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt[Array, ...]:
     """Draws whole numbers that are uniform on [0, 2^16), for masks.
 
     Two 16-bit numbers are cut out of each 32 random bits, since random bits are what masks cost. A longer
@@ -40,18 +40,18 @@ def share(rate: Float[Array, ""] | float) -> UInt[Array, ""]:
     return jnp.round(jnp.asarray(rate) * 65536.0).astype(jnp.uint32)
 
 
-def keep_mask(key: Key[Array, ""], rate: Float[Array, ""] | float, shape: tuple[int, ...]) -> Bool[Array, "..."]:
+def keep_mask(key: Key[Array, ""], rate: Float[Array, ""] | float, shape: tuple[int, ...]) -> Bool[Array, ...]:
     """Draws a mask of a shape that is True with probability 1 - rate, the rate being traced."""
     return random_shares(key, shape) >= share(rate)
 
 
 def drop(
-    x: Float[Array, "..."] | None, keep: Bool[Array, "..."] | None, rate: Float[Array, ""] | float
-) -> Float[Array, "..."] | None:
+    x: Float[Array, ...] | None, keep: Bool[Array, ...] | None, rate: Float[Array, ""] | float
+) -> Float[Array, ...] | None:
     """Returns x / (1 - rate) where kept and 0 elsewhere; x itself without a mask.
 
     The rate is traced: changing it recompiles nothing.
     """
     if x is None or keep is None:
         return x
-    return jnp.where(keep, x * (1.0 / (1.0 - rate)).astype(x.dtype), 0.0)
+    return jnp.where(keep, x * jnp.asarray(1.0 / (1.0 - rate), x.dtype), 0.0)

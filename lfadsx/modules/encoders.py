@@ -41,7 +41,7 @@ class AbstractEncoder(nnx.Module):
         """
 
     @abc.abstractmethod
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the matrices that the L2 penalty acts on; an empty tuple for none."""
 
 
@@ -90,12 +90,10 @@ class BidirectionalGRU(AbstractEncoder):
         inside = jnp.arange(sequence.shape[0])[:, None] < length
         forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
         backward, first = run_gru(self.backward, sequence, self.backward_initial[...], inside, reverse=True)
-        states = jnp.concatenate(
-            [_shift(forward, inside, self.lag), _shift(backward, inside, -self.lag)], axis=-1
-        )
+        states = jnp.concatenate([_shift(forward, inside, self.lag), _shift(backward, inside, -self.lag)], axis=-1)
         return jnp.swapaxes(states, 0, 1), jnp.concatenate([last, first], axis=-1)
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the recurrent matrices of both directions."""
         return self.forward.recurrent_weights() + self.backward.recurrent_weights()
 
@@ -130,7 +128,14 @@ class CausalGRU(AbstractEncoder):
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
         self.n_states = self.n_ends = n_hidden
         self.forward = GRU(
-            n_in, 0, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint", rngs=rngs
+            n_in,
+            0,
+            n_hidden,
+            clip=clip,
+            keep_bias=keep_bias,
+            reset_bias=reset_bias,
+            fan_in="joint",
+            rngs=rngs,
         )
         self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
 
@@ -143,7 +148,7 @@ class CausalGRU(AbstractEncoder):
         forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
         return jnp.swapaxes(_shift(forward, inside, self.lag), 0, 1), last
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the recurrent matrix."""
         return self.forward.recurrent_weights()
 

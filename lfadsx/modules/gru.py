@@ -83,7 +83,7 @@ class GRU(nnx.Module):
         new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ w_hidden[:, 2 * n :])
         return jnp.clip(keep * state + (1.0 - keep) * new, -self.clip, self.clip)
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the matrices that the L2 penalty acts on: U of all gates."""
         return (self.w_hidden[...],)
 

@@ -83,9 +83,7 @@ class LinearReadin(AbstractReadin):
 
     def __init__(self, n_channels: tuple[tuple[str, int], ...], n_features: int, *, rngs: nnx.Rngs) -> None:
         self.n_channels, self.n_features = n_channels, n_features
-        self.weight = nnx.Dict(
-            {name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels}
-        )
+        self.weight = nnx.Dict({name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels})
         self.bias = nnx.Dict({name: nnx.Param(jnp.zeros(n_features)) for name, _ in n_channels})
 
     def __call__(
@@ -124,10 +122,7 @@ class LinearReadout(AbstractReadout):
         self.n_factors, self.n_targets, self.n_params, self.scale = n_factors, n_targets, n_params, scale
         self.n_channels = max(n for _, n in n_targets)
         self.weight = nnx.Dict(
-            {
-                name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale))
-                for name, n in n_targets
-            }
+            {name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale)) for name, n in n_targets}
         )
         self.bias = nnx.Dict({name: nnx.Param(jnp.zeros((n, n_params))) for name, n in n_targets})
 

@@ -57,7 +57,7 @@ class AbstractRecurrent(nnx.Module):
         """Returns the array (trial, n_state) that is read out; the default is the state itself."""
         return state
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the matrices that the L2 penalty acts on; the default is none."""
         return ()
 
@@ -124,7 +124,7 @@ class GRUController(AbstractController):
         """Returns the next state of the GRU."""
         return self.gru.step(state, projected_t, live_t)
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the GRU's recurrent matrix."""
         return self.gru.recurrent_weights()
 
@@ -170,9 +170,7 @@ class GRUGenerator(AbstractGenerator):
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
         self.n_state = n_hidden
         self.start = Linear(n_ic, n_hidden, rngs=rngs) if initial == "linear" else None
-        self.gru = GRU(
-            n_known, n_inferred, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs
-        )
+        self.gru = GRU(n_known, n_inferred, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs)
 
     def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> Float[Array, "trial n_state"]:
         """Returns g0 from the initial condition, shape (trial, n_state)."""
@@ -189,6 +187,6 @@ class GRUGenerator(AbstractGenerator):
         projected = self.gru.bias[...] if projected_t is None else projected_t
         return self.gru.step(state, projected, live_t)
 
-    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the GRU's recurrent matrix."""
         return self.gru.recurrent_weights()

@@ -14,6 +14,7 @@ from lfadsx.training.run import RunError as RunError
 from lfadsx.training.run import RunInfo as RunInfo
 from lfadsx.training.run import load as load
 from lfadsx.training.run import read_info as read_info
+from lfadsx.training.schedules import Schedule as Schedule
 from lfadsx.training.state import Program as Program
 from lfadsx.training.state import TrainState as TrainState
 from lfadsx.training.state import start as start

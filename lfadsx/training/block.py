@@ -25,7 +25,7 @@ from lfadsx.objective import (
 )
 from lfadsx.training.monitor import observe
 from lfadsx.training.optimizer import apply_update, make_optimizer
-from lfadsx.training.schedules import cosine, ramp
+from lfadsx.training.schedules import Schedule, cosine, ramp
 from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
 
@@ -63,7 +63,7 @@ class StepReport:
 
 
 def train_block(
-    program: Program, state: TrainState, hyper: HyperParams, block: Batch
+    program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, block: Batch
 ) -> tuple[TrainState, StepReport]:
     """Takes one training step for each batch of a block; pure.
 
@@ -71,12 +71,13 @@ def train_block(
         program: What is compiled, static.
         state: State before the block.
         hyper: Hyperparameters, traced: changing one recompiles nothing.
+        schedule: Ramps and learning rate, traced.
         block: Batches stacked along a first axis.
 
     Returns:
         The state after the block and a report of every step.
     """
-    return jax.lax.scan(lambda state, batch: _step(program, state, hyper, batch), state, block)
+    return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
 
 
 run_block = partial(jax.jit, static_argnums=0, donate_argnums=1)(train_block)
@@ -84,14 +85,16 @@ run_block = partial(jax.jit, static_argnums=0, donate_argnums=1)(train_block)
 
 
 def _step(
-    program: Program, state: TrainState, hyper: HyperParams, batch: Batch
+    program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
 ) -> tuple[TrainState, StepReport]:
-    config = program.config
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(program.optimizer)
     augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     _, augmentations = program.merge(state)
     changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
-    ramps = _ramps(program, state.step)
+    ramps = RampWeights(
+        kl=ramp(state.step, schedule.kl_start, schedule.kl_length),
+        l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
+    )
 
     def objective(params: Any) -> tuple[Array, LossParts]:
         model = program.merge_model(params, state.fixed)
@@ -100,7 +103,7 @@ def _step(
 
     (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     update, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
-    rate = _learning_rate(program, state, hyper)
+    rate = hyper.learning_rate * state.monitor.rate_scale * cosine(state.step, schedule.decay_length)
     norm = optax.tree.norm(gradient)
     n_trials = jnp.sum(batch.trial_weight > 0)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
@@ -135,21 +138,6 @@ def _where(condition: Array, new: TrainState, old: TrainState) -> TrainState:
     return dataclasses.replace(new, params=params, optimizer=optimizer)
 
 
-def _ramps(program: Program, step: Array) -> RampWeights:
-    config, per_epoch = program.config, program.steps_per_epoch
-    return RampWeights(
-        kl=ramp(step, config.kl_ramp_start * per_epoch, config.kl_ramp_epochs * per_epoch),
-        l2=ramp(step, config.l2_ramp_start * per_epoch, config.l2_ramp_epochs * per_epoch),
-    )
-
-
-def _learning_rate(program: Program, state: TrainState, hyper: HyperParams) -> Array:
-    rate = hyper.learning_rate * state.monitor.rate_scale
-    if program.config.schedule == "cosine":
-        rate = rate * cosine(state.step, program.config.epochs * program.steps_per_epoch)
-    return rate
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ValidReport:
@@ -181,7 +169,7 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         key: Fixed random key.
     """
     model, _ = program.merge(state)
-    n_samples = program.config.selection_samples
+    n_samples = program.selection_samples
 
     def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
         group = model.input_group
@@ -214,11 +202,11 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
     return ValidReport(score, reconstruction_, kl_ic, kl_inputs)
 
 
-def select(program: Program, state: TrainState, score: Array, epoch: Array, after_ramps: Array) -> TrainState:
+def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, schedule: Schedule) -> TrainState:
     """Returns the state after its monitor has seen a selection score; pure."""
-    monitor = observe(state.monitor, score, state.params, epoch, after_ramps, program.config)
+    monitor = observe(state.monitor, score, state.params, epoch, after_ramps, schedule)
     return dataclasses.replace(state, monitor=monitor)
 
 
 run_validate = partial(jax.jit, static_argnums=0)(validate)
-run_select = partial(jax.jit, static_argnums=0, donate_argnums=1)(select)
+run_select = partial(jax.jit, donate_argnums=0)(select)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from lfadsx.config import TrainConfig
+from lfadsx.training.schedules import Schedule
 
 
 @jax.tree_util.register_dataclass
@@ -38,9 +39,17 @@ class Monitor:
     @classmethod
     def start(cls, params: Any) -> Monitor:
         """Returns the monitor of a run that has seen no score."""
-        whole, real = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
-        copies = [jnp.copy(x) for x in (real, whole, real, whole, whole)]  # donated buffers must differ
-        return cls(jax.tree.map(jnp.copy, params), *copies, jnp.ones(()))
+        count = partial(jnp.zeros, (), jnp.int32)
+        real = partial(jnp.full, (), dtype=jnp.result_type(float))
+        return cls(
+            best_params=jax.tree.map(jnp.copy, params),
+            best_score=real(jnp.inf),
+            best_epoch=count(),
+            smoothed=real(jnp.inf),
+            since_best=count(),
+            plateau=count(),
+            rate_scale=real(1.0),
+        )
 
 
 def observe(
@@ -49,7 +58,7 @@ def observe(
     params: Any,
     epoch: Int[Array, ""],
     after_ramps: Bool[Array, ""],
-    config: TrainConfig,
+    schedule: Schedule,
 ) -> Monitor:
     """Returns the monitor after one evaluation of the selection score; pure.
 
@@ -59,15 +68,15 @@ def observe(
         params: Parameters that it belongs to.
         epoch: Number of epochs trained.
         after_ramps: Whether the ramps have ended; the best model is looked for only then.
-        config: Smoothing, patience and plateau rule.
+        schedule: Smoothing and plateau rule.
     """
-    old = config.score_smoothing
+    old = schedule.smoothing
     smoothed = jnp.where(jnp.isfinite(monitor.smoothed), old * monitor.smoothed + (1 - old) * score, score)
     smoothed = jnp.where(jnp.isfinite(score), smoothed, monitor.smoothed)
     better = after_ramps & jnp.isfinite(score) & (smoothed < monitor.best_score)
-    since_best = jnp.where(after_ramps & ~better, monitor.since_best + config.validate_every, 0)
+    since_best = jnp.where(after_ramps & ~better, monitor.since_best + schedule.validate_every, 0)
     plateau = jnp.where(after_ramps & ~better, monitor.plateau + 1, 0)
-    lower = (plateau > config.plateau_patience) & (config.schedule == "plateau")
+    lower = plateau > schedule.plateau_patience
     return Monitor(
         best_params=jax.tree.map(lambda new, best: jnp.where(better, new, best), params, monitor.best_params),
         best_score=jnp.where(better, smoothed, monitor.best_score),
@@ -75,5 +84,5 @@ def observe(
         smoothed=smoothed,
         since_best=since_best.astype(jnp.int32),
         plateau=jnp.where(lower, 0, plateau).astype(jnp.int32),
-        rate_scale=monitor.rate_scale * jnp.where(lower, config.plateau_factor, 1.0),
+        rate_scale=monitor.rate_scale * jnp.where(lower, schedule.plateau_factor, 1.0),
     )

@@ -58,9 +58,7 @@ class RunInfo:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions of the training data."""
-        return tuple(
-            Session(**{**s, "target_index": np.array(s["target_index"], int)}) for s in self.data["sessions"]
-        )
+        return tuple(Session(**{**s, "target_index": np.array(s["target_index"], int)}) for s in self.data["sessions"])
 
     @property
     def bin_width(self) -> float | None:
@@ -182,6 +180,7 @@ def _describe_data(data: Dataset) -> dict[str, Any]:
         "n_trials": {name: split.n_trials for name, split in data.splits.items()},
         "n_bins": {name: split.n_bins for name, split in data.splits.items()},
         "n_known_inputs": data.n_known_inputs,
+        "forward_bins": data.train.n_bins - data.train.encoder_input.shape[1],
         "source": data.source,
     }
 

@@ -1,18 +1,67 @@
-"""Ramps and learning-rate schedules, as functions of the step."""
+"""Ramps, learning rate and the rules of selection, as traced scalars: changing one recompiles nothing."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from lfadsx.config import TrainConfig
 
-def ramp(step: Int[Array, ""] | int, start: float, length: float) -> Float[Array, ""]:
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """What of the run settings the compiled steps need, in steps.
+
+    Attributes:
+        kl_start: Step at which the KL terms begin to count.
+        kl_length: Steps over which their weight rises to 1.
+        l2_start: Step at which the penalty begins to count.
+        l2_length: Steps over which its weight rises to 1.
+        decay_length: Steps of the cosine decay; infinite for none.
+        smoothing: Weight of the previous selection score in the smoothed one.
+        plateau_patience: Evaluations without a better score before the rate is lowered; infinite for never.
+        plateau_factor: What it is multiplied by then.
+        validate_every: Epochs between two evaluations.
+    """
+
+    kl_start: float
+    kl_length: float
+    l2_start: float
+    l2_length: float
+    decay_length: float
+    smoothing: float
+    plateau_patience: float
+    plateau_factor: float
+    validate_every: float
+
+    @classmethod
+    def of(cls, config: TrainConfig, steps_per_epoch: int) -> Schedule:
+        """Returns the schedule of a run whose epochs have a number of steps."""
+        n = float(steps_per_epoch)
+        return cls(
+            kl_start=n * config.kl_ramp_start,
+            kl_length=n * config.kl_ramp_epochs,
+            l2_start=n * config.l2_ramp_start,
+            l2_length=n * config.l2_ramp_epochs,
+            decay_length=n * config.epochs if config.schedule == "cosine" else math.inf,
+            smoothing=config.score_smoothing,
+            plateau_patience=float(config.plateau_patience) if config.schedule == "plateau" else math.inf,
+            plateau_factor=config.plateau_factor,
+            validate_every=float(config.validate_every),
+        )
+
+
+def ramp(step: Int[Array, ""] | int, start: Array | float, length: Array | float) -> Float[Array, ""]:
     """Returns 0 before `start`, 1 from `start + length` on, and a straight line between, in steps."""
-    if length <= 0:
-        return jnp.where(step >= start, 1.0, 0.0)
-    return jnp.clip((step - start) / length, 0.0, 1.0)
+    line = (step - start) / jnp.maximum(length, 1e-6)
+    return jnp.where(step < start, 0.0, jnp.where(step >= start + length, 1.0, line))
 
 
-def cosine(step: Int[Array, ""] | int, length: float) -> Float[Array, ""]:
-    """Returns half a cosine from 1 at step 0 to 0 at `length` steps."""
+def cosine(step: Int[Array, ""] | int, length: Array | float) -> Float[Array, ""]:
+    """Returns half a cosine from 1 at step 0 to 0 at `length` steps; always 1 for an infinite length."""
     return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(step / length, 0.0, 1.0)))

@@ -17,7 +17,7 @@ from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.training.monitor import Monitor
-from lfadsx.training.optimizer import make_optimizer
+from lfadsx.training.optimizer import AdamSettings, make_optimizer
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +48,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is compiled: structure of model and augmentations, objective and settings; static and hashable.
+    """What is compiled: structure of model and augmentations, objective, optimiser; static and hashable.
 
     Equal programs share one compilation.
     """
@@ -56,8 +56,8 @@ class Program:
     model: Any
     augmentations: Any
     objective: Objective
-    config: TrainConfig
-    steps_per_epoch: int
+    optimizer: AdamSettings
+    selection_samples: int
 
     def merge(self, state: TrainState) -> tuple[LFADS, Sequence[AbstractAugmentation]]:
         """Returns model and augmentations with the state's values."""
@@ -97,22 +97,18 @@ def start(
             f"train = {config.train} matches none of the parameters, e.g. {parameter_paths(model)[:5]}. Give "
             "patterns over these paths, such as '*' or 'readout/*'."
         )
-    params, fixed = jax.tree.map(jnp.copy, (params, fixed))
+    # Copies, since blocks give their state up; with a dtype of their own, since weak types would compile anew.
+    params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
     nominal = min(config.batch_size, n_trials)
     objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
-    # What does not enter the compiled steps must not tell programs apart.
-    settings = dataclasses.replace(
-        config, seed=0, checkpoint_minutes=0.0, patience=1, max_skipped_steps=1, train=(), steps_per_block=1
-    )
-    if config.schedule != "cosine":
-        settings = dataclasses.replace(settings, epochs=1)
-    program = Program(graphdef, augmentation_def, objective, settings, -(-n_trials // nominal))
+    adam = AdamSettings.of(config)
+    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples)
     state = TrainState(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=make_optimizer(config).init(params),
+        optimizer=make_optimizer(adam).init(params),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),

@@ -24,6 +24,7 @@ from lfadsx.training.block import StepReport, run_block, run_select, run_validat
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
 from lfadsx.training.checks import check_fits
 from lfadsx.training.distributed import n_data_devices, place_block, replicate
+from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.types import Dataset
@@ -49,6 +50,7 @@ class FitResult:
         best_score: The best selection score, in nats per trial.
         skipped_steps: Steps skipped because loss or gradient were not finite.
         seconds: Time spent, all runs of a resumed one together.
+        signal: Number of the signal that interrupted the run, 0 for none.
     """
 
     model: LFADS
@@ -59,6 +61,7 @@ class FitResult:
     best_score: float
     skipped_steps: int
     seconds: float
+    signal: int = 0
 
 
 @dataclasses.dataclass
@@ -154,11 +157,12 @@ class _Loop:
         self.layout = Layout.of(
             data.train.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
         )
+        self.schedule = Schedule.of(config, self.layout.steps)
         valid = Layout.of(data.valid.n_trials, config.batch_size, n_devices=devices, steps_per_block=10**9)
         rows = valid.arrange(np.arange(data.valid.n_trials))[0]
         self.valid = place_block(take(data.sessions, data.valid, rows), mesh)
         self.valid_key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
-        self.saved_step = int(state.step)
+        self.signal = 0
 
     def run(self, callbacks: Sequence[AbstractCallback]) -> Reason:
         """Trains until there is a reason to stop."""
@@ -177,7 +181,7 @@ class _Loop:
                 if reason is None and int(self.state.skipped) > self.config.max_skipped_steps:
                     reason = "not finite"
                 if reason is None and requested():
-                    reason = "interrupted"
+                    reason, self.signal = "interrupted", requested()
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoint_minutes
                 # A run that broke down keeps the checkpoint from before.
                 if self.folder is not None and (reason or due) and reason != "not finite":
@@ -200,6 +204,7 @@ class _Loop:
             best_score=float(monitor.best_score),
             skipped_steps=int(self.state.skipped),
             seconds=self.position.seconds,
+            signal=self.signal,
         )
 
     def _blocks(self) -> Iterator[np.ndarray]:
@@ -211,7 +216,7 @@ class _Loop:
         """Trains one block; returns whether it ended an epoch."""
         rows = next(self._blocks())
         block = place_block(take(self.data.sessions, self.data.train, rows), self.mesh)
-        self.state, report = run_block(self.program, self.state, self.hyper, block)
+        self.state, report = run_block(self.program, self.state, self.hyper, self.schedule, block)
         sums = _to_host(report)
         _report_skipped(sums, self.position)
         self.position.pending.append(sums)
@@ -227,9 +232,8 @@ class _Loop:
         if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
             report = run_validate(self.program, self.state, self.valid, self.valid_key)
             after_ramps = jnp.asarray(position.epoch >= config.ramp_end)
-            self.state = run_select(
-                self.program, self.state, report.score, jnp.asarray(position.epoch), after_ramps
-            )
+            epoch = jnp.asarray(position.epoch)
+            self.state = run_select(self.state, report.score, epoch, after_ramps, self.schedule)
             row |= {
                 "score": float(report.score),
                 "valid_reconstruction": float(report.reconstruction),
@@ -252,9 +256,7 @@ class _Loop:
         return "epochs" if self.position.epoch >= config.epochs else None
 
     def _progress(self) -> Progress:
-        return Progress(
-            self.position.epoch, self.config.epochs, self.position.history, self.program, self.state
-        )
+        return Progress(self.position.epoch, self.config.epochs, self.position.history, self.program, self.state)
 
     def _models(self) -> tuple[LFADS, LFADS]:
         """Returns the best and the last model; the last one twice if the ramps had not ended."""
@@ -294,8 +296,7 @@ def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[Train
 
 def _to_host(report: StepReport) -> dict[str, list[float]]:
     return {
-        field.name: np.asarray(getattr(report, field.name), np.float64).tolist()
-        for field in dataclasses.fields(report)
+        field.name: np.asarray(getattr(report, field.name), np.float64).tolist() for field in dataclasses.fields(report)
     }
 
 

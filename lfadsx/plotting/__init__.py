@@ -1,0 +1,31 @@
+"""Figures of a run: losses, example trials, factors, inferred inputs, PSTHs and a summary on one page.
+
+Every function returns a `matplotlib.figure.Figure` that belongs to no window, backend or global state, so
+that figures can be made on a cluster node, in a callback and in a notebook alike.
+"""
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'The figures of lfadsx need matplotlib, which is not installed. Install it with `pip install "lfadsx[plot]"`.'
+    ) from error
+
+from lfadsx.plotting.averages import psth_figure
+from lfadsx.plotting.files import write_figures
+from lfadsx.plotting.inputs import inputs_figure
+from lfadsx.plotting.latents import factors_figure, initial_conditions_figure
+from lfadsx.plotting.summary import summary_figure
+from lfadsx.plotting.training import loss_figure
+from lfadsx.plotting.trials import rates_figure
+
+__all__ = [
+    "factors_figure",
+    "initial_conditions_figure",
+    "inputs_figure",
+    "loss_figure",
+    "psth_figure",
+    "rates_figure",
+    "summary_figure",
+    "write_figures",
+]

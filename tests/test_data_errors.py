@@ -1,0 +1,365 @@
+"""Every mistake in a user's data gives a message that says what is wrong and what to do."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from lfadsx.data import (
+    DataError,
+    chaotic_rnn,
+    concatenate_sessions,
+    dataset_from_trials,
+    read,
+    read_split,
+    write_dataset,
+)
+
+TRIALS = np.random.default_rng(0).poisson(1.0, (12, 10, 6))
+
+
+def changed(value, place=(3, 2, 1)):
+    """Trials as floats with one value changed."""
+    trials = TRIALS.astype(float)
+    trials[place] = value
+    return trials
+
+
+def write(path, arrays, **attributes):
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+        file.attrs.update(attributes)
+    return path
+
+
+FILES = {
+    "no data": (
+        {"train_dat": TRIALS, "valid_dat": TRIALS},
+        "unknown key 'train_dat' that looks like 'train_data'. Rename it",
+    ),
+    "misspelt optional key": (
+        {"train_data": TRIALS, "valid_data": TRIALS, "train_veloctiy": TRIALS},
+        "unknown key 'train_veloctiy' that looks like 'train_velocity'. Rename it",
+    ),
+    "misspelt data of one split": (
+        {"train_encod_data": TRIALS, "valid_encode_data": TRIALS},
+        "unknown key 'valid_encode_data' that looks like 'valid_encod_data'",
+    ),
+    "no known key": (
+        {"spikes": TRIALS, "dataa": TRIALS},
+        "has none of the keys 'train_encod_data', 'train_data', .* it holds 'dataa', 'spikes'. Call the data",
+    ),
+    "misspelt split": (
+        {"trian_data": TRIALS},
+        "none of the keys .* it holds 'trian_data'. Perhaps 'trian_data' should be called 'train_data'",
+    ),
+    "split without data": (
+        {"train_data": TRIALS, "valid_inds": np.arange(12)},
+        "none of the keys 'valid_encod_data', 'valid_data'; it holds 'train_data', 'valid_inds'. Call",
+    ),
+    "nothing to train on": (
+        {"test_data": TRIALS},
+        "holds test trials and none to train on. Add 'train_encod_data', or use `read_split`",
+    ),
+    "two keys for one thing": (
+        {"train_data": TRIALS, "train_encod_data": TRIALS},
+        "holds 'train_encod_data' and 'train_data', which mean the same. Keep one",
+    ),
+    "group in place of an array": (
+        {"train_data/x": TRIALS},
+        "'train_data' of 'a.h5' is a group, not an array",
+    ),
+    "two dimensions": (
+        {"train_data": TRIALS[0], "valid_data": TRIALS},
+        r"'train_data' of 'a.h5' has 2 dimensions, shape \(10, 6\), where 3 .* axes \(trial, time, channel\)",
+    ),
+    "text": (
+        {"train_data": np.full((2, 2, 2), b"a"), "valid_data": np.full((2, 2, 2), b"a")},
+        "holds <U1, not real numbers. Store integers or floats",
+    ),
+    "other number of neurons": (
+        {"train_data": TRIALS, "valid_data": TRIALS[:, :, :4]},
+        "'valid_data' of 'a.h5' has 4 channels and 'train_data' of 'a.h5' has 6. Give both",
+    ),
+    "other number of bins": (
+        {"train_data": TRIALS, "valid_data": TRIALS[:, :8]},
+        "'valid_data' of 'a.h5' has 8 bins and 'train_data' of 'a.h5' has 10. Give both",
+    ),
+    "targets of other trials": (
+        {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:9]},
+        "'train_recon_data' of 'a.h5' has 9 trials and 'train_encod_data' of 'a.h5' has 12. Both need",
+    ),
+    "too few target channels": (
+        {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :, :4]},
+        "'train_recon_data' of 'a.h5' has 4 channels and .* has 6. Add the missing channels, or",
+    ),
+    "too few target bins": (
+        {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :4]},
+        "'train_recon_data' of 'a.h5' has 4 bins and .* has 10. Targets hold the encoder's bins",
+    ),
+    "held-out channels first": (
+        {"train_encod_data": TRIALS[:, :, 2:], "train_recon_data": TRIALS},
+        "first 4 of the 6 channels of 'train_recon_data' of 'a.h5' are not .* Put the held-out channels last",
+    ),
+    "target_index too long": (
+        {"train_data": TRIALS, "target_index": np.arange(7)},
+        "'target_index' of 'a' has 7 entries and .* has 6",
+    ),
+    "target_index too high": (
+        {"train_encod_data": TRIALS[:, :, :2], "train_recon_data": TRIALS, "target_index": np.array([0, 6])},
+        "has entries from 0 to 6 for 6 target channels. Give indices from 0 to 5, or -1",
+    ),
+    "target_index repeated": (
+        {"train_encod_data": TRIALS[:, :, :2], "train_recon_data": TRIALS, "target_index": np.array([1, 1])},
+        "names target channel 1 more than once",
+    ),
+    "target_index of floats": (
+        {"train_data": TRIALS, "target_index": np.arange(6.0)},
+        "holds float64, not integers. Give indices",
+    ),
+    "negative": (
+        {"train_data": changed(-2)},
+        r"'train_data' of 'a.h5' is negative \(-2\) at trial 3, bin 2, channel 1, .* --likelihood gaussian",
+    ),
+    "negative integers": (
+        {"train_data": changed(-2).astype(int)},
+        r"is negative \(-2\) at trial 3, bin 2, channel 1",
+    ),
+    "fractional": (
+        {"train_data": TRIALS, "valid_data": changed(1.5)},
+        r"'valid_data' of 'a.h5' is fractional \(1.5\) at trial 3, bin 2, channel 1.*rates in Hz are not",
+    ),
+    "NaN": (
+        {"train_data": changed(np.nan)},
+        "holds 1 NaN, the first at trial 3, bin 2, channel 1. Use --missing",
+    ),
+    "infinite": ({"train_data": changed(np.inf)}, "is infinite at trial 3, bin 2, channel 1. Replace it"),
+    "infinite known input": (
+        {"train_data": TRIALS, "train_ext_input": changed(np.inf)},
+        "'train_ext_input' of 'a.h5' is infinite at trial 3",
+    ),
+    "empty split": (
+        {"train_data": TRIALS, "valid_data": TRIALS[:0]},
+        r"'valid_data' of 'a.h5' holds no trials, shape \(0, 10, 6\). Add trials or leave the split out",
+    ),
+    "no channels": (
+        {"train_data": TRIALS[:, :, :0]},
+        r"has an axis of size 0, shape \(12, 10, 0\). Every one of \(trial, time, channel\) needs",
+    ),
+    "length too long": (
+        {"train_data": TRIALS, "train_length": np.full(12, 11)},
+        "'train_length' of 'a.h5' is 11 bins for trial 0, outside 1 to 10. Give the number of bins",
+    ),
+    "length zero": (
+        {"train_data": TRIALS, "train_encoder_length": np.arange(12) % 11},
+        "'train_encoder_length' of 'a.h5' is 0 bins for trial 0, outside 1 to 10",
+    ),
+    "length fractional": (
+        {"train_data": TRIALS, "train_length": np.full(12, 2.5)},
+        "is 2.5 bins for trial 0",
+    ),
+    "targets shorter than the encoder's": (
+        {
+            "train_data": TRIALS,
+            "train_encoder_length": np.full(12, 8),
+            "train_target_length": np.full(12, 7),
+        },
+        "'train_target_length' of 'a.h5' is 7 bins for trial 0, outside 8 to 10",
+    ),
+    "lengths of other trials": (
+        {"train_data": TRIALS, "train_length": np.full(9, 5)},
+        "'train_length' of 'a.h5' has 9 trials and the data has 12",
+    ),
+    "ids of other trials": (
+        {"train_data": TRIALS, "train_inds": np.arange(9)},
+        "'train_inds' of 'a.h5' has 9 trials and 'train_data' of 'a.h5' has 12",
+    ),
+    "conditions in a column": (
+        {"train_data": TRIALS, "train_condition": np.zeros((12, 1))},
+        r"has 2 dimensions, shape \(12, 1\), where 1 are needed. Give it the axes \(trial,\)",
+    ),
+    "mask of another shape": (
+        {"train_data": TRIALS, "train_observed": np.ones((12, 10))},
+        r"'train_observed' of 'a.h5' has shape \(12, 10\) and .* has shape \(12, 10, 6\)",
+    ),
+    "truth of another shape": (
+        {"train_data": TRIALS, "train_truth": TRIALS[:, :, :2]},
+        r"'train_truth' of 'a.h5' has shape \(12, 10, 2\) and .* has shape \(12, 10, 6\)",
+    ),
+    "known inputs of other bins": (
+        {"train_data": TRIALS, "train_ext_input": TRIALS[:, :7]},
+        "'train_ext_input' of 'a.h5' has 7 bins and the data has 10",
+    ),
+    "known inputs of one split": (
+        {"train_data": TRIALS, "train_ext_input": TRIALS, "valid_data": TRIALS},
+        "number of known inputs of train of session 'a' is 6 and that of valid of session 'a' is 0. Give all",
+    ),
+    "bin width of zero": (
+        {"train_data": TRIALS, "dt": 0.0},
+        "bin width of 'a.h5' is 0.0, which is not a positive",
+    ),
+    "conversion factor of zero": (
+        {"train_data": TRIALS, "train_truth": TRIALS, "conversion_factor": 0.0},
+        "'conversion_factor' of 'a.h5' is 0.0. Give a number above 0",
+    ),
+    "conversion factors": (
+        {"train_data": TRIALS, "conversion_factor": np.ones(2)},
+        r"'conversion_factor' has shape \(2,\) and one number is needed",
+    ),
+    "too few trials to split": (
+        {"train_data": TRIALS[:1]},
+        "1 trials cannot be split with valid_fraction 0.2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_mistakes_in_a_file(tmp_path, name):
+    arrays, message = FILES[name]
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "a.h5", arrays))
+
+
+def test_mistakes_in_attributes(tmp_path):
+    file = write(tmp_path / "a.h5", {"train_data": TRIALS}, truth_unit="kHz")
+    with pytest.raises(DataError, match="'truth_unit' of 'a.h5' is 'kHz'. Choose one of 'counts per bin', 'Hz'"):
+        read(file)
+    file = write(tmp_path / "b.h5", {"train_data": TRIALS}, bin_width_s=0.02)
+    with pytest.raises(DataError, match="has bins of 0.02 s and 0.01 s are asked for. Leave the bin width out"):
+        read(file, bin_width=0.01)
+    file = write(tmp_path / "c.h5", {"train_data": TRIALS}, channel_names=["one", "two"])
+    with pytest.raises(DataError, match="'channel_names' of 'c' has 2 names and .* has 6"):
+        read(file)
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(DataError, match="There is no file '.*nothing.h5'. Check the path"):
+        read(tmp_path / "nothing.h5")
+    with pytest.raises(DataError, match="is a folder, not a data file"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="No data file is named"):
+        read()
+    (tmp_path / "text.h5").write_text("trial,bin\n")
+    with pytest.raises(DataError, match="text.h5' is not an HDF5 file. Write the data with h5py"):
+        read(tmp_path / "text.h5")
+    whole = write(tmp_path / "whole.h5", {"train_data": TRIALS})
+    (tmp_path / "cut.h5").write_bytes(whole.read_bytes()[:3000])
+    with pytest.raises(DataError, match="cut.h5' cannot be read .* Check its permissions and that it is whole"):
+        read(tmp_path / "cut.h5")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")
+def test_unreadable_file(tmp_path):
+    file = write(tmp_path / "a.h5", {"train_data": TRIALS})
+    file.chmod(0)
+    with pytest.raises(DataError, match="cannot be read"):
+        read(file)
+
+
+def test_sessions_that_do_not_fit(tmp_path):
+    (tmp_path / "x").mkdir()
+    files = [write(folder / "a.h5", {"train_data": TRIALS}) for folder in (tmp_path, tmp_path / "x")]
+    with pytest.raises(DataError, match="2 sessions are called 'a'. Rename files"):
+        read(*files)
+
+    def session(name, **changes):
+        return dataset_from_trials(TRIALS, session=name, **({"bin_width": 0.01} | changes))
+
+    cases = [
+        ({"bin_width": 0.02}, "bin width of session 'a' is 0.01 and that of session 'b' is 0.02"),
+        ({"known_inputs": TRIALS}, "number of known inputs of train of session 'a' is 0 .* session 'b' is 6"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(DataError, match=message):
+            concatenate_sessions(session("a"), session("b", **changes))
+    with pytest.raises(DataError, match="unit of the truth of session 'a' is 'Hz' .* is 'relative'"):
+        concatenate_sessions(session("a", truth=TRIALS, truth_unit="Hz"), session("b", truth=TRIALS))
+    with pytest.raises(DataError, match="behaviour lag of session 'a' is 0.0 and that of session 'b' is 0.1"):
+        concatenate_sessions(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS, behaviour_lag=0.1))
+    with pytest.raises(DataError, match="number of behaviour columns of train of session 'a' is 6"):
+        concatenate_sessions(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS[:, :, :1]))
+    with pytest.raises(DataError, match="no data sets to join"):
+        concatenate_sessions()
+
+
+ARRAYS = {
+    "held_out": ({"held_out": 6}, "held_out is 6 and there are 6 channels. Hold out 0 to 5"),
+    "held-out index": ({"held_out": [1, 7]}, "held_out holds the index 7 and there are 6 channels"),
+    "all held out": ({"held_out": range(6)}, "held_out names all 6 channels. Leave at least one"),
+    "forward_bins": ({"forward_bins": 10}, "forward_bins is 10 and the shortest trial has 10 bins. Leave"),
+    "split": ({"split": ["train"] * 12}, "No trial of 'split' is 'valid'"),
+    "name of a split": ({"split": ["train", "dev"] * 6}, "entry of 'split' is 'dev'. Choose one of 'train'"),
+    "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'trials' has 12"),
+    "fractions": (
+        {"valid_fraction": 0.6, "test_fraction": 0.4},
+        "valid_fraction is 0.6 and test_fraction is 0.4",
+    ),
+    "bin width": ({"bin_width": -0.01}, "The bin width is -0.01, which is not a positive number"),
+    "unit": ({"truth": TRIALS, "truth_unit": "spikes"}, "The unit of the truth is 'spikes'. Choose one of"),
+    "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'trials' has shape"),
+    "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'trials' has 12"),
+    "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'trials' has 12"),
+    "names": ({"channel_names": ["a"]}, "'channel_names' of 'session' has 1 names"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_mistakes_in_arrays(name):
+    arguments, message = ARRAYS[name]
+    with pytest.raises(DataError, match=message):
+        dataset_from_trials(TRIALS, **arguments)
+
+
+def test_mistakes_in_trials_of_different_length():
+    with pytest.raises(DataError, match=r"Trial 1 of 'trials' has shape \(5, 3\) and trial 0 has \(4, 2\)"):
+        dataset_from_trials([np.ones((4, 2)), np.ones((5, 3))])
+    with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'trials'"):
+        dataset_from_trials([np.ones((4, 2)), np.ones((5, 2))], behaviour=[np.ones((4, 2))] * 2)
+    with pytest.raises(DataError, match="forward_bins is 4 and the shortest trial has 4 bins"):
+        dataset_from_trials([np.ones((4, 2)), np.ones((5, 2))], forward_bins=4)
+    with pytest.raises(DataError, match="'trials' holds no trials"):
+        dataset_from_trials([])
+    with pytest.raises(DataError, match=r"'trials' is fractional \(0.5\) at trial 0, bin 0, channel 0"):
+        dataset_from_trials([np.full((4, 2), 0.5)] * 3)
+
+
+def test_files_that_do_not_fit_the_model(tmp_path):
+    sessions = dataset_from_trials(TRIALS, session="one").sessions
+    file = write(tmp_path / "a.h5", {"test_data": TRIALS[:, :, :4]}, bin_width_s=0.02)
+    with pytest.raises(DataError, match="'test_data' of 'a.h5' has 4 channels and session 'one' has 6"):
+        read_split(file, sessions)
+    with pytest.raises(DataError, match="has bins of 0.02 s and 0.01 s are asked for"):
+        read_split(file, sessions, bin_width=0.01)
+    file = write(tmp_path / "b.h5", {"test_data": TRIALS})
+    with pytest.raises(DataError, match="'test' of 'b.h5' has 0 known inputs and the model has 2"):
+        read_split(file, sessions, n_known_inputs=2)
+    with pytest.raises(DataError, match="split to read from 'b.h5' is 'valid'. Choose one of 'test'"):
+        read_split(file, sessions, split="valid")
+    two = sessions + dataset_from_trials(TRIALS, session="two").sessions
+    with pytest.raises(DataError, match="'b.h5' is called like none of the model's sessions one, two. Say which"):
+        read_split(file, two)
+    with pytest.raises(DataError, match="The session is 'three'. Choose one of 'one', 'two'"):
+        read_split(file, two, session="three")
+    file = write(tmp_path / "c.h5", {"test_encod_data": TRIALS, "test_recon_data": np.tile(TRIALS, 2)})
+    with pytest.raises(DataError, match="'test_recon_data' of 'c.h5' has 12 channels and session 'one' has 6"):
+        read_split(file, sessions)
+
+
+def test_mistakes_in_writing(tmp_path):
+    (tmp_path / "file").write_text("")
+    data = dataset_from_trials(TRIALS, session="one")
+    with pytest.raises(DataError, match="cannot be written .* Name a file in a folder that you may write to"):
+        write_dataset(tmp_path / "file" / "folder", data)
+    with pytest.raises(DataError, match="session name 'one/two' cannot be a file name. Rename the session"):
+        write_dataset(tmp_path, dataset_from_trials(TRIALS, session="one/two"))
+
+
+def test_mistakes_in_a_simulation():
+    with pytest.raises(DataError, match="neurons is 0. Give a number above 0"):
+        chaotic_rnn(neurons=0)
+    with pytest.raises(DataError, match="4 trials per condition .* give 1 valid and 0 test trials"):
+        chaotic_rnn(trials_per_condition=4, test_fraction=0.1)
+    with pytest.raises(DataError, match="has 2 bins of 0.01 s"):
+        chaotic_rnn(duration=0.02)

@@ -1,0 +1,324 @@
+"""Evaluation: which entries each score is about, sessions, baselines, and what comes out as text and JSON."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from making import several_sessions
+from threadpoolctl import threadpool_limits
+
+from lfadsx import baselines, evaluation, metrics
+from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.evaluation import evaluate, format_table
+from lfadsx.types import Posterior
+
+N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products are no faster on many threads, and slower where other programs run beside."""
+    with threadpool_limits(1):
+        yield
+
+
+def true_rates(seed=0, n_trials=N_TRIALS):
+    """Rates of trials in three conditions, and the two latent signals behind them."""
+    rng = np.random.default_rng(seed)
+    of_condition, of_trial = rng.normal(size=(3, N_BINS, 2)), rng.normal(size=(n_trials, N_BINS, 2))
+    latent = metrics.smooth(2.5 * of_condition[np.arange(n_trials) % 3] + 1.5 * of_trial, 1.5)
+    return np.exp(0.5 + 0.6 * latent @ rng.normal(size=(2, N_CHANNELS))), latent
+
+
+def simulate(seed=0, **settings):
+    rates, latent = true_rates(seed)
+    spikes = np.random.default_rng(seed + 1).poisson(rates)
+    given = dict(
+        held_out=2,
+        forward_bins=FORWARD,
+        truth=rates,
+        truth_unit="counts per bin",
+        true_inputs=latent,
+        condition=np.arange(N_TRIALS) % 3,
+        behaviour=latent @ np.array([[1.0, 0.3], [-0.4, 1.0]]),
+        bin_width=0.02,
+        valid_fraction=0.25,
+        test_fraction=0.25,
+    )
+    return dataset_from_trials(spikes, **(given | settings))
+
+
+def posterior(split, rates, inputs=None, group="spikes"):
+    """A posterior with given rates and inputs; everything else is zero."""
+    n_trials, n_bins = rates.shape[:2]
+    none, path = np.zeros((n_trials, 1)), np.zeros((n_trials, n_bins, 1))
+    return Posterior(
+        rates={group: rates},
+        rates_std={},
+        factors=path,
+        initial_condition=none,
+        ic_mean=none,
+        ic_std=none,
+        initial_state=none,
+        generator_states=path,
+        inputs=inputs,
+        inputs_std=None,
+        input_mean=None,
+        input_std=None,
+        controller_states=None,
+        encoding=None,
+        trial_id=split.trial_id,
+        session=split.session,
+        length=split.target_length,
+        n_samples=1,
+        seed=0,
+    )
+
+
+def truths(data):
+    """Posteriors that know the true rates, and the true inputs but for scale, sign and offset."""
+    return {
+        name: posterior(split, np.asarray(split.truth, float), 3 - 2 * np.asarray(split.true_inputs, float))
+        for name, split in data.splits.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulate()
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    with threadpool_limits(1):
+        return baselines.fit_baselines(data, data.test)
+
+
+@pytest.fixture(scope="module")
+def found(data, fitted):
+    hidden = np.zeros(data.test.targets["spikes"].shape, dtype=bool)
+    hidden[:, :9, :4] = np.random.default_rng(0).random((data.test.n_trials, 9, 4)) < 0.2
+    return evaluate(data, "test", truths(data), (data.test.truth, hidden), baselines=fitted), hidden
+
+
+def test_each_score_is_about_its_own_entries(data, found):
+    result, hidden = found
+    counts, rates = data.test.targets["spikes"], data.test.truth
+    seen = N_BINS - FORWARD
+    expected = {
+        "bits_per_spike": metrics.bits_per_spike(rates[:, :seen, :4], counts[:, :seen, :4]).value,
+        "co_bps": metrics.bits_per_spike(rates[:, :seen, 4:], counts[:, :seen, 4:]).value,
+        "masked_bps": metrics.bits_per_spike(rates, counts, mask=hidden).value,
+        "fp_bps": metrics.bits_per_spike(rates[:, seen:], counts[:, seen:]).value,
+    }
+    assert {name: result.scores[name] for name in expected} == pytest.approx(expected)
+    assert result.scores["split"] == "test"
+    assert list(result.scores) == ["split", *evaluation.MEASURES]
+
+
+def test_true_rates_explain_everything_that_can_be_explained(found):
+    result, _ = found
+    assert result.scores["rates_r2"] == pytest.approx(1.0)
+    assert result.detail["rates"]["r2_pooled"] == pytest.approx(1.0)
+    assert result.scores["inputs_r2"] == pytest.approx(1.0)
+    assert result.detail["inputs"]["r2_pooled"] == pytest.approx(1.0)
+    assert result.scores["velocity_r2"] > 0.9
+    assert 0 < result.detail["rates"]["floor_shuffled"] < 0.8
+    assert result.detail["psth"]["kernel_bins"] == 2.5
+    assert result.scores["psth_r2"] > result.detail["psth"]["split_halves"] > 0
+
+
+def test_aligned_inputs_lie_on_the_true_ones(data, found):
+    result, _ = found
+    np.testing.assert_allclose(result.aligned_inputs, data.test.true_inputs, atol=1e-5)
+
+
+def test_everything_is_ready_for_json(found):
+    result, _ = found
+    for part in (result.scores, result.detail, result.table):
+        assert json.loads(json.dumps(part, allow_nan=False)) == part
+
+
+def test_the_table_has_the_model_first_and_a_dash_where_a_baseline_says_nothing(found):
+    result, _ = found
+    table = {row["model"]: row for row in result.table}
+    assert list(table) == [
+        "lfads",
+        "time course",
+        "condition average",
+        "smoothed spikes",
+        "Poisson regression",
+    ]
+    assert table["lfads"]["co_bps"] == result.scores["co_bps"]
+    assert table["smoothed spikes"]["co_bps"] is None
+    assert table["smoothed spikes"]["velocity_r2"] is not None
+    assert table["Poisson regression"]["co_bps"] is not None
+    assert table["Poisson regression"]["bits_per_spike"] is None
+    assert table["Poisson regression"]["fp_bps"] is None
+
+
+def test_smoothed_spikes_do_not_see_the_entry_they_are_scored_on_as_masked(data, found):
+    result, hidden = found
+    row = next(row for row in result.table if row["model"] == "smoothed spikes")
+    rates = baselines.smoothed_spikes(data, data.test, own_bin=False)
+    expected = metrics.bits_per_spike(rates, data.test.targets["spikes"], mask=hidden)
+    assert row["masked_bps"] == pytest.approx(expected.value)
+
+
+def test_the_model_is_compared_with_the_best_baseline(data, found, fitted):
+    result, _ = found
+    for measure in ("co_bps", "fp_bps", "masked_bps"):
+        difference = result.detail["difference"][measure]
+        best = max(result.table[1:], key=lambda row: -np.inf if row[measure] is None else row[measure])
+        assert difference["baseline"] == best["model"]
+        assert difference["value"] == pytest.approx(result.scores[measure] - best[measure])
+        assert 0 < difference["low"] < difference["value"] < difference["high"]
+    assert "bits_per_spike" not in result.detail["difference"]
+
+
+def test_bits_against_three_nulls(found):
+    nulls = found[0].detail["nulls"]["co_bps"]
+    assert list(nulls) == ["scored mean", "training mean", "condition average"]
+    assert nulls["scored mean"] == found[0].scores["co_bps"]
+    assert nulls["training mean"] > nulls["scored mean"]
+
+
+def test_silent_neurons_are_named_and_leave_the_difference_consistent():
+    names = tuple("abcdef")
+    data = simulate(seed=3, channel_names=names)
+    counts = data.test.targets["spikes"].copy()
+    counts[:, :, 5] = 0
+    data = dataclasses.replace(data, test=dataclasses.replace(data.test, targets={"spikes": counts}))
+    result = evaluate(data, "test", truths(data))
+    assert result.detail["silent"]["co_bps"] == {"session": ["f"]}
+    assert result.detail["per_neuron"]["co_bps"]["session"][5] is None
+    rows = {row["model"]: row["co_bps"] for row in result.table}
+    difference = result.detail["difference"]["co_bps"]
+    assert difference["value"] == pytest.approx(rows["lfads"] - rows[difference["baseline"]])
+
+
+def test_sessions_are_scored_apart_and_pooled():
+    one, two = simulate(seed=1, session="one"), simulate(seed=2, session="two", truth_unit="counts per bin")
+    both = concatenate_sessions(one, two)
+    apart = [evaluate(data, "test", truths(data), baselines={}) for data in (one, two)]
+    pooled = evaluate(both, "test", truths(both), baselines={})
+    for measure in ("bits_per_spike", "co_bps", "fp_bps"):
+        spikes = [result.detail["n_spikes"][measure] for result in apart]
+        expected = np.average([result.scores[measure] for result in apart], weights=spikes)
+        assert pooled.scores[measure] == pytest.approx(expected)
+    for measure in ("velocity_r2", "psth_r2"):
+        assert pooled.scores[measure] == pytest.approx(np.mean([result.scores[measure] for result in apart]))
+    assert set(pooled.detail["per_neuron"]["co_bps"]) == {"one", "two"}
+
+
+def test_a_split_with_ragged_trials_missing_entries_and_two_sessions_is_scored():
+    data = several_sessions()
+    scored = baselines.scored_mask(data.valid, data)
+    rates = np.where(scored, 1.5, np.nan)
+    result = evaluate(data, "valid", {"valid": posterior(data.valid, rates)}, n_bootstrap=20)
+    assert all(np.isfinite(result.scores[name]) for name in ("bits_per_spike", "co_bps", "fp_bps"))
+    assert "valid trials scored here took part" in result.detail["notes"][0]
+
+
+def test_a_truth_in_hertz_is_compared_in_counts_and_one_without_unit_by_correlation_only(data):
+    in_hertz = simulate(truth=true_rates()[0] / 0.02, truth_unit="Hz")
+    with_hertz = evaluate(in_hertz, "test", truths(data), baselines={}).detail["rates"]
+    assert with_hertz["r2_pooled"] == pytest.approx(1.0)
+    relative = simulate(truth_unit="relative")
+    without_unit = evaluate(relative, "test", truths(data), baselines={}).detail["rates"]
+    assert without_unit["r2_pooled"] is None and without_unit["r2"] == pytest.approx(1.0)
+
+
+def test_behaviour_is_decoded_at_its_lag(data):
+    late = {}
+    for name, split in data.splits.items():
+        behaviour = np.full(split.behaviour.shape, np.nan)
+        behaviour[:, 2:] = split.behaviour[:, :-2]
+        late[name] = dataclasses.replace(split, behaviour=behaviour)
+    lagged = dataclasses.replace(data, behaviour_lag=0.04, **late)
+    result = evaluate(lagged, "test", truths(data), baselines={})
+    assert result.scores["velocity_r2"] > 0.9
+    assert result.detail["velocity"]["lag_bins"] == 2
+    with pytest.raises(ValueError, match=r"lags by 0\.04 s, but the width.*\. Give the data set its bin width"):
+        evaluate(dataclasses.replace(lagged, bin_width=None), "test", truths(data), baselines={})
+
+
+def test_data_that_are_no_spikes_get_r2_of_the_targets_and_no_bits():
+    values = true_rates()[0] - 3
+    data = dataset_from_trials(
+        values, held_out=2, forward_bins=FORWARD, likelihood="gaussian", valid_fraction=0.3, bin_width=0.02
+    )
+    exact = {"valid": posterior(data.valid, data.valid.targets["spikes"].astype(float))}
+    hidden = np.zeros(exact["valid"].rates["spikes"].shape, dtype=bool)
+    hidden[:, 2, :4] = True
+    result = evaluate(data, "valid", exact, (exact["valid"].rates["spikes"] + 1e-3, hidden), likelihood="gaussian")
+    assert all(result.scores[name] is None for name in evaluation.BITS)
+    assert result.detail["targets_r2"]["spikes"] == pytest.approx(
+        {"held_in": 1.0, "held_out": 1.0, "forward": 1.0, "masked": 1.0}, abs=1e-4
+    )
+    assert [row["model"] for row in result.table] == ["lfads"]
+    assert result.table[0]["held_out_r2"] == pytest.approx(1.0)
+
+
+def test_other_target_groups_get_r2():
+    spikes, emg = (
+        np.random.default_rng(0).poisson(1.0, (20, 8, 3)),
+        np.random.default_rng(1).normal(size=(20, 8, 2)),
+    )
+    data = dataset_from_trials(spikes, other_targets={"emg": emg})
+    rates = posterior(data.valid, np.ones(data.valid.targets["spikes"].shape))
+    rates.rates["emg"] = data.valid.targets["emg"].astype(float)
+    result = evaluate(data, "valid", {"valid": rates}, baselines={})
+    assert result.detail["targets_r2"] == {"emg": {"seen": pytest.approx(1.0)}}
+    assert result.scores["co_bps"] is None and result.scores["fp_bps"] is None
+
+
+def test_what_needs_the_training_trials_is_left_out_without_them(data):
+    result = evaluate(data, "test", {"test": truths(data)["test"]}, baselines={})
+    assert result.scores["velocity_r2"] is None and result.scores["inputs_r2"] is None
+    assert result.aligned_inputs is None
+    assert "needs the posterior of the training trials" in result.detail["notes"][0]
+
+
+def test_without_scikit_learn_its_parts_are_left_out(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "_has_sklearn", lambda: False)
+    result = evaluate(data, "test", truths(data), n_bootstrap=20)
+    assert result.scores["velocity_r2"] is None
+    assert "Poisson regression" not in [row["model"] for row in result.table]
+    assert 'pip install "lfadsx[plot]"' in result.detail["notes"][-1]
+
+
+def test_mean_rates_score_nothing(data):
+    mean = np.broadcast_to(data.test.targets["spikes"].mean((0, 1)), data.test.targets["spikes"].shape)
+    result = evaluate(data, "test", {"test": posterior(data.test, mean.copy())}, baselines={})
+    assert result.scores["psth_r2"] < 0.01
+    assert result.scores["rates_r2"] == 0.0
+    assert abs(result.scores["co_bps"]) < 0.05
+
+
+def test_mistakes_are_explained(data):
+    good = truths(data)
+    with pytest.raises(ValueError, match=r"split 'rest' needs.*'test', 'train', 'valid'.*\. Name a split"):
+        evaluate(data, "rest", good)
+    with pytest.raises(ValueError, match=r"trial ids differ\. Infer the rates of this very split"):
+        other = dataclasses.replace(good["test"], trial_id=good["test"].trial_id[::-1])
+        evaluate(data, "test", {"test": other})
+    with pytest.raises(ValueError, match=r"1 of 1080 rates of 'test' are NaN.*\. Check that training"):
+        broken = good["test"].rates["spikes"].copy()
+        broken[0, 0, 0] = np.nan
+        evaluate(data, "test", {"test": posterior(data.test, broken)})
+    with pytest.raises(ValueError, match=r"mask of shape \(2, 2, 2\).*\. Give both in the coordinates"):
+        evaluate(data, "test", good, (good["test"].rates["spikes"], np.zeros((2, 2, 2), bool)))
+
+
+def test_a_table_as_text():
+    rows = [
+        {"model": "lfads", "co_bps": 0.1257, "fp_bps": None, "psth_r2": -0.25},
+        {"model": "time course", "co_bps": 0.0377, "fp_bps": None, "psth_r2": None},
+    ]
+    assert format_table(rows).splitlines() == [
+        "model        co_bps  psth_r2",
+        "lfads         0.126   -0.250",
+        "time course   0.038        -",
+    ]

@@ -1,0 +1,448 @@
+"""Training: the four guards of the seams, selection, stopping, resuming, and what `fit` leaves alone."""
+
+import dataclasses
+import os
+import signal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import lfadsx
+from lfadsx.data.batches import Layout, epoch_order, take
+from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
+from lfadsx.parameters import scaled_normal
+from lfadsx.training import AbstractCallback, Schedule, make_mesh, place_block, run_block, start, train_block
+from lfadsx.training.checkpoint import CheckpointError
+from lfadsx.training.monitor import Monitor, observe
+from lfadsx.training.run import RunError
+from lfadsx.training.state import matches
+from lfadsx.training.trainer import _Loop
+
+SMALL = dict(factors=3, generator_dim=6, ic_dim=4, ic_encoder_dim=5, input_encoder_dim=4, controller_dim=5)
+CONFIG = lfadsx.TrainConfig(
+    epochs=6,
+    batch_size=8,
+    kl_ramp_epochs=2,
+    l2_ramp_epochs=1,
+    validate_every=1,
+    steps_per_block=2,
+    schedule="constant",
+)
+SCHEDULE = Schedule.of(CONFIG, 3)
+
+
+class TanhGenerator(AbstractGenerator):
+    """A generator as a user would write it: a vanilla RNN."""
+
+    def __init__(self, n_ic, n_inputs, n_state, *, rngs):
+        self.n_ic, self.n_inputs, self.n_state = n_ic, n_inputs, n_state
+        self.start = Linear(n_ic, n_state, rngs=rngs)
+        self.recurrent = nnx.Param(scaled_normal(rngs, (n_state, n_state), n_state))
+        self.inputs = nnx.Param(scaled_normal(rngs, (n_inputs, n_state), n_inputs))
+
+    def initial_state(self, initial_condition):
+        return jnp.tanh(self.start(initial_condition))
+
+    def step(self, state, projected_t, live_t):
+        return jnp.tanh(state @ self.recurrent[...] + live_t @ self.inputs[...])
+
+
+def ragged_sessions(seed=0):
+    """Two sessions with different neurons, trials of different length, held-out neurons, forward bins."""
+    rng = np.random.default_rng(seed)
+
+    def session(name, n_trials, n_channels, held_out):
+        lengths = rng.integers(8, 13, n_trials)
+        trials = [rng.poisson(0.8, (length, n_channels)) for length in lengths]
+        return lfadsx.data.dataset_from_trials(
+            trials, held_out=held_out, forward_bins=2, session=name, valid_fraction=0.25, seed=seed
+        )
+
+    return lfadsx.data.concatenate_sessions(session("day1", 16, 6, 1), session("day2", 13, 4, 1))
+
+
+def build(data, generator="gru", **changes):
+    rngs = nnx.Rngs(0)
+    model = lfadsx.inferred_input(data, **SMALL, inferred_inputs=2, rngs=rngs, **changes)
+    if generator == "user":
+        model.decoder.generator = TanhGenerator(4, 2, 6, rngs=rngs)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ragged_sessions()
+
+
+@pytest.fixture(params=["gru", "user"])
+def model(request, data):
+    return build(data, request.param)
+
+
+def first_block(data, n_devices=1):
+    layout = Layout.of(data.train.n_trials, CONFIG.batch_size, n_devices=n_devices, steps_per_block=2)
+    rows = layout.arrange(epoch_order(0, 0, data.train.n_trials))[0]
+    return take(data.sessions, data.train, rows)
+
+
+def begin(model, data, config=CONFIG):
+    return start(model, [CoordinatedDropout()], config, n_trials=data.train.n_trials)
+
+
+def close(tree, other, rtol=1e-5):
+    """Equal to a share of each array's largest entry."""
+
+    def compare(a, b):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * max(np.abs(b).max(initial=0.0), 1e-3))
+
+    jax.tree.map(compare, tree, other)
+
+
+def test_members_of_one_block_equal_the_models_alone(model, data):
+    """Guard 1: members with their own learning rate, weight decay and dropout in one compiled block."""
+    program, state = begin(model, data)
+    block = jax.device_put(first_block(data))
+    hypers = [
+        lfadsx.HyperParams(learning_rate=1e-2, weight_decay=0.1, dropout_rate=0.1, cd_rate=0.5, kl_ic_scale=0.1),
+        lfadsx.HyperParams(learning_rate=1e-3, weight_decay=0.0, dropout_rate=0.5, cd_rate=0.0, l2_gen_scale=3.0),
+    ]
+    stacked = jax.tree.map(lambda *x: jnp.stack([jnp.asarray(v) for v in x]), *hypers)
+    states = jax.tree.map(lambda x: jnp.stack([x, x]), state)
+    chex.clear_trace_counter()
+    traced = chex.assert_max_traces(train_block, n=1)
+    together = jax.jit(lambda s, h: jax.vmap(lambda s, h: traced(program, s, h, SCHEDULE, block))(s, h))
+    loop = jax.jit(lambda s, h: jax.lax.map(lambda m: train_block(program, *m, SCHEDULE, block), (s, h)))
+    after, reports = together(states, stacked)
+    looped, _ = loop(states, stacked)
+    for number, hyper in enumerate(hypers):
+        alone, report = jax.jit(train_block, static_argnums=0)(program, state, hyper, SCHEDULE, block)
+        close(jax.tree.map(lambda x, n=number: x[n], after.params), alone.params, 1e-4)
+        close(jax.tree.map(lambda x, n=number: x[n], reports.loss), report.loss)
+        close(jax.tree.map(lambda x, n=number: x[n], looped.params), alone.params, 1e-6)
+    assert np.abs(np.asarray(reports.loss[0] - reports.loss[1])).max() > 1e-3
+
+
+def test_two_devices_equal_one(model, data):
+    """Guard 2: trials spread over two devices give the same block as on one."""
+    program, state = begin(model, data)
+    hyper = lfadsx.HyperParams()
+    copy = jax.tree.map(jnp.copy, state)
+    one, report_one = run_block(program, copy, hyper, SCHEDULE, place_block(first_block(data), None))
+    mesh = make_mesh(2)
+    block = place_block(first_block(data, n_devices=2), mesh)
+    assert len(block.encoder_input.sharding.device_set) == 2
+    two, report_two = run_block(program, state, hyper, SCHEDULE, block)
+    close(report_two.loss, report_one.loss)
+    close(two.params, one.params, 1e-4)
+
+
+def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
+    with jax.enable_x64(True):
+        data = ragged_sessions(1)
+        results = [lfadsx.fit(build(data), data, config=CONFIG, mesh=mesh) for mesh in (None, make_mesh(2))]
+    close(*[nnx.state(r.last) for r in results], 1e-9)
+
+
+def test_every_step_equals_its_trials_alone(model, data):
+    """Guard 3: the report of a ragged batch of two sessions is the sum of those of its trials alone."""
+    program, state = begin(model, data)
+    rows = np.array([0, 3, 14, 17, 20])
+    hyper = lfadsx.HyperParams()
+
+    def report(rows):
+        block = take(data.sessions, data.train, np.array([rows]))
+        return jax.jit(train_block, static_argnums=0)(program, state, hyper, SCHEDULE, block)[1]
+
+    batch, alone = report(rows), [report(np.array([row])) for row in rows]
+    assert len(set(data.train.session[rows])) == 2 and len(set(data.train.target_length[rows])) > 1
+    for name in ("reconstruction", "kl_ic", "kl_inputs"):
+        np.testing.assert_allclose(getattr(batch, name), sum(getattr(r, name) for r in alone), rtol=1e-5)
+
+
+def test_a_users_generator_trains_and_its_weights_move(data):
+    """Guard 4: a generator written in 15 lines goes through all of the above, and learns."""
+    model = build(data, "user")
+    result = lfadsx.fit(model, data, config=CONFIG)
+    assert not np.allclose(result.last.decoder.generator.recurrent[...], model.decoder.generator.recurrent[...])
+    assert result.history["reconstruction"][-1] < result.history["reconstruction"][0]
+
+
+def test_fit_leaves_the_callers_model_alone(data):
+    model = build(data)
+    before = jax.tree.map(np.array, nnx.state(model))
+    result = lfadsx.fit(model, data, config=CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, before, nnx.state(model))
+    assert model(lfadsx.data.batch(data, "valid")).factors.shape[-1] == 3
+    assert not np.allclose(result.last.ic_posterior.weight[...], model.ic_posterior.weight[...])
+
+
+def test_changing_hyperparameters_does_not_compile_again(data):
+    program, state = begin(build(data), data)
+    block = jax.device_put(first_block(data))
+    state, _ = run_block(program, state, lfadsx.HyperParams(), SCHEDULE, block)
+    compiled = run_block._cache_size()
+    for rate in (1e-3, 1e-2):
+        state, _ = run_block(program, state, lfadsx.HyperParams(learning_rate=rate, cd_rate=rate), SCHEDULE, block)
+    assert run_block._cache_size() == compiled
+
+
+def test_every_trial_once_per_epoch_for_any_batch_size():
+    for n_trials, batch_size, n_devices in ((10, 4, 1), (10, 4, 3), (7, 100, 2), (1, 1, 1), (130, 2, 1)):
+        layout = Layout.of(n_trials, batch_size, n_devices=n_devices, steps_per_block=3)
+        cells = layout.arrange(epoch_order(3, 5, n_trials))
+        assert sorted(cells[cells >= 0]) == list(range(n_trials))
+        assert cells.shape[2] % n_devices == 0 and layout.batch_size == min(batch_size, n_trials)
+
+
+def test_orders_differ_between_epochs_and_seeds_only():
+    assert (epoch_order(0, 1, 50) == epoch_order(0, 1, 50)).all()
+    assert (epoch_order(0, 1, 50) != epoch_order(0, 2, 50)).any()
+    assert (epoch_order(0, 1, 50) != epoch_order(1, 1, 50)).any()
+
+
+def test_a_short_last_batch_weighs_every_trial_the_same(data):
+    """The step's loss is the sum over real trials divided by the nominal batch."""
+    program, state = begin(build(data), data)
+    rows = np.array([[0, 1, 2] + [-1] * 5])
+    _, report = jax.jit(train_block, static_argnums=0)(
+        program, state, lfadsx.HyperParams(), SCHEDULE, take(data.sessions, data.train, rows)
+    )
+    assert float(report.n_trials[0]) == 3
+    np.testing.assert_allclose(report.loss, report.reconstruction / CONFIG.batch_size, rtol=1e-6)  # ramps at 0
+
+
+def test_an_empty_step_changes_nothing(data):
+    program, state = begin(build(data), data)
+    block = take(data.sessions, data.train, np.full((1, 8), -1))
+    after, report = jax.jit(train_block, static_argnums=0)(program, state, lfadsx.HyperParams(), SCHEDULE, block)
+    jax.tree.map(np.testing.assert_array_equal, state.params, after.params)
+    jax.tree.map(np.testing.assert_array_equal, state.optimizer, after.optimizer)
+    assert int(after.step) == 0 and float(report.n_trials[0]) == 0
+
+
+def test_weight_decay_is_decoupled_and_frozen_parameters_keep_still(data):
+    config = dataclasses.replace(CONFIG, train=("*", "!readin/*"), epochs=1)
+    model = build(data)
+    result = lfadsx.fit(model, data, config=config, hyper=lfadsx.HyperParams(weight_decay=10.0))
+    for name in ("day1", "day2"):
+        np.testing.assert_array_equal(result.last.readin.weight[name][...], model.readin.weight[name][...])
+    moved = result.last.readout["spikes"].weight["day1"][...]
+    assert not np.allclose(moved, model.readout["spikes"].weight["day1"][...])
+
+
+@pytest.mark.parametrize(
+    "path, patterns, expected",
+    [
+        ("readin/weight/day1", ("*",), True),
+        ("readin/weight/day1", ("*", "!readin/*"), False),
+        ("readin/weight/day1", ("readin/*/day1",), True),
+        ("readin/weight/day2", ("readin/*/day1",), False),
+    ],
+)
+def test_patterns_over_parameter_paths(path, patterns, expected):
+    assert matches(path, patterns) is expected
+
+
+def test_nothing_to_train_is_an_error(data):
+    with pytest.raises(ValueError, match=r"train = \('encodr/\*',\) matches none .* Give patterns"):
+        lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, train=("encodr/*",)))
+
+
+def observe_all(scores, config, after_ramps=True):
+    monitor = Monitor.start(jnp.zeros(1))
+    states = []
+    for epoch, score in enumerate(scores, 1):
+        params = jnp.full(1, float(epoch))
+        monitor = observe(
+            monitor,
+            jnp.asarray(score),
+            params,
+            jnp.asarray(epoch),
+            jnp.asarray(after_ramps),
+            Schedule.of(config, 1),
+        )
+        states.append(monitor)
+    return states
+
+
+def test_the_monitor_keeps_the_best_and_counts_patience():
+    config = dataclasses.replace(CONFIG, score_smoothing=0.0, validate_every=2)
+    last = observe_all([5.0, 3.0, 4.0, float("nan"), 3.5], config)[-1]
+    assert float(last.best_score) == 3.0 and int(last.best_epoch) == 2
+    assert float(last.best_params[0]) == 2.0 and int(last.since_best) == 6
+
+
+def test_the_monitor_waits_for_the_ramps():
+    last = observe_all([5.0, 1.0], CONFIG, after_ramps=False)[-1]
+    assert not np.isfinite(last.best_score) and int(last.best_epoch) == 0 and int(last.since_best) == 0
+
+
+def test_the_score_is_smoothed():
+    config = dataclasses.replace(CONFIG, score_smoothing=0.3)
+    assert float(observe_all([10.0, 5.0], config)[-1].smoothed) == pytest.approx(0.3 * 10 + 0.7 * 5)
+
+
+def test_the_plateau_rule_lowers_the_rate_after_its_patience():
+    config = dataclasses.replace(
+        CONFIG, schedule="plateau", plateau_patience=2, plateau_factor=0.5, score_smoothing=0.0
+    )
+    scales = [float(m.rate_scale) for m in observe_all([1.0, 2, 2, 2, 2, 2, 2], config)]
+    assert scales == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_early_stopping_and_best_model_wait_for_the_ramps(data):
+    config = dataclasses.replace(CONFIG, epochs=30, kl_ramp_epochs=10, patience=2, seed=1)
+    hyper = lfadsx.HyperParams(learning_rate=0.05)
+    result = lfadsx.fit(build(data), data, config=config, hyper=hyper)
+    assert result.reason == "patience" and len(result.history["loss"]) >= 12
+    assert result.best_epoch >= 10
+    np.testing.assert_array_equal(result.history["best_epoch"][:9], 0)
+
+
+def test_without_an_epoch_after_the_ramps_the_last_model_is_returned(data):
+    config = dataclasses.replace(CONFIG, epochs=1, kl_ramp_epochs=5)
+    result = lfadsx.fit(build(data), data, config=config)
+    assert result.best_epoch == 0
+    close(nnx.state(result.model), nnx.state(result.last), 0.0)
+
+
+def test_the_selection_score_ignores_held_out_neurons_and_forward_bins(data):
+    held_out = {"day1": 5, "day2": 3}
+    targets = data.valid.targets["spikes"].copy()
+    for index, session in enumerate(data.sessions):
+        targets[data.valid.session == index, :, held_out[session.name]] = 9
+    for trial, length in enumerate(data.valid.encoder_length):
+        targets[trial, length:] = 9
+    changed = dataclasses.replace(data, valid=dataclasses.replace(data.valid, targets={"spikes": targets}))
+    scores = [lfadsx.fit(build(data), d, config=CONFIG).history for d in (data, changed)]
+    np.testing.assert_array_equal(scores[0]["score"], scores[1]["score"])
+    assert (scores[0]["valid_reconstruction"] < scores[1]["valid_reconstruction"]).all()
+
+
+class StopAfter(AbstractCallback):
+    """Sends this process a signal after an epoch, as Ctrl-C would."""
+
+    def __init__(self, epoch, number=signal.SIGINT):
+        self.epoch, self.number = epoch, number
+
+    def on_epoch_end(self, progress):
+        if progress.epoch == self.epoch:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_resumed_run_ends_bit_for_bit_where_the_uninterrupted_one_ends(data, tmp_path, number):
+    whole = lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path / "whole")
+    first = lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path / "parts", callbacks=[StopAfter(3, number)])
+    assert first.reason == "interrupted" and first.signal == number and len(first.history["loss"]) == 3
+    second = lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path / "parts")
+    assert second.reason == "epochs"
+    for a, b in ((whole.last, second.last), (whole.model, second.model)):
+        jax.tree.map(np.testing.assert_array_equal, nnx.state(a), nnx.state(b))
+    for name in whole.history:
+        if name != "seconds":
+            np.testing.assert_array_equal(whole.history[name], second.history[name])
+
+
+def test_resuming_in_the_middle_of_an_epoch(data, tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, steps_per_block=1)
+    whole = lfadsx.fit(build(data), data, config=config)
+    blocks = []
+
+    def train(self, original=_Loop._train_block):
+        blocks.append(self.position.block)
+        if len(blocks) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Loop, "_train_block", train)
+        first = lfadsx.fit(build(data), data, config=config, out=tmp_path)
+    assert first.reason == "interrupted"
+    second = lfadsx.fit(build(data), data, config=config, out=tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(whole.last), nnx.state(second.last))
+    np.testing.assert_array_equal(whole.history["loss"], second.history["loss"])
+
+
+def test_a_loaded_model_is_the_best_one(data, tmp_path):
+    result = lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path)
+    for which, model in (("best", result.model), ("last", result.last)):
+        loaded = lfadsx.load(tmp_path, which=which)
+        jax.tree.map(np.testing.assert_array_equal, nnx.state(model), nnx.state(loaded))
+        assert nnx.graphdef(loaded) == nnx.graphdef(model)
+    assert len(list((tmp_path / "checkpoints").iterdir())) <= 2
+
+
+def test_a_model_with_a_users_part_loads_with_its_builder(data, tmp_path):
+    result = lfadsx.fit(build(data, "user"), data, config=CONFIG, out=tmp_path)
+    with pytest.raises(ValueError, match="part 'TanhGenerator', which is none of the built-in.*load\\(run, build="):
+        lfadsx.load(tmp_path)
+    loaded = lfadsx.load(tmp_path, build=lambda: build(data, "user"))
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(result.model), nnx.state(loaded))
+    with pytest.raises(CheckpointError, match="does not fit this model: .* Build the model"):
+        lfadsx.load(tmp_path, build=lambda: build(data))
+
+
+def test_a_damaged_checkpoint_is_noticed(data, tmp_path):
+    lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
+    largest = max((p for p in (tmp_path / "best").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is damaged: its SHA-256 .* Delete this folder"):
+        lfadsx.load(tmp_path)
+
+
+def test_a_folder_with_other_settings_is_refused(data, tmp_path):
+    lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
+    with pytest.raises(RunError, match=r"other settings: train.batch_size is 8 there and 4 here. Give another"):
+        lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1, batch_size=4), out=tmp_path)
+    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 there and 2 here"):
+        model = lfadsx.inferred_input(data, **SMALL | {"factors": 2}, inferred_inputs=2, rngs=nnx.Rngs(0))
+        lfadsx.fit(model, data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
+
+
+def test_an_output_folder_that_cannot_be_written(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written: .* Give another folder"):
+        lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_not_finite_never_reaches_the_parameters(data, caplog, tmp_path):
+    hyper = lfadsx.HyperParams(kl_ic_scale=float("inf"))
+    config = dataclasses.replace(CONFIG, max_skipped_steps=3, kl_ramp_epochs=0)
+    model = build(data)
+    result = lfadsx.fit(model, data, config=config, hyper=hyper, out=tmp_path)
+    assert result.reason == "not finite" and result.skipped_steps > 3
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(model), nnx.state(result.last))
+    assert "A step of epoch 1 was skipped because" in caplog.text
+
+
+def test_settings_out_of_range_are_named(data):
+    with pytest.raises(ValueError, match="dropout_rate = 1.0 is out of range. Give a number from 0 to below 1"):
+        lfadsx.fit(build(data), data, hyper=lfadsx.HyperParams(dropout_rate=1.0), config=CONFIG)
+    with pytest.raises(ValueError, match="batch_size = 0 is too small. Give a number of at least 1"):
+        lfadsx.TrainConfig(batch_size=0)
+    with pytest.raises(ValueError, match="factors = 0 is no size. Give a number of at least 1"):
+        lfadsx.ModelConfig(factors=0)
+
+
+def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
+    other = lfadsx.data.dataset_from_trials(np.ones((8, 10, 5), int), seed=0)
+    with pytest.raises(ValueError, match="read-in is for .*day1.* but the data have .*Build the model for these"):
+        lfadsx.fit(build(data), other, config=CONFIG)
+    fractional = dataclasses.replace(
+        other, valid=dataclasses.replace(other.valid, targets={"spikes": np.full((2, 10, 5), 0.5)})
+    )
+    with pytest.raises(ValueError, match=r"hold 0.5 at \(trial, bin, channel\) \(0, 0, 0\).*no count"):
+        lfadsx.fit(lfadsx.autonomous(other, **SMALL, rngs=nnx.Rngs(0)), fractional, config=CONFIG)
+
+
+def test_a_batch_larger_than_the_data_works(data):
+    result = lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, batch_size=10_000, epochs=2))
+    assert result.reason == "epochs" and np.isfinite(result.history["loss"]).all()
