@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json as json_module
 import logging
@@ -343,7 +344,8 @@ def use_devices(n: int) -> None:
     if n < 1:
         raise ValueError(f"devices = {n} is no number of devices. Give at least 1.")
     if n > 1:
-        jax.config.update("jax_num_cpu_devices", n)
+        with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
+            jax.config.update("jax_num_cpu_devices", n)
 
 
 def use_compilation_cache() -> None:

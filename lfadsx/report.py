@@ -101,12 +101,13 @@ def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
         "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
     )
     ramps = f"KL terms phased in over {train['kl_ramp_epochs']} epochs"
+    settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
+    chosen = outcome["best_epoch"] or outcome["epochs"]
     steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"
     return (
-        f"Training. Adam on the evidence bound with weights, {train['schedule']} learning rate, batches of "
-        f"{train['batch_size']} trials, seed {train['seed']}; {ramps}; hyperparameters: {rates}. It stopped after {steps}, "
-        f"in {outcome['seconds']:.0f} s. The model of epoch {outcome['best_epoch'] or outcome['epochs']} was selected by "
-        f"the negative log likelihood of held-in neurons in validation trials ({score})."
+        f"Training. Adam on the weighted evidence bound, {settings}; {ramps}; hyperparameters: {rates}. It stopped "
+        f"after {steps}, in {outcome['seconds']:.0f} s. The model of epoch {chosen} was selected by the negative log "
+        f"likelihood of held-in neurons in validation trials ({score})."
     )
 
 

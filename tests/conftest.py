@@ -29,7 +29,7 @@ def pytest_configure(config):
     jax.config.update("jax_disable_most_optimizations", True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fixtures():
     """Folder with parity numbers of other implementations; skips where it is missing."""
     folder = SHARED / "fixtures"
@@ -38,7 +38,7 @@ def fixtures():
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recordings():
     """Folder with real recordings; skips where it is missing."""
     folder = SHARED / "data"

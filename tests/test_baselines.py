@@ -2,6 +2,8 @@
 
 import dataclasses
 import doctest
+import importlib
+import pkgutil
 import sys
 
 import numpy as np
@@ -237,5 +239,6 @@ def change_channels(split, channels):
     return dataclasses.replace(split, targets={"spikes": split.targets["spikes"][:, :, channels]})
 
 
-def test_examples_in_docstrings_run():
-    assert doctest.testmod(baselines).failed == 0
+@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(baselines.__path__)])
+def test_examples_in_docstrings_run(module):
+    assert doctest.testmod(importlib.import_module(f"lfadsx.baselines.{module}")).failed == 0

@@ -1,7 +1,9 @@
 """Evaluation: which entries each score is about, sessions, baselines, and what comes out as text and JSON."""
 
 import dataclasses
+import doctest
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -282,7 +284,7 @@ def test_what_needs_the_training_trials_is_left_out_without_them(data):
 
 
 def test_without_scikit_learn_its_parts_are_left_out(data, monkeypatch):
-    monkeypatch.setattr(evaluation, "_has_sklearn", lambda: False)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     result = evaluate(data, "test", truths(data), n_bootstrap=20)
     assert result.scores["velocity_r2"] is None
     assert "Poisson regression" not in [row["model"] for row in result.table]
@@ -322,3 +324,7 @@ def test_a_table_as_text():
         "lfads         0.126   -0.250",
         "time course   0.038        -",
     ]
+
+
+def test_the_example_of_the_table_runs():
+    assert doctest.testmod(evaluation.table).failed == 0

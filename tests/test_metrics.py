@@ -1,6 +1,8 @@
 """Scores: parity with nlb_tools, lfads-torch, scipy and scikit-learn, and what must hold for any data."""
 
 import doctest
+import importlib
+import pkgutil
 import sys
 
 import numpy as np
@@ -398,5 +400,6 @@ def test_mistakes_are_explained(call, message):
         call()
 
 
-def test_examples_in_docstrings_run():
-    assert doctest.testmod(metrics).failed == 0
+@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(metrics.__path__)])
+def test_examples_in_docstrings_run(module):
+    assert doctest.testmod(importlib.import_module(f"lfadsx.metrics.{module}")).failed == 0

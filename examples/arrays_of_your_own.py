@@ -1,0 +1,137 @@
+"""Arrays of your own: trials of different length, with conditions and behaviour, from memory.
+
+`dataset_from_trials` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
+length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
+
+    python examples/arrays_of_your_own.py                   # simulated reaches; a few minutes on a CPU
+    python examples/arrays_of_your_own.py --quick           # a moment, to see that it works
+    python examples/arrays_of_your_own.py my_session.npz    # your own file
+
+A file holds all trials one after the other: `spikes_concat` (time, neuron), `cursor_concat` (time, 2) with
+positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). This is the form in which the
+brain-machine interface session of Golub, Yu & Chase (2015, eLife) can be written; its bins are about 33 ms long.
+
+Scores and figures need matplotlib and scikit-learn: pip install "lfadsx[plot]".
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import lfadsx
+from lfadsx.data import dataset_from_trials, read_posterior
+from lfadsx.evaluation import format_table
+from lfadsx.training import ProgressBar
+from lfadsx.workflow import fit_run
+
+BIN_WIDTH = 0.033
+"""Width of a bin in seconds."""
+
+Trials = list[np.ndarray]
+
+
+def read_npz(file: Path) -> tuple[Trials, Trials, np.ndarray]:
+    """Reads spikes and cursor positions of every trial, and the conditions."""
+    with np.load(file) as arrays:
+        starts = np.cumsum(arrays["lengths"])[:-1]  # where each trial but the first begins
+        spikes = np.split(arrays["spikes_concat"], starts)
+        cursor = np.split(arrays["cursor_concat"], starts)
+        return spikes, cursor, arrays["condition"]
+
+
+def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials, Trials, np.ndarray]:
+    """Simulates reaches to eight targets that take 10 to 30 bins; neurons are tuned to the velocity."""
+    rng = np.random.default_rng(seed)
+    tuning = rng.normal(0.0, 4.0, (2, n_neurons))  # log rate per m/s
+    condition = np.arange(n_trials) % 8
+    spikes, cursor = [], []
+    for number in condition:
+        length = int(rng.integers(10, 31))
+        angle = 2 * np.pi * number / 8 + rng.normal(0.0, 0.1)
+        duration = length * BIN_WIDTH
+        speed = 0.1 * (1 - np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)) / duration  # 0.1 m in all
+        velocity = speed[:, None] * [np.cos(angle), np.sin(angle)]
+        spikes.append(rng.poisson(np.exp(velocity @ tuning - 0.7)))
+        cursor.append(np.cumsum(velocity, axis=0) * BIN_WIDTH)
+    return spikes, cursor, condition
+
+
+def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfadsx.Dataset:
+    """Wraps the arrays; a fifth of the trials validate, a fifth test, and every fourth neuron is held out."""
+    n_neurons = spikes[0].shape[1]
+    return dataset_from_trials(
+        spikes,
+        # The encoder never sees these neurons. How well their spikes are predicted tells a good model from one
+        # that copies what it sees.
+        held_out=range(3, n_neurons, 4),
+        condition=condition,  # trials of each condition are shared out evenly between the splits
+        behaviour=[np.gradient(position, BIN_WIDTH, axis=0) for position in cursor],
+        behaviour_name="cursor velocity (m/s)",
+        behaviour_lag=0.0,  # seconds that behaviour lags behind the rates
+        bin_width=BIN_WIDTH,
+        valid_fraction=0.2,
+        test_fraction=0.2,
+        seed=0,
+    )
+
+
+def main(file: Path | None, quick: bool, out: Path) -> None:
+    """Trains on the arrays, infers all trials, and prints lengths and scores."""
+    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    data = make_dataset(*(read_npz(file) if file else simulate(60 if quick else 400)))
+
+    for name, split in data.splits.items():
+        length = split.target_length
+        print(f"{name}: {split.n_trials} trials of {length.min()} to {length.max()} bins, median {np.median(length):g}")
+
+    model = lfadsx.ModelConfig(
+        variant="inferred_input",
+        factors=8,
+        generator_dim=16 if quick else 48,
+        ic_dim=8,
+        ic_encoder_dim=12 if quick else 32,
+        input_encoder_dim=12 if quick else 32,
+        controller_dim=12 if quick else 32,
+        inferred_inputs=2,
+    )
+    epochs = 60 if quick else 300
+    train = lfadsx.TrainConfig(
+        epochs=epochs, batch_size=12 if quick else 50, kl_ramp_epochs=epochs // 5, l2_ramp_epochs=0, patience=100
+    )
+    hyper = lfadsx.HyperParams(learning_rate=0.01)
+    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
+    outcome = fit_run(
+        data,
+        out,
+        model=model,
+        hyper=hyper,
+        train=train,
+        n_samples=16 if quick else 64,
+        figures=not quick,
+        callbacks=[ProgressBar()],
+    )
+    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        return
+    scores = outcome.evaluation.scores
+    table = format_table(outcome.evaluation.table)
+    print(f"\n{scores['split']} trials; co_bps are the bits per spike of the held-out neurons\n{table}")
+    print(f"Bits per spike of held-out neurons: {scores['co_bps']:.3f}")
+    (out / "scores.txt").write_text(table + "\n")
+
+    # What was inferred, trial by trial: arrays are as long as the longest trial, with NaN after each one's end.
+    posterior = read_posterior(out / "posterior.h5")["test"]
+    trial = int(np.argmin(posterior.length))
+    rates = posterior.rates["spikes"][trial, : posterior.length[trial]] / BIN_WIDTH
+    print(
+        f"The shortest test trial has {len(rates)} bins; its rates lie from {rates.min():.1f} to {rates.max():.1f} Hz."
+    )
+    print(f"Everything is in {out}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Trains LFADS on arrays with trials of different length.")
+    parser.add_argument("file", type=Path, nargs="?", help="an .npz file; simulated data without")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
+    parser.add_argument("--out", type=Path, default=Path("runs/arrays_of_your_own"), help="folder to write")
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,145 @@
+"""LFADS composed by hand: every part on its own line, then run, differentiated and trained.
+
+`lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, which
+is what you need once a width or a part differs. Each part is a Flax NNX module with explicit arguments.
+
+    python examples/compose_by_hand.py            # a few minutes on a CPU
+    python examples/compose_by_hand.py --quick    # a moment, to see that it works
+
+The figure needs matplotlib: pip install "lfadsx[plot]".
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+import lfadsx
+from lfadsx.distributions import AutoregressivePrior, GaussianPrior, Poisson
+from lfadsx.evaluation import format_table
+from lfadsx.modules import BidirectionalGRU, Decoder, GRUController, GRUGenerator, LinearReadin, LinearReadout
+from lfadsx.objective import Objective, RampWeights, elbo, loss
+from lfadsx.plotting import loss_figure
+from lfadsx.training import ProgressBar
+from lfadsx.variants import start_at_mean_rates
+
+
+def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) -> lfadsx.LFADS:
+    """Composes an LFADS with inferred inputs for the first session of a data set."""
+    n_ic, n_inputs, session = n_factors, 1, data.sessions[0]
+
+    # Read-in: a linear map from the neurons that the encoders see to n_factors features. Its weights have the
+    # session's name; with more entries ((name, number), ...) it serves several sessions.
+    readin = LinearReadin(((session.name, session.n_channels),), n_factors, rngs=rngs)
+
+    # Encoders: one summarises a trial for its initial condition, the other tells the controller about each bin.
+    # The lag keeps the data of a bin away from the input that is inferred for that bin.
+    ic_encoder = BidirectionalGRU(readin.n_features, n_units, rngs=rngs)
+    input_encoder = BidirectionalGRU(readin.n_features, n_units, lag=1, rngs=rngs)
+
+    # Priors: what the initial condition and the inputs are like before data are seen. Each brings the family of
+    # its posterior. The AR(1) prior says that inputs change slowly, and learns how slowly.
+    ic_prior = GaussianPrior(n_ic, variance=0.1)
+    input_prior = AutoregressivePrior(n_inputs, tau=10.0, variance=0.1)
+
+    # Controller: sees the encoding and the factors of the last bin, and infers the inputs.
+    controller = GRUController(input_encoder.n_states, n_factors, n_units, rngs=rngs)
+
+    # Generator: the dynamics. It starts from the initial condition; 0 known inputs and the inferred ones drive it.
+    generator = GRUGenerator(n_ic, 0, n_inputs, n_units, rngs=rngs)
+
+    # Decoder: runs controller and generator bin by bin and maps the generator's state to the factors. Without
+    # controller and input_prior it would be autonomous.
+    decoder = Decoder(generator, n_factors, controller=controller, input_prior=input_prior, rngs=rngs)
+
+    # Likelihood and read-out: the parameters that the likelihood asks for (one log rate for Poisson) are a linear
+    # map of the factors. The gain is small, so that the model starts near the mean rates.
+    likelihood = Poisson()
+    targets = ((session.name, session.n_targets["spikes"]),)
+    readout = LinearReadout(n_factors, targets, n_params=likelihood.n_params, scale=0.1, rngs=rngs)
+
+    # The model. Read-outs and likelihoods come by target group; a second group could hold muscle activity.
+    model = lfadsx.LFADS(
+        readin,
+        ic_encoder,
+        ic_prior,
+        decoder,
+        {"spikes": readout},
+        {"spikes": likelihood},
+        input_encoder=input_encoder,
+        rngs=rngs,
+    )
+    # Last, the bias of the read-out starts at each neuron's mean rate in the training trials.
+    start_at_mean_rates(model, data)
+    return model
+
+
+def main(quick: bool, out: Path) -> None:
+    """Composes the model, runs it on a batch, takes a gradient, and trains it."""
+    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out.mkdir(parents=True, exist_ok=True)
+    data = lfadsx.data.chaotic_rnn(
+        conditions=4 if quick else 40, trials_per_condition=10, neurons=30, duration=0.3, max_rate=60.0
+    )
+    model = compose(data, n_factors=6 if quick else 16, n_units=12 if quick else 48, rngs=nnx.Rngs(0))
+
+    # What the model consists of.
+    parts = {"readin": model.readin, "ic_encoder": model.ic_encoder, "input_encoder": model.input_encoder}
+    parts |= {"controller": model.decoder.controller, "generator": model.decoder.generator}
+    parts |= {"readout": model.readout["spikes"], "whole model": model}
+    rows = [{"part": k, "class": type(v).__name__, "parameters": n_parameters(v)} for k, v in parts.items()]
+    table = format_table(rows)
+    print(table)
+    (out / "parts.txt").write_text(table + "\n")
+
+    # A model holds no random state. Called on a batch alone it pushes the posterior means through; everything
+    # random of a sample is drawn beforehand and passed in, so the same noise gives the same output.
+    run = nnx.jit(lambda model, batch, noise: model(batch, noise))
+    batch = lfadsx.data.batch(data, "train", rows=np.arange(16))
+    means = run(model, batch, None)
+    print("Factors of the posterior means:", means.factors.shape, "(trial, time, factor)")
+    noise = model.draw(jax.random.key(0), batch)
+    sample = run(model, batch, noise)
+    print("Spread of the inputs of one sample:", round(float(sample.inputs.std()), 3))
+
+    # The gradient, with nothing but JAX: split the model in its structure and its parameters, and put it together
+    # again inside the function. Weights of 1 for the KL terms and no penalty make the loss the negative bound.
+    structure, parameters, fixed = nnx.split(model, nnx.Param, ...)
+
+    def negative_bound(parameters, noise):
+        model = nnx.merge(structure, parameters, fixed)
+        return loss(model, batch, model(batch, noise), lfadsx.HyperParams(), RampWeights(), Objective())[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(negative_bound))(parameters, noise)
+    print(f"Loss {float(value):.1f} nats per trial, norm of its gradient {float(optax.tree.norm(gradient)):.1f}")
+
+    # Training. `fit` leaves our model as it was and returns a trained one.
+    epochs = 30 if quick else 150
+    train = lfadsx.TrainConfig(
+        epochs=epochs, batch_size=16 if quick else 40, kl_ramp_epochs=epochs // 5, l2_ramp_epochs=0, patience=epochs
+    )
+    hyper = lfadsx.HyperParams(learning_rate=0.01, dropout_rate=0.1)
+    result = lfadsx.fit(model, data, hyper=hyper, config=train, callbacks=[ProgressBar()])
+    loss_figure(result.history).savefig(out / "loss.png", dpi=150)
+
+    # The evidence lower bound of the validation trials, with one sample of each.
+    valid = lfadsx.data.batch(data, "valid")
+    noise = model.draw(jax.random.key(1), valid)
+    bound = nnx.jit(lambda model: elbo(model, valid, model(valid, noise)).mean())
+    print(f"Bound before training: {float(bound(model)):.1f} nats per trial")
+    print(f"Bound after training: {float(bound(result.model)):.1f} nats per trial")
+
+
+def n_parameters(part: nnx.Module) -> int:
+    """Returns the number of trained weights of a part."""
+    return sum(weight.size for weight in jax.tree.leaves(nnx.state(part, nnx.Param)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Composes LFADS from its parts, one by one.")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
+    parser.add_argument("--out", type=Path, default=Path("runs/compose_by_hand"), help="folder to write")
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,281 @@
+"""The command line: jobs end to end on small files, and every mistake a user may make."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+import lfadsx
+from lfadsx import cli
+from lfadsx.data import read_posterior
+from lfadsx.training import read_info
+
+SMALL = [
+    *("--factors", "3", "--generator-dim", "6", "--ic-dim", "4", "--ic-encoder-dim", "5", "--input-encoder-dim", "4"),
+    *("--controller-dim", "5", "--inferred-inputs", "1", "--epochs", "2", "--kl-ramp-epochs", "1"),
+    *("--l2-ramp-epochs", "1", "--validate-every", "1", "--batch-size", "16", "--samples", "8"),
+]
+KEYS = (
+    *("split", "bits_per_spike", "co_bps", "masked_bps", "fp_bps", "velocity_r2", "psth_r2", "rates_r2", "inputs_r2"),
+    "seconds",
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """A small recording with held-out neurons, forward bins, conditions, behaviour, truth and a test split."""
+    rng = np.random.default_rng(0)
+    time_, n = np.linspace(0, 1, 14), 60
+    condition = np.arange(n) % 3
+    course = np.sin(2 * np.pi * time_[None, :] + 2 * condition[:, None])
+    rates = 1.0 + 0.8 * course[:, :, None] * rng.standard_normal(8)
+    rates = np.maximum(rates, 0.05)
+    data = lfadsx.data.dataset_from_trials(
+        rng.poisson(rates),
+        held_out=2,
+        forward_bins=2,
+        truth=rates,
+        truth_unit="counts per bin",
+        true_inputs=course[:, :, None],
+        condition=condition,
+        behaviour=np.stack([course, -course], -1),
+        bin_width=0.02,
+        valid_fraction=0.2,
+        test_fraction=0.2,
+        session="small",
+    )
+    (path,) = lfadsx.data.write_dataset(tmp_path_factory.mktemp("data"), data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(file, tmp_path_factory):
+    """A finished run on it."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert cli.main(["fit", str(file), "--out", str(out), *SMALL]) == 0
+    return out
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def test_fit_writes_everything(run, file):
+    names = {path.name for path in run.iterdir()}
+    wanted = {"run.json", "history.csv", "posterior.h5", "metrics.json", "report.md", "figures", "best", "last"}
+    assert wanted <= names
+    figures = {path.name for path in (run / "figures").iterdir()}
+    parts = ("rates", "factors", "inputs", "psth", "initial_conditions", "summary")
+    assert figures == {"loss.png", *(f"test_{part}.png" for part in parts)}
+    posteriors = read_posterior(run / "posterior.h5")
+    assert posteriors["test"].rates["spikes"].shape == (12, 14, 8)
+    with h5py.File(file) as source:
+        np.testing.assert_array_equal(posteriors["train"].trial_id, source["train_inds"])
+    with h5py.File(run / "posterior.h5") as written:
+        assert written["train/rates_hz"].attrs["unit"] == "Hz"
+        np.testing.assert_allclose(written["train/rates_hz"], written["train/rates_counts"][...] / 0.02, rtol=1e-6)
+        assert written.attrs["bin_width_s"] == 0.02
+
+
+def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
+    assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0  # a finished run: scored again
+    fitted = last_json(capsys.readouterr().out)
+    assert tuple(fitted) == KEYS and fitted["split"] == "test"
+    assert all(np.isfinite(fitted[key]) for key in KEYS[1:])
+    assert cli.main(["evaluate", str(run), str(file), "--samples", "8", "--json"]) == 0
+    evaluated = last_json(capsys.readouterr().out)
+    assert evaluated["split"] == "test"
+    for key in KEYS[1:-1]:
+        assert evaluated[key] == pytest.approx(fitted[key], rel=1e-4, abs=1e-5), key
+
+
+def test_infer_on_a_new_file_without_splits(run, file, tmp_path):
+    with h5py.File(file) as source, h5py.File(tmp_path / "new.h5", "w") as new:
+        new["data"] = source["test_encod_data"][...][::-1]
+        new.attrs["bin_width_s"] = 0.02
+    out = tmp_path / "rates.h5"
+    options = ["--samples", "8", "--out", str(out), "--keep-samples", "--controller-states", "--encoder-states"]
+    assert cli.main(["infer", str(run), str(tmp_path / "new.h5"), *options]) == 0
+    (posterior,) = read_posterior(out).values()
+    known = read_posterior(run / "posterior.h5")["test"]
+    assert posterior.controller_states is not None and posterior.encoding is not None
+    assert posterior.samples["rates"].shape == (8, 12, 14, 8)
+    np.testing.assert_allclose(posterior.ic_mean[::-1], known.ic_mean, rtol=1e-4, atol=1e-5)
+
+
+def test_infer_pushes_means_without_samples(run, file, tmp_path):
+    assert cli.main(["infer", str(run), str(file), "--samples", "0", "--out", str(tmp_path / "m.h5")]) == 0
+    posterior = read_posterior(tmp_path / "m.h5")["test"]
+    assert posterior.n_samples == 0 and not posterior.inputs_std[:, :-2].any()
+    np.testing.assert_allclose(posterior.initial_condition, posterior.ic_mean, rtol=1e-5)
+
+
+def test_report_names_data_versions_seed_and_score(run, capsys):
+    assert cli.main(["report", str(run)]) == 0
+    text = capsys.readouterr().out
+    info = read_info(run)
+    (source,) = info.data["source"].values()
+    for fact in (
+        source["sha256"],
+        "36 train, 12 valid, 12 test",
+        "seed 0",
+        f"jax {info.versions['jax']}",
+        "co-smoothing",
+    ):
+        assert fact in text
+
+
+def test_fit_on_two_devices_gives_nearly_the_same_scores(run, file, tmp_path, capsys):
+    out = str(tmp_path / "two")
+    assert cli.main(["fit", str(file), "--out", out, *SMALL, "--devices", "2", "--no-figures", "--json"]) == 0
+    two = last_json(capsys.readouterr().out)
+    one = json.loads((run / "metrics.json").read_text())
+    assert two["bits_per_spike"] == pytest.approx(one["bits_per_spike"], abs=1e-3)
+
+
+def write(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+    return path
+
+
+QUICK = {"JAX_NUM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+COUNTS = np.ones((6, 5, 4), int)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda p: p / "none.h5", "none.h5"),
+        (lambda p: (p / "text.h5", (p / "text.h5").write_text("a, b"))[0], "HDF5"),
+        (lambda p: write(p / "a.h5", train_dat=COUNTS, valid_data=COUNTS), "train_data"),
+        (lambda p: write(p / "a.h5", spikes=COUNTS), "spikes"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS[0], valid_data=COUNTS), "dimension|axes"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS, valid_data=COUNTS[:, :, :3]), "4.*3|3.*4"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS, valid_data=COUNTS[:, :3]), "5.*3|3.*5"),
+        (lambda p: write(p / "a.h5", train_data=-COUNTS, valid_data=COUNTS), "-1"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS * 0.5, valid_data=COUNTS), r"0\.5"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS * np.nan, valid_data=COUNTS), "NaN"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS[:0], valid_data=COUNTS), "train_data"),
+        (lambda p: write(p / "a.h5", train_data=COUNTS[:, :, :0], valid_data=COUNTS[:, :, :0]), "0"),
+    ],
+)
+def test_bad_files_end_with_two_sentences_and_code_2(make, message, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(["fit", str(make(tmp_path)), "--out", str(out), *SMALL]) == 2
+    said = capsys.readouterr().err.strip()
+    assert re.search(message, said), said
+    assert "Traceback" not in said and said.count(". ") >= 1 and said.endswith(".")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--factors", "0"], "factors = 0 is no size"),
+        (["--batch-size", "0"], "batch_size = 0 is too small"),
+        (["--dropout-rate", "1.5"], "dropout_rate = 1.5 is out of range"),
+        (["--devices", "99"], "99 devices were asked for"),
+        (["--variant", "external_input"], "needs known inputs, but the data have none"),
+        (["--train", "nothing/*"], "matches none of the parameters"),
+        (["--bin-width", "0.01"], "bin"),
+    ],
+)
+def test_bad_settings_end_with_code_2_and_write_nothing(flags, message, file, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run_main(["fit", str(file), "--out", str(out), *SMALL, *flags]) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said.replace("\n", " ")), said
+    assert "Traceback" not in said and not out.exists()
+
+
+def run_main(arguments):
+    """Runs the command line; a parser's own exit counts as its code."""
+    try:
+        return cli.main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+def test_an_unknown_flag_ends_with_code_2(file, tmp_path, capsys):
+    assert run_main(["fit", str(file), "--out", str(tmp_path / "run"), "--factorz", "3"]) == 2
+    assert "factors" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_a_run_of_other_settings_is_left_alone(run, file, capsys):
+    before = (run / "run.json").read_bytes()
+    assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--seed", "7"]) == 2
+    assert "holds a run with other settings: train.seed is 0 there and 7 here" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_an_output_folder_that_cannot_be_written(file, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    assert cli.main(["fit", str(file), "--out", str(tmp_path / "taken" / "run"), *SMALL]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run(tmp_path, file, capsys):
+    assert cli.main(["evaluate", str(tmp_path), str(file)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_other_bins_at_inference_are_an_error(run, file, tmp_path, capsys):
+    with h5py.File(file) as source:
+        write(tmp_path / "small.h5", test_data=source["test_encod_data"][...])
+    with h5py.File(tmp_path / "small.h5", "a") as other:
+        other.attrs["bin_width_s"] = 0.01
+    assert cli.main(["infer", str(run), str(tmp_path / "small.h5")]) == 2
+    said = capsys.readouterr().err
+    assert "0.01" in said and "0.02" in said
+
+
+def test_a_fault_of_ours_ends_with_code_1(run, file, capsys, monkeypatch):
+    monkeypatch.setattr("lfadsx.workflow.infer", lambda *a, **k: np.zeros(3)[5])
+    assert cli.main(["infer", str(run), str(file)]) == 1
+    assert "This is a fault of lfadsx" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(run, file, tmp_path):
+    """A real process is stopped in the middle; the same command then ends where the whole run ended."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "lfadsx.cli", "fit", str(file), "--out", str(out), *SMALL, "--epochs", "400"]
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=os.environ | QUICK)
+        deadline = time.time() + 240
+        while not (out / "history.csv").exists() and time.time() < deadline and process.poll() is None:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=120)
+    said = log.read_text()
+    assert code == 128 + signal.SIGINT, said
+    assert "Stopped and saved" in said and "the same command again to resume" in said
+    assert len(list((out / "checkpoints").iterdir())) == 1
+    assert not (out / "metrics.json").exists()
+
+
+def test_help_explains_in_words(capsys):
+    for command in ("fit", "demo", "infer", "evaluate", "report"):
+        assert run_main([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert "--help" in text
+
+
+def test_the_tensorflow_keys_without_bin_width_train(recordings, tmp_path, capsys):
+    file = recordings / "macaque_reach_day31" / "lfads_format.h5"
+    out = tmp_path / "run"
+    assert cli.main(["fit", str(file), "--out", str(out), *SMALL, "--no-figures", "--json"]) == 0
+    scores = last_json(capsys.readouterr().out)
+    assert scores["split"] == "valid" and scores["co_bps"] is None and np.isfinite(scores["masked_bps"])
+    with h5py.File(out / "posterior.h5") as written:
+        assert "rates_hz" not in written["valid"] and "bin_width_s" not in written.attrs

@@ -1,0 +1,475 @@
+"""Priors and likelihoods: against scipy and other implementations, as densities, and as seams."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lfadsx.distributions import (
+    AbstractLikelihood,
+    AbstractPrior,
+    AutoregressivePrior,
+    DiagonalGaussian,
+    Gaussian,
+    GaussianPrior,
+    Poisson,
+    soft_clip,
+)
+from lfadsx.variants import PARTS
+
+PRIORS = {
+    "gaussian": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, prior_var_min=0.01),
+    "ar1": lambda: AutoregressivePrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
+}
+LIKELIHOODS = {"poisson": Poisson, "gaussian": lambda: Gaussian(variance_min=0.01)}
+DATA = {"poisson": np.array([0.0, 1, 3, 40]), "gaussian": np.array([-4.0, 0, 0.3, 25])}
+
+
+@pytest.fixture
+def arrays(fixtures):
+    return dict(np.load(fixtures / "torch_components.npz"))
+
+
+@pytest.fixture(params=PRIORS)
+def prior(request):
+    return PRIORS[request.param]()
+
+
+@pytest.fixture(params=LIKELIHOODS)
+def likelihood(request):
+    return LIKELIHOODS[request.param]()
+
+
+def close(ours, theirs, tolerance=1e-5):
+    """Within a tolerance relative to the array's largest entry."""
+    theirs = np.asarray(theirs)
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+def agree_on_average(left, right, axis=0):
+    """The means of paired samples differ by less than 5 standard errors of their difference."""
+    difference = np.asarray(left, np.float64) - np.asarray(right, np.float64)
+    error = difference.std(axis) / np.sqrt(difference.shape[axis])
+    assert np.all(error > 0)
+    assert np.all(np.abs(difference.mean(axis)) < 5 * error)
+
+
+def random_params(prior, shape, seed=0):
+    """Posterior parameters with moderate means and variances."""
+    return 0.5 * jax.random.normal(jax.random.key(seed), (*shape, prior.n_params)) - 0.5
+
+
+# Densities and divergences
+
+
+@jax.jit
+def gaussian_kl(q, p):
+    return DiagonalGaussian(*q).kl(DiagonalGaussian(*p))
+
+
+@jax.jit
+def prior_kls(params, path):
+    return [make().kl(params, path) for make in PRIORS.values()]
+
+
+def triples(low, high):
+    return st.lists(st.floats(low, high), min_size=3, max_size=3).map(np.array)
+
+
+@given(triples(-5, 5), triples(-8, 4), triples(-5, 5), triples(-8, 4))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_kl_is_never_negative_and_zero_for_equal(mean_q, log_v_q, mean_p, log_v_p):
+    q, p = (mean_q, np.exp(log_v_q)), (mean_p, np.exp(log_v_p))
+    with jax.enable_x64(True):
+        assert np.all(np.asarray(gaussian_kl(q, p)) >= -1e-15)
+        assert np.all(np.asarray(gaussian_kl(q, q)) == 0)
+
+
+@given(triples(-3, 3), triples(-3, 3), st.integers(0, 2**31 - 1))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_kl_of_priors_is_never_negative(mean, log_variance, seed):
+    path = np.random.default_rng(seed).standard_normal((2, 6, 3))
+    params = np.broadcast_to(np.concatenate([mean, log_variance]), (2, 6, 6))
+    with jax.enable_x64(True):
+        assert all(np.all(np.asarray(kl) >= -1e-14) for kl in prior_kls(params, path))
+
+
+def test_kl_of_a_posterior_equal_to_the_prior_is_zero():
+    with jax.enable_x64(True):
+        prior = PRIORS["ar1"]()
+        path = prior.draw(jax.random.key(0), (4, 9))
+        same = prior.transition(path)
+        params = jnp.concatenate([same.mean, jnp.log(same.variance - prior.post_var_min)], -1)
+        assert np.abs(np.asarray(prior.kl(params, path))).max() < 1e-14
+
+        prior = PRIORS["gaussian"]()
+        p = prior.distribution()
+        params = jnp.concatenate([p.mean, jnp.log(p.variance - prior.post_var_min)])
+        assert np.abs(np.asarray(prior.kl(params, p.mean))) < 1e-14
+
+
+def test_sampled_kl_tends_to_the_closed_form():
+    q = DiagonalGaussian(jnp.array([0.5, -1.0, 0.0]), jnp.array([0.2, 1.5, 3.0]))
+    p = DiagonalGaussian(jnp.array([0.0, 0.5, 0.1]), jnp.array([0.7, 1.0, 0.5]))
+    samples = q.sample(jax.random.normal(jax.random.key(1), (40_000, 3)))
+    ratio = np.asarray(q.log_prob(samples) - p.log_prob(samples))
+    agree_on_average(ratio, np.broadcast_to(q.kl(p), ratio.shape))
+
+
+def test_log_prob_is_that_of_scipy():
+    mean, variance, value = np.random.default_rng(0).uniform(0.1, 3, (3, 50))
+    ours = DiagonalGaussian(jnp.asarray(mean), jnp.asarray(variance)).log_prob(jnp.asarray(value))
+    close(ours, stats.norm.logpdf(value, mean, np.sqrt(variance)))
+
+
+# Priors
+
+
+def dense(prior, n_bins, input_):
+    """Mean and covariance of one input's whole path under the AR(1) prior, by its definition."""
+    tau, variance = np.exp(np.asarray(prior.log_tau[...])), np.exp(np.asarray(prior.log_variance[...]))
+    phi = np.exp(-1 / tau[input_])
+    bins = np.arange(n_bins)
+    covariance = variance[input_] / (1 - phi**2) * phi ** np.abs(bins[:, None] - bins)
+    return np.full(n_bins, np.asarray(prior.loc[...])[input_]), covariance
+
+
+def uneven_ar1():
+    """An AR(1) prior whose inputs differ in every parameter."""
+    prior = AutoregressivePrior(3, train_mean=True)
+    prior.log_tau[...] = jnp.log(jnp.array([0.7, 4.0, 30.0]))
+    prior.log_variance[...] = jnp.log(jnp.array([0.5, 0.05, 1.5]))
+    prior.loc[...] = jnp.array([0.0, -0.4, 1.0])
+    return prior
+
+
+def test_ar1_log_prob_is_that_of_the_dense_gaussian():
+    with jax.enable_x64(True):
+        prior = uneven_ar1()
+        path = np.random.default_rng(0).standard_normal((4, 7, 3))
+        ours = np.cumsum(np.asarray(prior.log_prob(jnp.asarray(path))), axis=1)
+    theirs = np.zeros((4, 7))
+    for input_ in range(3):
+        mean, covariance = dense(prior, 7, input_)
+        for t in range(1, 8):  # the sum up to t is the density of the first t bins
+            gaussian = stats.multivariate_normal(mean[:t], covariance[:t, :t])
+            theirs[:, t - 1] += gaussian.logpdf(path[:, :t, input_])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_ar1_log_prob_is_that_of_lfads_torch(arrays):
+    prior = AutoregressivePrior(3)
+    prior.log_tau[...] = jnp.asarray(arrays["ar1/log_tau"])
+    prior.log_variance[...] = jnp.asarray(arrays["ar1/log_nvar"])
+    close(prior.log_prob(jnp.asarray(arrays["ar1/sample"])).sum(-1), arrays["ar1/log_prob"])
+
+
+def test_gaussian_kl_is_that_of_lfads_torch(arrays):
+    prior = GaussianPrior(4, post_var_min=0.0, train_variance=True)
+    prior.loc[...] = jnp.asarray(arrays["mvn/prior_mean"])
+    prior.log_variance[...] = jnp.asarray(arrays["mvn/prior_logvar"])
+    params = np.concatenate([arrays["mvn/post_mean"], 2 * np.log(arrays["mvn/post_std"])], axis=-1)
+    close(prior.kl(jnp.asarray(params), jnp.zeros((5, 4))).mean(), arrays["mvn/kl_batch_mean"])
+
+
+def test_ar1_draws_have_the_stationary_moments():
+    prior, n = uneven_ar1(), 4000
+    paths = np.asarray(prior.draw(jax.random.key(2), (n, 10)), np.float64)
+    for input_ in range(3):
+        mean, covariance = dense(prior, 10, input_)
+        deviation = paths[:, :, input_] - mean
+        error = np.sqrt(np.diag(covariance) / n)
+        assert np.all(np.abs(deviation.mean(0)) < 5 * error)
+        variances = np.diag(covariance)
+        spread = np.sqrt((covariance**2 + np.outer(variances, variances)) / n)
+        assert np.all(np.abs(deviation.T @ deviation / n - covariance) < 5 * spread)
+
+
+def test_stationary_variance_keeps_its_digits_for_a_long_time_constant():
+    prior = AutoregressivePrior(1, tau=1e6, variance=1e-3)
+    np.testing.assert_allclose(np.asarray(prior.stationary_variance), 1e-3 / -np.expm1(-2e-6), rtol=1e-4)
+
+
+def test_path_kl_has_the_expectation_of_the_log_ratio():
+    """With a posterior that looks at its own past, as a controller's does."""
+    prior, n, n_bins = uneven_ar1(), 8000, 5
+    noise = np.asarray(prior.noise(jax.random.key(3), (n, n_bins)))
+    slope, offset, variance = 0.6, 0.3, 0.4
+    path, means, last = [], [], np.zeros((n, 3))
+    for t in range(n_bins):
+        means.append(slope * last + offset)
+        last = means[-1] + np.sqrt(variance) * noise[:, t]
+        path.append(last)
+    path, means = np.stack(path, 1), np.stack(means, 1)
+    log_variance = np.full_like(means, np.log(variance - prior.post_var_min))
+    params, path = jnp.asarray(np.concatenate([means, log_variance], -1)), jnp.asarray(path)
+    kl = np.asarray(prior.kl(params, path).sum(1))
+    ratio = np.asarray((prior.posterior_log_prob(params, path) - prior.log_prob(path)).sum(1))
+    agree_on_average(kl, ratio)
+    assert kl.std() < ratio.std()
+    # The whole path is Gaussian under both, so that the divergence is also known in one piece.
+    recursion = np.eye(n_bins) - slope * np.eye(n_bins, k=-1)
+    covariance_q = variance * np.linalg.inv(recursion.T @ recursion)
+    mean_q = np.linalg.solve(recursion, np.full(n_bins, offset))
+    exact = 0.0
+    for input_ in range(3):
+        mean_p, covariance_p = dense(prior, n_bins, input_)
+        away = mean_p - mean_q
+        exact += 0.5 * (
+            np.trace(np.linalg.solve(covariance_p, covariance_q))
+            + away @ np.linalg.solve(covariance_p, away)
+            - n_bins
+            + np.linalg.slogdet(covariance_p)[1]
+            - np.linalg.slogdet(covariance_q)[1]
+        )
+    assert abs(kl.mean() - exact) < 5 * kl.std() / np.sqrt(n)
+
+
+def test_gaussian_prior_log_prob_and_kl():
+    prior = PRIORS["gaussian"]()
+    values = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    scale = np.sqrt(0.3 + 0.01)
+    close(prior.log_prob(jnp.asarray(values)), stats.norm.logpdf(values, 0.4, scale).sum(-1))
+    params = jnp.broadcast_to(random_params(prior, (1,)), (20_000, 6))
+    samples = prior.sample(params, prior.noise(jax.random.key(0), (20_000,)))
+    ratio = prior.posterior_log_prob(params, samples) - prior.log_prob(samples)
+    agree_on_average(ratio, prior.kl(params, samples))
+
+
+# Likelihoods
+
+
+def test_poisson_log_prob_is_that_of_scipy():
+    log_rate, counts = np.broadcast_arrays(np.linspace(-15, 8, 24)[:, None], [0.0, 1, 2, 5, 30, 1000])
+    with jax.enable_x64(True):
+        ours = np.asarray(Poisson().log_prob(jnp.asarray(log_rate)[..., None], jnp.asarray(counts)))
+    np.testing.assert_allclose(ours, stats.poisson.logpmf(counts, np.exp(log_rate)), rtol=1e-9)
+
+
+def test_poisson_log_prob_is_that_of_lfads_torch(arrays):
+    params, counts = jnp.asarray(arrays["poisson/log_rate"])[..., None], jnp.asarray(arrays["poisson/count"])
+    close(-Poisson().log_prob(params, counts), arrays["poisson/nll_exact"])
+    integers = counts.astype(jnp.uint8)
+    np.testing.assert_array_equal(np.asarray(integers), arrays["poisson/count"])
+    close(-Poisson().log_prob(params, integers), arrays["poisson/nll_exact"])
+
+
+def test_gaussian_log_prob_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    mean, data, log_variance = rng.standard_normal((3, 60)) * np.array([2, 3, 1.5])[:, None]
+    for floor in (0.0, 0.5):
+        with jax.enable_x64(True):
+            params = jnp.asarray(np.stack([mean, log_variance], -1))
+            ours = Gaussian(variance_min=floor).log_prob(params, jnp.asarray(data))
+        theirs = stats.norm.logpdf(data, mean, np.sqrt(np.exp(log_variance) + floor))
+        np.testing.assert_allclose(np.asarray(ours), theirs, rtol=1e-10)
+
+
+def test_gaussian_log_prob_is_that_of_lfads_torch(arrays):
+    params = jnp.asarray(arrays["gaussian/params_mean_logvar"])
+    ours = -np.asarray(Gaussian(variance_min=0.0).log_prob(params, jnp.asarray(arrays["gaussian/data"])))
+    close(ours - 0.5 * np.log(2 * np.pi), arrays["gaussian/loss_without_constant"])
+
+
+def test_samples_have_the_mean_and_spread_of_the_likelihood():
+    n = 20_000
+    log_rate = jnp.array([-2.0, 0.0, 2.5])[:, None]
+    counts = np.asarray(Poisson().sample(jax.random.key(0), jnp.broadcast_to(log_rate, (n, 3, 1))))
+    rate = np.asarray(Poisson().mean(log_rate))
+    close(rate, np.exp(np.asarray(log_rate)[:, 0]))
+    assert np.all(np.abs(counts.mean(0) - rate) < 5 * np.sqrt(rate / n))
+    assert np.all(np.abs(counts.var(0) / rate - 1) < 5 * np.sqrt((2 + 1 / rate) / n))
+
+    params = jnp.array([[1.0, -2.0], [-3.0, 1.0]])
+    gaussian = Gaussian(variance_min=0.3)
+    values = np.asarray(gaussian.sample(jax.random.key(1), jnp.broadcast_to(params, (n, 2, 2))))
+    variance = np.exp([-2.0, 1.0]) + 0.3
+    close(gaussian.mean(params), [1.0, -3.0])
+    assert np.all(np.abs(values.mean(0) - [1.0, -3.0]) < 5 * np.sqrt(variance / n))
+    assert np.all(np.abs(values.var(0) / variance - 1) < 5 * np.sqrt(2 / n))
+
+
+def test_soft_clip():
+    inside = jnp.linspace(-15, 8, 400)
+    np.testing.assert_array_equal(np.asarray(soft_clip(inside)), np.asarray(inside))
+    edges = np.array([[-15 - 1e-4, -15 + 1e-4], [8 - 1e-4, 8 + 1e-4]], np.float32)
+    assert np.all(np.abs(np.diff(np.asarray(soft_clip(jnp.asarray(edges))))) < 3e-4)
+    far = np.concatenate([-np.logspace(-3, 6, 60)[::-1] - 15, np.linspace(-15, 8, 30), np.logspace(-3, 6, 60) + 8])
+    far = jnp.asarray(far, jnp.float32)
+    values, slopes = jax.vmap(jax.value_and_grad(soft_clip))(far)
+    assert np.all(np.diff(np.asarray(values)) >= 0)
+    assert np.all(np.asarray(slopes) > 0) and np.all(np.asarray(slopes) <= 1)
+    assert np.all(np.isfinite(np.exp(np.asarray(values)))) and np.all(np.exp(np.asarray(values)) > 0)
+
+
+@pytest.mark.parametrize("log_rate", [-1e6, -40.0, 40.0, 1e6])
+def test_rates_that_have_run_off_come_back(log_rate):
+    """The gradient is finite and points to the data."""
+    slope = jax.grad(lambda a: Poisson().log_prob(a[None], jnp.array(3.0)))(jnp.array(log_rate))
+    assert np.isfinite(slope) and np.sign(slope) == -np.sign(log_rate)
+    params = jnp.array([0.0, log_rate])
+    slope = jax.grad(lambda p: Gaussian().log_prob(p, jnp.array(3.0)))(params)
+    assert np.all(np.isfinite(np.asarray(slope)))
+    assert slope[1] < 0 if log_rate > 0 else slope[1] >= 0
+
+
+def test_read_out_starts_at_the_statistics_of_the_data():
+    total, squared, n = jnp.array([30.0, 0.0, 0.0]), jnp.array([90.0, 0.0, 0.0]), jnp.array([20.0, 20.0, 0.0])
+    poisson = np.asarray(Poisson().initial_params(total, squared, n))
+    close(poisson[:, 0], np.log([30.5 / 20, 0.5 / 20, 0.5]))
+    gaussian = np.asarray(Gaussian().initial_params(total, squared, n))
+    close(gaussian[0], [1.5, np.log(90 / 20 - 1.5**2)])
+    assert np.all(np.isfinite(gaussian))
+    # Reached as rates: a silent neuron starts at half a count over the recording.
+    close(Poisson().mean(jnp.asarray(poisson)), [30.5 / 20, 0.5 / 20, 0.5])
+
+
+# Seams
+
+
+def test_every_built_in_part_of_the_seams_is_tested_here():
+    built_in = {part for part in PARTS.values() if issubclass(part, AbstractPrior | AbstractLikelihood)}
+    assert built_in == {type(make()) for make in (*PRIORS.values(), *LIKELIHOODS.values())}
+
+
+def all_finite(tree):
+    return all(np.all(np.isfinite(np.asarray(leaf))) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("precision", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("name", PRIORS)
+def test_prior_seam(name, precision):
+    with jax.enable_x64(precision == jnp.float64):
+        prior = PRIORS[name]()
+        assert all(x.dtype == precision for x in jax.tree.leaves(nnx.state(prior)))
+        shape = (2, 6)
+        params, noise = random_params(prior, shape), prior.noise(jax.random.key(1), shape)
+        assert params.dtype == noise.dtype == precision
+        path, draw = prior.sample(params, noise), prior.draw(jax.random.key(2), shape)
+        mean, std = prior.posterior_mean(params), prior.posterior_std(params)
+        assert noise.shape == path.shape == draw.shape == mean.shape == std.shape == (2, 6, prior.dim)
+        per_bin = prior.kl(params, path), prior.log_prob(path), prior.posterior_log_prob(params, path)
+        assert all(x.shape == shape for x in per_bin)
+        assert all(x.dtype == precision for x in (path, draw, mean, std, *per_bin))
+        np.testing.assert_array_equal(np.asarray(prior.sample(params, jnp.zeros_like(noise))), np.asarray(mean))
+        assert np.all(np.asarray(std) > 0)
+
+        graphdef, state = nnx.split(prior)
+
+        def value(state, params, noise):
+            prior = nnx.merge(graphdef, state)
+            path = prior.sample(params, noise)
+            ratio = prior.posterior_log_prob(params, path) - prior.log_prob(path)
+            return prior.kl(params, path).sum() + ratio.sum()
+
+        gradient = jax.jit(jax.grad(value, argnums=(0, 1)))(state, params, noise)
+        assert all_finite(gradient)
+        assert all(x.dtype == precision and np.any(np.asarray(x) != 0) for x in jax.tree.leaves(gradient))
+
+
+def test_noise_of_fewer_bins_is_the_beginning_of_that_of_more(prior):
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(np.asarray(prior.noise(key, (9,)))[:4], np.asarray(prior.noise(key, (4,))))
+
+
+def test_posterior_samples_have_the_posterior_moments(prior):
+    n = 20_000
+    params = jnp.broadcast_to(random_params(prior, (1, 3)), (n, 3, 6))
+    samples = prior.sample(params, prior.noise(jax.random.key(5), (n, 3)))
+    log_prob = np.asarray(prior.posterior_log_prob(params, samples))
+    mean, std = (np.asarray(f(params[0])) for f in (prior.posterior_mean, prior.posterior_std))
+    samples = np.asarray(samples)
+    assert np.all(np.abs(samples.mean(0) - mean) < 5 * std / np.sqrt(n))
+    assert np.all(np.abs(samples.std(0) / std - 1) < 5 / np.sqrt(2 * n))
+    # The density that `posterior_log_prob` gives is that of these moments.
+    close(log_prob, stats.norm.logpdf(samples, mean, std).sum(-1))
+
+
+@pytest.mark.parametrize("prior", ["gaussian", "ar1"])
+def test_the_variance_floor_is_added(prior):
+    make = {"gaussian": GaussianPrior, "ar1": AutoregressivePrior}[prior]
+    params = jnp.array([0.0, -30.0])
+    for floor in (0.0, 0.25):
+        std = np.asarray(make(1, post_var_min=floor).posterior_std(params))
+        np.testing.assert_allclose(std, np.sqrt(np.exp(-30) + floor), rtol=1e-5)
+
+
+def test_settings_say_what_trains():
+    prior = GaussianPrior(2, train_mean=False, train_variance=True)
+    assert set(nnx.state(prior, nnx.Param)) == {"log_variance"}
+    prior = AutoregressivePrior(2, train_tau=False, train_variance=False, train_mean=True)
+    assert set(nnx.state(prior, nnx.Param)) == {"loc"}
+
+
+@pytest.mark.parametrize("precision", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_likelihood_seam(name, precision):
+    with jax.enable_x64(precision == jnp.float64):
+        likelihood = LIKELIHOODS[name]()
+        data = jnp.asarray(DATA[name])
+        extremes = jnp.array([-1e6, -1.0, 0.5, 1e6])
+        params = jnp.tile(extremes[:, None, None], (1, len(data), likelihood.n_params))
+        assert params.dtype == precision
+        entries = jnp.broadcast_to(data, params.shape[:2])
+        log_prob, mean = likelihood.log_prob(params, entries), likelihood.mean(params)
+        assert log_prob.shape == mean.shape == likelihood.sample(jax.random.key(0), params).shape == entries.shape
+        assert log_prob.dtype == mean.dtype == precision
+        assert all_finite((log_prob, mean))
+        gradient = jax.grad(lambda params: likelihood.log_prob(params, entries).sum())(params)
+        assert gradient.dtype == precision and all_finite(gradient)
+        assert np.any(np.asarray(gradient[1:3]) != 0)
+
+        safe = likelihood.log_prob(jnp.zeros((1, likelihood.n_params)), jnp.array([likelihood.safe_value]))
+        assert all_finite(safe)
+        sums = (jnp.array([12.0, 0.0]), jnp.array([40.0, 0.0]), jnp.array([10.0, 10.0]))
+        start = likelihood.initial_params(*sums)
+        assert start.shape == (2, likelihood.n_params) and start.dtype == precision and all_finite(start)
+        assert abs(float(likelihood.mean(start)[0]) - 1.2) < 0.06
+
+
+def test_log_prob_is_a_density(likelihood):
+    """It sums or integrates to 1 over the data."""
+    if isinstance(likelihood, Poisson):
+        values, width = np.arange(200.0), 1.0
+    else:
+        values = np.linspace(-60, 60, 4001)
+        width = values[1] - values[0]
+    params = jnp.broadcast_to(jnp.full(likelihood.n_params, 1.2), (len(values), likelihood.n_params))
+    density = np.exp(np.asarray(likelihood.log_prob(params, jnp.asarray(values, jnp.float32)), np.float64))
+    assert abs(density.sum() * width - 1) < 1e-5
+    close((density * values).sum() * width, likelihood.mean(params)[0])
+
+
+# What is wrong is said
+
+
+@pytest.mark.parametrize("abstract", [AbstractPrior, AbstractLikelihood])
+def test_an_unfinished_part_cannot_be_made(abstract):
+    class Unfinished(abstract):
+        def mean(self, params):
+            return params[..., 0]
+
+    with pytest.raises(TypeError, match="Unfinished.*abstract"):
+        Unfinished()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GaussianPrior(0), "dim = 0 of the prior is not positive. Give a value above 0."),
+        (lambda: GaussianPrior(2, variance=-1.0), "variance = -1.0 of the prior is not positive"),
+        (lambda: AutoregressivePrior(-2), "dim = -2 of the prior is not positive"),
+        (lambda: AutoregressivePrior(2, tau=0.0), "tau = 0.0 of the prior is not positive"),
+        (
+            lambda: AutoregressivePrior(2, variance=float("nan")),
+            "variance = nan of the prior is not positive",
+        ),
+    ],
+)
+def test_bad_settings_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

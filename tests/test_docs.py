@@ -1,0 +1,52 @@
+"""The documents keep what they promise: their Python code runs, and the files that they link to exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUN = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+BLOCK = re.compile(r"^(?P<mark>[^\n]*)\n```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)|(?:src|href)=\"([^\"]+)\"")
+NOT_RUN = "<!-- not run -->"
+
+
+def blocks(text):
+    """Yields the line number and the code of each Python block that is to run."""
+    for match in BLOCK.finditer(text):
+        if match["mark"].strip() != NOT_RUN:
+            yield text.count("\n", 0, match.start("code")), match["code"]
+
+
+def links(text):
+    """Yields the files that a document links to, without anchors and addresses on the web."""
+    for match in LINK.finditer(FENCE.sub("", text)):
+        target = (match[1] or match[2]).split("#")[0]
+        if target and not re.match(r"[a-z][a-z+.-]*:", target):
+            yield target
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_python_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for line, code in blocks((ROOT / name).read_text()):
+        # Empty lines in front give errors the line numbers of the document.
+        exec(compile("\n" * line + code, str(ROOT / name), "exec"), namespace)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_linked_files_exist(name):
+    folder = (ROOT / name).parent
+    missing = [target for target in links((ROOT / name).read_text()) if not (folder / target).exists()]
+    assert not missing
+
+
+def test_blocks_and_links_are_found():
+    text = "See [a](b.md#c), [d](https://e.f) and [top](#here).\n\n```python\nx = 1\n```\n"
+    text += f"\n{NOT_RUN}\n```python\nx = 2\n[g](h.md)\n```\n\n```bash\nx = 3\n```\n"
+    assert list(blocks(text)) == [(3, "x = 1\n")]
+    assert list(links(text)) == ["b.md"]
