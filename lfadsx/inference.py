@@ -278,8 +278,11 @@ def _to_posterior(
     mean, std = summary["mean"], summary["std"]
     outside = np.arange(split.n_bins) >= split.target_length[:, None]
 
-    def timed(x: np.ndarray | None) -> np.ndarray | None:
-        return None if x is None else np.where(outside[..., None], np.nan, x).astype(np.float32)
+    def timed(x: np.ndarray) -> np.ndarray:
+        return np.where(outside[..., None], np.nan, x).astype(np.float32)
+
+    def optional(x: np.ndarray | None) -> np.ndarray | None:
+        return None if x is None else timed(x)
 
     def channels(x: np.ndarray, group: str) -> np.ndarray:
         counts = np.array([session.n_targets[group] for session in sessions])[split.session]
@@ -302,12 +305,12 @@ def _to_posterior(
         ic_std=summary["ic_std"],
         initial_state=mean["initial_state"],
         generator_states=timed(mean["generator_states"]),
-        inputs=timed(mean["inputs"]),
+        inputs=optional(mean["inputs"]),
         inputs_std=timed(std["inputs"]) if has_inputs else None,
-        input_mean=timed(mean["input_mean"]),
-        input_std=timed(mean["input_std"]),
-        controller_states=timed(mean["controller_states"]),
-        encoding=timed(summary["encoding"]),
+        input_mean=optional(mean["input_mean"]),
+        input_std=optional(mean["input_std"]),
+        controller_states=optional(mean["controller_states"]),
+        encoding=optional(summary["encoding"]),
         trial_id=split.trial_id,
         session=split.session,
         length=split.target_length,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
@@ -261,5 +261,9 @@ class LFADS(nnx.Module):
         return jnp.swapaxes(batch.known_inputs, 0, 1).astype(self.ic_posterior.weight[...].dtype)
 
 
+@overload
+def _trial_first(x: Array) -> Array: ...
+@overload
+def _trial_first(x: Array | None) -> Array | None: ...
 def _trial_first(x: Array | None) -> Array | None:
     return None if x is None else jnp.swapaxes(x, 0, 1)

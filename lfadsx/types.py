@@ -19,7 +19,7 @@ the device. `Posterior` is what inference returns to the host.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,12 @@ INPUT_GROUP = "spikes"
 TruthUnit = Literal["counts per bin", "Hz", "relative"]
 
 
-def _pytree(cls: type) -> type:
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def _pytree(cls: type[T]) -> type[T]:
+    """Makes a class a frozen dataclass whose fields are the leaves of a pytree."""
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
 
 

@@ -104,7 +104,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     n_sequence = readin.n_features + n_known - to_generator
     ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
     likelihood = distributions.Poisson() if config.likelihood == "poisson" else distributions.Gaussian()
-    gru = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
+    gru: dict[str, Any] = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
     generator = modules.GRUGenerator(config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs)
     controller = None
     if n_inferred:
@@ -173,7 +173,7 @@ def describe(part: nnx.Module) -> dict[str, Any]:
     return {"part": type(part).__name__, "arguments": {n: _describe(getattr(part, n)) for n in names}}
 
 
-def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> nnx.Module:
+def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
     """Builds a part from what `describe` returned, with fresh weights.
 
     Args:
@@ -245,7 +245,7 @@ def _readin(config: ModelConfig, sessions: tuple[Session, ...], rngs: nnx.Rngs) 
 def _encoders(
     config: ModelConfig, n_in: int, has_controller: bool, rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    gru = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
+    gru: dict[str, Any] = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
     seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
     if not has_controller:
         return modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs), None
@@ -257,7 +257,7 @@ def _encoders(
 
 
 def _input_prior(config: ModelConfig, n_inferred: int) -> distributions.AbstractPrior:
-    settings = dict(variance=config.input_prior_variance, post_var_min=config.co_post_var_min)
+    settings: dict[str, Any] = dict(variance=config.input_prior_variance, post_var_min=config.co_post_var_min)
     if config.input_prior == "gaussian":
         return distributions.GaussianPrior(n_inferred, train_variance=True, **settings)
     return distributions.AutoregressivePrior(n_inferred, tau=config.input_prior_tau, **settings)

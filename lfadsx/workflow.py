@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from flax import nnx
@@ -112,7 +112,7 @@ def evaluate_run(
     data: Dataset,
     *,
     split: str | None = None,
-    which: str = "best",
+    which: Literal["best", "last"] = "best",
     n_samples: int = 64,
     seed: int = 0,
 ) -> Outcome:
@@ -148,7 +148,7 @@ def infer_run(
     out: str | Path,
     *,
     split: str | None = None,
-    which: str = "best",
+    which: Literal["best", "last"] = "best",
     n_samples: int = 64,
     seed: int = 0,
     missing: bool = False,
@@ -235,7 +235,7 @@ def scored_split(data: Dataset) -> str:
     return "valid" if data.test is None else "test"
 
 
-def likelihood_name(model: LFADS) -> str:
+def likelihood_name(model: LFADS) -> Literal["poisson", "gaussian"]:
     """Returns "poisson" if the input group holds counts, else "gaussian"."""
     return "poisson" if isinstance(model.likelihood[model.input_group], Poisson) else "gaussian"
 

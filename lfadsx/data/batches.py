@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
         return None if array is None else array[index]
 
     groups = list(split.targets)
-    return Batch(
+    fields: dict[str, Any] = dict(  # NumPy here; placing them makes them arrays of the device
         encoder_input=split.encoder_input[index],
         targets={group: split.targets[group][index] for group in groups},
         encoder_observed=pick(split.encoder_observed),
@@ -65,6 +66,7 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
         },
         target_index=_target_index(sessions, split)[session],
     )
+    return Batch(**fields)
 
 
 def _target_index(sessions: Sequence[Session], split: Split) -> np.ndarray:

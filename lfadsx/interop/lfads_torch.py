@@ -78,7 +78,7 @@ def from_lfads_torch(
         {INPUT_GROUP: _readout(arrays, names, density.n_params, rngs)},
         {INPUT_GROUP: density},
         input_encoder=input_encoder,
-        known_inputs_to="generator" if decoder.generator.n_known else "none",
+        known_inputs_to="generator" if _n_known(arrays) else "none",
         ic_window=ic_window,
         controller_sees_ic_window=not ic_window,
         rngs=rngs,
@@ -101,7 +101,9 @@ def _array(value: np.ndarray) -> jnp.ndarray:
     return jnp.asarray(np.asarray(value))
 
 
-def _set_linear(linear: modules.Linear, arrays: Arrays, name: str) -> None:
+def _set_linear(linear: modules.Linear | None, arrays: Arrays, name: str) -> None:
+    if linear is None:
+        return
     linear.weight[...] = _array(arrays[f"{name}.weight"]).T
     linear.bias[...] = _array(arrays[f"{name}.bias"])
 
@@ -144,9 +146,8 @@ def _decoder(arrays: Arrays, has_controller: bool, clip: float, rngs: nnx.Rngs) 
     cell = "decoder.rnn.cell"
     n_ic = arrays["decoder.ic_to_g0.weight"].shape[1]
     n_factors, n_generator = arrays[f"{cell}.fac_linear.weight"].shape
-    n_inputs = arrays[f"{cell}.gen_cell.weight_ih"].shape[1]
     n_inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if has_controller else 0
-    generator = modules.GRUGenerator(n_ic, n_inputs - n_inferred, n_inferred, n_generator, clip=clip, rngs=rngs)
+    generator = modules.GRUGenerator(n_ic, _n_known(arrays), n_inferred, n_generator, clip=clip, rngs=rngs)
     _set_linear(generator.start, arrays, "decoder.ic_to_g0")
     _set_gru(generator.gru, arrays, f"{cell}.gen_cell", live_first=True)
     controller, prior = None, None
@@ -163,6 +164,13 @@ def _decoder(arrays: Arrays, has_controller: bool, clip: float, rngs: nnx.Rngs) 
     if has_controller:
         _set_linear(decoder.input_posterior, arrays, f"{cell}.co_linear")
     return decoder
+
+
+def _n_known(arrays: Arrays) -> int:
+    """Inputs of the generator that are not inferred."""
+    cell = "decoder.rnn.cell"
+    inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if f"{cell}.co_linear.weight" in arrays else 0
+    return arrays[f"{cell}.gen_cell.weight_ih"].shape[1] - inferred
 
 
 def _readin(arrays: Arrays, names: tuple[str, ...], n_features: int, rngs: nnx.Rngs) -> modules.AbstractReadin:

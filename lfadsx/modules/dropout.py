@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,12 @@ def keep_mask(key: Key[Array, ""], rate: Float[Array, ""] | float, shape: tuple[
     return random_shares(key, shape) >= share(rate)
 
 
+@overload
+def drop(x: Array, keep: Array | None, rate: Array | float) -> Array: ...
+@overload
+def drop(x: None, keep: Array | None, rate: Array | float) -> None: ...
+@overload
+def drop(x: Array | None, keep: Array | None, rate: Array | float) -> Array | None: ...
 def drop(
     x: Float[Array, ...] | None, keep: Bool[Array, ...] | None, rate: Float[Array, ""] | float
 ) -> Float[Array, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -76,7 +77,7 @@ class BidirectionalGRU(AbstractEncoder):
         self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
         self.n_states = self.n_ends = 2 * n_hidden
-        settings = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint")
+        settings: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint")
         self.forward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
         self.backward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
         self.forward_initial = nnx.Param(jnp.zeros(n_hidden))

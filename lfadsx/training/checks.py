@@ -27,7 +27,7 @@ def check_fits(model: LFADS, data: Dataset) -> None:
 def _check_readin(model: LFADS, data: Dataset) -> None:
     sizes = tuple((session.name, session.n_channels) for session in data.sessions)
     readin = model.readin
-    if isinstance(readin, IdentityReadin) and (len(sizes) > 1 or sizes[0][1] != readin.n_features):
+    if isinstance(readin, IdentityReadin) and [n for _, n in sizes] != [readin.n_features]:
         raise ValueError(
             f"The model's encoders see {readin.n_features} channels of one session, but the data have {dict(sizes)}. "
             "Build the model for these data, or give it a linear read-in."

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from lfadsx.config import TrainConfig
 
@@ -46,7 +46,7 @@ def make_optimizer(settings: AdamSettings) -> optax.GradientTransformation:
     )
 
 
-def apply_update(params: Any, update: Any, learning_rate: Float[Array, ""], weight_decay: Float[Array, ""]) -> Any:
+def apply_update(params: Any, update: Any, learning_rate: Array | float, weight_decay: Array | float) -> Any:
     """Returns params - learning_rate * (update + weight_decay * params), which is AdamW.
 
     Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).

@@ -151,7 +151,7 @@ def load(
         ValueError: If the model has parts that are not built in and `build` is None.
     """
     info = read_info(run)
-    model = variants.rebuild(info.model, rngs=nnx.Rngs(0)) if build is None else build()
+    model = build() if build else variants.rebuild(info.model, rngs=nnx.Rngs(0))
     state = nnx.state(model)
     restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
     nnx.update(model, restored["model"])

@@ -185,10 +185,8 @@ class _Loop:
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoint_minutes
                 # A run that broke down keeps the checkpoint from before.
                 if self.folder is not None and (reason or due) and reason != "not finite":
-                    self._save()
+                    self._save(self.folder)
                     last_save = time.monotonic()
-        if self.folder is not None and reason != "interrupted":
-            self._save_models()
         return reason
 
     def result(self, reason: Reason) -> FitResult:
@@ -266,17 +264,13 @@ class _Loop:
         best_model, last_model = (nnx.clone(model) for model in pair)
         return best_model, last_model
 
-    def _save(self) -> None:
-        """Saves all that a resumed run needs."""
+    def _save(self, folder: Path) -> None:
+        """Saves all that a resumed run needs, and the best and the last model for `load`."""
         meta = {"position": dataclasses.asdict(self.position)}
-        checkpoint.save_numbered(self.folder / "checkpoints", int(self.state.step), self.state, meta)
-        self._save_models()
-
-    def _save_models(self) -> None:
-        """Saves the best and the last model for `load`."""
+        checkpoint.save_numbered(folder / "checkpoints", int(self.state.step), self.state, meta)
         meta = {"epoch": self.position.epoch, "best_epoch": int(self.state.monitor.best_epoch)}
         for name, model in zip(("best", "last"), self._models(), strict=True):
-            checkpoint.save(self.folder / name, {"model": nnx.state(model)}, meta)
+            checkpoint.save(folder / name, {"model": nnx.state(model)}, meta)
 
 
 def columns(history: Sequence[Row]) -> dict[str, np.ndarray]:
