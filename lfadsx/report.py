@@ -107,7 +107,7 @@ def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
     return (
         f"Training. Adam on the weighted evidence bound, {settings}; {ramps}; hyperparameters: {rates}. It stopped "
         f"after {steps}, in {outcome['seconds']:.0f} s. The model of epoch {chosen} was selected by the negative log "
-        f"likelihood of held-in neurons in validation trials ({score})."
+        f"likelihood of entries of validation trials that were hidden from the encoders ({score})."
     )
 
 

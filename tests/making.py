@@ -87,6 +87,11 @@ def build(data, *, seed=0, **changes):
     return nnx.merge(structure, state)
 
 
+def outline(data, **changes):
+    """A tiny model with the shapes of its arrays in place of their values; takes no time."""
+    return nnx.eval_shape(lambda: lfadsx.build(data, rngs=nnx.Rngs(0), **(SIZES | changes)))
+
+
 def stir(part, scale=0.3, seed=0):
     """Adds noise to every parameter of a part, in place."""
     rng = np.random.default_rng(seed)
@@ -169,6 +174,13 @@ def forward(model):
     graphdef, state = nnx.split(model)
     run = jax.jit(lambda state, batch, noise: nnx.merge(graphdef, state)(batch, noise))
     return lambda batch, noise=None: run(state, batch, noise)
+
+
+def drawer(model):
+    """A compiled (batch, seed, hyper) -> noise."""
+    graphdef, state = nnx.split(model)
+    draw = jax.jit(lambda state, key, batch, hyper: nnx.merge(graphdef, state).draw(key, batch, hyper))
+    return lambda batch, seed=0, **changes: draw(state, jax.random.key(seed), batch, hyper(**changes))
 
 
 def training_loss(model, objective=None, ramps=None, augmentations=()):
