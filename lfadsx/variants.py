@@ -169,8 +169,17 @@ def describe(part: nnx.Module) -> dict[str, Any]:
     Args:
         part: A part, a user's own included; `rebuild` knows the built-in ones only.
     """
-    names = [n for n in inspect.signature(type(part).__init__).parameters if n not in ("self", "rngs")]
-    return {"part": type(part).__name__, "arguments": {n: _describe(getattr(part, n)) for n in names}}
+    name = type(part).__name__
+    parameters = inspect.signature(type(part).__init__).parameters.values()
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [p.name for p in parameters if p.name not in ("self", "rngs") and p.kind not in variadic]
+    for argument in names:
+        if not hasattr(part, argument):
+            raise TypeError(
+                f"The part {name} does not keep its constructor's argument {argument!r}. Keep each argument as an "
+                "attribute of the same name; saved models are described by them."
+            )
+    return {"part": name, "arguments": {n: _describe(getattr(part, n), f"{name}.{n}") for n in names}}
 
 
 def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
@@ -195,12 +204,19 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
     return PARTS[name](**arguments)
 
 
-def _describe(value: Any) -> Any:
+def _describe(value: Any, name: str) -> Any:
     if isinstance(value, nnx.Dict):
-        return {"group": {key: _describe(item) for key, item in value.items()}}
+        return {"group": {key: _describe(item, name) for key, item in value.items()}}
     if isinstance(value, nnx.Module):
         return describe(value)
-    return value
+    if isinstance(value, tuple):
+        return tuple(_describe(item, name) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"The argument {name} of a part is a {type(value).__name__}, which no saved model can describe. Give numbers, "
+        "strings, bools, tuples of these, or parts."
+    )
 
 
 def _rebuild(value: Any, rngs: nnx.Rngs) -> Any:

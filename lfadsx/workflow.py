@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,6 @@ from jax.sharding import Mesh
 from lfadsx import variants
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import DataError, read_split, write_posterior
-from lfadsx.distributions import Poisson
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.inference import infer, masked_rates, posterior_sample_and_average
 from lfadsx.model import LFADS
@@ -100,9 +99,7 @@ def fit_run(
     files += _write_metrics(out, evaluation, result, seconds)
     warnings = []
     if figures:
-        history = result.history | ({"best_epoch": np.array([result.best_epoch])} if result.best_epoch else {})
-        history = history if result.best_epoch else {k: v for k, v in history.items() if k != "best_epoch"}
-        drawn, warnings = draw_figures(out, data, split, posteriors, evaluation, history)
+        drawn, warnings = draw_figures(out, data, split, posteriors, evaluation, result.history)
         files += drawn
     return Outcome(evaluation, result, files, warnings, time.monotonic() - began)
 
@@ -115,6 +112,7 @@ def evaluate_run(
     which: Literal["best", "last"] = "best",
     n_samples: int = 64,
     seed: int = 0,
+    build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Scores a run's model on a data set of the same sessions.
 
@@ -125,6 +123,7 @@ def evaluate_run(
         which: "best" or "last".
         n_samples: Posterior samples of the averages.
         seed: Seed of the samples.
+        build: For models with parts of your own: a function that builds the model.
 
     Raises:
         RunError: If the folder holds no run.
@@ -132,7 +131,7 @@ def evaluate_run(
     """
     began, info = time.monotonic(), read_info(run)
     check_bin_width(info, data.bin_width)
-    model = load(run, which=which)
+    model = load(run, which=which, build=build)
     split = split or scored_split(data)
     posteriors = {
         name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed)
@@ -155,6 +154,7 @@ def infer_run(
     samples: bool = False,
     controller_states: bool = False,
     encoder_states: bool = False,
+    build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Infers rates, factors and inputs of a file's trials with a run's model and writes them to HDF5.
 
@@ -170,13 +170,14 @@ def infer_run(
         samples: Whether to write single samples, too.
         controller_states: Whether to write the controller's states, too.
         encoder_states: Whether to write what the controller saw of the data, too.
+        build: For models with parts of your own: a function that builds the model.
 
     Raises:
         RunError: If the folder holds no run.
         DataError: If the file cannot be read or does not fit the model.
     """
     began, info = time.monotonic(), read_info(run)
-    model = load(run, which=which)
+    model = load(run, which=which, build=build)
     splits = read_split(
         file,
         info.sessions,
@@ -237,7 +238,7 @@ def scored_split(data: Dataset) -> str:
 
 def likelihood_name(model: LFADS) -> Literal["poisson", "gaussian"]:
     """Returns "poisson" if the input group holds counts, else "gaussian"."""
-    return "poisson" if isinstance(model.likelihood[model.input_group], Poisson) else "gaussian"
+    return "poisson" if model.likelihood[model.input_group].counts else "gaussian"
 
 
 def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
@@ -272,7 +273,7 @@ def _write(
     sessions: Sequence[str],
     source: dict[str, Any],
 ) -> Path:
-    counts = [name for name, density in model.likelihood.items() if isinstance(density, Poisson)]
+    counts = [name for name, density in model.likelihood.items() if density.counts]
     write_posterior(
         path,
         posteriors,

@@ -446,3 +446,30 @@ def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
 def test_a_batch_larger_than_the_data_works(data):
     result = lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, batch_size=10_000, epochs=2))
     assert result.reason == "epochs" and np.isfinite(result.history["loss"]).all()
+
+
+def test_a_part_of_another_width_is_named_before_compiling(data):
+    model = build(data)
+    model.decoder.generator = TanhGenerator(4, 2, 7, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="width of the generator's state is 7, but the map to factors was made for 6"):
+        lfadsx.fit(model, data, config=CONFIG)
+
+
+class Forgetful(TanhGenerator):
+    """A part that does not keep an argument of its constructor, and one that keeps what JSON cannot hold."""
+
+    def __init__(self, n_ic, n_inputs, n_state, gain, *, keep=False, rngs):
+        super().__init__(n_ic, n_inputs, n_state, rngs=rngs)
+        self.keep = keep
+        if keep:
+            self.gain = nnx.Param(jnp.asarray(gain))
+
+
+def test_parts_that_cannot_be_described_say_why(data, tmp_path):
+    model = build(data)
+    model.decoder.generator = Forgetful(4, 2, 6, 1.0, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="Forgetful does not keep its constructor's argument 'gain'. Keep each"):
+        lfadsx.fit(model, data, config=CONFIG, out=tmp_path)
+    model.decoder.generator = Forgetful(4, 2, 6, 1.0, keep=True, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="Forgetful.gain of a part is a Param.* Give numbers"):
+        lfadsx.fit(model, data, config=CONFIG, out=tmp_path)

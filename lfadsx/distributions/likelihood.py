@@ -38,10 +38,12 @@ class AbstractLikelihood(nnx.Module):
         n_params: Number of parameters per channel and bin that the read-out provides.
         safe_value: A value of the support that stands in for missing data, so that no masked entry ever
             yields an infinity.
+        counts: Whether the data are counts; then bits per spike and rates in Hz mean something.
     """
 
     n_params: int
     safe_value: float
+    counts: bool = False
 
     @abc.abstractmethod
     def log_prob(
@@ -80,6 +82,8 @@ class Poisson(AbstractLikelihood):
 
     log k! is exact. Log rates are the identity on [-15, 8] (`soft_clip`).
     """
+
+    counts = True
 
     def __init__(self) -> None:
         self.n_params, self.safe_value = 1, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -73,7 +74,9 @@ def velocity_decoding(
         ) from error
     trial, time = _decoding_bins(train_rates, train_behaviour, lag_bins, train_length)
     search = GridSearchCV(Ridge(), {"alpha": RIDGE_PENALTIES})
-    search.fit(train_rates[trial, time], train_behaviour[trial, time + lag_bins])
+    with warnings.catch_warnings():  # log rates of a few factors are collinear; the penalty is there for that
+        warnings.filterwarnings("ignore", message="Ill-conditioned matrix")
+        search.fit(train_rates[trial, time], train_behaviour[trial, time + lag_bins])
     trial, time = _decoding_bins(rates, behaviour, lag_bins, length)
     prediction = np.full(behaviour.shape, np.nan)
     prediction[trial, time + lag_bins] = search.predict(rates[trial, time]).reshape(len(trial), -1)

@@ -194,7 +194,9 @@ def _has(history: Mapping[str, np.ndarray], key: str) -> bool:
 
 
 def _best_epoch(history: Mapping[str, np.ndarray]) -> float | None:
-    return float(_series(history, "best_epoch")[0]) if _has(history, "best_epoch") else None
+    """Return the epoch of the best score: the history's last word on it, None while it is 0."""
+    best = float(_series(history, "best_epoch")[-1]) if _has(history, "best_epoch") else 0.0
+    return best if best > 0 else None
 
 
 def _ramp_end(history: Mapping[str, np.ndarray]) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lfadsx.distributions import Poisson
 from lfadsx.model import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
 from lfadsx.types import Dataset, Split
@@ -17,11 +16,44 @@ def check_fits(model: LFADS, data: Dataset) -> None:
         model: The model.
         data: All splits are checked.
     """
+    check_parts(model)
     _check_readin(model, data)
     _check_groups(model, data)
     _check_known(model, data)
     for name, split in data.splits.items():
         _check_counts(model, name, split)
+
+
+def check_parts(model: LFADS) -> None:
+    """Raises ValueError if a part was exchanged for one of another width than the maps beside it were made for."""
+    decoder = model.decoder
+    widths = [
+        ("the generator's state", decoder.generator.n_state, "the map to factors", decoder.factor_map.n_in),
+        (
+            "the ends of the initial condition's encoder",
+            model.ic_encoder.n_ends,
+            "its posterior",
+            model.ic_posterior.n_in,
+        ),
+        (
+            "the parameters of the initial condition's prior",
+            model.ic_prior.n_params,
+            "its posterior",
+            model.ic_posterior.n_out,
+        ),
+    ]
+    if decoder.controller is not None and decoder.input_prior is not None and decoder.input_posterior is not None:
+        posterior = decoder.input_posterior
+        widths += [
+            ("the controller's state", decoder.controller.n_state, "the inputs' posterior", posterior.n_in),
+            ("the parameters of the inputs' prior", decoder.input_prior.n_params, "their posterior", posterior.n_out),
+        ]
+    for name, width, beside, expected in widths:
+        if width != expected:
+            raise ValueError(
+                f"The width of {name} is {width}, but {beside} was made for {expected}. Give the new part the width of "
+                "the old one, or compose the model anew from its parts."
+            )
 
 
 def _check_readin(model: LFADS, data: Dataset) -> None:
@@ -66,7 +98,7 @@ def _check_known(model: LFADS, data: Dataset) -> None:
 def _check_counts(model: LFADS, name: str, split: Split) -> None:
     for group, likelihood in model.likelihood.items():
         values = split.targets[group]
-        if not isinstance(likelihood, Poisson) or np.issubdtype(values.dtype, np.unsignedinteger):
+        if not likelihood.counts or np.issubdtype(values.dtype, np.unsignedinteger):
             continue
         bad = (values < 0) | (values != np.floor(values))
         if bad.any():
