@@ -97,10 +97,10 @@ def fit_run(
     files = [_write_posteriors(out / "posterior.h5", model, posteriors, data)]
     seconds = time.monotonic() - began
     files += _write_metrics(out, evaluation, result, seconds)
-    warnings = []
+    warnings = _training_warnings(result)
     if figures:
-        drawn, warnings = draw_figures(out, data, split, posteriors, evaluation, result.history)
-        files += drawn
+        drawn, undrawn = draw_figures(out, data, split, posteriors, evaluation, result.history)
+        files, warnings = files + drawn, warnings + undrawn
     return Outcome(evaluation, result, files, warnings, time.monotonic() - began)
 
 
