@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import math
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
+
+
+def _check_choices(config: Any) -> None:
+    for name, hint in get_type_hints(type(config)).items():
+        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
+            choices = ", ".join(map(repr, get_args(hint)))
+            raise ValueError(f"{name} = {getattr(config, name)!r} is none of the choices. Give one of {choices}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +82,8 @@ class ModelConfig:
     """Bias of the reset gates at the start."""
 
     def __post_init__(self) -> None:
-        """Checks sizes and ranges."""
+        """Checks sizes, ranges and names."""
+        _check_choices(self)
         positive = ("factors", "generator_dim", "ic_dim", "ic_encoder_dim", "controller_dim")
         at_least_zero = ("input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag", "ic_window")
         for name in positive:
@@ -135,14 +144,15 @@ class HyperParams:
 
     def check(self) -> None:
         """Raises ValueError if a value is out of its range."""
+        bounds = {"learning_rate": "above 0", "cd_pass_rate": "from 0 to 1"}
+        bounds |= dict.fromkeys(("dropout_rate", "cd_rate"), "from 0 to below 1")
         for field in dataclasses.fields(self):
-            value = float(getattr(self, field.name))
-            is_rate = field.name in ("dropout_rate", "cd_rate")
-            if not value >= 0 or (is_rate and value >= 1) or (field.name == "cd_pass_rate" and value > 1):
-                bounds = "from 0 to below 1" if is_rate else "from 0 to 1" if "rate" in field.name else "of 0 or more"
-                if field.name == "learning_rate":
-                    bounds = "above 0"
-                raise ValueError(f"{field.name} = {value} is out of range. Give a number {bounds}.")
+            name, value = field.name, float(getattr(self, field.name))
+            most = 1.0 if "from 0 to" in bounds.get(name, "") else math.inf
+            is_open = name == "learning_rate"
+            inside = (value > 0 if is_open else value >= 0) and (value <= 1 if name == "cd_pass_rate" else value < most)
+            if not inside:
+                raise ValueError(f"{name} = {value} is out of range. Give a number {bounds.get(name, 'of 0 or more')}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +213,8 @@ class TrainConfig:
     """Seed of initial weights, order and noise."""
 
     def __post_init__(self) -> None:
-        """Checks sizes and ranges."""
+        """Checks sizes, ranges and names."""
+        _check_choices(self)
         for name in ("epochs", "batch_size", "patience", "validate_every", "steps_per_block"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")

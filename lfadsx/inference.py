@@ -157,7 +157,12 @@ def masked_rates(
 
     Returns:
         Rates in counts per bin, shape (trial, time, target_channel), and where they are rates of hidden entries.
+
+    Raises:
+        ValueError: If `n_masks` is below 2 or the data have no such split.
     """
+    if n_masks < 2:
+        raise ValueError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
     chosen, group = _split(data, split), data.input_group
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
     shape = chosen.targets[group].shape

@@ -245,20 +245,23 @@ class LFADS(nnx.Module):
     def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
         """What the encoders see: features with dropout and, where they go there, known inputs."""
         dtype = self.ic_posterior.weight[...].dtype
-        data = batch.encoder_input.astype(dtype)
-        if batch.encoder_observed is not None:
-            data = jnp.where(batch.encoder_observed, data, 0.0)
+        data = jnp.where(batch.seen(), batch.encoder_input, 0).astype(dtype)
         features = self.readin(data, batch.session)
         features = drop(features, _trial_first(keep.get("features")), rate)
         if self.known_inputs_to != "encoders" or batch.known_inputs is None:
             return features
-        known = drop(batch.known_inputs.astype(dtype), _trial_first(keep.get("known")), rate)
+        known = drop(self._known(batch, batch.known_inputs), _trial_first(keep.get("known")), rate)
         return jnp.concatenate([features, known[:, : features.shape[1]]], axis=-1)
 
     def _driving_inputs(self, batch: Batch) -> Array | None:
         if self.known_inputs_to != "generator" or batch.known_inputs is None:
             return None
-        return jnp.swapaxes(batch.known_inputs, 0, 1).astype(self.ic_posterior.weight[...].dtype)
+        return jnp.swapaxes(self._known(batch, batch.known_inputs), 0, 1)
+
+    def _known(self, batch: Batch, known: Array) -> Array:
+        """Known inputs, 0 outside of trials, so that nothing that stands there reaches a gradient."""
+        inside = (batch.in_trial() & (batch.trial_weight > 0)[:, None])[:, :, None]
+        return jnp.where(inside, known, 0.0).astype(self.ic_posterior.weight[...].dtype)
 
 
 @overload

@@ -94,10 +94,19 @@ class Batch:
         """True for bins that lie within a trial, forward prediction included."""
         return jnp.arange(self.n_bins) < self.target_length[:, None]
 
+    def seen(self) -> Bool[Array, "trial encoder_time channel"]:
+        """True for entries that the encoders see: inside the window, observed, of a trial of weight above 0."""
+        mask = (self.in_encoder() & (self.trial_weight > 0)[:, None])[:, :, None]
+        observed = self.encoder_observed
+        return jnp.broadcast_to(mask, self.encoder_input.shape) if observed is None else mask & observed
+
     def scored(self, group: str) -> Bool[Array, "trial time target_channel"]:
-        """True for entries of a target group that exist: inside the trial, of its session, and observed."""
+        """True for entries of a target group that exist: inside the trial, of its session, and observed.
+
+        Trials of weight 0 have none.
+        """
         channels = jnp.arange(self.targets[group].shape[2]) < self.target_channels[group][:, None]
-        mask = self.in_trial()[:, :, None] & channels[:, None, :]
+        mask = (self.in_trial() & (self.trial_weight > 0)[:, None])[:, :, None] & channels[:, None, :]
         observed = self.target_observed[group]
         return mask if observed is None else mask & observed
 

@@ -414,7 +414,7 @@ def test_an_output_folder_that_cannot_be_written(data, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_never_reaches_the_parameters(data, caplog, tmp_path):
-    hyper = lfadsx.HyperParams(kl_ic_scale=float("inf"))
+    hyper = lfadsx.HyperParams(kl_ic_scale=1e39)  # infinite in float32
     config = dataclasses.replace(CONFIG, max_skipped_steps=3, kl_ramp_epochs=0)
     model = build(data)
     result = lfadsx.fit(model, data, config=config, hyper=hyper, out=tmp_path)

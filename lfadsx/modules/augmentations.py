@@ -77,6 +77,8 @@ class CoordinatedDropout(AbstractAugmentation):
         kept = shares >= share(rate)
         # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
         closed = (shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))) & (rate > 0)
+        # A shorter trial's forward bins lie within the longest trial's encoder window.
+        closed = closed & batch.in_encoder()[:, :, None]
         dtype = jnp.result_type(float)
         data = jnp.where(kept, batch.encoder_input * (1.0 / (1.0 - rate)).astype(dtype), 0.0)
         opened = ~to_targets(closed, batch.target_index, batch.targets[self.group].shape)

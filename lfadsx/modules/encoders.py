@@ -161,5 +161,5 @@ def _shift(states: Array, inside: Array, lag: int) -> Array:
     if lag > 0:
         states = jnp.pad(states, ((lag, 0), (0, 0), (0, 0)))[:n_bins]
     elif lag < 0:
-        states = jnp.pad(states, ((0, -lag), (0, 0), (0, 0)))[-n_bins:]
+        states = jnp.pad(states, ((0, -lag), (0, 0), (0, 0)))[-lag:]
     return jnp.where(inside[:, :, None], states, 0.0)
