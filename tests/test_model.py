@@ -459,7 +459,8 @@ def test_elbo_has_every_weight_1(model, batch, output):
     kl = 0.5 * (ratio - np.log(ratio) - 1 + away / prior_variance).sum(-1)
     kl += np.asarray(kl_inferred_inputs(model, batch, output))
     np.testing.assert_allclose(elbo(model, batch, output), total - kl, rtol=1e-5)
-    negative, _ = loss(model, batch, output, HyperParams(), RampWeights(), Objective())
+    ones = HyperParams(kl_ic_scale=1.0, kl_co_scale=1.0)
+    negative, _ = loss(model, batch, output, ones, RampWeights(), Objective())
     np.testing.assert_allclose(-negative, (total - kl).mean(), rtol=1e-5)
 
 
