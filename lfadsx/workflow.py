@@ -251,6 +251,22 @@ def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
         )
 
 
+def _training_warnings(result: FitResult) -> list[str]:
+    """Says what a reader of the scores has to know about the training."""
+    warnings = []
+    if result.reason == "not finite":
+        warnings.append(
+            f"Training broke off: {result.skipped_steps} steps had a loss or gradient that was not finite. The scores "
+            "are those of the model before; lower learning_rate or look for extreme values in the data."
+        )
+    if not result.best_epoch:
+        warnings.append(
+            "Training ended before the ramps did, so the last model is scored, not a selected one. Give more epochs, "
+            "or shorter ramps (kl_ramp_epochs, l2_ramp_epochs)."
+        )
+    return warnings
+
+
 def _evaluate(model: LFADS, data: Dataset, split: str, posteriors: dict[str, Posterior], seed: int) -> Evaluation:
     likelihood = likelihood_name(model)
     masked = masked_rates(model, data, split, seed=seed) if likelihood == "poisson" else None
