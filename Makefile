@@ -24,7 +24,7 @@ test: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
 $(DEMO_READY): pyproject.toml | $(BIN)/python

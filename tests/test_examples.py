@@ -1,5 +1,6 @@
 """Every example runs in its quick form, prints a figure that is a number, and writes its files."""
 
+import importlib.util
 import math
 import os
 import re
@@ -52,16 +53,21 @@ def test_example(name, tmp_path):
 
 
 def test_arrays_from_a_file(tmp_path):
-    """The arrays of a file, with trials of different length, go the same way as simulated ones."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(8, 14, 30)
+    """The arrays of a file, with trials of different length, become the data set that simulated ones become."""
+    spec = importlib.util.spec_from_file_location("arrays_of_your_own", EXAMPLES / "arrays_of_your_own.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    spikes, cursor, condition = example.simulate(30)
+    lengths = [len(trial) for trial in spikes]
     np.savez(
         tmp_path / "session.npz",
-        spikes_concat=rng.poisson(0.8, (lengths.sum(), 8)),
-        cursor_concat=rng.normal(size=(lengths.sum(), 2)),
+        spikes_concat=np.concatenate(spikes),
+        cursor_concat=np.concatenate(cursor),
         lengths=lengths,
-        condition=np.arange(30) % 3,
+        condition=condition,
     )
-    output = run("arrays_of_your_own", "session.npz", "--out", "out", folder=tmp_path)
-    assert "test: 6 trials of " in output
-    assert (tmp_path / "out" / "quick" / "posterior.h5").is_file()
+    data = example.make_dataset(*example.read_npz(tmp_path / "session.npz"))
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.target_length, np.array(lengths)[split.trial_id])
+        for trial, row in zip(split.targets["spikes"], split.trial_id, strict=True):
+            np.testing.assert_array_equal(trial[: lengths[row]], spikes[row])
