@@ -3,6 +3,8 @@
 from lfadsx import data as data
 from lfadsx import distributions as distributions
 from lfadsx import modules as modules
+from lfadsx.bound import Bounds as Bounds
+from lfadsx.bound import bounds as bounds
 from lfadsx.config import HyperParams as HyperParams
 from lfadsx.config import ModelConfig as ModelConfig
 from lfadsx.config import TrainConfig as TrainConfig

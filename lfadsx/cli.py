@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import json as json_module
 import logging
 import os
@@ -11,9 +12,9 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
 
@@ -229,7 +230,73 @@ class Report:
         return DONE
 
 
-COMMANDS = {"demo": Demo, "fit": Fit, "infer": Infer, "evaluate": Evaluate, "report": Report}
+@dataclasses.dataclass
+class Simulate:
+    """Simulate spikes whose true rates are known: lfadsx simulate NAME --out PATH.
+
+    Each data set has the settings of its original, and a flag for every one; `all` makes all of them.
+    """
+
+    # The flags of `simulations` fill these in; they are none themselves.
+    names: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Data sets to simulate."""
+    out: tyro.conf.Suppress[Path] = Path()
+    """File to write (.h5), or a folder."""
+    changes: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """Settings other than the defaults."""
+
+    def run(self) -> int:
+        """Simulates, writes, and prints what was written and how to train on it."""
+        from lfadsx.data import RECIPES, simulate
+
+        if len(self.names) > 1 and self.out.suffix in (".h5", ".hdf5"):
+            raise ValueError(f"{str(self.out)!r} is one file for {len(self.names)} data sets. Name a folder.")
+        for name in self.names:
+            known = {field.name for field in dataclasses.fields(RECIPES[name])}
+            changes = {setting: value for setting, value in self.changes.items() if setting in known}
+            files = simulate(name, self.out, **changes)
+            flags = [describe_file(file) for file in files]
+            say(f"  lfadsx fit {' '.join(map(str, files))} --out runs/{name}{flags[0]}")
+        return DONE
+
+
+def simulations() -> dict[str, Callable[..., Simulate]]:
+    """Returns the commands of `lfadsx simulate`, whose arguments are the settings of each recipe."""
+    from lfadsx.data import RECIPES
+    from lfadsx.data.synthetic.recipe import AbstractRecipe, SplitBy
+    from lfadsx.data.synthetic.table import TITLES
+
+    where = Annotated[Path, tyro.conf.arg(help="File to write (.h5), or a folder; several files need a folder.")]
+    settings = tyro.conf.arg(help="Settings of the simulation, by default those of the original.")
+
+    def command_for(name: str, default: AbstractRecipe) -> Callable[..., Simulate]:
+        def command(out: Path, recipe: AbstractRecipe = default) -> Simulate:
+            return Simulate((name,), out, {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)})
+
+        # Tyro makes flags out of the annotations, so these name the class of the recipe.
+        command.__annotations__ = {"out": where, "recipe": Annotated[Flat[type(default)], settings]}
+        command.__doc__ = TITLES[name]
+        return command
+
+    def everything(out: Path, split: SplitBy = "trials") -> Simulate:
+        """All data sets with the settings of their originals."""
+        return Simulate(tuple(RECIPES), out, {"split": split})
+
+    everything.__annotations__ = {
+        "out": Annotated[Path, tyro.conf.arg(help="Folder to write to.")],
+        "split": Annotated[SplitBy, tyro.conf.arg(help="conditions: some whole conditions are kept apart as a test.")],
+    }
+    return {name: command_for(name, recipe) for name, recipe in RECIPES.items()} | {"all": everything}
+
+
+COMMANDS = {
+    "simulate": Simulate,
+    "demo": Demo,
+    "fit": Fit,
+    "infer": Infer,
+    "evaluate": Evaluate,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,14 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="orbax")
     use_compilation_cache()
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="lfadsx",
-            description="LFADS: single-trial dynamics, inputs and denoised rates of neural recordings.",
-            args=None if arguments is None else list(arguments),
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-        return command.run()
+        return parse(sys.argv[1:] if arguments is None else list(arguments)).run()
     except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -267,6 +327,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER
     except Exception:
         return fault()
+
+
+def parse(words: list[str]) -> Any:
+    """Returns the command that the words of a command line ask for."""
+    commands, prog = COMMANDS, "lfadsx"
+    description = "LFADS: single-trial dynamics, inputs and denoised rates of neural recordings."
+    if words[:1] == ["simulate"]:  # the names of data sets are commands of their own, each with its flags
+        commands, prog, words, description = simulations(), "lfadsx simulate", words[1:], inspect.getdoc(Simulate)
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=words, config=config)
+
+
+def describe_file(file: Path) -> str:
+    """Prints what a simulated file holds and returns the flags that `fit` needs for it."""
+    from lfadsx.data.files import open_to_read, read_array
+
+    with open_to_read(file) as content:
+        keys = {name: f"{name}_data" for name in ("train", "valid", "test") if f"{name}_data" in content}
+        data = {name: read_array(content, key, key) for name, key in keys.items()}
+        known = "train_ext_input" in content
+    trials = ", ".join(f"{len(values)} {name}" for name, values in data.items())
+    _, n_bins, n_neurons = data["train"].shape
+    are_counts, mean = data["train"].dtype.kind in "iu", data["train"].mean()
+    average = f"{mean:.3g} spikes per bin on average" if are_counts else f"{mean:.3g} on average"
+    say(f"Wrote {file}: {trials} trials of {n_bins} bins, {n_neurons} neurons, {average}.")
+    return ("" if are_counts else " --likelihood gaussian") + (" --variant external_input" if known else "")
 
 
 def fit_and_report(
@@ -367,7 +453,7 @@ def is_users(error: BaseException) -> bool:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     module = "" if frame is None else frame.tb_frame.f_globals.get("__name__", "")
-    return module.split(".")[0] == "lfadsx"
+    return module.split(".")[0] == "lfadsx" or module == __name__  # "__main__" under python -m
 
 
 def fault() -> int:

@@ -16,7 +16,7 @@ from lfadsx.config import HyperParams
 from lfadsx.distributions.likelihood import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.decoder import Decoder, Trajectory
-from lfadsx.modules.dropout import drop, keep_mask, per_trial, trial_keys
+from lfadsx.modules.dropout import drop, keep_mask, per_trial, trial_keys, unless_zero
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.readin import AbstractReadin, AbstractReadout
 from lfadsx.parameters import Linear
@@ -158,7 +158,9 @@ class LFADS(nnx.Module):
         if batch.known_inputs is not None and self.known_inputs_to != "none":
             widths["known"] = batch.known_inputs.shape[2]
         shape = (1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
-        mask = per_trial(trial_keys(key, batch.trial_id), lambda key: keep_mask(key, rate, shape), time_first=True)
+        keys = trial_keys(key, batch.trial_id)
+        draw = lambda key: keep_mask(key, rate, shape)  # noqa: E731
+        mask = unless_zero(rate, lambda: per_trial(keys, draw, time_first=True), True)
         pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
         keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
         return keep | {"features": keep["features"][: batch.encoder_input.shape[1]]}

@@ -194,6 +194,25 @@ def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
     return reconstruction(model, batch, output) - kl
 
 
+def log_weight(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
+    r"""Returns each trial's log importance weight of the sample that the output belongs to, in nats.
+
+    .. math:: \log p(x | z, u) + \log p(z) - \log q(z | x) + \sum_t \log p(u_t | u_{t-1}) - \log q(u_t | u_{<t}, x)
+
+    Its mean over samples is the evidence lower bound, the log of its mean exponential the importance-weighted one.
+    """
+    ic_prior, prior = model.ic_prior, model.decoder.input_prior
+    path, params = output.inputs, output.input_params
+    z = output.initial_condition
+    total = (
+        reconstruction(model, batch, output) + ic_prior.log_prob(z) - ic_prior.posterior_log_prob(output.ic_params, z)
+    )
+    if prior is None or path is None or params is None:
+        return total
+    ratio = prior.log_prob(path) - prior.posterior_log_prob(params, path)
+    return total + jnp.where(batch.in_trial(), ratio, 0.0).sum(1)
+
+
 def held_in(batch: Batch, group: str) -> Bool[Array, "trial time target_channel"]:
     """Returns True for scored entries of the input group that the encoder saw."""
     seen = batch.in_encoder()[:, :, None] & (batch.target_index >= 0)[:, None, :]

@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 INPUT_GROUP = "spikes"
 """Name of the target group whose channels the encoder sees, unless a data set names another."""
 
-TruthUnit = Literal["counts per bin", "Hz", "relative"]
+TruthUnit = Literal["counts per bin", "Hz", "data", "relative"]
 
 
 T = TypeVar("T")
@@ -172,6 +172,11 @@ class Session:
         target_index: For each encoder channel the channel of the input group that it is, shape (channel,);
             -1 for an encoder channel that is no target.
         channel_names: Names of the channels of the input group, or None.
+        alignment: W of the aligned components (x - b) W, where a linear read-in starts, shape (channel, component),
+            in the unit of the components by that of the data (counts per bin), or None. All sessions of a data set
+            have the same components, or none has any.
+        alignment_bias: b, what is subtracted from the data x before, shape (channel,), in the unit of the data
+            (counts per bin); None for zeros.
     """
 
     name: str
@@ -179,6 +184,13 @@ class Session:
     n_targets: dict[str, int]
     target_index: np.ndarray
     channel_names: tuple[str, ...] | None = None
+    alignment: np.ndarray | None = None
+    alignment_bias: np.ndarray | None = None
+
+    @property
+    def n_components(self) -> int:
+        """Number of aligned components, 0 without an alignment."""
+        return 0 if self.alignment is None else self.alignment.shape[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +252,8 @@ class Dataset:
         sessions: The sessions, in the order of `Split.session`.
         bin_width: Width of a bin in seconds, or None when unknown (then nothing is given in Hz).
         input_group: The target group whose channels the encoder sees.
-        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz" or "relative".
+        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz", "data" (that of the data, for real
+            numbers) or "relative".
         behaviour_name: What `Split.behaviour` is, for tables and figures.
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
         source: Where the data came from: file names, SHA-256 of their content, seed of a simulation.

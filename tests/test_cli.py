@@ -1,5 +1,6 @@
 """The command line: jobs end to end on small files, and every mistake a user may make."""
 
+import dataclasses
 import json
 import os
 import re
@@ -265,10 +266,89 @@ def test_ctrl_c_saves_and_says_how_to_resume(run, file, tmp_path):
 
 
 def test_help_explains_in_words(capsys):
-    for command in ("fit", "demo", "infer", "evaluate", "report"):
+    for command in ("simulate", "fit", "demo", "infer", "evaluate", "report"):
         assert run_main([command, "--help"]) == 0
         text = capsys.readouterr().out
         assert "--help" in text
+    assert run_main(["--help"]) == 0
+    assert "simulate NAME --out PATH" in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    "name, said", [("chaotic_rnn_no_inputs", "default: 400"), ("chaotic_rnn_multisession", "default: 150")]
+)
+def test_help_of_a_simulation_has_every_setting_with_the_originals_default(name, said, capsys):
+    assert run_main(["simulate", name, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert f"--conditions INT Number of conditions. ({said})" in text
+    for field in dataclasses.fields(lfadsx.data.RECIPES[name]):
+        assert f"--{field.name.replace('_', '-')} " in text
+
+
+@pytest.mark.parametrize(
+    "name, flags",
+    [
+        ("chaotic_rnn_inputs_g1p5", ""),
+        ("gaussian_chaotic_rnn_no_inputs", " --likelihood gaussian"),
+        ("chaotic_rnns_labeled", " --variant external_input"),
+    ],
+)
+def test_simulate_writes_what_fit_reads(name, flags, tmp_path, capsys):
+    out = tmp_path / "data" / "set.h5"
+    words = ["--conditions", "6", "--trials-per-condition", "5", "--duration", "0.2", "--units", "12"]
+    words += [] if name == "chaotic_rnns_labeled" else ["--recorded", "12"]
+    assert cli.main(["simulate", name, "--out", str(out), *words, "--split", "conditions"]) == 0
+    wrote, command = capsys.readouterr().err.splitlines()
+    assert wrote.startswith(f"Wrote {out}: 20 train, 5 valid, 5 test trials of 20 bins, 12 neurons, ")
+    assert command == f"  lfadsx fit {out} --out runs/{name}{flags}"
+    (again,) = lfadsx.data.simulate(
+        name, tmp_path / "again.h5", split="conditions", conditions=6, trials_per_condition=5, duration=0.2, units=12,
+        **({} if name == "chaotic_rnns_labeled" else {"recorded": 12}),
+    )  # fmt: skip
+    with h5py.File(out) as one, h5py.File(again) as other:
+        assert set(one) == set(other)
+        for key in one:
+            np.testing.assert_array_equal(one[key][...], other[key][...])
+
+
+def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch):
+    recipes = lfadsx.data.RECIPES
+    few = {"conditions": 5, "trials_per_condition": 5, "duration": 0.2, "trials": 50}
+    for name, recipe in recipes.items():
+        known = {field.name for field in dataclasses.fields(recipe)}
+        changes = {setting: value for setting, value in few.items() if setting in known}
+        monkeypatch.setitem(recipes, name, dataclasses.replace(recipe, **changes))
+    assert cli.main(["simulate", "all", "--out", str(tmp_path), "--split", "conditions"]) == 0
+    commands = [line for line in capsys.readouterr().err.splitlines() if line.startswith("  lfadsx fit ")]
+    assert len(commands) == len(recipes)
+    for name in recipes:
+        files = sorted(tmp_path.glob(f"{name}.h5")) or sorted(tmp_path.glob(f"{name}_n*.h5"))
+        assert len(files) == (5 if name == "chaotic_rnn_multisession" else 1)
+        data = lfadsx.data.read(*files, likelihood="gaussian" if name.startswith("gaussian") else "poisson")
+        assert data.train.truth is not None and abs(data.train.truth.mean() / data.train.encoder_input.mean() - 1) < 0.1
+        if "split" in {field.name for field in dataclasses.fields(recipes[name])}:
+            with h5py.File(files[0]) as file:
+                assert len(np.unique(file["condition_labels_test"])) == 1
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["chaotic_rnn"], "chaotic_rnn_no_inputs"),
+        ([], "chaotic_rnn_no_inputs"),
+        (["chaotic_rnn_no_inputs"], "--out"),
+        (["chaotic_rnn_no_inputs", "--out", "OUT", "--condition", "3"], "--conditions"),
+        (["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"], "conditions is 0. Give a number above 0"),
+        (["chaotic_rnn_multisession", "--conditions", "5", "--out", "OUT.h5"], "Name a folder"),
+        (["all", "--out", "OUT.h5"], "Name a folder"),
+    ],
+)
+def test_simulate_ends_with_code_2_for_what_it_does_not_know(words, message, tmp_path, capsys):
+    words = [word.replace("OUT", str(tmp_path / "out")) for word in words]
+    assert run_main(["simulate", *words]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err + captured.out and "Traceback" not in captured.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_tensorflow_keys_without_bin_width_train(recordings, tmp_path, capsys):

@@ -227,9 +227,24 @@ def test_a_truth_in_hertz_is_compared_in_counts_and_one_without_unit_by_correlat
     in_hertz = simulate(truth=true_rates()[0] / 0.02, truth_unit="Hz")
     with_hertz = evaluate(in_hertz, "test", truths(data), baselines={}).detail["rates"]
     assert with_hertz["r2_pooled"] == pytest.approx(1.0)
+    in_unit_of_the_data = simulate(truth_unit="data")
+    with_that_unit = evaluate(in_unit_of_the_data, "test", truths(data), baselines={}).detail["rates"]
+    assert with_that_unit["r2_pooled"] == pytest.approx(1.0) and with_that_unit["truth_unit"] == "data"
     relative = simulate(truth_unit="relative")
     without_unit = evaluate(relative, "test", truths(data), baselines={}).detail["rates"]
     assert without_unit["r2_pooled"] is None and without_unit["r2"] == pytest.approx(1.0)
+
+
+def test_real_numbers_whose_truth_has_their_unit_get_a_pooled_r2():
+    rates = true_rates()[0] - 3
+    noisy = rates + np.random.default_rng(0).normal(size=rates.shape)
+    data = dataset_from_trials(
+        noisy, truth=rates, truth_unit="data", true_inputs=np.zeros((N_TRIALS, N_BINS, 1)), likelihood="gaussian",
+        bin_width=0.02,
+    )  # fmt: skip
+    result = evaluate(data, "valid", truths(data), baselines={}, likelihood="gaussian")
+    assert result.detail["rates"]["r2_pooled"] == pytest.approx(1.0)
+    assert result.scores["inputs_r2"] is None  # inputs that are 0 everywhere cannot be correlated with
 
 
 def test_behaviour_is_decoded_at_its_lag(data):

@@ -1,9 +1,11 @@
 """Every example runs in its quick form, prints a figure that is a number, and writes its files."""
 
+import dataclasses
 import importlib.util
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ import numpy as np
 import pytest
 from conftest import CACHE
 
+import lfadsx
+from lfadsx.data.synthetic.table import RECIPES
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # By example: what the number stands behind in the output, and the files that must be there.
@@ -19,11 +24,31 @@ EXPECTED = {
     "own_generator": (r"^tanh RNN +(\S+)", ("rates.png", "scores.txt", "tanh_RNN/best")),
     "compose_by_hand": (r"^Bound after training: (\S+)", ("parts.txt", "loss.png")),
     "arrays_of_your_own": (r"held-out neurons: (\S+)", ("scores.txt", "posterior.h5", "metrics.json", "best")),
+    "chaotic_rnn_no_inputs": (r"^R2 of single neurons: mean (\S+),", ("scores.txt", "rates.png", "best")),
+    "gaussian_chaotic_rnn_no_inputs": (r"^KL of the inferred inputs, nats per bin: (\S+)", ("scores.txt", "rates.png")),
+    "chaotic_rnn_gaussian_on_counts": (r"^Share of rates below zero: (\S+)", ("scores.txt", "rates.png")),
+    "chaotic_rnn_inputs_g1p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "report.md")),
+    "chaotic_rnn_inputs_g2p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "data.h5")),
+    "chaotic_rnn_multisession": (r"^Agreement of the sessions' factors, R2: (\S+)", ("scores.txt", "sessions.png")),
+    "chaotic_rnns_labeled": (
+        r"^Gain of the label, nats per trial: (\S+)",
+        ("scores.txt", "gain_of_the_label.png", "r2.png", "with_label/best", "without_label/best"),
+    ),
+    "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png")),
+    "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png")),
+    "jax_tutorial": (
+        r"^R2 of the rates, mean of neurons and trials: PCA \S+, LFADS (\S+)",
+        ("scores.txt", "tutorial/01_task.png", "tutorial/03_network_training.png", "tutorial/22_initial_states.png"),
+    ),
 }
+ARGUMENTS = {"jax_tutorial": ("--train-network", "20")}
+# Those whose bounds are known: shares and R2 are no larger than 1, shares and divergences not below 0.
+LARGEST = dict.fromkeys(EXPECTED, 1.0) | {"chaotic_rnns_labeled": 1e4, "gaussian_chaotic_rnn_no_inputs": 1e4}
+SMALLEST = dict.fromkeys(("chaotic_rnn_gaussian_on_counts", "chaotic_rnn_inputs_g1p5", "chaotic_rnn_inputs_g2p5"), 0.0)
 
 
-def run(name, *arguments, folder):
-    """Runs an example as a user does, in a folder of its own, and returns what it prints."""
+def run_apart(name, folder):
+    """Runs an example as a user does, in a process and a folder of its own, and returns what it prints."""
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(CACHE),
@@ -31,32 +56,74 @@ def run(name, *arguments, folder):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments), "--quick"]
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--quick"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs an example as a script, but in this process: no imports to wait for, and programs are shared."""
+
+    def run_here(name, folder):
+        path = str(EXAMPLES / f"{name}.py")
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [path, *ARGUMENTS.get(name, ()), "--quick"])
+        runpy.run_path(path, run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
+
+
+def check(name, folder, output):
+    """Asserts that an example printed its number and wrote its files."""
+    pattern, files = EXPECTED[name]
+    match = re.search(pattern, output, re.MULTILINE)
+    assert match and math.isfinite(float(match[1])), output
+    assert SMALLEST.get(name, -math.inf) <= float(match[1]) <= LARGEST[name]
+    for file in files:
+        path = folder / "runs" / name / "quick" / file
+        assert path.is_dir() or path.stat().st_size > 0, path
 
 
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_example(name, tmp_path):
-    pattern, files = EXPECTED[name]
-    output = run(name, folder=tmp_path)
-    match = re.search(pattern, output, re.MULTILINE)
-    assert match and math.isfinite(float(match[1])), output
-    for file in files:
-        path = tmp_path / "runs" / name / "quick" / file
-        assert path.is_dir() or path.stat().st_size > 0, path
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "own_generator"])
+def test_example(name, tmp_path, run):
+    check(name, tmp_path, run(name, tmp_path))
+
+
+def test_example_in_a_process_of_its_own(tmp_path):
+    check("own_generator", tmp_path, run_apart("own_generator", tmp_path))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_settings_can_be_taken_from_an_example(path):
+    """Benchmarks import the settings: that must run nothing, and the simulation must know those of the data."""
+    example = load(path.stem)
+    if not hasattr(example, "NAME"):
+        pytest.skip("an example without a simulation of its own")
+    settings = (example.MODEL, example.HYPER, example.TRAIN)
+    assert tuple(map(type, settings)) == (lfadsx.ModelConfig, lfadsx.HyperParams, lfadsx.TrainConfig)
+    example.HYPER.check()
+    for changes in (example.DATA, example.QUICK_DATA):
+        dataclasses.replace(RECIPES[example.NAME], **changes)
+
+
+def load(name):
+    """Imports an example as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
 
 
 def test_arrays_from_a_file(tmp_path):
     """The arrays of a file, with trials of different length, become the data set that simulated ones become."""
-    spec = importlib.util.spec_from_file_location("arrays_of_your_own", EXAMPLES / "arrays_of_your_own.py")
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    example = load("arrays_of_your_own")
     spikes, cursor, condition = example.simulate(30)
     lengths = [len(trial) for trial in spikes]
     np.savez(

@@ -107,6 +107,41 @@ def test_gru_loop_is_a_python_loop(reverse):
         close(end[trial], state[0])
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gru_loop_has_the_derivative_of_its_steps(reverse):
+    """The derivative that is written out is what JAX finds through `GRU.step`, clipped and held bins included."""
+    gru = modules.GRU(3, 0, 4, clip=0.3, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(gru)
+    random = np.random.default_rng(0)
+    sequence, initial = 2 * random.normal(size=(6, 3, 3)), 0.1 * random.normal(size=4)
+    weight = random.normal(size=(6, 3, 4))
+    inside = jnp.asarray(np.arange(6)[:, None] < np.array([6, 4, 1]))
+
+    def by_steps(gru, sequence, initial):
+        def step(state, now):
+            state = jnp.where(now[1][:, None], gru.step(state, now[0]), state)
+            return state, state
+
+        start = jnp.broadcast_to(initial, (3, 4))
+        end, states = jax.lax.scan(step, start, (gru.project(sequence), inside), reverse=reverse)
+        return states, end
+
+    def at_once(gru, sequence, initial):
+        return modules.run_gru(gru, sequence, initial, inside, reverse=reverse)
+
+    def gradients(run):
+        def value(params, sequence, initial):
+            states, end = run(nnx.merge(graphdef, params), sequence, initial)
+            return (states * weight).sum() + (end**2).sum()
+
+        return jax.jit(jax.value_and_grad(value, argnums=(0, 1, 2)))(params, sequence, initial)
+
+    expected, found = gradients(by_steps), gradients(at_once)
+    states, _ = at_once(gru, jnp.asarray(sequence), jnp.asarray(initial))
+    assert (jnp.abs(states) == 0.3).any()  # some states are clipped
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), expected, found)
+
+
 def test_gru_starts_as_its_settings_say():
     gru = modules.GRU(2, 1, 3, keep_bias=0.5, reset_bias=-1.0, rngs=nnx.Rngs(0))
     same(gru.bias[...], [0.5] * 3 + [-1.0] * 3 + [0.0] * 3)

@@ -291,6 +291,13 @@ def test_truth_in_another_unit_gets_a_scale_of_its_own():
     assert "scaled" not in texts(plotting.rates_figure(*make(n_trials=1, truth="Hz")))
 
 
+def test_truth_in_the_unit_of_counts_is_drawn_like_counts_per_bin():
+    in_counts, in_data = View.of(*make(truth="counts per bin")), View.of(*make(truth="data"))
+    assert in_data.truth_unit == in_counts.truth_unit == "Hz" and in_data.truth_is_comparable
+    chosen = np.arange(3), np.arange(4)
+    np.testing.assert_array_equal(in_data.truth(*chosen), in_counts.truth(*chosen))
+
+
 def test_missing_data_and_continuous_data():
     dataset, split, posterior = make(n_trials=4)
     observed = np.ones(split.targets["spikes"].shape, bool)

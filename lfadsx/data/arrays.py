@@ -62,7 +62,8 @@ def dataset_from_trials(
         forward_bins: Bins at the end of each trial that the encoder does not see.
         known_inputs: Known inputs, any unit, (trial, time, known).
         truth: True rates in `truth_unit`, (trial, time, channel).
-        truth_unit: "counts per bin", "Hz" or "relative"; "relative" when not given.
+        truth_unit: "counts per bin", "Hz", "data" (the unit of `trials`, for real numbers) or "relative";
+            "relative" when not given.
         true_inputs: True inputs, any unit, (trial, time, true_input).
         condition: Condition of each trial, number or text, shape (trial,).
         behaviour: Behaviour such as hand velocity, any unit, (trial, time, behaviour).

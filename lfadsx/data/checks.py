@@ -23,8 +23,8 @@ AXES = {
 }
 """What the axes of an array are, by their number."""
 
-TRUTH_UNITS = ("counts per bin", "Hz", "relative")
-"""Units that true rates may have."""
+TRUTH_UNITS = ("counts per bin", "Hz", "data", "relative")
+"""Units that true rates may have; "data" is the unit of the data themselves."""
 
 
 def numbers(values: np.ndarray, label: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def read(
     Each file is a session, called like the file without its ending. The encoder's data are
     `{split}_encod_data` or `{split}_data` with the split `train`, `valid` or `test`; `lfadsx.data.keys.KEYS`
     lists all keys. `{split}_recon_data` may have more channels than the encoder's data (held-out neurons,
-    last unless a dataset `target_index` says otherwise) and more bins (forward prediction). A file without
+    last unless a dataset `target_index` says otherwise) and more bins (forward prediction). A matrix
+    `alignment_matrix_cxf` (channel, component) with a bias `alignment_bias_c` (channel,) in each file is where the
+    read-ins and read-outs of several sessions start; see `lfadsx.variants.start_from_alignment`. A file without
     valid trials gets some of its train trials as such, at random and from each condition in proportion;
     `Dataset.source` records that, with name and SHA-256 of every file.
 
@@ -153,6 +156,7 @@ def _session_splits(contents: Contents, counts: bool, missing: bool) -> tuple[di
     _check_alike(raws)
     train, group = raws["train"], contents.input_group
     session = session_of(contents.path.stem, train, group, contents.target_index, contents.channel_names)
+    session = _aligned(session, contents, train.encoder_label)
     layout = SessionLayout(session, _forward_bins(train, group), group, counts, missing)
     splits = {name: split_of(raw, layout) for name, raw in raws.items()}
     if counts and contents.target_index is None:
@@ -161,6 +165,16 @@ def _session_splits(contents: Contents, counts: bool, missing: bool) -> tuple[di
     if counts and contents.truth_unit == "counts per bin":
         checks.truth_scale(splits["train"], group, contents.path.name)
     return splits, session
+
+
+def _aligned(session: Session, contents: Contents, encoder_label: str) -> Session:
+    """Returns the session with the alignment of its file, one row for each channel that the encoder sees."""
+    for field, what in (("alignment", "matrix"), ("alignment_bias", "bias")):
+        values = getattr(contents, field)
+        if values is not None:
+            label = f"The alignment {what} of {contents.path.name!r}"
+            checks.size(len(values), session.n_channels, "channels", label, encoder_label)
+    return dataclasses.replace(session, alignment=contents.alignment, alignment_bias=contents.alignment_bias)
 
 
 def _check_alike(raws: dict[str, RawTrials]) -> None:

@@ -38,6 +38,12 @@ KEYS = {
 """The keys that a file may use, by what they hold; the first one is written. Beside them, the HDF5 groups
 `{split}_other_targets` and `{split}_other_observed` hold further target groups by name."""
 
+ALIGNMENT_KEYS = {
+    "alignment": ("alignment_matrix_cxf", "readin_weight"),
+    "alignment_bias": ("alignment_bias_c", "readout_bias"),
+}
+"""The keys of a session's alignment, by the field of `Session`; the first one is written."""
+
 
 @dataclasses.dataclass
 class Contents:
@@ -53,6 +59,8 @@ class Contents:
         input_group: Name of the target group whose channels the encoder sees.
         target_index: For each encoder channel its channel of the input group, shape (channel,), or None.
         channel_names: Names of the channels of the input group, or None.
+        alignment: Matrix onto aligned components, shape (channel, component), or None.
+        alignment_bias: What is subtracted from the data before, shape (channel,), or None.
         source: Name, SHA-256 and size of the file, and what it says itself about where it came from.
     """
 
@@ -65,6 +73,8 @@ class Contents:
     input_group: str
     target_index: np.ndarray | None
     channel_names: tuple[str, ...] | None
+    alignment: np.ndarray | None
+    alignment_bias: np.ndarray | None
     source: dict[str, Any]
 
 
@@ -86,12 +96,13 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         factor = _scalar(file, "conversion_factor")
         width = attributes.get("bin_width_s", _scalar(file, "dt"))
         index = read_array(file, "target_index", "'target_index'") if "target_index" in file else None
+        alignment, alignment_bias = _alignment(file, path.name)
         keys = set(file)
     unit = str(attributes.get("truth_unit", "relative"))
     checks.one_of(unit, checks.TRUTH_UNITS, f"The attribute 'truth_unit' of {path.name!r}")
     if factor is not None:
         _convert_truth(splits, factor, path.name)
-        unit = "counts per bin"
+        unit = "data" if unit == "data" else "counts per bin"
     has_truth = any(raw.get("truth") is not None for raw in splits.values())
     lag, channels = attributes.get("behaviour_lag_s"), attributes.get("channel_names")
     made = attributes.get("lfadsx_source")
@@ -105,6 +116,8 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         input_group=group,
         target_index=index,
         channel_names=None if channels is None else tuple(as_text(name) for name in channels),
+        alignment=alignment,
+        alignment_bias=alignment_bias,
         source=describe(path) if made is None else {**describe(path), "made_from": json.loads(made)},
     )
 
@@ -153,6 +166,30 @@ def _raw_trials(file: h5py.File, split: str, input_group: str, name: str) -> Raw
     return RawTrials(arrays, labels)
 
 
+def _alignment(file: h5py.File, name: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns matrix and bias of a file's alignment, checked but for their channels; None for what is not there."""
+    found = {}
+    for field, axes in (("alignment", ("channel", "component")), ("alignment_bias", ("channel",))):
+        present = [key for key in ALIGNMENT_KEYS[field] if key in file]
+        if len(present) > 1:
+            raise DataError(f"{name!r} holds {present[0]!r} and {present[1]!r}, which mean the same. Keep one.")
+        if present:
+            label = f"{present[0]!r} of {name!r}"
+            values = read_array(file, present[0], label)
+            checks.numbers(values, label)
+            if values.ndim != len(axes) or 0 in values.shape:
+                raise DataError(f"{label} has shape {values.shape}. Give it the axes ({', '.join(axes)}).")
+            if not np.isfinite(values).all():
+                place = np.argwhere(~np.isfinite(values))[0]
+                where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=True))
+                raise DataError(f"{label} is {values[tuple(place)]} at {where}. Fit the alignment to finite data.")
+            found[field] = values.astype(np.float64)
+    if "alignment_bias" in found and "alignment" not in found:
+        matrix, bias = (" or ".join(map(repr, ALIGNMENT_KEYS[field])) for field in ("alignment", "alignment_bias"))
+        raise DataError(f"{name!r} holds {bias} and no {matrix}. Add the matrix, or leave the bias out.")
+    return found.get("alignment"), found.get("alignment_bias")
+
+
 def _scalar(file: h5py.File, key: str) -> float | None:
     """Returns a number that may be stored as a dataset or as an attribute, or None."""
     value = read_array(file, key, repr(key)) if key in file else attributes_of(file).get(key)
@@ -164,7 +201,7 @@ def _scalar(file: h5py.File, key: str) -> float | None:
 
 
 def _convert_truth(splits: dict[str, RawTrials], factor: float, name: str) -> None:
-    """Brings the truth to counts per bin: counts per bin times the conversion factor is what is stored."""
+    """Brings the truth to counts per bin (or the unit of the data): that times the factor is what is stored."""
     if not (np.isfinite(factor) and factor > 0):
         raise DataError(f"'conversion_factor' of {name!r} is {factor}. Give a number above 0.")
     for raw in splits.values():

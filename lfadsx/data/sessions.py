@@ -35,7 +35,7 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
 
     Raises:
         DataError: If sessions share a name, or disagree on the bin width, the input group, the number of
-            known inputs, the unit of the truth or what the behaviour is.
+            known inputs, the unit of the truth, what the behaviour is or the number of aligned components.
     """
     if not datasets:
         raise DataError("There are no data sets to join. Give at least one.")
@@ -246,6 +246,9 @@ def _widths(dataset: Dataset, name: str) -> dict[str, int]:
 
 
 def _check_agreement(datasets: Sequence[Dataset]) -> None:
+    components = {f"session {s.name!r}": s.n_components for dataset in datasets for s in dataset.sessions}
+    advice = "Give all sessions an alignment with the same components, or none of them one."
+    checks.agree(components, "number of aligned components", advice)
     named = {f"session {dataset.sessions[0].name!r}": dataset for dataset in datasets}
     advice = "Give all sessions the same bins, or fit them apart."
     checks.agree({name: d.bin_width for name, d in named.items()}, "bin width", advice)

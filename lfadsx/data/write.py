@@ -10,7 +10,7 @@ import numpy as np
 
 from lfadsx.data.errors import DataError
 from lfadsx.data.files import open_to_write, write_array
-from lfadsx.data.keys import KEYS
+from lfadsx.data.keys import ALIGNMENT_KEYS, KEYS
 from lfadsx.data.splitting import choose
 from lfadsx.types import Dataset, Session, Split
 
@@ -70,6 +70,9 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
     file["target_index"] = session.target_index
     if dataset.truth_unit == "counts per bin":
         file["conversion_factor"] = 1.0
+    for field, keys in ALIGNMENT_KEYS.items():
+        if getattr(session, field) is not None:
+            write_array(file, keys[0], getattr(session, field))
 
 
 def _sizes(splits: dict[str, Split]) -> tuple[int, int]:

@@ -18,12 +18,12 @@ def score_rates(task: Task, rates: np.ndarray) -> dict[str, Any]:
     truth, unit = _true_rates(task), task.dataset.truth_unit
     if truth is None or not covers(rates, task.scored):
         return {}
-    pooled = _r2_pooled(task, rates, truth, task.scored) if unit in ("counts per bin", "Hz") else None
+    pooled = _r2_pooled(task, rates, truth, task.scored) if unit in ("counts per bin", "Hz", "data") else None
     return {"r2": r2_per_trial(rates, truth, task.scored), "r2_pooled": pooled, "truth_unit": unit}
 
 
 def _true_rates(task: Task) -> np.ndarray | None:
-    """The true rates in counts per bin, or as they are when they have no unit."""
+    """The true rates in the unit of the expected data: counts in Hz become counts per bin, all else stays."""
     truth, dataset = task.split.truth, task.dataset
     if truth is None or dataset.truth_unit != "Hz":
         return truth
@@ -60,6 +60,8 @@ def score_inputs(task: Task) -> tuple[dict[str, float], np.ndarray | None]:
     train, train_truth = task.posteriors.get("train"), task.dataset.train.true_inputs
     if inferred is None or truth is None or train is None or train.inputs is None or train_truth is None:
         return {}, None
+    if not (_varies(truth) and _varies(train_truth)):  # simulations without inputs say so with zeros
+        return {}, None
     train_inputs = np.where(seen_bins(task.dataset.train), train.inputs, np.nan)
     aligned = align(inferred, fit_on=(train_inputs, train_truth))
     seen = np.broadcast_to(seen_bins(task.split), truth.shape)
@@ -68,6 +70,11 @@ def score_inputs(task: Task) -> tuple[dict[str, float], np.ndarray | None]:
     if task.split.n_trials >= 2:
         found |= _mean_floors([r2_floors(truth, seen, seed=task.seed)], weights=[1.0])
     return found, aligned
+
+
+def _varies(inputs: np.ndarray) -> bool:
+    """Whether inputs, (trial, time, input), take more than one value."""
+    return bool(np.nanmin(inputs) < np.nanmax(inputs))
 
 
 def score_targets(task: Task) -> dict[str, dict[str, float]]:

@@ -16,6 +16,9 @@ from lfadsx.metrics.conditions import PsthR2 as PsthR2
 from lfadsx.metrics.conditions import psth as psth
 from lfadsx.metrics.conditions import psth_ceiling as psth_ceiling
 from lfadsx.metrics.conditions import psth_r2 as psth_r2
+from lfadsx.metrics.latents import latent_r2 as latent_r2
+from lfadsx.metrics.peaks import PeakErrors as PeakErrors
+from lfadsx.metrics.peaks import peak_errors as peak_errors
 from lfadsx.metrics.smoothing import gaussian_kernel as gaussian_kernel
 from lfadsx.metrics.smoothing import smooth as smooth
 from lfadsx.metrics.spikes import SMALLEST_RATE as SMALLEST_RATE
@@ -26,6 +29,8 @@ from lfadsx.metrics.spikes import bootstrap_interval as bootstrap_interval
 from lfadsx.metrics.spikes import nll_per_trial as nll_per_trial
 from lfadsx.metrics.spikes import poisson_nll as poisson_nll
 from lfadsx.metrics.truth import R2Floors as R2Floors
+from lfadsx.metrics.truth import r2_by_channel as r2_by_channel
 from lfadsx.metrics.truth import r2_floors as r2_floors
+from lfadsx.metrics.truth import r2_of_trials as r2_of_trials
 from lfadsx.metrics.truth import r2_per_trial as r2_per_trial
 from lfadsx.metrics.truth import r2_pooled as r2_pooled

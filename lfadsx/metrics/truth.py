@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Num
+from jaxtyping import Bool, Float, Num
 
 from lfadsx.metrics.masks import known_entries, masked_sum, scored_entries
 
@@ -85,6 +85,34 @@ def r2_per_trial(
         >>> round(r2_per_trial(3 - 2 * truth, truth), 6)
         1.0
     """
+    r2 = r2_of_trials(estimate, truth, mask)
+    varies = ~np.isnan(r2)
+    return float(r2[varies].mean()) if varies.any() else np.nan
+
+
+def r2_of_trials(
+    estimate: Num[np.ndarray, "trial time channel"],
+    truth: Num[np.ndarray, "trial time channel"],
+    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+) -> Float[np.ndarray, "trial channel"]:
+    """Squared Pearson correlation over time of each trial and channel, for histograms; see `r2_per_trial`.
+
+    Args:
+        estimate: In any unit.
+        truth: True values, of the same shape; NaN counts as missing.
+        mask: True where an entry is scored; everything when None.
+
+    Returns:
+        From 0 to 1, shape (trial, channel); NaN where the truth is constant.
+
+    Raises:
+        ValueError: The shapes differ, or a scored estimate is NaN or infinite.
+
+    Example:
+        >>> truth = np.array([[[0.0, 1.0], [1.0, 1.0], [3.0, 1.0]]])
+        >>> r2_of_trials(5 - truth, truth).round(6).tolist()
+        [[1.0, nan]]
+    """
     scored = scored_entries(estimate, truth, mask)
     estimate, estimate_power = _centred(estimate, scored)
     truth, truth_power = _centred(truth, scored)
@@ -95,8 +123,7 @@ def r2_per_trial(
         out=np.zeros_like(product),
         where=(estimate_power > 0) & (truth_power > 0),
     )
-    varies = truth_power > 0
-    return float(r2[varies].mean()) if varies.any() else np.nan
+    return np.where(truth_power > 0, r2, np.nan)
 
 
 def r2_floors(
@@ -137,8 +164,23 @@ def r2_floors(
     return R2Floors(float(np.mean(shuffled)), r2_per_trial(ramp, truth, scored))
 
 
-def r2_by_channel(estimate: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """1 - SSE / SST of each channel over the two axes before it, where neither array is NaN."""
+def r2_by_channel(
+    estimate: Num[np.ndarray, "trial time channel"], target: Num[np.ndarray, "trial time channel"]
+) -> Float[np.ndarray, " channel"]:
+    """Share of each channel's variance over trials and bins that an estimate explains, without any refit.
+
+    Args:
+        estimate: In the unit of `target`; NaN is left out.
+        target: True values, of the same shape; NaN is left out.
+
+    Returns:
+        1 - SSE / SST of each channel, shape (channel,), at most 1; NaN where the target is constant.
+
+    Example:
+        >>> target = np.array([[[0.0, 1.0], [2.0, 1.0]]])
+        >>> r2_by_channel(target + 0.5, target).tolist()
+        [0.75, nan]
+    """
     scored = ~np.isnan(estimate) & ~np.isnan(target)
     mean = masked_sum(target, scored, (0, 1)) / np.maximum(scored.sum((0, 1)), 1)
     error = masked_sum((estimate - target) ** 2, scored, (0, 1))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from lfadsx.modules.dropout import per_trial, random_shares, share, trial_keys
+from lfadsx.modules.dropout import per_trial, random_shares, share, trial_keys, unless_zero
 from lfadsx.types import INPUT_GROUP, Batch
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class CoordinatedDropout(AbstractAugmentation):
             keys = jax.vmap(lambda channel: jax.random.fold_in(key, channel))(jnp.arange(n_channels))
             return jax.vmap(lambda key: random_shares(key, (n_bins,)), out_axes=1)(keys)
 
-        shares = per_trial(trial_keys(key, batch.trial_id), draw, time_first=False)
+        trials = trial_keys(key, batch.trial_id)
+        shares = unless_zero(rate, lambda: per_trial(trials, draw, time_first=False), 0)
         kept = shares >= share(rate)
         # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
         closed = (shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))) & (rate > 0)

@@ -24,6 +24,12 @@ def per_trial(keys: Key[Array, " trial"], draw: Callable, *, time_first: bool) -
     return jax.vmap(draw, out_axes=1 if time_first else 0)(keys)
 
 
+def unless_zero(rate: Float[Array, ""] | float, draw: Callable[[], Array], otherwise: int | bool) -> Array:
+    """Returns `draw()`, or at rate 0 an array full of `otherwise` without drawing: random bits are what masks cost."""
+    shape = jax.eval_shape(draw)
+    return jax.lax.cond(jnp.asarray(rate) > 0, draw, lambda: jnp.full(shape.shape, otherwise, shape.dtype))
+
+
 def random_shares(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt[Array, ...]:
     """Draws whole numbers that are uniform on [0, 2^16), for masks.
 

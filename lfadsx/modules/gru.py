@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -112,11 +113,70 @@ def run_gru(
         States after each bin, shape (time, trial, n_hidden), and the final state, shape (trial, n_hidden).
     """
     start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
+    projected = gru.project(sequence)
+    states: Array = _recur(gru.clip, reverse, projected, start, inside, gru.w_hidden[...])  # pyright: ignore
+    return states, states[0 if reverse else -1]
 
-    def step(state, inputs):
-        projected, inside_t = inputs
-        state = jnp.where(inside_t[:, None], gru.step(state, projected), state)
-        return state, state
 
-    end, states = jax.lax.scan(step, start, (gru.project(sequence), inside), reverse=reverse)
-    return states, end
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _recur(
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
+) -> Float[Array, "time trial n_hidden"]:
+    """The recurrence of `GRU.step` over a known sequence, with the derivative written out.
+
+    What JAX derives by itself adds to the gradient of the weights at every bin. Here the loop backward keeps the
+    derivatives of the gates, and the weights get theirs in one product after the loop.
+    """
+    return _recur_forward(clip, reverse, projected, start, inside, w_hidden)[0]
+
+
+def _recur_forward(
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    n = start.shape[-1]
+    w_gates, w_new = w_hidden[:, : 2 * n], w_hidden[:, 2 * n :]
+
+    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array]]:
+        projected_t, inside_t = now
+        gates = jax.nn.sigmoid(projected_t[:, : 2 * n] + state @ w_gates)
+        keep, reset = gates[:, :n], gates[:, n:]
+        new = jnp.tanh(projected_t[:, 2 * n :] + (reset * state) @ w_new)
+        moved = jnp.clip(keep * state + (1.0 - keep) * new, -clip, clip)
+        moved = jnp.where(inside_t[:, None], moved, state)
+        return moved, (moved, gates, new)
+
+    _, (states, gates, new) = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
+    return states, (states, gates, new, start, inside, w_hidden)
+
+
+def _recur_backward(
+    clip: float, reverse: bool, residuals: tuple[Array, ...], d_states: Array
+) -> tuple[Array, Array, None, Array]:
+    states, gates, new, start, inside, w_hidden = residuals
+    n = start.shape[-1]
+    before = jnp.concatenate([states[1:], start[None]] if reverse else [start[None], states[:-1]])
+    w_gates, w_new = w_hidden[:, : 2 * n].T, w_hidden[:, 2 * n :].T  # transposed once, not at every bin
+
+    def step(d_state: Array, now: tuple[Array, ...]) -> tuple[Array, Array]:
+        d_state_t, state_before, state, gates_t, new_t, inside_t = now
+        d_state = d_state + d_state_t
+        keep, reset = gates_t[:, :n], gates_t[:, n:]
+        moves = inside_t[:, None] & (jnp.abs(state) < clip)
+        d_moved = jnp.where(moves, d_state, 0.0)
+        d_new = d_moved * (1.0 - keep) * (1.0 - new_t**2)
+        d_reset_state = d_new @ w_new
+        d_keep = d_moved * (state_before - new_t) * keep * (1.0 - keep)
+        d_reset = d_reset_state * state_before * reset * (1.0 - reset)
+        d_gates = jnp.concatenate([d_keep, d_reset], axis=-1)
+        through = d_moved * keep + d_reset_state * reset + d_gates @ w_gates
+        d_before = through + jnp.where(inside_t[:, None], 0.0, d_state)
+        return d_before, jnp.concatenate([d_gates, d_new], axis=-1)
+
+    stacked = (d_states, before, states, gates, new, inside)
+    d_start, d_projected = jax.lax.scan(step, jnp.zeros_like(start), stacked, reverse=not reverse)
+    d_w_gates = jnp.einsum("tbi,tbj->ij", before, d_projected[..., : 2 * n])
+    d_w_new = jnp.einsum("tbi,tbj->ij", gates[..., n:] * before, d_projected[..., 2 * n :])
+    return d_projected, d_start, None, jnp.concatenate([d_w_gates, d_w_new], axis=-1)
+
+
+_recur.defvjp(_recur_forward, _recur_backward)

@@ -6,7 +6,7 @@ import abc
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from lfadsx.parameters import scaled_normal
 
@@ -98,6 +98,14 @@ class LinearReadin(AbstractReadin):
         weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
         return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
 
+    def set_map(
+        self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
+    ) -> None:
+        """Starts one session's map at x W + b, with W of shape (channel, feature) and b of shape (feature,)."""
+        name, _ = self.n_channels[session]
+        _assign(self.weight[name], weight)
+        _assign(self.bias[name], bias)
+
 
 class LinearReadout(AbstractReadout):
     """An affine map of the factors to each session's channels, f W_s + b_s.
@@ -141,6 +149,14 @@ class LinearReadout(AbstractReadout):
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Starts one session's bias at a value of shape (channel, n_params)."""
         self.bias[self.n_targets[session][0]][...] = jnp.asarray(value)
+
+    def set_weight(self, session: int, value: Float[ArrayLike, "factor channel n_params"]) -> None:
+        """Starts one session's weights at a value of shape (factor, channel, n_params)."""
+        _assign(self.weight[self.n_targets[session][0]], value)
+
+
+def _assign(parameter: nnx.Variable, value: ArrayLike) -> None:
+    parameter[...] = jnp.asarray(value, parameter[...].dtype)
 
 
 def _pad(x: Array, size: int, axis: int) -> Array:

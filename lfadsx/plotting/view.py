@@ -113,14 +113,16 @@ class View:
             return np.full((len(trials), self.split.n_bins, len(neurons)), np.nan)
         truth = self._pick(self.split.truth, trials, neurons).astype(np.float64)
         truth[~(np.arange(self.split.n_bins) < self.split.target_length[trials][:, None])] = np.nan
-        scaled = self.dataset.truth_unit == "counts per bin" and self.truth_unit == "Hz"
+        scaled = self.dataset.truth_unit in ("counts per bin", "data") and self.truth_unit == "Hz"
         return truth * self.units.rate_scale if scaled else truth
 
     @property
     def truth_unit(self) -> str:
         """Unit in which true rates are drawn: that of the rates wherever a conversion is known."""
         unit = self.dataset.truth_unit or "relative"
-        return self.units.rate_unit if unit == "counts per bin" and self.units.are_counts else unit
+        if unit == "data" or (unit == "counts per bin" and self.units.are_counts):
+            return self.units.rate_unit
+        return unit
 
     @property
     def truth_is_comparable(self) -> bool:

@@ -171,9 +171,7 @@ def _json(info: RunInfo) -> str:
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
     return {
-        "sessions": [
-            {**dataclasses.asdict(s), "target_index": np.asarray(s.target_index).tolist()} for s in data.sessions
-        ],
+        "sessions": [_describe_session(session) for session in data.sessions],
         "bin_width": data.bin_width,
         "input_group": data.input_group,
         "behaviour_lag": data.behaviour_lag,
@@ -183,6 +181,13 @@ def _describe_data(data: Dataset) -> dict[str, Any]:
         "forward_bins": data.train.n_bins - data.train.encoder_input.shape[1],
         "source": data.source,
     }
+
+
+def _describe_session(session: Session) -> dict[str, Any]:
+    # The alignment is left out: it is where weights started, and a saved model has its weights.
+    facts = {f.name: getattr(session, f.name) for f in dataclasses.fields(session)}
+    facts = {name: value for name, value in facts.items() if name not in ("alignment", "alignment_bias")}
+    return {**facts, "target_index": np.asarray(session.target_index).tolist()}
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:

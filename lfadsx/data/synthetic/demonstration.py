@@ -1,4 +1,4 @@
-"""Synthetic data whose true rates and inputs are known."""
+"""A data set in memory of the chaotic network, for demonstrations, examples and tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import dataclasses
 import numpy as np
 
 from lfadsx.data.arrays import dataset_from_trials
-from lfadsx.data.errors import DataError
+from lfadsx.data.splitting import names_in_order
+from lfadsx.data.synthetic.chaotic import draw_network, draw_pulses, run_network
+from lfadsx.data.synthetic.recipe import above_zero, bins_of
+from lfadsx.data.synthetic.spikes import between_zero_and_one, spikify
 from lfadsx.types import Dataset
 
 
@@ -67,7 +70,7 @@ def chaotic_rnn(
         The data set, with `truth` in counts per bin, `condition`, and the pulses as `true_inputs`.
 
     Raises:
-        DataError: If a number makes no sense, or a condition has too few trials to split.
+        DataError: If a number makes no sense, a rate does not vary, or a condition has too few trials to split.
     """
     settings = {
         "conditions": conditions,
@@ -78,34 +81,24 @@ def chaotic_rnn(
         "time_constant": time_constant,
         "max_rate": max_rate,
     }
-    for name, value in settings.items():
-        if not value > 0:
-            raise DataError(f"{name} is {value}. Give a number above 0.")
-    n_bins = round(duration / bin_width)
-    if n_bins < 4:
-        raise DataError(f"A trial of {duration} s has {n_bins} bins of {bin_width} s. Make it 4 bins or more.")
-    names = _split_names(trials_per_condition, valid_fraction, test_fraction)
+    above_zero(settings)
+    n_bins = bins_of(duration, bin_width)
+    names = names_in_order(trials_per_condition, valid_fraction, test_fraction)
 
     random = np.random.RandomState(seed)
-    weights = random.randn(neurons, neurons) / np.sqrt(neurons)
-    input_weights = random.randn(neurons)
-    random.randn(neurons)  # The original draws weights of a second input here and does not use them.
+    weights, input_weights = draw_network(neurons, random)
     start = np.repeat(start_std * random.randn(conditions, neurons), trials_per_condition, axis=0)
-    pulses = np.zeros((len(start), n_bins))
-    if input_magnitude > 0:
-        times = random.choice(n_bins // 2, len(start)) + n_bins // 4
-        pulses[np.arange(len(start)), times] = input_magnitude
-    states = _simulate(start, pulses, gain * weights, input_weights, bin_width / time_constant)
-    expected = _between_zero_and_one(np.tanh(states)) * max_rate * bin_width
-    # The original draws one neuron's time course after the other.
-    spikes = random.poisson(expected.transpose(0, 2, 1)).transpose(0, 2, 1)
+    pulses, times = draw_pulses(len(start), n_bins, input_magnitude, random)
+    courses = run_network(start, pulses, gain * weights, input_weights, bin_width / time_constant)
+    rates = between_zero_and_one(courses) * max_rate
+    spikes = spikify(rates, bin_width=bin_width, seed=random)
 
     dataset = dataset_from_trials(
         spikes,
         held_out=held_out,
-        truth=expected,
+        truth=rates * bin_width,
         truth_unit="counts per bin",
-        true_inputs=pulses[:, :, None] if input_magnitude > 0 else None,
+        true_inputs=None if times is None else pulses[:, :, None],
         condition=np.repeat(np.arange(conditions), trials_per_condition),
         bin_width=bin_width,
         split=np.tile(names, conditions),
@@ -113,34 +106,3 @@ def chaotic_rnn(
     )
     settings |= {"gain": gain, "input_magnitude": input_magnitude, "start_std": start_std, "seed": seed}
     return dataclasses.replace(dataset, source={session: {"simulation": "chaotic_rnn", **settings}})
-
-
-def _simulate(
-    start: np.ndarray, pulses: np.ndarray, weights: np.ndarray, input_weights: np.ndarray, step: float
-) -> np.ndarray:
-    """Returns the states after each bin, shape (trial, time, neuron), without the starting state."""
-    states = np.empty((*pulses.shape, start.shape[1]))
-    state = start
-    for t, pulse in enumerate(pulses.T):
-        drive = np.tanh(state) @ weights.T + pulse[:, None] * input_weights
-        state = (1 - step) * state + step * drive
-        states[:, t] = state
-    return states
-
-
-def _between_zero_and_one(rates: np.ndarray) -> np.ndarray:
-    """Scales each trial's and neuron's time course, (trial, time, neuron), to the range from 0 to 1."""
-    low, high = rates.min(axis=1, keepdims=True), rates.max(axis=1, keepdims=True)
-    return (rates - low) / np.maximum(high - low, np.finfo(float).tiny)
-
-
-def _split_names(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:
-    """Returns the split of each trial of a condition: the first train, then some validate, the last test."""
-    n_valid, n_test = round(n_trials * valid_fraction), round(n_trials * test_fraction)
-    if n_valid < 1 or (test_fraction > 0 and n_test < 1) or n_valid + n_test >= n_trials:
-        raise DataError(
-            f"{n_trials} trials per condition with valid_fraction {valid_fraction} and test_fraction "
-            f"{test_fraction} give {n_valid} valid and {n_test} test trials. Give more trials per condition, "
-            "or fractions that leave at least one trial for each split."
-        )
-    return np.repeat(["train", "valid", "test"], [n_trials - n_valid - n_test, n_valid, n_test])

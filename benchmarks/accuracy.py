@@ -1,0 +1,239 @@
+"""Accuracy on simulated data, beside classical methods, floors and the optimum.
+
+    python -m benchmarks.accuracy integrator_rnn --seeds 3
+    python -m benchmarks.accuracy chaotic_rnn_inputs_g1p5 --split test
+
+Trains with the settings of the example of that name, one run folder for each seed; a benchmark that is stopped goes on
+from there. Prints a table with a row for each seed, the baselines, the optimum (what inference attains that knows
+the generator; see docs/accuracy.md) and the floors, then the paired differences to the baselines, and last one JSON
+object for each seed. `chaotic_rnn_multisession` and `chaotic_rnns_labeled` compare models instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+import lfadsx
+from benchmarks import comparisons
+from benchmarks.classical import baselines
+from benchmarks.optimum import optimum
+from benchmarks.settings import Settings, settings_of, simulated
+from lfadsx.cli import use_compilation_cache, use_devices
+from lfadsx.data.splitting import choose
+from lfadsx.data.synthetic.lorenz import Lorenz
+from lfadsx.evaluation import format_table
+from lfadsx.inference import infer
+from lfadsx.metrics import (
+    align,
+    bootstrap_interval,
+    latent_r2,
+    peak_errors,
+    r2_floors,
+    r2_of_trials,
+    r2_per_trial,
+    r2_pooled,
+)
+from lfadsx.training import FitResult, ProgressBar, make_mesh
+from lfadsx.types import Dataset, Posterior, Split
+
+SAMPLES = 128
+"""Posterior samples of the averages."""
+TRAIN_TRIALS = 2000
+"""Training trials, at most, that regressions of inputs and states are fitted on."""
+COVERAGE_TRIALS = 100
+"""Trials whose single samples are kept, to see what their intervals cover."""
+COMPARISONS = {
+    "chaotic_rnn_multisession": comparisons.stitching,
+    "chaotic_rnns_labeled": comparisons.labels,
+}
+"""Benchmarks that compare models with each other."""
+
+
+def main() -> None:
+    """Runs a benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="name of the data set, as in `lfadsx simulate`")
+    parser.add_argument("--seeds", type=int, default=1, help="number of model seeds")
+    parser.add_argument("--data-seed", type=int, help="seed of the data; the original's by default")
+    parser.add_argument("--split", choices=("valid", "test"), help="split that is scored; test where there is one")
+    parser.add_argument("--epochs", type=int, help="number of epochs other than the example's")
+    parser.add_argument("--optimum-trials", type=int, help="trials of the optimum; all by default, 0 for no optimum")
+    parser.add_argument("--devices", type=int, default=1, help="devices to spread the trials of a step over")
+    parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
+    options = parser.parse_args()
+    use_compilation_cache()
+    use_devices(options.devices)
+    settings, folder = settings_of(options.name, options.epochs), options.out / options.name
+    files, data = simulated(settings, folder, options.data_seed)
+    if options.name in COMPARISONS:
+        COMPARISONS[options.name](settings, data, folder, options.seeds, lambda *job: train(*job, options.devices))
+        return
+    split = options.split or ("test" if "test" in data.splits else "valid")
+    truth = Truth(data, split, settings.model.likelihood)
+    tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
+    rows, errors = [], []
+    for seed in range(options.seeds):
+        result = train(settings, data, folder / f"seed{seed}{tag}", seed, options.devices)
+        found, rates = truth.score_model(result)
+        rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
+        errors.append(truth.errors(rates))
+    others = {name: rates for name, rates in baselines(data, split).items() if rates is not None}
+    rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()]
+    best = {}
+    if options.optimum_trials != 0:
+        best = remembered(
+            folder / f"optimum_{split}{tag}_{options.optimum_trials or 'all'}.json",
+            lambda: optimum(files[0], data, split, trials=options.optimum_trials),
+        )
+        rows.append({"model": "optimum", **{n: v for n, v in best.items() if "floor" not in n and n != "ess_min"}})
+    rows += truth.floors()
+    print(f"\n{settings.recipe}: {truth.split.n_trials} {split} trials")
+    print(format_table(rows))
+    print(format_table(truth.differences(errors, {name: truth.errors(rates) for name, rates in others.items()})))
+    for seed in range(options.seeds):
+        print(json.dumps(summary(options.name, seed, rows, best) | {"split": split, "data_seed": options.data_seed}))
+
+
+def train(settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1) -> FitResult:
+    """Trains one model, or goes on with its run."""
+    model = lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed))
+    config = dataclasses.replace(settings.train, seed=seed)
+    mesh = make_mesh(devices) if devices > 1 else None
+    return lfadsx.fit(model, data, hyper=settings.hyper, config=config, out=out, mesh=mesh, callbacks=[ProgressBar()])
+
+
+class Truth:
+    """The truth of a split and the scores against it, by the protocol of docs/accuracy.md.
+
+    Args:
+        data: The data set.
+        name: The split that is scored.
+        likelihood: Likelihood of the model.
+    """
+
+    def __init__(self, data: Dataset, name: str, likelihood: str) -> None:
+        self.data, self.name, self.likelihood = data, name, likelihood
+        self.split, self.group = data.splits[name], data.input_group
+        rows = np.random.default_rng(0).permutation(data.train.n_trials)[:TRAIN_TRIALS]
+        self.train = choose(data.train, np.sort(rows))
+        source = data.source[data.sessions[0].name].get("made_from", {})
+        self.lorenz = (
+            Lorenz(**{k: v for k, v in source.items() if k in Lorenz.__dataclass_fields__})
+            if (source.get("simulation") == "lorenz")
+            else None
+        )
+
+    def score_model(self, result: FitResult) -> tuple[dict[str, Any], np.ndarray]:
+        """Returns the scores of a trained model, and its rates."""
+        model, sessions = result.model, self.data.sessions
+        posterior, train = (infer(model, sessions, s, SAMPLES, 0) for s in (self.split, self.train))
+        rates = posterior.rates[self.group]
+        found = self.score_rates(rates) | self._coverage(model)
+        if posterior.inputs is not None:
+            inside = result.history["valid_kl_inputs"]
+            found["kl_inputs_per_bin"] = float(inside[~np.isnan(inside)][-1]) / self.split.n_bins
+            if self._has_inputs():
+                found |= self._score_inputs(posterior, train)
+        if self.lorenz is not None:
+            found |= self._score_states(posterior, train)
+        return found, rates
+
+    def score_rates(self, rates: np.ndarray) -> dict[str, float]:
+        """Returns R2 of rates in counts per bin, shape (trial, time, neuron)."""
+        truth = self.split.truth
+        return {"rates_r2": r2_per_trial(rates, truth), "rates_r2_pooled": r2_pooled(rates, truth)}
+
+    def errors(self, rates: np.ndarray) -> np.ndarray:
+        """Returns figures of each trial, shape (2, trial): mean squared correlation, and squared error over SST."""
+        truth = self.split.truth
+        total = ((truth - truth.mean((0, 1))) ** 2).sum((1, 2)).mean()
+        return np.stack([np.nanmean(r2_of_trials(rates, truth), 1), -((rates - truth) ** 2).sum((1, 2)) / total])
+
+    def differences(self, models: list[np.ndarray], others: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+        """Returns, for each baseline, the model's lead in both figures with its 95 % interval over trials."""
+        rows = []
+        model, ones = np.mean(models, axis=0), np.full(self.split.n_trials, 1 / np.log(2))
+        for name, other in others.items():
+            row: dict[str, Any] = {"lfads minus": name}
+            for figure, lead in zip(("rates_r2", "rates_r2_pooled"), model - other, strict=True):
+                interval = bootstrap_interval(lead, ones)
+                row |= {figure: interval.value, f"{figure}_low": interval.low, f"{figure}_high": interval.high}
+            rows.append(row)
+        return rows
+
+    def floors(self) -> list[dict[str, Any]]:
+        """Returns what knowing nothing about a trial attains in squared correlation."""
+        rows = [{"model": "truth of another trial"}, {"model": "straight ramp"}]
+        known = {"rates_r2": self.split.truth} | ({"inputs_r2": self.split.true_inputs} if self._has_inputs() else {})
+        for figure, truth in known.items():
+            found = r2_floors(truth)
+            rows[0][figure], rows[1][figure] = found.shuffled, found.ramp
+        return rows
+
+    def _has_inputs(self) -> bool:
+        return self.split.true_inputs is not None and bool(np.any(self.split.true_inputs))
+
+    def _score_inputs(self, posterior: Posterior, train: Posterior) -> dict[str, float]:
+        truth, train_truth = self.split.true_inputs, self.train.true_inputs
+        aligned = align(posterior.inputs, fit_on=(train.inputs, train_truth))
+        found = {"inputs_r2": r2_per_trial(aligned, truth), "inputs_r2_pooled": r2_pooled(aligned, truth)}
+        if np.count_nonzero(truth[0]) == 1:  # pulses
+            one = np.s_[:, :, 0]
+            peaks = peak_errors(posterior.inputs[one], truth[one], fit_on=(train.inputs[one], train_truth[one]))
+            found |= {"pulse_within_2": peaks.share, "pulse_by_chance": peaks.chance}
+        return found
+
+    def _score_states(self, posterior: Posterior, train: Posterior) -> dict[str, float]:
+        states = self.lorenz.run(self.lorenz.starts())
+        truth, train_truth = states[self.split.condition], states[self.train.condition]
+        r2 = latent_r2(posterior.factors, truth, fit_on=(train.factors, train_truth))
+        back = latent_r2(truth, posterior.factors, fit_on=(train_truth, train.factors))
+        found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
+        return found | {"factors_from_states_r2": float(np.nanmean(back))}
+
+    def _coverage(self, model: lfadsx.LFADS) -> dict[str, float]:
+        """Returns the share of true rates (and inputs, if not aligned by more than a slope) inside the intervals."""
+        part: Split = choose(self.split, np.arange(min(COVERAGE_TRIALS, self.split.n_trials)))
+        rates = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples["rates"]
+        found = {}
+        for share in (50, 90):
+            low, high = np.quantile(rates, [0.5 - share / 200, 0.5 + share / 200], axis=0)
+            found[f"rates_coverage_{share}"] = float(((low <= part.truth) & (part.truth <= high)).mean())
+        return found
+
+
+def remembered(path: Path, compute: Callable[[], dict]) -> dict:
+    """Computes something once and keeps it in a JSON file."""
+    if not path.exists():
+        began = time.monotonic()
+        found = compute() | {"seconds": round(time.monotonic() - began, 1)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1))
+    return json.loads(path.read_text())
+
+
+def summary(name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, float]) -> dict[str, Any]:
+    """Returns the figures of one seed beside those of the optimum, PCA and the floors, ready for JSON."""
+    by_name = {row["model"]: row for row in rows}
+    own = {key: value for key, value in by_name[f"lfads, seed {seed}"].items() if key != "model"}
+    found = {"name": name, "seed": seed, **own}
+    found |= {f"{key}_optimum": value for key, value in best.items() if "floor" not in key}
+    pca = next((row for model, row in by_name.items() if model.lower().startswith("pca")), {})
+    floors = {"shuffled": "truth of another trial", "ramp": "straight ramp"}
+    found |= {f"{key}_pca": value for key, value in pca.items() if key == "rates_r2"}
+    for floor, model in floors.items():
+        found |= {f"{key}_{floor}": value for key, value in by_name[model].items() if key != "model"}
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Benchmarks that compare models with each other: one stitched model against one for each session, and labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lfadsx
+from benchmarks.settings import Settings
+from lfadsx.data.splitting import choose
+from lfadsx.evaluation import format_table
+from lfadsx.inference import infer
+from lfadsx.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
+from lfadsx.shrink import shorter
+from lfadsx.training import FitResult
+from lfadsx.types import Dataset, Split
+
+Train = Callable[[Settings, Dataset, Path, int], FitResult]
+"""Trains the settings on data in a run folder with a seed."""
+
+SHARES = (1.0, 0.05)
+"""Shares of the training trials that stitched and single models are compared on."""
+SAMPLES = 64
+"""Posterior samples of rates and of the bound."""
+
+
+def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
+    """Prints R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
+
+    Each model takes as many steps, so that every session is in as many updates of the stitched model as its own
+    model has. With few trials the number of steps stays.
+
+    Args:
+        settings: Settings of the stitched model.
+        data: All sessions.
+        folder: Where run folders go.
+        n_seeds: Number of model seeds.
+        train: Trains a model.
+    """
+    lines = []
+    scored = "test" if data.test is not None else "valid"
+    for share in SHARES:
+        part = dataclasses.replace(data, train=_share(data.train, share))
+        for seed in range(n_seeds):
+            out = folder / f"share{share:g}_seed{seed}"
+            stitched = train(_with_steps(settings, data, part), part, out / "stitched", seed).model
+            rates = infer(stitched, data.sessions, data.splits[scored], SAMPLES, 0).rates[data.input_group]
+            for number, session in enumerate(data.sessions):
+                single = _session(part, number)
+                own = train(_with_steps(settings, data, single), single, out / session.name, seed).model
+                own_rates = infer(own, single.sessions, single.splits[scored], SAMPLES, 0).rates[data.input_group]
+                rows = data.splits[scored].session == number
+                truth, n = single.splits[scored].truth, session.n_targets[data.input_group]
+                lines.append(
+                    {"session": session.name, "share": share, "seed": seed}
+                    | _compared("stitched", "single", rates[rows][:, :, :n], own_rates, truth)
+                )
+    print(format_table(lines))
+    for line in lines:
+        print(json.dumps({"name": settings.recipe, **line}))
+
+
+def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
+    """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
+
+    Args:
+        settings: Settings of the model with the label.
+        data: The data with labels as known inputs.
+        folder: Where run folders go.
+        n_seeds: Number of model seeds.
+        train: Trains a model.
+    """
+    scored = "test" if data.test is not None else "valid"
+    spikes = data.splits[scored].targets[data.input_group].sum((1, 2))
+    without = dataclasses.replace(settings, model=dataclasses.replace(settings.model, variant="autonomous"))
+    jobs = {"with": (settings, data), "without": (without, data), "shuffled": (settings, _shuffled(data))}
+    lines = []
+    for seed in range(n_seeds):
+        bound = {}
+        for name, (own, own_data) in jobs.items():
+            model = train(own, own_data, folder / f"{name}_seed{seed}", seed).model
+            bound[name] = lfadsx.bounds(model, own_data, scored, n_samples=SAMPLES).importance_weighted
+        line: dict[str, Any] = {"seed": seed} | {f"{name}_nats": float(value.mean()) for name, value in bound.items()}
+        for name in ("with", "shuffled"):
+            interval = bootstrap_interval(bound[name] - bound["without"], spikes)
+            line |= _named(f"{name}_minus_without_bits_per_spike", interval)
+        lines.append(line)
+    print(format_table(lines))
+    for line in lines:
+        print(json.dumps({"name": settings.recipe, "split": scored, "trials": len(spikes), **line}))
+
+
+def _compared(one: str, other: str, rates: np.ndarray, others: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """R2 of two models' rates, pooled and per trial, and the paired difference of the latter."""
+    lead = np.nanmean(r2_of_trials(rates, truth) - r2_of_trials(others, truth), 1)
+    line = {}
+    for name, values in ((one, rates), (other, others)):
+        line |= {f"{name}_r2": r2_per_trial(values, truth), f"{name}_r2_pooled": r2_pooled(values, truth)}
+    return line | _named("difference_r2", bootstrap_interval(lead, np.full(len(truth), 1 / np.log(2))))
+
+
+def _named(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _share(split: Split, share: float) -> Split:
+    """The first trials, in a random order, of each session."""
+    rows = []
+    for number in np.unique(split.session):
+        own = np.random.default_rng(int(number)).permutation(np.flatnonzero(split.session == number))
+        rows.append(own[: max(1, round(share * len(own)))])
+    return choose(split, np.sort(np.concatenate(rows)))
+
+
+def _session(data: Dataset, number: int) -> Dataset:
+    """One session as a data set of its own."""
+    own = {}
+    for name, split in data.splits.items():
+        chosen = choose(split, split.session == number)
+        own[name] = dataclasses.replace(chosen, session=np.zeros_like(chosen.session))
+    return dataclasses.replace(data, sessions=(data.sessions[number],), **own)
+
+
+def _with_steps(settings: Settings, whole: Dataset, part: Dataset) -> Settings:
+    """Settings with as many epochs of a part of the data as make the steps of the whole."""
+    batch = settings.train.batch_size
+    steps = settings.train.epochs * -(-whole.train.n_trials // batch)
+    epochs = max(1, round(steps / -(-part.train.n_trials // batch)))
+    every = max(1, round(settings.train.validate_every * epochs / settings.train.epochs))
+    return dataclasses.replace(
+        settings, train=dataclasses.replace(shorter(settings.train, epochs), validate_every=every)
+    )
+
+
+def _shuffled(data: Dataset) -> Dataset:
+    """The data with known inputs of other trials of the same split."""
+    random = np.random.default_rng(0)
+    own = {
+        name: dataclasses.replace(split, known_inputs=split.known_inputs[random.permutation(split.n_trials)])
+        for name, split in data.splits.items()
+    }
+    return dataclasses.replace(data, **own)

@@ -1,0 +1,61 @@
+"""Gaussian-process factor analysis by the package elephant, which is no dependency of lfadsx.
+
+Needs numpy, elephant and scikit-learn only, so that it may run in an environment of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def gpfa(
+    train: np.ndarray, scored: np.ndarray, *, bin_width: float, n_components: int, n_iterations: int = 100
+) -> np.ndarray:
+    """Expected counts by Gaussian-process factor analysis of square roots of counts.
+
+    `sqrt(x_t) ~ N(C z_t + d, R)` with smooth Gaussian processes z; the expected count is `(C z + d)^2 + R`, at the
+    posterior mean of z.
+
+    Args:
+        train: Counts that the model is fitted to, shape (trial, time, neuron).
+        scored: Counts of the trials that get the rates, of any number of trials.
+        bin_width: In seconds.
+        n_components: Number of processes.
+        n_iterations: Steps of expectation maximisation.
+
+    Returns:
+        Expected counts per bin, shape (trial, time, neuron); a neuron silent in training has its mean, 0.
+
+    Raises:
+        ImportError: elephant or scikit-learn is not installed.
+    """
+    try:
+        import quantities
+        from elephant.gpfa import GPFA
+    except ImportError as error:
+        raise ImportError(
+            f"GPFA needs the packages elephant and scikit-learn, and {error.name!r} is not installed. "
+            "Run `pip install elephant scikit-learn`, or leave GPFA out."
+        ) from error
+    spoke = train.any((0, 1))
+    width = bin_width * quantities.s
+    model = GPFA(bin_size=width, x_dim=n_components, em_max_iters=n_iterations, verbose=False)
+    model.fit(_spike_trains(train[:, :, spoke], width))
+    found = model.transform(_spike_trains(scored[:, :, spoke], width), returned_data=["latent_variable"])
+    latents = np.stack([np.asarray(each).T for each in found])
+    parameters = model.params_estimated
+    roots = latents @ np.asarray(parameters["C"]).T + np.asarray(parameters["d"]).ravel()
+    rates = np.zeros(scored.shape)
+    rates[:, :, spoke] = np.maximum(roots, 0) ** 2 + np.diag(np.asarray(parameters["R"]))
+    return rates
+
+
+def _spike_trains(counts: np.ndarray, width: Any) -> list[list[Any]]:
+    """Spike trains with every spike in the middle of its bin, by trial and neuron."""
+    from neo import SpikeTrain
+
+    times = (np.arange(counts.shape[1]) + 0.5) * width
+    stop = counts.shape[1] * width
+    return [[SpikeTrain(np.repeat(times, each), t_stop=stop) for each in trial.T] for trial in counts]

@@ -1,0 +1,83 @@
+"""Settings of the accuracy benchmarks: those of the example scripts, so that both say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import lfadsx
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.shrink import shorter
+from lfadsx.types import Dataset
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+SCRIPTS = {
+    "integrator_rnn": "jax_tutorial",
+    "chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs",
+}
+"""Examples that are not called like the benchmark."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a benchmark trains, and on what.
+
+    Attributes:
+        recipe: Name of the simulation.
+        changes: Settings of the simulation other than its defaults.
+        model: Architecture.
+        hyper: Hyperparameters.
+        train: The run.
+    """
+
+    recipe: str
+    changes: dict
+    model: ModelConfig
+    hyper: HyperParams
+    train: TrainConfig
+
+
+def settings_of(name: str, epochs: int | None = None) -> Settings:
+    """Returns the settings of a benchmark, taken from its example.
+
+    Args:
+        name: Name of the benchmark.
+        epochs: Number of epochs, other than the example's; ramps keep their share.
+
+    Raises:
+        ValueError: If there is no such benchmark.
+    """
+    example = _load(SCRIPTS.get(name, name))
+    model, train = example.MODEL, example.TRAIN
+    if name == "chaotic_rnn_no_inputs_controller":  # how much input does a model invent that has no use for one?
+        model = dataclasses.replace(model, variant="inferred_input", inferred_inputs=1)
+    train = train if epochs is None else shorter(train, epochs)
+    return Settings(example.NAME, dict(getattr(example, "DATA", {})), model, example.HYPER, train)
+
+
+def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tuple[list[Path], Dataset]:
+    """Simulates the data unless the files are there, and reads them.
+
+    Args:
+        settings: Settings of the benchmark.
+        folder: Where the files go, one folder for each data seed.
+        seed: Seed of the data; the original's when None.
+    """
+    changes = settings.changes | ({} if seed is None else {"seed": seed})
+    folder = folder / ("data" if seed is None else f"data_seed{seed}")
+    files = sorted(folder.glob("*.h5")) or lfadsx.data.simulate(settings.recipe, folder, **changes)
+    return files, lfadsx.data.read(*files, likelihood=settings.model.likelihood)
+
+
+def _load(name: str) -> ModuleType:
+    path = EXAMPLES / f"{name}.py"
+    if not path.exists():
+        names = sorted(file.stem for file in EXAMPLES.glob("*.py"))
+        raise ValueError(f"There is no example {name!r}. Give one of {', '.join(names)}.")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

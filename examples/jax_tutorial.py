@@ -1,0 +1,380 @@
+"""The LFADS tutorial in JAX, both of its notebooks, figure by figure: an integrator network and LFADS on its spikes.
+
+A recurrent network was trained to add up a noisy input. Its 100 units are turned into spikes, and LFADS is to infer,
+from single trials of spikes, the rates of the units and the input to the network. The inferred rates are compared
+with what filtering and principal components make of the same spikes.
+
+    python examples/jax_tutorial.py                          # an hour on a CPU, minutes on a GPU
+    python examples/jax_tutorial.py --epochs 20              # a first look
+    python examples/jax_tutorial.py --train-network 10000    # train the integrator network first
+    python examples/jax_tutorial.py --quick                  # a moment, to see that it works
+
+The figures are in OUT/tutorial, in the order of the notebooks. Titles say R2 where R2 is drawn (a squared
+correlation, never the correlation), and panels of evaluation trials show evaluation trials.
+
+Source: the LFADS tutorial of google-research/computation-thru-dynamics, 2019.
+Figures need matplotlib and scikit-learn: pip install "lfadsx[plot]".
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.signal import filtfilt
+from sklearn.decomposition import PCA
+
+import lfadsx
+from lfadsx.data import read_posterior
+from lfadsx.data.splitting import choose
+from lfadsx.data.synthetic.integrator import IntegratorRNN
+from lfadsx.data.synthetic.train_networks import TASKS, train
+from lfadsx.evaluation import format_table
+from lfadsx.inference import infer
+from lfadsx.metrics import align, r2_floors, r2_of_trials, r2_pooled
+from lfadsx.plotting.embedding import embedding_figure
+from lfadsx.plotting.panels import curves_figure, images_figure
+from lfadsx.plotting.statistics import histograms_figure
+from lfadsx.shrink import shorter, tiny_model
+from lfadsx.training import ProgressBar
+from lfadsx.workflow import fit_run
+
+NAME = "integrator_rnn"
+
+DATA = {}  # 20,480 trials of 25 bins, the first nine tenths of which train
+QUICK_DATA = {"trials": 40, "train_fraction": 0.5}
+MODEL = lfadsx.ModelConfig(
+    variant="inferred_input",
+    factors=32,
+    generator_dim=128,
+    ic_dim=128,
+    ic_encoder_dim=128,
+    input_encoder_dim=0,  # one encoder serves the initial condition and the controller
+    controller_dim=128,
+    inferred_inputs=1,
+    input_prior_tau=1.0,
+    ic_post_var_min=1e-3,
+    co_post_var_min=1e-3,
+    keep_bias=0.5,
+    reset_bias=0.0,
+)
+HYPER = lfadsx.HyperParams(
+    learning_rate=0.05,
+    dropout_rate=0.02,
+    cd_rate=0.0,
+    kl_ic_scale=1.0,
+    kl_co_scale=1.0,
+)
+TRAIN = lfadsx.TrainConfig(
+    epochs=139,  # 20,000 batches of 128
+    batch_size=128,
+    kl_ramp_start=3,
+    kl_ramp_epochs=4,
+    l2_ramp_epochs=0,
+    patience=139,
+    max_grad_norm=10.0,
+    adam_eps=0.1,
+)
+
+TRIAL, NEURON = 0, 0  # the evaluation trial and the neuron of the examples
+N_EVALUATION = 1000  # evaluation trials in the histograms
+N_SAMPLES = 128  # posterior samples of each trial
+
+
+def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None:
+    """Simulates, draws the data, trains, infers, and draws what was inferred."""
+    changes, model, config = DATA, MODEL, TRAIN
+    if epochs:
+        config = shorter(config, epochs)
+    if quick:
+        out = out / "quick"  # a trial run must not stand in the way of the real one
+        changes, model, config = QUICK_DATA, tiny_model(model), shorter(config, epochs or 20, batch_size=20)
+
+    file = out / "data.h5"
+    if not file.exists():
+        lfadsx.data.simulate(NAME, file, **changes)
+    data = lfadsx.data.read(file)
+    split = choose(data.valid, np.arange(min(N_EVALUATION, data.valid.n_trials)))
+    with h5py.File(file) as simulated:  # what the network did in these trials, beside its spikes
+        names = ("hiddens", "outputs", "targets", "h0s")
+        network = {name: simulated[f"valid_{name}"][: split.n_trials] for name in names}
+    pca = PCA(2).fit(data.train.encoder_input.reshape(-1, 100))
+
+    figures = integrator_figures(split, network, data.bin_width) | data_figures(data, split, network)
+    if train_network:
+        figures["03_network_training"] = network_training(train_network)
+    save(figures, out)
+
+    outcome = fit_run(
+        data,
+        out,
+        model=model,
+        hyper=HYPER,
+        train=config,
+        n_samples=8 if quick else N_SAMPLES,
+        figures=not quick,
+        callbacks=[ProgressBar()],
+    )
+    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        return
+    posteriors = read_posterior(out / "posterior.h5")
+    rates = posteriors["valid"].rates["spikes"][: split.n_trials]
+    ic_mean = posteriors["valid"].ic_mean[: split.n_trials]
+    # Scale, sign and offset of the inferred input are fitted once, on training trials.
+    fit_on = (posteriors["train"].inputs, data.train.true_inputs)
+    inputs = align(posteriors["valid"].inputs[: split.n_trials], fit_on=fit_on)
+    smooth = {"PCA": pca_smoothed(pca, split.encoder_input), "LFADS": rates}
+    r2 = {name: r2_of_trials(values, split.truth) for name, values in smooth.items()}
+    r2_inputs = r2_of_trials(inputs, split.true_inputs)
+
+    # The file holds no states of encoder and controller, so the example trial is inferred once more.
+    example = infer(outcome.result.model, data.sessions, choose(split, np.array([TRIAL])), N_SAMPLES, 0)
+    figures = {
+        "14_ramp_and_learning_rate": ramp_and_rate(outcome.result.history),
+        "15_losses": losses(outcome.result.history, ramped=True),
+        "16_losses_before_the_ramp": losses(outcome.result.history, ramped=False),
+        "17_one_trial_states": trial_states(example, split.truth[TRIAL]),
+        "18_one_trial": one_trial(example, inputs[TRIAL], rates[TRIAL], split, data.bin_width),
+        "19_four_estimates": four_estimates(split, smooth, data.bin_width),
+        "20_r2_of_rates": histograms_figure(
+            r2, "R2 of a neuron in a trial", "Rates", floors=floors(split.truth), limits=(0, 1)
+        ),
+        "21_r2_of_inputs": histograms_figure(
+            {"LFADS": r2_inputs}, "R2 of a trial", "Inputs", floors=floors(split.true_inputs), limits=(0, 1)
+        ),
+        "22_initial_states": embedding_figure(
+            {"Initial state of the network": network["h0s"], "Inferred initial condition": ic_mean},
+            network["outputs"][:, 0, 0],
+            "First output of the network",
+        ),
+    }
+    save(figures, out)
+
+    text = f"""{format_table(outcome.evaluation.table)}
+R2 of the rates, mean of neurons and trials: PCA {np.nanmean(r2["PCA"]):.3f}, LFADS {np.nanmean(r2["LFADS"]):.3f}
+R2 of the rates, pooled: PCA {r2_pooled(smooth["PCA"], split.truth):.3f}, LFADS {r2_pooled(rates, split.truth):.3f}
+R2 of the inputs, mean of trials: {np.nanmean(r2_inputs):.3f}
+R2 of the inputs, pooled: {r2_pooled(inputs, split.true_inputs):.3f}"""
+    print(f"\n{split.n_trials} evaluation trials\n{text}\nEverything is in {out}.")
+    (out / "scores.txt").write_text(text + "\n")
+
+
+# The integrator notebook: the network behind the data.
+
+
+def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_width: float) -> dict[str, Figure]:
+    """Draws the task, the network's weights, what it does in a batch of trials, and where trials start."""
+    time, inputs = bin_width * np.arange(1, split.n_bins + 1), split.true_inputs
+    batch, few = slice(0, 128), range(4)
+    error = network["outputs"] - network["targets"]
+    task = {f"Trial {i}": {"input": inputs[i, :, 0], "target": network["targets"][i, :, 0]} for i in few}
+    run = {
+        "Inputs": {"input": inputs[batch, :, 0].T},
+        "Outputs": {"output": network["outputs"][batch, :, 0].T},
+        "Errors": {"output minus target": error[batch, :, 0].T},
+    }
+    hiddens = {f"Trial {i}": network["hiddens"][i].T for i in few}
+    return {
+        "01_task": curves_figure(task, "Task: add up the input", x=time, x_label="Time (s)"),
+        "02_network": network_weights(),
+        "04_batch": curves_figure(run, "One batch of trials", x=time, x_label="Time (s)"),
+        "05_hidden_units": images_figure(hiddens, "Hidden units", x_label="Bin", y_label="Unit", label="Activity"),
+        "06_start_states": images_figure(
+            {"Start states": network["h0s"][batch].T}, x_label="Trial", y_label="Unit", label="Activity"
+        ),
+    }
+
+
+def network_weights() -> Figure:
+    """Draws the weights of the trained network, and the eigenvalues of the recurrent ones on the unit circle."""
+    weights = IntegratorRNN().network()
+    figure = Figure(figsize=(11, 2.8), layout="constrained")
+    first, second, third, fourth = figure.subplots(1, 4)
+    largest = np.abs(weights.W_R).max()
+    image = first.imshow(weights.W_R, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    figure.colorbar(image, ax=first)
+    eigenvalues, angle = np.linalg.eigvals(weights.W_R), np.linspace(0, 2 * np.pi, 200)
+    second.plot(np.cos(angle), np.sin(angle), color="grey", lw=0.8)
+    second.plot(eigenvalues.real, eigenvalues.imag, ".", color="#0072B2")
+    third.plot(weights.W_in, ".")
+    fourth.plot(weights.W_O, ".")
+    for ax, title in zip(
+        (first, second, third, fourth),
+        ("Recurrent weights", "Their eigenvalues", "Input weights", "Output weights"),
+        strict=True,
+    ):
+        ax.set_title(title)
+    second.set_aspect("equal")
+    return figure
+
+
+def network_training(steps: int) -> Figure:
+    """Trains an integrator network from scratch and draws its learning rate and its error.
+
+    The data come from the network of the library, which was trained in this way with 10,000 batches.
+    """
+    task, reports = TASKS["integrator_rnn"], []
+    block = max(1, steps // 100)
+    train(dataclasses.replace(task, steps=steps), block=block, report=reports.append)
+    batches = np.array([int(text.split()[1]) for text in reports])
+    error = np.array([float(text.split()[-1]) for text in reports])
+    panels = {
+        "Learning rate": {"learning rate": task.learning_rate * task.decay**batches},
+        "Squared error": {"squared error": error},
+    }
+    return curves_figure(panels, "Training of the network", x=batches, x_label="Batch", log=["Squared error"])
+
+
+# The LFADS notebook: the data.
+
+
+def data_figures(data: lfadsx.Dataset, split: lfadsx.Split, network: dict[str, np.ndarray]) -> dict[str, Figure]:
+    """Draws dimensions and statistics of the data, and what simple methods make of one neuron's spikes."""
+    time = data.bin_width * (np.arange(split.n_bins) + 0.5)
+    spikes, truth = split.encoder_input[TRIAL, :, NEURON], split.truth[TRIAL, :, NEURON]
+    hidden_variance = PCA().fit(network["hiddens"].reshape(-1, 100)).explained_variance_ratio_[:20]
+    train = data.train.encoder_input.reshape(-1, 100)
+    spike_variance = PCA().fit(train).explained_variance_
+    smoothed = pca_smoothed(PCA(2).fit(train), split.encoder_input)[TRIAL, :, NEURON]
+    example = {
+        "Input": {"input": split.true_inputs[TRIAL]},
+        "Hidden units": {"hidden units": network["hiddens"][TRIAL]},
+        "Output": {"true target": network["targets"][TRIAL, :, 0], "output": network["outputs"][TRIAL, :, 0]},
+    }
+
+    def against_truth(name: str, title: str, values: np.ndarray, stems: tuple[str, ...] = ()) -> Figure:
+        panels = {title: {name: values, "true rate": truth}}
+        return curves_figure(panels, x=time, x_label="Time (s)", y_label="Counts per bin", stems=stems)
+
+    return {
+        "07_pca_of_hidden_units": curves_figure(
+            {"Hidden units": {"share of variance": hidden_variance}}, x_label="Component", y_label="Share of variance"
+        ),
+        "08_example_trial": curves_figure(example, f"Evaluation trial {TRIAL}", x=time, x_label="Time (s)"),
+        "09_statistics": statistics(train, split.encoder_input[TRIAL], data.bin_width),
+        "10_spikes_and_rate": against_truth("spikes", f"Spikes of neuron {NEURON}", spikes, ("spikes",)),
+        "11_temporal_filter": against_truth("filtered spikes", "Filter over 3 bins, both ways", filtered(spikes)),
+        "12_pca_of_spikes": curves_figure(
+            {"Spikes": {"variance": spike_variance}}, x_label="Component", y_label="Variance (counts squared)"
+        ),
+        "13_pca_smoothing": against_truth("PCA", "Two principal components", smoothed),
+    }
+
+
+def statistics(train: np.ndarray, trial: np.ndarray, bin_width: float) -> Figure:
+    """Draws how many spikes there are in a bin, the mean rate of each neuron, and the spikes of one trial."""
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    first, second, third = figure.subplots(1, 3)
+    first.hist(train.ravel(), bins=np.arange(train.max() + 2) - 0.5)
+    first.set(title="All neurons and bins", xlabel="spikes in a bin", ylabel="number of bins")
+    second.hist(train.mean(0) / bin_width, bins=30)
+    second.set(title="Mean rates", xlabel="spikes per second", ylabel="number of neurons")
+    image = third.imshow(trial.T, aspect="auto", origin="lower", cmap="viridis")
+    third.set(title=f"Evaluation trial {TRIAL}", xlabel="bin", ylabel="neuron")
+    figure.colorbar(image, ax=third, label="spikes")
+    return figure
+
+
+def filtered(spikes: np.ndarray) -> np.ndarray:
+    """Returns spikes after a mean over 3 bins, forwards and backwards so that nothing shifts, shape (time,)."""
+    return filtfilt(np.ones(3) / 3, 1, spikes.astype(float))  # small integers would overflow
+
+
+def pca_smoothed(pca: PCA, spikes: np.ndarray) -> np.ndarray:
+    """Returns what the principal components keep of spikes, (trial, time, neuron), in counts per bin."""
+    return pca.inverse_transform(pca.transform(spikes.reshape(-1, spikes.shape[2]))).reshape(spikes.shape)
+
+
+# The LFADS notebook: training and inference.
+
+
+def ramp_and_rate(history: dict[str, np.ndarray]) -> Figure:
+    """Draws the weight of the KL terms and the learning rate."""
+    panels = {
+        "Weight of the KL terms": {"weight": history["kl_weight"]},
+        "Learning rate": {"learning rate": history["learning_rate"]},
+    }
+    return curves_figure(panels, x=history["epoch"], x_label="Epoch")
+
+
+def losses(history: dict[str, np.ndarray], ramped: bool) -> Figure:
+    """Draws the parts of the loss of training and evaluation trials, as they count or before the ramp's weight."""
+    kl = history["kl_weight"] if ramped else 1.0
+    scales = {"reconstruction": 1.0, "kl_inputs": kl * HYPER.kl_co_scale, "kl_ic": kl * HYPER.kl_ic_scale}
+    titles = {"reconstruction": "Negative log likelihood", "kl_inputs": "KL of inputs", "kl_ic": "KL of initial state"}
+    sets = {"training": "", "evaluation": "valid_"}
+    l2 = history["l2"] * (history["l2_weight"] if ramped else 1.0)
+    total = {name: sum(history[of + part] * scale for part, scale in scales.items()) for name, of in sets.items()}
+    panels = {"Total": {name: values + l2 for name, values in total.items()}}
+    for part, scale in scales.items():
+        panels[titles[part]] = {name: history[of + part] * scale for name, of in sets.items()}
+    panels["L2"] = {"training": l2}
+    title = "Loss, as it is minimised" if ramped else "Loss, every part before the ramp"
+    return curves_figure(panels, title, x=history["epoch"], x_label="Epoch", y_label="Nats per trial")
+
+
+def trial_states(example: lfadsx.Posterior, truth: np.ndarray) -> Figure:
+    """Draws everything that the model computes for one trial: encoder, controller, generator, factors, rates."""
+    images = {
+        "Encoding": example.encoding[0].T,
+        "Controller states": example.controller_states[0].T,
+        "Generator states": example.generator_states[0].T,
+        "Factors": example.factors[0].T,
+        "Inferred rates": example.rates["spikes"][0].T,
+        "True rates": truth.T,
+    }
+    return images_figure(images, f"Evaluation trial {TRIAL}", x_label="Bin", y_label="Unit")
+
+
+def one_trial(
+    example: lfadsx.Posterior, inputs: np.ndarray, rates: np.ndarray, split: lfadsx.Split, bin_width: float
+) -> Figure:
+    """Draws initial condition, input and rates of one trial; the input after the regression on training trials."""
+    time, shown = bin_width * (np.arange(split.n_bins) + 0.5), range(0, 100, 17)
+    neurons = {
+        f"Rate of neuron {n} (counts per bin)": {"inferred": rates[:, n], "true": split.truth[TRIAL, :, n]}
+        for n in shown
+    }
+    panels = {"Input (a.u.)": {"inferred": inputs[:, 0], "true": split.true_inputs[TRIAL, :, 0]}, **neurons}
+    figure = curves_figure(panels, f"Evaluation trial {TRIAL}", x=time, x_label="Time (s)")
+    ax = figure.add_axes((0.79, 0.14, 0.19, 0.26))
+    ax.bar(np.arange(example.ic_mean.shape[1]), example.ic_mean[0], yerr=example.ic_std[0], width=1.0, ecolor="silver")
+    ax.set_title("Initial condition, mean and sd", fontsize=8.5, loc="left")
+    return figure
+
+
+def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], bin_width: float) -> Figure:
+    """Draws one neuron in one trial: spikes, temporal filter, principal components and LFADS beside the truth."""
+    truth, spikes = split.truth[TRIAL, :, NEURON], split.encoder_input[TRIAL, :, NEURON]
+    estimates = {"Spikes": spikes, "Temporal filter": filtered(spikes)}
+    estimates |= {name: values[TRIAL, :, NEURON] for name, values in smooth.items()}
+    r2 = {k: r2_of_trials(v[None, :, None], truth[None, :, None]).item() for k, v in estimates.items()}
+    panels = {f"{k}, R2 {r2[k]:.3f}": {k: v, "true rate": truth} for k, v in estimates.items()}
+    time = bin_width * (np.arange(len(truth)) + 0.5)
+    title = f"Neuron {NEURON} in evaluation trial {TRIAL}"
+    labels = {"x_label": "Time (s)", "y_label": "Counts per bin"}
+    return curves_figure(panels, title, x=time, stems=["Spikes"], share_y=True, **labels)
+
+
+def floors(truth: np.ndarray) -> dict[str, float]:
+    """Returns what knowing nothing about a trial attains: the truth of another trial, and a straight ramp."""
+    found = r2_floors(truth)
+    return {"truth of another trial": found.shuffled, "a ramp": found.ramp}
+
+
+def save(figures: dict[str, Figure], out: Path) -> None:
+    """Writes figures under their names."""
+    (out / "tutorial").mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(out / "tutorial" / f"{name}.png", dpi=120)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Walks through the LFADS tutorial: an integrator network and LFADS.")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
+    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
+    parser.add_argument("--train-network", type=int, default=0, help="batches to train the integrator network with")
+    parser.add_argument("--out", type=Path, default=Path("runs/jax_tutorial"), help="folder to write")
+    main(**vars(parser.parse_args()))

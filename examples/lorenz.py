@@ -1,0 +1,121 @@
+"""The Lorenz system behind the spikes of 30 neurons: are its three states in the factors?
+
+Rates depend on the three states of the Lorenz attractor, and the factors of LFADS on whatever the generator has made
+of them. A linear map from factors to states, fitted on training trials, tells how much of each state is there; the
+map the other way, from states to factors, how much of the factors is nothing but the states.
+
+    python examples/lorenz.py                  # hours on a CPU, minutes on a GPU
+    python examples/lorenz.py --epochs 100     # a first look
+    python examples/lorenz.py --quick          # a moment, to see that it works
+
+Figures need matplotlib: pip install "lfadsx[plot]".
+"""
+
+import argparse
+from pathlib import Path
+
+import h5py
+import numpy as np
+from matplotlib.figure import Figure
+
+import lfadsx
+from lfadsx.data import read_posterior
+from lfadsx.evaluation import format_table
+from lfadsx.metrics import align, latent_r2
+from lfadsx.shrink import shorter, tiny_model
+from lfadsx.training import ProgressBar
+from lfadsx.workflow import fit_run
+
+NAME = "lorenz"
+
+# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+DATA = {"split": "conditions"}
+QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 50, "train_fraction": 0.5, "duration": 0.2}
+MODEL = lfadsx.ModelConfig(
+    variant="autonomous",
+    factors=20,
+    generator_dim=200,
+    ic_dim=64,
+    ic_encoder_dim=128,
+)
+HYPER = lfadsx.HyperParams(
+    learning_rate=0.01,
+    dropout_rate=0.05,
+    cd_rate=0.0,
+    kl_ic_scale=1.0,
+    kl_co_scale=1.0,
+    l2_gen_scale=2000.0,
+)
+TRAIN = lfadsx.TrainConfig(
+    epochs=1000,
+    batch_size=128,
+    kl_ramp_epochs=100,
+    l2_ramp_epochs=100,
+    patience=300,
+    schedule="plateau",
+    adam_eps=0.1,
+)
+
+
+def main(quick: bool, out: Path, epochs: int | None) -> None:
+    """Simulates, trains, infers, and looks for the states in the factors."""
+    changes, model, train = DATA, MODEL, TRAIN
+    if epochs:
+        train = shorter(train, epochs)
+    if quick:
+        out = out / "quick"  # a trial run must not stand in the way of the real one
+        changes = QUICK_DATA
+        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
+
+    file = out / "data.h5"
+    if not file.exists():
+        lfadsx.data.simulate(NAME, file, **changes)
+    data = lfadsx.data.read(file)
+    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
+    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
+    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        return
+
+    # The states are beside the spikes in the simulated file, in the order of the trials.
+    scored = outcome.evaluation.scores["split"]
+    factors = {name: of.factors for name, of in read_posterior(out / "posterior.h5").items()}
+    with h5py.File(file) as simulated:
+        states = {name: simulated[f"{name}_states"][:] for name in data.splits}
+    r2 = latent_r2(factors[scored], states[scored], fit_on=(factors["train"], states["train"]))
+    back = latent_r2(states[scored], factors[scored], fit_on=(states["train"], factors["train"]))
+    inferred = align(factors[scored], fit_on=(factors["train"], states["train"]))
+    draw(inferred, states[scored], r2).savefig(out / "states.png", dpi=150)
+
+    text = f"""{format_table(outcome.evaluation.table)}
+R2 of the rates, pooled: {outcome.evaluation.detail["rates"]["r2_pooled"]:.3f}
+R2 of the three states: {r2[0]:.3f} {r2[1]:.3f} {r2[2]:.3f}
+R2 of the factors from the states, mean: {np.nanmean(back):.3f}"""
+    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+    (out / "scores.txt").write_text(text + "\n")
+
+
+def draw(inferred: np.ndarray, states: np.ndarray, r2: np.ndarray) -> Figure:
+    """Draws trajectories of five trials in three dimensions, true and inferred, and the states of one over time."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    grid = figure.add_gridspec(3, 3)
+    for column, (name, values) in enumerate({"True states": states, "From the factors": inferred}.items()):
+        ax = figure.add_subplot(grid[:2, column], projection="3d")
+        for trial in values[:: max(1, len(values) // 5)][:5]:
+            ax.plot(*trial.T, lw=0.8)
+        ax.set_title(name)
+    for dimension in range(3):
+        ax = figure.add_subplot(grid[dimension, 2])
+        ax.plot(states[0, :, dimension], "k--", lw=1, label="true")
+        ax.plot(inferred[0, :, dimension], color="#0072B2", label="from the factors")
+        ax.set_title(f"state {dimension + 1}, R2 over all trials {r2[dimension]:.3f}")
+    ax.set_xlabel("bin")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Trains LFADS on spikes driven by the Lorenz system.")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
+    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
+    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
+    main(**vars(parser.parse_args()))

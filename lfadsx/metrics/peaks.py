@@ -1,0 +1,108 @@
+"""When a brief input came: the time of the peak of an inferred input against the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Num
+
+
+@dataclasses.dataclass(frozen=True)
+class PeakErrors:
+    """By how much the peaks of an inferred input miss the true ones.
+
+    Attributes:
+        times: Bin of each trial's inferred peak, corrected for the lag, shape (trial,).
+        errors: That minus the bin of the true peak, shape (trial,); NaN for trials without a true input.
+        share: Share of the trials whose error is at most `tolerance`.
+        chance: The same when every peak is compared with the true peaks of all other trials.
+        lag: Bins by which inferred peaks come late, chosen on training trials.
+        sign: 1 if the inferred input peaks upwards, -1 if downwards, chosen on training trials.
+        tolerance: Largest error in bins that counts as found.
+    """
+
+    times: np.ndarray
+    errors: np.ndarray
+    share: float
+    chance: float
+    lag: int
+    sign: int
+    tolerance: int
+
+
+def peak_errors(
+    inferred: Float[np.ndarray, "trial time"],
+    truth: Num[np.ndarray, "trial time"],
+    *,
+    fit_on: tuple[Float[np.ndarray, "train time"], Num[np.ndarray, "train time"]],
+    tolerance: int = 2,
+    max_lag: int = 10,
+) -> PeakErrors:
+    """Compares the time of an inferred input's peak with that of a true pulse.
+
+    The mean over training trials is taken off the inferred input first, because what happens in every trial alike,
+    such as a transient at the start, tells nothing about a single one. The sign of an inferred input is arbitrary
+    and the generator may take some bins to react, so sign and one common lag are chosen on training trials: those
+    that find most pulses.
+
+    Args:
+        inferred: One inferred input of the scored trials; NaN is left out.
+        truth: Their true input, of the same shape; its peak is where it is largest in size.
+        fit_on: Inferred and true input of the training trials.
+        tolerance: Largest error in bins that counts as found.
+        max_lag: Largest lag in bins, of either sign.
+
+    Returns:
+        Errors in bins and the share of pulses found.
+
+    Raises:
+        ValueError: If inferred and true inputs differ in shape, or no training trial has a true input.
+
+    Example:
+        >>> truth = np.eye(8)[[2, 5, 3]]
+        >>> found = peak_errors(-np.roll(truth, 1, axis=1), truth, fit_on=(-np.roll(truth, 1, axis=1), truth))
+        >>> found.errors.tolist(), found.lag, found.sign
+        ([0.0, 0.0, 0.0], 1, -1)
+    """
+    train, train_truth = fit_on
+    for one, other in ((inferred, truth), (train, train_truth)):
+        if one.shape != other.shape or one.ndim != 2:
+            raise ValueError(
+                f"The inferred input has shape {one.shape} and the true one {other.shape}. "
+                "Pass one input of the same trials and bins in both, shape (trial, time)."
+            )
+    train_times = _true_times(train_truth)
+    if np.isnan(train_times).all():
+        raise ValueError("No training trial has a true input other than 0. Pass trials with pulses in fit_on.")
+    known = ~np.isnan(train)
+    mean = np.where(known, train, 0).sum(0) / np.maximum(known.sum(0), 1)
+    # Several lags may find equally many pulses; among them the smallest miss decides.
+    choices = [(sign, lag) for sign in (1, -1) for lag in range(-max_lag, max_lag + 1)]
+    misses = {sign: _peaks(train - mean, sign) - train_times for sign in (1, -1)}
+
+    def merit(choice: tuple[int, int]) -> tuple[float, float]:
+        miss = np.abs(misses[choice[0]] - choice[1])
+        return _share(miss, tolerance), -float(np.nanmean(np.minimum(miss, tolerance + 1)))
+
+    sign, lag = max(choices, key=merit)
+    times, true_times = _peaks(inferred - mean, sign) - lag, _true_times(truth)
+    pairs = np.abs(times[:, None] - true_times)
+    np.fill_diagonal(pairs, np.nan)
+    errors = times - true_times
+    return PeakErrors(times, errors, _share(np.abs(errors), tolerance), _share(pairs, tolerance), lag, sign, tolerance)
+
+
+def _peaks(values: np.ndarray, sign: int) -> np.ndarray:
+    return np.where(np.isnan(values), -np.inf, sign * values).argmax(1).astype(float)
+
+
+def _true_times(truth: np.ndarray) -> np.ndarray:
+    """Bin of the largest true input of each trial, NaN where there is none."""
+    size = np.nan_to_num(np.abs(truth))
+    return np.where(size.any(1), size.argmax(1).astype(float), np.nan)
+
+
+def _share(miss: np.ndarray, tolerance: int) -> float:
+    known = miss[~np.isnan(miss)]
+    return float((known <= tolerance).mean()) if known.size else np.nan

@@ -1,0 +1,83 @@
+"""Histograms of scores, side by side on one axis, with their means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, few_ticks, legend_below, new_figure, panel
+
+
+def histograms_figure(
+    values: Mapping[str, np.ndarray],
+    label: str,
+    title: str = "",
+    *,
+    floors: Mapping[str, float] | None = None,
+    limits: tuple[float, float] | None = None,
+    unit: str = "",
+) -> Figure:
+    """Draw one histogram for each of several sets of values, on a common axis, with the mean of each.
+
+    Args:
+        values: By name, values of any shape; NaN is left out.
+        label: What the values are, for the horizontal axis, with its unit.
+        title: Title of the figure.
+        floors: By name, what knowing nothing gives; drawn into every panel.
+        limits: Ends of the axis; values beyond are counted in the outermost bins. All values when None.
+        unit: What is counted, such as "trials", for the vertical axis.
+
+    Returns:
+        The figure, one panel per name.
+
+    Raises:
+        ValueError: If there is no value at all.
+
+    Example:
+        histograms_figure({"PCA": r2_pca, "LFADS": r2_lfads}, "R2", limits=(0, 1)).savefig("r2.png")
+    """
+    known = {name: np.ravel(of)[np.isfinite(np.ravel(of))].astype(float) for name, of in values.items()}
+    if not sum(len(of) for of in known.values()):
+        raise ValueError("There is no value to draw. Pass at least one that is no NaN.")
+    everything = np.concatenate(list(known.values()))
+    low, high = limits or (float(everything.min()), float(everything.max()))
+    edges = np.linspace(low, high if high > low else low + 1.0, 41)
+    figure = new_figure(2.7 * len(known) + 0.4, 2.7 if floors else 2.4, title)
+    axes = figure.subplots(1, len(known), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, (name, of) in zip(axes, known.items(), strict=True):
+        draw_histogram(ax, of, edges)
+        mean = f", mean {of.mean():.3f}" if len(of) else ""
+        panel(ax, f"{name}{mean}", label, f"Number of {unit or 'values'}" if ax is axes[0] else "")
+        for style, floor in zip((":", DASHED, "-."), (floors or {}).values(), strict=False):
+            ax.axvline(floor, color=GREY, lw=MEDIUM, ls=style)  # type: ignore[arg-type]
+        few_ticks(ax, x=5, y=4)
+    legend_below(figure, _handles(floors or {}))
+    return figure
+
+
+def draw_histogram(ax: Axes, values: np.ndarray, edges: np.ndarray) -> None:
+    """Draw one histogram and a line at the mean.
+
+    Args:
+        ax: Axes to draw on.
+        values: Shape (value,), without NaN; those beyond the edges are counted in the outermost bins.
+        edges: Ends of the bins, shape (bin + 1,).
+    """
+    ax.hist(np.clip(values, edges[0], edges[-1]), bins=edges, color=BLUE, alpha=0.75)  # type: ignore[arg-type]
+    if len(values):
+        ax.axvline(values.mean(), color=INK, lw=MEDIUM)
+    ax.set_xlim(edges[0], edges[-1])
+
+
+def _handles(floors: Mapping[str, float]) -> list[Line2D]:
+    styles = (":", DASHED, "-.")
+    mean = [Line2D([], [], color=INK, lw=MEDIUM, label="mean")]
+    lines = [
+        Line2D([], [], color=GREY, lw=MEDIUM, ls=style, label=f"{name} {floor:.3f}")  # type: ignore[arg-type]
+        for style, (name, floor) in zip(styles, floors.items(), strict=False)
+    ]
+    return mean + lines

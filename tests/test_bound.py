@@ -1,0 +1,89 @@
+"""Bounds of the evidence: exact where the posterior is, ordered everywhere, and the mean of what training weighs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy import special, stats
+
+import lfadsx
+from lfadsx.data import chaotic_rnn
+from lfadsx.objective import elbo
+
+
+@pytest.fixture(scope="module")
+def data():
+    return chaotic_rnn(conditions=3, neurons=6, duration=0.08, seed=1)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    sizes = dict(factors=4, generator_dim=6, ic_dim=3, ic_encoder_dim=5, input_encoder_dim=0, controller_dim=5)
+    return lfadsx.inferred_input(data, **sizes, inferred_inputs=2, rngs=nnx.Rngs(0))
+
+
+def test_bounds_are_exact_when_the_posterior_is(data, model):
+    """With rates that latents do not reach, a posterior equal to the prior gives log p(x) with every sample."""
+    exact = nnx.clone(model)
+    (name,) = (session.name for session in data.sessions)
+    readout = exact.readout["spikes"]
+    readout.weight[name][...] = jnp.zeros_like(readout.weight[name][...])
+    decoder = exact.decoder
+    for part, prior in ((exact.ic_posterior, exact.ic_prior), (decoder.input_posterior, decoder.input_prior)):
+        part.weight[...] = jnp.zeros_like(part.weight[...])
+        prior.post_var_min = 0.0
+        if hasattr(prior, "log_tau"):  # tau near 0: neighbouring bins are independent, as they are in the posterior
+            prior.log_tau[...] = jnp.full_like(prior.log_tau[...], np.log(1e-3))
+        log_variance = jnp.log(0.1) * jnp.ones(prior.dim)
+        part.bias[...] = jnp.concatenate([jnp.zeros(prior.dim), log_variance])
+    rate = np.exp(np.asarray(readout.bias[name][..., 0]))
+    expected = stats.poisson.logpmf(data.valid.targets["spikes"], rate).sum((1, 2))
+    found = lfadsx.bounds(exact, data, "valid", n_samples=5)
+    np.testing.assert_allclose(found.elbo, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.importance_weighted, expected, rtol=1e-5)
+
+
+def test_bounds_are_ordered_and_meet_at_one_sample(data, model):
+    one = lfadsx.bounds(model, data, "valid", n_samples=1)
+    np.testing.assert_allclose(one.elbo, one.importance_weighted, rtol=1e-6)
+    few, many = (lfadsx.bounds(model, data, "valid", n_samples=n) for n in (4, 64))
+    assert (few.importance_weighted > few.elbo).all()
+    assert many.importance_weighted.mean() > few.importance_weighted.mean()
+    np.testing.assert_array_equal(few.elbo, lfadsx.bounds(model, data, "valid", n_samples=4).elbo)
+
+
+def test_importance_weights_are_averaged_before_the_logarithm(data, model):
+    """The bound of several samples from those of single ones, with the same noise."""
+    singles = []
+    batch = lfadsx.data.batch(data, "valid")
+    for number in range(3):
+        noise = model.draw(jax.random.fold_in(jax.random.key(0), number), batch)
+        singles.append(lfadsx.objective.log_weight(model, batch, model(batch, noise)))
+    expected = special.logsumexp(np.stack(singles), axis=0) - np.log(3)
+    found = lfadsx.bounds(model, data, "valid", n_samples=3)
+    np.testing.assert_allclose(found.importance_weighted, expected, rtol=1e-5)
+
+
+def test_elbo_is_that_of_the_objective(data, model):
+    """With the same noise the sampled divergences average to the closed forms that training uses."""
+    narrow = nnx.clone(model)  # posteriors about as wide as their priors, so that the average is precise
+    for part in (narrow.ic_posterior, narrow.decoder.input_posterior):
+        part.bias[...] = part.bias[...].at[part.n_out // 2 :].set(np.log(0.1))
+    batch = lfadsx.data.batch(data, "valid")
+
+    @jax.jit
+    def closed(keys):
+        return jax.lax.map(lambda key: elbo(narrow, batch, narrow(batch, narrow.draw(key, batch))), keys).mean(0)
+
+    n = 400
+    expected = closed(jax.vmap(lambda number: jax.random.fold_in(jax.random.key(1), number))(jnp.arange(n)))
+    found = lfadsx.bounds(narrow, data, "valid", n_samples=n, seed=1).elbo
+    np.testing.assert_allclose(found.mean(), expected.mean(), atol=0.3)
+
+
+def test_messages(data, model):
+    with pytest.raises(ValueError, match="n_samples = 0"):
+        lfadsx.bounds(model, data, "valid", n_samples=0)
+    with pytest.raises(ValueError, match="no split 'test'"):
+        lfadsx.bounds(model, data)
