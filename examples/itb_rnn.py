@@ -1,8 +1,8 @@
 """A network that integrates a noisy input up to a bound: is the input recovered from the spikes?
 
-The network was trained to add up its input and to stop at 1 and -1. LFADS sees the spikes of 50 neurons and infers an
-input, which is compared with the true one after one regression for all trials. Beyond a bound the network ignores
-its input, so no method can recover all of it.
+The network was trained to give the running sum of its input, cut at 1 and -1. LFADS sees the spikes of 50 neurons and
+infers an input, which is compared with the true one after one regression for all trials. Beyond a bound the input
+leaves no trace in the output, so no method can recover all of it.
 
     python examples/itb_rnn.py                  # hours on a CPU, minutes on a GPU
     python examples/itb_rnn.py --epochs 100     # a first look

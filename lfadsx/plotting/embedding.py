@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from lfadsx.plotting.style import colour_bar, image_map, new_figure, panel
 
+MOST_EXACT = 200
+"""Trials below which the embedding is computed without approximation."""
+
 
 def embedding_figure(
     states: Mapping[str, np.ndarray], colour: np.ndarray, colour_label: str, title: str = "", seed: int = 0
@@ -50,7 +53,10 @@ def embedding_figure(
     for ax, (name, of) in zip(axes, states.items(), strict=True):
         # t-SNE wants fewer neighbours than there are trials.
         perplexity = min(30.0, (len(of) - 1) / 3)
-        points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(np.asarray(of, np.float64))
+        # The exact method is the faster one for few trials.
+        method = "exact" if len(of) < MOST_EXACT else "barnes_hut"
+        embed = TSNE(perplexity=perplexity, init="pca", method=method, random_state=seed)
+        points = embed.fit_transform(np.asarray(of, np.float64))
         dots = ax.scatter(*points.T, c=colour, cmap=image_map("viridis"), s=float(np.clip(4000 / len(of), 6, 30)), lw=0)
         panel(ax, name)
         ax.set(xticks=[], yticks=[])

@@ -57,7 +57,7 @@ def truth_figure(
     neurons = view.telling_neurons(session, n_neurons)
     title = f"Inferred and true rates{view.session_title(session)}"
     figure = new_figure(2.3 * len(trials) + 3.2, 1.05 * len(neurons) + 0.9, title)
-    left, right = figure.subfigures(1, 2, width_ratios=[2.3 * len(trials) + 0.6, 2.6])
+    left, right = figure.subfigures(1, 2, width_ratios=[2.3 * len(trials) + 0.6, 2.6], squeeze=False)[0]
     axes = left.subplots(len(neurons), len(trials), sharex=True, sharey="row", squeeze=False)
     for row, neuron in zip(axes, neurons, strict=True):
         draw_neuron(row, view, trials, int(neuron))
