@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-import jax
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from lfadsx.config import TrainConfig
 
@@ -46,9 +44,14 @@ def make_optimizer(settings: AdamSettings) -> optax.GradientTransformation:
     )
 
 
-def apply_update(params: Any, update: Any, learning_rate: Array | float, weight_decay: Array | float) -> Any:
+def apply_update(
+    params: Float[Array, " parameter"],
+    update: Float[Array, " parameter"],
+    learning_rate: Array | float,
+    weight_decay: Array | float,
+) -> Float[Array, " parameter"]:
     """Returns params - learning_rate * (update + weight_decay * params), which is AdamW.
 
     Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).
     """
-    return jax.tree.map(lambda p, u: p - (learning_rate * (u + weight_decay * p)).astype(p.dtype), params, update)
+    return params - (learning_rate * (update + weight_decay * params)).astype(params.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import TrainConfig
@@ -29,7 +30,7 @@ class TrainState:
         params: Trained parameters.
         fixed: All other variables of the model.
         augmentations: Variables of the augmentations.
-        optimizer: State of the optimiser.
+        optimizer: State of the optimiser, of all parameters as one vector.
         step: Number of steps taken, shape ().
         skipped: Number of steps skipped because loss or gradient were not finite, shape ().
         key: Random key of the run.
@@ -108,7 +109,7 @@ def start(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=make_optimizer(adam).init(params),
+        optimizer=make_optimizer(adam).init(ravel_pytree(params)[0]),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),
