@@ -23,8 +23,8 @@ from lfadsx.evaluation import format_table
 from lfadsx.modules import BidirectionalGRU, Decoder, GRUController, GRUGenerator, LinearReadin, LinearReadout
 from lfadsx.objective import Objective, RampWeights, elbo, loss
 from lfadsx.plotting import loss_figure
+from lfadsx.starts import start_at_mean_rates
 from lfadsx.training import ProgressBar
-from lfadsx.variants import start_at_mean_rates
 
 
 def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) -> lfadsx.LFADS:

@@ -33,7 +33,7 @@ def read(
     lists all keys. `{split}_recon_data` may have more channels than the encoder's data (held-out neurons,
     last unless a dataset `target_index` says otherwise) and more bins (forward prediction). A matrix
     `alignment_matrix_cxf` (channel, component) with a bias `alignment_bias_c` (channel,) in each file is where the
-    read-ins and read-outs of several sessions start; see `lfadsx.variants.start_from_alignment`. A file without
+    read-ins and read-outs of several sessions start; see `lfadsx.starts.start_from_alignment`. A file without
     valid trials gets some of its train trials as such, at random and from each condition in proportion;
     `Dataset.source` records that, with name and SHA-256 of every file.
 
