@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="name of the data set, as in `lfadsx simulate`")
     parser.add_argument("--seeds", type=int, default=1, help="number of model seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
     parser.add_argument("--data-seed", type=int, help="seed of the data; the original's by default")
     parser.add_argument("--split", choices=("valid", "test"), help="split that is scored; test where there is one")
     parser.add_argument("--epochs", type=int, help="number of epochs other than the example's")
@@ -81,7 +82,8 @@ def main() -> None:
     truth = Truth(data, split, settings.model.likelihood)
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
     rows, errors = [], []
-    for seed in range(options.seeds):
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    for seed in seeds:
         result = train(settings, data, folder / f"seed{seed}{tag}", seed, options.devices)
         found, rates = truth.score_model(result)
         rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
@@ -99,7 +101,7 @@ def main() -> None:
     print(f"\n{settings.recipe}: {truth.split.n_trials} {split} trials")
     print(format_table(rows))
     print(format_table(truth.differences(errors, {name: truth.errors(rates) for name, rates in others.items()})))
-    for seed in range(options.seeds):
+    for seed in seeds:
         print(json.dumps(summary(options.name, seed, rows, best) | {"split": split, "data_seed": options.data_seed}))
 
 

@@ -55,7 +55,7 @@ MODEL = lfadsx.ModelConfig(
     controller_dim=128,
     controller_lag=0,  # the input of a bin shows in the spikes of that bin already
     inferred_inputs=1,
-    input_prior_tau=1.0,
+    input_prior_tau=0.5,  # bins; trained, and starting near the white noise that the input is
 )
 # Weight 1 of both KL terms is the evidence bound, whose best model infers as well as can be. No dropout: there are
 # enough trials.
@@ -67,11 +67,11 @@ HYPER = lfadsx.HyperParams(
     kl_co_scale=1.0,
 )
 TRAIN = lfadsx.TrainConfig(
-    epochs=25,  # 3,600 batches of 128; the tutorial takes 20,000
+    epochs=28,  # 4,032 batches of 128; the tutorial takes 20,000
     batch_size=128,
     kl_ramp_epochs=7,
     l2_ramp_epochs=0,
-    patience=25,
+    patience=28,
 )
 
 TRIAL, NEURON = 0, 0  # the evaluation trial and the neuron of the examples
