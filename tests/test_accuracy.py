@@ -1,0 +1,87 @@
+"""The accuracy benchmark: settings are the examples', scores are those of the truth, comparisons are fair."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import lfadsx
+from benchmarks.accuracy import COMPARISONS, Truth, summary
+from benchmarks.comparisons import _session, _share, _shuffled, _with_steps
+from benchmarks.settings import settings_of
+from lfadsx.data import chaotic_rnn, concatenate_sessions
+from lfadsx.data.synthetic.table import RECIPES
+
+
+@pytest.fixture(scope="module")
+def data():
+    return chaotic_rnn(conditions=6, neurons=8, duration=0.2, test_fraction=0.2, seed=3)
+
+
+def test_every_data_set_has_settings():
+    for name in RECIPES:
+        settings = settings_of(name)
+        assert settings.recipe == name and settings.train.epochs > 1
+    assert set(COMPARISONS) <= set(RECIPES)
+    with pytest.raises(ValueError, match="no example 'lorentz'"):
+        settings_of("lorentz")
+
+
+def test_a_controller_is_added_to_data_without_inputs():
+    own, other = settings_of("chaotic_rnn_no_inputs"), settings_of("chaotic_rnn_no_inputs_controller")
+    assert (own.recipe, own.hyper, own.train) == (other.recipe, other.hyper, other.train)
+    assert own.model.variant == "autonomous" and other.model.variant == "inferred_input"
+    assert settings_of("chaotic_rnn_no_inputs", epochs=10).train.epochs == 10
+
+
+def test_scores_of_the_truth_and_of_the_mean(data):
+    truth = Truth(data, "test", "poisson")
+    exact, mean = data.test.truth, np.broadcast_to(data.test.truth.mean((0, 1)), data.test.truth.shape)
+    assert truth.score_rates(exact) == {"rates_r2": pytest.approx(1), "rates_r2_pooled": 1}
+    assert truth.score_rates(mean)["rates_r2_pooled"] == pytest.approx(0, abs=1e-6)
+    (row,) = truth.differences([truth.errors(exact)], {"mean": truth.errors(mean)})
+    # The lead over the mean is all of the variance, in both figures.
+    assert row["rates_r2"] == pytest.approx(1) and row["rates_r2_pooled"] == pytest.approx(1)
+    assert row["rates_r2_pooled_low"] < 1 < row["rates_r2_pooled_high"]
+    other, ramp = truth.floors()
+    assert 0 < other["rates_r2"] < 0.5 and 0 < ramp["inputs_r2"] < 0.2
+
+
+def test_summary_names_what_stands_beside_a_seed():
+    rows = [
+        {"model": "lfads, seed 0", "rates_r2": 0.6},
+        {"model": "PCA, 2 components", "rates_r2": 0.3},
+        {"model": "truth of another trial", "rates_r2": 0.1},
+        {"model": "straight ramp", "rates_r2": 0.2},
+    ]
+    expected = {"name": "x", "seed": 0, "rates_r2": 0.6, "rates_r2_optimum": 0.7, "rates_r2_pca": 0.3}
+    expected |= {"rates_r2_shuffled": 0.1, "rates_r2_ramp": 0.2}
+    assert summary("x", 0, rows, {"rates_r2": 0.7, "rates_floor_ramp": 0.2}) == expected
+
+
+def test_stitched_and_single_models_take_as_many_steps(data):
+    whole = concatenate_sessions(
+        data, chaotic_rnn(conditions=6, neurons=5, duration=0.2, test_fraction=0.2, session="b")
+    )
+    settings = dataclasses.replace(settings_of("chaotic_rnn_multisession"), train=lfadsx.TrainConfig(batch_size=4))
+    steps = settings.train.epochs * -(-whole.train.n_trials // 4)
+    few = dataclasses.replace(whole, train=_share(whole.train, 0.25))
+    for number in (0, 1):
+        assert (few.train.session == number).sum() == 9  # a quarter of 36 trials
+        single = _session(few, number)
+        assert single.sessions == (whole.sessions[number],) and (single.train.session == 0).all()
+        own = _with_steps(settings, whole, single).train.epochs * -(-single.train.n_trials // 4)
+        assert own == pytest.approx(steps, rel=0.05)
+
+
+def test_shuffled_labels_are_those_of_other_trials(data):
+    known = {
+        name: dataclasses.replace(split, known_inputs=split.true_inputs.astype(np.float32))
+        for name, split in data.splits.items()
+    }
+    labelled = dataclasses.replace(data, **known)
+    shuffled = _shuffled(labelled)
+    before, after = (np.sort(d.train.known_inputs.argmax(1), axis=0) for d in (labelled, shuffled))
+    np.testing.assert_array_equal(before, after)
+    assert (labelled.train.known_inputs != shuffled.train.known_inputs).any()
+    np.testing.assert_array_equal(labelled.train.truth, shuffled.train.truth)
