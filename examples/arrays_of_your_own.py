@@ -3,9 +3,9 @@
 `dataset_from_trials` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
 length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
 
-    python examples/arrays_of_your_own.py                   # simulated reaches; a few minutes on a CPU
-    python examples/arrays_of_your_own.py --quick           # a moment, to see that it works
-    python examples/arrays_of_your_own.py my_session.npz    # your own file
+    python examples/arrays_of_your_own.py                 # simulated reaches; a few minutes on a CPU
+    python examples/arrays_of_your_own.py --quick         # a moment, to see that it works
+    python examples/arrays_of_your_own.py my_session.npz  # your own file
 
 A file holds all trials one after the other: `spikes_concat` (time, neuron), `cursor_concat` (time, 2) with
 positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). This is the form in which the

@@ -3,9 +3,9 @@
 The data are the counts of chaotic_rnn_no_inputs.py. A Gaussian takes every bin to scatter alike, whatever the rate,
 and its mean may fall below zero. Compare the R2 of the rates with what the Poisson likelihood gives there.
 
-    python examples/chaotic_rnn_gaussian_on_counts.py                  # hours on a CPU, minutes on a GPU
-    python examples/chaotic_rnn_gaussian_on_counts.py --epochs 100     # a first look
-    python examples/chaotic_rnn_gaussian_on_counts.py --quick          # a moment, to see that it works
+    python examples/chaotic_rnn_gaussian_on_counts.py              # the whole run
+    python examples/chaotic_rnn_gaussian_on_counts.py --epochs 10  # a first look
+    python examples/chaotic_rnn_gaussian_on_counts.py --quick      # a moment, to see that it works
 
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
@@ -31,26 +31,25 @@ MODEL = lfadsx.ModelConfig(
     variant="autonomous",
     likelihood="gaussian",
     factors=20,
-    generator_dim=200,
+    generator_dim=128,
     ic_dim=64,
-    ic_encoder_dim=128,
+    ic_encoder_dim=64,
 )
+# A small weight on the KL of the initial condition: with 1 the model gives it up early, and a run of a few thousand
+# steps does not bring it back (docs/accuracy.md).
 HYPER = lfadsx.HyperParams(
-    learning_rate=0.01,
-    dropout_rate=0.05,
+    learning_rate=4e-3,
+    dropout_rate=0.0,
     cd_rate=0.0,
-    kl_ic_scale=1.0,
+    kl_ic_scale=0.1,
     kl_co_scale=1.0,
-    l2_gen_scale=2000.0,
 )
 TRAIN = lfadsx.TrainConfig(
-    epochs=1000,
-    batch_size=128,
-    kl_ramp_epochs=100,
-    l2_ramp_epochs=100,
-    patience=300,
-    schedule="plateau",
-    adam_eps=0.1,
+    epochs=60,
+    batch_size=64,
+    kl_ramp_epochs=12,
+    l2_ramp_epochs=0,
+    patience=60,
 )
 
 

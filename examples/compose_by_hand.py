@@ -3,8 +3,8 @@
 `lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, which
 is what you need once a width or a part differs. Each part is a Flax NNX module with explicit arguments.
 
-    python examples/compose_by_hand.py            # a few minutes on a CPU
-    python examples/compose_by_hand.py --quick    # a moment, to see that it works
+    python examples/compose_by_hand.py          # a few minutes on a CPU
+    python examples/compose_by_hand.py --quick  # a moment, to see that it works
 
 The figure needs matplotlib: pip install "lfadsx[plot]".
 """

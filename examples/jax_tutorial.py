@@ -4,10 +4,10 @@ A recurrent network was trained to add up a noisy input. Its 100 units are turne
 from single trials of spikes, the rates of the units and the input to the network. The inferred rates are compared
 with what filtering and principal components make of the same spikes.
 
-    python examples/jax_tutorial.py                          # some ten minutes of training on two cores
-    python examples/jax_tutorial.py --epochs 20              # a first look
-    python examples/jax_tutorial.py --train-network 10000    # train the integrator network first
-    python examples/jax_tutorial.py --quick                  # a moment, to see that it works
+    python examples/jax_tutorial.py                        # the whole run
+    python examples/jax_tutorial.py --epochs 20            # a first look
+    python examples/jax_tutorial.py --train-network 10000  # train the integrator network first
+    python examples/jax_tutorial.py --quick                # a moment, to see that it works
 
 The figures are in OUT/tutorial, in the order of the notebooks. Titles say R2 where R2 is drawn (a squared
 correlation, never the correlation), and panels of evaluation trials show evaluation trials.

@@ -4,8 +4,8 @@ The generator is the part of LFADS that holds the dynamics. This page writes one
 otherwise the usual one, trains both on simulated spikes whose true rates are known, and loads the model again.
 It is meant to be copied: replace `TanhGenerator` by the dynamics that you want to study.
 
-    python examples/own_generator.py            # some minutes on a CPU
-    python examples/own_generator.py --quick    # a moment, to see that it works
+    python examples/own_generator.py          # some minutes on a CPU
+    python examples/own_generator.py --quick  # a moment, to see that it works
 
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
