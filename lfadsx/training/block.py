@@ -107,6 +107,7 @@ def _step(
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
     gradient, _ = ravel_pytree(gradient)
+    update: Any
     update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
     rate = hyper.learning_rate * state.monitor.rate_scale * cosine(state.step, schedule.decay_length)
     norm = optax.tree.norm(gradient)
