@@ -100,12 +100,10 @@ def test_example_in_a_process_of_its_own(tmp_path):
     check("own_generator", tmp_path, run_apart("own_generator", tmp_path))
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_settings_can_be_taken_from_an_example(path):
+@pytest.mark.parametrize("name", sorted(set(EXPECTED) - {"own_generator", "compose_by_hand", "arrays_of_your_own"}))
+def test_settings_can_be_taken_from_an_example(name):
     """Benchmarks import the settings: that must run nothing, and the simulation must know those of the data."""
-    example = load(path.stem)
-    if not hasattr(example, "NAME"):
-        pytest.skip("an example without a simulation of its own")
+    example = load(name)
     settings = (example.MODEL, example.HYPER, example.TRAIN)
     assert tuple(map(type, settings)) == (lfadsx.ModelConfig, lfadsx.HyperParams, lfadsx.TrainConfig)
     example.HYPER.check()

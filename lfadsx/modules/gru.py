@@ -115,7 +115,7 @@ def run_gru(
     start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
     projected = gru.project(sequence)
     states: Array = _recur(gru.clip, reverse, projected, start, inside, gru.w_hidden[...])  # pyright: ignore
-    return states, states[0 if reverse else -1]
+    return states, states[0 if reverse else -1] if len(states) else start
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
