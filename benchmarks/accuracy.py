@@ -73,7 +73,10 @@ def main() -> None:
     options = parser.parse_args()
     use_compilation_cache()
     use_devices(options.devices)
-    settings, folder = settings_of(options.name, options.epochs), options.out / options.name
+    try:
+        settings, folder = settings_of(options.name, options.epochs), options.out / options.name
+    except ValueError as error:
+        parser.error(str(error))
     files, data = simulated(settings, folder, options.data_seed)
     if options.name in COMPARISONS:
         COMPARISONS[options.name](settings, data, folder, options.seeds, lambda *job: train(*job, options.devices))
@@ -128,11 +131,9 @@ class Truth:
         rows = np.random.default_rng(0).permutation(data.train.n_trials)[:TRAIN_TRIALS]
         self.train = choose(data.train, np.sort(rows))
         source = data.source[data.sessions[0].name].get("made_from", {})
-        self.lorenz = (
-            Lorenz(**{k: v for k, v in source.items() if k in Lorenz.__dataclass_fields__})
-            if (source.get("simulation") == "lorenz")
-            else None
-        )
+        self.lorenz = None
+        if source.get("simulation") == "lorenz":
+            self.lorenz = Lorenz(**{k: v for k, v in source.items() if k in Lorenz.__dataclass_fields__})
 
     def score_model(self, result: FitResult) -> tuple[dict[str, Any], np.ndarray]:
         """Returns the scores of a trained model, and its rates."""
@@ -141,8 +142,9 @@ class Truth:
         rates = posterior.rates[self.group]
         found = self.score_rates(rates) | self._coverage(model)
         if posterior.inputs is not None:
-            inside = result.history["valid_kl_inputs"]
-            found["kl_inputs_per_bin"] = float(inside[~np.isnan(inside)][-1]) / self.split.n_bins
+            # Of the validation trials, when the model that is scored was chosen.
+            chosen = result.history["valid_kl_inputs"][result.best_epoch - 1]
+            found["kl_inputs_per_bin"] = float(chosen) / self.split.n_bins
             if self._has_inputs():
                 found |= self._score_inputs(posterior, train)
         if self.lorenz is not None:
@@ -203,7 +205,7 @@ class Truth:
         return found | {"factors_from_states_r2": float(np.nanmean(back))}
 
     def _coverage(self, model: lfadsx.LFADS) -> dict[str, float]:
-        """Returns the share of true rates (and inputs, if not aligned by more than a slope) inside the intervals."""
+        """Returns the share of true rates inside the central intervals of posterior samples."""
         part: Split = choose(self.split, np.arange(min(COVERAGE_TRIALS, self.split.n_trials)))
         rates = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples["rates"]
         found = {}
