@@ -140,7 +140,7 @@ class Truth:
         model, sessions = result.model, self.data.sessions
         posterior, train = (infer(model, sessions, s, SAMPLES, 0) for s in (self.split, self.train))
         rates = posterior.rates[self.group]
-        found = self.score_rates(rates) | self._coverage(model)
+        found = self.score_rates(rates) | self._coverage(model, train)
         if posterior.inputs is not None:
             # Of the validation trials, when the model that is scored was chosen.
             chosen = result.history["valid_kl_inputs"][result.best_epoch - 1]
@@ -204,15 +204,26 @@ class Truth:
         found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
         return found | {"factors_from_states_r2": float(np.nanmean(back))}
 
-    def _coverage(self, model: lfadsx.LFADS) -> dict[str, float]:
-        """Returns the share of true rates inside the central intervals of posterior samples."""
+    def _coverage(self, model: lfadsx.LFADS, train: Posterior) -> dict[str, float]:
+        """Returns the share of true rates and inputs inside the central intervals of posterior samples."""
         part: Split = choose(self.split, np.arange(min(COVERAGE_TRIALS, self.split.n_trials)))
-        rates = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples["rates"]
-        found = {}
-        for share in (50, 90):
-            low, high = np.quantile(rates, [0.5 - share / 200, 0.5 + share / 200], axis=0)
-            found[f"rates_coverage_{share}"] = float(((low <= part.truth) & (part.truth <= high)).mean())
-        return found
+        samples = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples
+        pairs = {"rates": (samples["rates"], part.truth)}
+        if train.inputs is not None and self._has_inputs():  # on the scale of the truth, as the scores of inputs
+            fit_on = (train.inputs, self.train.true_inputs)
+            aligned = np.stack([align(sample, fit_on=fit_on) for sample in samples["inputs"]])
+            pairs["inputs"] = (aligned, part.true_inputs)
+        return {
+            f"{name}_coverage_{share}": _share_inside(values, truth, share)
+            for name, (values, truth) in pairs.items()
+            for share in (50, 90)
+        }
+
+
+def _share_inside(samples: np.ndarray, truth: np.ndarray, share: float) -> float:
+    """Share of true values inside the central intervals that hold a share, in per cent, of the samples."""
+    low, high = np.quantile(samples, [0.5 - share / 200, 0.5 + share / 200], axis=0)
+    return float(((low <= truth) & (truth <= high)).mean())
 
 
 def remembered(path: Path, compute: Callable[[], dict]) -> dict:

@@ -77,6 +77,7 @@ TRAIN = lfadsx.TrainConfig(
 TRIAL, NEURON = 0, 0  # the evaluation trial and the neuron of the examples
 N_EVALUATION = 1000  # evaluation trials in the histograms
 N_SAMPLES = 128  # posterior samples of each trial
+N_TRAIN_SAMPLES = 16  # those of training trials only scale the inputs
 
 
 def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None:
@@ -110,6 +111,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
         hyper=HYPER,
         train=config,
         n_samples=8 if quick else N_SAMPLES,
+        n_train_samples=8 if quick else N_TRAIN_SAMPLES,
         figures=not quick,
         callbacks=[ProgressBar()],
     )
@@ -289,7 +291,7 @@ def pca_smoothed(pca: PCA, spikes: np.ndarray) -> np.ndarray:
 def ramp_and_rate(history: dict[str, np.ndarray]) -> Figure:
     """Draws the weight of the KL terms and the learning rate."""
     panels = {
-        "Weight of the KL terms": {"weight": history["kl_weight"]},
+        "Weight of the KL terms": {"initial condition": history["kl_ic_weight"], "inputs": history["kl_co_weight"]},
         "Learning rate": {"learning rate": history["learning_rate"]},
     }
     return curves_figure(panels, x=history["epoch"], x_label="Epoch")
@@ -297,8 +299,8 @@ def ramp_and_rate(history: dict[str, np.ndarray]) -> Figure:
 
 def losses(history: dict[str, np.ndarray], ramped: bool) -> Figure:
     """Draws the parts of the loss of training and evaluation trials, as they count or before the ramp's weight."""
-    kl = history["kl_weight"] if ramped else 1.0
-    scales = {"reconstruction": 1.0, "kl_inputs": kl * HYPER.kl_co_scale, "kl_ic": kl * HYPER.kl_ic_scale}
+    kl_ic, kl_co = (history["kl_ic_weight"], history["kl_co_weight"]) if ramped else (1.0, 1.0)
+    scales = {"reconstruction": 1.0, "kl_inputs": kl_co * HYPER.kl_co_scale, "kl_ic": kl_ic * HYPER.kl_ic_scale}
     titles = {"reconstruction": "Negative log likelihood", "kl_inputs": "KL of inputs", "kl_ic": "KL of initial state"}
     sets = {"training": "", "evaluation": "valid_"}
     l2 = history["l2"] * (history["l2_weight"] if ramped else 1.0)

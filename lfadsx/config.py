@@ -164,9 +164,14 @@ class TrainConfig:
     batch_size: int = 64
     """Trials per step; more than there are means all of them."""
     kl_ramp_start: int = 0
-    """Epoch at which the KL terms begin to count."""
+    """Epoch at which the weights of the KL terms begin to rise."""
     kl_ramp_epochs: int = 30
-    """Epochs over which their weight rises to 1."""
+    """Epochs over which they rise to 1."""
+    kl_ic_floor: float = 0.0
+    """Weight of the initial condition's KL before that."""
+    kl_co_floor: float = 1.0
+    """Weight of the inputs' KL before that. From 0, the inputs do at first what the generator has not learned yet, and
+    may keep doing it; at 1, no ramp, they are used for what dynamics do not explain."""
     l2_ramp_start: int = 0
     """Epoch at which the L2 penalty begins to count."""
     l2_ramp_epochs: int = 30
@@ -218,6 +223,9 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "patience", "validate_every", "steps_per_block"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
+        for name in ("kl_ic_floor", "kl_co_floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} is no weight of a ramp that ends at 1. Give 0 to 1.")
         if self.selection_samples < 8:
             raise ValueError(
                 f"selection_samples = {self.selection_samples} makes the choice of the best model noisy. "

@@ -55,9 +55,10 @@ class LossParts:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RampWeights:
-    """Weights of the KL terms and of the L2 penalty while they are phased in, from 0 to 1."""
+    """Weights of both KL terms and of the L2 penalty while they are phased in, from 0 to 1."""
 
-    kl: Float[Array, ""] | float = 1.0
+    kl_ic: Float[Array, ""] | float = 1.0
+    kl_co: Float[Array, ""] | float = 1.0
     l2: Float[Array, ""] | float = 1.0
 
 
@@ -74,7 +75,7 @@ def loss(
     r"""Returns the loss of a batch and its parts.
 
     .. math::
-        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta (s_z KL_z + s_u KL_u)\right)
+        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u\right)
         + \gamma \, L_2
 
     with the ramps beta and gamma and the nominal batch size B. Trials of weight 0 add nothing, neither to the
@@ -98,7 +99,8 @@ def loss(
     kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
     l2 = l2_penalty(model, hyper, objective.l2_normalize)
     parts = LossParts(-log_likelihood, kl_ic, kl_inputs, l2)
-    per_trial = -log_likelihood + ramps.kl * (hyper.kl_ic_scale * kl_ic + hyper.kl_co_scale * kl_inputs)
+    ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
+    per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
     total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
     n = objective.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
     return total / n + ramps.l2 * l2, parts

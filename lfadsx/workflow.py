@@ -55,6 +55,7 @@ def fit_run(
     train: TrainConfig | None = None,
     mesh: Mesh | None = None,
     n_samples: int = 64,
+    n_train_samples: int | None = None,
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
 ) -> Outcome:
@@ -72,6 +73,7 @@ def fit_run(
         train: Run settings.
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
+        n_train_samples: Posterior samples of training trials, which are many and serve regressions; as many when None.
         figures: Whether to draw figures; they need matplotlib.
         callbacks: Called after every epoch, besides the CSV file.
 
@@ -89,9 +91,10 @@ def fit_run(
         return Outcome(None, result, [], [], time.monotonic() - began)
 
     model, split = result.model, scored_split(data)
+    samples = dict.fromkeys(data.splits, n_samples) | {"train": n_train_samples or n_samples}
     posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=train.seed)
-        for name in data.splits
+        name: posterior_sample_and_average(model, data, name, n_samples=n, seed=train.seed)
+        for name, n in samples.items()
     }
     evaluation = _evaluate(model, data, split, posteriors, train.seed)
     files = [_write_posteriors(out / "posterior.h5", model, posteriors, data)]

@@ -466,11 +466,11 @@ def test_elbo_has_every_weight_1(model, batch, output):
 
 @pytest.mark.parametrize("nominal", [None, 8])
 def test_the_loss_is_its_weighted_parts(model, batch, output, nominal):
-    hyper, ramps = making.hyper(), RampWeights(kl=0.3, l2=0.4)
+    hyper, ramps = making.hyper(), RampWeights(kl_ic=0.3, kl_co=0.9, l2=0.4)
     weighted = dataclasses.replace(batch, trial_weight=jnp.array([1.0, 0.0, 0.5, 1.0]))
     total, parts = loss(model, weighted, output, hyper, ramps, Objective(nominal_batch=nominal))
-    kl = 0.7 * np.asarray(parts.kl_ic) + 0.6 * np.asarray(parts.kl_inputs)
-    per_trial = np.asarray(parts.reconstruction) + 0.3 * kl
+    kl = 0.3 * 0.7 * np.asarray(parts.kl_ic) + 0.9 * 0.6 * np.asarray(parts.kl_inputs)
+    per_trial = np.asarray(parts.reconstruction) + kl
     expected = per_trial @ [1.0, 0.0, 0.5, 1.0] / (nominal or 3) + 0.4 * float(parts.l2)
     np.testing.assert_allclose(float(total), expected, rtol=1e-6)
     real = np.array([0, 2, 3])

@@ -109,7 +109,8 @@ def make_history(n: int = 120) -> dict[str, np.ndarray]:
         "kl_ic": 40 * np.exp(-epoch / 30) + 12,
         "kl_inputs": 60 * np.exp(-epoch / 20) + 6,
         "l2": 8 * ramp,
-        "kl_weight": ramp,
+        "kl_ic_weight": ramp,
+        "kl_co_weight": 0.5 + 0.5 * ramp,
         "l2_weight": ramp,
         "learning_rate": 4e-3 * 0.95 ** (epoch // 6),
     }

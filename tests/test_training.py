@@ -209,11 +209,14 @@ def test_a_short_last_batch_weighs_every_trial_the_same(data):
     """The step's loss is the sum over real trials divided by the nominal batch."""
     program, state = begin(build(data), data)
     rows = np.array([[0, 1, 2] + [-1] * 5])
+    hyper = lfadsx.HyperParams()
     _, report = jax.jit(train_block, static_argnums=0)(
-        program, state, lfadsx.HyperParams(), SCHEDULE, take(data.sessions, data.train, rows)
+        program, state, hyper, SCHEDULE, take(data.sessions, data.train, rows)
     )
     assert float(report.n_trials[0]) == 3
-    np.testing.assert_allclose(report.loss, report.reconstruction / CONFIG.batch_size, rtol=1e-6)  # ramps at 0
+    # At the first step only the inputs' KL counts already.
+    total = report.reconstruction + hyper.kl_co_scale * report.kl_inputs
+    np.testing.assert_allclose(report.loss, total / CONFIG.batch_size, rtol=1e-6)
 
 
 def test_an_empty_step_changes_nothing(data):
@@ -293,6 +296,26 @@ def test_the_plateau_rule_lowers_the_rate_after_its_patience():
     )
     scales = [float(m.rate_scale) for m in observe_all([1.0, 2, 2, 2, 2, 2, 2], config)]
     assert scales == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_weights_rise_from_their_floors_to_one(data):
+    config = dataclasses.replace(
+        CONFIG, epochs=6, kl_ramp_start=1, kl_ramp_epochs=4, l2_ramp_epochs=2, kl_ic_floor=0.2, kl_co_floor=0.6
+    )
+    history = lfadsx.fit(build(data), data, config=config).history
+    steps = -(-data.train.n_trials // config.batch_size)
+    # A history holds the weight at the last step of each epoch.
+    epoch = np.arange(1, 7) - 1 / steps
+    rise = np.clip((epoch - 1) / 4, 0, 1)
+    np.testing.assert_allclose(history["kl_ic_weight"], 0.2 + 0.8 * rise, rtol=1e-5)
+    np.testing.assert_allclose(history["kl_co_weight"], 0.6 + 0.4 * rise, rtol=1e-5)
+    np.testing.assert_allclose(history["l2_weight"], np.clip(epoch / 2, 0, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["kl_ic_floor", "kl_co_floor"])
+def test_a_floor_beyond_the_end_of_its_ramp_is_an_error(name):
+    with pytest.raises(ValueError, match=rf"{name} = 1.5 is no weight of a ramp that ends at 1. Give 0 to 1"):
+        lfadsx.TrainConfig(**{name: 1.5})
 
 
 def test_early_stopping_and_best_model_wait_for_the_ramps(data):

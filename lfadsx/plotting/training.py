@@ -35,7 +35,12 @@ PARTS = {
     "L2 penalty": ("l2", "", NATS),
 }
 """Title of a panel: the key of its training curve, of its validation curve, and the unit."""
-RAMPS = {"kl_weight": ("KL", BLUE), "l2_weight": ("L2", ORANGE)}
+RAMPS = {
+    "kl_ic_weight": ("KL of the initial condition", BLUE, "-"),
+    "kl_co_weight": ("KL of the inputs", GREY, "-"),
+    "l2_weight": ("L2", ORANGE, DASHED),
+}
+"""Key of a ramp: its name, colour and line; the dashed one on top lets two equal ramps be told apart."""
 
 
 def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
@@ -46,7 +51,8 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
     Args:
         history: One value per epoch, each of shape (epoch,): `epoch`; `loss`, `reconstruction`, `kl_ic`,
             `kl_inputs`, `l2` and the same with `valid_` in front, in nats per trial; `score`, NaN where it
-            was not evaluated; `kl_weight`, `l2_weight`, `learning_rate`; and the number `best_epoch`.
+            was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`,
+            `learning_rate`; and the number `best_epoch`.
             What is missing is left out.
 
     Returns:
@@ -125,13 +131,12 @@ def loss_handles(history: Mapping[str, np.ndarray]) -> list[Artist]:
 def _draw_ramps(ax: Axes, history: Mapping[str, np.ndarray]) -> None:
     panel(ax, "Weights of KL and L2", "Epoch", "Weight")
     shown = [(key, *RAMPS[key]) for key in RAMPS if _has(history, key)]
-    for key, name, colour in shown:
-        # A dashed curve on top lets two equal ramps be told apart.
-        _curve(ax, _epochs(history), _series(history, key), colour, "-" if key == "kl_weight" else DASHED)
-        height = 0.2 if key == "kl_weight" else 0.07
+    for number, (key, name, colour, line) in enumerate(shown):
+        _curve(ax, _epochs(history), _series(history, key), colour, line)
+        height = 0.07 + 0.13 * (len(shown) - 1 - number)
         ax.text(0.97, height, name, color=colour, fontsize=8, ha="right", transform=ax.transAxes)
     _mark_epochs(ax, history)
-    top = max(float(np.nanmax(_series(history, key))) for key, _, _ in shown)
+    top = max(float(np.nanmax(_series(history, key))) for key, *_ in shown)
     ax.set_ylim(0.0, 1.08 * (top or 1.0))
 
 

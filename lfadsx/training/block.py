@@ -44,7 +44,8 @@ class StepReport:
         kl_ic: Sum over real trials, in nats.
         kl_inputs: Sum over real trials, in nats.
         l2: The penalty with its scales.
-        kl_weight: Ramp weight of the KL terms.
+        kl_ic_weight: Ramp weight of the initial condition's KL.
+        kl_co_weight: Ramp weight of the inputs' KL.
         l2_weight: Ramp weight of the penalty.
         learning_rate: Learning rate of the step.
         grad_norm: Global norm of the gradient before clipping.
@@ -57,7 +58,8 @@ class StepReport:
     kl_ic: Float[Array, "*step"]
     kl_inputs: Float[Array, "*step"]
     l2: Float[Array, "*step"]
-    kl_weight: Float[Array, "*step"]
+    kl_ic_weight: Float[Array, "*step"]
+    kl_co_weight: Float[Array, "*step"]
     l2_weight: Float[Array, "*step"]
     learning_rate: Float[Array, "*step"]
     grad_norm: Float[Array, "*step"]
@@ -94,7 +96,8 @@ def _step(
     _, augmentations = program.merge(state)
     changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
     ramps = RampWeights(
-        kl=ramp(state.step, schedule.kl_start, schedule.kl_length),
+        kl_ic=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_ic_floor),
+        kl_co=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_co_floor),
         l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
     )
 
@@ -136,7 +139,8 @@ def _step(
         kl_ic=jnp.sum(jnp.where(real, parts.kl_ic, 0.0)),
         kl_inputs=jnp.sum(jnp.where(real, parts.kl_inputs, 0.0)),
         l2=parts.l2,
-        kl_weight=jnp.asarray(ramps.kl),
+        kl_ic_weight=jnp.asarray(ramps.kl_ic),
+        kl_co_weight=jnp.asarray(ramps.kl_co),
         l2_weight=jnp.asarray(ramps.l2),
         learning_rate=rate,
         grad_norm=norm,

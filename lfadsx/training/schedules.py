@@ -18,8 +18,10 @@ class Schedule:
     """What of the run settings the compiled steps need, in steps.
 
     Attributes:
-        kl_start: Step at which the KL terms begin to count.
-        kl_length: Steps over which their weight rises to 1.
+        kl_start: Step at which the weights of the KL terms begin to rise.
+        kl_length: Steps over which they rise to 1.
+        kl_ic_floor: Weight of the initial condition's KL before.
+        kl_co_floor: Weight of the inputs' KL before.
         l2_start: Step at which the penalty begins to count.
         l2_length: Steps over which its weight rises to 1.
         decay_length: Steps of the cosine decay; infinite for none.
@@ -31,6 +33,8 @@ class Schedule:
 
     kl_start: float
     kl_length: float
+    kl_ic_floor: float
+    kl_co_floor: float
     l2_start: float
     l2_length: float
     decay_length: float
@@ -46,6 +50,8 @@ class Schedule:
         return cls(
             kl_start=n * config.kl_ramp_start,
             kl_length=n * config.kl_ramp_epochs,
+            kl_ic_floor=config.kl_ic_floor,
+            kl_co_floor=config.kl_co_floor,
             l2_start=n * config.l2_ramp_start,
             l2_length=n * config.l2_ramp_epochs,
             decay_length=n * config.epochs if config.schedule == "cosine" else math.inf,
@@ -56,10 +62,12 @@ class Schedule:
         )
 
 
-def ramp(step: Int[Array, ""] | int, start: Array | float, length: Array | float) -> Float[Array, ""]:
-    """Returns 0 before `start`, 1 from `start + length` on, and a straight line between, in steps."""
-    line = (step - start) / jnp.maximum(length, 1e-6)
-    return jnp.where(step < start, 0.0, jnp.where(step >= start + length, 1.0, line))
+def ramp(
+    step: Int[Array, ""] | int, start: Array | float, length: Array | float, floor: Array | float = 0.0
+) -> Float[Array, ""]:
+    """Returns `floor` before `start`, 1 from `start + length` on, and a straight line between, in steps."""
+    line = floor + (1 - floor) * (step - start) / jnp.maximum(length, 1e-6)
+    return jnp.where(step < start, floor, jnp.where(step >= start + length, 1.0, line))
 
 
 def cosine(step: Int[Array, ""] | int, length: Array | float) -> Float[Array, ""]:

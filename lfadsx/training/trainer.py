@@ -316,6 +316,6 @@ def _summary(pending: Sequence[dict[str, list[float]]]) -> Row:
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] * n / n.max()) / np.sum(n / n.max())}
     row |= {name: steps[name][used].sum() / n.sum() for name in ("reconstruction", "kl_ic", "kl_inputs")}
     row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
-    row |= {name: steps[name][used][-1] for name in ("kl_weight", "l2_weight", "learning_rate")}
+    row |= {name: steps[name][used][-1] for name in ("kl_ic_weight", "kl_co_weight", "l2_weight", "learning_rate")}
     row["skipped"] = steps["skipped"].sum()
     return {name: float(value) for name, value in row.items()}
