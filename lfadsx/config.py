@@ -62,12 +62,15 @@ class ModelConfig:
     """Variance of the initial condition's prior."""
     ic_post_var_min: float = 1e-4
     """Added to the variance of the initial condition's posterior."""
-    input_prior: Literal["ar1", "gaussian"] = "ar1"
-    """Prior of the inferred inputs: AR(1) with trained time constants, or independent bins."""
+    input_prior: Literal["ar1", "gaussian", "student_t"] = "ar1"
+    """Prior of the inferred inputs: AR(1) with trained time constants; normal and independent bins; or independent bins
+    with heavy tails, for inputs that are brief and rare."""
     input_prior_tau: float = 10.0
     """Time constant of the AR(1) prior at the start, in bins."""
     input_prior_variance: float = 0.1
-    """Innovation variance of the AR(1) prior (variance of the Gaussian prior) at the start."""
+    """At the start: innovation variance of the AR(1) prior, variance of the normal one, squared scale of the other."""
+    input_prior_df: float = 2.0
+    """Degrees of freedom of Student's t at the start; the fewer, the heavier its tails."""
     co_post_var_min: float = 1e-4
     """Added to the variance of the inferred inputs' posterior."""
     likelihood: Literal["poisson", "gaussian"] = "poisson"
@@ -92,7 +95,7 @@ class ModelConfig:
         for name in at_least_zero:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
-        for name in ("ic_prior_variance", "input_prior_tau", "input_prior_variance", "cell_clip"):
+        for name in ("ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df", "cell_clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is not positive. Give a number above 0.")
 
@@ -169,9 +172,9 @@ class TrainConfig:
     """Epochs over which they rise to 1."""
     kl_ic_floor: float = 0.0
     """Weight of the initial condition's KL before that."""
-    kl_co_floor: float = 1.0
-    """Weight of the inputs' KL before that. From 0, the inputs do at first what the generator has not learned yet, and
-    may keep doing it; at 1, no ramp, they are used for what dynamics do not explain."""
+    kl_co_floor: float = 0.0
+    """Weight of the inputs' KL before that. The higher, the less do inputs stand in for what the generator has yet to
+    learn; at 1, no ramp, a model may never begin to use them."""
     l2_ramp_start: int = 0
     """Epoch at which the L2 penalty begins to count."""
     l2_ramp_epochs: int = 30

@@ -29,6 +29,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         modules.GRUGenerator,
         distributions.GaussianPrior,
         distributions.AutoregressivePrior,
+        distributions.StudentTPrior,
         distributions.Poisson,
         distributions.Gaussian,
     )
@@ -267,7 +268,12 @@ def _encoders(
 
 
 def _input_prior(config: ModelConfig, n_inferred: int) -> distributions.AbstractPrior:
-    settings: dict[str, Any] = dict(variance=config.input_prior_variance, post_var_min=config.co_post_var_min)
+    variance, floor = config.input_prior_variance, config.co_post_var_min
     if config.input_prior == "gaussian":
-        return distributions.GaussianPrior(n_inferred, train_variance=True, **settings)
-    return distributions.AutoregressivePrior(n_inferred, tau=config.input_prior_tau, **settings)
+        return distributions.GaussianPrior(n_inferred, variance=variance, train_variance=True, post_var_min=floor)
+    if config.input_prior == "student_t":
+        df, scale = config.input_prior_df, variance**0.5
+        return distributions.StudentTPrior(n_inferred, df=df, scale=scale, post_var_min=floor)
+    return distributions.AutoregressivePrior(
+        n_inferred, tau=config.input_prior_tau, variance=variance, post_var_min=floor
+    )

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from lfadsx.distributions import (
     AbstractLikelihood,
@@ -17,6 +17,7 @@ from lfadsx.distributions import (
     Gaussian,
     GaussianPrior,
     Poisson,
+    StudentTPrior,
     soft_clip,
 )
 from lfadsx.variants import PARTS
@@ -24,6 +25,7 @@ from lfadsx.variants import PARTS
 PRIORS = {
     "gaussian": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, prior_var_min=0.01),
     "ar1": lambda: AutoregressivePrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
+    "student_t": lambda: StudentTPrior(3, df=3.0, scale=0.5, mean=0.2, train_mean=True),
 }
 LIKELIHOODS = {"poisson": Poisson, "gaussian": lambda: Gaussian(variance_min=0.01)}
 DATA = {"poisson": np.array([0.0, 1, 3, 40]), "gaussian": np.array([-4.0, 0, 0.3, 25])}
@@ -229,6 +231,51 @@ def test_path_kl_has_the_expectation_of_the_log_ratio():
     assert abs(kl.mean() - exact) < 5 * kl.std() / np.sqrt(n)
 
 
+def uneven_student_t():
+    """A Student's t prior whose inputs differ in every parameter."""
+    prior = StudentTPrior(3, train_mean=True)
+    prior.log_df[...] = jnp.log(jnp.array([1.0, 2.5, 40.0]))
+    prior.log_scale[...] = jnp.log(jnp.array([0.3, 1.0, 2.0]))
+    prior.loc[...] = jnp.array([0.0, -0.4, 1.0])
+    laws = [stats.t(df, loc, scale) for df, loc, scale in ((1.0, 0.0, 0.3), (2.5, -0.4, 1.0), (40.0, 1.0, 2.0))]
+    return prior, laws
+
+
+def test_student_t_is_that_of_scipy():
+    with jax.enable_x64(True):
+        prior, laws = uneven_student_t()
+        path = 5 * np.random.default_rng(0).standard_normal((4, 7, 3))
+        expected = sum(law.logpdf(path[..., i]) for i, law in enumerate(laws))
+        np.testing.assert_allclose(np.asarray(prior.log_prob(jnp.asarray(path))), expected, rtol=1e-10)
+        draws = np.asarray(prior.draw(jax.random.key(0), (100, 40))).reshape(-1, 3)
+    for i, law in enumerate(laws):
+        assert stats.kstest(draws[:, i], law.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize(("width", "tolerance"), [(0.1, 1e-6), (1.0, 2e-4), (3.0, 0.02)])
+def test_student_t_divergence_is_the_integral(mean, width, tolerance):
+    """Of posteriors narrower than the prior, as wide, and wider, in units of its scale."""
+    with jax.enable_x64(True):
+        _, laws = uneven_student_t()
+        for law in laws:
+            df, loc, scale = law.args
+            prior = StudentTPrior(1, df=df, mean=loc, scale=scale)
+            q = stats.norm(mean, width * scale)
+            params = jnp.array([mean, np.log(q.var() - prior.post_var_min)])
+            span, kinks = (mean - 12 * q.std(), mean + 12 * q.std()), (loc, mean)
+            ratio = lambda u, q=q, law=law: q.pdf(u) * (q.logpdf(u) - law.logpdf(u))  # noqa: E731
+            exact, _ = integrate.quad(ratio, *span, points=kinks, limit=400)
+            assert float(prior.kl(params, jnp.zeros(1))) == pytest.approx(exact, abs=tolerance)
+
+
+def test_a_pulse_is_cheap_under_heavy_tails_and_dear_under_a_normal_law():
+    pulse = jnp.array([3.0, -4.0])
+    heavy = float(StudentTPrior(1, scale=0.1).kl(pulse, pulse[:1]))
+    light = float(GaussianPrior(1, variance=0.01).kl(pulse, pulse[:1]))
+    assert 0 < heavy < 15 < 400 < light
+
+
 def test_gaussian_prior_log_prob_and_kl():
     prior = PRIORS["gaussian"]()
     values = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
@@ -389,9 +436,8 @@ def test_posterior_samples_have_the_posterior_moments(prior):
     close(log_prob, stats.norm.logpdf(samples, mean, std).sum(-1))
 
 
-@pytest.mark.parametrize("prior", ["gaussian", "ar1"])
-def test_the_variance_floor_is_added(prior):
-    make = {"gaussian": GaussianPrior, "ar1": AutoregressivePrior}[prior]
+@pytest.mark.parametrize("make", [GaussianPrior, AutoregressivePrior, StudentTPrior])
+def test_the_variance_floor_is_added(make):
     params = jnp.array([0.0, -30.0])
     for floor in (0.0, 0.25):
         std = np.asarray(make(1, post_var_min=floor).posterior_std(params))
@@ -403,6 +449,8 @@ def test_settings_say_what_trains():
     assert set(nnx.state(prior, nnx.Param)) == {"log_variance"}
     prior = AutoregressivePrior(2, train_tau=False, train_variance=False, train_mean=True)
     assert set(nnx.state(prior, nnx.Param)) == {"loc"}
+    prior = StudentTPrior(2, train_df=False)
+    assert set(nnx.state(prior, nnx.Param)) == {"log_scale"}
 
 
 @pytest.mark.parametrize("precision", [jnp.float32, jnp.float64])
@@ -464,6 +512,8 @@ def test_an_unfinished_part_cannot_be_made(abstract):
         (lambda: GaussianPrior(2, variance=-1.0), "variance = -1.0 of the prior is not positive"),
         (lambda: AutoregressivePrior(-2), "dim = -2 of the prior is not positive"),
         (lambda: AutoregressivePrior(2, tau=0.0), "tau = 0.0 of the prior is not positive"),
+        (lambda: StudentTPrior(2, df=0.0), "df = 0.0 of the prior is not positive"),
+        (lambda: StudentTPrior(2, scale=-1.0), "scale = -1.0 of the prior is not positive"),
         (
             lambda: AutoregressivePrior(2, variance=float("nan")),
             "variance = nan of the prior is not positive",

@@ -12,7 +12,7 @@ from flax import nnx
 from scipy import stats
 
 import lfadsx
-from lfadsx import HyperParams, ModelConfig, modules
+from lfadsx import HyperParams, ModelConfig, distributions, modules
 from lfadsx.data import batch as batch_of
 from lfadsx.modules.augmentations import combine
 from lfadsx.objective import (
@@ -602,6 +602,12 @@ def test_builders_make_the_parts_that_the_configuration_names(data):
     autonomous = making.outline(data, variant="autonomous", readin_dim=0)
     assert autonomous.decoder.controller is None and autonomous.decoder.input_prior is None
     assert autonomous.readin.n_features == 3
+    priors = {"ar1": distributions.AutoregressivePrior, "gaussian": distributions.GaussianPrior}
+    for name, kind in (priors | {"student_t": distributions.StudentTPrior}).items():
+        other = making.outline(data, input_prior=name, input_prior_variance=0.25, input_prior_df=1.5)
+        assert type(other.decoder.input_prior) is kind
+    prior = other.decoder.input_prior
+    assert (prior.df, prior.scale) == (1.5, 0.5)
     single = making.outline(making.one_session())
     assert isinstance(single.readin, modules.IdentityReadin) and single.readin.n_features == 5
 

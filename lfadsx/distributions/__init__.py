@@ -8,3 +8,4 @@ from lfadsx.distributions.likelihood import soft_clip as soft_clip
 from lfadsx.distributions.prior import AbstractPrior as AbstractPrior
 from lfadsx.distributions.prior import AutoregressivePrior as AutoregressivePrior
 from lfadsx.distributions.prior import GaussianPrior as GaussianPrior
+from lfadsx.distributions.prior import StudentTPrior as StudentTPrior
