@@ -35,21 +35,21 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-# A small weight on the KL of the initial condition: with 1 the model gives it up early, and a run of a few thousand
-# steps does not bring it back (docs/accuracy.md).
+# Weight 1 of both KL terms is the evidence bound.
 HYPER = lfadsx.HyperParams(
-    learning_rate=4e-3,
+    learning_rate=1e-2,
     dropout_rate=0.0,
     cd_rate=0.0,
-    kl_ic_scale=0.1,
+    kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
+# The KL of the initial condition comes in slowly: at full weight early on, the model gives it up for good.
 TRAIN = lfadsx.TrainConfig(
-    epochs=60,
+    epochs=48,
     batch_size=64,
-    kl_ramp_epochs=12,
+    kl_ramp_epochs=36,
     l2_ramp_epochs=0,
-    patience=60,
+    patience=48,
 )
 
 
