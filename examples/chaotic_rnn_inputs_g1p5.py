@@ -36,7 +36,7 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior_tau=1.0,  # bins; trained, and starting near the pulses of one bin
+    input_prior="student_t",  # heavy tails: most bins have no input, and one has a large one
 )
 # Weight 1 of both KL terms is the evidence bound.
 HYPER = lfadsx.HyperParams(
