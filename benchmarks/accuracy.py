@@ -26,6 +26,7 @@ import lfadsx
 from benchmarks import comparisons
 from benchmarks.classical import baselines
 from benchmarks.optimum import optimum
+from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated
 from lfadsx.cli import use_compilation_cache, use_devices
 from lfadsx.data.splitting import choose
@@ -70,7 +71,11 @@ def main() -> None:
     parser.add_argument("--optimum-trials", type=int, help="trials of the optimum; all by default, 0 for no optimum")
     parser.add_argument("--devices", type=int, default=1, help="devices to spread the trials of a step over")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
+    latents = "files of `benchmarks.peers`, whose latents are scored as the factors are (lorenz only)"
+    parser.add_argument("--latents", type=Path, nargs="+", default=[], metavar="FILE", help=latents)
     options = parser.parse_args()
+    if options.latents and options.name != "lorenz":
+        parser.error(f"--latents are scored against the states of lorenz, which {options.name} lacks. Leave them out.")
     use_compilation_cache()
     use_devices(options.devices)
     try:
@@ -83,6 +88,10 @@ def main() -> None:
         return
     split = options.split or ("test" if "test" in data.splits else "valid")
     truth = Truth(data, split, settings.model.likelihood)
+    try:  # before the training, which takes long
+        peers = [truth.score_latents_of(file) for file in options.latents]
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
     rows, errors = [], []
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -92,7 +101,7 @@ def main() -> None:
         rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
         errors.append(truth.errors(rates))
     others = {name: rates for name, rates in baselines(data, split).items() if rates is not None}
-    rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()]
+    rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()] + peers
     best = {}
     if options.optimum_trials != 0:
         best = remembered(
@@ -129,7 +138,8 @@ class Truth:
         self.data, self.name, self.likelihood = data, name, likelihood
         self.split, self.group = data.splits[name], data.input_group
         rows = np.random.default_rng(0).permutation(data.train.n_trials)[:TRAIN_TRIALS]
-        self.train = choose(data.train, np.sort(rows))
+        self.train_rows = np.sort(rows)
+        self.train = choose(data.train, self.train_rows)
         source = data.source[data.sessions[0].name].get("made_from", {})
         self.lorenz = None
         if source.get("simulation") == "lorenz":
@@ -148,13 +158,38 @@ class Truth:
             if self._has_inputs():
                 found |= self._score_inputs(posterior, train)
         if self.lorenz is not None:
-            found |= self._score_states(posterior, train)
+            found |= self.score_latents(posterior.factors, train.factors)
         return found, rates
 
     def score_rates(self, rates: np.ndarray) -> dict[str, float]:
         """Returns R2 of rates in counts per bin, shape (trial, time, neuron)."""
         truth = self.split.truth
         return {"rates_r2": r2_per_trial(rates, truth), "rates_r2_pooled": r2_pooled(rates, truth)}
+
+    def score_latents(self, latents: np.ndarray, train_latents: np.ndarray) -> dict[str, float]:
+        """Returns R2 of the states of a Lorenz system from latents, and of latents from states.
+
+        Args:
+            latents: Of the scored trials, shape (trial, time, latent).
+            train_latents: Of the trials `self.train`, that the regressions are fitted on.
+        """
+        states = self.lorenz.run(self.lorenz.starts())
+        truth, train_truth = states[self.split.condition], states[self.train.condition]
+        r2 = latent_r2(latents, truth, fit_on=(train_latents, train_truth))
+        back = latent_r2(truth, latents, fit_on=(train_truth, train_latents))
+        found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
+        return found | {"factors_from_states_r2": float(np.nanmean(back))}
+
+    def score_latents_of(self, path: Path) -> dict[str, Any]:
+        """Returns the row of another program, from its file of latents; see `benchmarks.peers`.
+
+        Raises:
+            ValueError: If the file has not the trials and bins of the data.
+        """
+        splits = {name: self.data.splits[name] for name in ("train", self.name)}
+        found = read_latents(path, {name: (split.n_trials, split.n_bins) for name, split in splits.items()})
+        scores = self.score_latents(found.latents[self.name], found.latents["train"][self.train_rows])
+        return {"model": found.program, **scores, "seconds": round(found.seconds, 1)}
 
     def errors(self, rates: np.ndarray) -> np.ndarray:
         """Returns figures of each trial, shape (2, trial): mean squared correlation, and squared error over SST."""
@@ -195,14 +230,6 @@ class Truth:
             peaks = peak_errors(posterior.inputs[one], truth[one], fit_on=(train.inputs[one], train_truth[one]))
             found |= {"pulse_within_2": peaks.share, "pulse_by_chance": peaks.chance}
         return found
-
-    def _score_states(self, posterior: Posterior, train: Posterior) -> dict[str, float]:
-        states = self.lorenz.run(self.lorenz.starts())
-        truth, train_truth = states[self.split.condition], states[self.train.condition]
-        r2 = latent_r2(posterior.factors, truth, fit_on=(train.factors, train_truth))
-        back = latent_r2(truth, posterior.factors, fit_on=(train_truth, train.factors))
-        found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
-        return found | {"factors_from_states_r2": float(np.nanmean(back))}
 
     def _coverage(self, model: lfadsx.LFADS, train: Posterior) -> dict[str, float]:
         """Returns the share of true rates and inputs inside the central intervals of posterior samples."""
