@@ -10,7 +10,7 @@ import pytest
 
 import lfadsx
 from benchmarks import accuracy, peers, torch_lfads
-from benchmarks.gpfa import Gpfa, fit_gpfa
+from benchmarks.gpfa import Gpfa
 
 MIXING = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0], [3.0, 0.0, 1.0]])
 
