@@ -32,8 +32,9 @@ SAMPLES = 64
 def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
     """Prints R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
 
-    Each model takes as many steps, so that every session is in as many updates of the stitched model as its own
-    model has. With few trials the number of steps stays.
+    Each model takes as many steps, and a session's own model as many trials of it in each as the stitched one on
+    average. So every session has as many updates, of as many trials, from either. With few trials the number of steps
+    stays.
 
     Args:
         settings: Settings of the stitched model.
@@ -48,11 +49,12 @@ def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, tra
         part = dataclasses.replace(data, train=_share(data.train, share))
         for seed in range(n_seeds):
             out = folder / f"share{share:g}_seed{seed}"
-            stitched = train(_with_steps(settings, data, part), part, out / "stitched", seed).model
+            stitched = train(_with_steps(settings, data, part, settings), part, out / "stitched", seed).model
             rates = infer(stitched, data.sessions, data.splits[scored], SAMPLES, 0).rates[data.input_group]
             for number, session in enumerate(data.sessions):
                 single = _session(part, number)
-                own = train(_with_steps(settings, data, single), single, out / session.name, seed).model
+                one = _with_batch(settings, round(settings.train.batch_size / len(data.sessions)))
+                own = train(_with_steps(one, data, single, settings), single, out / session.name, seed).model
                 own_rates = infer(own, single.sessions, single.splits[scored], SAMPLES, 0).rates[data.input_group]
                 rows = data.splits[scored].session == number
                 truth, n = single.splits[scored].truth, session.n_targets[data.input_group]
@@ -126,11 +128,14 @@ def _session(data: Dataset, number: int) -> Dataset:
     return dataclasses.replace(data, sessions=(data.sessions[number],), **own)
 
 
-def _with_steps(settings: Settings, whole: Dataset, part: Dataset) -> Settings:
-    """Settings with as many epochs of a part of the data as make the steps of the whole."""
-    batch = settings.train.batch_size
-    steps = settings.train.epochs * -(-whole.train.n_trials // batch)
-    epochs = max(1, round(steps / -(-part.train.n_trials // batch)))
+def _with_batch(settings: Settings, batch_size: int) -> Settings:
+    return dataclasses.replace(settings, train=dataclasses.replace(settings.train, batch_size=max(1, batch_size)))
+
+
+def _with_steps(settings: Settings, whole: Dataset, part: Dataset, like: Settings) -> Settings:
+    """Settings with as many epochs of a part of the data as make the steps of other settings with the whole."""
+    steps = like.train.epochs * -(-whole.train.n_trials // like.train.batch_size)
+    epochs = max(1, round(steps / -(-part.train.n_trials // settings.train.batch_size)))
     every = max(1, round(settings.train.validate_every * epochs / settings.train.epochs))
     return dataclasses.replace(
         settings, train=dataclasses.replace(shorter(settings.train, epochs), validate_every=every)

@@ -7,7 +7,7 @@ import pytest
 
 import lfadsx
 from benchmarks.accuracy import COMPARISONS, Truth, _share_inside, summary
-from benchmarks.comparisons import _session, _share, _shuffled, _with_steps
+from benchmarks.comparisons import _session, _share, _shuffled, _with_batch, _with_steps
 from benchmarks.settings import settings_of
 from lfadsx.data import chaotic_rnn, concatenate_sessions
 from lfadsx.data.synthetic.table import RECIPES
@@ -80,8 +80,9 @@ def test_stitched_and_single_models_take_as_many_steps(data):
         assert (few.train.session == number).sum() == 9  # a quarter of 36 trials
         single = _session(few, number)
         assert single.sessions == (whole.sessions[number],) and (single.train.session == 0).all()
-        own = _with_steps(settings, whole, single).train.epochs * -(-single.train.n_trials // 4)
-        assert own == pytest.approx(steps, rel=0.05)
+        own = _with_steps(_with_batch(settings, 2), whole, single, settings).train
+        assert own.epochs * -(-single.train.n_trials // 2) == pytest.approx(steps, rel=0.05)
+        assert own.batch_size == 2
 
 
 def test_shuffled_labels_are_those_of_other_trials(data):
