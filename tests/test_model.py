@@ -390,7 +390,8 @@ def test_noise_is_what_makes_samples_differ_from_means(model, run, batch):
     std = model.ic_prior.posterior_std(mean.ic_params)
     close(sample.initial_condition, mean.initial_condition + std * noise.ic)
     silent = dataclasses.replace(noise, ic=jnp.zeros_like(noise.ic), inputs=jnp.zeros_like(noise.inputs))
-    chex.assert_trees_all_equal(run(batch, silent), mean)
+    # Two compiled programs, which agree to the rounding of float32.
+    chex.assert_trees_all_close(run(batch, silent), mean, rtol=2e-6, atol=2e-6)
 
 
 # The loss

@@ -735,6 +735,16 @@ def every_part(rngs):
         post_var_min=0.0,
         prior_var_min=0.1,
     )
+    student_t = distributions.StudentTPrior(
+        2,
+        df=3.0,
+        scale=0.2,
+        mean=0.1,
+        train_df=False,
+        train_scale=False,
+        train_mean=True,
+        post_var_min=0.0,
+    )
     decoder = modules.Decoder(
         generator,
         3,
@@ -769,6 +779,7 @@ def every_part(rngs):
         controller,
         ar1,
         gaussian,
+        student_t,
         decoder,
         readin,
         readout,
