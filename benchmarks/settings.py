@@ -16,9 +16,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 SCRIPTS = {
     "integrator_rnn": "jax_tutorial",
-    "chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs",
+    # How much input does the model that finds pulses invent where there are none?
+    "chaotic_rnn_no_inputs_controller": "chaotic_rnn_inputs_g1p5",
 }
 """Examples that are not called like the benchmark."""
+
+RECIPES = {"chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs"}
+"""Data of benchmarks that are not their example's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +55,9 @@ def settings_of(name: str, epochs: int | None = None) -> Settings:
         ValueError: If there is no such benchmark.
     """
     example = _load(SCRIPTS.get(name, name))
-    model, train = example.MODEL, example.TRAIN
-    if name == "chaotic_rnn_no_inputs_controller":  # how much input does a model invent that has no use for one?
-        model = dataclasses.replace(model, variant="inferred_input", inferred_inputs=1)
-    train = train if epochs is None else shorter(train, epochs)
-    return Settings(example.NAME, dict(getattr(example, "DATA", {})), model, example.HYPER, train)
+    train = example.TRAIN if epochs is None else shorter(example.TRAIN, epochs)
+    recipe = RECIPES.get(name, example.NAME)
+    return Settings(recipe, dict(getattr(example, "DATA", {})), example.MODEL, example.HYPER, train)
 
 
 def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tuple[list[Path], Dataset]:

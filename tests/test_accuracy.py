@@ -27,10 +27,10 @@ def test_every_data_set_has_settings():
         settings_of("lorentz")
 
 
-def test_a_controller_is_added_to_data_without_inputs():
-    own, other = settings_of("chaotic_rnn_no_inputs"), settings_of("chaotic_rnn_no_inputs_controller")
-    assert (own.recipe, own.hyper, own.train) == (other.recipe, other.hyper, other.train)
-    assert own.model.variant == "autonomous" and other.model.variant == "inferred_input"
+def test_the_model_of_the_pulses_is_put_to_data_without():
+    pulses, none = settings_of("chaotic_rnn_inputs_g1p5"), settings_of("chaotic_rnn_no_inputs_controller")
+    assert (pulses.model, pulses.hyper, pulses.train) == (none.model, none.hyper, none.train)
+    assert none.recipe == settings_of("chaotic_rnn_no_inputs").recipe != pulses.recipe
     assert settings_of("chaotic_rnn_no_inputs", epochs=10).train.epochs == 10
 
 
