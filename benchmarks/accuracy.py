@@ -122,7 +122,10 @@ def train(settings: Settings, data: Dataset, out: Path, seed: int, devices: int 
     model = lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed))
     config = dataclasses.replace(settings.train, seed=seed)
     mesh = make_mesh(devices) if devices > 1 else None
-    return lfadsx.fit(model, data, hyper=settings.hyper, config=config, out=out, mesh=mesh, callbacks=[ProgressBar()])
+    result = lfadsx.fit(model, data, hyper=settings.hyper, config=config, out=out, mesh=mesh, callbacks=[ProgressBar()])
+    if result.reason == "interrupted":  # half a training is no figure
+        raise SystemExit("Stopped and saved. Give the same command again to go on from there.")
+    return result
 
 
 class Truth:
