@@ -263,8 +263,8 @@ class StudentTPrior(_GaussianPosterior):
 
     A pulse of height h costs a normal prior h^2 / (2 s^2) nats, so that a model spreads it over time; here it costs
     (nu + 1) log(h / s), which leaves it where it is. The divergence is -H(q) - E_q[log p], the expectation by
-    Gauss-Hermite quadrature: to 1e-4 nats unless the posterior is wider than the prior, to a tenth when it is ten
-    times as wide. `log_prob` is exact.
+    Gauss-Hermite quadrature: to 1e-4 nats unless the posterior is wider than the prior, to 0.02 when it is three
+    times and to 0.2 when it is ten times as wide. `log_prob` is exact.
 
     Source: Lange, Little & Taylor 1989, Journal of the American Statistical Association 84, for the law; the
     quadrature is Golub & Welsch 1969.
