@@ -91,7 +91,9 @@ def fit_run(
         return Outcome(None, result, [], [], time.monotonic() - began)
 
     model, split = result.model, scored_split(data)
-    samples = dict.fromkeys(data.splits, n_samples) | {"train": n_samples if n_train_samples is None else n_train_samples}
+    samples = dict.fromkeys(data.splits, n_samples)
+    if n_train_samples is not None:
+        samples["train"] = n_train_samples
     posteriors = {
         name: posterior_sample_and_average(model, data, name, n_samples=n, seed=train.seed)
         for name, n in samples.items()
