@@ -74,14 +74,14 @@ def main() -> None:
     latents = "files of `benchmarks.peers`, whose latents are scored as the factors are (lorenz only)"
     parser.add_argument("--latents", type=Path, nargs="+", default=[], metavar="FILE", help=latents)
     options = parser.parse_args()
-    if options.latents and options.name != "lorenz":
-        parser.error(f"--latents are scored against the states of lorenz, which {options.name} lacks. Leave them out.")
     use_compilation_cache()
     use_devices(options.devices)
     try:
         settings, folder = settings_of(options.name, options.epochs), options.out / options.name
     except ValueError as error:
         parser.error(str(error))
+    if options.latents and settings.recipe != "lorenz":
+        parser.error(f"--latents are scored against the states of lorenz, which {options.name} lacks. Leave them out.")
     files, data = simulated(settings, folder, options.data_seed)
     if options.name in COMPARISONS:
         COMPARISONS[options.name](settings, data, folder, options.seeds, lambda *job: train(*job, options.devices))

@@ -18,11 +18,16 @@ SCRIPTS = {
     "integrator_rnn": "jax_tutorial",
     # How much input does the model that finds pulses invent where there are none?
     "chaotic_rnn_no_inputs_controller": "chaotic_rnn_inputs_g1p5",
+    # Is the attractor learned, or each of its 65 trajectories?
+    "lorenz_conditions": "lorenz",
 }
 """Examples that are not called like the benchmark."""
 
 RECIPES = {"chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs"}
 """Data of benchmarks that are not their example's."""
+
+CHANGES = {"lorenz_conditions": {"split": "conditions"}}
+"""Settings of the simulation other than their example's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,8 @@ def settings_of(name: str, epochs: int | None = None) -> Settings:
     example = _load(SCRIPTS.get(name, name))
     train = example.TRAIN if epochs is None else shorter(example.TRAIN, epochs)
     recipe = RECIPES.get(name, example.NAME)
-    return Settings(recipe, dict(getattr(example, "DATA", {})), example.MODEL, example.HYPER, train)
+    changes = getattr(example, "DATA", {}) | CHANGES.get(name, {})
+    return Settings(recipe, changes, example.MODEL, example.HYPER, train)
 
 
 def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tuple[list[Path], Dataset]:

@@ -28,8 +28,6 @@ from lfadsx.workflow import fit_run
 
 NAME = "lorenz"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
-DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 50, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="autonomous",
@@ -58,7 +56,7 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and looks for the states in the factors."""
-    changes, model, train = DATA, MODEL, TRAIN
+    changes, model, train = {}, MODEL, TRAIN
     if epochs:
         train = shorter(train, epochs)
     if quick:

@@ -34,6 +34,11 @@ def test_the_model_of_the_pulses_is_put_to_data_without():
     assert settings_of("chaotic_rnn_no_inputs", epochs=10).train.epochs == 10
 
 
+def test_lorenz_is_also_scored_on_new_conditions():
+    known, new = settings_of("lorenz"), settings_of("lorenz_conditions")
+    assert new == dataclasses.replace(known, changes={"split": "conditions"}) and known.changes == {}
+
+
 def test_scores_of_the_truth_and_of_the_mean(data):
     truth = Truth(data, "test", "poisson")
     exact, mean = data.test.truth, np.broadcast_to(data.test.truth.mean((0, 1)), data.test.truth.shape)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 
 import lfadsx
 from lfadsx import cli
-from lfadsx.data import read_posterior
+from lfadsx.data import read, read_posterior
 from lfadsx.training import read_info
+from lfadsx.workflow import fit_run
 
 SMALL = [
     *("--factors", "3", "--generator-dim", "6", "--ic-dim", "4", "--ic-encoder-dim", "5", "--input-encoder-dim", "4"),
@@ -83,6 +85,15 @@ def test_fit_writes_everything(run, file):
         assert written["train/rates_hz"].attrs["unit"] == "Hz"
         np.testing.assert_allclose(written["train/rates_hz"], written["train/rates_counts"][...] / 0.02, rtol=1e-6)
         assert written.attrs["bin_width_s"] == 0.02
+
+
+def test_training_trials_may_have_fewer_samples(run, file, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    fit = cli.parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL])
+    settings = {"model": fit.model, "hyper": fit.hyper, "train": fit.train}
+    fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figures=False)
+    posteriors = read_posterior(tmp_path / "run" / "posterior.h5")
+    assert {name: of.n_samples for name, of in posteriors.items()} == {"train": 2, "valid": 8, "test": 8}
 
 
 def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
