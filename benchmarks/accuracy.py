@@ -5,14 +5,16 @@
 
 Trains with the settings of the example of that name, one run folder for each seed; a benchmark that is stopped goes on
 from there. Prints a table with a row for each seed, the baselines, the optimum (what inference attains that knows
-the generator; see docs/accuracy.md) and the floors, then the paired differences to the baselines, and last one JSON
-object for each seed. `chaotic_rnn_multisession` and `chaotic_rnns_labeled` compare models instead.
+the generator; see docs/accuracy.md), the ceiling (what no inference exceeds) and the floors, then the paired
+differences to the baselines, and last one JSON object for each seed. `chaotic_rnn_multisession` and
+`chaotic_rnns_labeled` compare models instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from flax import nnx
 import lfadsx
 from benchmarks import comparisons
 from benchmarks.classical import baselines
-from benchmarks.optimum import optimum
+from benchmarks.optimum import ceiling, optimum
 from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated
 from lfadsx.cli import use_compilation_cache, use_devices
@@ -68,7 +70,8 @@ def main() -> None:
     parser.add_argument("--data-seed", type=int, help="seed of the data; the original's by default")
     parser.add_argument("--split", choices=("valid", "test"), help="split that is scored; test where there is one")
     parser.add_argument("--epochs", type=int, help="number of epochs other than the example's")
-    parser.add_argument("--optimum-trials", type=int, help="trials of the optimum; all by default, 0 for no optimum")
+    trials = "trials of optimum and ceiling, the first of the split; 0 for neither, -1 for all, which may take hours"
+    parser.add_argument("--optimum-trials", type=int, default=20, metavar="N", help=trials)
     parser.add_argument("--devices", type=int, default=1, help="devices to spread the trials of a step over")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
     latents = "files of `benchmarks.peers`, whose latents are scored as the factors are (lorenz only)"
@@ -93,6 +96,8 @@ def main() -> None:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
+    n_trials, few = truth.split.n_trials, options.optimum_trials
+    few = n_trials if few < 0 else min(few, n_trials)
     rows, errors = [], []
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     for seed in seeds:
@@ -100,15 +105,17 @@ def main() -> None:
         found, rates = truth.score_model(result)
         rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
         errors.append(truth.errors(rates))
+        if 0 < few < n_trials:
+            rows.append({"model": f"lfads, seed {seed}, first {few}", **truth.score_rates(rates[:few])})
     others = {name: rates for name, rates in baselines(data, split).items() if rates is not None}
     rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()] + peers
     best = {}
-    if options.optimum_trials != 0:
-        best = remembered(
-            folder / f"optimum_{split}{tag}_{options.optimum_trials or 'all'}.json",
-            lambda: optimum(files[0], data, split, trials=options.optimum_trials),
-        )
-        rows.append({"model": "optimum", **{n: v for n, v in best.items() if "floor" not in n and n != "ess_min"}})
+    for name, find in {"optimum": optimum, "ceiling": ceiling}.items() if few else ():
+        kept = folder / f"{name}_{split}{tag}_{few}.json"
+        found = remembered(kept, functools.partial(find, files[0], data, split, trials=few))
+        if found:
+            best |= {name: {n: v for n, v in found.items() if "floor" not in n and n != "ess_min"}}
+            rows.append({"model": f"{name}, first {few}", **best[name]})
     rows += truth.floors()
     print(f"\n{settings.recipe}: {truth.split.n_trials} {split} trials")
     print(format_table(rows))
@@ -165,8 +172,8 @@ class Truth:
         return found, rates
 
     def score_rates(self, rates: np.ndarray) -> dict[str, float]:
-        """Returns R2 of rates in counts per bin, shape (trial, time, neuron)."""
-        truth = self.split.truth
+        """Returns R2 of the rates of the first or all trials in counts per bin, shape (trial, time, neuron)."""
+        truth = self.split.truth[: len(rates)]
         return {"rates_r2": r2_per_trial(rates, truth), "rates_r2_pooled": r2_pooled(rates, truth)}
 
     def score_latents(self, latents: np.ndarray, train_latents: np.ndarray) -> dict[str, float]:
@@ -260,18 +267,20 @@ def remembered(path: Path, compute: Callable[[], dict]) -> dict:
     """Computes something once and keeps it in a JSON file."""
     if not path.exists():
         began = time.monotonic()
-        found = compute() | {"seconds": round(time.monotonic() - began, 1)}
+        found = compute()
+        if found:
+            found |= {"seconds": round(time.monotonic() - began, 1)}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1))
     return json.loads(path.read_text())
 
 
-def summary(name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, float]) -> dict[str, Any]:
-    """Returns the figures of one seed beside those of the optimum, PCA and the floors, ready for JSON."""
+def summary(name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Returns the figures of one seed beside those of optimum and ceiling, PCA and the floors, ready for JSON."""
     by_name = {row["model"]: row for row in rows}
     own = {key: value for key, value in by_name[f"lfads, seed {seed}"].items() if key != "model"}
     found = {"name": name, "seed": seed, **own}
-    found |= {f"{key}_optimum": value for key, value in best.items() if "floor" not in key}
+    found |= {f"{key}_{limit}": value for limit, scores in best.items() for key, value in scores.items()}
     pca = next((row for model, row in by_name.items() if model.lower().startswith("pca")), {})
     floors = {"shuffled": "truth of another trial", "ramp": "straight ramp"}
     found |= {f"{key}_pca": value for key, value in pca.items() if key == "rates_r2"}

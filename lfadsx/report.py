@@ -100,8 +100,12 @@ def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
     score = (
         "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
     )
-    ramps = f"KL weights rose over {train['kl_ramp_epochs']} epochs to 1, that of the initial condition "
-    ramps += f"from {train['kl_ic_floor']:g} and that of inputs from {train['kl_co_floor']:g}"
+    ramps = (
+        f"the KL weight of the initial condition rose over {train['kl_ramp_epochs']} epochs from "
+        f"{train['kl_ic_floor']:g} to 1"
+    )
+    if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
+        ramps += f", that of inputs from {train['kl_co_floor']:g}"
     settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
     chosen = outcome["best_epoch"] or outcome["epochs"]
     steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"

@@ -70,8 +70,8 @@ def test_summary_names_what_stands_beside_a_seed():
         {"model": "straight ramp", "rates_r2": 0.2},
     ]
     expected = {"name": "x", "seed": 0, "rates_r2": 0.6, "rates_r2_optimum": 0.7, "rates_r2_pca": 0.3}
-    expected |= {"rates_r2_shuffled": 0.1, "rates_r2_ramp": 0.2}
-    assert summary("x", 0, rows, {"rates_r2": 0.7, "rates_floor_ramp": 0.2}) == expected
+    expected |= {"rates_r2_ceiling": 0.8, "rates_r2_shuffled": 0.1, "rates_r2_ramp": 0.2}
+    assert summary("x", 0, rows, {"optimum": {"rates_r2": 0.7}, "ceiling": {"rates_r2": 0.8}}) == expected
 
 
 def test_stitched_and_single_models_take_as_many_steps(data):

@@ -1,6 +1,7 @@
 """The optimum: samplers against closed forms and against one another, and what its scores mean."""
 
 import dataclasses
+import functools
 import sys
 
 import h5py
@@ -11,11 +12,11 @@ import pytest
 
 from benchmarks import classical
 from benchmarks.gpfa import gpfa
-from benchmarks.optimum import bank, generators, posterior, tempering
+from benchmarks.optimum import bank, generators, methods, posterior, tempering
 from benchmarks.optimum.methods import data_and_truth, optimum, recipe_of
 from benchmarks.optimum.posterior import Generator, Outcome
 from benchmarks.optimum.scores import estimates, scores
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import dataset_from_trials, read
 from lfadsx.data.synthetic.bound import IntegrationToBound
 from lfadsx.data.synthetic.chaotic import ChaoticRNN
 from lfadsx.data.synthetic.integrator import IntegratorRNN
@@ -222,6 +223,39 @@ def test_optimum_of_a_file_agrees_with_another_sampler(integration, tmp_path):
         assert table[name] == pytest.approx(other[name], abs=0.02)
     assert table["rates_floor_shuffled"] < table["rates_r2"] < 1
     assert table["ess_min"] > 500  # of 1000: the posterior is nearly Gaussian
+
+
+def test_chains_that_begin_at_the_truth_are_the_posterior_from_the_first_step(linear):
+    generator, _, _, _, covariance, weights = linear
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(400, D))
+    data = (z @ weights.T).reshape(-1, T, N) + NOISE * rng.normal(size=(400, T, N))
+    mean = data.reshape(400, -1) @ weights / NOISE**2 @ covariance
+    samples = posterior.hmc(generator, data, begin=z, n_warmup=0, n_draws=1, n_leapfrog=3, n_chains=1, chunk=400)
+    error = np.asarray(samples.z[:, 0]) - mean
+    assert np.mean(samples.acceptance) > 0.5 and np.abs(samples.z[:, 0] - z).max() > 0.1  # they have moved
+    np.testing.assert_allclose(np.cov(error.T), covariance, atol=4 * covariance.max() * np.sqrt(2 / 400))
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 20.0])
+def test_the_ceiling_lies_above_the_optimum(magnitude, tmp_path, monkeypatch):
+    """The truth of a small chaotic network, and what finds its way without it."""
+    settings = {"units": 5, "recorded": 5, "conditions": 4, "trials_per_condition": 2, "duration": 0.3}
+    (simulation,) = ChaoticRNN(**settings, max_rate=300.0, input_magnitude=magnitude, train_fraction=0.5).simulate()
+    path = simulation.write(tmp_path / "chaos.h5")
+    dataset = read(path)
+    monkeypatch.setattr(methods, "smc", functools.partial(tempering.smc, n_particles=128, n_moves=2, n_final=4))
+    best, limit = methods.optimum(path, dataset, "valid"), methods.ceiling(path, dataset, "valid")
+    assert set(limit) == {f"rates_{name}" for name in ("r2", "r2_pooled", "coverage_50", "coverage_90")}
+    assert 0.5 < best["rates_r2_pooled"] < limit["rates_r2_pooled"] + 0.02 < 1.02
+    assert best.get("pulse_within_2", 1.0) > 0.5
+
+
+def test_the_integrator_needs_no_ceiling(integration, tmp_path):
+    recipe, dataset = integration
+    assert methods.ceiling(recipe, dataset, "valid") == {}
+    with pytest.raises(ValueError, match="ChaoticRNN has no second sampler"):
+        methods.check(ChaoticRNN(), dataset, "valid", trials=1)
 
 
 def test_other_data_have_no_optimum(integration, tmp_path):

@@ -21,6 +21,7 @@ from lfadsx.data.synthetic.chaotic import ChaoticRNN
 from lfadsx.data.synthetic.integrator import START_BINS, IntegratorRNN
 from lfadsx.data.synthetic.lorenz import BETA, BURN_IN, RHO, SIGMA, Lorenz
 from lfadsx.data.synthetic.task_network import TaskNetwork
+from lfadsx.types import Split
 
 
 def integrator(recipe: IntegratorRNN) -> Generator:
@@ -65,7 +66,22 @@ def chaotic(recipe: ChaoticRNN, session: int = 0) -> Generator:
         return Outcome(peak * _scaled(rates[:, neurons]), u[:, None])
 
     noise_sd = 5 * recipe.max_rate * recipe.bin_width**0.5 if gaussian else None
-    return Generator(recipe.units + pulses, simulate, noise_sd)
+    return Generator(recipe.units + pulses, simulate, noise_sd, n_fixed=int(pulses))
+
+
+def chaotic_numbers(recipe: ChaoticRNN, split: Split) -> np.ndarray:
+    """The numbers that made the trials of a split, shape (trial, number)."""
+    starts = recipe.network().starts[np.asarray(split.condition)] / recipe.start_std
+    if recipe.input_magnitude == 0:
+        return starts
+    n_places = recipe.n_bins // 2
+    place = np.argmax(split.true_inputs[:, :, 0], axis=1) - recipe.n_bins // 4
+    return np.column_stack([starts, ndtri((place + 0.5) / n_places)])
+
+
+def bound_numbers(recipe: IntegrationToBound, split: Split) -> np.ndarray:
+    """The numbers that made the trials of a split, shape (trial, number)."""
+    return np.asarray(split.true_inputs)[:, :, 0] / recipe.input_std
 
 
 def bound(recipe: IntegrationToBound) -> Generator:

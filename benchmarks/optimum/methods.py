@@ -11,9 +11,7 @@ from typing import Any
 
 import h5py
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtri
 
 from benchmarks.optimum import generators
 from benchmarks.optimum.bank import importance, refine
@@ -47,14 +45,16 @@ class Problem:
     Attributes:
         generator: The law of a trial.
         first: The sampler of the optimum.
-        second: Another sampler, which the first one is checked with.
+        second: Another sampler, which the first one is checked with where there is no ceiling.
         pulse_bin: From numbers, shape (trial, sample, number), to the bin of the pulse, where there is one.
+        numbers_of: From a split to the numbers that made its trials, shape (trial, number), where `ceiling` is defined.
     """
 
     generator: Generator
     first: Sampler
-    second: Sampler
+    second: Sampler | None = None
     pulse_bin: Callable[[Any], Any] | None = None
+    numbers_of: Callable[[Split], np.ndarray] | None = None
 
 
 def optimum(
@@ -88,16 +88,52 @@ def optimum(
     return _scores_of(problem, problem.first(data, seed=seed), truth) | _floors(truth)
 
 
+def ceiling(
+    source: AbstractRecipe | str | Path,
+    dataset: Dataset,
+    split: Split | str,
+    seed: int = 0,
+    *,
+    trials: int | None = None,
+) -> dict[str, float]:
+    """Scores that no inference exceeds on average: those of chains that begin at the truth.
+
+    What made the data is itself a draw of the posterior, so that chains which begin there follow the posterior from
+    the first step, without search or warm-up. Chains that do not find every mode stay near the truth too much, which
+    makes the scores too high and never too low. `optimum` begins without the truth, and what it misses makes its
+    scores too low: the best there can be lies between the two. The time of a pulse stays the true one.
+
+    Arguments as in `optimum`; returns the scores of rates and of inputs other than pulses, or nothing for a generator
+    whose posteriors have one mode only, which `optimum` finds.
+    """
+    recipe = recipe_of(source)
+    problem, split = problem_of(recipe), dataset.splits[split] if isinstance(split, str) else split
+    if problem.numbers_of is None:
+        return {}
+    data, truth = data_and_truth(recipe, dataset, split, trials)
+    begin = problem.numbers_of(split)[: len(data)]
+    sampler = _chunked(functools.partial(hmc, problem.generator), 8, 128)
+    if problem.pulse_bin is not None:  # no chain moves the pulse
+        truth = {"rates": truth["rates"]}
+    samples = sampler(data, seed=seed, begin=begin)
+    return scores(estimates(problem.generator, samples, truth, chunk=8), truth)
+
+
 def check(
     source: AbstractRecipe | str | Path, dataset: Dataset, split: Split | str, seed: int = 0, *, trials: int = 50
 ) -> dict[str, tuple[float, float]]:
     """The scores of the optimum by its sampler and by another one, on the same trials.
 
     Arguments as in `optimum`.
+
+    Raises:
+        ValueError: There is no other sampler, but a ceiling.
     """
     recipe = recipe_of(source)
     data, truth = data_and_truth(recipe, dataset, split, trials)
     problem = problem_of(recipe)
+    if problem.second is None:
+        raise ValueError(f"{type(recipe).__name__} has no second sampler. Compare its optimum with its ceiling.")
     first, second = (
         _scores_of(problem, sampler(data, seed=seed), truth) for sampler in (problem.first, problem.second)
     )
@@ -149,11 +185,9 @@ def problem_of(recipe: AbstractRecipe) -> Problem:
         return Problem(generator, _chunked(first, 25, 256), _chunked(second, 25, 256))
     if isinstance(recipe, IntegrationToBound):
         # The scale of each trial's rates hangs on its extremes, which gives several modes; one search finds a poor one.
-        generator = generators.bound(recipe)
+        generator, numbers_of = generators.bound(recipe), functools.partial(generators.bound_numbers, recipe)
         first = functools.partial(smc, generator, n_particles=1024, n_moves=8)
-        starts = jax.random.normal(jax.random.key(0), (16, generator.n_numbers))
-        second = functools.partial(hmc, generator, starts=starts, n_draws=300, n_leapfrog=8)
-        return Problem(generator, _chunked(first, 2, 32), _chunked(second, 8, 128))
+        return Problem(generator, _chunked(first, 2, 32), numbers_of=numbers_of)
     if isinstance(recipe, ChaoticRNN):
         return _chaotic(recipe)
     if isinstance(recipe, Lorenz):
@@ -165,18 +199,14 @@ def problem_of(recipe: AbstractRecipe) -> Problem:
 
 
 def _chaotic(recipe: ChaoticRNN) -> Problem:
-    generator = generators.chaotic(recipe)
-    pulses = recipe.input_magnitude > 0
-    starts = jax.random.normal(jax.random.key(0), (16, generator.n_numbers))
-    if pulses:
-        # The pulse in the middle of every bin that it may lie in, so that the search need not find it.
-        n_places = recipe.n_bins // 2
-        starts = jnp.zeros((n_places, generator.n_numbers))
-        starts = starts.at[:, -1].set(ndtri((jnp.arange(n_places) + 0.5) / n_places))
-    first = functools.partial(smc, generator, jump=generators.shift_pulse if pulses else None)
-    second = functools.partial(hmc, generator, starts=starts, n_draws=150)
-    pulse_bin = functools.partial(generators.pulse_bin, n_bins=recipe.n_bins) if pulses else None
-    return Problem(generator, _chunked(first, 4, 64), _chunked(second, 8, 128), pulse_bin)
+    generator, numbers_of = generators.chaotic(recipe), functools.partial(generators.chaotic_numbers, recipe)
+    if recipe.input_magnitude == 0:
+        starts = jax.random.normal(jax.random.key(0), (16, generator.n_numbers))
+        first = functools.partial(hmc, generator, starts=starts)
+        return Problem(generator, _chunked(first, 8, 128), numbers_of=numbers_of)
+    first = functools.partial(smc, generator, jump=generators.shift_pulse)
+    pulse_bin = functools.partial(generators.pulse_bin, n_bins=recipe.n_bins)
+    return Problem(generator, _chunked(first, 4, 64), pulse_bin=pulse_bin, numbers_of=numbers_of)
 
 
 def _lorenz(recipe: Lorenz) -> Problem:

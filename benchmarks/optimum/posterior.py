@@ -49,11 +49,19 @@ class Generator:
         n_numbers: How many standard normal numbers a trial takes.
         simulate: From numbers of shape (n_numbers,) to an `Outcome`, in `jax.numpy`.
         noise_sd: None for Poisson counts; otherwise the standard deviation of Gaussian data.
+        n_fixed: So many of the last numbers have no gradient, such as the place of a pulse. The search for a mode and
+            Hamiltonian Monte Carlo leave them where they begin.
     """
 
     n_numbers: int
     simulate: Callable[[Array], Outcome]
     noise_sd: float | None = None
+    n_fixed: int = 0
+
+    @property
+    def moving(self) -> Array:
+        """1 for numbers that gradients move and 0 for the others, shape (number,)."""
+        return (jnp.arange(self.n_numbers) < self.n_numbers - self.n_fixed).astype(jnp.zeros(()).dtype)
 
     def log_likelihood(self, z: Array, data: Array) -> Array:
         """log p(data | z) up to a constant of the data, in nats."""
@@ -93,6 +101,10 @@ class Mode(NamedTuple):
     factor: Array
     log_posterior: Array
 
+    def white(self, z: Array) -> Array:
+        """White coordinates of numbers, shape (number,): C' (z - mode)."""
+        return self.factor.T @ (z - self.z)
+
     def at(self, white: Array) -> Array:
         """Numbers from white coordinates: mode + C^-T white, shape (..., number)."""
         return self.z + solve_triangular(self.factor.T, white.reshape(-1, len(self.z)).T).T.reshape(white.shape)
@@ -127,7 +139,8 @@ def find_mode(generator: Generator, data: Array, start: Array, n_steps: int = 30
         rates, push = jax.linearize(lambda z: generator.simulate(z).rates.ravel(), z)
         jacobian = jax.vmap(push)(jnp.eye(len(z), dtype=z.dtype))
         score, information = _score_and_information(rates, data.ravel(), generator.noise_sd)
-        return jacobian @ score - z, (jacobian * information) @ jacobian.T + jnp.eye(len(z), dtype=z.dtype)
+        curvature = (jacobian * information) @ jacobian.T + jnp.eye(len(z), dtype=z.dtype)
+        return jacobian @ score - generator.moving * z, curvature
 
     def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
         z, value, damping = carry
@@ -153,11 +166,12 @@ def best_mode(generator: Generator, data: Array, starts: Array | None = None) ->
     return jax.tree.map(lambda leaf: leaf[jnp.nanargmax(modes.log_posterior)], modes)
 
 
-def over_trials(one_trial: Callable[[Array, Array], Any], data: Any, seed: int, chunk: int) -> Any:
-    """Runs `one_trial(data, key)` on every trial, each with a key of its own."""
-    data = jnp.asarray(data, jnp.zeros(()).dtype)
-    keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.key(seed), index))(jnp.arange(len(data)))
-    return over_rows(one_trial, (data, keys), chunk)
+def over_trials(one_trial: Callable[..., Any], data: Any, seed: int, chunk: int, *others: Any) -> Any:
+    """Runs `one_trial(data, key, *others)` on every trial, each with a key of its own."""
+    dtype = jnp.zeros(()).dtype
+    rows = [jnp.asarray(values, dtype) for values in (data, *others)]
+    keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.key(seed), index))(jnp.arange(len(rows[0])))
+    return over_rows(one_trial, (rows[0], keys, *rows[1:]), chunk)
 
 
 def over_rows(one_row: Callable[..., Any], rows: tuple[Any, ...], chunk: int) -> Any:
@@ -233,14 +247,19 @@ def leapfrog(
 
 
 def hmc_move(
-    log_density: Callable[[Array], Array], position: Array, key: Array, step_size: Array, n_steps: int
+    log_density: Callable[[Array], Array],
+    position: Array,
+    key: Array,
+    step_size: Array,
+    n_steps: int,
+    moving: Array | float = 1.0,
 ) -> tuple[Array, Array]:
     """One move of Hamiltonian Monte Carlo; returns the new position and the probability of acceptance."""
     momentum_key, jitter_key, accept_key = jax.random.split(key, 3)
-    momentum = jax.random.normal(momentum_key, position.shape, position.dtype)
+    momentum = moving * jax.random.normal(momentum_key, position.shape, position.dtype)
     # Steps of random length keep the trajectories from closing on themselves.
     step_size = step_size * jax.random.uniform(jitter_key, (), position.dtype, 0.7, 1.3)
-    proposed, last = leapfrog(jax.grad(log_density), position, momentum, step_size, n_steps)
+    proposed, last = leapfrog(lambda z: moving * jax.grad(log_density)(z), position, momentum, step_size, n_steps)
     gain = log_density(proposed) - log_density(position) + 0.5 * (momentum @ momentum - last @ last)
     probability = jnp.where(jnp.isfinite(gain), jnp.exp(jnp.minimum(gain, 0.0)), 0.0)
     accepted = jax.random.uniform(accept_key, (), position.dtype) < probability
@@ -257,14 +276,15 @@ def hmc(
     n_draws: int = 150,
     n_leapfrog: int = 6,
     starts: Array | None = None,
+    begin: Any = None,
     target: float = 0.8,
     chunk: int = 50,
 ) -> Samples:
     """Samples of the posterior by Hamiltonian Monte Carlo in the white coordinates of Laplace's approximation.
 
-    Chains start from draws of the approximation. The step size of a trial, common to its chains, is adapted in the
-    warm-up until moves are accepted with probability `target`, or more if a trajectory would be longer than is of
-    use; then it stays.
+    Chains start from draws of the approximation, or where they are told to. The step size of a trial, common to its
+    chains, is adapted in the warm-up until moves are accepted with probability `target`, or more if a trajectory would
+    be longer than is of use; then it stays.
 
     Args:
         generator: The law of a trial.
@@ -275,19 +295,24 @@ def hmc(
         n_draws: Moves of each chain that are kept.
         n_leapfrog: Leapfrog steps of a move.
         starts: Starts of the search for the mode, shape (start, number); 0 when None.
+        begin: Numbers that the chains of each trial and its search for the mode begin at, shape (trial, number).
         target: Wanted probability of acceptance.
         chunk: Trials at a time; bounds the memory.
     """
 
-    def one_trial(data: Array, key: Array) -> Samples:
+    def one_trial(data: Array, key: Array, begin: Array | None = None) -> Samples:
         draw_key, move_key = jax.random.split(key)
-        mode = best_mode(generator, data, starts)
-        white = jax.random.normal(draw_key, (n_chains, generator.n_numbers), data.dtype)
+        if begin is None:
+            mode = best_mode(generator, data, starts)
+            white = jax.random.normal(draw_key, (n_chains, generator.n_numbers), data.dtype)
+        else:
+            mode = find_mode(generator, data, begin)
+            white = jnp.broadcast_to(mode.white(begin), (n_chains, generator.n_numbers))
 
         def move(white: Array, key: Array, log_step: Array) -> tuple[Array, Array]:
             one = functools.partial(hmc_move, lambda white: generator.log_posterior(mode.at(white), data))
             keys = jax.random.split(key, n_chains)
-            return jax.vmap(lambda w, k: one(w, k, jnp.exp(log_step), n_leapfrog))(white, keys)
+            return jax.vmap(lambda w, k: one(w, k, jnp.exp(log_step), n_leapfrog, generator.moving))(white, keys)
 
         def warm(carry: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
             key, gain = row
@@ -309,4 +334,4 @@ def hmc(
         z = mode.at(draws.reshape(-1, generator.n_numbers))
         return weighted(z, jnp.zeros(len(z), z.dtype))._replace(acceptance=probability.mean())
 
-    return over_trials(one_trial, data, seed, chunk)
+    return over_trials(one_trial, data, seed, chunk, *([] if begin is None else [begin]))
