@@ -34,7 +34,7 @@ MODEL = lfadsx.ModelConfig(
     factors=20,
     generator_dim=128,
     ic_dim=64,
-    ic_encoder_dim=64,
+    ic_encoder_dim=128,
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
@@ -42,7 +42,7 @@ MODEL = lfadsx.ModelConfig(
 )
 # Weight 1 of both KL terms is the evidence bound.
 HYPER = lfadsx.HyperParams(
-    learning_rate=4e-3,
+    learning_rate=1e-2,
     dropout_rate=0.0,
     cd_rate=0.0,
     kl_ic_scale=1.0,

@@ -75,6 +75,9 @@ class ModelConfig:
     """Added to the variance of the inferred inputs' posterior."""
     likelihood: Literal["poisson", "gaussian"] = "poisson"
     """How data scatter: poisson for spike counts, gaussian for real values."""
+    standardise: bool = True
+    """Whether encoders see real-valued channels with mean 0 and one small standard deviation, and read-outs give them
+    in units of theirs, so that the unit of the data does not matter; spike counts stay as they are."""
     readout_scale: float = 0.1
     """Gain of the initial read-out weights; small, so that the model starts at each neuron's mean rate."""
     cell_clip: float = 5.0

@@ -19,6 +19,7 @@ from lfadsx.modules.decoder import Decoder, Trajectory
 from lfadsx.modules.dropout import drop, keep_mask, per_trial, trial_keys, unless_zero
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.readin import AbstractReadin, AbstractReadout
+from lfadsx.modules.standardiser import Standardiser
 from lfadsx.parameters import Linear
 from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
 
@@ -65,6 +66,7 @@ class LFADS(nnx.Module):
         decoder: Controller, generator and factors.
         readout: From factors to likelihood parameters, by target group.
         likelihood: How data scatter, by target group.
+        standardiser: Takes channels to a common mean and spread before the read-in; None leaves them.
         input_encoder: Encoder that the controller sees; None: it sees the states of `ic_encoder`.
         known_inputs_to: Whether known inputs drive the "generator" or inform the "encoders"; "none" without any.
         ic_window: Bins from the start that the initial condition is inferred from; 0 for all.
@@ -85,6 +87,7 @@ class LFADS(nnx.Module):
         readout: Mapping[str, AbstractReadout],
         likelihood: Mapping[str, AbstractLikelihood],
         *,
+        standardiser: Standardiser | None = None,
         input_encoder: AbstractEncoder | None = None,
         known_inputs_to: Literal["generator", "encoders", "none"] = "none",
         ic_window: int = 0,
@@ -97,7 +100,8 @@ class LFADS(nnx.Module):
                 f"The read-outs are for {sorted(readout)}, the likelihoods for {sorted(likelihood)} and the "
                 f"encoders see {input_group!r}. Give one of each for every target group."
             )
-        self.readin, self.ic_encoder, self.input_encoder = readin, ic_encoder, input_encoder
+        self.standardiser, self.readin = standardiser, readin
+        self.ic_encoder, self.input_encoder = ic_encoder, input_encoder
         self.ic_prior, self.decoder = ic_prior, decoder
         self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
         self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
@@ -247,7 +251,12 @@ class LFADS(nnx.Module):
     def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
         """What the encoders see: features with dropout and, where they go there, known inputs."""
         dtype = self.ic_posterior.weight[...].dtype
-        data = jnp.where(batch.seen(), batch.encoder_input, 0).astype(dtype)
+        data = batch.encoder_input.astype(dtype)
+        if self.standardiser is not None:
+            data = self.standardiser(data, batch.session)
+        data = jnp.where(batch.seen(), data, 0.0)
+        if batch.encoder_gain is not None:
+            data = data * batch.encoder_gain
         features = self.readin(data, batch.session)
         features = drop(features, _trial_first(keep.get("features")), rate)
         if self.known_inputs_to != "encoders" or batch.known_inputs is None:

@@ -13,24 +13,56 @@ from lfadsx import distributions, modules
 from lfadsx.model import LFADS
 from lfadsx.types import Dataset, Session, Split
 
+ENCODER_STD = 0.2
+"""Standard deviation of a real-valued channel as the encoders see it. Small inputs keep them near linear at the start,
+so that they average noise away; see docs/accuracy.md."""
+
 
 def start_at_mean_rates(model: LFADS, data: Dataset) -> None:
-    """Starts every read-out's bias where the training data's mean (and variance) lie.
+    """Starts every read-out's bias where the training data's mean (and variance) lie, in the likelihood's units.
 
     Args:
         model: Changed in place.
         data: Its training trials are counted; missing entries and padding are not.
     """
     for group, readout in model.readout.items():
+        likelihood = model.likelihood[group]
         for index, session in enumerate(data.sessions):
-            sums = _sums(data.train, group, index, session.n_targets[group])
-            readout.set_bias(index, model.likelihood[group].initial_params(*map(jnp.asarray, sums)))
+            sums = _target_sums(data.train, group, index, session.n_targets[group])
+            readout.set_units(index, likelihood.units(*sums))
+            readout.set_bias(index, likelihood.initial_params(*sums))
+
+
+def standardise(model: LFADS, data: Dataset) -> None:
+    """Makes the encoders see channels of mean 0 and standard deviation `ENCODER_STD` over the training data.
+
+    Args:
+        model: Changed in place; without a standardiser it stays as it is.
+        data: Its training trials are counted; missing entries and padding are not.
+    """
+    if model.standardiser is None:
+        return
+    for index, session in enumerate(data.sessions):
+        sums = _encoder_sums(data.train, index, session.n_channels)
+        mean, std = distributions.mean_and_std(*sums)
+        model.standardiser.set_units(index, mean, std / ENCODER_STD)
+
+
+def smallest_variance(data: Dataset) -> float:
+    """Returns the smallest variance of a channel that is to be reconstructed; channels that do not vary have 1."""
+    group = data.input_group
+    stds = [
+        distributions.mean_and_std(*_target_sums(data.train, group, index, session.n_targets[group]))[1]
+        for index, session in enumerate(data.sessions)
+    ]
+    return float(np.concatenate(stds).min() ** 2)
 
 
 def start_from_alignment(model: LFADS, data: Dataset) -> None:
     r"""Starts a linear read-in, and the read-out of the same neurons, at the alignment of the data's sessions.
 
-    The read-in's features are the aligned components (x - b) W of each session. The read-out goes back the same
+    The read-in's features are the aligned components (x - b) W of each session, for real-valued data times one gain
+    for all sessions, which makes them as large as a standardised channel. The read-out goes back the same
     way: a factor moves the expected data along the rows of the pseudo-inverse of W, at the mean rates m_c of the
     read-out's bias,
 
@@ -66,25 +98,38 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
     n_components = n_components_of(data.sessions)
     if isinstance(model.readin, modules.LinearReadin):
         check_features(model.readin.n_features, n_components)
+        gain = 1.0 if model.standardiser is None else 1.0 / _size_of_components(model.standardiser, data.sessions)
         for index, session in enumerate(data.sessions):
             weight, bias = _alignment(session)
-            model.readin.set_map(index, weight, -bias @ weight)
+            if model.standardiser is None:
+                model.readin.set_map(index, weight, -bias @ weight)
+            else:
+                mean, unit = model.standardiser.units(index)
+                model.readin.set_map(index, gain * unit[:, None] * weight, gain * (mean - bias) @ weight)
     readout, likelihood = model.readout[data.input_group], model.likelihood[data.input_group]
     if isinstance(readout, modules.LinearReadout) and readout.n_factors == n_components:
         _start_readout(readout, likelihood, data.sessions)
+
+
+def _size_of_components(standardiser: modules.Standardiser, sessions: tuple[Session, ...]) -> float:
+    """Root mean square, in units of a standardised channel, of components of channels that vary independently."""
+    sizes = [standardiser.units(i)[1][:, None] * _alignment(s)[0] for i, s in enumerate(sessions)]
+    size = np.sqrt(np.mean([np.mean(np.sum(np.square(each), axis=0)) for each in sizes]))
+    return float(size) or 1.0
 
 
 def _start_readout(
     readout: modules.LinearReadout, likelihood: distributions.AbstractLikelihood, sessions: tuple[Session, ...]
 ) -> None:
     directions = []
-    for session in sessions:
-        seen, params = session.target_index >= 0, readout.bias[session.name][...]
+    for index, session in enumerate(sessions):
+        seen, unit = session.target_index >= 0, readout.unit_of(index)
+        params = unit * readout.bias[session.name][...]
 
         def total_mean(first: Array, params: Array = params) -> Array:
             return likelihood.mean(params.at[:, 0].set(first)).sum()
 
-        slope = jax.grad(total_mean)(params[:, 0])[session.target_index[seen]]
+        slope = (unit[:, 0] * jax.grad(total_mean)(params[:, 0]))[session.target_index[seen]]
         directions.append(np.linalg.pinv(_alignment(session)[0])[:, seen] / slope)
     size = jnp.sqrt(jnp.mean(jnp.concatenate(directions, axis=1) ** 2))
     # An alignment of zeros has no directions: its read-out weights start at 0, not at NaN.
@@ -127,13 +172,24 @@ def check_features(n_features: int, n_components: int) -> None:
         )
 
 
-def _sums(split: Split, group: str, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums of a session's observed training data, of their squares, and their number, per channel."""
+def _target_sums(split: Split, group: str, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of what a session is to reconstruct, of the squares, and the number of entries, per channel."""
     rows = np.flatnonzero(split.session == session)
-    data = split.targets[group][rows][:, :, :n].astype(np.float64)
-    mask = np.arange(data.shape[1])[None, :, None] < split.target_length[rows][:, None, None]
+    return _sums(split.targets[group], split.target_length, split.target_observed.get(group), rows, n)
+
+
+def _encoder_sums(split: Split, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of what the encoders see."""
+    rows = np.flatnonzero(split.session == session)
+    return _sums(split.encoder_input, split.encoder_length, split.encoder_observed, rows, n)
+
+
+def _sums(
+    values: np.ndarray, length: np.ndarray, observed: np.ndarray | None, rows: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    data = values[rows][:, :, :n].astype(np.float64)
+    mask = np.arange(data.shape[1])[None, :, None] < length[rows][:, None, None]
     mask = np.broadcast_to(mask, data.shape)
-    observed = split.target_observed.get(group)
     if observed is not None:
         mask = mask & observed[rows][:, :, :n]
     data = np.where(mask, data, 0.0)

@@ -61,6 +61,8 @@ class Batch:
         target_channels: By group, how many channels the trial's session has, shape (trial,).
         target_index: For each encoder channel the channel of the input group that it is, shape
             (trial, channel); -1 for none.
+        encoder_gain: What the encoders multiply the data by, or None for 1. Missing entries count as 0,
+            standardised ones as the mean; an augmentation that hides more raises the others, so that sums stay.
     """
 
     encoder_input: Num[Array, "trial encoder_time channel"]
@@ -75,6 +77,7 @@ class Batch:
     trial_weight: Float[Array, " trial"]
     target_channels: dict[str, Int[Array, " trial"]]
     target_index: Int[Array, "trial channel"]
+    encoder_gain: Float[Array, ""] | None = None
 
     @property
     def n_trials(self) -> int:

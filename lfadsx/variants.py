@@ -12,7 +12,14 @@ from flax import nnx
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
 from lfadsx.model import LFADS
-from lfadsx.starts import check_features, n_components_of, start_at_mean_rates, start_from_alignment
+from lfadsx.starts import (
+    check_features,
+    n_components_of,
+    smallest_variance,
+    standardise,
+    start_at_mean_rates,
+    start_from_alignment,
+)
 from lfadsx.types import Dataset, Session
 
 PARTS: dict[str, type[nnx.Module]] = {
@@ -23,6 +30,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         modules.IdentityReadin,
         modules.LinearReadin,
         modules.LinearReadout,
+        modules.Standardiser,
         modules.BidirectionalGRU,
         modules.CausalGRU,
         modules.GRUController,
@@ -105,7 +113,8 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     readin = _readin(config, data.sessions, rngs)
     n_sequence = readin.n_features + n_known - to_generator
     ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
-    likelihood = distributions.Poisson() if config.likelihood == "poisson" else distributions.Gaussian()
+    likelihood = _likelihood(config, data)
+    standardised = config.standardise and not likelihood.counts
     gru: dict[str, Any] = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
     generator = modules.GRUGenerator(config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs)
     controller = None
@@ -128,6 +137,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
         tuple((session.name, session.n_targets[group]) for session in data.sessions),
         n_params=likelihood.n_params,
         scale=config.readout_scale,
+        units=standardised,
         rngs=rngs,
     )
     model = LFADS(
@@ -139,6 +149,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
         decoder,
         {group: readout},
         {group: likelihood},
+        standardiser=modules.Standardiser(_n_channels(data.sessions)) if standardised else None,
         input_encoder=input_encoder,
         known_inputs_to=config.known_inputs_to if n_known else "none",
         ic_window=config.ic_window,
@@ -146,6 +157,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
         input_group=group,
         rngs=rngs,
     )
+    standardise(model, data)
     start_at_mean_rates(model, data)
     if any(session.n_components for session in data.sessions) and isinstance(readin, modules.LinearReadin):
         start_from_alignment(model, data)
@@ -245,12 +257,15 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
 def _readin(config: ModelConfig, sessions: tuple[Session, ...], rngs: nnx.Rngs) -> modules.AbstractReadin:
     if config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1):
         return modules.IdentityReadin(sessions[0].n_channels)
-    n_channels = tuple((session.name, session.n_channels) for session in sessions)
     n_components = n_components_of(sessions)
     n_features = config.readin_dim or n_components or config.factors
     if n_components:
         check_features(n_features, n_components)  # before any other part is made in a width that does not fit
-    return modules.LinearReadin(n_channels, n_features, rngs=rngs)
+    return modules.LinearReadin(_n_channels(sessions), n_features, rngs=rngs)
+
+
+def _n_channels(sessions: tuple[Session, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((session.name, session.n_channels) for session in sessions)
 
 
 def _encoders(
@@ -265,6 +280,13 @@ def _encoders(
         return shared, None
     ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs)
     return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru, rngs=rngs)
+
+
+def _likelihood(config: ModelConfig, data: Dataset) -> distributions.AbstractLikelihood:
+    if config.likelihood == "poisson":
+        return distributions.Poisson()
+    # A floor of the variance that is nothing beside the data, whatever their unit.
+    return distributions.Gaussian(variance_min=1e-6 * smallest_variance(data))
 
 
 def _input_prior(config: ModelConfig, n_inferred: int) -> distributions.AbstractPrior:

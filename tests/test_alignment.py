@@ -120,14 +120,26 @@ def _one_file(folder, arrays):
 # The start of models
 
 
-def test_readin_starts_at_the_aligned_components(data, model):
-    """The features of every session are (x - b) W; channels that only a wider session has do not matter."""
+@pytest.mark.parametrize("likelihood", ["poisson", "gaussian"])
+def test_readin_starts_at_the_aligned_components(likelihood):
+    """The features of every session are (x - b) W; channels that only a wider session has do not matter.
+
+    Real-valued data have features times one gain for all sessions, whatever their unit.
+    """
+    data = with_alignment(several_sessions(likelihood=likelihood))
+    model = build(data, likelihood=likelihood)
     assert model.readin.n_features == N_COMPONENTS
+    assert (model.standardiser is None) == (likelihood == "poisson")
+    gains = []
     x = np.random.default_rng(1).poisson(2.0, (2, 7, max(s.n_channels for s in data.sessions)))
     for index, session in enumerate(data.sessions):
-        features = model.readin(jnp.asarray(x, jnp.float32), jnp.full(2, index))
+        seen, number = jnp.asarray(x, jnp.float32), jnp.full(2, index)
+        features = model.readin(seen if model.standardiser is None else model.standardiser(seen, number), number)
         wanted = (x[:, :, : session.n_channels] - session.alignment_bias) @ session.alignment
-        np.testing.assert_allclose(features, wanted, rtol=1e-5, atol=1e-5)
+        gain = 1.0 if likelihood == "poisson" else float((features * wanted).sum() / (wanted**2).sum())
+        gains.append(gain)
+        np.testing.assert_allclose(features, gain * wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gains, gains[0], rtol=1e-5)
 
 
 def test_without_bias_nothing_is_subtracted():
@@ -142,9 +154,9 @@ def test_readout_moves_the_mean_back_along_the_components(likelihood):
     data = with_alignment(several_sessions(likelihood=likelihood))
     model = build(data, likelihood=likelihood)
     readout, ratios = model.readout["spikes"], []
-    for session in data.sessions:
-        seen = session.target_index
-        weight, bias = readout.weight[session.name][...], readout.bias[session.name][...]
+    for index, session in enumerate(data.sessions):
+        seen, unit = session.target_index, readout.unit_of(index)
+        weight, bias = unit * readout.weight[session.name][...], unit * readout.bias[session.name][...]
         change = weight[:, seen, 0] * (jnp.exp(bias[seen, 0]) if likelihood == "poisson" else 1.0)
         ratios.append(np.asarray(change) / np.linalg.pinv(session.alignment))
     gain = ratios[0][0, 0]

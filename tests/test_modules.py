@@ -554,14 +554,15 @@ def batch():
     batch = lfadsx.data.batch(data)
     many = making.rows(batch, np.tile(np.arange(batch.n_trials), 100))
     counts = many.encoder_input + jnp.uint8(1)
-    return dataclasses.replace(many, encoder_input=counts, trial_id=jnp.arange(many.n_trials))
+    return dataclasses.replace(many, encoder_input=counts, encoder_observed=None, trial_id=jnp.arange(many.n_trials))
 
 
 def augment(batch, key=0, **changes):
     run = jax.jit(lambda batch, hyper, key: modules.CoordinatedDropout()(batch, hyper, key))
     changed, weights, opened = run(batch, making.hyper(**changes), jax.random.key(key))
     assert weights == {}
-    return np.asarray(changed.encoder_input), np.asarray(opened["spikes"])
+    data = jnp.where(changed.encoder_observed, changed.encoder_input, 0) * changed.encoder_gain
+    return np.asarray(data), np.asarray(opened["spikes"])
 
 
 def encoder_entries(batch):
@@ -589,6 +590,13 @@ def test_coordinated_dropout_hides_a_share_and_scales_the_rest(batch):
         shares, n = hidden.mean(axis), hidden.size / np.prod([hidden.shape[i] for i in {0, 1, 2} - set(axis)])
         assert np.all(np.abs(shares - 0.4) < 6 * np.sqrt(0.24 / n))
     close(data[~hidden], np.asarray(batch.encoder_input)[~hidden] / 0.6)
+
+
+def test_coordinated_dropout_leaves_missing_entries_missing(batch):
+    observed = jnp.arange(batch.encoder_input.size).reshape(batch.encoder_input.shape) % 3 != 0
+    raised = dataclasses.replace(batch, encoder_observed=observed, encoder_gain=jnp.array(2.0))
+    data, _ = augment(raised, cd_rate=0.4)
+    same(data, jnp.where(observed, 2.0 * augment(batch, cd_rate=0.4)[0], 0))
 
 
 def test_coordinated_dropout_opens_what_it_hides(batch):
@@ -755,7 +763,8 @@ def every_part(rngs):
         rngs=rngs,
     )
     readin = modules.LinearReadin((("a", 3), ("b", 2)), 4, rngs=rngs)
-    readout = modules.LinearReadout(3, (("a", 4), ("b", 2)), n_params=2, scale=0.3, rngs=rngs)
+    readout = modules.LinearReadout(3, (("a", 4), ("b", 2)), n_params=2, scale=0.3, units=True, rngs=rngs)
+    standardiser = modules.Standardiser((("a", 3), ("b", 2)))
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
     model = PARTS["LFADS"](
@@ -765,6 +774,7 @@ def every_part(rngs):
         decoder,
         {"emg": readout, "lfp": other},
         {"emg": likelihood, "lfp": distributions.Poisson()},
+        standardiser=standardiser,
         input_encoder=causal,
         known_inputs_to="generator",
         ic_window=2,
@@ -786,7 +796,7 @@ def every_part(rngs):
         likelihood,
         model,
     )
-    parts += (modules.IdentityReadin(4), distributions.Poisson())
+    parts += (modules.IdentityReadin(4), standardiser, distributions.Poisson())
     return {type(part).__name__: part for part in parts}
 
 

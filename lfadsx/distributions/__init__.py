@@ -4,6 +4,7 @@ from lfadsx.distributions.gaussian import DiagonalGaussian as DiagonalGaussian
 from lfadsx.distributions.likelihood import AbstractLikelihood as AbstractLikelihood
 from lfadsx.distributions.likelihood import Gaussian as Gaussian
 from lfadsx.distributions.likelihood import Poisson as Poisson
+from lfadsx.distributions.likelihood import mean_and_std as mean_and_std
 from lfadsx.distributions.likelihood import soft_clip as soft_clip
 from lfadsx.distributions.prior import AbstractPrior as AbstractPrior
 from lfadsx.distributions.prior import AutoregressivePrior as AutoregressivePrior

@@ -7,8 +7,9 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, ArrayLike, Float, Key, Num
 
 
 def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
@@ -62,9 +63,9 @@ class AbstractLikelihood(nnx.Module):
     @abc.abstractmethod
     def initial_params(
         self,
-        total: Float[Array, " channel"],
-        total_squared: Float[Array, " channel"],
-        n: Float[Array, " channel"],
+        total: Float[ArrayLike, " channel"],
+        total_squared: Float[ArrayLike, " channel"],
+        n: Float[ArrayLike, " channel"],
     ) -> Float[Array, "channel n_params"]:
         """Returns where the read-out's bias starts.
 
@@ -73,6 +74,22 @@ class AbstractLikelihood(nnx.Module):
             total_squared: Sum of their squares, shape (channel,).
             n: Number of observed entries, shape (channel,).
         """
+
+    def units(
+        self,
+        total: Float[ArrayLike, " channel"],
+        total_squared: Float[ArrayLike, " channel"],
+        n: Float[ArrayLike, " channel"],
+    ) -> Float[Array, "channel n_params"]:
+        """Returns the unit that the read-out gives each parameter in; 1 unless it is that of the data.
+
+        Args:
+            total: Sum of each channel's observed training data, shape (channel,).
+            total_squared: Sum of their squares, shape (channel,).
+            n: Number of observed entries, shape (channel,).
+        """
+        del total_squared, n
+        return jnp.ones((np.size(total), self.n_params))
 
 
 class Poisson(AbstractLikelihood):
@@ -104,9 +121,9 @@ class Poisson(AbstractLikelihood):
 
     def initial_params(
         self,
-        total: Float[Array, " channel"],
-        total_squared: Float[Array, " channel"],
-        n: Float[Array, " channel"],
+        total: Float[ArrayLike, " channel"],
+        total_squared: Float[ArrayLike, " channel"],
+        n: Float[ArrayLike, " channel"],
     ) -> Float[Array, "channel 1"]:
         """Returns log((count + 0.5) / observed bins), finite for silent neurons too."""
         return jnp.log((total + 0.5) / jnp.maximum(n, 1.0))[:, None]
@@ -116,6 +133,8 @@ class Gaussian(AbstractLikelihood):
     r"""Real-valued data; the parameters are mean m and log variance l.
 
     .. math:: \log p(x) = -\tfrac12 ((x - m)^2 / v + \log v + \log 2\pi), \quad v = e^l + v_{min}
+
+    Log variances are the identity on [-40, 40] (`soft_clip`), wide enough for data in volts and in digits.
 
     Args:
         variance_min: Added to the variance, in squared units of the data.
@@ -127,7 +146,7 @@ class Gaussian(AbstractLikelihood):
 
     def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
         """Returns the variance in squared units of the data."""
-        return jnp.exp(soft_clip(params[..., 1])) + self.variance_min
+        return jnp.exp(soft_clip(params[..., 1], -40.0, 40.0)) + self.variance_min
 
     def log_prob(self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
         """Returns log N(data; m, v) in nats."""
@@ -146,12 +165,34 @@ class Gaussian(AbstractLikelihood):
 
     def initial_params(
         self,
-        total: Float[Array, " channel"],
-        total_squared: Float[Array, " channel"],
-        n: Float[Array, " channel"],
+        total: Float[ArrayLike, " channel"],
+        total_squared: Float[ArrayLike, " channel"],
+        n: Float[ArrayLike, " channel"],
     ) -> Float[Array, "channel 2"]:
         """Returns each channel's mean and log variance over the training data."""
-        n = jnp.maximum(n, 1.0)
-        mean = total / n
-        variance = jnp.maximum(total_squared / n - mean**2, 1e-4)
-        return jnp.stack([mean, jnp.log(variance)], axis=-1)
+        mean, std = mean_and_std(total, total_squared, n)
+        return jnp.asarray(np.stack([mean, 2.0 * np.log(std)], axis=-1))
+
+    def units(
+        self,
+        total: Float[ArrayLike, " channel"],
+        total_squared: Float[ArrayLike, " channel"],
+        n: Float[ArrayLike, " channel"],
+    ) -> Float[Array, "channel 2"]:
+        """Returns each channel's standard deviation as the unit of the mean; the log variance has unit 1."""
+        _, std = mean_and_std(total, total_squared, n)
+        return jnp.asarray(np.stack([std, np.ones_like(std)], axis=-1))
+
+
+def mean_and_std(
+    total: Float[ArrayLike, " channel"], total_squared: Float[ArrayLike, " channel"], n: Float[ArrayLike, " channel"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns means and standard deviations from sums, sums of squares and numbers, all of shape (channel,).
+
+    A channel that does not vary, or has no data, counts as one of standard deviation 1.
+    """
+    # In float64: a small variance beside a large mean is the difference of two large numbers.
+    total, total_squared, n = (np.asarray(values, np.float64) for values in (total, total_squared, n))
+    mean = total / np.maximum(n, 1.0)
+    variance = total_squared / np.maximum(n, 1.0) - mean**2
+    return mean, np.sqrt(np.where(variance > 1e-12 * mean**2, variance, 1.0))

@@ -19,6 +19,7 @@ from lfadsx.modules.recurrent import AbstractGenerator as AbstractGenerator
 from lfadsx.modules.recurrent import AbstractRecurrent as AbstractRecurrent
 from lfadsx.modules.recurrent import GRUController as GRUController
 from lfadsx.modules.recurrent import GRUGenerator as GRUGenerator
+from lfadsx.modules.standardiser import Standardiser as Standardiser
 from lfadsx.parameters import Frozen as Frozen
 from lfadsx.parameters import Linear as Linear
 from lfadsx.parameters import UnitNormLinear as UnitNormLinear

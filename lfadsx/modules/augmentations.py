@@ -49,7 +49,7 @@ class AbstractAugmentation(nnx.Module):
 class CoordinatedDropout(AbstractAugmentation):
     """Hides entries of the data from the encoders and learns from the hidden ones only.
 
-    Every entry is hidden with probability `cd_rate`; the others are divided by 1 - cd_rate. Gradients of the
+    Every entry is hidden with probability `cd_rate`; the encoders divide the others by 1 - cd_rate. Gradients of the
     reconstruction flow through hidden entries (and through a share `cd_pass_rate` of the others), so that
     copying single spikes is of no use. Held-out neurons and forward-predicted bins are always open. At
     rate 0 it is off.
@@ -80,10 +80,12 @@ class CoordinatedDropout(AbstractAugmentation):
         closed = (shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))) & (rate > 0)
         # A shorter trial's forward bins lie within the longest trial's encoder window.
         closed = closed & batch.in_encoder()[:, :, None]
-        dtype = jnp.result_type(float)
-        data = jnp.where(kept, batch.encoder_input * (1.0 / (1.0 - rate)).astype(dtype), 0.0)
         opened = ~to_targets(closed, batch.target_index, batch.targets[self.group].shape)
-        return dataclasses.replace(batch, encoder_input=data), {}, {self.group: opened}
+        observed = kept if batch.encoder_observed is None else kept & batch.encoder_observed
+        gain = (1.0 / (1.0 - rate)).astype(jnp.result_type(float))
+        gain = gain if batch.encoder_gain is None else gain * batch.encoder_gain
+        changed = dataclasses.replace(batch, encoder_observed=observed, encoder_gain=gain)
+        return changed, {}, {self.group: opened}
 
 
 def combine(

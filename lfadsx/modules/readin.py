@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.parameters import scaled_normal
+from lfadsx.parameters import Frozen, scaled_normal
 
 
 class AbstractReadin(nnx.Module):
@@ -33,7 +33,7 @@ class AbstractReadout(nnx.Module):
     """What a read-out provides.
 
     To write one: set `n_channels` and write `__call__`. To have it start at the data's mean rates write
-    `set_bias`, too.
+    `set_bias`, too, and for real-valued data in any unit `set_units`, which is called before.
 
     Attributes:
         n_channels: Number of channels of the widest session.
@@ -46,6 +46,10 @@ class AbstractReadout(nnx.Module):
         self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time target_channel n_params"]:
         """Maps factors to likelihood parameters of each trial's session."""
+
+    def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
+        """Sets the units of one session's parameters; the default does nothing."""
+        del session, value
 
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Starts one session's bias at a value; the default does nothing."""
@@ -108,13 +112,15 @@ class LinearReadin(AbstractReadin):
 
 
 class LinearReadout(AbstractReadout):
-    """An affine map of the factors to each session's channels, f W_s + b_s.
+    """An affine map of the factors to each session's channels, f W_s + b_s, or (f W_s + b_s) u_s with fixed units u_s.
 
     Args:
         n_factors: Number of factors.
         n_targets: Number of channels of each session, as ((name, number), ...).
         n_params: Likelihood parameters per channel.
         scale: Gain of the initial weights; small, so that the model starts at the mean rates.
+        units: Whether parameters have units of their own, so that a step of the optimiser is as large for data in volts
+            as for data in microvolts; `set_units` sets them.
         rngs: Source of the initial weights.
     """
 
@@ -125,14 +131,17 @@ class LinearReadout(AbstractReadout):
         *,
         n_params: int = 1,
         scale: float = 1.0,
+        units: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
-        self.n_factors, self.n_targets, self.n_params, self.scale = n_factors, n_targets, n_params, scale
+        self.n_factors, self.n_targets, self.n_params = n_factors, n_targets, n_params
+        self.scale, self.units = scale, units
         self.n_channels = max(n for _, n in n_targets)
         self.weight = nnx.Dict(
             {name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale)) for name, n in n_targets}
         )
         self.bias = nnx.Dict({name: nnx.Param(jnp.zeros((n, n_params))) for name, n in n_targets})
+        self.unit = nnx.Dict({name: Frozen(jnp.ones((n, n_params))) for name, n in n_targets if units})
 
     def __call__(
         self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
@@ -140,18 +149,32 @@ class LinearReadout(AbstractReadout):
         """Returns the likelihood's parameters, shape (trial, time, target_channel, n_params)."""
         names = [name for name, _ in self.n_targets]
         weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
+        if self.units:
+            units = [self.unit[n][...] for n in names]
+            weights = [weight * unit for weight, unit in zip(weights, units, strict=True)]
+            biases = [bias * unit for bias, unit in zip(biases, units, strict=True)]
         if len(names) == 1:
             return jnp.tensordot(factors, weights[0], 1) + biases[0]
         weight = jnp.stack([_pad(w, self.n_channels, axis=1) for w in weights])[session]
         bias = jnp.stack([_pad(b, self.n_channels, axis=0) for b in biases])[session]
         return jnp.einsum("btf,bfcp->btcp", factors, weight) + bias[:, None]
 
+    def unit_of(self, session: int) -> Float[Array, "channel n_params"]:
+        """Returns the units of one session's parameters, shape (channel, n_params)."""
+        name, n = self.n_targets[session]
+        return self.unit[name][...] if self.units else jnp.ones((n, self.n_params))
+
+    def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
+        """Sets the units of one session's parameters, shape (channel, n_params), where there are any."""
+        if self.units:
+            _assign(self.unit[self.n_targets[session][0]], value)
+
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
-        """Starts one session's bias at a value of shape (channel, n_params)."""
-        self.bias[self.n_targets[session][0]][...] = jnp.asarray(value)
+        """Starts one session's bias at parameters of shape (channel, n_params)."""
+        _assign(self.bias[self.n_targets[session][0]], value / self.unit_of(session))
 
     def set_weight(self, session: int, value: Float[ArrayLike, "factor channel n_params"]) -> None:
-        """Starts one session's weights at a value of shape (factor, channel, n_params)."""
+        """Starts one session's weights, in its units, at a value of shape (factor, channel, n_params)."""
         _assign(self.weight[self.n_targets[session][0]], value)
 
 
