@@ -70,6 +70,10 @@ def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, tra
 def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
     """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
 
+    A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
+    start and order of trials. The last line is the mean over seeds, with its interval over trials; how seeds scatter
+    stands above it.
+
     Args:
         settings: Settings of the model with the label.
         data: The data with labels as known inputs.
@@ -79,22 +83,36 @@ def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train:
     """
     scored = "test" if data.test is not None else "valid"
     spikes = data.splits[scored].targets[data.input_group].sum((1, 2))
-    without = dataclasses.replace(settings, model=dataclasses.replace(settings.model, variant="autonomous"))
-    jobs = {"with": (settings, data), "without": (without, data), "shuffled": (settings, _shuffled(data))}
-    lines = []
+    random = np.random.default_rng(0)
+    jobs = {
+        "with": data,
+        "without": _relabelled(data, np.zeros_like),
+        "shuffled": _relabelled(data, random.permutation),
+    }
+    lines, every = [], []
     for seed in range(n_seeds):
         bound = {}
-        for name, (own, own_data) in jobs.items():
-            model = train(own, own_data, folder / f"{name}_seed{seed}", seed).model
-            bound[name] = lfadsx.bounds(model, own_data, scored, n_samples=SAMPLES).importance_weighted
-        line: dict[str, Any] = {"seed": seed} | {f"{name}_nats": float(value.mean()) for name, value in bound.items()}
-        for name in ("with", "shuffled"):
-            interval = bootstrap_interval(bound[name] - bound["without"], spikes)
-            line |= _named(f"{name}_minus_without_bits_per_spike", interval)
-        lines.append(line)
+        for name, own in jobs.items():
+            model = train(settings, own, folder / f"{name}_seed{seed}", seed).model
+            bound[name] = lfadsx.bounds(model, own, scored, n_samples=SAMPLES).importance_weighted
+        every.append(bound)
+        lines.append({"seed": str(seed)} | _gains(bound, spikes))
+    if n_seeds > 1:
+        means = {name: np.mean([bound[name] for bound in every], axis=0) for name in jobs}
+        lines.append({"seed": "mean"} | _gains(means, spikes))
     print(format_table(lines))
     for line in lines:
         print(json.dumps({"name": settings.recipe, "split": scored, "trials": len(spikes), **line}))
+
+
+def _gains(bound: dict[str, np.ndarray], spikes: np.ndarray) -> dict[str, float]:
+    """Each model's mean bound in nats per trial, and what labels gain, with its interval over trials."""
+    line = {f"{name}_nats": float(value.mean()) for name, value in bound.items()}
+    for name in ("with", "shuffled"):
+        gain = bound[name] - bound["without"]
+        line |= {f"{name}_minus_without_nats": float(gain.mean())}
+        line |= _named(f"{name}_minus_without_bits_per_spike", bootstrap_interval(gain, spikes))
+    return line
 
 
 def _compared(one: str, other: str, rates: np.ndarray, others: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
@@ -142,11 +160,9 @@ def _with_steps(settings: Settings, whole: Dataset, part: Dataset, like: Setting
     )
 
 
-def _shuffled(data: Dataset) -> Dataset:
-    """The data with known inputs of other trials of the same split."""
-    random = np.random.default_rng(0)
+def _relabelled(data: Dataset, change: Callable[[np.ndarray], np.ndarray]) -> Dataset:
+    """The data with other known inputs, shape (trial, time, known)."""
     own = {
-        name: dataclasses.replace(split, known_inputs=split.known_inputs[random.permutation(split.n_trials)])
-        for name, split in data.splits.items()
+        name: dataclasses.replace(split, known_inputs=change(split.known_inputs)) for name, split in data.splits.items()
     }
     return dataclasses.replace(data, **own)

@@ -7,7 +7,7 @@ import pytest
 
 import lfadsx
 from benchmarks.accuracy import COMPARISONS, Truth, _share_inside, summary
-from benchmarks.comparisons import _session, _share, _shuffled, _with_batch, _with_steps
+from benchmarks.comparisons import _gains, _relabelled, _session, _share, _with_batch, _with_steps
 from benchmarks.settings import settings_of
 from lfadsx.data import chaotic_rnn, concatenate_sessions
 from lfadsx.data.synthetic.table import RECIPES
@@ -96,8 +96,16 @@ def test_shuffled_labels_are_those_of_other_trials(data):
         for name, split in data.splits.items()
     }
     labelled = dataclasses.replace(data, **known)
-    shuffled = _shuffled(labelled)
+    shuffled = _relabelled(labelled, np.random.default_rng(0).permutation)
     before, after = (np.sort(d.train.known_inputs.argmax(1), axis=0) for d in (labelled, shuffled))
     np.testing.assert_array_equal(before, after)
     assert (labelled.train.known_inputs != shuffled.train.known_inputs).any()
     np.testing.assert_array_equal(labelled.train.truth, shuffled.train.truth)
+
+
+def test_gains_of_labels_are_differences_of_bounds():
+    bound = {"with": np.array([-9.0, -8.0]), "without": np.array([-10.0, -10.0]), "shuffled": np.array([-10.0, -11.0])}
+    line = _gains(bound, np.array([10, 20]))
+    assert line["with_nats"] == -8.5 and line["with_minus_without_nats"] == 1.5
+    assert line["with_minus_without_bits_per_spike"] == pytest.approx(3 / 30 / np.log(2))
+    assert line["shuffled_minus_without_bits_per_spike"] < 0 < line["with_minus_without_bits_per_spike_low"]
