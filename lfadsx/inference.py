@@ -165,16 +165,25 @@ def masked_rates(
         raise ValueError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
     chosen, group = _split(data, split), data.input_group
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
-    shape = chosen.targets[group].shape
+    shape, centre = chosen.targets[group].shape, _centre(model, chosen)
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for number in range(n_masks):
-        kept = chosen.encoder_input * (part != number) * (n_masks / (n_masks - 1.0))
+        kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
         masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
         inferred = infer(model, data.sessions, masked, n_samples, seed, memory=memory).rates[group]
         mask = _to_targets(data.sessions, chosen, part == number, shape)
         rates[mask] = inferred[mask]
         hidden |= mask
     return rates, hidden
+
+
+def _centre(model: LFADS, split: Split) -> np.ndarray | float:
+    """What a hidden entry counts as, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
+    if model.standardiser is None:
+        return 0.0
+    width, n_sessions = split.encoder_input.shape[2], len(model.standardiser.n_channels)
+    means = [np.asarray(model.standardiser.units(session)[0]) for session in range(n_sessions)]
+    return np.stack([np.pad(mean, (0, width - len(mean))) for mean in means])[split.session][:, None]
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5, 6))

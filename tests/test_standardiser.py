@@ -46,15 +46,21 @@ def run(waves, tmp_path_factory):
     return out, fitted(data, out), data
 
 
+@pytest.fixture(scope="module")
+def plain(waves):
+    """The same model and data, in units of order 1."""
+    data = dataset(waves)
+    return fitted(data), data
+
+
 def rates_of(model, data):
     return infer(model, data.sessions, data.valid, 0, 0).rates["spikes"]
 
 
-def test_training_does_not_see_the_unit(waves, run):
+def test_training_does_not_see_the_unit(plain, run):
     """The same data in volts, in digits and with an offset give the same model."""
     _, model, data = run
-    plain = dataset(waves)
-    rates, wanted = rates_of(model, data), rates_of(fitted(plain), plain)
+    rates, wanted = rates_of(model, data), rates_of(*plain)
     assert np.std(wanted, axis=(0, 1)).min() > 0.05  # it has begun to learn
     np.testing.assert_allclose((rates - SHIFT) / SCALE, wanted, rtol=2e-3, atol=2e-3)
 
@@ -65,6 +71,14 @@ def test_units_are_saved_with_the_model(run):
     np.testing.assert_array_equal(rates_of(again, data), rates_of(model, data))
     wanted = data.train.encoder_input.std((0, 1)) / ENCODER_STD
     np.testing.assert_allclose(again.standardiser.std["session"][...], wanted, rtol=1e-5)
+
+
+def test_rates_of_hidden_entries_do_not_see_the_unit(plain, run):
+    _, model, data = run
+    rates, hidden = lfadsx.masked_rates(model, data, "valid", n_samples=2)
+    wanted, _ = lfadsx.masked_rates(plain[0], plain[1], "valid", n_samples=2)
+    assert hidden.all()
+    np.testing.assert_allclose((rates - SHIFT) / SCALE, wanted, rtol=5e-3, atol=5e-3)
 
 
 def test_a_missing_entry_counts_as_the_mean(waves):
