@@ -62,7 +62,7 @@ def settings_of(name: str, epochs: int | None = None) -> Settings:
     example = _load(SCRIPTS.get(name, name))
     train = example.TRAIN if epochs is None else shorter(example.TRAIN, epochs)
     recipe = RECIPES.get(name, example.NAME)
-    changes = getattr(example, "DATA", {}) | CHANGES.get(name, {})
+    changes = example.DATA | CHANGES.get(name, {})
     return Settings(recipe, changes, example.MODEL, example.HYPER, train)
 
 

@@ -28,6 +28,7 @@ from lfadsx.workflow import fit_run
 
 NAME = "lorenz"
 
+DATA = {}  # as in the paper, validation trials are new trials of the 65 conditions that it trains on
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 50, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="autonomous",
@@ -56,7 +57,7 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and looks for the states in the factors."""
-    changes, model, train = {}, MODEL, TRAIN
+    changes, model, train = DATA, MODEL, TRAIN
     if epochs:
         train = shorter(train, epochs)
     if quick:

@@ -632,6 +632,8 @@ def test_the_read_out_starts_at_the_mean_of_each_neuron(likelihood):
     train = data.train
     for index, session in enumerate(data.sessions):
         bias = np.asarray(readout["bias"][session.name][...])
+        if likelihood == "gaussian":  # in units of the standard deviation
+            bias = bias * np.asarray(readout["unit"][session.name][...])
         for channel in range(session.n_targets["spikes"]):
             values = [
                 train.targets["spikes"][trial, t, channel].astype(float)
