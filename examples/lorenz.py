@@ -39,7 +39,7 @@ MODEL = lfadsx.ModelConfig(
 )
 # Weight 1 of both KL terms is the evidence bound.
 HYPER = lfadsx.HyperParams(
-    learning_rate=1e-2,
+    learning_rate=4e-3,
     dropout_rate=0.0,
     cd_rate=0.0,
     kl_ic_scale=1.0,

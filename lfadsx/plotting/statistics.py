@@ -54,7 +54,6 @@ def histograms_figure(
         panel(ax, f"{name}{mean}", label, f"Number of {unit or 'values'}" if ax is axes[0] else "")
         for style, floor in zip((":", DASHED, "-."), (floors or {}).values(), strict=False):
             ax.axvline(floor, color=GREY, lw=MEDIUM, ls=style)  # type: ignore[arg-type]
-        few_ticks(ax, x=5, y=4)
     legend_below(figure, _handles(floors or {}))
     return figure
 
@@ -71,6 +70,8 @@ def draw_histogram(ax: Axes, values: np.ndarray, edges: np.ndarray) -> None:
     if len(values):
         ax.axvline(values.mean(), color=INK, lw=MEDIUM)
     ax.set_xlim(edges[0], edges[-1])
+    few_ticks(ax, x=5)
+    few_ticks(ax, y=4, integer=True)  # it counts
 
 
 def _handles(floors: Mapping[str, float]) -> list[Line2D]:

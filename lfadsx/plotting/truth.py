@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lfadsx.plotting.neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.statistics import draw_histogram
-from lfadsx.plotting.style import INK, LABEL, few_ticks, hide_tick_labels, legend_below, new_figure, panel
+from lfadsx.plotting.style import INK, LABEL, hide_tick_labels, legend_below, new_figure, panel
 from lfadsx.plotting.trials import choose_trials
 from lfadsx.plotting.view import View
 from lfadsx.types import Dataset, Posterior, Split
@@ -69,6 +69,5 @@ def truth_figure(
     ax = right.subplots()
     draw_histogram(ax, known, np.linspace(min(0.0, max(-1.0, float(known.min()))), 1.0, 31))
     panel(ax, f"All {len(known)} neurons, mean {known.mean():.3f}", label, "Number of neurons")
-    few_ticks(ax, x=5, y=4, integer=False)
     legend_below(figure, neuron_handles(view))
     return figure
