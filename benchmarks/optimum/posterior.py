@@ -154,7 +154,10 @@ def find_mode(generator: Generator, data: Array, start: Array, n_steps: int = 30
 
     first = (start, generator.log_posterior(start, data), jnp.asarray(1e-2, start.dtype))
     (z, value, _), _ = jax.lax.scan(step, first, length=n_steps)
-    return Mode(z, jnp.linalg.cholesky(gradient_and_curvature(z)[1]), value)
+    curvature = gradient_and_curvature(z)[1]
+    # Where chaos makes the curvature huge in some directions, float32 may leave it not quite positive in others.
+    slack = 1e-6 * jnp.diag(curvature).max()
+    return Mode(z, jnp.linalg.cholesky(curvature + slack * jnp.eye(len(z), dtype=z.dtype)), value)
 
 
 def best_mode(generator: Generator, data: Array, starts: Array | None = None) -> Mode:
