@@ -109,8 +109,8 @@ def main() -> None:
             rows.append({"model": f"lfads, seed {seed}, first {few}", **truth.score_rates(rates[:few])})
     others = {name: rates for name, rates in baselines(data, split).items() if rates is not None}
     rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()] + peers
-    best = {}
-    for name, find in {"optimum": optimum, "ceiling": ceiling}.items() if few else ():
+    best, limits = {}, {"optimum": optimum, "ceiling": ceiling} if few else {}
+    for name, find in limits.items():
         kept = folder / f"{name}_{split}{tag}_{few}.json"
         found = remembered(kept, functools.partial(find, files[0], data, split, trials=few))
         if found:

@@ -181,9 +181,7 @@ def _centre(model: LFADS, split: Split) -> np.ndarray | float:
     """What a hidden entry counts as, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
     if model.standardiser is None:
         return 0.0
-    width, n_sessions = split.encoder_input.shape[2], len(model.standardiser.n_channels)
-    means = [np.asarray(model.standardiser.units(session)[0]) for session in range(n_sessions)]
-    return np.stack([np.pad(mean, (0, width - len(mean))) for mean in means])[split.session][:, None]
+    return np.asarray(model.standardiser.mean_of(split.session, split.encoder_input.shape[2]))
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5, 6))

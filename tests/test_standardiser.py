@@ -1,7 +1,5 @@
 """Real-valued data: whatever their unit, the model is the same."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -70,7 +68,7 @@ def test_units_are_saved_with_the_model(run):
     again = lfadsx.load(out)
     np.testing.assert_array_equal(rates_of(again, data), rates_of(model, data))
     wanted = data.train.encoder_input.std((0, 1)) / ENCODER_STD
-    np.testing.assert_allclose(again.standardiser.std["session"][...], wanted, rtol=1e-5)
+    np.testing.assert_allclose(again.standardiser.unit["session"][...], wanted, rtol=1e-5)
 
 
 def test_rates_of_hidden_entries_do_not_see_the_unit(plain, run):
@@ -96,8 +94,8 @@ def test_a_missing_entry_counts_as_the_mean(waves):
 
 def test_sessions_have_units_of_their_own():
     standardiser = Standardiser((("narrow", 1), ("wide", 2)))
-    standardiser.set_units(0, mean=jnp.array([1.0]), std=jnp.array([2.0]))
-    standardiser.set_units(1, mean=jnp.array([0.0, 10.0]), std=jnp.array([1.0, 5.0]))
+    standardiser.set_units(0, mean=jnp.array([1.0]), unit=jnp.array([2.0]))
+    standardiser.set_units(1, mean=jnp.array([0.0, 10.0]), unit=jnp.array([1.0, 5.0]))
     x = jnp.array([[[3.0, 7.0]], [[3.0, 20.0]]])
     np.testing.assert_allclose(standardiser(x, jnp.array([0, 1])), [[[1.0, 7.0]], [[3.0, 2.0]]])
 
@@ -123,4 +121,3 @@ def test_the_floor_of_the_variance_is_small_beside_the_data(waves):
     data = dataset(waves * 1e-5)
     likelihood = lfadsx.autonomous(data, likelihood="gaussian", **SMALL, rngs=nnx.Rngs(0)).likelihood["spikes"]
     assert likelihood.variance_min < 1e-5 * data.train.encoder_input.var((0, 1)).min()
-    assert dataclasses.asdict(lfadsx.ModelConfig())["standardise"] is True

@@ -81,13 +81,7 @@ class AbstractLikelihood(nnx.Module):
         total_squared: Float[ArrayLike, " channel"],
         n: Float[ArrayLike, " channel"],
     ) -> Float[Array, "channel n_params"]:
-        """Returns the unit that the read-out gives each parameter in; 1 unless it is that of the data.
-
-        Args:
-            total: Sum of each channel's observed training data, shape (channel,).
-            total_squared: Sum of their squares, shape (channel,).
-            n: Number of observed entries, shape (channel,).
-        """
+        """Returns the unit of each parameter of the read-out, 1 by default; arguments as in `initial_params`."""
         del total_squared, n
         return jnp.ones((np.size(total), self.n_params))
 
@@ -187,9 +181,14 @@ class Gaussian(AbstractLikelihood):
 def mean_and_std(
     total: Float[ArrayLike, " channel"], total_squared: Float[ArrayLike, " channel"], n: Float[ArrayLike, " channel"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns means and standard deviations from sums, sums of squares and numbers, all of shape (channel,).
+    """Returns means and standard deviations, both of shape (channel,), in the unit of the data.
 
     A channel that does not vary, or has no data, counts as one of standard deviation 1.
+
+    Args:
+        total: Sum of each channel's data, shape (channel,).
+        total_squared: Sum of their squares, shape (channel,).
+        n: Number of entries, shape (channel,).
     """
     # In float64: a small variance beside a large mean is the difference of two large numbers.
     total, total_squared, n = (np.asarray(values, np.float64) for values in (total, total_squared, n))
