@@ -45,7 +45,7 @@ class ModelConfig:
     readin: Literal["auto", "identity", "linear"] = "auto"
     """How neurons reach the encoders; auto: as they are for one session, a linear map for several."""
     readin_dim: int = 0
-    """Width of a linear read-in; 0: the number of aligned components of the data, or else of factors."""
+    """Width of a linear read-in; 0: that of the factors, or of the data's aligned components if these are more."""
     encoder: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether the controller's encoder sees the whole trial or the past only."""
     controller_lag: int = 1

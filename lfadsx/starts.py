@@ -61,18 +61,20 @@ def smallest_variance(data: Dataset) -> float:
 def start_from_alignment(model: LFADS, data: Dataset) -> None:
     r"""Starts a linear read-in, and the read-out of the same neurons, at the alignment of the data's sessions.
 
-    The read-in's features are the aligned components (x - b) W of each session, for real-valued data times one gain
-    for all sessions, which makes them as large as a standardised channel. The read-out goes back the same
-    way: a factor moves the expected data along the rows of the pseudo-inverse of W, at the mean rates m_c of the
-    read-out's bias,
+    The read-in's first features are the aligned components (x - b) W of each session, for real-valued data times one
+    gain for all sessions, which makes them as large as a standardised channel. The read-out goes back the same
+    way: the first factors move the expected data along the rows of the pseudo-inverse of W, at the mean rates m_c of
+    the read-out's bias,
 
     .. math:: A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}, \quad \frac{d m_c}{d \theta_c} = m_c
                 ext{ for Poisson (log rates), } 1 \text{ for Gaussian.}
 
     Factors are of order 1 whatever the unit of the components, so only directions and relative sizes are taken
     from the alignment: one gain k for all sessions gives the weights the size of a random start, root mean square
-    scale / sqrt(factors). The read-out stays as it is if the numbers of factors and components differ; so do
-    held-out neurons, other target groups and other likelihood parameters, which no alignment knows.
+    scale / sqrt(factors). Further features and factors keep their random start: an alignment has as many components as
+    the sessions share reliably, and a model of several sessions needs more, for each has neurons of its own. With
+    fewer factors than components the read-out stays as it is; so do held-out neurons, other target groups and other
+    likelihood parameters, which no alignment knows.
 
     Source: the alignment matrices of the TensorFlow program and of lfads-torch, which use the transpose or the
     pseudo-inverse as it is, and the mean count as bias of the log rate; here the unit of both is minded.
@@ -93,7 +95,7 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
         data: Its sessions carry the alignment.
 
     Raises:
-        ValueError: If not all sessions have an alignment, or features and components differ in number.
+        ValueError: If not all sessions have an alignment, or there are fewer features than components.
     """
     n_components = n_components_of(data.sessions)
     if isinstance(model.readin, modules.LinearReadin):
@@ -107,7 +109,7 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
                 mean, unit = model.standardiser.units(index)
                 model.readin.set_map(index, gain * unit[:, None] * weight, gain * (mean - bias) @ weight)
     readout, likelihood = model.readout[data.input_group], model.likelihood[data.input_group]
-    if isinstance(readout, modules.LinearReadout) and readout.n_factors == n_components:
+    if isinstance(readout, modules.LinearReadout) and readout.n_factors >= n_components:
         _start_readout(readout, likelihood, data.sessions)
 
 
@@ -137,7 +139,7 @@ def _start_readout(
     for index, (session, direction) in enumerate(zip(sessions, directions, strict=True)):
         targets = session.target_index[session.target_index >= 0]
         weight = readout.weight[session.name][...]
-        readout.set_weight(index, weight.at[:, targets, 0].set(gain * direction))
+        readout.set_weight(index, weight.at[: len(direction), targets, 0].set(gain * direction))
 
 
 def _alignment(session: Session) -> tuple[np.ndarray, np.ndarray]:
@@ -164,11 +166,11 @@ def n_components_of(sessions: tuple[Session, ...]) -> int:
 
 
 def check_features(n_features: int, n_components: int) -> None:
-    """Raises ValueError unless a read-in is as wide as the alignment."""
-    if n_features != n_components:
+    """Raises ValueError unless a read-in is at least as wide as the alignment."""
+    if n_features < n_components:
         raise ValueError(
             f"The read-in has {n_features} features and the data's alignment has {n_components} components. Leave "
-            "readin_dim out, or give the data an alignment with as many components."
+            "readin_dim out, give at least as many, or give the data an alignment with fewer components."
         )
 
 

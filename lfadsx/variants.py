@@ -62,7 +62,7 @@ def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rn
         **changes: Fields of `ModelConfig` to change.
 
     Raises:
-        ValueError: If `readin_dim` is not the number of the sessions' aligned components.
+        ValueError: If `readin_dim` is below the number of the sessions' aligned components.
         TypeError: If a name in `changes` is no field of `ModelConfig`.
     """
     return build(data, config, rngs=rngs, **changes, variant="autonomous")
@@ -258,9 +258,8 @@ def _readin(config: ModelConfig, sessions: tuple[Session, ...], rngs: nnx.Rngs) 
     if config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1):
         return modules.IdentityReadin(sessions[0].n_channels)
     n_components = n_components_of(sessions)
-    n_features = config.readin_dim or n_components or config.factors
-    if n_components:
-        check_features(n_features, n_components)  # before any other part is made in a width that does not fit
+    n_features = config.readin_dim or max(n_components, config.factors)
+    check_features(n_features, n_components)  # before any other part is made in a width that does not fit
     return modules.LinearReadin(_n_channels(sessions), n_features, rngs=rngs)
 
 

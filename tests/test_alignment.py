@@ -190,10 +190,27 @@ def test_what_no_alignment_knows_starts_as_before(data, model):
         np.testing.assert_array_equal(readout.bias[session.name][...], other.bias[session.name][...])
 
 
-def test_readout_is_random_when_factors_and_components_differ(data):
+def test_features_and_factors_beyond_the_components_start_at_random(data, model):
     plain = tuple(dataclasses.replace(s, alignment=None, alignment_bias=None) for s in data.sessions)
-    readout = build(data, factors=5).readout["spikes"]
-    other = build(dataclasses.replace(data, sessions=plain), factors=5, readin_dim=N_COMPONENTS).readout["spikes"]
+    wide, other = build(data, factors=5), build(dataclasses.replace(data, sessions=plain), factors=5)
+    assert wide.readin.n_features == 5
+    readout, random = wide.readout["spikes"], other.readout["spikes"]
+    for session in data.sessions:
+        name, seen = session.name, session.target_index
+        weight, before = wide.readin.weight[name][...], other.readin.weight[name][...]
+        np.testing.assert_allclose(weight[:, :N_COMPONENTS], session.alignment, rtol=1e-6)
+        np.testing.assert_array_equal(weight[:, N_COMPONENTS:], before[:, N_COMPONENTS:])
+        assert not wide.readin.bias[name][N_COMPONENTS:].any()
+        weight, narrow = readout.weight[name][:, seen], model.readout["spikes"].weight[name][:, seen]
+        # The same directions, of the size of a random start of five factors.
+        np.testing.assert_allclose(weight[:N_COMPONENTS], narrow * np.sqrt(N_COMPONENTS / 5), rtol=1e-4)
+        np.testing.assert_array_equal(weight[N_COMPONENTS:], random.weight[name][N_COMPONENTS:, seen])
+
+
+def test_readout_is_random_with_fewer_factors_than_components(data):
+    plain = tuple(dataclasses.replace(s, alignment=None, alignment_bias=None) for s in data.sessions)
+    readout = build(data, factors=2).readout["spikes"]
+    other = build(dataclasses.replace(data, sessions=plain), factors=2, readin_dim=N_COMPONENTS).readout["spikes"]
     for session in data.sessions:
         np.testing.assert_array_equal(readout.weight[session.name][...], other.weight[session.name][...])
 
@@ -212,8 +229,8 @@ def test_zeros_as_alignment_give_finite_weights(data):
 
 
 def test_wrong_widths(data, model):
-    with pytest.raises(ValueError, match=r"read-in has 4 features and the data's alignment has 3 components\. Leave"):
-        build(data, readin_dim=4)
+    with pytest.raises(ValueError, match=r"read-in has 2 features and the data's alignment has 3 components\. Leave"):
+        build(data, readin_dim=2)
     first, second = data.sessions
     mixed = dataclasses.replace(data, sessions=(first, dataclasses.replace(second, alignment=None)))
     with pytest.raises(ValueError, match=r"'monday' has 3 aligned components and session 'tuesday' has 0\. Give all"):
@@ -221,8 +238,8 @@ def test_wrong_widths(data, model):
     short = dataclasses.replace(first, alignment=first.alignment[:-1])
     with pytest.raises(ValueError, match=r"'monday' has 3 channels and its encoder sees 4\. Give"):
         build(dataclasses.replace(data, sessions=(short, second)))
-    with pytest.raises(ValueError, match=r"has 3 features and the data's alignment has 2 components"):
-        start_from_alignment(model, with_alignment(data, n_components=2))
+    with pytest.raises(ValueError, match=r"has 3 features and the data's alignment has 4 components"):
+        start_from_alignment(model, with_alignment(data, n_components=4))
 
 
 # What it is for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
@@ -105,10 +106,10 @@ class LinearReadin(AbstractReadin):
     def set_map(
         self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
     ) -> None:
-        """Starts one session's map at x W + b, with W of shape (channel, feature) and b of shape (feature,)."""
-        name, _ = self.n_channels[session]
-        _assign(self.weight[name], weight)
-        _assign(self.bias[name], bias)
+        """Starts a session's first features at x W + b, W of shape (channel, feature) and b of shape (feature,)."""
+        (name, _), n = self.n_channels[session], np.shape(weight)[1]
+        _assign(self.weight[name], self.weight[name][...].at[:, :n].set(weight))
+        _assign(self.bias[name], self.bias[name][...].at[:n].set(bias))
 
 
 class LinearReadout(AbstractReadout):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
@@ -54,6 +56,8 @@ class Standardiser(nnx.Module):
         name, _ = self.n_channels[session]
         return self.mean[name][...], self.unit[name][...]
 
-    def _of(self, values: nnx.Dict, session: Int[ArrayLike, " trial"], width: int, padding: float) -> Array:
+    def _of(
+        self, values: Mapping[str, nnx.Variable], session: Int[ArrayLike, " trial"], width: int, padding: float
+    ) -> Array:
         rows = [jnp.pad(values[name][...], (0, width - n), constant_values=padding) for name, n in self.n_channels]
         return jnp.stack(rows)[jnp.asarray(session)][:, None]
