@@ -61,8 +61,8 @@ COMPARISONS = {
 """Benchmarks that compare models with each other."""
 
 
-def main() -> None:
-    """Runs a benchmark."""
+def arguments() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="name of the data set, as in `lfadsx simulate`")
     parser.add_argument("--seeds", type=int, default=1, help="number of model seeds")
@@ -76,6 +76,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))
     latents = "files of `benchmarks.peers`, whose latents are scored as the factors are (lorenz only)"
     parser.add_argument("--latents", type=Path, nargs="+", default=[], metavar="FILE", help=latents)
+    return parser
+
+
+def main() -> None:
+    """Runs a benchmark."""
+    parser = arguments()
     options = parser.parse_args()
     use_compilation_cache()
     use_devices(options.devices)
@@ -86,20 +92,23 @@ def main() -> None:
     if options.latents and settings.recipe != "lorenz":
         parser.error(f"--latents are scored against the states of lorenz, which {options.name} lacks. Leave them out.")
     files, data = simulated(settings, folder, options.data_seed)
-    if options.name in COMPARISONS:
-        COMPARISONS[options.name](settings, data, folder, options.seeds, lambda *job: train(*job, options.devices))
-        return
     split = options.split or ("test" if "test" in data.splits else "valid")
+    if split not in data.splits:
+        parser.error(f"--split is test and {options.name} has no test split. Give valid.")
+    tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if options.name in COMPARISONS:
+        run = functools.partial(train, devices=options.devices)
+        COMPARISONS[options.name](settings, data, folder / f"compared{tag}", split, seeds, run)
+        return
     truth = Truth(data, split, settings.model.likelihood)
     try:  # before the training, which takes long
         peers = [truth.score_latents_of(file) for file in options.latents]
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
     n_trials, few = truth.split.n_trials, options.optimum_trials
     few = n_trials if few < 0 else min(few, n_trials)
     rows, errors = [], []
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
     for seed in seeds:
         result = train(settings, data, folder / f"seed{seed}{tag}", seed, options.devices)
         found, rates = truth.score_model(result)

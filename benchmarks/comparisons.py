@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ SAMPLES = 64
 """Posterior samples of rates and of the bound."""
 
 
-def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
+def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train) -> None:
     """Prints R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
 
     Each model takes as many steps, and a session's own model as many trials of it in each as the stitched one on
@@ -40,34 +40,34 @@ def stitching(settings: Settings, data: Dataset, folder: Path, n_seeds: int, tra
         settings: Settings of the stitched model.
         data: All sessions.
         folder: Where run folders go.
-        n_seeds: Number of model seeds.
+        split: Name of the split that is scored.
+        seeds: Model seeds.
         train: Trains a model.
     """
     lines = []
-    scored = "test" if data.test is not None else "valid"
     for share in SHARES:
         part = dataclasses.replace(data, train=_share(data.train, share))
-        for seed in range(n_seeds):
+        for seed in seeds:
             out = folder / f"share{share:g}_seed{seed}"
             stitched = train(_with_steps(settings, data, part, settings), part, out / "stitched", seed).model
-            rates = infer(stitched, data.sessions, data.splits[scored], SAMPLES, 0).rates[data.input_group]
+            rates = infer(stitched, data.sessions, data.splits[split], SAMPLES, 0).rates[data.input_group]
             for number, session in enumerate(data.sessions):
                 single = _session(part, number)
                 one = _with_batch(settings, round(settings.train.batch_size / len(data.sessions)))
                 own = train(_with_steps(one, data, single, settings), single, out / session.name, seed).model
-                own_rates = infer(own, single.sessions, single.splits[scored], SAMPLES, 0).rates[data.input_group]
-                rows = data.splits[scored].session == number
-                truth, n = single.splits[scored].truth, session.n_targets[data.input_group]
+                own_rates = infer(own, single.sessions, single.splits[split], SAMPLES, 0).rates[data.input_group]
+                rows = data.splits[split].session == number
+                truth, n = single.splits[split].truth, session.n_targets[data.input_group]
                 lines.append(
                     {"session": session.name, "share": share, "seed": seed}
                     | _compared("stitched", "single", rates[rows][:, :, :n], own_rates, truth)
                 )
     print(format_table(lines))
     for line in lines:
-        print(json.dumps({"name": settings.recipe, **line}))
+        print(json.dumps({"name": settings.recipe, "split": split, **line}))
 
 
-def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train: Train) -> None:
+def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train) -> None:
     """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
 
     A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
@@ -78,11 +78,11 @@ def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train:
         settings: Settings of the model with the label.
         data: The data with labels as known inputs.
         folder: Where run folders go.
-        n_seeds: Number of model seeds.
+        split: Name of the split that is scored.
+        seeds: Model seeds.
         train: Trains a model.
     """
-    scored = "test" if data.test is not None else "valid"
-    spikes = data.splits[scored].targets[data.input_group].sum((1, 2))
+    spikes = data.splits[split].targets[data.input_group].sum((1, 2))
     random = np.random.default_rng(0)
     jobs = {
         "with": data,
@@ -90,19 +90,19 @@ def labels(settings: Settings, data: Dataset, folder: Path, n_seeds: int, train:
         "shuffled": _relabelled(data, random.permutation),
     }
     lines, every = [], []
-    for seed in range(n_seeds):
+    for seed in seeds:
         bound = {}
         for name, own in jobs.items():
             model = train(settings, own, folder / f"{name}_seed{seed}", seed).model
-            bound[name] = lfadsx.bounds(model, own, scored, n_samples=SAMPLES).importance_weighted
+            bound[name] = lfadsx.bounds(model, own, split, n_samples=SAMPLES).importance_weighted
         every.append(bound)
         lines.append({"seed": str(seed)} | _gains(bound, spikes))
-    if n_seeds > 1:
+    if len(seeds) > 1:
         means = {name: np.mean([bound[name] for bound in every], axis=0) for name in jobs}
         lines.append({"seed": "mean"} | _gains(means, spikes))
     print(format_table(lines))
     for line in lines:
-        print(json.dumps({"name": settings.recipe, "split": scored, "trials": len(spikes), **line}))
+        print(json.dumps({"name": settings.recipe, "split": split, "trials": len(spikes), **line}))
 
 
 def _gains(bound: dict[str, np.ndarray], spikes: np.ndarray) -> dict[str, float]:
