@@ -8,9 +8,11 @@ import pytest
 import lfadsx
 from benchmarks.accuracy import COMPARISONS, Truth, _share_inside, summary
 from benchmarks.comparisons import _gains, _relabelled, _session, _share, _with_batch, _with_steps
+from benchmarks.factors import expressed, rates_of
 from benchmarks.settings import settings_of
-from lfadsx.data import chaotic_rnn, concatenate_sessions
+from lfadsx.data import chaotic_rnn, concatenate_sessions, read, simulate
 from lfadsx.data.synthetic.table import RECIPES
+from lfadsx.metrics import r2_pooled
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,21 @@ def test_gains_of_labels_are_differences_of_bounds():
     assert line["with_nats"] == -8.5 and line["with_minus_without_nats"] == 1.5
     assert line["with_minus_without_bits_per_spike"] == pytest.approx(3 / 30 / np.log(2))
     assert line["shuffled_minus_without_bits_per_spike"] < 0 < line["with_minus_without_bits_per_spike_low"]
+
+
+def test_as_many_factors_as_the_rates_have_express_them_and_fewer_do_not():
+    random = np.random.default_rng(0)
+    rates = np.exp(0.4 * random.normal(size=(20, 10, 3)) @ random.normal(size=(3, 12)) - 1)
+    assert r2_pooled(expressed(rates, 3), rates) > 0.999
+    assert r2_pooled(expressed(rates, 2), rates) < 0.95
+
+
+def test_sessions_are_joined_by_condition(tmp_path):
+    files = simulate("chaotic_rnn_multisession", tmp_path, units=20, recorded=10, conditions=6, duration=0.2)
+    data = read(*files)
+    one, every = rates_of(data)
+    np.testing.assert_array_equal(every[0, :, :10], one[0])
+    # All of a trial come from one condition: what follows the second session's neurons is the same trial's course.
+    own = data.train.truth[(data.train.session == 1) & (data.train.condition == data.train.condition.min())]
+    np.testing.assert_array_equal(every[0, :, 10:], own[0])
+    assert every.shape == (len(np.unique(data.train.condition)), one.shape[1], 20)
