@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 import lfadsx
 from benchmarks.settings import Settings
@@ -71,8 +72,9 @@ def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: S
     """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
 
     A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
-    start and order of trials. The last line is the mean over seeds, with its interval over trials; how seeds scatter
-    stands above it.
+    start and order of trials. Random labels are an input that means nothing, and still one that regularises: what a
+    label tells is the difference between the right ones and random ones. Intervals of a seed are those over trials;
+    seeds scatter more, so the last line has the mean over seeds with its interval over these.
 
     Args:
         settings: Settings of the model with the label.
@@ -82,36 +84,32 @@ def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: S
         seeds: Model seeds.
         train: Trains a model.
     """
-    spikes = data.splits[split].targets[data.input_group].sum((1, 2))
     random = np.random.default_rng(0)
     jobs = {
         "with": data,
         "without": _relabelled(data, np.zeros_like),
         "shuffled": _relabelled(data, random.permutation),
     }
-    lines, every = [], []
+    lines, means = [], {name: [] for name in jobs}
     for seed in seeds:
-        bound = {}
+        bounds = {}
         for name, own in jobs.items():
             model = train(settings, own, folder / f"{name}_seed{seed}", seed).model
-            bound[name] = lfadsx.bounds(model, own, split, n_samples=SAMPLES).importance_weighted
-        every.append(bound)
-        lines.append({"seed": str(seed)} | _gains(bound, spikes))
+            bounds[name] = lfadsx.bounds(model, own, split, n_samples=SAMPLES).importance_weighted
+            means[name].append(bounds[name].mean())
+        lines.append({"seed": str(seed)} | _gains(bounds, _over_trials))
     if len(seeds) > 1:
-        means = {name: np.mean([bound[name] for bound in every], axis=0) for name in jobs}
-        lines.append({"seed": "mean"} | _gains(means, spikes))
+        lines.append({"seed": "mean"} | _gains({name: np.array(own) for name, own in means.items()}, _over_seeds))
     print(format_table(lines))
     for line in lines:
-        print(json.dumps({"name": settings.recipe, "split": split, "trials": len(spikes), **line}))
+        print(json.dumps({"name": settings.recipe, "split": split, **line}))
 
 
-def _gains(bound: dict[str, np.ndarray], spikes: np.ndarray) -> dict[str, float]:
-    """Each model's mean bound in nats per trial, and what labels gain, with its interval over trials."""
-    line = {f"{name}_nats": float(value.mean()) for name, value in bound.items()}
-    for name in ("with", "shuffled"):
-        gain = bound[name] - bound["without"]
-        line |= {f"{name}_minus_without_nats": float(gain.mean())}
-        line |= _named(f"{name}_minus_without_bits_per_spike", bootstrap_interval(gain, spikes))
+def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Interval]) -> dict[str, float]:
+    """Mean bounds in nats per trial, and their paired differences with an interval over trials or over seeds."""
+    line = {f"{name}_nats": float(values.mean()) for name, values in bounds.items()}
+    for one, other in (("with", "without"), ("shuffled", "without"), ("with", "shuffled")):
+        line |= _named(f"{one}_minus_{other}", interval(bounds[one] - bounds[other]))
     return line
 
 
@@ -121,7 +119,18 @@ def _compared(one: str, other: str, rates: np.ndarray, others: np.ndarray, truth
     line = {}
     for name, values in ((one, rates), (other, others)):
         line |= {f"{name}_r2": r2_per_trial(values, truth), f"{name}_r2_pooled": r2_pooled(values, truth)}
-    return line | _named("difference_r2", bootstrap_interval(lead, np.full(len(truth), 1 / np.log(2))))
+    return line | _named("difference_r2", _over_trials(lead))
+
+
+def _over_trials(values: np.ndarray) -> Interval:
+    """The mean over trials with its bootstrap interval."""
+    return bootstrap_interval(values, np.full(len(values), 1 / np.log(2)))
+
+
+def _over_seeds(values: np.ndarray) -> Interval:
+    """The mean over few seeds with Student's interval."""
+    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+    return Interval(float(values.mean()), float(low), float(high))
 
 
 def _named(name: str, interval: Interval) -> dict[str, float]:

@@ -34,7 +34,9 @@ QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 30, "recorde
 QUICK_DATA |= {"train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
-    factors=10,  # as many as the components that the sessions are aligned by
+    # Three times the components that the sessions are aligned by: 10 factors can express 86 % of the rates of all 100
+    # neurons, 30 can express 95 %. What the alignment does not know starts at random.
+    factors=30,
     generator_dim=128,
     ic_dim=64,
     ic_encoder_dim=64,
@@ -45,7 +47,7 @@ MODEL = lfadsx.ModelConfig(
 )
 # Weight 1 of both KL terms is the evidence bound.
 HYPER = lfadsx.HyperParams(
-    learning_rate=4e-3,
+    learning_rate=1e-2,
     dropout_rate=0.0,
     cd_rate=0.0,
     kl_ic_scale=1.0,

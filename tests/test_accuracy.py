@@ -7,7 +7,16 @@ import pytest
 
 import lfadsx
 from benchmarks.accuracy import COMPARISONS, Truth, _share_inside, summary
-from benchmarks.comparisons import _gains, _relabelled, _session, _share, _with_batch, _with_steps
+from benchmarks.comparisons import (
+    _gains,
+    _over_seeds,
+    _over_trials,
+    _relabelled,
+    _session,
+    _share,
+    _with_batch,
+    _with_steps,
+)
 from benchmarks.factors import expressed, rates_of
 from benchmarks.settings import settings_of
 from lfadsx.data import chaotic_rnn, concatenate_sessions, read, simulate
@@ -106,11 +115,15 @@ def test_shuffled_labels_are_those_of_other_trials(data):
 
 
 def test_gains_of_labels_are_differences_of_bounds():
-    bound = {"with": np.array([-9.0, -8.0]), "without": np.array([-10.0, -10.0]), "shuffled": np.array([-10.0, -11.0])}
-    line = _gains(bound, np.array([10, 20]))
-    assert line["with_nats"] == -8.5 and line["with_minus_without_nats"] == 1.5
-    assert line["with_minus_without_bits_per_spike"] == pytest.approx(3 / 30 / np.log(2))
-    assert line["shuffled_minus_without_bits_per_spike"] < 0 < line["with_minus_without_bits_per_spike_low"]
+    bounds = {"with": np.array([-9.0, -8.0]), "without": np.array([-10.0, -10.0]), "shuffled": np.array([-9.0, -11.0])}
+    line = _gains(bounds, _over_trials)
+    assert line["with_nats"] == -8.5
+    differences = {"with_minus_without": 1.5, "shuffled_minus_without": 0, "with_minus_shuffled": 1.5}
+    assert {name: line[name] for name in differences} == pytest.approx(differences)
+    assert line["with_minus_without_low"] == pytest.approx(1) and line["with_minus_without_high"] == pytest.approx(2)
+    # Student's 97.5 % point of one degree of freedom is 12.71, the standard error of two values half their distance.
+    over_seeds = _gains(bounds, _over_seeds)
+    assert over_seeds["with_minus_without_high"] == pytest.approx(1.5 + 12.706 * 0.5, abs=1e-3)
 
 
 def test_as_many_factors_as_the_rates_have_express_them_and_fewer_do_not():
