@@ -29,7 +29,7 @@ from benchmarks import comparisons
 from benchmarks.classical import baselines
 from benchmarks.optimum import ceiling, optimum
 from benchmarks.peers import read_latents
-from benchmarks.settings import Settings, settings_of, simulated
+from benchmarks.settings import Settings, settings_of, simulated, with_changes
 from lfadsx.cli import use_compilation_cache, use_devices
 from lfadsx.data.splitting import choose
 from lfadsx.data.synthetic.lorenz import Lorenz
@@ -70,6 +70,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data-seed", type=int, help="seed of the data; the original's by default")
     parser.add_argument("--split", choices=("valid", "test"), help="split that is scored; test where there is one")
     parser.add_argument("--epochs", type=int, help="number of epochs other than the example's")
+    changes = "settings of model, hyperparameters or training other than the example's, as in factors=50"
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help=changes)
     trials = "trials of optimum and ceiling, the first of the split; 0 for neither, -1 for all, which may take hours"
     parser.add_argument("--optimum-trials", type=int, default=20, metavar="N", help=trials)
     parser.add_argument("--devices", type=int, default=1, help="devices to spread the trials of a step over")
@@ -86,20 +88,22 @@ def main() -> None:
     use_compilation_cache()
     use_devices(options.devices)
     try:
-        settings, folder = settings_of(options.name, options.epochs), options.out / options.name
+        settings = with_changes(settings_of(options.name, options.epochs), options.set)
     except ValueError as error:
         parser.error(str(error))
     if options.latents and settings.recipe != "lorenz":
         parser.error(f"--latents are scored against the states of lorenz, which {options.name} lacks. Leave them out.")
+    folder = options.out / options.name
     files, data = simulated(settings, folder, options.data_seed)
     split = options.split or ("test" if "test" in data.splits else "valid")
     if split not in data.splits:
         parser.error(f"--split is test and {options.name} has no test split. Give valid.")
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
+    changes = "".join(f"_{change}" for change in options.set)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.name in COMPARISONS:
         run = functools.partial(train, devices=options.devices)
-        COMPARISONS[options.name](settings, data, folder / f"compared{tag}", split, seeds, run)
+        COMPARISONS[options.name](settings, data, folder / f"compared{tag}{changes}", split, seeds, run)
         return
     truth = Truth(data, split, settings.model.likelihood)
     try:  # before the training, which takes long
@@ -110,7 +114,7 @@ def main() -> None:
     few = n_trials if few < 0 else min(few, n_trials)
     rows, errors = [], []
     for seed in seeds:
-        result = train(settings, data, folder / f"seed{seed}{tag}", seed, options.devices)
+        result = train(settings, data, folder / f"seed{seed}{tag}{changes}", seed, options.devices)
         found, rates = truth.score_model(result)
         rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
         errors.append(truth.errors(rates))
@@ -130,7 +134,8 @@ def main() -> None:
     print(format_table(rows))
     print(format_table(truth.differences(errors, {name: truth.errors(rates) for name, rates in others.items()})))
     for seed in seeds:
-        print(json.dumps(summary(options.name, seed, rows, best) | {"split": split, "data_seed": options.data_seed}))
+        asked = {"split": split, "data_seed": options.data_seed, "set": options.set}
+        print(json.dumps(summary(options.name, seed, rows, best) | asked))
 
 
 def train(settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1) -> FitResult:

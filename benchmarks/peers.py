@@ -22,6 +22,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from benchmarks.changes import changed
 from benchmarks.gpfa import fit_gpfa
 from benchmarks.torch_lfads import SAMPLES, SETTINGS, factors_of, fit_lfads_torch, load, version_of
 
@@ -115,27 +116,6 @@ def by_lfads_torch(
     latents = {name: factors_of(library, model, values) for name, values in counts.items()}
     settings = settings | {"epochs": epochs, "seed": seed, "posterior_samples": SAMPLES}
     return Latents(f"lfads-torch, seed {seed}", version_of(repository), settings, seconds, latents)
-
-
-def changed(settings: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """Returns settings with some of them set by "name=value"; values keep their type.
-
-    Raises:
-        ValueError: There is no such setting, or its value is no number of its type.
-    """
-    found = dict(settings)
-    for change in changes:
-        name, _, value = change.partition("=")
-        if name not in settings:
-            raise ValueError(f"There is no setting {name!r}. Give some of {', '.join(settings)}.")
-        kind = type(settings[name])
-        try:
-            found[name] = kind(value)
-        except ValueError:
-            raise ValueError(
-                f"The setting {name} is {value!r}. Give a number, as in {name}={settings[name]}."
-            ) from None
-    return found
 
 
 def read_counts(path: Path) -> tuple[dict[str, np.ndarray], float]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
+import operator
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import lfadsx
+from benchmarks.changes import changed
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.shrink import shorter
 from lfadsx.types import Dataset
@@ -64,6 +68,22 @@ def settings_of(name: str, epochs: int | None = None) -> Settings:
     recipe = RECIPES.get(name, example.NAME)
     changes = example.DATA | CHANGES.get(name, {})
     return Settings(recipe, changes, example.MODEL, example.HYPER, train)
+
+
+def with_changes(settings: Settings, changes: Sequence[str]) -> Settings:
+    """Returns settings with some of the model's, the hyperparameters' or the training's set by "name=value".
+
+    Raises:
+        ValueError: There is no such setting, or the value is none of its type or outside its range.
+    """
+    parts = {name: getattr(settings, name) for name in ("model", "hyper", "train")}
+    values = [{field.name: getattr(part, field.name) for field in dataclasses.fields(part)} for part in parts.values()]
+    found = changed(functools.reduce(operator.or_, values), changes)
+    new = {
+        name: dataclasses.replace(part, **{field.name: found[field.name] for field in dataclasses.fields(part)})
+        for name, part in parts.items()
+    }
+    return dataclasses.replace(settings, **new)
 
 
 def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tuple[list[Path], Dataset]:

@@ -18,7 +18,7 @@ from benchmarks.comparisons import (
     _with_steps,
 )
 from benchmarks.factors import expressed, rates_of
-from benchmarks.settings import settings_of
+from benchmarks.settings import settings_of, with_changes
 from lfadsx.data import chaotic_rnn, concatenate_sessions, read, simulate
 from lfadsx.data.synthetic.table import RECIPES
 from lfadsx.metrics import r2_pooled
@@ -43,6 +43,24 @@ def test_the_model_of_the_pulses_is_put_to_data_without():
     assert (pulses.model, pulses.hyper, pulses.train) == (none.model, none.hyper, none.train)
     assert none.recipe == settings_of("chaotic_rnn_no_inputs").recipe != pulses.recipe
     assert settings_of("chaotic_rnn_no_inputs", epochs=10).train.epochs == 10
+
+
+def test_settings_other_than_the_examples():
+    known = settings_of("lorenz")
+    new = with_changes(
+        known, ["factors=5", "standardise=false", "learning_rate=0.1", "kl_ramp_epochs=3", "variant=autonomous"]
+    )
+    assert new.model == dataclasses.replace(known.model, factors=5, standardise=False, variant="autonomous")
+    assert new.hyper == dataclasses.replace(known.hyper, learning_rate=0.1)
+    assert new.train == dataclasses.replace(known.train, kl_ramp_epochs=3)
+    for change, message in (
+        ("factors=5.5", "factors is '5.5'. Give a whole number, as in factors="),
+        ("standardise=1", "standardise is '1'. Give true or false, as in standardise=True"),
+        ("factor=5", "no setting 'factor'"),
+        ("factors=0", "factors"),  # the model's own check
+    ):
+        with pytest.raises(ValueError, match=message):
+            with_changes(known, [change])
 
 
 def test_lorenz_is_also_scored_on_new_conditions():

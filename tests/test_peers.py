@@ -10,6 +10,7 @@ import pytest
 
 import lfadsx
 from benchmarks import accuracy, peers, torch_lfads
+from benchmarks.changes import changed
 from benchmarks.gpfa import Gpfa
 
 MIXING = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0], [3.0, 0.0, 1.0]])
@@ -129,12 +130,12 @@ def test_rates_of_gpfa_are_its_latents_read_out():
 
 
 def test_settings_are_changed_by_name():
-    found = peers.changed(torch_lfads.SETTINGS, ["cd_rate=0.25", "batch_size=8"])
+    found = changed(torch_lfads.SETTINGS, ["cd_rate=0.25", "batch_size=8"])
     assert found == torch_lfads.SETTINGS | {"cd_rate": 0.25, "batch_size": 8}
     with pytest.raises(ValueError, match="There is no setting 'rate'. Give some of fac_dim"):
-        peers.changed(torch_lfads.SETTINGS, ["rate=1"])
+        changed(torch_lfads.SETTINGS, ["rate=1"])
     with pytest.raises(ValueError, match="The setting cd_rate is 'high'. Give a number, as in cd_rate=0.5"):
-        peers.changed(torch_lfads.SETTINGS, ["cd_rate=high"])
+        changed(torch_lfads.SETTINGS, ["cd_rate=high"])
 
 
 def test_lfads_torch_names_what_is_missing(tmp_path, monkeypatch):
