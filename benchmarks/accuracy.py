@@ -27,7 +27,7 @@ from flax import nnx
 import lfadsx
 from benchmarks import comparisons
 from benchmarks.classical import baselines
-from benchmarks.optimum import ceiling, optimum
+from benchmarks.optimum import ceiling, optimum, spread
 from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated, with_changes
 from lfadsx.cli import use_compilation_cache, use_devices
@@ -40,6 +40,7 @@ from lfadsx.metrics import (
     bootstrap_interval,
     latent_r2,
     peak_errors,
+    r2_by_channel,
     r2_floors,
     r2_of_trials,
     r2_per_trial,
@@ -52,6 +53,7 @@ SAMPLES = 128
 """Posterior samples of the averages."""
 TRAIN_TRIALS = 2000
 """Training trials, at most, that regressions of inputs and states are fitted on."""
+EVERY = slice(None)
 COVERAGE_TRIALS = 100
 """Trials whose single samples are kept, to see what their intervals cover."""
 COMPARISONS = {
@@ -99,7 +101,7 @@ def main() -> None:
     if split not in data.splits:
         parser.error(f"--split is test and {options.name} has no test split. Give valid.")
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
-    changes = "".join(f"_{change}" for change in options.set)
+    changes = "".join(f"_{change}" for change in options.set).replace("/", ".")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.name in COMPARISONS:
         run = functools.partial(train, devices=options.devices)
@@ -112,14 +114,15 @@ def main() -> None:
         parser.error(str(error))
     n_trials, few = truth.split.n_trials, options.optimum_trials
     few = n_trials if few < 0 else min(few, n_trials)
+    some = spread(n_trials, few)
     rows, errors = [], []
     for seed in seeds:
         result = train(settings, data, folder / f"seed{seed}{tag}{changes}", seed, options.devices)
-        found, rates = truth.score_model(result)
+        found, of_some, rates = truth.score_model(result, some)
         rows.append({"model": f"lfads, seed {seed}", **found, "seconds": round(result.seconds, 1)})
         errors.append(truth.errors(rates))
         if 0 < few < n_trials:
-            rows.append({"model": f"lfads, seed {seed}, first {few}", **truth.score_rates(rates[:few])})
+            rows.append({"model": f"lfads, seed {seed}, {few} trials", **of_some})
     others = {name: rates for name, rates in baselines(data, split).items() if rates is not None}
     rows += [{"model": name, **truth.score_rates(rates)} for name, rates in others.items()] + peers
     best, limits = {}, {"optimum": optimum, "ceiling": ceiling} if few else {}
@@ -128,14 +131,14 @@ def main() -> None:
         found = remembered(kept, functools.partial(find, files[0], data, split, trials=few))
         if found:
             best |= {name: {n: v for n, v in found.items() if "floor" not in n and n != "ess_min"}}
-            rows.append({"model": f"{name}, first {few}", **best[name]})
+            rows.append({"model": f"{name}, {few} trials", **best[name]})
     rows += truth.floors()
     print(f"\n{settings.recipe}: {truth.split.n_trials} {split} trials")
     print(format_table(rows))
     print(format_table(truth.differences(errors, {name: truth.errors(rates) for name, rates in others.items()})))
     for seed in seeds:
         asked = {"split": split, "data_seed": options.data_seed, "set": options.set}
-        print(json.dumps(summary(options.name, seed, rows, best) | asked))
+        print(json.dumps(summary(options.name, seed, rows, best, few) | asked))
 
 
 def train(settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1) -> FitResult:
@@ -169,36 +172,49 @@ class Truth:
         if source.get("simulation") == "lorenz":
             self.lorenz = Lorenz(**{k: v for k, v in source.items() if k in Lorenz.__dataclass_fields__})
 
-    def score_model(self, result: FitResult) -> tuple[dict[str, Any], np.ndarray]:
-        """Returns the scores of a trained model, and its rates."""
+    def score_model(self, result: FitResult, some: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+        """Returns the scores of a trained model on all trials, those on some, and its rates."""
         model, sessions = result.model, self.data.sessions
         posterior, train = (infer(model, sessions, s, SAMPLES, 0) for s in (self.split, self.train))
-        rates = posterior.rates[self.group]
-        found = self.score_rates(rates) | self._coverage(model, train)
+        found = self._scores(posterior, train, spread(self.split.n_trials)) | self._coverage(model, train)
+        of_some = self._scores(posterior, train, some) if len(some) else {}
         if posterior.inputs is not None:
             # Of the validation trials, when the model that is scored was chosen.
             chosen = result.history["valid_kl_inputs"][result.best_epoch - 1]
             found["kl_inputs_per_bin"] = float(chosen) / self.split.n_bins
-            if self._has_inputs():
-                found |= self._score_inputs(posterior, train)
+        return found, of_some, posterior.rates[self.group]
+
+    def _scores(self, posterior: Posterior, train: Posterior, rows: np.ndarray) -> dict[str, float]:
+        """Scores of rates, inputs and states on some trials."""
+        found = self.score_rates(posterior.rates[self.group][rows], rows)
+        if posterior.inputs is not None and self._has_inputs():
+            found |= self._score_inputs(posterior.inputs[rows], train.inputs, rows)
         if self.lorenz is not None:
-            found |= self.score_latents(posterior.factors, train.factors)
-        return found, rates
+            found |= self.score_latents(posterior.factors[rows], train.factors, rows)
+        return found
 
-    def score_rates(self, rates: np.ndarray) -> dict[str, float]:
-        """Returns R2 of the rates of the first or all trials in counts per bin, shape (trial, time, neuron)."""
-        truth = self.split.truth[: len(rates)]
-        return {"rates_r2": r2_per_trial(rates, truth), "rates_r2_pooled": r2_pooled(rates, truth)}
+    def score_rates(self, rates: np.ndarray, rows: np.ndarray | slice = EVERY) -> dict[str, float]:
+        """Returns R2 of rates of some trials in counts per bin, shape (trial, time, neuron)."""
+        truth = self.split.truth[rows]
+        by_neuron = r2_by_channel(rates, truth)
+        return {
+            "rates_r2": r2_per_trial(rates, truth),
+            "rates_r2_pooled": r2_pooled(rates, truth),
+            "rates_r2_by_neuron": float(np.nanmean(by_neuron)),
+        }
 
-    def score_latents(self, latents: np.ndarray, train_latents: np.ndarray) -> dict[str, float]:
+    def score_latents(
+        self, latents: np.ndarray, train_latents: np.ndarray, rows: np.ndarray | slice = EVERY
+    ) -> dict[str, float]:
         """Returns R2 of the states of a Lorenz system from latents, and of latents from states.
 
         Args:
             latents: Of the scored trials, shape (trial, time, latent).
             train_latents: Of the trials `self.train`, that the regressions are fitted on.
+            rows: Which trials of the split are scored.
         """
         states = self.lorenz.run(self.lorenz.starts())
-        truth, train_truth = states[self.split.condition], states[self.train.condition]
+        truth, train_truth = states[self.split.condition[rows]], states[self.train.condition]
         r2 = latent_r2(latents, truth, fit_on=(train_latents, train_truth))
         back = latent_r2(truth, latents, fit_on=(train_truth, train_latents))
         found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
@@ -245,19 +261,19 @@ class Truth:
     def _has_inputs(self) -> bool:
         return self.split.true_inputs is not None and bool(np.any(self.split.true_inputs))
 
-    def _score_inputs(self, posterior: Posterior, train: Posterior) -> dict[str, float]:
-        truth, train_truth = self.split.true_inputs, self.train.true_inputs
-        aligned = align(posterior.inputs, fit_on=(train.inputs, train_truth))
+    def _score_inputs(self, inputs: np.ndarray, train_inputs: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        truth, train_truth = self.split.true_inputs[rows], self.train.true_inputs
+        aligned = align(inputs, fit_on=(train_inputs, train_truth))
         found = {"inputs_r2": r2_per_trial(aligned, truth), "inputs_r2_pooled": r2_pooled(aligned, truth)}
         if np.count_nonzero(truth[0]) == 1:  # pulses
             one = np.s_[:, :, 0]
-            peaks = peak_errors(posterior.inputs[one], truth[one], fit_on=(train.inputs[one], train_truth[one]))
+            peaks = peak_errors(inputs[one], truth[one], fit_on=(train_inputs[one], train_truth[one]))
             found |= {"pulse_within_2": peaks.share, "pulse_by_chance": peaks.chance}
         return found
 
     def _coverage(self, model: lfadsx.LFADS, train: Posterior) -> dict[str, float]:
         """Returns the share of true rates and inputs inside the central intervals of posterior samples."""
-        part: Split = choose(self.split, np.arange(min(COVERAGE_TRIALS, self.split.n_trials)))
+        part: Split = choose(self.split, spread(self.split.n_trials, COVERAGE_TRIALS))
         samples = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples
         pairs = {"rates": (samples["rates"], part.truth)}
         if train.inputs is not None and self._has_inputs():  # on the scale of the truth, as the scores of inputs
@@ -289,11 +305,20 @@ def remembered(path: Path, compute: Callable[[], dict]) -> dict:
     return json.loads(path.read_text())
 
 
-def summary(name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Returns the figures of one seed beside those of optimum and ceiling, PCA and the floors, ready for JSON."""
+def summary(
+    name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, dict[str, float]], n_best: int
+) -> dict[str, Any]:
+    """Returns the figures of one seed beside those of optimum and ceiling, PCA and the floors, ready for JSON.
+
+    Optimum and ceiling are those of `n_best` trials, and figures of the seed that end in `_same_trials` are, too.
+    """
     by_name = {row["model"]: row for row in rows}
     own = {key: value for key, value in by_name[f"lfads, seed {seed}"].items() if key != "model"}
     found = {"name": name, "seed": seed, **own}
+    if best:
+        same = by_name.get(f"lfads, seed {seed}, {n_best} trials", by_name[f"lfads, seed {seed}"])
+        found |= {"optimum_trials": n_best}
+        found |= {f"{key}_same_trials": value for key, value in same.items() if "_r2" in key or "pulse" in key}
     found |= {f"{key}_{limit}": value for limit, scores in best.items() for key, value in scores.items()}
     pca = next((row for model, row in by_name.items() if model.lower().startswith("pca")), {})
     floors = {"shuffled": "truth of another trial", "ramp": "straight ramp"}

@@ -14,12 +14,13 @@ from scipy import stats
 import lfadsx
 from benchmarks.settings import Settings
 from lfadsx.data.splitting import choose
+from lfadsx.data.synthetic.alignment import align_sessions
 from lfadsx.evaluation import format_table
 from lfadsx.inference import infer
 from lfadsx.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.shrink import shorter
 from lfadsx.training import FitResult
-from lfadsx.types import Dataset, Split
+from lfadsx.types import Dataset
 
 Train = Callable[[Settings, Dataset, Path, int], FitResult]
 """Trains the settings on data in a run folder with a seed."""
@@ -35,7 +36,7 @@ def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds
 
     Each model takes as many steps, and a session's own model as many trials of it in each as the stitched one on
     average. So every session has as many updates, of as many trials, from either. With few trials the number of steps
-    stays.
+    stays, and the alignment that the stitched model starts from is computed from these.
 
     Args:
         settings: Settings of the stitched model.
@@ -47,7 +48,7 @@ def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds
     """
     lines = []
     for share in SHARES:
-        part = dataclasses.replace(data, train=_share(data.train, share))
+        part = _share(data, share)
         for seed in seeds:
             out = folder / f"share{share:g}_seed{seed}"
             stitched = train(_with_steps(settings, data, part, settings), part, out / "stitched", seed).model
@@ -97,7 +98,7 @@ def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: S
             model = train(settings, own, folder / f"{name}_seed{seed}", seed).model
             bounds[name] = lfadsx.bounds(model, own, split, n_samples=SAMPLES).importance_weighted
             means[name].append(bounds[name].mean())
-        lines.append({"seed": str(seed)} | _gains(bounds, _over_trials))
+        lines.append({"seed": seed} | _gains(bounds, _over_trials))
     if len(seeds) > 1:
         lines.append({"seed": "mean"} | _gains({name: np.array(own) for name, own in means.items()}, _over_seeds))
     print(format_table(lines))
@@ -109,7 +110,7 @@ def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Inter
     """Mean bounds in nats per trial, and their paired differences with an interval over trials or over seeds."""
     line = {f"{name}_nats": float(values.mean()) for name, values in bounds.items()}
     for one, other in (("with", "without"), ("shuffled", "without"), ("with", "shuffled")):
-        line |= _named(f"{one}_minus_{other}", interval(bounds[one] - bounds[other]))
+        line |= _named(f"{one}_minus_{other}_nats", interval(bounds[one] - bounds[other]))
     return line
 
 
@@ -129,21 +130,42 @@ def _over_trials(values: np.ndarray) -> Interval:
 
 def _over_seeds(values: np.ndarray) -> Interval:
     """The mean over few seeds with Student's interval."""
-    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
-    return Interval(float(values.mean()), float(low), float(high))
+    mean, half = float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def _named(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def _share(split: Split, share: float) -> Split:
-    """The first trials, in a random order, of each session."""
-    rows = []
-    for number in np.unique(split.session):
-        own = np.random.default_rng(int(number)).permutation(np.flatnonzero(split.session == number))
-        rows.append(own[: max(1, round(share * len(own)))])
-    return choose(split, np.sort(np.concatenate(rows)))
+def _share(data: Dataset, share: float) -> Dataset:
+    """The data with a share of each session's training trials, drawn evenly from conditions, and aligned by these."""
+    train, rows = data.train, []
+    for number in range(len(data.sessions)):
+        own = np.random.default_rng(number).permutation(np.flatnonzero(train.session == number))
+        # First a trial of every condition, then another one of each.
+        order = np.argsort(_repeats(train.condition[own]), kind="stable")
+        rows.append(own[order][: max(1, round(share * len(own)))])
+    return _aligned(dataclasses.replace(data, train=choose(train, np.sort(np.concatenate(rows)))))
+
+
+def _repeats(values: np.ndarray) -> np.ndarray:
+    """How often each value has come before."""
+    return np.array([np.count_nonzero(values[:index] == value) for index, value in enumerate(values)])
+
+
+def _aligned(data: Dataset) -> Dataset:
+    """The data with the alignment of the simulation, computed from its training trials."""
+    counts = []
+    for number, session in enumerate(data.sessions):
+        rows = data.train.session == number
+        counts.append((data.train.encoder_input[rows][:, :, : session.n_channels], data.train.condition[rows]))
+    found = align_sessions(counts, data.sessions[0].n_components)
+    sessions = tuple(
+        dataclasses.replace(session, alignment=weight, alignment_bias=bias)
+        for session, (weight, bias) in zip(data.sessions, found, strict=True)
+    )
+    return dataclasses.replace(data, sessions=sessions)
 
 
 def _session(data: Dataset, number: int) -> Dataset:

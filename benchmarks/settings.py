@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.util
-import operator
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +28,9 @@ SCRIPTS = {
 
 RECIPES = {"chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs"}
 """Data of benchmarks that are not their example's."""
+
+ELSEWHERE = ("seed", "epochs")
+"""Settings that the benchmark has options of its own for."""
 
 CHANGES = {"lorenz_conditions": {"split": "conditions"}}
 """Settings of the simulation other than their example's."""
@@ -77,12 +79,13 @@ def with_changes(settings: Settings, changes: Sequence[str]) -> Settings:
         ValueError: There is no such setting, or the value is none of its type or outside its range.
     """
     parts = {name: getattr(settings, name) for name in ("model", "hyper", "train")}
-    values = [{field.name: getattr(part, field.name) for field in dataclasses.fields(part)} for part in parts.values()]
-    found = changed(functools.reduce(operator.or_, values), changes)
+    values = {name: value for part in parts.values() for name, value in vars(part).items() if name not in ELSEWHERE}
+    found = changed(values, changes)
     new = {
-        name: dataclasses.replace(part, **{field.name: found[field.name] for field in dataclasses.fields(part)})
-        for name, part in parts.items()
+        kind: dataclasses.replace(part, **{name: found[name] for name in vars(part) if name in found})
+        for kind, part in parts.items()
     }
+    new["hyper"].check()
     return dataclasses.replace(settings, **new)
 
 
@@ -96,7 +99,13 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
     """
     changes = settings.changes | ({} if seed is None else {"seed": seed})
     folder = folder / ("data" if seed is None else f"data_seed{seed}")
-    files = sorted(folder.glob("*.h5")) or lfadsx.data.simulate(settings.recipe, folder, **changes)
+    if not folder.exists():
+        # Under another name until all sessions are there: half of them would look like the whole.
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        lfadsx.data.simulate(settings.recipe, unfinished, **changes)
+        unfinished.rename(folder)
+    files = sorted(folder.glob("*.h5"))
     return files, lfadsx.data.read(*files, likelihood=settings.model.likelihood)
 
 

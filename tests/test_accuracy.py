@@ -1,11 +1,15 @@
 """The accuracy benchmark: settings are the examples', scores are those of the truth, comparisons are fair."""
 
 import dataclasses
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flax import nnx
 
 import lfadsx
+from benchmarks import accuracy, comparisons
 from benchmarks.accuracy import COMPARISONS, Truth, _share_inside, summary
 from benchmarks.comparisons import (
     _gains,
@@ -19,14 +23,34 @@ from benchmarks.comparisons import (
 )
 from benchmarks.factors import expressed, rates_of
 from benchmarks.settings import settings_of, with_changes
-from lfadsx.data import chaotic_rnn, concatenate_sessions, read, simulate
+from lfadsx.data import chaotic_rnn, read, simulate
 from lfadsx.data.synthetic.table import RECIPES
 from lfadsx.metrics import r2_pooled
+from lfadsx.shrink import shorter, tiny_model
 
 
 @pytest.fixture(scope="module")
 def data():
     return chaotic_rnn(conditions=6, neurons=8, duration=0.2, test_fraction=0.2, seed=3)
+
+
+def tiny(name, changes):
+    """The settings of a benchmark, small."""
+    settings = settings_of(name)
+    return dataclasses.replace(
+        settings,
+        changes=settings.changes | {"duration": 0.2} | changes,
+        model=tiny_model(settings.model),
+        train=shorter(settings.train, 2, batch_size=10),
+    )
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    """Two sessions of 10 neurons of one network."""
+    folder = tmp_path_factory.mktemp("sessions")
+    changes = {"units": 20, "recorded": 10, "components": 4, "conditions": 6, "duration": 0.2}
+    return read(*simulate("chaotic_rnn_multisession", folder, **changes))
 
 
 def test_every_data_set_has_settings():
@@ -58,6 +82,8 @@ def test_settings_other_than_the_examples():
         ("standardise=1", "standardise is '1'. Give true or false, as in standardise=True"),
         ("factor=5", "no setting 'factor'"),
         ("factors=0", "factors"),  # the model's own check
+        ("learning_rate=-1.0", "learning_rate"),
+        ("epochs=3", "no setting 'epochs'"),
     ):
         with pytest.raises(ValueError, match=message):
             with_changes(known, [change])
@@ -71,7 +97,7 @@ def test_lorenz_is_also_scored_on_new_conditions():
 def test_scores_of_the_truth_and_of_the_mean(data):
     truth = Truth(data, "test", "poisson")
     exact, mean = data.test.truth, np.broadcast_to(data.test.truth.mean((0, 1)), data.test.truth.shape)
-    assert truth.score_rates(exact) == {"rates_r2": pytest.approx(1), "rates_r2_pooled": 1}
+    assert truth.score_rates(exact) == {"rates_r2": pytest.approx(1), "rates_r2_pooled": 1, "rates_r2_by_neuron": 1}
     assert truth.score_rates(mean)["rates_r2_pooled"] == pytest.approx(0, abs=1e-6)
     (row,) = truth.differences([truth.errors(exact)], {"mean": truth.errors(mean)})
     # The lead over the mean is all of the variance, in both figures.
@@ -100,23 +126,94 @@ def test_summary_names_what_stands_beside_a_seed():
     ]
     expected = {"name": "x", "seed": 0, "rates_r2": 0.6, "rates_r2_optimum": 0.7, "rates_r2_pca": 0.3}
     expected |= {"rates_r2_ceiling": 0.8, "rates_r2_shuffled": 0.1, "rates_r2_ramp": 0.2}
-    assert summary("x", 0, rows, {"optimum": {"rates_r2": 0.7}, "ceiling": {"rates_r2": 0.8}}) == expected
+    best = {"optimum": {"rates_r2": 0.7}, "ceiling": {"rates_r2": 0.8}}
+    whole = {"optimum_trials": 9, "rates_r2_same_trials": 0.6}
+    assert summary("x", 0, rows, best, 9) == expected | whole
+    some = {"optimum_trials": 4, "rates_r2_same_trials": 0.5}
+    assert summary("x", 0, [*rows, {"model": "lfads, seed 0, 4 trials", "rates_r2": 0.5}], best, 4) == expected | some
+    assert summary("x", 0, rows, {}, 0).keys() == expected.keys() - {"rates_r2_optimum", "rates_r2_ceiling"}
 
 
-def test_stitched_and_single_models_take_as_many_steps(data):
-    whole = concatenate_sessions(
-        data, chaotic_rnn(conditions=6, neurons=5, duration=0.2, test_fraction=0.2, session="b")
+def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
+    settings = tiny(
+        "chaotic_rnn_inputs_g1p5", {"conditions": 5, "trials_per_condition": 8, "units": 10, "recorded": 10}
     )
+    seen = []
+
+    def best(file, data, split, trials):
+        seen.append((file.name, split, trials))
+        return dict.fromkeys(("rates_r2", "rates_r2_pooled", "inputs_r2", "inputs_r2_pooled"), 0.9)
+
+    monkeypatch.setattr(accuracy, "settings_of", lambda name, epochs: settings)
+    monkeypatch.setattr(accuracy, "optimum", best)
+    monkeypatch.setattr(accuracy, "ceiling", best)
+    words = ["accuracy", settings.recipe, "--first-seed", "1", "--optimum-trials", "3", "--set", "factors=3"]
+    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path)])
+    accuracy.main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [line["seed"] for line in lines] == [1] and seen == 2 * [("chaotic_rnn_inputs_g1p5.h5", "test", 3)]
+    promised = "name seed rates_r2 rates_r2_pooled rates_r2_optimum rates_r2_pooled_optimum inputs_r2 inputs_r2_pooled"
+    promised += " inputs_r2_optimum inputs_r2_pooled_optimum rates_r2_pca rates_r2_shuffled rates_r2_ramp seconds"
+    promised += " rates_coverage_50 rates_coverage_90 inputs_coverage_50 inputs_coverage_90 pulse_within_2"
+    assert set(promised.split()) <= set(lines[0])
+    assert lines[0]["set"] == ["factors=3"] and lines[0]["rates_r2_same_trials"] != lines[0]["rates_r2"]
+    folder = tmp_path / settings.recipe
+    assert lfadsx.load(folder / "seed1_factors=3").decoder.n_factors == 3
+    assert not list(folder.glob("*.unfinished"))
+
+
+def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch, capsys):
+    """With models as they start, and one line for each session and share, or for each seed and their mean."""
+    monkeypatch.setattr(comparisons, "SHARES", (0.5,))
+    monkeypatch.setattr(comparisons, "SAMPLES", 2)
+    seen = []
+
+    def start(settings, data, out, seed):
+        seen.append((out.name, len(data.sessions), settings.train.batch_size))
+        return SimpleNamespace(model=lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed)))
+
+    stitched = tiny("chaotic_rnn_multisession", {})
+    comparisons.stitching(stitched, sessions, tmp_path, "valid", [3], start)
+    assert [job[1:] for job in seen] == [(2, 10), (1, 5), (1, 5)]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [line["session"] for line in lines] == [s.name for s in sessions.sessions]
+    assert all(line["seed"] == 3 and line["difference_r2_low"] <= line["difference_r2"] for line in lines)
+
+    labelled = dataclasses.replace(
+        data,
+        **{
+            name: dataclasses.replace(split, known_inputs=np.ones((split.n_trials, split.n_bins, 1), np.float32))
+            for name, split in data.splits.items()
+        },
+    )
+    comparisons.labels(tiny("chaotic_rnns_labeled", {}), labelled, tmp_path, "test", [0, 1], start)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [line["seed"] for line in lines] == [0, 1, "mean"]
+    # Labels that are all alike are the same when they are shuffled.
+    assert all(line["with_minus_shuffled_nats"] == 0 != line["with_minus_without_nats"] for line in lines)
+
+
+def test_stitched_and_single_models_take_as_many_steps(sessions):
     settings = dataclasses.replace(settings_of("chaotic_rnn_multisession"), train=lfadsx.TrainConfig(batch_size=4))
-    steps = settings.train.epochs * -(-whole.train.n_trials // 4)
-    few = dataclasses.replace(whole, train=_share(whole.train, 0.25))
+    steps = settings.train.epochs * -(-sessions.train.n_trials // 4)
+    few = _share(sessions, 0.1)
     for number in (0, 1):
-        assert (few.train.session == number).sum() == 9  # a quarter of 36 trials
         single = _session(few, number)
-        assert single.sessions == (whole.sessions[number],) and (single.train.session == 0).all()
-        own = _with_steps(_with_batch(settings, 2), whole, single, settings).train
+        assert single.sessions == (few.sessions[number],) and (single.train.session == 0).all()
+        own = _with_steps(_with_batch(settings, 2), sessions, single, settings).train
         assert own.epochs * -(-single.train.n_trials // 2) == pytest.approx(steps, rel=0.05)
         assert own.batch_size == 2
+
+
+def test_few_trials_come_from_all_conditions_and_align_the_sessions_themselves(sessions):
+    few, every = _share(sessions, 0.1), _share(sessions, 1.0)
+    for number, session in enumerate(sessions.sessions):
+        conditions = few.train.condition[few.train.session == number]
+        # A tenth of 192 trials of 6 conditions.
+        assert set(np.unique(conditions, return_counts=True)[1]) == {3, 4} and len(conditions) == 19
+        # All trials give the alignment of the file, which few must not know.
+        np.testing.assert_allclose(every.sessions[number].alignment, session.alignment, rtol=1e-5, atol=1e-6)
+        assert np.abs(few.sessions[number].alignment - session.alignment).max() > 0.01
 
 
 def test_shuffled_labels_are_those_of_other_trials(data):
@@ -136,12 +233,14 @@ def test_gains_of_labels_are_differences_of_bounds():
     bounds = {"with": np.array([-9.0, -8.0]), "without": np.array([-10.0, -10.0]), "shuffled": np.array([-9.0, -11.0])}
     line = _gains(bounds, _over_trials)
     assert line["with_nats"] == -8.5
-    differences = {"with_minus_without": 1.5, "shuffled_minus_without": 0, "with_minus_shuffled": 1.5}
+    differences = {"with_minus_without_nats": 1.5, "shuffled_minus_without_nats": 0, "with_minus_shuffled_nats": 1.5}
     assert {name: line[name] for name in differences} == pytest.approx(differences)
-    assert line["with_minus_without_low"] == pytest.approx(1) and line["with_minus_without_high"] == pytest.approx(2)
+    assert line["with_minus_without_nats_low"] == pytest.approx(1) and line[
+        "with_minus_without_nats_high"
+    ] == pytest.approx(2)
     # Student's 97.5 % point of one degree of freedom is 12.71, the standard error of two values half their distance.
     over_seeds = _gains(bounds, _over_seeds)
-    assert over_seeds["with_minus_without_high"] == pytest.approx(1.5 + 12.706 * 0.5, abs=1e-3)
+    assert over_seeds["with_minus_without_nats_high"] == pytest.approx(1.5 + 12.706 * 0.5, abs=1e-3)
 
 
 def test_as_many_factors_as_the_rates_have_express_them_and_fewer_do_not():
@@ -151,12 +250,11 @@ def test_as_many_factors_as_the_rates_have_express_them_and_fewer_do_not():
     assert r2_pooled(expressed(rates, 2), rates) < 0.95
 
 
-def test_sessions_are_joined_by_condition(tmp_path):
-    files = simulate("chaotic_rnn_multisession", tmp_path, units=20, recorded=10, conditions=6, duration=0.2)
-    data = read(*files)
-    one, every = rates_of(data)
+def test_sessions_are_joined_by_condition(sessions):
+    one, every = rates_of(sessions)
     np.testing.assert_array_equal(every[0, :, :10], one[0])
-    # All of a trial come from one condition: what follows the second session's neurons is the same trial's course.
-    own = data.train.truth[(data.train.session == 1) & (data.train.condition == data.train.condition.min())]
+    # The second session's neurons follow, in a trial of the same condition.
+    train = sessions.train
+    own = train.truth[(train.session == 1) & (train.condition == train.condition.min())]
     np.testing.assert_array_equal(every[0, :, 10:], own[0])
-    assert every.shape == (len(np.unique(data.train.condition)), one.shape[1], 20)
+    assert every.shape == (len(np.unique(train.condition)), one.shape[1], 20)

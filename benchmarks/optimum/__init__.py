@@ -3,3 +3,4 @@
 from benchmarks.optimum.methods import ceiling as ceiling
 from benchmarks.optimum.methods import check as check
 from benchmarks.optimum.methods import optimum as optimum
+from benchmarks.optimum.methods import spread as spread

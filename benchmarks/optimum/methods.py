@@ -72,7 +72,7 @@ def optimum(
         dataset: The data set, of one session.
         split: The split that is scored, or its name.
         seed: Seed of the sampler.
-        trials: Only the first so many trials; all when None.
+        trials: Only so many trials, those of `spread`; all when None.
 
     Returns:
         `rates_r2`, `rates_r2_pooled`, `inputs_r2`, `inputs_r2_pooled` and `state_1_r2`, ... where they apply; coverage
@@ -111,7 +111,7 @@ def ceiling(
     if problem.numbers_of is None:
         return {}
     data, truth = data_and_truth(recipe, dataset, split, trials)
-    begin = problem.numbers_of(split)[: len(data)]
+    begin = problem.numbers_of(split)[spread(split.n_trials, trials)]
     sampler = _chunked(functools.partial(hmc, problem.generator), 8, 128)
     if problem.pulse_bin is not None:  # no chain moves the pulse
         truth = {"rates": truth["rates"]}
@@ -159,14 +159,14 @@ def recipe_of(source: AbstractRecipe | str | Path) -> AbstractRecipe:
 def data_and_truth(
     recipe: AbstractRecipe, dataset: Dataset, split: Split | str, trials: int | None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What the observer sees, and the truth by field of `Outcome`, of the first trials of a split."""
+    """What the observer sees, and the truth by field of `Outcome`, of trials spread over a split."""
     split = dataset.splits[split] if isinstance(split, str) else split
     if len(dataset.sessions) != 1 or split.truth is None or dataset.truth_unit not in ("counts per bin", "data"):
         raise ValueError(
             f"The data have {len(dataset.sessions)} sessions and true rates in {dataset.truth_unit!r}. "
             "Pass a simulated data set of one session with true rates on the scale of the data."
         )
-    chosen = slice(trials)
+    chosen = spread(split.n_trials, trials)
     truth = {"rates": split.truth[chosen]}
     if split.true_inputs is not None and np.any(split.true_inputs):
         truth["inputs"] = split.true_inputs[chosen]
@@ -174,6 +174,11 @@ def data_and_truth(
         condition = np.asarray(split.condition)[chosen]
         truth["states"] = recipe.run(recipe.starts())[condition]
     return split.encoder_input[chosen], truth
+
+
+def spread(n_trials: int, n: int | None = None) -> np.ndarray:
+    """Indices of n trials at equal distances, shape (n,), or of all: trials of a condition lie one after the other."""
+    return np.arange(n_trials) if n is None else np.linspace(0, n_trials - 1, min(n, n_trials)).round().astype(int)
 
 
 def problem_of(recipe: AbstractRecipe) -> Problem:
