@@ -53,6 +53,13 @@ SAMPLES = 128
 """Posterior samples of the averages."""
 TRAIN_TRIALS = 2000
 """Training trials, at most, that regressions of inputs and states are fitted on."""
+BESIDE = {
+    "pca": "PCA, 2 components",
+    "pca_chosen": "PCA, chosen",
+    "shuffled": "truth of another trial",
+    "ramp": "straight ramp",
+}
+"""Rows whose squared correlations stand beside a seed's figures, by the ending of their keys in the JSON."""
 EVERY = slice(None)
 COVERAGE_TRIALS = 100
 """Trials whose single samples are kept, to see what their intervals cover."""
@@ -320,11 +327,9 @@ def summary(
         found |= {"optimum_trials": n_best}
         found |= {f"{key}_same_trials": value for key, value in same.items() if "_r2" in key or "pulse" in key}
     found |= {f"{key}_{limit}": value for limit, scores in best.items() for key, value in scores.items()}
-    pca = next((row for model, row in by_name.items() if model.lower().startswith("pca")), {})
-    floors = {"shuffled": "truth of another trial", "ramp": "straight ramp"}
-    found |= {f"{key}_pca": value for key, value in pca.items() if key == "rates_r2"}
-    for floor, model in floors.items():
-        found |= {f"{key}_{floor}": value for key, value in by_name[model].items() if key != "model"}
+    for short, model in BESIDE.items():
+        row = by_name.get(model, {})
+        found |= {f"{key}_{short}": value for key, value in row.items() if key.endswith("_r2")}
     return found
 
 

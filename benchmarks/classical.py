@@ -68,10 +68,10 @@ def baselines(dataset: Dataset, split: Split | str, *, gpfa: bool = False) -> di
     split = dataset.splits[split] if isinstance(split, str) else split
     rates = {
         "mean": np.broadcast_to(_counts(dataset.train).mean((0, 1)), _counts(split).shape),
-        "smoothing": smoothing(dataset, split),
+        "Gaussian smoothing": smoothing(dataset, split),
         f"PCA, {TUTORIAL_COMPONENTS} components": pca(dataset, split, n_components=TUTORIAL_COMPONENTS, width=0.0),
-        "PCA": pca(dataset, split),
-        "factor analysis": factor_analysis(dataset, split),
+        "PCA, chosen": pca(dataset, split),
+        "Factor Analysis": factor_analysis(dataset, split),
     }
     if split.condition is not None and dataset.train.condition is not None:
         rates["condition mean"] = condition_mean(dataset, split)

@@ -86,7 +86,8 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     truth_figure(data, split, posterior, r2).savefig(out / "rates.png", dpi=150)
 
     # The divergence of the inputs tells how much the controller says about a trial; none is right here.
-    kl_inputs = outcome.result.history["valid_kl_inputs"][-1] / split.n_bins
+    result = outcome.result
+    kl_inputs = result.history["valid_kl_inputs"][result.best_epoch - 1] / split.n_bins
 
     text = f"""{format_table(outcome.evaluation.table)}
 R2 of the rates, pooled: {outcome.evaluation.detail["rates"]["r2_pooled"]:.3f}

@@ -66,8 +66,9 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
     way: the first factors move the expected data along the rows of the pseudo-inverse of W, at the mean rates m_c of
     the read-out's bias,
 
-    .. math:: A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}, \quad \frac{d m_c}{d \theta_c} = m_c
-                ext{ for Poisson (log rates), } 1 \text{ for Gaussian.}
+    .. math::
+        A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}, \quad
+        \frac{d m_c}{d \theta_c} = m_c \text{ for Poisson (log rates), } 1 \text{ for Gaussian.}
 
     Factors are of order 1 whatever the unit of the components, so only directions and relative sizes are taken
     from the alignment: one gain k for all sessions gives the weights the size of a random start, root mean square

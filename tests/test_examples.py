@@ -32,7 +32,7 @@ EXPECTED = {
     "chaotic_rnn_multisession": (r"^Agreement of the sessions' factors, R2: (\S+)", ("scores.txt", "sessions.png")),
     "chaotic_rnns_labeled": (
         r"^Gain of the label, nats per trial: (\S+)",
-        ("scores.txt", "gain_of_the_label.png", "r2.png", "with_label/best", "without_label/best"),
+        ("scores.txt", "gain_of_the_label.png", "r2.png", "right_label/best", "random_label/best"),
     ),
     "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png")),
     "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png")),

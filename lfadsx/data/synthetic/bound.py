@@ -46,7 +46,8 @@ class IntegrationToBound(AbstractTrials):
 
     Other than in the original: the conversion factor is 1 / (max_rate bin_width), as in its other data (it was the
     inverse); the true inputs are also stored under the key of the other data, where readers look for them, as are
-    the conditions of trials; and the unused setting tau is gone.
+    the conditions of trials; the unused setting tau is gone; a rate that does not vary is named in an error; the number
+    of bins is rounded; integers are stored in the smallest type; and Python 3 runs it.
 
     Source: the synthetic data of the original LFADS; Sussillo, Jozefowicz, Abbott & Pandarinath 2016,
     arXiv:1608.06315.

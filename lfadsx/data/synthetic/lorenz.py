@@ -48,6 +48,9 @@ class Lorenz(AbstractTrials):
       `modulation` in a random direction. Mean rates are then about 8 Hz. All trials of a condition have these rates.
     * Starts: each condition starts at a draw of its own from the attractor's stationary law: `stationary`.
 
+    Other programs chose otherwise: lfads-run-manager has weights of absolute value from 1 to 2 and starts at
+    (0, 0, 25) plus a standard normal number in each dimension.
+
     Random numbers are drawn in this order: starts, read-out, counts. `run` gives states and `rates` the rates
     for any start, so that with `stationary` the whole generator is known.
 
