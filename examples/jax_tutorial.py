@@ -6,7 +6,7 @@ with what filtering and principal components make of the same spikes.
 
     python examples/jax_tutorial.py                        # the whole run
     python examples/jax_tutorial.py --epochs 20            # a first look
-    python examples/jax_tutorial.py --train-network 10000  # train the integrator network first
+    python examples/jax_tutorial.py --train-network 0      # with the integrator network of the library
     python examples/jax_tutorial.py --quick                # a moment, to see that it works
 
 The figures are in OUT/tutorial, in the order of the notebooks. Titles say R2 where R2 is drawn (a squared
@@ -25,12 +25,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.signal import filtfilt
 from sklearn.decomposition import PCA
+from tqdm.auto import tqdm
 
 import lfadsx
 from lfadsx.data import read_posterior
 from lfadsx.data.splitting import choose
-from lfadsx.data.synthetic.integrator import IntegratorRNN
-from lfadsx.data.synthetic.train_networks import TASKS, train
+from lfadsx.data.synthetic.task_network import TaskNetwork, load_network
+from lfadsx.data.synthetic.train_networks import TASKS, save_network, train
 from lfadsx.evaluation import format_table
 from lfadsx.inference import infer
 from lfadsx.metrics import align, r2_floors, r2_of_trials, r2_pooled
@@ -88,9 +89,14 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
     if quick:
         out = out / "quick"  # a trial run must not stand in the way of the real one
         changes, model, config = QUICK_DATA, tiny_model(model), shorter(config, epochs or 20, batch_size=20)
+        train_network = min(train_network, 200)
 
     file = out / "data.h5"
     if not file.exists():
+        if train_network:
+            weights = out / "network.npz"
+            save({"03_network_training": train_integrator(train_network, weights)}, out)
+            changes = changes | {"network_file": str(weights)}
         lfadsx.data.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
     split = choose(data.valid, np.arange(min(N_EVALUATION, data.valid.n_trials)))
@@ -99,10 +105,9 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
         network = {name: simulated[f"valid_{name}"][: split.n_trials] for name in names}
     pca = PCA(2).fit(data.train.encoder_input.reshape(-1, 100))
 
-    figures = integrator_figures(split, network, data.bin_width) | data_figures(data, split, network)
-    if train_network:
-        figures["03_network_training"] = network_training(train_network)
-    save(figures, out)
+    made_from = data.source[data.sessions[0].name]["made_from"]
+    save({"02_network": network_weights(load_network(NAME, made_from["network_file"]))}, out)
+    save(integrator_figures(split, network, data.bin_width) | data_figures(data, split, network), out)
 
     outcome = fit_run(
         data,
@@ -163,7 +168,7 @@ R2 of the inputs, pooled: {r2_pooled(inputs, split.true_inputs):.3f}"""
 
 
 def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_width: float) -> dict[str, Figure]:
-    """Draws the task, the network's weights, what it does in a batch of trials, and where trials start."""
+    """Draws the task, what the network does in a batch of trials, and where trials start."""
     time, inputs = bin_width * np.arange(1, split.n_bins + 1), split.true_inputs
     batch, few = slice(0, 128), range(4)
     error = network["outputs"] - network["targets"]
@@ -176,7 +181,6 @@ def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_
     hiddens = {f"Trial {i}": network["hiddens"][i].T for i in few}
     return {
         "01_task": curves_figure(task, "Task: add up the input", x=time, x_label="Time (s)"),
-        "02_network": network_weights(),
         "04_batch": curves_figure(run, "One batch of trials", x=time, x_label="Time (s)"),
         "05_hidden_units": images_figure(hiddens, "Hidden units", x_label="Bin", y_label="Unit", label="Activity"),
         "06_start_states": images_figure(
@@ -185,9 +189,8 @@ def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_
     }
 
 
-def network_weights() -> Figure:
+def network_weights(weights: TaskNetwork) -> Figure:
     """Draws the weights of the trained network, and the eigenvalues of the recurrent ones on the unit circle."""
-    weights = IntegratorRNN().network()
     figure = Figure(figsize=(11, 2.8), layout="constrained")
     first, second, third, fourth = figure.subplots(1, 4)
     largest = np.abs(weights.W_R).max()
@@ -208,16 +211,20 @@ def network_weights() -> Figure:
     return figure
 
 
-def network_training(steps: int) -> Figure:
-    """Trains an integrator network from scratch and draws its learning rate and its error.
+def train_integrator(steps: int, file: Path) -> Figure:
+    """Trains the integrator network, writes its weights, and draws its learning rate and its error."""
+    task, errors = dataclasses.replace(TASKS[NAME], steps=steps), {}
+    with tqdm(total=steps, desc="integrator", unit="batch") as bar:
 
-    The data come from the network of the library, which was trained in this way with 10,000 batches.
-    """
-    task, reports = TASKS["integrator_rnn"], []
-    block = max(1, steps // 100)
-    train(dataclasses.replace(task, steps=steps), block=block, report=reports.append)
-    batches = np.array([int(text.split()[1]) for text in reports])
-    error = np.array([float(text.split()[-1]) for text in reports])
+        def report(batch: int, error: float) -> None:
+            errors[batch] = error
+            bar.update(batch - bar.n)
+            bar.set_postfix_str(f"squared error {error:.3g}")
+
+        weights = train(task, block=max(1, steps // 100), report=report)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_network(file, weights, steps=steps)
+    batches, error = np.array(list(errors)), np.array(list(errors.values()))
     panels = {
         "Learning rate": {"learning rate": task.learning_rate * task.decay**batches},
         "Squared error": {"squared error": error},
@@ -373,6 +380,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Walks through the LFADS tutorial: an integrator network and LFADS.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
     parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--train-network", type=int, default=0, help="batches to train the integrator network with")
+    batches = "batches to train the integrator network with; 0: it comes with the library"
+    parser.add_argument("--train-network", type=int, default=10_000, help=batches)
     parser.add_argument("--out", type=Path, default=Path("runs/jax_tutorial"), help="folder to write")
     main(**vars(parser.parse_args()))

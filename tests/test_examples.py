@@ -41,7 +41,6 @@ EXPECTED = {
         ("scores.txt", "tutorial/01_task.png", "tutorial/03_network_training.png", "tutorial/22_initial_states.png"),
     ),
 }
-ARGUMENTS = {"jax_tutorial": ("--train-network", "20")}
 # Those whose bounds are known: shares and R2 are no larger than 1, shares and divergences not below 0.
 LARGEST = dict.fromkeys(EXPECTED, 1.0) | {"chaotic_rnns_labeled": 1e4, "gaussian_chaotic_rnn_no_inputs": 1e4}
 SMALLEST = dict.fromkeys(("chaotic_rnn_gaussian_on_counts", "chaotic_rnn_inputs_g1p5", "chaotic_rnn_inputs_g2p5"), 0.0)
@@ -69,7 +68,7 @@ def run(monkeypatch, capsys):
     def run_here(name, folder):
         path = str(EXAMPLES / f"{name}.py")
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", [path, *ARGUMENTS.get(name, ()), "--quick"])
+        monkeypatch.setattr(sys, "argv", [path, "--quick"])
         runpy.run_path(path, run_name="__main__")
         return capsys.readouterr().out
 

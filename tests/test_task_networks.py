@@ -233,3 +233,27 @@ def test_training_lowers_the_error_and_writes_weights(tmp_path, capsys, monkeypa
         assert arrays["W_R"].shape == (50, 50) and arrays["W_R"].dtype == np.float32
         assert np.abs(arrays["h0"]).max() == 0, "this network starts at 0 and does not learn another start"
     assert "batch     60" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recipe", [IntegratorRNN(trials=20), IntegrationToBound(conditions=2)])
+def test_data_of_a_network_of_ones_own(recipe, tmp_path):
+    """Weights of the library from a file give the library's data; others give others, under the same noise."""
+    name = "integrator_rnn" if isinstance(recipe, IntegratorRNN) else "itb_rnn"
+    own, other = tmp_path / "own.npz", tmp_path / "other.npz"
+    weights = load_network(name)
+    train_networks.save_network(own, weights)
+    train_networks.save_network(other, weights._replace(W_R=0.5 * weights.W_R))
+    (plain,), (same,), (changed,) = (
+        dataclasses.replace(recipe, network_file=file).simulate() for file in ("", str(own), str(other))
+    )
+    np.testing.assert_array_equal(same.arrays["train_data"], plain.arrays["train_data"])
+    assert (changed.arrays["train_truth"] != plain.arrays["train_truth"]).any()
+
+
+def test_files_that_hold_no_network(tmp_path):
+    (tmp_path / "text.npz").write_text("not weights")
+    np.savez(tmp_path / "half.npz", W_R=np.eye(3))
+    with pytest.raises(DataError, match=r"text.npz' cannot be read as weights of a network.*Give an npz file of"):
+        IntegratorRNN(network_file=str(tmp_path / "text.npz")).simulate()
+    with pytest.raises(DataError, match=r"half.npz' lacks the weights W_in, b_R, W_O, b_O, h0\. Give"):
+        IntegrationToBound(network_file=str(tmp_path / "half.npz")).simulate()

@@ -68,10 +68,12 @@ class IntegrationToBound(AbstractTrials):
     """Number of units of the network; it was trained with 50."""
     input_std: float = 0.25
     """Sigma: standard deviation of the input in each bin; the network was trained with 0.25."""
+    network_file: str = ""
+    """npz file of `lfadsx.data.synthetic.train_networks` with the network's weights; empty: those of the library."""
 
     def network(self) -> TaskNetwork:
         """Returns the trained network that makes the data."""
-        return load_network("itb_rnn")
+        return load_network("itb_rnn", self.network_file)
 
     def mixture(self) -> np.ndarray:
         """Returns the mixture P of units that each neuron is, shape (neuron, unit)."""
@@ -140,7 +142,7 @@ class IntegrationToBound(AbstractTrials):
         if self.units != len(self.network().b_R):
             raise DataError(
                 f"units is {self.units} and the trained network has {len(self.network().b_R)}. "
-                "Leave it at that number: another needs a network of its own."
+                "Give that number, or a network_file with another network."
             )
 
     def _draw(self) -> tuple[np.ndarray, np.random.RandomState]:

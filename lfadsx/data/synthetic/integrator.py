@@ -83,6 +83,8 @@ class IntegratorRNN(AbstractRecipe):
     """Share of trials, the first, that train."""
     test_fraction: float = 0.0
     """Share of trials, the last, that test; those between validate."""
+    network_file: str = ""
+    """npz file of `lfadsx.data.synthetic.train_networks` with the network's weights; empty: those of the library."""
 
     @property
     def n_bins(self) -> int:
@@ -91,7 +93,7 @@ class IntegratorRNN(AbstractRecipe):
 
     def network(self) -> TaskNetwork:
         """Returns the trained network that makes the data."""
-        return load_network("integrator_rnn")
+        return load_network("integrator_rnn", self.network_file)
 
     def normals(self) -> np.ndarray:
         """Returns the standard normal numbers of all trials, shape (trial, 9 + time), in the order given above."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lfadsx.data.errors import DataError
+
 
 class TaskNetwork(NamedTuple):
     r"""The weights of a recurrent network of tanh units with one input and one output.
@@ -57,13 +59,18 @@ class TaskNetwork(NamedTuple):
         return hiddens @ self.W_O + self.b_O
 
 
-def load_network(name: str) -> TaskNetwork:
-    """Returns the weights in float64 of a network that comes with the library.
+def load_network(name: str, file: str = "") -> TaskNetwork:
+    """Returns the weights in float64 of a network that comes with the library, or of one's own.
 
     Args:
         name: "integrator_rnn" or "itb_rnn".
+        file: npz file of `lfadsx.data.synthetic.train_networks` to read instead.
+
+    Raises:
+        DataError: If the file is none that `train_networks` wrote.
     """
-    return TaskNetwork(**{key: _stored(name)[key].astype(np.float64) for key in TaskNetwork._fields})
+    arrays = _read(file) if file else _stored(name)
+    return TaskNetwork(**{key: arrays[key].astype(np.float64) for key in TaskNetwork._fields})
 
 
 def training_facts(name: str) -> dict[str, float]:
@@ -73,6 +80,19 @@ def training_facts(name: str) -> dict[str, float]:
         name: "integrator_rnn" or "itb_rnn".
     """
     return {key: values.item() for key, values in _stored(name).items() if key not in TaskNetwork._fields}
+
+
+def _read(file: str) -> dict[str, np.ndarray]:
+    advice = "Give an npz file of `python -m lfadsx.data.synthetic.train_networks`."
+    try:
+        with np.load(file) as found:
+            arrays = dict(found)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file!r} cannot be read as weights of a network: {error}. {advice}") from error
+    missing = [key for key in TaskNetwork._fields if key not in arrays]
+    if missing:
+        raise DataError(f"{file!r} lacks the weights {', '.join(missing)}. {advice}")
+    return arrays
 
 
 def _stored(name: str) -> dict[str, np.ndarray]:

@@ -127,14 +127,21 @@ def squared_error(network: TaskNetwork, batch: Batch) -> Float[Array, ""]:
     return jnp.mean((outputs.T - targets) ** 2)
 
 
-def train(task: Task, seed: int = 0, block: int = 1000, report: Callable[[str], None] = print) -> TaskNetwork:
+def print_line(batch: int, error: float) -> None:
+    """Prints how far the training is."""
+    print(f"batch {batch:6d}  squared error {error:.3g}")
+
+
+def train(
+    task: Task, seed: int = 0, block: int = 1000, report: Callable[[int, float], None] = print_line
+) -> TaskNetwork:
     """Trains a network on a task with Adam and a learning rate that decays with each batch.
 
     Args:
         task: The task and its settings.
         seed: Seed of the weights and of the trials.
         block: Number of batches between two reports.
-        report: Takes one line of text per block.
+        report: Takes, after each block, the number of batches and the squared error of the block's last 100.
     """
     rate = optax.exponential_decay(task.learning_rate, 1, task.decay)
     optimiser = optax.chain(optax.clip_by_global_norm(task.max_norm), optax.adam(rate, eps=task.adam_eps))
@@ -157,7 +164,7 @@ def train(task: Task, seed: int = 0, block: int = 1000, report: Callable[[str], 
     carry, keys = (network, optimiser.init(network)), jax.random.split(batch_key, task.steps)
     for first in range(0, task.steps, block):
         carry, errors = run(carry, keys[first : first + block])
-        report(f"batch {first + len(errors):6d}  squared error {np.mean(errors[-100:]):.3g}")
+        report(first + len(errors), float(np.mean(errors[-100:])))
     return carry[0]
 
 
