@@ -1,14 +1,15 @@
-"""How much of the true rates a number of factors can express at all: the limit of a model's size, not of its inference.
+"""How near to the true rates a number of factors can come at all: what a model's size costs, whatever its inference.
 
     python -m benchmarks.factors chaotic_rnn_no_inputs --factors 10 20 30
 
-A model's log rates are an affine map of its factors. So the best that F factors allow is the affine subspace of F
-dimensions nearest to the true log rates, by the Kullback-Leibler divergence of the spike counts,
+A model's log rates are an affine map of its factors. So F factors come nearest to the truth in the affine subspace of F
+dimensions that is best by the model's own measure, the likelihood of spikes expected under the truth,
 
     min over f, W, b of  sum over bins and neurons of  exp(f W + b) - r (f W + b),  r: expected count.
 
-Sessions of one network that share conditions have rows for the neurons of one session and rows for those of all, which
-one stitched model has to express with the same factors.
+and its R2 stands in the table; another subspace may have a slightly higher one. Sessions of one network that share
+conditions have rows for the neurons of one session and rows for those of all, which one stitched model has to express
+with the same factors.
 """
 
 from __future__ import annotations

@@ -110,7 +110,10 @@ class AbstractTrials(AbstractRecipe):
             raise DataError(f"train_fraction is {self.train_fraction}. Give a number between 0 and 1.")
 
     def split_names(self) -> np.ndarray:
-        """Returns "train", "valid" or "test" for each trial, shape (trial,); no draw of the simulation changes."""
+        """Returns "train", "valid" or "test" for each trial, shape (trial,); no draw of the simulation changes.
+
+        A share that is no whole number of a condition's trials is rounded, where the original stops.
+        """
         valid_fraction = round(1 - self.train_fraction, 12)
         names = np.tile(names_in_order(self.trials_per_condition, valid_fraction, 0.0), self.conditions)
         if self.split == "conditions":
