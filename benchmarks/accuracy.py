@@ -81,7 +81,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, help="number of epochs other than the example's")
     changes = "settings of model, hyperparameters or training other than the example's, as in factors=50"
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help=changes)
-    trials = "trials of optimum and ceiling, the first of the split; 0 for neither, -1 for all, which may take hours"
+    trials = "trials of optimum and ceiling, spread over the split; 0 for neither, -1 for all, which may take hours"
     parser.add_argument("--optimum-trials", type=int, default=20, metavar="N", help=trials)
     parser.add_argument("--devices", type=int, default=1, help="devices to spread the trials of a step over")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"))

@@ -93,11 +93,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
 
     file = out / "data.h5"
     if not file.exists():
-        if train_network:
-            weights = out / "network.npz"
-            save({"03_network_training": train_integrator(train_network, weights)}, out)
-            changes = changes | {"network_file": str(weights)}
-        lfadsx.data.simulate(NAME, file, **changes)
+        make_data(file, changes, train_network)
     data = lfadsx.data.read(file)
     split = choose(data.valid, np.arange(min(N_EVALUATION, data.valid.n_trials)))
     with h5py.File(file) as simulated:  # what the network did in these trials, beside its spikes
@@ -209,6 +205,15 @@ def network_weights(weights: TaskNetwork) -> Figure:
         ax.set_title(title)
     second.set_aspect("equal")
     return figure
+
+
+def make_data(file: Path, changes: dict, train_network: int) -> None:
+    """Trains the network, or takes that of the library, and simulates its trials."""
+    if train_network:
+        weights = file.with_name("network.npz")
+        save({"03_network_training": train_integrator(train_network, weights)}, file.parent)
+        changes = changes | {"network_file": str(weights)}
+    lfadsx.data.simulate(NAME, file, **changes)
 
 
 def train_integrator(steps: int, file: Path) -> Figure:
