@@ -73,8 +73,8 @@ def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: S
     """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
 
     A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
-    start and order of trials. Random labels are an input that means nothing, and still one that regularises: what a
-    label tells is the difference between the right ones and random ones. Intervals of a seed are those over trials;
+    start and order of trials. Random labels mean nothing, and may still change how a model trains: what a label
+    tells is the difference between the right ones and random ones. Intervals of a seed are those over trials;
     seeds scatter more, so the last line has the mean over seeds with its interval over these.
 
     Args:
