@@ -110,9 +110,13 @@ def main() -> None:
     tag = f"_data{options.data_seed}" if options.data_seed is not None else ""
     changes = "".join(f"_{change}" for change in options.set).replace("/", ".")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
+    asked = {"split": split, "data_seed": options.data_seed, "set": options.set}
     if options.name in COMPARISONS:
         run = functools.partial(train, devices=options.devices)
-        COMPARISONS[options.name](settings, data, folder / f"compared{tag}{changes}", split, seeds, run)
+        lines = COMPARISONS[options.name](settings, data, folder / f"compared{tag}{changes}", split, seeds, run)
+        print(format_table(lines))
+        for line in lines:
+            print(json.dumps({"name": options.name} | asked | line))
         return
     truth = Truth(data, split, settings.model.likelihood)
     try:  # before the training, which takes long
@@ -144,7 +148,6 @@ def main() -> None:
     print(format_table(rows))
     print(format_table(truth.differences(errors, {name: truth.errors(rates) for name, rates in others.items()})))
     for seed in seeds:
-        asked = {"split": split, "data_seed": options.data_seed, "set": options.set}
         print(json.dumps(summary(options.name, seed, rows, best, few) | asked))
 
 

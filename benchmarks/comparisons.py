@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import lfadsx
 from benchmarks.settings import Settings
 from lfadsx.data.splitting import choose
 from lfadsx.data.synthetic.alignment import align_sessions
-from lfadsx.evaluation import format_table
 from lfadsx.inference import infer
 from lfadsx.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.shrink import shorter
@@ -25,18 +23,21 @@ from lfadsx.types import Dataset
 Train = Callable[[Settings, Dataset, Path, int], FitResult]
 """Trains the settings on data in a run folder with a seed."""
 
-SHARES = (1.0, 0.05)
-"""Shares of the training trials that stitched and single models are compared on."""
+SHARES = {1.0: 1.0, 0.05: 0.25}
+"""Shares of the training trials that stitched and single models are compared on, and the share of the steps for each:
+few trials are learned by heart when they are seen too often."""
 SAMPLES = 64
 """Posterior samples of rates and of the bound."""
 
 
-def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train) -> None:
-    """Prints R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
+def stitching(
+    settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train
+) -> list[dict[str, Any]]:
+    """Returns R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
 
     Each model takes as many steps, and a session's own model as many trials of it in each as the stitched one on
     average. So every session has as many updates, of as many trials, from either. With few trials the number of steps
-    stays, and the alignment that the stitched model starts from is computed from these.
+    is a share of that with all, and the alignment that the stitched model starts from is computed from these.
 
     Args:
         settings: Settings of the stitched model.
@@ -47,16 +48,17 @@ def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds
         train: Trains a model.
     """
     lines = []
-    for share in SHARES:
+    for share, steps in SHARES.items():
         part = _share(data, share)
         for seed in seeds:
             out = folder / f"share{share:g}_seed{seed}"
-            stitched = train(_with_steps(settings, data, part, settings), part, out / "stitched", seed).model
+            stitched = train(_with_steps(settings, data, part, settings, steps), part, out / "stitched", seed).model
             rates = infer(stitched, data.sessions, data.splits[split], SAMPLES, 0).rates[data.input_group]
             for number, session in enumerate(data.sessions):
                 single = _session(part, number)
                 one = _with_batch(settings, round(settings.train.batch_size / len(data.sessions)))
-                own = train(_with_steps(one, data, single, settings), single, out / session.name, seed).model
+                one = _with_steps(one, data, single, settings, steps)
+                own = train(one, single, out / session.name, seed).model
                 own_rates = infer(own, single.sessions, single.splits[split], SAMPLES, 0).rates[data.input_group]
                 rows = data.splits[split].session == number
                 truth, n = single.splits[split].truth, session.n_targets[data.input_group]
@@ -64,13 +66,13 @@ def stitching(settings: Settings, data: Dataset, folder: Path, split: str, seeds
                     {"session": session.name, "share": share, "seed": seed}
                     | _compared("stitched", "single", rates[rows][:, :, :n], own_rates, truth)
                 )
-    print(format_table(lines))
-    for line in lines:
-        print(json.dumps({"name": settings.recipe, "split": split, **line}))
+    return lines
 
 
-def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train) -> None:
-    """Prints the bound with the label as known input, without it, and with labels shuffled over trials.
+def labels(
+    settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train
+) -> list[dict[str, Any]]:
+    """Returns the bound with the label as known input, without it, and with labels shuffled over trials.
 
     A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
     start and order of trials. Random labels mean nothing, and may still change how a model trains: what a label
@@ -101,9 +103,7 @@ def labels(settings: Settings, data: Dataset, folder: Path, split: str, seeds: S
         lines.append({"seed": seed} | _gains(bounds, _over_trials))
     if len(seeds) > 1:
         lines.append({"seed": "mean"} | _gains({name: np.array(own) for name, own in means.items()}, _over_seeds))
-    print(format_table(lines))
-    for line in lines:
-        print(json.dumps({"name": settings.recipe, "split": split, **line}))
+    return lines
 
 
 def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Interval]) -> dict[str, float]:
@@ -181,9 +181,9 @@ def _with_batch(settings: Settings, batch_size: int) -> Settings:
     return dataclasses.replace(settings, train=dataclasses.replace(settings.train, batch_size=max(1, batch_size)))
 
 
-def _with_steps(settings: Settings, whole: Dataset, part: Dataset, like: Settings) -> Settings:
-    """Settings with as many epochs of a part of the data as make the steps of other settings with the whole."""
-    steps = like.train.epochs * -(-whole.train.n_trials // like.train.batch_size)
+def _with_steps(settings: Settings, whole: Dataset, part: Dataset, like: Settings, share: float) -> Settings:
+    """Settings with as many epochs of a part of the data as make a share of the steps of others with the whole."""
+    steps = share * like.train.epochs * -(-whole.train.n_trials // like.train.batch_size)
     epochs = max(1, round(steps / -(-part.train.n_trials // settings.train.batch_size)))
     every = max(1, round(settings.train.validate_every * epochs / settings.train.epochs))
     return dataclasses.replace(

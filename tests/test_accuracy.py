@@ -162,20 +162,21 @@ def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert not list(folder.glob("*.unfinished"))
 
 
-def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch, capsys):
+def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch):
     """With models as they start, and one line for each session and share, or for each seed and their mean."""
-    monkeypatch.setattr(comparisons, "SHARES", (0.5,))
+    monkeypatch.setattr(comparisons, "SHARES", {0.5: 0.25})
     monkeypatch.setattr(comparisons, "SAMPLES", 2)
     seen = []
 
     def start(settings, data, out, seed):
-        seen.append((out.name, len(data.sessions), settings.train.batch_size))
+        seen.append((len(data.sessions), settings.train.batch_size, settings.train.epochs))
         return SimpleNamespace(model=lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed)))
 
     stitched = tiny("chaotic_rnn_multisession", {})
-    comparisons.stitching(stitched, sessions, tmp_path, "valid", [3], start)
-    assert [job[1:] for job in seen] == [(2, 10), (1, 5), (1, 5)]
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    stitched = dataclasses.replace(stitched, train=dataclasses.replace(stitched.train, epochs=8))
+    lines = comparisons.stitching(stitched, sessions, tmp_path, "valid", [3], start)
+    # A quarter of the steps with half of the trials: half of the epochs.
+    assert seen == [(2, 10, 4), (1, 5, 4), (1, 5, 4)]
     assert [line["session"] for line in lines] == [s.name for s in sessions.sessions]
     assert all(line["seed"] == 3 and line["difference_r2_low"] <= line["difference_r2"] for line in lines)
 
@@ -186,8 +187,7 @@ def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch, caps
             for name, split in data.splits.items()
         },
     )
-    comparisons.labels(tiny("chaotic_rnns_labeled", {}), labelled, tmp_path, "test", [0, 1], start)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    lines = comparisons.labels(tiny("chaotic_rnns_labeled", {}), labelled, tmp_path, "test", [0, 1], start)
     assert [line["seed"] for line in lines] == [0, 1, "mean"]
     # Labels that are all alike are the same when they are shuffled.
     assert all(line["with_minus_shuffled_nats"] == 0 != line["with_minus_without_nats"] for line in lines)
@@ -200,8 +200,9 @@ def test_stitched_and_single_models_take_as_many_steps(sessions):
     for number in (0, 1):
         single = _session(few, number)
         assert single.sessions == (few.sessions[number],) and (single.train.session == 0).all()
-        own = _with_steps(_with_batch(settings, 2), sessions, single, settings).train
-        assert own.epochs * -(-single.train.n_trials // 2) == pytest.approx(steps, rel=0.05)
+        for share in (1.0, 0.5):
+            own = _with_steps(_with_batch(settings, 2), sessions, single, settings, share).train
+            assert own.epochs * -(-single.train.n_trials // 2) == pytest.approx(share * steps, rel=0.05)
         assert own.batch_size == 2
 
 

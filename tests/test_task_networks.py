@@ -76,6 +76,17 @@ def test_integrator_trial_is_a_function_of_34_normal_numbers(integrator):
     np.testing.assert_allclose(recipe.from_normals(normals).expected[:540], simulation.arrays["train_truth"], atol=1e-6)
 
 
+def test_integrator_may_start_after_fewer_bins():
+    recipe = IntegratorRNN(trials=20, start_bins=0)
+    run = recipe.from_normals(recipe.normals())
+    # With no bins before the trial, all start where one bin without input leads from the network's first state.
+    net = recipe.network()
+    np.testing.assert_allclose(run.starts, np.tile(np.tanh(net.W_R @ net.h0 + net.b_R), (20, 1)), atol=1e-12)
+    assert recipe.normals().shape == (20, 27)
+    with pytest.raises(DataError, match=r"start_bins is -1\. Give the number of bins before a trial, 0 or more\."):
+        IntegratorRNN(start_bins=-1).simulate()
+
+
 def test_integrator_law_of_inputs_and_counts(integrator):
     arrays = integrator[1].arrays
     u = arrays["input_train_truth"][:, :, 0]

@@ -18,7 +18,7 @@ from jax.scipy.special import ndtr, ndtri
 from benchmarks.optimum.posterior import Generator, Outcome
 from lfadsx.data.synthetic.bound import IntegrationToBound
 from lfadsx.data.synthetic.chaotic import ChaoticRNN
-from lfadsx.data.synthetic.integrator import START_BINS, IntegratorRNN
+from lfadsx.data.synthetic.integrator import IntegratorRNN
 from lfadsx.data.synthetic.lorenz import BETA, BURN_IN, RHO, SIGMA, Lorenz
 from lfadsx.data.synthetic.task_network import TaskNetwork
 from lfadsx.types import Split
@@ -26,7 +26,7 @@ from lfadsx.types import Split
 
 def integrator(recipe: IntegratorRNN) -> Generator:
     """The integrator: the numbers are those of `IntegratorRNN.from_normals`."""
-    network, before = _on_device(recipe.network()), 1 + START_BINS
+    network, before = _on_device(recipe.network()), 1 + recipe.start_bins
 
     def inputs(z: Array) -> Array:
         return 2 * recipe.input_bias * (z[0] - 0.5) + recipe.input_std * z[1:]

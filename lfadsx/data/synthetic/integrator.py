@@ -14,9 +14,6 @@ from lfadsx.data.synthetic.recipe import AbstractRecipe, Simulation, above_zero,
 from lfadsx.data.synthetic.spikes import spikify
 from lfadsx.data.synthetic.task_network import TaskNetwork, load_network
 
-START_BINS = 7
-"""Bins of input that lead to the state in which a trial starts; one bin without input follows."""
-
 
 class Integration(NamedTuple):
     """What the network does in given trials, all float64.
@@ -43,11 +40,11 @@ class IntegratorRNN(AbstractRecipe):
         u_t &= b + \sigma \epsilon_t, \quad b = 2 \beta (\xi - 1/2), \quad x_{tn} \sim
         \mathrm{Poisson}(r_\max \Delta t (h_{tn} + 1) / 2)
 
-    A trial starts where the network is after 7 bins of such input, with a bias b of its own, and one bin of input 0,
-    which lets the state fall back on the line attractor. So a trial is a function of standard normal numbers, 34 for
-    25 bins, in this order: the bias before the trial, the noise of the 7 bins before it, the bias of the trial, the
-    noise of each bin. `from_normals` is that function and `network` gives its weights, which come with the library.
-    The first trials train, the next validate, the last test; the tutorial has no test.
+    A trial starts where the network is after `start_bins` (7) bins of such input, with a bias b of its own, and one bin
+    of input 0, which lets the state fall back on the line attractor. So a trial is a function of standard normal
+    numbers, 34 for 25 bins, in this order: the bias before the trial, the noise of the bins before it, the bias of the
+    trial, the noise of each bin. `from_normals` is that function and `network` gives its weights, which come with the
+    library. The first trials train, the next validate, the last test; the tutorial has no test.
 
     The bias b has mean -beta and standard deviation 2 beta, as in the tutorial's code. The weights are not the
     tutorial's, which drew its own in each run: they were trained by its recipe in
@@ -79,6 +76,8 @@ class IntegratorRNN(AbstractRecipe):
     """Beta: half the standard deviation of the input's bias over trials, and minus its mean."""
     input_std: float = 0.125
     """Sigma: standard deviation of the input's noise in each bin; 0.025 / sqrt(0.04 s)."""
+    start_bins: int = 7
+    """Bins of input that lead to the state in which a trial starts; one bin without input follows."""
     train_fraction: float = 0.9
     """Share of trials, the first, that train."""
     test_fraction: float = 0.0
@@ -96,20 +95,20 @@ class IntegratorRNN(AbstractRecipe):
         return load_network("integrator_rnn", self.network_file)
 
     def normals(self) -> np.ndarray:
-        """Returns the standard normal numbers of all trials, shape (trial, 9 + time), in the order given above."""
+        """Returns the standard normal numbers of all trials, shape (trial, 2 + start_bins + time), in that order."""
         return self._draw()[0]
 
     def from_normals(self, normals: np.ndarray) -> Integration:
         """Runs the network on given standard normal numbers.
 
         Args:
-            normals: Numbers in the order given above, shape (trial, 9 + time), no unit.
+            normals: Numbers in the order given above, shape (trial, 2 + start_bins + time), no unit.
 
         Returns:
             Starts, inputs, states and expected counts of the trials.
         """
         checks.dimensions(np.asarray(normals)[:, :, None], 3, "normals")
-        network, before = self.network(), 1 + START_BINS
+        network, before = self.network(), 1 + self.start_bins
         lead = self._inputs(normals[:, :before])
         states = network.run(network.h0, np.pad(lead, ((0, 0), (0, 1))))
         inputs = self._inputs(normals[:, before:])
@@ -150,6 +149,8 @@ class IntegratorRNN(AbstractRecipe):
     def check(self) -> None:
         """Raises `DataError` when a setting makes no sense."""
         above_zero({name: getattr(self, name) for name in ("trials", "duration", "bin_width", "max_rate")})
+        if self.start_bins < 0:
+            raise DataError(f"start_bins is {self.start_bins}. Give the number of bins before a trial, 0 or more.")
         if not (self.train_fraction > 0 and self.test_fraction >= 0 and self.train_fraction + self.test_fraction < 1):
             raise DataError(
                 f"train_fraction is {self.train_fraction} and test_fraction is {self.test_fraction}. "
@@ -160,7 +161,7 @@ class IntegratorRNN(AbstractRecipe):
         """Returns the normal numbers, and the generator after their draw."""
         self.check()
         random = np.random.RandomState(self.seed)
-        return random.randn(self.trials, 2 + START_BINS + self.n_bins), random
+        return random.randn(self.trials, 2 + self.start_bins + self.n_bins), random
 
     def _inputs(self, normals: np.ndarray) -> np.ndarray:
         """Returns the inputs, shape (trial, time), for a bias number and one number per bin, (trial, 1 + time)."""
