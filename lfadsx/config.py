@@ -31,7 +31,9 @@ class ModelConfig:
     generator_dim: int = 128
     """Units of the generator."""
     ic_dim: int = 64
-    """Dimension of the initial condition."""
+    """Dimension of the initial condition; 0: none, all trials start in one trained state."""
+    initial_state: Literal["linear", "identity"] = "linear"
+    """How the generator starts: a linear map of the initial condition, or this itself, which has to be as wide."""
     ic_encoder_dim: int = 64
     """Units per direction of the encoder of the initial condition."""
     input_encoder_dim: int = 64
@@ -50,16 +52,20 @@ class ModelConfig:
     """Whether the controller's encoder sees the whole trial or the past only."""
     controller_lag: int = 1
     """Bins by which the encoding that the controller sees stays away from the current bin."""
-    feedback: Literal["factors", "none"] = "factors"
-    """What the controller sees of the generator."""
+    feedback: Literal["factors", "rates", "none"] = "factors"
+    """What the controller sees of the generator's last bin; rates are expected data, of one session only."""
     initial_feedback: Literal["state", "zeros"] = "state"
-    """Factors that the controller sees at the first bin."""
+    """What of these the controller sees at the first bin: those of the initial state, or zeros."""
     ic_window: int = 0
     """Bins from the start that the initial condition is inferred from; 0: the whole trial."""
     controller_sees_ic_window: bool = True
     """Whether the controller's encoder sees the bins of ic_window, too."""
     ic_prior_variance: float = 0.1
-    """Variance of the initial condition's prior."""
+    """Variance of the initial condition's prior; where it starts, if it is trained."""
+    ic_prior_variance_min: float = 0.0
+    """Lower bound of this variance, if it is trained."""
+    ic_prior_variance_max: float = 0.0
+    """Upper bound; it is trained if this is above the lower bound."""
     ic_post_var_min: float = 1e-4
     """Added to the variance of the initial condition's posterior."""
     input_prior: Literal["ar1", "gaussian", "student_t"] = "ar1"
@@ -67,10 +73,20 @@ class ModelConfig:
     with heavy tails, for inputs that are brief and rare."""
     input_prior_tau: float = 10.0
     """Time constant of the AR(1) prior at the start, in bins."""
+    input_prior_tau_s: float = 0.0
+    """The same in seconds, which then counts; 0: it is given in bins. Needs the data's bin width."""
+    train_input_prior_tau: bool = True
+    """Whether the time constants of the AR(1) prior are trained, one for each input."""
     input_prior_variance: float = 0.1
     """At the start: innovation variance of the AR(1) prior, variance of the normal one, squared scale of the other."""
     input_prior_df: float = 2.0
     """Degrees of freedom of Student's t at the start; the fewer, the heavier its tails."""
+    train_input_prior_variance: bool = True
+    """Whether these variances, and these degrees of freedom, are trained."""
+    input_prior_mean: float = 0.0
+    """Mean of the inferred inputs' prior at the start."""
+    train_input_prior_mean: bool = False
+    """Whether this mean is trained, one for each input."""
     co_post_var_min: float = 1e-4
     """Added to the variance of the inferred inputs' posterior."""
     likelihood: Literal["poisson", "gaussian"] = "poisson"
@@ -82,6 +98,12 @@ class ModelConfig:
     """Gain of the initial read-out weights; small, so that the model starts at each neuron's mean rate."""
     cell_clip: float = 5.0
     """Bound of all recurrent states."""
+    cell_weight_scale: float = 1.0
+    """Gain of the initial weights of encoders and controller."""
+    generator_input_scale: float = 1.0
+    """Gain of the initial weights of the generator's inputs."""
+    generator_recurrent_scale: float = 1.0
+    """Gain of the initial recurrent weights of the generator."""
     keep_bias: float = 1.0
     """Bias of the gates that keep a state, at the start."""
     reset_bias: float = 1.0
@@ -90,8 +112,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
         _check_choices(self)
-        positive = ("factors", "generator_dim", "ic_dim", "ic_encoder_dim", "controller_dim")
-        at_least_zero = ("input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag", "ic_window")
+        positive = ("factors", "generator_dim", "ic_encoder_dim", "controller_dim")
+        at_least_zero = ("ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag", "ic_window")
+        at_least_zero += ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s")
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is no size. Give a number of at least 1.")
@@ -135,6 +158,10 @@ class HyperParams:
     """The same for the generator."""
     l2_con_scale: float = 0.0
     """The same for the controller."""
+    l2_scale: float = 0.0
+    """Weight of the sum of squares of all parameters."""
+    co_corr_scale: float = 0.0
+    """Weight of the penalty on correlation between different inferred inputs."""
 
     def summed(self, bins: int, neurons: int) -> HyperParams:
         """Converts scales that were meant for a mean over bins and neurons to those for a sum.
@@ -145,7 +172,7 @@ class HyperParams:
             bins: Number of reconstructed bins.
             neurons: Number of reconstructed neurons.
         """
-        names = [f.name for f in dataclasses.fields(self) if f.name.startswith(("kl_", "l2_"))]
+        names = [f.name for f in dataclasses.fields(self) if f.name.startswith(("kl_", "l2_", "co_"))]
         return dataclasses.replace(self, **{n: getattr(self, n) * bins * neurons for n in names})
 
     def check(self) -> None:
@@ -172,7 +199,13 @@ class TrainConfig:
     kl_ramp_start: int = 0
     """Epoch at which the weights of the KL terms begin to rise."""
     kl_ramp_epochs: int = 30
-    """Epochs over which they rise to 1."""
+    """Epochs over which they rise to kl_ceiling."""
+    kl_ramp_start_step: int = 0
+    """The start of this ramp in steps, which then counts; 0: it is given in epochs."""
+    kl_ramp_steps: int = 0
+    """Its length in steps, which then counts; 0: it is given in epochs."""
+    kl_ceiling: float = 1.0
+    """Weight of both KL terms after the ramp."""
     kl_ic_floor: float = 0.0
     """Weight of the initial condition's KL before that."""
     kl_co_floor: float = 0.0
@@ -182,6 +215,10 @@ class TrainConfig:
     """Epoch at which the L2 penalty begins to count."""
     l2_ramp_epochs: int = 30
     """Epochs over which its weight rises to 1."""
+    l2_ramp_start_step: int = 0
+    """The start of this ramp in steps, which then counts; 0: it is given in epochs."""
+    l2_ramp_steps: int = 0
+    """Its length in steps, which then counts; 0: it is given in epochs."""
     patience: int = 50
     """Epochs without a better selection score after which training stops; counted after the ramps."""
     validate_every: int = 2
@@ -190,14 +227,18 @@ class TrainConfig:
     """Posterior samples of the selection score, at least 8."""
     score_smoothing: float = 0.3
     """Weight of the previous selection score in the smoothed one."""
-    schedule: Literal["constant", "plateau", "cosine"] = "cosine"
-    """Learning rate: constant; multiplied by plateau_factor when the score stalls; or a cosine to 0."""
+    schedule: Literal["constant", "plateau", "training_loss", "cosine", "exponential"] = "cosine"
+    """Learning rate: constant; multiplied by plateau_factor when the selection score stalls (plateau) or when the
+    training loss of an epoch is above all of the last plateau_patience ones (training_loss, the rule of the TensorFlow
+    LFADS); a cosine to 0; or multiplied by learning_rate_decay at every step (exponential)."""
     plateau_factor: float = 0.95
-    """What the plateau rule multiplies the learning rate by."""
+    """What the first two rules multiply the learning rate by."""
     plateau_patience: int = 6
-    """Evaluations without a better score before it does."""
+    """Evaluations without a better score, or epochs to compare with, before they do."""
+    learning_rate_decay: float = 0.9999
+    """What the exponential schedule multiplies the learning rate by at every step."""
     learning_rate_stop: float = 1e-5
-    """Training stops when the plateau rule has brought the learning rate below this."""
+    """Training stops when any of these rules but the cosine has brought the learning rate below this."""
     max_grad_norm: float = 200.0
     """Bound of the gradient's global norm."""
     adam_b1: float = 0.9
@@ -214,10 +255,14 @@ class TrainConfig:
     """Whether a part's penalty is divided by its own number of weights or by that of all penalised parts."""
     train: tuple[str, ...] = ("*",)
     """What trains: patterns over parameter paths such as "readin/*"; a leading "!" takes away."""
+    spike_jitter: int = 0
+    """Training batches only: every spike moves by up to this many bins, all moves being equally probable; 0: none."""
     max_skipped_steps: int = 20
     """Steps with a loss that is not finite, after which the run stops; each is skipped and reported."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints."""
+    checkpoints_to_keep: int = 2
+    """Number of last checkpoints that stay; the best and the last model stay in any case."""
     steps_per_block: int = 64
     """Largest number of steps of one compiled block."""
     seed: int = 0
@@ -226,19 +271,35 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
         _check_choices(self)
-        for name in ("epochs", "batch_size", "patience", "validate_every", "steps_per_block"):
+        counted = ("epochs", "batch_size", "patience", "validate_every", "steps_per_block", "plateau_patience")
+        for name in (*counted, "checkpoints_to_keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
+        for name in ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+        for name in ("plateau_factor", "learning_rate_decay"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} does not lower a rate. Give a number from 0 to 1.")
         for name in ("kl_ic_floor", "kl_co_floor"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is no weight of a ramp that ends at 1. Give 0 to 1.")
+            if not 0 <= getattr(self, name) <= self.kl_ceiling:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} is no weight of a ramp that ends at kl_ceiling = "
+                    f"{self.kl_ceiling}. Give a number between 0 and that."
+                )
         if self.selection_samples < 8:
             raise ValueError(
                 f"selection_samples = {self.selection_samples} makes the choice of the best model noisy. "
                 "Give at least 8."
             )
 
-    @property
-    def ramp_end(self) -> int:
-        """First epoch at which all ramps have ended; early stopping and the best model wait for it."""
-        return max(self.kl_ramp_start + self.kl_ramp_epochs, self.l2_ramp_start + self.l2_ramp_epochs)
+    def ramps(self, steps_per_epoch: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Returns start and length in steps of the ramp of the KL terms, and of that of the L2 penalty."""
+        n = steps_per_epoch
+        kl = self.kl_ramp_start_step or n * self.kl_ramp_start, self.kl_ramp_steps or n * self.kl_ramp_epochs
+        l2 = self.l2_ramp_start_step or n * self.l2_ramp_start, self.l2_ramp_steps or n * self.l2_ramp_epochs
+        return kl, l2
+
+    def ramp_end(self, steps_per_epoch: int) -> int:
+        """Returns after how many epochs all ramps have ended; early stopping and the best model wait for it."""
+        return max(-(-sum(ramp) // steps_per_epoch) for ramp in self.ramps(steps_per_epoch))

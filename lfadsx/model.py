@@ -106,7 +106,8 @@ class LFADS(nnx.Module):
         self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
         self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
-        self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs)
+        # A prior without posterior, such as a trained point, has nothing to be inferred.
+        self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
 
     def __call__(self, batch: Batch, noise: Noise | None = None) -> Output:
         """Runs the whole model, deterministically.
@@ -157,8 +158,8 @@ class LFADS(nnx.Module):
         widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
         if self.decoder.controller is not None:
             widths["encoding"] = self._controller_encoder.n_states
-            if self.decoder.feedback == "factors":
-                widths["feedback"] = self.decoder.n_factors
+            if self.decoder.n_feedback:
+                widths["feedback"] = self.decoder.n_feedback
         if batch.known_inputs is not None and self.known_inputs_to != "none":
             widths["known"] = batch.known_inputs.shape[2]
         shape = (1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
@@ -187,7 +188,7 @@ class LFADS(nnx.Module):
         else:
             states, ends = self.ic_encoder(sequence, length)
         ends = drop(ends, keep.get("ic_encoding"), rate)
-        ic_params = self.ic_posterior(ends)
+        ic_params = ends[:, :0] if self.ic_posterior is None else self.ic_posterior(ends)
         if self.decoder.controller is None:
             return Encoded(ic_params, None)
 
@@ -218,6 +219,7 @@ class LFADS(nnx.Module):
             batch.n_bins,
             encoding=encoded.encoding,
             known_inputs=self._driving_inputs(batch),
+            rates=lambda factors: self._rates(factors, batch.session),
             noise=noise,
         )
         return self.observe(trajectory, batch.session, initial_condition, encoded)
@@ -245,12 +247,21 @@ class LFADS(nnx.Module):
         )
 
     @property
+    def _dtype(self) -> jnp.dtype:
+        return self.decoder.factor_map.weight[...].dtype
+
+    def _rates(self, factors: Array, session: Array) -> Array:
+        """The expected data of one bin, shape (trial, channel), from its factors, (trial, factor)."""
+        group = self.input_group
+        return self.likelihood[group].mean(self.readout[group](factors[:, None], session)[:, 0])
+
+    @property
     def _controller_encoder(self) -> AbstractEncoder:
         return self.ic_encoder if self.input_encoder is None else self.input_encoder
 
     def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
         """What the encoders see: features with dropout and, where they go there, known inputs."""
-        dtype = self.ic_posterior.weight[...].dtype
+        dtype = self._dtype
         data = batch.encoder_input.astype(dtype)
         if self.standardiser is not None:
             data = self.standardiser(data, batch.session)
@@ -272,7 +283,7 @@ class LFADS(nnx.Module):
     def _known(self, batch: Batch, known: Array) -> Array:
         """Known inputs, 0 outside of trials, so that nothing that stands there reaches a gradient."""
         inside = (batch.in_trial() & (batch.trial_weight > 0)[:, None])[:, :, None]
-        return jnp.where(inside, known, 0.0).astype(self.ic_posterior.weight[...].dtype)
+        return jnp.where(inside, known, 0.0).astype(self._dtype)
 
 
 @overload

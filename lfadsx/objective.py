@@ -7,6 +7,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from lfadsx.config import HyperParams
@@ -43,12 +44,15 @@ class LossParts:
         reconstruction: Negative log likelihood of each trial, shape (trial,); mean or sum as the objective says.
         kl_ic: KL of the initial condition of each trial, shape (trial,).
         kl_inputs: KL of the inferred inputs of each trial, shape (trial,); zero without inputs.
+        correlation: Correlation between different inferred inputs of each trial, shape (trial,), without unit;
+            zero with fewer than two.
         l2: The L2 penalty with its scales, shape ().
     """
 
     reconstruction: Float[Array, " trial"]
     kl_ic: Float[Array, " trial"]
     kl_inputs: Float[Array, " trial"]
+    correlation: Float[Array, " trial"]
     l2: Float[Array, ""]
 
 
@@ -75,7 +79,7 @@ def loss(
     r"""Returns the loss of a batch and its parts.
 
     .. math::
-        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u\right)
+        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
         + \gamma \, L_2
 
     with the ramps beta and gamma and the nominal batch size B. Trials of weight 0 add nothing, neither to the
@@ -97,10 +101,12 @@ def loss(
     log_likelihood = reconstruction(model, batch, output, objective.reduction, weights, opened)
     kl_ic = kl_initial_condition(model, output)
     kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
+    correlation = input_correlation(model, batch, output)
     l2 = l2_penalty(model, hyper, objective.l2_normalize)
-    parts = LossParts(-log_likelihood, kl_ic, kl_inputs, l2)
+    parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
     ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
     per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
+    per_trial = per_trial + hyper.co_corr_scale * correlation
     total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
     n = objective.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
     return total / n + ramps.l2 * l2, parts
@@ -163,13 +169,32 @@ def kl_inferred_inputs(
     return jnp.where(batch.in_trial(), kl, 0.0).sum(1)
 
 
+def input_correlation(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
+    r"""Returns how much the inferred inputs of each trial are correlated over time.
+
+    .. math:: C = \frac{2}{U (U - 1)} \sum_{i < j} \tfrac12 \Big(\sum_t m_{ti} m_{tj}\Big)^2
+
+    with the posterior means m of U inputs; 0 for one input, which has no other to be correlated with.
+
+    Source: the TensorFlow program, where one input gives NaN.
+    """
+    prior, params = model.decoder.input_prior, output.input_params
+    if prior is None or params is None or prior.dim < 2:
+        return jnp.zeros(batch.n_trials)
+    mean = jnp.where(batch.in_trial()[:, :, None], prior.posterior_mean(params), 0.0)
+    products = jnp.einsum("bti,btj->bij", mean, mean)
+    first, second = jnp.triu_indices(prior.dim, k=1)
+    return 0.5 * jnp.mean(products[:, first, second] ** 2, axis=-1)
+
+
 def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each") -> Float[Array, ""]:
     r"""Returns the penalty on recurrent weights.
 
-    .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p
+    .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p + s \|\theta\|^2
 
     over IC encoder, controller's encoder, generator and controller, with n_p the number of the part's own
-    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch).
+    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch); and over all parameters
+    theta of the model, biases included, without normalisation (as in the JAX tutorial).
     """
     decoder = model.decoder
     penalised = (
@@ -187,7 +212,9 @@ def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "poo
         squares = sum(jnp.sum(weight**2) for weight in weights)
         total = total + scale * 0.5 * squares / (size if normalize == "each" else 1.0)
         pooled = pooled + jnp.where(jnp.asarray(scale) > 0, float(size), 0.0)
-    return total if normalize == "each" else total / (1e-8 + pooled)
+    penalty = total if normalize == "each" else total / (1e-8 + pooled)
+    everything = jax.tree.leaves(nnx.state(model, nnx.Param))
+    return penalty + hyper.l2_scale * sum(jnp.sum(jnp.square(weight)) for weight in everything)
 
 
 def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:

@@ -1,10 +1,8 @@
-"""Builders of the usual models, and the table by which a saved model is built again."""
+"""Builders of the usual models."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
@@ -21,28 +19,6 @@ from lfadsx.starts import (
     start_from_alignment,
 )
 from lfadsx.types import Dataset, Session
-
-PARTS: dict[str, type[nnx.Module]] = {
-    part.__name__: part
-    for part in (
-        LFADS,
-        modules.Decoder,
-        modules.IdentityReadin,
-        modules.LinearReadin,
-        modules.LinearReadout,
-        modules.Standardiser,
-        modules.BidirectionalGRU,
-        modules.CausalGRU,
-        modules.GRUController,
-        modules.GRUGenerator,
-        distributions.GaussianPrior,
-        distributions.AutoregressivePrior,
-        distributions.StudentTPrior,
-        distributions.Poisson,
-        distributions.Gaussian,
-    )
-}
-"""The built-in parts by name. A saved model names them; nothing else is ever looked up or imported."""
 
 
 def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
@@ -115,23 +91,40 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
     likelihood = _likelihood(config, data)
     standardised = config.standardise and not likelihood.counts
-    gru: dict[str, Any] = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
-    generator = modules.GRUGenerator(config.ic_dim, to_generator, n_inferred, config.generator_dim, **gru, rngs=rngs)
+    ic_prior = _ic_prior(config)
+    generator = modules.GRUGenerator(
+        ic_prior.dim,
+        to_generator,
+        n_inferred,
+        config.generator_dim,
+        initial=config.initial_state if config.ic_dim else "identity",
+        **_gates(config),
+        input_scale=config.generator_input_scale,
+        recurrent_scale=config.generator_recurrent_scale,
+        rngs=rngs,
+    )
+    group = data.input_group
+    n_rates = data.sessions[0].n_targets[group] if config.feedback == "rates" else 0
     controller = None
     if n_inferred:
-        n_encoding = (input_encoder or ic_encoder).n_states
-        n_feedback = config.factors if config.feedback == "factors" else 0
-        controller = modules.GRUController(n_encoding, n_feedback, config.controller_dim, **gru, rngs=rngs)
+        controller = modules.GRUController(
+            (input_encoder or ic_encoder).n_states,
+            {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
+            config.controller_dim,
+            **_gates(config),
+            weight_scale=config.cell_weight_scale,
+            rngs=rngs,
+        )
     decoder = modules.Decoder(
         generator,
         config.factors,
         controller=controller,
-        input_prior=_input_prior(config, n_inferred) if n_inferred else None,
+        input_prior=_input_prior(config, n_inferred, data.bin_width) if n_inferred else None,
         feedback=config.feedback,
         initial_feedback=config.initial_feedback,
+        n_rates=n_rates,
         rngs=rngs,
     )
-    group = data.input_group
     readout = modules.LinearReadout(
         config.factors,
         tuple((session.name, session.n_targets[group]) for session in data.sessions),
@@ -143,9 +136,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     model = LFADS(
         readin,
         ic_encoder,
-        distributions.GaussianPrior(
-            config.ic_dim, variance=config.ic_prior_variance, post_var_min=config.ic_post_var_min
-        ),
+        ic_prior,
         decoder,
         {group: readout},
         {group: likelihood},
@@ -164,74 +155,6 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     return model
 
 
-def describe(part: nnx.Module) -> dict[str, Any]:
-    """Returns what is needed to build a part again: its class and its constructor's arguments.
-
-    Parts keep every constructor argument as an attribute of the same name, so that this needs no bookkeeping.
-
-    Args:
-        part: A part, a user's own included; `rebuild` knows the built-in ones only.
-    """
-    name = type(part).__name__
-    parameters = inspect.signature(type(part).__init__).parameters.values()
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [p.name for p in parameters if p.name not in ("self", "rngs") and p.kind not in variadic]
-    for argument in names:
-        if not hasattr(part, argument):
-            raise TypeError(
-                f"The part {name} does not keep its constructor's argument {argument!r}. Keep each argument as an "
-                "attribute of the same name; saved models are described by them."
-            )
-    return {"part": name, "arguments": {n: _describe(getattr(part, n), f"{name}.{n}") for n in names}}
-
-
-def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
-    """Builds a part from what `describe` returned, with fresh weights.
-
-    Args:
-        description: What `describe` returned, also after a way through JSON.
-        rngs: Source of the initial weights.
-
-    Raises:
-        ValueError: If a part is not a built-in one.
-    """
-    name = description["part"]
-    if name not in PARTS:
-        raise ValueError(
-            f"The saved model has a part {name!r}, which is none of the built-in parts {sorted(PARTS)}. Load it "
-            "with load(run, build=...), giving a function that builds your model."
-        )
-    arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
-    if "rngs" in inspect.signature(PARTS[name].__init__).parameters:
-        arguments["rngs"] = rngs
-    return PARTS[name](**arguments)
-
-
-def _describe(value: Any, name: str) -> Any:
-    if isinstance(value, nnx.Dict):
-        return {"group": {key: _describe(item, name) for key, item in value.items()}}
-    if isinstance(value, nnx.Module):
-        return describe(value)
-    if isinstance(value, tuple):
-        return tuple(_describe(item, name) for item in value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(
-        f"The argument {name} of a part is a {type(value).__name__}, which no saved model can describe. Give numbers, "
-        "strings, bools, tuples of these, or parts."
-    )
-
-
-def _rebuild(value: Any, rngs: nnx.Rngs) -> Any:
-    if isinstance(value, dict) and "part" in value:
-        return rebuild(value, rngs=rngs)
-    if isinstance(value, dict) and "group" in value:
-        return {key: _rebuild(item, rngs) for key, item in value["group"].items()}
-    if isinstance(value, list):  # JSON has no tuples
-        return tuple(_rebuild(item, rngs) for item in value)
-    return value
-
-
 def _check_variant(config: ModelConfig, data: Dataset) -> None:
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
         raise ValueError(
@@ -246,6 +169,11 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
         raise ValueError(
             f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
             "sessions. Use readin = 'linear'."
+        )
+    if config.feedback == "rates" and len(data.sessions) > 1:
+        raise ValueError(
+            f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
+            "sessions. Use feedback = 'factors'."
         )
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise ValueError(
@@ -270,15 +198,32 @@ def _n_channels(sessions: tuple[Session, ...]) -> tuple[tuple[str, int], ...]:
 def _encoders(
     config: ModelConfig, n_in: int, has_controller: bool, rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    gru: dict[str, Any] = dict(clip=config.cell_clip, keep_bias=config.keep_bias, reset_bias=config.reset_bias)
+    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale, "rngs": rngs}
     seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
+    if has_controller and config.input_encoder_dim == 0:
+        return seen(n_in, config.ic_encoder_dim, lag=config.controller_lag, **gru), None
+    ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru) if config.ic_dim else modules.NoEncoder()
     if not has_controller:
-        return modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs), None
-    if config.input_encoder_dim == 0:
-        shared = seen(n_in, config.ic_encoder_dim, lag=config.controller_lag, **gru, rngs=rngs)
-        return shared, None
-    ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru, rngs=rngs)
-    return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru, rngs=rngs)
+        return ic_encoder, None
+    return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru)
+
+
+def _gates(config: ModelConfig) -> dict[str, Any]:
+    """Settings that all recurrent parts share."""
+    return {"clip": config.cell_clip, "keep_bias": config.keep_bias, "reset_bias": config.reset_bias}
+
+
+def _ic_prior(config: ModelConfig) -> distributions.AbstractPrior:
+    if config.ic_dim == 0:
+        return distributions.PointPrior(config.generator_dim)
+    low, high = config.ic_prior_variance_min, config.ic_prior_variance_max
+    return distributions.GaussianPrior(
+        config.ic_dim,
+        variance=config.ic_prior_variance,
+        train_variance=high > low,
+        variance_bounds=(low, high) if high > low else None,
+        post_var_min=config.ic_post_var_min,
+    )
 
 
 def _likelihood(config: ModelConfig, data: Dataset) -> distributions.AbstractLikelihood:
@@ -288,13 +233,35 @@ def _likelihood(config: ModelConfig, data: Dataset) -> distributions.AbstractLik
     return distributions.Gaussian(variance_min=1e-6 * smallest_variance(data))
 
 
-def _input_prior(config: ModelConfig, n_inferred: int) -> distributions.AbstractPrior:
-    variance, floor = config.input_prior_variance, config.co_post_var_min
+def _input_prior(config: ModelConfig, n_inferred: int, bin_width: float | None) -> distributions.AbstractPrior:
+    variance, trained = config.input_prior_variance, config.train_input_prior_variance
+    shared: dict[str, Any] = dict(
+        mean=config.input_prior_mean, train_mean=config.train_input_prior_mean, post_var_min=config.co_post_var_min
+    )
     if config.input_prior == "gaussian":
-        return distributions.GaussianPrior(n_inferred, variance=variance, train_variance=True, post_var_min=floor)
+        return distributions.GaussianPrior(n_inferred, variance=variance, train_variance=trained, **shared)
     if config.input_prior == "student_t":
         df, scale = config.input_prior_df, variance**0.5
-        return distributions.StudentTPrior(n_inferred, df=df, scale=scale, post_var_min=floor)
+        return distributions.StudentTPrior(
+            n_inferred, df=df, scale=scale, train_df=trained, train_scale=trained, **shared
+        )
     return distributions.AutoregressivePrior(
-        n_inferred, tau=config.input_prior_tau, variance=variance, post_var_min=floor
+        n_inferred,
+        tau=_in_bins(config, bin_width),
+        variance=variance,
+        train_tau=config.train_input_prior_tau,
+        train_variance=trained,
+        **shared,
     )
+
+
+def _in_bins(config: ModelConfig, bin_width: float | None) -> float:
+    """Returns the time constant of the AR(1) prior in bins."""
+    if not config.input_prior_tau_s:
+        return config.input_prior_tau
+    if bin_width is None:
+        raise ValueError(
+            f"input_prior_tau_s = {config.input_prior_tau_s} is in seconds, but the bin width of the data is not "
+            "known. Give the bin width, or input_prior_tau in bins."
+        )
+    return config.input_prior_tau_s / bin_width

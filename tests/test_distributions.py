@@ -16,14 +16,16 @@ from lfadsx.distributions import (
     DiagonalGaussian,
     Gaussian,
     GaussianPrior,
+    PointPrior,
     Poisson,
     StudentTPrior,
     soft_clip,
 )
-from lfadsx.variants import PARTS
+from lfadsx.parts import PARTS
 
 PRIORS = {
     "gaussian": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, prior_var_min=0.01),
+    "bounded": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, variance_bounds=(0.1, 0.5)),
     "ar1": lambda: AutoregressivePrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
     "student_t": lambda: StudentTPrior(3, df=3.0, scale=0.5, mean=0.2, train_mean=True),
 }
@@ -380,7 +382,7 @@ def test_read_out_starts_at_the_statistics_of_the_data():
 
 def test_every_built_in_part_of_the_seams_is_tested_here():
     built_in = {part for part in PARTS.values() if issubclass(part, AbstractPrior | AbstractLikelihood)}
-    assert built_in == {type(make()) for make in (*PRIORS.values(), *LIKELIHOODS.values())}
+    assert built_in == {PointPrior} | {type(make()) for make in (*PRIORS.values(), *LIKELIHOODS.values())}
 
 
 def all_finite(tree):
@@ -451,6 +453,22 @@ def test_settings_say_what_trains():
     assert set(nnx.state(prior, nnx.Param)) == {"loc"}
     prior = StudentTPrior(2, train_df=False)
     assert set(nnx.state(prior, nnx.Param)) == {"log_scale"}
+
+
+def test_a_point_is_the_same_for_all_trials_and_tells_nothing():
+    prior = PointPrior(3)
+    prior.value[...] = jnp.array([1.0, -2.0, 0.5])
+    shape = (2, 6)
+    params, noise = jnp.zeros((*shape, prior.n_params)), prior.noise(jax.random.key(0), shape)
+    path = prior.sample(params, noise)
+    for values in (path, prior.posterior_mean(params), prior.draw(jax.random.key(1), shape)):
+        np.testing.assert_array_equal(np.asarray(values), np.broadcast_to([1.0, -2.0, 0.5], (2, 6, 3)))
+    for values in (prior.kl(params, path), prior.log_prob(path), prior.posterior_log_prob(params, path)):
+        np.testing.assert_array_equal(np.asarray(values), np.zeros(shape))
+    assert noise.shape == (2, 6, 3) and np.all(np.asarray(prior.posterior_std(params)) == 0)
+    graphdef, state = nnx.split(prior)
+    gradient = jax.grad(lambda state: nnx.merge(graphdef, state).sample(params, noise).sum())(state)
+    np.testing.assert_array_equal(np.asarray(gradient["value"][...]), 12 * np.ones(3))
 
 
 @pytest.mark.parametrize("precision", [jnp.float32, jnp.float64])

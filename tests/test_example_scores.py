@@ -127,7 +127,7 @@ def test_shorter_runs_keep_their_proportions():
     short = shorter(config, 100, batch_size=7)
     assert (short.epochs, short.kl_ramp_start, short.kl_ramp_epochs) == (100, 2, 10)
     assert (short.l2_ramp_epochs, short.patience, short.batch_size) == (0, 30, 7)
-    assert shorter(config, 1).ramp_end <= 1  # so that even then a best model is chosen
+    assert shorter(config, 1).ramp_end(5) <= 1  # so that even then a best model is chosen
     assert shorter(config, 1000) == config
     with pytest.raises(ValueError, match="epochs = 0"):
         shorter(config, 0)

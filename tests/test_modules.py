@@ -15,8 +15,8 @@ from lfadsx import distributions, modules
 from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_mask, per_trial, random_shares, share, trial_keys
 from lfadsx.objective import reconstruction
+from lfadsx.parts import PARTS, describe, rebuild
 from lfadsx.types import Noise
-from lfadsx.variants import PARTS, describe, rebuild
 
 
 def close(ours, theirs, tolerance=2e-6):
@@ -720,10 +720,11 @@ def test_augmentations_act_in_turn(batch):
 def every_part(rngs):
     """One of each built-in part, every setting away from its default."""
     settings = dict(clip=3.0, keep_bias=0.5, reset_bias=0.25)
-    encoder = modules.BidirectionalGRU(4, 3, lag=1, **settings, rngs=rngs)
-    causal = modules.CausalGRU(4, 3, lag=2, **settings, rngs=rngs)
-    generator = modules.GRUGenerator(5, 2, 2, 5, initial="identity", **settings, rngs=rngs)
-    controller = modules.GRUController(3, 3, 4, **settings, rngs=rngs)
+    encoder = modules.BidirectionalGRU(4, 3, lag=1, weight_scale=2.0, **settings, rngs=rngs)
+    causal = modules.CausalGRU(4, 3, lag=2, weight_scale=2.0, **settings, rngs=rngs)
+    scales = dict(input_scale=0.5, recurrent_scale=2.0)
+    generator = modules.GRUGenerator(5, 2, 2, 5, initial="identity", **settings, **scales, rngs=rngs)
+    controller = modules.GRUController(3, 4, 4, weight_scale=2.0, **settings, rngs=rngs)
     ar1 = distributions.AutoregressivePrior(
         2,
         tau=5.0,
@@ -740,6 +741,7 @@ def every_part(rngs):
         variance=0.2,
         train_mean=False,
         train_variance=True,
+        variance_bounds=(0.1, 0.5),
         post_var_min=0.0,
         prior_var_min=0.1,
     )
@@ -758,8 +760,9 @@ def every_part(rngs):
         3,
         controller=controller,
         input_prior=ar1,
-        feedback="none",
+        feedback="rates",
         initial_feedback="zeros",
+        n_rates=4,
         rngs=rngs,
     )
     readin = modules.LinearReadin((("a", 3), ("b", 2)), 4, rngs=rngs)
@@ -797,6 +800,7 @@ def every_part(rngs):
         model,
     )
     parts += (modules.IdentityReadin(4), standardiser, distributions.Poisson())
+    parts += (modules.NoEncoder(), distributions.PointPrior(3))
     return {type(part).__name__: part for part in parts}
 
 

@@ -311,7 +311,7 @@ def test_weights_rise_from_their_floors_to_one(data):
 
 @pytest.mark.parametrize("name", ["kl_ic_floor", "kl_co_floor"])
 def test_a_floor_beyond_the_end_of_its_ramp_is_an_error(name):
-    with pytest.raises(ValueError, match=rf"{name} = 1.5 is no weight of a ramp that ends at 1. Give 0 to 1"):
+    with pytest.raises(ValueError, match=rf"{name} = 1.5 is no weight of a ramp that ends at kl_ceiling = 1.0. Give"):
         lfadsx.TrainConfig(**{name: 1.5})
 
 

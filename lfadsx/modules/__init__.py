@@ -7,8 +7,10 @@ from lfadsx.modules.decoder import Trajectory as Trajectory
 from lfadsx.modules.encoders import AbstractEncoder as AbstractEncoder
 from lfadsx.modules.encoders import BidirectionalGRU as BidirectionalGRU
 from lfadsx.modules.encoders import CausalGRU as CausalGRU
+from lfadsx.modules.encoders import NoEncoder as NoEncoder
 from lfadsx.modules.gru import GRU as GRU
 from lfadsx.modules.gru import run_gru as run_gru
+from lfadsx.modules.jitter import SpikeJitter as SpikeJitter
 from lfadsx.modules.readin import AbstractReadin as AbstractReadin
 from lfadsx.modules.readin import AbstractReadout as AbstractReadout
 from lfadsx.modules.readin import IdentityReadin as IdentityReadin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -49,7 +50,7 @@ class Decoder(nnx.Module):
         g_t &= generator(g_{t-1}, [v_t, u_t]), \quad f_t = F g_t
 
     The rows of F have unit length. Dropout acts on what is read out of the generator and on what the controller
-    sees, never on a carried state.
+    sees, never on a carried state. Instead of the factors the controller may see the expected data ("rates").
 
     Source: Sussillo et al. 2016 (arXiv 1608.06315), figure 1 and equations 7 to 18.
 
@@ -58,9 +59,9 @@ class Decoder(nnx.Module):
         n_factors: Number of factors.
         controller: The controller, or None for an autonomous or externally driven generator.
         input_prior: Prior of the inferred inputs, needed with a controller.
-        feedback: Whether the controller sees the last "factors" or "none".
-        initial_feedback: Factors that the controller sees at the first bin: those of the initial "state", or
-            "zeros".
+        feedback: Whether the controller sees the last "factors", the last "rates" or "none".
+        initial_feedback: What of these it sees at the first bin: those of the initial "state", or "zeros".
+        n_rates: Number of channels whose rates are fed back.
         rngs: Source of the initial weights.
 
     Raises:
@@ -74,8 +75,9 @@ class Decoder(nnx.Module):
         *,
         controller: AbstractController | None = None,
         input_prior: AbstractPrior | None = None,
-        feedback: Literal["factors", "none"] = "factors",
+        feedback: Literal["factors", "rates", "none"] = "factors",
         initial_feedback: Literal["state", "zeros"] = "state",
+        n_rates: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
         if (controller is None) != (input_prior is None):
@@ -85,7 +87,8 @@ class Decoder(nnx.Module):
             )
         self.generator, self.n_factors = generator, n_factors
         self.controller, self.input_prior = controller, input_prior
-        self.feedback, self.initial_feedback = feedback, initial_feedback
+        self.feedback, self.initial_feedback, self.n_rates = feedback, initial_feedback, n_rates
+        self.n_feedback = {"factors": n_factors, "rates": n_rates, "none": 0}[feedback]
         self.factor_map = UnitNormLinear(generator.n_state, n_factors, rngs=rngs)
         self.input_posterior = (
             None if controller is None else Linear(controller.n_state, input_prior.n_params, rngs=rngs)
@@ -99,6 +102,7 @@ class Decoder(nnx.Module):
         encoding: Float[Array, "time trial encoding"] | None = None,
         known_inputs: Float[Array, "time trial known"] | None = None,
         inputs: Float[Array, "time trial input"] | None = None,
+        rates: Callable[[Float[Array, "trial factor"]], Float[Array, "trial n_rates"]] | None = None,
         noise: Noise | None = None,
     ) -> Trajectory:
         """Decodes trials from their initial conditions.
@@ -110,6 +114,7 @@ class Decoder(nnx.Module):
             known_inputs: Known inputs of the generator, shape (time, trial, known), or None.
             inputs: Inputs to drive the generator with instead of inferred ones, shape (time, trial, input).
                 The controller then does not run: this is how new trials are generated.
+            rates: Gives the expected data of a bin from its factors; needed when rates are fed back.
             noise: Noise and dropout masks, or None for the means of the inputs without dropout.
 
         Returns:
@@ -122,8 +127,15 @@ class Decoder(nnx.Module):
 
         start = self.generator.initial_state(initial_condition)
         factors = self._factors(start, None if readout_keep is None else readout_keep[0], rate)
-        if self.initial_feedback == "zeros":
-            factors = jnp.zeros_like(factors)
+
+        def fed_back(factors: Array) -> Array | None:
+            if not infer or self.feedback == "none":
+                return None
+            return rates(factors) if self.feedback == "rates" else factors
+
+        seen = fed_back(factors)
+        if seen is not None and self.initial_feedback == "zeros":
+            seen = jnp.zeros_like(seen)
         streams = _Streams(
             encoding=self.controller.project(drop(encoding, keep.get("encoding"), rate)) if infer else None,
             known=self.generator.project(drop(known_inputs, keep.get("known"), rate)),
@@ -134,10 +146,10 @@ class Decoder(nnx.Module):
         )
 
         def step(carry, now: _Streams):
-            controller, generator, factors = carry
+            controller, generator, seen = carry
             params, live = None, now.inputs
             if infer:
-                seen = drop(factors, now.keep_feedback, rate) if self.feedback == "factors" else None
+                seen = drop(seen, now.keep_feedback, rate)
                 controller = self.controller.step(controller, now.encoding, seen)
                 params = self.input_posterior(self.controller.readable(controller))
                 live = self._input(params, now.noise)
@@ -145,11 +157,11 @@ class Decoder(nnx.Module):
             factors = self._factors(generator, now.keep_readout, rate)
             seen_controller = self.controller.readable(controller) if infer else None
             seen_generator = self.generator.readable(generator)
-            return (controller, generator, factors), (seen_controller, params, live, seen_generator, factors)
+            return (controller, generator, fed_back(factors)), (seen_controller, params, live, seen_generator, factors)
 
         controller = self.controller.initial_state(initial_condition.shape[0]) if infer else None
         _, (controllers, params, live, generators, factors) = jax.lax.scan(
-            step, (controller, start, factors), streams, length=n_bins
+            step, (controller, start, seen), streams, length=n_bins
         )
         return Trajectory(
             initial_state=self.generator.readable(start),

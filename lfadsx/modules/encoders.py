@@ -60,6 +60,7 @@ class BidirectionalGRU(AbstractEncoder):
         clip: Bound of the states.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
+        weight_scale: Gain of the initial weights.
         rngs: Source of the initial weights.
     """
 
@@ -72,14 +73,15 @@ class BidirectionalGRU(AbstractEncoder):
         clip: float = 5.0,
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
+        weight_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
-        self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
         self.n_states = self.n_ends = 2 * n_hidden
-        settings: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, fan_in="joint")
-        self.forward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
-        self.backward = GRU(n_in, 0, n_hidden, **settings, rngs=rngs)
+        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
+        self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
+        self.backward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
         self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
         self.backward_initial = nnx.Param(jnp.zeros(n_hidden))
 
@@ -111,6 +113,7 @@ class CausalGRU(AbstractEncoder):
         clip: Bound of the states.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
+        weight_scale: Gain of the initial weights.
         rngs: Source of the initial weights.
     """
 
@@ -123,21 +126,14 @@ class CausalGRU(AbstractEncoder):
         clip: float = 5.0,
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
+        weight_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
-        self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
         self.n_states = self.n_ends = n_hidden
-        self.forward = GRU(
-            n_in,
-            0,
-            n_hidden,
-            clip=clip,
-            keep_bias=keep_bias,
-            reset_bias=reset_bias,
-            fan_in="joint",
-            rngs=rngs,
-        )
+        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
+        self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
         self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
 
     def __call__(
@@ -152,6 +148,29 @@ class CausalGRU(AbstractEncoder):
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the recurrent matrix."""
         return self.forward.recurrent_weights()
+
+
+class NoEncoder(AbstractEncoder):
+    """Sees nothing and says nothing: for a model whose initial condition is a trained point (`PointPrior`)."""
+
+    def __init__(self) -> None:
+        self.n_states = self.n_ends = 0
+
+    def __call__(
+        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
+    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
+        """Returns (states, ends) of width 0."""
+        del length
+        return sequence[:, :, :0], sequence[:, 0, :0]
+
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+        """Returns none."""
+        return ()
+
+
+def _joint_gru(n_in: int, n_hidden: int, scale: float, gates: dict[str, Any], rngs: nnx.Rngs) -> GRU:
+    """A GRU over data whose input and recurrent weights start alike."""
+    return GRU(n_in, 0, n_hidden, **gates, fan_in="joint", input_scale=scale, hidden_scale=scale, rngs=rngs)
 
 
 def _shift(states: Array, inside: Array, lag: int) -> Array:

@@ -36,6 +36,8 @@ class GRU(nnx.Module):
         reset_bias: Bias of the reset gate at the start.
         fan_in: Spread of the initial weights: "separate" takes 1 / sqrt(inputs) for W and 1 / sqrt(units) for U,
             "joint" takes 1 / sqrt(inputs + units) for both.
+        input_scale: Gain of the initial W.
+        hidden_scale: Gain of the initial U.
         rngs: Source of the initial weights.
     """
 
@@ -49,16 +51,19 @@ class GRU(nnx.Module):
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
         fan_in: Literal["separate", "joint"] = "separate",
+        input_scale: float = 1.0,
+        hidden_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_known, self.n_live, self.n_hidden, self.clip = n_known, n_live, n_hidden, clip
         self.keep_bias, self.reset_bias, self.fan_in = keep_bias, reset_bias, fan_in
+        self.input_scale, self.hidden_scale = input_scale, hidden_scale
         n_input = n_known + n_live
         input_fan, hidden_fan = (n_input, n_hidden) if fan_in == "separate" else (n_input + n_hidden,) * 2
         width = 3 * n_hidden
-        self.w_known = nnx.Param(scaled_normal(rngs, (n_known, width), input_fan)) if n_known else None
-        self.w_live = nnx.Param(scaled_normal(rngs, (n_live, width), input_fan)) if n_live else None
-        self.w_hidden = nnx.Param(scaled_normal(rngs, (n_hidden, width), hidden_fan))
+        self.w_known = nnx.Param(scaled_normal(rngs, (n_known, width), input_fan, input_scale)) if n_known else None
+        self.w_live = nnx.Param(scaled_normal(rngs, (n_live, width), input_fan, input_scale)) if n_live else None
+        self.w_hidden = nnx.Param(scaled_normal(rngs, (n_hidden, width), hidden_fan, hidden_scale))
         bias = [jnp.full(n_hidden, keep_bias), jnp.full(n_hidden, reset_bias), jnp.zeros(n_hidden)]
         self.bias = nnx.Param(jnp.concatenate(bias))
 

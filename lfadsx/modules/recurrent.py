@@ -88,6 +88,7 @@ class GRUController(AbstractController):
         clip: Bound of the state.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
+        weight_scale: Gain of the initial weights.
         rngs: Source of the initial weights.
     """
 
@@ -100,13 +101,22 @@ class GRUController(AbstractController):
         clip: float = 5.0,
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
+        weight_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_encoding, self.n_feedback, self.n_hidden = n_encoding, n_feedback, n_hidden
-        self.clip, self.keep_bias, self.reset_bias = clip, keep_bias, reset_bias
+        self.clip, self.keep_bias, self.reset_bias, self.weight_scale = clip, keep_bias, reset_bias, weight_scale
         self.n_state = n_hidden
         self.gru = GRU(
-            n_encoding, n_feedback, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs
+            n_encoding,
+            n_feedback,
+            n_hidden,
+            clip=clip,
+            keep_bias=keep_bias,
+            reset_bias=reset_bias,
+            input_scale=weight_scale,
+            hidden_scale=weight_scale,
+            rngs=rngs,
         )
         self.initial = nnx.Param(jnp.zeros(n_hidden))
 
@@ -141,6 +151,8 @@ class GRUGenerator(AbstractGenerator):
         clip: Bound of the state.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
+        input_scale: Gain of the initial weights of the inputs.
+        recurrent_scale: Gain of the initial recurrent weights.
         rngs: Source of the initial weights.
 
     Raises:
@@ -158,6 +170,8 @@ class GRUGenerator(AbstractGenerator):
         clip: float = 5.0,
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
+        input_scale: float = 1.0,
+        recurrent_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
         if initial == "identity" and n_ic != n_hidden:
@@ -168,9 +182,20 @@ class GRUGenerator(AbstractGenerator):
         self.n_ic, self.n_known, self.n_inferred, self.n_hidden = n_ic, n_known, n_inferred, n_hidden
         self.initial, self.clip = initial, clip
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
+        self.input_scale, self.recurrent_scale = input_scale, recurrent_scale
         self.n_state = n_hidden
         self.start = Linear(n_ic, n_hidden, rngs=rngs) if initial == "linear" else None
-        self.gru = GRU(n_known, n_inferred, n_hidden, clip=clip, keep_bias=keep_bias, reset_bias=reset_bias, rngs=rngs)
+        self.gru = GRU(
+            n_known,
+            n_inferred,
+            n_hidden,
+            clip=clip,
+            keep_bias=keep_bias,
+            reset_bias=reset_bias,
+            input_scale=input_scale,
+            hidden_scale=recurrent_scale,
+            rngs=rngs,
+        )
 
     def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> Float[Array, "trial n_state"]:
         """Returns g0 from the initial condition, shape (trial, n_state)."""

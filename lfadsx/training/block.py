@@ -25,9 +25,9 @@ from lfadsx.objective import (
     loss,
     reconstruction,
 )
-from lfadsx.training.monitor import observe
+from lfadsx.training.monitor import observe, observe_loss
 from lfadsx.training.optimizer import apply_update, make_optimizer
-from lfadsx.training.schedules import Schedule, cosine, ramp
+from lfadsx.training.schedules import Schedule, decay, ramp
 from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
 
@@ -43,6 +43,7 @@ class StepReport:
         reconstruction: Sum over real trials, in nats.
         kl_ic: Sum over real trials, in nats.
         kl_inputs: Sum over real trials, in nats.
+        correlation: Penalty on correlated inputs, without its scale; sum over real trials.
         l2: The penalty with its scales.
         kl_ic_weight: Ramp weight of the initial condition's KL.
         kl_co_weight: Ramp weight of the inputs' KL.
@@ -57,6 +58,7 @@ class StepReport:
     reconstruction: Float[Array, "*step"]
     kl_ic: Float[Array, "*step"]
     kl_inputs: Float[Array, "*step"]
+    correlation: Float[Array, "*step"]
     l2: Float[Array, "*step"]
     kl_ic_weight: Float[Array, "*step"]
     kl_co_weight: Float[Array, "*step"]
@@ -96,8 +98,8 @@ def _step(
     _, augmentations = program.merge(state)
     changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
     ramps = RampWeights(
-        kl_ic=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_ic_floor),
-        kl_co=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_co_floor),
+        kl_ic=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_ic_floor, schedule.kl_ceiling),
+        kl_co=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_co_floor, schedule.kl_ceiling),
         l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
     )
 
@@ -112,7 +114,8 @@ def _step(
     gradient, _ = ravel_pytree(gradient)
     update: Any
     update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
-    rate = hyper.learning_rate * state.monitor.rate_scale * cosine(state.step, schedule.decay_length)
+    monitor = state.monitor
+    rate = hyper.learning_rate * monitor.rate_scale * decay(state.step - monitor.rate_start, schedule)
     norm = optax.tree.norm(gradient)
     n_trials = jnp.sum(batch.trial_weight > 0)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
@@ -138,6 +141,7 @@ def _step(
         reconstruction=jnp.sum(jnp.where(real, parts.reconstruction, 0.0)),
         kl_ic=jnp.sum(jnp.where(real, parts.kl_ic, 0.0)),
         kl_inputs=jnp.sum(jnp.where(real, parts.kl_inputs, 0.0)),
+        correlation=jnp.sum(jnp.where(real, parts.correlation, 0.0)),
         l2=parts.l2,
         kl_ic_weight=jnp.asarray(ramps.kl_ic),
         kl_co_weight=jnp.asarray(ramps.kl_co),
@@ -230,5 +234,11 @@ def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, sc
     return dataclasses.replace(state, monitor=monitor)
 
 
+def watch_loss(state: TrainState, loss: Array, schedule: Schedule) -> TrainState:
+    """Returns the state after its monitor has seen an epoch's training loss; pure."""
+    return dataclasses.replace(state, monitor=observe_loss(state.monitor, loss, schedule))
+
+
+run_watch_loss = partial(jax.jit, donate_argnums=0)(watch_loss)
 run_validate = partial(jax.jit, static_argnums=0)(validate)
 run_select = partial(jax.jit, donate_argnums=0)(select)

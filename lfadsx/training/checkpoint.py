@@ -12,9 +12,6 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-KEEP = 2
-"""Number of last checkpoints that a run keeps."""
-
 
 class CheckpointError(ValueError):
     """A checkpoint is missing, damaged, or belongs to another model."""
@@ -104,11 +101,11 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
-def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any]) -> None:
-    """Saves a checkpoint under its step and deletes all but the last two."""
+def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, keep: int = 2) -> None:
+    """Saves a checkpoint under its step and deletes all but the last ones."""
     save(Path(folder) / f"{step:08d}", tree, meta)
     if jax.process_index() == 0:
-        for old in numbered(folder)[:-KEEP]:
+        for old in numbered(folder)[:-keep]:
             shutil.rmtree(old)
     _wait("pruned")
 

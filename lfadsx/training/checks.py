@@ -29,19 +29,13 @@ def check_parts(model: LFADS) -> None:
     decoder = model.decoder
     widths = [
         ("the generator's state", decoder.generator.n_state, "the map to factors", decoder.factor_map.n_in),
-        (
-            "the ends of the initial condition's encoder",
-            model.ic_encoder.n_ends,
-            "its posterior",
-            model.ic_posterior.n_in,
-        ),
-        (
-            "the parameters of the initial condition's prior",
-            model.ic_prior.n_params,
-            "its posterior",
-            model.ic_posterior.n_out,
-        ),
     ]
+    ends, n_params = model.ic_encoder.n_ends, model.ic_prior.n_params
+    made_for = model.ic_posterior
+    if made_for is not None:
+        widths.append(("the ends of the initial condition's encoder", ends, "its posterior", made_for.n_in))
+    n_made_for = 0 if made_for is None else made_for.n_out
+    widths.append(("the parameters of the initial condition's prior", n_params, "its posterior", n_made_for))
     if decoder.controller is not None and decoder.input_prior is not None and decoder.input_posterior is not None:
         posterior = decoder.input_posterior
         widths += [

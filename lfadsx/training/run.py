@@ -17,9 +17,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from lfadsx import variants
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.model import LFADS
+from lfadsx.parts import describe, rebuild
 from lfadsx.training import checkpoint
 from lfadsx.types import Dataset, Session
 
@@ -35,7 +35,7 @@ class RunInfo:
     """What a run folder says about itself.
 
     Attributes:
-        model: What `variants.describe` returned.
+        model: What `parts.describe` returned.
         hyper: Hyperparameters.
         train: Run settings.
         data: Sessions, splits, bin width, input group and sources of the data.
@@ -70,7 +70,7 @@ def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConf
     """Returns what a new run says about itself."""
     device = jax.devices()[0]
     info = RunInfo(
-        model=variants.describe(model),
+        model=describe(model),
         hyper={f.name: float(getattr(hyper, f.name)) for f in dataclasses.fields(hyper)},
         train=dataclasses.asdict(config),
         data=_describe_data(data),
@@ -151,7 +151,7 @@ def load(
         ValueError: If the model has parts that are not built in and `build` is None.
     """
     info = read_info(run)
-    model = build() if build else variants.rebuild(info.model, rngs=nnx.Rngs(0))
+    model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
     state = nnx.state(model)
     restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
     nnx.update(model, restored["model"])

@@ -19,12 +19,14 @@ class Schedule:
 
     Attributes:
         kl_start: Step at which the weights of the KL terms begin to rise.
-        kl_length: Steps over which they rise to 1.
+        kl_length: Steps over which they rise to their ceiling.
+        kl_ceiling: Weight of both KL terms after.
         kl_ic_floor: Weight of the initial condition's KL before.
         kl_co_floor: Weight of the inputs' KL before.
         l2_start: Step at which the penalty begins to count.
         l2_length: Steps over which its weight rises to 1.
         decay_length: Steps of the cosine decay; infinite for none.
+        decay_log: Logarithm of what the exponential decay multiplies the rate by at every step; 0 for none.
         smoothing: Weight of the previous selection score in the smoothed one.
         plateau_patience: Evaluations without a better score before the rate is lowered; infinite for never.
         plateau_factor: What it is multiplied by then.
@@ -33,11 +35,13 @@ class Schedule:
 
     kl_start: float
     kl_length: float
+    kl_ceiling: float
     kl_ic_floor: float
     kl_co_floor: float
     l2_start: float
     l2_length: float
     decay_length: float
+    decay_log: float
     smoothing: float
     plateau_patience: float
     plateau_factor: float
@@ -46,15 +50,18 @@ class Schedule:
     @classmethod
     def of(cls, config: TrainConfig, steps_per_epoch: int) -> Schedule:
         """Returns the schedule of a run whose epochs have a number of steps."""
-        n = float(steps_per_epoch)
+        kl, l2 = config.ramps(steps_per_epoch)
+        cosine, exponential = config.schedule == "cosine", config.schedule == "exponential"
         return cls(
-            kl_start=n * config.kl_ramp_start,
-            kl_length=n * config.kl_ramp_epochs,
+            kl_start=float(kl[0]),
+            kl_length=float(kl[1]),
+            kl_ceiling=config.kl_ceiling,
             kl_ic_floor=config.kl_ic_floor,
             kl_co_floor=config.kl_co_floor,
-            l2_start=n * config.l2_ramp_start,
-            l2_length=n * config.l2_ramp_epochs,
-            decay_length=n * config.epochs if config.schedule == "cosine" else math.inf,
+            l2_start=float(l2[0]),
+            l2_length=float(l2[1]),
+            decay_length=float(steps_per_epoch * config.epochs) if cosine else math.inf,
+            decay_log=math.log(config.learning_rate_decay) if exponential else 0.0,
             smoothing=config.score_smoothing,
             plateau_patience=float(config.plateau_patience) if config.schedule == "plateau" else math.inf,
             plateau_factor=config.plateau_factor,
@@ -63,11 +70,20 @@ class Schedule:
 
 
 def ramp(
-    step: Int[Array, ""] | int, start: Array | float, length: Array | float, floor: Array | float = 0.0
+    step: Int[Array, ""] | int,
+    start: Array | float,
+    length: Array | float,
+    floor: Array | float = 0.0,
+    ceiling: Array | float = 1.0,
 ) -> Float[Array, ""]:
-    """Returns `floor` before `start`, 1 from `start + length` on, and a straight line between, in steps."""
-    line = floor + (1 - floor) * (step - start) / jnp.maximum(length, 1e-6)
-    return jnp.where(step < start, floor, jnp.where(step >= start + length, 1.0, line))
+    """Returns `floor` before `start`, `ceiling` from `start + length` on, and a straight line between, in steps."""
+    line = floor + (ceiling - floor) * (step - start) / jnp.maximum(length, 1e-6)
+    return jnp.where(step < start, floor, jnp.where(step >= start + length, ceiling, line))
+
+
+def decay(step: Int[Array, ""] | int, schedule: Schedule) -> Float[Array, ""]:
+    """Returns what the learning rate is multiplied by, as many steps after it began (or was reset)."""
+    return cosine(step, schedule.decay_length) * jnp.exp(step * schedule.decay_log)
 
 
 def cosine(step: Int[Array, ""] | int, length: Array | float) -> Float[Array, ""]:

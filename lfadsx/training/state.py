@@ -113,7 +113,7 @@ def start(
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),
-        monitor=Monitor.start(params),
+        monitor=Monitor.start(params, config.plateau_patience),
     )
     return program, state
 

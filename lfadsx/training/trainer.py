@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batches import Layout, epoch_order, take
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
+from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
-from lfadsx.training.block import StepReport, run_block, run_select, run_validate
+from lfadsx.training.block import StepReport, run_block, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
 from lfadsx.training.checks import check_fits
 from lfadsx.training.distributed import n_data_devices, place_block, replicate
@@ -86,6 +88,7 @@ def fit(
     augmentations: Sequence[AbstractAugmentation] | None = None,
     callbacks: Sequence[AbstractCallback] = (),
     trainable: Callable[[str], bool] | None = None,
+    reset_learning_rate: bool = False,
 ) -> FitResult:
     """Trains a model; the caller's own model is left as it was.
 
@@ -106,9 +109,11 @@ def fit(
         out: Run folder for checkpoints. If it holds an unfinished run of the same settings, that run goes on and
             ends, on a CPU, bit for bit where it would have ended.
         mesh: Spreads the trials of a step over the devices of its axis `data`.
-        augmentations: Augmentations of the training batches; by default coordinated dropout.
+        augmentations: Augmentations of the training batches; by default spike jitter, where `config` asks for it, and
+            coordinated dropout.
         callbacks: Called after every epoch.
         trainable: Says for a parameter path whether it trains; by default the patterns of `config.train`.
+        reset_learning_rate: Whether a run that goes on begins anew with its learning rate and the rule that lowers it.
 
     Returns:
         The trained model, the history and the reason why training stopped.
@@ -121,12 +126,14 @@ def fit(
     hyper.check()
     check_fits(model, data)
     if augmentations is None:
-        augmentations = (CoordinatedDropout(model.input_group),)
+        augmentations = _default_augmentations(model, config)
     program, state = start(model, augmentations, config, n_trials=data.train.n_trials, trainable=trainable)
     folder = None if out is None else Path(out).absolute()
     position = _Position()
     if folder is not None and run.open_run(folder, run.make_info(model, data, hyper, config)):
         state, position = _resume(folder, state, position)
+        if reset_learning_rate:
+            state = dataclasses.replace(state, monitor=state.monitor.with_new_rate(state.step))
     loop = _Loop(program, replicate(state, mesh), position, data, hyper, config, folder, mesh)
     for callback in callbacks:
         callback.on_start(position.epoch, config.epochs, position.history)
@@ -226,10 +233,12 @@ class _Loop:
         position.epoch, position.block = position.epoch + 1, 0
         row = {"epoch": float(position.epoch), **_summary(position.pending)}
         position.pending = []
+        if config.schedule == "training_loss":
+            self.state = run_watch_loss(self.state, jnp.asarray(row["loss"]), self.schedule)
         row |= dict.fromkeys(("score", "valid_reconstruction", "valid_kl_ic", "valid_kl_inputs"), float("nan"))
         if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
             report = run_validate(self.program, self.state, self.valid, self.valid_key)
-            after_ramps = jnp.asarray(position.epoch >= config.ramp_end)
+            after_ramps = jnp.asarray(position.epoch >= config.ramp_end(self.layout.steps))
             epoch = jnp.asarray(position.epoch)
             self.state = run_select(self.state, report.score, epoch, after_ramps, self.schedule)
             row |= {
@@ -248,8 +257,9 @@ class _Loop:
             return "not finite"
         if int(monitor.since_best) >= config.patience:
             return "patience"
-        rate = self.hyper.learning_rate * float(monitor.rate_scale)
-        if config.schedule == "plateau" and rate < config.learning_rate_stop:
+        since = int(self.state.step) - int(monitor.rate_start)
+        rate = self.hyper.learning_rate * float(monitor.rate_scale) * math.exp(since * self.schedule.decay_log)
+        if config.schedule not in ("constant", "cosine") and rate < config.learning_rate_stop:
             return "learning rate"
         return "epochs" if self.position.epoch >= config.epochs else None
 
@@ -267,10 +277,21 @@ class _Loop:
     def _save(self, folder: Path) -> None:
         """Saves all that a resumed run needs, and the best and the last model for `load`."""
         meta = {"position": dataclasses.asdict(self.position)}
-        checkpoint.save_numbered(folder / "checkpoints", int(self.state.step), self.state, meta)
+        keep = self.config.checkpoints_to_keep
+        checkpoint.save_numbered(folder / "checkpoints", int(self.state.step), self.state, meta, keep=keep)
         meta = {"epoch": self.position.epoch, "best_epoch": int(self.state.monitor.best_epoch)}
         for name, model in zip(("best", "last"), self._models(), strict=True):
             checkpoint.save(folder / name, {"model": nnx.state(model)}, meta)
+
+
+def _default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
+    group = model.input_group
+    jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
+    if jitter and not model.likelihood[group].counts:
+        raise ValueError(
+            f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are no counts. Give 0."
+        )
+    return (*jitter, CoordinatedDropout(group))
 
 
 def columns(history: Sequence[Row]) -> dict[str, np.ndarray]:
@@ -296,7 +317,7 @@ def _to_host(report: StepReport) -> dict[str, list[float]]:
 
 def _report_skipped(sums: dict[str, list[float]], position: _Position) -> None:
     for step in np.flatnonzero(sums["skipped"]):
-        terms = ("reconstruction", "kl_ic", "kl_inputs", "l2")
+        terms = ("reconstruction", "kl_ic", "kl_inputs", "correlation", "l2")
         broken = [name for name in terms if not np.isfinite(sums[name][step])] or ["gradient"]
         log.warning(
             "A step of epoch %d was skipped because %s was not finite. If this goes on, lower learning_rate or "
@@ -314,7 +335,8 @@ def _summary(pending: Sequence[dict[str, list[float]]]) -> Row:
         used = steps["n_trials"] > 0
     n = steps["n_trials"][used]
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] * n / n.max()) / np.sum(n / n.max())}
-    row |= {name: steps[name][used].sum() / n.sum() for name in ("reconstruction", "kl_ic", "kl_inputs")}
+    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation")
+    row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}
     row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
     row |= {name: steps[name][used][-1] for name in ("kl_ic_weight", "kl_co_weight", "l2_weight", "learning_rate")}
     row["skipped"] = steps["skipped"].sum()

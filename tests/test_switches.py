@@ -1,0 +1,201 @@
+"""Every switch of the architecture: what it does to the computation."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import making
+import numpy as np
+import pytest
+from flax import nnx
+
+import lfadsx
+from lfadsx import modules
+from lfadsx.config import ModelConfig
+from lfadsx.data import batch as batch_of
+from lfadsx.distributions import GaussianPrior, PointPrior
+
+
+@pytest.fixture(scope="module")
+def data():
+    return making.one_session(bin_width=0.02)
+
+
+@pytest.fixture(scope="module")
+def batch(data):
+    return batch_of(data)
+
+
+def same(left, right):
+    np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+
+
+def differ(left, right):
+    assert np.any(np.asarray(left) != np.asarray(right))
+
+
+def test_without_an_initial_condition_all_trials_start_in_one_trained_state(data, batch):
+    model = making.build(data, ic_dim=0, variant="autonomous")
+    assert isinstance(model.ic_prior, PointPrior) and isinstance(model.ic_encoder, modules.NoEncoder)
+    run = making.forward(model)
+    output = run(batch)
+    same(output.initial_state, np.tile(model.ic_prior.value[...], (batch.n_trials, 1)))
+    # Nothing else tells trials apart: their rates are those of any other data, too.
+    other = run(dataclasses.replace(batch, encoder_input=batch.encoder_input + 1))
+    same(other.params["spikes"], output.params["spikes"])
+    same(output.params["spikes"][0], output.params["spikes"][1])
+
+
+def test_the_one_trained_state_learns_and_is_saved(data, tmp_path):
+    model = lfadsx.build(data, ic_dim=0, **{k: v for k, v in making.SIZES.items() if k != "ic_dim"}, rngs=nnx.Rngs(0))
+    config = lfadsx.TrainConfig(epochs=2, batch_size=3, kl_ramp_epochs=1, l2_ramp_epochs=1)
+    result = lfadsx.fit(model, data, config=config, out=tmp_path / "run")
+    assert np.all(np.asarray(result.model.ic_prior.value[...]) != 0)
+    assert np.all(result.history["kl_ic"] == 0) and np.all(result.history["kl_inputs"] > 0)
+    again = lfadsx.load(tmp_path / "run")
+    same(again.ic_prior.value[...], result.model.ic_prior.value[...])
+    posterior = lfadsx.posterior_sample_and_average(again, data, "valid", n_samples=2)
+    assert np.all(posterior.ic_std == 0) and np.all(np.isfinite(posterior.rates["spikes"]))
+
+
+def test_the_generator_may_start_at_the_initial_condition_itself(data, batch):
+    model = making.build(data, initial_state="identity", ic_dim=making.SIZES["generator_dim"])
+    output = making.forward(model)(batch)
+    same(output.initial_state, output.initial_condition)
+    with pytest.raises(ValueError, match="n_ic = 4 and n_hidden = 5 differ"):
+        making.outline(data, initial_state="identity")
+
+
+def test_the_variance_of_the_initial_condition_is_trained_between_bounds(data):
+    fixed = making.outline(data)
+    assert "log_variance" not in nnx.state(fixed.ic_prior, nnx.Param)
+    changes = dict(ic_prior_variance=0.1, ic_prior_variance_min=0.05, ic_prior_variance_max=0.4)
+    prior = lfadsx.build(data, **making.SIZES, **changes, rngs=nnx.Rngs(0)).ic_prior
+    assert "log_variance" in nnx.state(prior, nnx.Param)
+    np.testing.assert_allclose(prior.distribution().variance, 0.1, rtol=1e-5)
+    for far, bound in ((-50.0, 0.05), (50.0, 0.4)):
+        prior.log_variance[...] = jnp.full(4, far)
+        np.testing.assert_allclose(prior.distribution().variance, bound, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variance", [0.05, 0.4, 1.0])
+def test_a_variance_that_is_not_between_its_bounds_is_named(variance):
+    with pytest.raises(ValueError, match=rf"variance = {variance} of the prior .* bounds 0.05 and 0.4"):
+        GaussianPrior(2, variance=variance, train_variance=True, variance_bounds=(0.05, 0.4))
+
+
+@pytest.mark.parametrize("initial", ["state", "zeros"])
+def test_rates_are_fed_back_to_the_controller(data, batch, initial):
+    """The loop over time written out once more, with the rates of the last bin in the place of the factors."""
+    model = making.build(data, feedback="rates", initial_feedback=initial)
+    output = making.forward(model)(batch)
+    decoder, group = model.decoder, model.input_group
+    readout = lambda factors: model.readout[group](factors[:, None], batch.session)[:, 0]  # noqa: E731
+    rates_of = lambda factors: model.likelihood[group].mean(readout(factors))  # noqa: E731
+    generator = decoder.generator.initial_state(output.initial_condition)
+    seen = rates_of(decoder.factor_map(generator))
+    if initial == "zeros":
+        seen = jnp.zeros_like(seen)
+    controller = decoder.controller.initial_state(batch.n_trials)
+    known = decoder.controller.project(jnp.swapaxes(output.encoding, 0, 1))
+    for t in range(3):
+        controller = decoder.controller.step(controller, known[t], seen)
+        inputs = decoder.input_prior.posterior_mean(decoder.input_posterior(controller))
+        np.testing.assert_allclose(output.inputs[:, t], inputs, rtol=1e-4, atol=1e-6)
+        generator = decoder.generator.step(generator, None, inputs)
+        seen = rates_of(decoder.factor_map(generator))
+        np.testing.assert_allclose(model.likelihood[group].mean(output.params[group])[:, t], seen, rtol=1e-4)
+
+
+def test_feedback_of_rates_depends_on_the_read_out_and_that_of_factors_does_not(data, batch):
+    for feedback, depends in (("rates", True), ("factors", False), ("none", False)):
+        model = making.build(data, feedback=feedback)
+        run = making.forward(model)
+        before = run(batch).controller_states
+        readout = model.readout["spikes"]
+        readout.set_bias(0, readout.bias["session"][...] + 1.0)
+        after = making.forward(model)(batch).controller_states
+        assert np.any(np.asarray(before != after)) == depends
+
+
+def test_rates_of_several_sessions_are_not_fed_back():
+    with pytest.raises(ValueError, match="feedback = 'rates' .* 2 sessions. Use feedback = 'factors'"):
+        making.outline(making.several_sessions(), feedback="rates")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("feedback", ["factors", "rates", "none"])
+def test_a_strictly_causal_model_never_sees_the_future(data, batch, shared, feedback):
+    """Without an initial condition from data nothing at a bin depends on data after it, from the first bin on."""
+    changes = dict(encoder="causal", controller_lag=0, ic_dim=0, feedback=feedback)
+    changes |= {"input_encoder_dim": 0} if shared else {}
+    model = making.build(data, **changes)
+    run = making.forward(model)
+    before = run(batch)
+    for t in (0, 3):
+        after = run(dataclasses.replace(batch, encoder_input=batch.encoder_input.at[:, t + 1 :].add(2)))
+        for name in ("factors", "inputs", "controller_states", "encoding"):
+            same(getattr(after, name)[:, : t + 1], getattr(before, name)[:, : t + 1])
+            assert np.all(np.any(np.asarray(getattr(after, name) != getattr(before, name)), axis=(0, 2))[t + 1 :])
+        same(after.params["spikes"][:, : t + 1], before.params["spikes"][:, : t + 1])
+
+
+def test_gains_of_the_initial_weights(data):
+    sizes = {name: 40 for name in ("generator_dim", "ic_encoder_dim", "input_encoder_dim", "controller_dim")}
+    gains = dict(cell_weight_scale=3.0, generator_input_scale=5.0, generator_recurrent_scale=0.5)
+    one, other = (lfadsx.build(data, **(making.SIZES | sizes | changes), rngs=nnx.Rngs(0)) for changes in ({}, gains))
+    expected = {
+        "ic_encoder/forward": (3, 3),
+        "ic_encoder/backward": (3, 3),
+        "input_encoder/forward": (3, 3),
+        "input_encoder/backward": (3, 3),
+        "decoder/controller/gru": (3, 3),
+        "decoder/generator/gru": (5, 0.5),
+    }
+    for path, (of_inputs, of_state) in expected.items():
+        cells = []
+        for model in (one, other):
+            for name in path.split("/"):
+                model = getattr(model, name)
+            cells.append(model)
+        for name, gain in (("w_known", of_inputs), ("w_live", of_inputs), ("w_hidden", of_state)):
+            pair = [getattr(cell, name) for cell in cells]
+            if pair[0] is not None:
+                np.testing.assert_allclose(pair[1][...], gain * pair[0][...], rtol=1e-5)
+
+
+def test_what_of_the_prior_of_the_inputs_trains(data):
+    def trained(**changes):
+        return set(nnx.state(making.outline(data, **changes).decoder.input_prior, nnx.Param))
+
+    assert trained() == {"log_tau", "log_variance"}
+    assert trained(train_input_prior_tau=False) == {"log_variance"}
+    assert trained(train_input_prior_variance=False, train_input_prior_mean=True) == {"log_tau", "loc"}
+    assert trained(input_prior="gaussian", train_input_prior_variance=False) == set()
+    assert trained(input_prior="student_t", train_input_prior_variance=False) == set()
+
+
+def test_the_mean_of_the_inputs_prior(data):
+    for kind in ("ar1", "gaussian", "student_t"):
+        model = lfadsx.build(data, **making.SIZES, input_prior=kind, input_prior_mean=0.7, rngs=nnx.Rngs(0))
+        paths = model.decoder.input_prior.draw(jax.random.key(0), (4000, 3))
+        assert np.median(np.asarray(paths)) == pytest.approx(0.7, abs=0.05)
+
+
+def test_the_time_constant_may_be_given_in_seconds(data):
+    model = lfadsx.build(data, **making.SIZES, input_prior_tau=3.0, input_prior_tau_s=0.1, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(np.exp(model.decoder.input_prior.log_tau[...]), 0.1 / 0.02, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"input_prior_tau_s = 0.1 is in seconds, .* not known. Give the bin width"):
+        making.outline(making.one_session(), input_prior_tau_s=0.1)
+
+
+def test_a_state_stays_within_its_clip(data, batch):
+    output = making.forward(making.build(data, cell_clip=0.01))(batch)
+    assert np.abs(np.asarray(output.generator_states)).max() <= 0.01
+    differ(output.generator_states, making.forward(making.build(data, cell_clip=5.0))(batch).generator_states)
+
+
+def test_switches_have_ranges():
+    for name in ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s"):
+        with pytest.raises(ValueError, match=f"{name} = -1.0 is negative. Give 0 or more."):
+            ModelConfig(**{name: -1.0})
