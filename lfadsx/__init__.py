@@ -3,6 +3,9 @@
 from lfadsx import data as data
 from lfadsx import distributions as distributions
 from lfadsx import modules as modules
+from lfadsx.alignment import SharedComponents as SharedComponents
+from lfadsx.alignment import align as align
+from lfadsx.alignment import shared_components as shared_components
 from lfadsx.bound import Bounds as Bounds
 from lfadsx.bound import bounds as bounds
 from lfadsx.config import HyperParams as HyperParams

@@ -11,6 +11,7 @@ except ImportError as error:
         'The figures of lfadsx need matplotlib, which is not installed. Install it with `pip install "lfadsx[plot]"`.'
     ) from error
 
+from lfadsx.plotting.alignment import alignment_figure
 from lfadsx.plotting.averages import psth_figure
 from lfadsx.plotting.files import write_figures
 from lfadsx.plotting.inputs import inputs_figure
@@ -20,6 +21,7 @@ from lfadsx.plotting.training import loss_figure
 from lfadsx.plotting.trials import rates_figure
 
 __all__ = [
+    "alignment_figure",
     "factors_figure",
     "initial_conditions_figure",
     "inputs_figure",

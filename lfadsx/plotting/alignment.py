@@ -1,0 +1,44 @@
+"""How well each session rebuilds the components that all share."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lfadsx.alignment import shared_components
+from lfadsx.plotting.panels import curves_figure
+from lfadsx.types import Dataset
+
+MOST_COMPONENTS, MOST_CONDITIONS = 8, 4
+
+
+def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
+    """Draw the shared components of aligned sessions, and what each session makes of them.
+
+    The first conditions stand one after the other. Each title has the smallest share of a component's variance that
+    a session rebuilds, and which session that is.
+
+    Args:
+        data: Sessions with an alignment.
+        taps: Bins of the moving average, as in `lfadsx.align`.
+
+    Returns:
+        The figure, one panel for each of the first 8 components.
+
+    Example:
+        alignment_figure(lfadsx.align(data, n_components=10)).savefig("alignment.png")
+    """
+    found = shared_components(data, taps=taps)
+    line = lambda values: _one_after_the_other(values[:MOST_CONDITIONS])  # noqa: E731
+    panels = {}
+    for number, course in enumerate(found.components[:MOST_COMPONENTS]):
+        worst = min(found.r2, key=lambda name: found.r2[name][number])
+        title = f"Component {number + 1}: R2 from {found.r2[worst][number]:.2f} ({worst})"
+        panels[title] = {"true to all: mean": line(course)} | {n: line(own[number]) for n, own in found.rebuilt.items()}
+    unit = "" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
+    return curves_figure(panels, "Components that the sessions share", x_label=f"Bin{unit}", y_label="Component")
+
+
+def _one_after_the_other(course: np.ndarray) -> np.ndarray:
+    """Courses of conditions, shape (condition, time), as one with gaps between."""
+    return np.concatenate([np.append(one, np.nan) for one in course])
