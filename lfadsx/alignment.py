@@ -26,7 +26,8 @@ class SharedComponents:
     Attributes:
         components: Mean over the sessions, shape (component, condition, time), in the unit of the components.
         rebuilt: By session, (x - b) W of its averages, same shape; NaN where it has no data.
-        r2: By session, share of each component's variance that it rebuilds, shape (component,).
+        r2: By session, how well it rebuilds each component as the others have it: 1 - SSE / SST against their mean,
+            shape (component,). A component that only one session has is not shared, and has 0 or less.
         conditions: The conditions; only `None` when the sessions are aligned by the average of all trials.
     """
 
@@ -110,16 +111,17 @@ def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
     """
     for session in data.sessions:
         if session.alignment is None:
-            raise DataError(
-                f"Session {session.name!r} has no alignment. Give all sessions one: lfadsx.align(data, 10)."
-            )
+            raise DataError(f"Session {session.name!r} has no alignment. Compute one: lfadsx.align(data, 10).")
     conditions, rebuilt = _conditions(data), {}
     for number, session in enumerate(data.sessions):
         bias = np.zeros(session.n_channels) if session.alignment_bias is None else session.alignment_bias
         course = _course(data, number, conditions, taps) - np.asarray(bias)[:, None, None]
         rebuilt[session.name] = np.einsum("cit,cf->fit", course, np.asarray(session.alignment))
     components = _nanmean(np.stack(list(rebuilt.values())))
-    r2 = {name: _explained(own, components) for name, own in rebuilt.items()}
+    r2 = {}
+    for name, own in rebuilt.items():
+        others = [other for session, other in rebuilt.items() if session != name] or [own]
+        r2[name] = _explained(own, _nanmean(np.stack(others)))
     return SharedComponents(components, rebuilt, r2, conditions)
 
 
@@ -220,8 +222,8 @@ def _nanmean(values: np.ndarray) -> np.ndarray:
 
 
 def _explained(own: np.ndarray, components: np.ndarray) -> Float[np.ndarray, " component"]:
-    """Share of the variance of each component, over the bins that a session has, that it rebuilds."""
-    there = np.isfinite(own)
+    """Share of the variance of each component that a session rebuilds, over the bins that are there."""
+    there = np.isfinite(own) & np.isfinite(components)
     found = []
     for place in range(len(components)):
         truth, values = components[place][there[place]], own[place][there[place]]

@@ -15,8 +15,8 @@ MOST_COMPONENTS, MOST_CONDITIONS = 8, 4
 def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
     """Draw the shared components of aligned sessions, and what each session makes of them.
 
-    The first conditions stand one after the other. Each title has the smallest share of a component's variance that
-    a session rebuilds, and which session that is.
+    The first conditions stand one after the other. Each title has the session that agrees least with the others, and
+    the share of their component's variance that it rebuilds.
 
     Args:
         data: Sessions with an alignment.
