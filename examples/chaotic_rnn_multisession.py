@@ -34,9 +34,9 @@ QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 30, "recorde
 QUICK_DATA |= {"train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
-    # Three times the components that the sessions are aligned by: 10 factors can express 86 % of the rates of all 100
+    # Four times the components that the sessions are aligned by: 10 factors can express 86 % of the rates of all 100
     # neurons, 30 can express 95 %. What the alignment does not know starts at random.
-    factors=30,
+    factors=40,
     generator_dim=128,
     ic_dim=64,
     ic_encoder_dim=64,
