@@ -11,6 +11,8 @@ from lfadsx.bound import bounds as bounds
 from lfadsx.config import HyperParams as HyperParams
 from lfadsx.config import ModelConfig as ModelConfig
 from lfadsx.config import TrainConfig as TrainConfig
+from lfadsx.generation import Generated as Generated
+from lfadsx.generation import prior_sample as prior_sample
 from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import posterior_mean as posterior_mean
 from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
