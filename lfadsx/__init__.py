@@ -17,6 +17,8 @@ from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import posterior_mean as posterior_mean
 from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
 from lfadsx.model import LFADS as LFADS
+from lfadsx.sessions import session_patterns as session_patterns
+from lfadsx.sessions import with_sessions as with_sessions
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import fit as fit
 from lfadsx.training import load as load
