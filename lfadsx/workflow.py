@@ -15,16 +15,18 @@ from jax.sharding import Mesh
 
 from lfadsx import variants
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.data import DataError, read_split, write_posterior
+from lfadsx.data import DataError, read_split, write_generated, write_posterior
 from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.generation import prior_sample
 from lfadsx.inference import infer, masked_rates, posterior_sample_and_average
 from lfadsx.model import LFADS
 from lfadsx.report import write_report
+from lfadsx.sessions import session_patterns, with_sessions
 from lfadsx.training import CsvLog, FitResult, fit, load, read_info
 from lfadsx.training.callbacks import AbstractCallback
-from lfadsx.training.run import RunInfo, versions, write_text
+from lfadsx.training.run import RunInfo, Which, versions, write_text
 from lfadsx.training.trainer import columns
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Dataset, Posterior, Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ def fit_run(
     n_train_samples: int | None = None,
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
+    reset_learning_rate: bool = False,
 ) -> Outcome:
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
@@ -76,6 +79,7 @@ def fit_run(
         n_train_samples: Posterior samples of training trials, which are many and serve regressions; as many when None.
         figures: Whether to draw figures; they need matplotlib.
         callbacks: Called after every epoch, besides the CSV file.
+        reset_learning_rate: Whether a run that goes on begins anew with its learning rate.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
@@ -86,7 +90,16 @@ def fit_run(
     if not isinstance(model, LFADS):
         model = variants.build(data, model, rngs=nnx.Rngs(train.seed))
     log = CsvLog(out / "history.csv")
-    result = fit(model, data, hyper=hyper, config=train, out=out, mesh=mesh, callbacks=[*callbacks, log])
+    result = fit(
+        model,
+        data,
+        hyper=hyper,
+        config=train,
+        out=out,
+        mesh=mesh,
+        callbacks=[*callbacks, log],
+        reset_learning_rate=reset_learning_rate,
+    )
     if result.reason == "interrupted":
         return Outcome(None, result, [], [], time.monotonic() - began)
 
@@ -109,12 +122,41 @@ def fit_run(
     return Outcome(evaluation, result, files, warnings, time.monotonic() - began)
 
 
+def start_from(
+    run: str | Path, data: Dataset, train: TrainConfig, *, new_sessions_only: bool = False
+) -> tuple[LFADS, TrainConfig]:
+    """Returns a run's best model for a data set, and the run settings to train it on with.
+
+    Args:
+        run: The run folder.
+        data: The data set; sessions that the model does not know get read-ins and read-outs of their own.
+        train: Run settings; their seed is that of new weights.
+        new_sessions_only: Whether only these are to train.
+
+    Raises:
+        RunError: If the folder holds no run.
+        ValueError: If only new sessions are to train and there is none, or the data do not fit the model.
+    """
+    info, model = read_info(run), load(run)
+    check_bin_width(info, data.bin_width)
+    known = [session.name for session in info.sessions]
+    names = [session.name for session in data.sessions]
+    new = [name for name in names if name not in known]
+    if new_sessions_only:
+        if not new:
+            raise ValueError(
+                f"The model of {run} knows all sessions of the data: {names}. Leave out new_sessions_only."
+            )
+        train = dataclasses.replace(train, train=session_patterns(new))
+    return (model if names == known else with_sessions(model, data, rngs=nnx.Rngs(train.seed))), train
+
+
 def evaluate_run(
     run: str | Path,
     data: Dataset,
     *,
     split: str | None = None,
-    which: Literal["best", "last"] = "best",
+    which: Which = "best",
     n_samples: int = 64,
     seed: int = 0,
     build: Callable[[], LFADS] | None = None,
@@ -125,7 +167,7 @@ def evaluate_run(
         run: The run folder.
         data: The data set; regressions and alignments are fitted on its training trials.
         split: "train", "valid" or "test"; by default test where there is one, else valid.
-        which: "best" or "last".
+        which: "best", "last" or the number of a step.
         n_samples: Posterior samples of the averages.
         seed: Seed of the samples.
         build: For models with parts of your own: a function that builds the model.
@@ -152,7 +194,7 @@ def infer_run(
     out: str | Path,
     *,
     split: str | None = None,
-    which: Literal["best", "last"] = "best",
+    which: Which = "best",
     n_samples: int = 64,
     seed: int = 0,
     missing: bool = False,
@@ -168,7 +210,7 @@ def infer_run(
         file: The data, of any one session of the model; one split is enough.
         out: The file to write.
         split: The split to infer; by default all that the file holds.
-        which: "best" or "last".
+        which: "best", "last" or the number of a step.
         n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
         seed: Seed of the samples.
         missing: Whether NaN in the data means a missing entry.
@@ -183,17 +225,7 @@ def infer_run(
     """
     began, info = time.monotonic(), read_info(run)
     model = load(run, which=which, build=build)
-    splits = read_split(
-        file,
-        info.sessions,
-        split=split,
-        input_group=info.data["input_group"],
-        forward_bins=info.data["forward_bins"],
-        n_known_inputs=info.data["n_known_inputs"],
-        bin_width=info.bin_width,
-        likelihood=likelihood_name(model),
-        missing=missing,
-    )
+    splits = _read_for(info, model, file, split, missing)
     posteriors = {}
     for name, trials in splits.items():
         posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples)
@@ -205,6 +237,81 @@ def infer_run(
     source = {"run": str(run), "file": str(file), **info.data["source"]}
     _write(Path(out), model, posteriors, info.bin_width, [s.name for s in info.sessions], source)
     return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def generate_run(
+    run: str | Path,
+    out: str | Path,
+    *,
+    n_trials: int = 50,
+    n_bins: int | None = None,
+    session: str | int = 0,
+    inputs_of: str | Path | None = None,
+    draw_data: bool = False,
+    which: Which = "best",
+    seed: int = 0,
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Generates new trials with a run's model and writes them to HDF5.
+
+    Args:
+        run: The run folder.
+        out: The file to write.
+        n_trials: Number of trials.
+        n_bins: Number of bins of each; by default as many as the trials that the model was trained with.
+        session: Name or number of the session whose read-out is used.
+        inputs_of: A data file whose known inputs drive the trials, for a model that needs some: those of its first
+            split that has as many trials.
+        draw_data: Whether to draw data from the likelihood, too.
+        which: "best", "last" or the number of a step.
+        seed: Seed of the draws.
+        build: For models with parts of your own: a function that builds the model.
+
+    Raises:
+        RunError: If the folder holds no run.
+        DataError: If a file cannot be read or written.
+        ValueError: If there is no such session, or known inputs are missing or do not fit.
+    """
+    began, info = time.monotonic(), read_info(run)
+    model = load(run, which=which, build=build)
+    known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
+    if n_bins is None:
+        n_bins = info.data["n_bins"]["train"] if known is None else known.shape[1]
+    found = prior_sample(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
+    write_generated(
+        out,
+        found,
+        bin_width=info.bin_width,
+        input_group=model.input_group,
+        count_groups=[name for name, density in model.likelihood.items() if density.counts],
+        version=versions()["lfadsx"],
+        source={"run": str(run), **info.data["source"]},
+    )
+    return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:
+    splits = _read_for(info, model, file, None, False)
+    for split in splits.values():
+        if split.known_inputs is not None and split.n_trials >= n_trials:
+            return split.known_inputs[:n_trials]
+    sizes = {name: split.n_trials for name, split in splits.items()}
+    raise DataError(f"{str(file)!r} has no split with known inputs of {n_trials} trials, only {sizes}. Ask for fewer.")
+
+
+def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool) -> dict[str, Split]:
+    """Reads a file's trials as the model of a run wants them."""
+    return read_split(
+        file,
+        info.sessions,
+        split=split,
+        input_group=info.data["input_group"],
+        forward_bins=info.data["forward_bins"],
+        n_known_inputs=info.data["n_known_inputs"],
+        bin_width=info.bin_width,
+        likelihood=likelihood_name(model),
+        missing=missing,
+    )
 
 
 def draw_figures(

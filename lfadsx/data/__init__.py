@@ -3,6 +3,7 @@
 from lfadsx.data.arrays import dataset_from_trials as dataset_from_trials
 from lfadsx.data.batches import batch as batch
 from lfadsx.data.errors import DataError as DataError
+from lfadsx.data.generated import write_generated as write_generated
 from lfadsx.data.hdf5 import read as read
 from lfadsx.data.hdf5 import read_split as read_split
 from lfadsx.data.output import read_posterior as read_posterior

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
@@ -72,6 +74,23 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
         arrays = checkpointer.restore(folder / "arrays", jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
     treedef = jax.tree.structure(like)
     return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
+
+
+def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of a checkpoint by name, after checking every file; random keys are left out.
+
+    Raises:
+        CheckpointError: If files are missing or damaged.
+    """
+    folder = Path(folder).absolute()
+    check(folder)
+    with ocp.StandardCheckpointer() as checkpointer:
+        arrays = checkpointer.restore(folder / "arrays")
+    return {name: np.asarray(array) for name, array in arrays.items() if not _is_key(array)}
+
+
+def _is_key(array: Any) -> bool:
+    return isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

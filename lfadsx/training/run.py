@@ -130,9 +130,11 @@ def read_info(folder: str | Path) -> RunInfo:
     return RunInfo(**content)
 
 
-def load(
-    run: str | Path, *, which: Literal["best", "last"] = "best", build: Callable[[], LFADS] | None = None
-) -> LFADS:
+Which = Literal["best", "last"] | int
+"""The model with the best selection score, the last one, or that of a step whose checkpoint is still there."""
+
+
+def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] | None = None) -> LFADS:
     """Loads the model of a run folder.
 
     Example:
@@ -142,20 +144,39 @@ def load(
 
     Args:
         run: The run folder.
-        which: The model with the best selection score, or the last one.
+        which: The model with the best selection score, the last one, or the number of a step whose checkpoint the run
+            has kept (`checkpoints_to_keep`).
         build: For models with parts of your own: a function that builds the model; its values are replaced.
 
     Raises:
-        RunError: If the folder holds no run.
+        RunError: If the folder holds no run, or no checkpoint of this step.
         CheckpointError: If the checkpoint is missing, damaged, or does not fit.
         ValueError: If the model has parts that are not built in and `build` is None.
     """
     info = read_info(run)
     model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
     state = nnx.state(model)
-    restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
-    nnx.update(model, restored["model"])
+    if isinstance(which, int):
+        nnx.update(model, _at_step(Path(run), which, state))
+    else:
+        restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
+        nnx.update(model, restored["model"])
     return model
+
+
+def _at_step(run: Path, step: int, state: nnx.State) -> nnx.State:
+    """Returns the values of a model at a step: those that trained and the others, which a checkpoint keeps apart."""
+    found = {int(path.name): path for path in checkpoint.numbered(run / "checkpoints")}
+    if step not in found:
+        raise RunError(f"The run {run} has no checkpoint of step {step}, only of {sorted(found)}. Give one of these.")
+    arrays = checkpoint.read_arrays(found[step])
+    leaves, structure = jax.tree.flatten_with_path(state)
+    names = [".".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path) for path, _ in leaves]
+    values = [arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in names]
+    missing = [name for name, value in zip(names, values, strict=True) if value is None]
+    if missing:
+        raise RunError(f"The checkpoint {found[step]} lacks {missing[0]}. Build the model that it was written for.")
+    return jax.tree.unflatten(structure, [jax.numpy.asarray(value) for value in values])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,7 @@
+"""Runs the command line by `python -m lfadsx.cli`."""
+
+import sys
+
+from lfadsx.cli.entry import main
+
+sys.exit(main())

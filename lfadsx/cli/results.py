@@ -1,0 +1,201 @@
+"""Commands on a trained model: infer, evaluate, generate, parameters, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from lfadsx.cli.terminal import DONE, Files, Run, close, say
+
+if TYPE_CHECKING:
+    from lfadsx.training.run import Which
+
+
+@dataclasses.dataclass
+class Infer:
+    """Infer rates, factors and inputs of a file's trials with a trained model."""
+
+    run_folder: Run
+    """Run folder of the model."""
+    file: Annotated[Path, tyro.conf.Positional]
+    """HDF5 file with trials of one session of the model; one split is enough."""
+    out: Path | None = None
+    """HDF5 file to write; by default RUN/FILE_posterior.h5."""
+    split: str | None = None
+    """Split to infer; by default all that the file holds."""
+    which: str = "best"
+    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    samples: int = 64
+    """Posterior samples of the averages; 0 pushes the posterior means through."""
+    missing: bool = False
+    """NaN in the data means a missing entry."""
+    keep_samples: bool = False
+    """Write single samples of rates, factors and inputs, too."""
+    controller_states: bool = False
+    """Write the controller's states, too."""
+    encoder_states: bool = False
+    """Write what the controller saw of the data, too."""
+    seed: int = 0
+    """Seed of the samples."""
+
+    def run(self) -> int:
+        """Infers and writes."""
+        from lfadsx.workflow import infer_run
+
+        out = self.out or self.run_folder / f"{self.file.stem}_posterior.h5"
+        outcome = infer_run(
+            self.run_folder,
+            self.file,
+            out,
+            split=self.split,
+            which=which_of(self.which),
+            n_samples=self.samples,
+            seed=self.seed,
+            missing=self.missing,
+            samples=self.keep_samples,
+            controller_states=self.controller_states,
+            encoder_states=self.encoder_states,
+        )
+        say(f"Wrote {outcome.files[0]} in {outcome.seconds:.0f} s.")
+        return DONE
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """Score a trained model on data files, beside its baselines."""
+
+    run_folder: Run
+    """Run folder of the model."""
+    files: Files
+    """HDF5 files, one for each session, with training trials for regressions and alignments."""
+    split: Literal["train", "valid", "test"] | None = None
+    """Split to score; by default test where there is one, else valid."""
+    which: str = "best"
+    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    samples: int = 64
+    """Posterior samples of the averages."""
+    bin_width: float | None = None
+    """Width of a bin in seconds, for files that do not say it."""
+    behaviour_lag: float | None = None
+    """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    missing: bool = False
+    """NaN in the data means a missing entry."""
+    seed: int = 0
+    """Seed of the samples."""
+    json: bool = False
+    """Print the scores as one JSON object on the last line."""
+
+    def run(self) -> int:
+        """Scores and prints."""
+        from lfadsx.data import read
+        from lfadsx.training import load
+        from lfadsx.workflow import evaluate_run, likelihood_name
+
+        data = read(
+            *self.files,
+            bin_width=self.bin_width,
+            behaviour_lag=self.behaviour_lag,
+            likelihood=likelihood_name(load(self.run_folder, which=which_of(self.which))),
+            missing=self.missing,
+            seed=self.seed,
+        )
+        outcome = evaluate_run(
+            self.run_folder, data, split=self.split, which=which_of(self.which), n_samples=self.samples, seed=self.seed
+        )
+        close(outcome, self.json)
+        return DONE
+
+
+@dataclasses.dataclass
+class Generate:
+    """Generate new trials: initial conditions and inputs drawn from their priors, and the rates that follow."""
+
+    run_folder: Run
+    """Run folder of the model."""
+    out: Path | None = None
+    """HDF5 file to write; by default RUN/generated.h5."""
+    trials: int = 50
+    """Number of trials."""
+    bins: int | None = None
+    """Number of bins of each; by default as many as in training."""
+    session: str | None = None
+    """Name of the session whose read-out is used; by default the first."""
+    inputs_of: Path | None = None
+    """Data file whose known inputs drive the trials, for a model that needs some."""
+    draw_data: bool = False
+    """Draw data (for spikes: counts) from the likelihood, too."""
+    which: str = "best"
+    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    seed: int = 0
+    """Seed of the draws."""
+
+    def run(self) -> int:
+        """Generates and writes."""
+        from lfadsx.workflow import generate_run
+
+        outcome = generate_run(
+            self.run_folder,
+            self.out or self.run_folder / "generated.h5",
+            n_trials=self.trials,
+            n_bins=self.bins,
+            session=0 if self.session is None else self.session,
+            inputs_of=self.inputs_of,
+            draw_data=self.draw_data,
+            which=which_of(self.which),
+            seed=self.seed,
+        )
+        say(f"Wrote {outcome.files[0]} in {outcome.seconds:.0f} s.")
+        return DONE
+
+
+@dataclasses.dataclass
+class Parameters:
+    """Write all parameters of a trained model to an HDF5 file."""
+
+    run_folder: Run
+    """Run folder of the model."""
+    out: Path | None = None
+    """HDF5 file to write; by default RUN/parameters.h5."""
+    keys: Literal["lfadsx", "tf"] = "lfadsx"
+    """Names of our own, or those of the TensorFlow LFADS."""
+    which: str = "best"
+    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+
+    def run(self) -> int:
+        """Writes."""
+        from lfadsx.interop import write_parameters
+        from lfadsx.training import load
+
+        out = self.out or self.run_folder / "parameters.h5"
+        names = write_parameters(out, load(self.run_folder, which=which_of(self.which)), keys=self.keys)
+        say(f"Wrote {len(names)} arrays to {out}.")
+        return DONE
+
+
+@dataclasses.dataclass
+class Report:
+    """Write the methods paragraph of a run: data, split, command, versions, device, seeds, scores."""
+
+    run_folder: Run
+    """Run folder."""
+
+    def run(self) -> int:
+        """Writes report.md and prints it."""
+        from lfadsx.report import methods, write_report
+
+        sys.stdout.write(methods(self.run_folder) + "\n")
+        say(f"Wrote {write_report(self.run_folder)}.")
+        return DONE
+
+
+def which_of(word: str) -> Which:
+    """Returns which model of a run is meant."""
+    if word.isdecimal():
+        return int(word)
+    if word not in ("best", "last"):
+        raise ValueError(f"--which is {word!r}. Give best, last, or the number of a step.")
+    return word

@@ -1,0 +1,77 @@
+"""What all commands share: exit codes, lines for the reader, the closing table, devices and caches."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import jax
+import tyro
+
+if TYPE_CHECKING:
+    from lfadsx.workflow import Outcome
+
+DONE, OURS, USER = 0, 1, 2
+Flat = tyro.conf.OmitArgPrefixes
+Files = Annotated[tuple[Path, ...], tyro.conf.Positional]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+def close(outcome: Outcome, as_json: bool) -> None:
+    """Prints warnings, the closing table, the files, and the JSON line if asked."""
+    from lfadsx.evaluation import format_table
+
+    for warning in outcome.warnings:
+        say(warning)
+    text = format_table(outcome.evaluation.table)
+    (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.evaluation.scores['split']} trials\n{text}\n")
+    if outcome.files:
+        say("Wrote " + ", ".join(str(file) for file in outcome.files))
+    if as_json:
+        scores = outcome.evaluation.scores | {"seconds": round(outcome.seconds, 2)}
+        sys.stdout.write(json.dumps(scores) + "\n")
+
+
+def use_devices(n: int) -> None:
+    """Makes as many host devices on a CPU; must come before JAX has looked for devices."""
+    if n < 1:
+        raise ValueError(f"devices = {n} is no number of devices. Give at least 1.")
+    if n > 1:
+        with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
+            jax.config.update("jax_num_cpu_devices", n)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs in the user's cache folder, so that a second run starts at once."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(base) / "lfadsx" / "compiled"))
+
+
+def is_users(error: BaseException) -> bool:
+    """Returns whether an error was raised by our own checks, hence is the user's to mend."""
+    if isinstance(error, OSError):
+        return True
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else frame.tb_frame.f_globals.get("__name__", "")
+    return module.split(".")[0] == "lfadsx"
+
+
+def fault() -> int:
+    """Prints the traceback of a fault of ours and returns its exit code."""
+    traceback.print_exc()
+    say("This is a fault of lfadsx, not yours. Please report it with the lines above; the run folder is as it was.")
+    return OURS
+
+
+def say(text: str) -> None:
+    """Writes a line for the reader; results alone go to the standard output."""
+    sys.stderr.write(text + "\n")
