@@ -276,7 +276,7 @@ def generate_run(
     model = load(run, which=which, build=build)
     known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
     if n_bins is None:
-        n_bins = info.data["n_bins"]["train"] if known is None else known.shape[1]
+        n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])
     found = prior_sample(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
     write_generated(
         out,
