@@ -123,8 +123,7 @@ def test_rates_of_several_sessions_are_not_fed_back():
         making.outline(making.several_sessions(), feedback="rates")
 
 
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("feedback", ["factors", "rates", "none"])
+@pytest.mark.parametrize(("shared", "feedback"), [(True, "factors"), (False, "rates"), (False, "none")])
 def test_a_strictly_causal_model_never_sees_the_future(data, batch, shared, feedback):
     """Without an initial condition from data nothing at a bin depends on data after it, from the first bin on."""
     changes = dict(encoder="causal", controller_lag=0, ic_dim=0, feedback=feedback)
