@@ -1,0 +1,182 @@
+"""Jobs with a trained model: evaluate, infer, generate."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lfadsx.data import DataError, read_split, write_generated
+from lfadsx.generation import prior_sample
+from lfadsx.inference import infer, posterior_sample_and_average
+from lfadsx.model import LFADS
+from lfadsx.training import load, read_info
+from lfadsx.training.run import RunInfo, Which, versions
+from lfadsx.types import Dataset, Split
+from lfadsx.workflow.results import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
+
+
+def evaluate_run(
+    run: str | Path,
+    data: Dataset,
+    *,
+    split: str | None = None,
+    which: Which = "best",
+    n_samples: int = 64,
+    seed: int = 0,
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Scores a run's model on a data set of the same sessions.
+
+    Args:
+        run: The run folder.
+        data: The data set; regressions and alignments are fitted on its training trials.
+        split: "train", "valid" or "test"; by default test where there is one, else valid.
+        which: "best", "last" or the number of a step.
+        n_samples: Posterior samples of the averages.
+        seed: Seed of the samples.
+        build: For models with parts of your own: a function that builds the model.
+
+    Raises:
+        RunError: If the folder holds no run.
+        ValueError: If the data do not fit the model.
+    """
+    began, info = time.monotonic(), read_info(run)
+    check_bin_width(info, data.bin_width)
+    model = load(run, which=which, build=build)
+    split = split or scored_split(data)
+    posteriors = {
+        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed)
+        for name in dict.fromkeys(("train", split))
+    }
+    evaluation = score(model, data, split, posteriors, seed)
+    return Outcome(evaluation, None, [], [], time.monotonic() - began)
+
+
+def infer_run(
+    run: str | Path,
+    file: str | Path,
+    out: str | Path,
+    *,
+    split: str | None = None,
+    which: Which = "best",
+    n_samples: int = 64,
+    seed: int = 0,
+    missing: bool = False,
+    samples: bool = False,
+    controller_states: bool = False,
+    encoder_states: bool = False,
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Infers rates, factors and inputs of a file's trials with a run's model and writes them to HDF5.
+
+    Args:
+        run: The run folder.
+        file: The data, of any one session of the model; one split is enough.
+        out: The file to write.
+        split: The split to infer; by default all that the file holds.
+        which: "best", "last" or the number of a step.
+        n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
+        seed: Seed of the samples.
+        missing: Whether NaN in the data means a missing entry.
+        samples: Whether to write single samples, too.
+        controller_states: Whether to write the controller's states, too.
+        encoder_states: Whether to write what the controller saw of the data, too.
+        build: For models with parts of your own: a function that builds the model.
+
+    Raises:
+        RunError: If the folder holds no run.
+        DataError: If the file cannot be read or does not fit the model.
+    """
+    began, info = time.monotonic(), read_info(run)
+    model = load(run, which=which, build=build)
+    splits = _read_for(info, model, file, split, missing)
+    posteriors = {}
+    for name, trials in splits.items():
+        posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples)
+        posteriors[name] = dataclasses.replace(
+            posterior,
+            controller_states=posterior.controller_states if controller_states else None,
+            encoding=posterior.encoding if encoder_states else None,
+        )
+    source = {"run": str(run), "file": str(file), **info.data["source"]}
+    write_results(Path(out), model, posteriors, info.bin_width, [s.name for s in info.sessions], source)
+    return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def generate_run(
+    run: str | Path,
+    out: str | Path,
+    *,
+    n_trials: int = 50,
+    n_bins: int | None = None,
+    session: str | int = 0,
+    inputs_of: str | Path | None = None,
+    draw_data: bool = False,
+    which: Which = "best",
+    seed: int = 0,
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Generates new trials with a run's model and writes them to HDF5.
+
+    Args:
+        run: The run folder.
+        out: The file to write.
+        n_trials: Number of trials.
+        n_bins: Number of bins of each; by default as many as the trials that the model was trained with.
+        session: Name or number of the session whose read-out is used.
+        inputs_of: A data file whose known inputs drive the trials, for a model that needs some: those of its first
+            split that has as many trials.
+        draw_data: Whether to draw data from the likelihood, too.
+        which: "best", "last" or the number of a step.
+        seed: Seed of the draws.
+        build: For models with parts of your own: a function that builds the model.
+
+    Raises:
+        RunError: If the folder holds no run.
+        DataError: If a file cannot be read or written.
+        ValueError: If there is no such session, or known inputs are missing or do not fit.
+    """
+    began, info = time.monotonic(), read_info(run)
+    model = load(run, which=which, build=build)
+    known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
+    if n_bins is None:
+        n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])
+    found = prior_sample(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
+    write_generated(
+        out,
+        found,
+        bin_width=info.bin_width,
+        input_group=model.input_group,
+        count_groups=[name for name, density in model.likelihood.items() if density.counts],
+        version=versions()["lfadsx"],
+        source={"run": str(run), **info.data["source"]},
+    )
+    return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:
+    splits = _read_for(info, model, file, None, False)
+    for split in splits.values():
+        if split.known_inputs is not None and split.n_trials >= n_trials:
+            return split.known_inputs[:n_trials]
+    sizes = {name: split.n_trials for name, split in splits.items()}
+    raise DataError(f"{str(file)!r} has no split with known inputs of {n_trials} trials, only {sizes}. Ask for fewer.")
+
+
+def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool) -> dict[str, Split]:
+    """Reads a file's trials as the model of a run wants them."""
+    return read_split(
+        file,
+        info.sessions,
+        split=split,
+        input_group=info.data["input_group"],
+        forward_bins=info.data["forward_bins"],
+        n_known_inputs=info.data["n_known_inputs"],
+        bin_width=info.bin_width,
+        likelihood=likelihood_name(model),
+        missing=missing,
+    )
