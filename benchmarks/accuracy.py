@@ -6,8 +6,8 @@
 Trains with the settings of the example of that name, one run folder for each seed; a benchmark that is stopped goes on
 from there. Prints a table with a row for each seed, the baselines, the optimum (what inference attains that knows
 the generator; see docs/accuracy.md), the ceiling (what no inference exceeds) and the floors, then the paired
-differences to the baselines, and last one JSON object for each seed. `chaotic_rnn_multisession` and
-`chaotic_rnns_labeled` compare models instead.
+differences to the baselines, and last one JSON object for each seed. `chaotic_rnn_multisession`,
+`chaotic_rnn_multisession_new_session` and `chaotic_rnns_labeled` compare models instead.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ COVERAGE_TRIALS = 100
 """Trials whose single samples are kept, to see what their intervals cover."""
 COMPARISONS = {
     "chaotic_rnn_multisession": comparisons.stitching,
+    "chaotic_rnn_multisession_new_session": comparisons.new_session,
     "chaotic_rnns_labeled": comparisons.labels,
 }
 """Benchmarks that compare models with each other."""
@@ -151,9 +152,11 @@ def main() -> None:
         print(json.dumps(summary(options.name, seed, rows, best, few) | asked))
 
 
-def train(settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1) -> FitResult:
-    """Trains one model, or goes on with its run."""
-    model = lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed))
+def train(
+    settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1, model: lfadsx.LFADS | None = None
+) -> FitResult:
+    """Trains one model, a new one unless it is given, or goes on with its run."""
+    model = model or lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed))
     config = dataclasses.replace(settings.train, seed=seed)
     mesh = make_mesh(devices) if devices > 1 else None
     result = lfadsx.fit(model, data, hyper=settings.hyper, config=config, out=out, mesh=mesh, callbacks=[ProgressBar()])

@@ -1,4 +1,4 @@
-"""Benchmarks that compare models with each other: one stitched model against one for each session, and labels."""
+"""Benchmarks that compare models with each other: stitched ones with others, and ones with and without labels."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax import nnx
 from scipy import stats
 
 import lfadsx
 from benchmarks.settings import Settings
+from lfadsx import align
 from lfadsx.data.splitting import choose
-from lfadsx.data.synthetic.alignment import align_sessions
 from lfadsx.inference import infer
 from lfadsx.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.shrink import shorter
 from lfadsx.training import FitResult
 from lfadsx.types import Dataset
 
-Train = Callable[[Settings, Dataset, Path, int], FitResult]
-"""Trains the settings on data in a run folder with a seed."""
+Train = Callable[..., FitResult]
+"""Trains settings on data in a run folder with a seed, and, if it is given one, from a model."""
 
 SHARES = {1.0: 1.0, 0.05: 0.25}
 """Shares of the training trials that stitched and single models are compared on, and the share of the steps for each:
@@ -66,6 +67,42 @@ def stitching(
                     {"session": session.name, "share": share, "seed": seed}
                     | _compared("stitched", "single", rates[rows][:, :, :n], own_rates, truth)
                 )
+    return lines
+
+
+def new_session(
+    settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train
+) -> list[dict[str, Any]]:
+    """Returns R2 of each session's rates by a model of all, and by one that learned the session after the others.
+
+    Each session in turn is left out of the training. It then gets a read-in and a read-out of its own, which start at
+    random, without an alignment, and which alone are trained on its trials: the dynamics are those of the others.
+
+    Args:
+        settings: Settings of all trainings.
+        data: All sessions.
+        folder: Where run folders go.
+        split: Name of the split that is scored.
+        seeds: Model seeds.
+        train: Trains a model.
+    """
+    lines = []
+    for seed in seeds:
+        joint = train(settings, align(data, data.sessions[0].n_components), folder / f"joint_seed{seed}", seed).model
+        rates = infer(joint, data.sessions, data.splits[split], SAMPLES, 0).rates[data.input_group]
+        for number, session in enumerate(data.sessions):
+            out = folder / f"{session.name}_seed{seed}"
+            others = align(_without(data, number), session.n_components)
+            trained = train(settings, others, out / "others", seed).model
+            own = _unaligned(_session(data, number))
+            start = lfadsx.with_sessions(trained, own, rngs=nnx.Rngs(seed))
+            added = train(_maps_only(settings, session.name), own, out / "added", seed, model=start).model
+            own_rates = infer(added, own.sessions, own.splits[split], SAMPLES, 0).rates[data.input_group]
+            rows = data.splits[split].session == number
+            truth, n = own.splits[split].truth, session.n_targets[data.input_group]
+            found = _compared("added", "joint", own_rates, rates[rows][:, :, :n], truth)
+            share = {"share_of_joint": found["added_r2"] / found["joint_r2"]}
+            lines.append({"session": session.name, "seed": seed} | found | share)
     return lines
 
 
@@ -146,7 +183,8 @@ def _share(data: Dataset, share: float) -> Dataset:
         # First a trial of every condition, then another one of each.
         order = np.argsort(_repeats(train.condition[own]), kind="stable")
         rows.append(own[order][: max(1, round(share * len(own)))])
-    return _aligned(dataclasses.replace(data, train=choose(train, np.sort(np.concatenate(rows)))))
+    few = dataclasses.replace(data, train=choose(train, np.sort(np.concatenate(rows))))
+    return align(few, data.sessions[0].n_components)
 
 
 def _repeats(values: np.ndarray) -> np.ndarray:
@@ -154,27 +192,37 @@ def _repeats(values: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(values[:index] == value) for index, value in enumerate(values)])
 
 
-def _aligned(data: Dataset) -> Dataset:
-    """The data with the alignment of the simulation, computed from its training trials."""
-    counts = []
-    for number, session in enumerate(data.sessions):
-        rows = data.train.session == number
-        counts.append((data.train.encoder_input[rows][:, :, : session.n_channels], data.train.condition[rows]))
-    found = align_sessions(counts, data.sessions[0].n_components)
-    sessions = tuple(
-        dataclasses.replace(session, alignment=weight, alignment_bias=bias)
-        for session, (weight, bias) in zip(data.sessions, found, strict=True)
-    )
+def _session(data: Dataset, number: int) -> Dataset:
+    """One session as a data set of its own."""
+    return _only(data, [number])
+
+
+def _without(data: Dataset, number: int) -> Dataset:
+    """All sessions but one."""
+    return _only(data, [other for other in range(len(data.sessions)) if other != number])
+
+
+def _only(data: Dataset, numbers: Sequence[int]) -> Dataset:
+    """Some sessions as a data set of their own."""
+    place = np.zeros(len(data.sessions), np.int32)
+    place[numbers] = np.arange(len(numbers))
+    own = {}
+    for name, split in data.splits.items():
+        chosen = choose(split, np.isin(split.session, numbers))
+        own[name] = dataclasses.replace(chosen, session=place[chosen.session])
+    return dataclasses.replace(data, sessions=tuple(data.sessions[number] for number in numbers), **own)
+
+
+def _unaligned(data: Dataset) -> Dataset:
+    """The data without the alignment that their files hold, which knows all sessions."""
+    sessions = tuple(dataclasses.replace(s, alignment=None, alignment_bias=None) for s in data.sessions)
     return dataclasses.replace(data, sessions=sessions)
 
 
-def _session(data: Dataset, number: int) -> Dataset:
-    """One session as a data set of its own."""
-    own = {}
-    for name, split in data.splits.items():
-        chosen = choose(split, split.session == number)
-        own[name] = dataclasses.replace(chosen, session=np.zeros_like(chosen.session))
-    return dataclasses.replace(data, sessions=(data.sessions[number],), **own)
+def _maps_only(settings: Settings, session: str) -> Settings:
+    """Settings with which only the read-in and the read-out of a session train; nothing needs a ramp then."""
+    train = dataclasses.replace(settings.train, train=lfadsx.session_patterns([session]), kl_ramp_epochs=0)
+    return dataclasses.replace(settings, train=train)
 
 
 def _with_batch(settings: Settings, batch_size: int) -> Settings:

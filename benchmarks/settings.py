@@ -21,6 +21,8 @@ SCRIPTS = {
     "integrator_rnn": "jax_tutorial",
     # How much input does the model that finds pulses invent where there are none?
     "chaotic_rnn_no_inputs_controller": "chaotic_rnn_inputs_g1p5",
+    # Is a session that comes later as well served as one that was there from the start?
+    "chaotic_rnn_multisession_new_session": "chaotic_rnn_multisession",
     # Is the attractor learned, or each of its 65 trajectories?
     "lorenz_conditions": "lorenz",
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +15,23 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.data.batches import take
+from lfadsx.metrics import nll_per_trial
 from lfadsx.model import LFADS
-from lfadsx.objective import log_weight
-from lfadsx.types import Batch, Dataset
+from lfadsx.objective import (
+    input_correlation,
+    kl_inferred_inputs,
+    kl_initial_condition,
+    log_weight,
+    reconstruction,
+)
+from lfadsx.types import Batch, Dataset, Output, Session, Split
 
 ROWS = 256
 """Trials that are done at once."""
+
+
+Kind = Literal["elbo", "importance_weighted"]
+"""Evidence lower bound, or importance-weighted bound."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +42,34 @@ class Bounds:
         elbo: The evidence lower bound, the mean over samples of the log weight, shape (trial,).
         importance_weighted: The importance-weighted bound, shape (trial,); never below `elbo`, and closer to
             the evidence the more samples there are.
+        null: Log likelihood of the same data under each neuron's mean rate over the trials of its session, shape
+            (trial,); NaN for data that are no counts.
+        n_spikes: Number of spikes of each trial, shape (trial,); NaN for data that are no counts.
+        terms: Terms of the loss by name, averaged over samples, before any weight, shape (trial,): `reconstruction`
+            (negative log likelihood), `kl_ic`, `kl_inputs` (in closed form) and `correlation`.
         n_samples: Number of samples.
     """
 
     elbo: Float[np.ndarray, " trial"]
     importance_weighted: Float[np.ndarray, " trial"]
+    null: Float[np.ndarray, " trial"]
+    n_spikes: Float[np.ndarray, " trial"]
+    terms: dict[str, Float[np.ndarray, " trial"]]
     n_samples: int
+
+    def bits_per_spike(self, which: Kind = "importance_weighted") -> float:
+        r"""Returns a bound in bits per spike: how much more probable than mean rates it finds the data.
+
+        .. math:: \frac{\sum_i (b_i - n_i)}{\log 2 \sum_i k_i}
+
+        with the bound b, the log likelihood n of the mean rates and the number k of spikes of a trial. NaN without
+        spikes, or for data that are no counts.
+
+        Args:
+            which: Which of the bounds.
+        """
+        saved, spikes = getattr(self, which) - self.null, self.n_spikes.sum()
+        return float(saved.sum() / (math.log(2.0) * spikes)) if spikes > 0 else math.nan
 
 
 def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int = 64, seed: int = 0) -> Bounds:
@@ -67,36 +102,85 @@ def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int =
     Raises:
         ValueError: If `n_samples` is below 1 or the data have no such split.
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
     if split not in data.splits:
         raise ValueError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
-    chosen = data.splits[split]
+    return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed)
+
+
+def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samples: int = 64, seed: int = 0) -> Bounds:
+    """Returns the bounds of any trials of the model's sessions; see `bounds`.
+
+    Args:
+        model: The model.
+        sessions: The sessions that `split.session` counts.
+        split: The trials.
+        n_samples: Number of samples per trial.
+        seed: Seed of the samples.
+
+    Raises:
+        ValueError: If `n_samples` is below 1.
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
     graphdef, state = nnx.split(model)
-    rows = min(ROWS, chosen.n_trials)
+    rows = min(ROWS, split.n_trials)
     found = []
-    for first in range(0, chosen.n_trials, rows):
+    for first in range(0, split.n_trials, rows):
         index = np.arange(first, first + rows)
-        batch = take(data.sessions, chosen, np.where(index < chosen.n_trials, index, -1))
-        both = _bounds(graphdef, state, batch, jax.random.key(seed), n_samples)
-        found.append(np.asarray(both)[:, : chosen.n_trials - first])
-    elbo, weighted = np.concatenate(found, axis=1)
-    return Bounds(elbo, weighted, n_samples)
+        batch = take(sessions, split, np.where(index < split.n_trials, index, -1))
+        one = _bounds(graphdef, state, batch, jax.random.key(seed), n_samples)
+        found.append(jax.tree.map(lambda x, n=split.n_trials - first: np.asarray(x)[:n], one))
+    every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    null, n_spikes = _null(model, sessions, split)
+    elbo, weighted = every.pop("elbo"), every.pop("importance_weighted")
+    return Bounds(elbo, weighted, null, n_spikes, every, n_samples)
 
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _bounds(
     graphdef: Any, state: Any, batch: Batch, key: Key[Array, ""], n_samples: int
-) -> Float[Array, "bound trial"]:
+) -> dict[str, Float[Array, " trial"]]:
     model = nnx.merge(graphdef, state)
     encoded = model.encode(batch)
 
-    def one_sample(totals: tuple[Array, Array], number: Array) -> tuple[tuple[Array, Array], None]:
+    def one_sample(totals: dict[str, Array], number: Array) -> tuple[dict[str, Array], None]:
         noise = model.draw(jax.random.fold_in(key, number), batch)
-        weight = log_weight(model, batch, model.decode(encoded, batch, noise))
-        total, log_total = totals
-        return (total + weight, jnp.logaddexp(log_total, weight)), None
+        output = model.decode(encoded, batch, noise)
+        weight = log_weight(model, batch, output)
+        new = {"elbo": weight, "importance_weighted": weight} | _terms(model, batch, output)
+        add = {name: jnp.logaddexp if name == "importance_weighted" else jnp.add for name in new}
+        return {name: add[name](totals[name], value) for name, value in new.items()}, None
 
-    start = (jnp.zeros(batch.n_trials), jnp.full(batch.n_trials, -jnp.inf))
-    (total, log_total), _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
-    return jnp.stack([total / n_samples, log_total - jnp.log(n_samples)])
+    zeros = dict.fromkeys(("elbo", "reconstruction", "kl_ic", "kl_inputs", "correlation"), jnp.zeros(batch.n_trials))
+    start = zeros | {"importance_weighted": jnp.full(batch.n_trials, -jnp.inf)}
+    total, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
+    log_total = total.pop("importance_weighted")
+    means = {name: value / n_samples for name, value in total.items()}
+    return means | {"importance_weighted": log_total - jnp.log(n_samples)}
+
+
+def _terms(model: LFADS, batch: Batch, output: Output) -> dict[str, Float[Array, " trial"]]:
+    """The terms of the loss of one sample."""
+    return {
+        "reconstruction": -reconstruction(model, batch, output),
+        "kl_ic": kl_initial_condition(model, output),
+        "kl_inputs": kl_inferred_inputs(model, batch, output),
+        "correlation": input_correlation(model, batch, output),
+    }
+
+
+def _null(model: LFADS, sessions: Sequence[Session], split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Log likelihood of mean rates, and number of spikes, of each trial: over all targets that are scored."""
+    if not all(likelihood.counts for likelihood in model.likelihood.values()):
+        return np.full(split.n_trials, np.nan), np.full(split.n_trials, np.nan)
+    log_likelihood, n_spikes = np.zeros(split.n_trials), np.zeros(split.n_trials)
+    for group in model.likelihood:
+        for number in np.unique(split.session):
+            rows = np.flatnonzero(split.session == number)
+            trials = take(sessions, split, rows)
+            counts, scored = np.asarray(trials.targets[group]), np.asarray(trials.scored(group))
+            spikes = np.where(scored, counts, 0).sum((1, 2))
+            rates = np.where(scored, counts, 0).sum((0, 1)) / np.maximum(scored.sum((0, 1)), 1)
+            log_likelihood[rows] -= nll_per_trial(np.broadcast_to(rates, counts.shape), counts, scored)
+            n_spikes[rows] += spikes
+    return log_likelihood, n_spikes

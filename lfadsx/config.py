@@ -275,7 +275,8 @@ class TrainConfig:
         for name in (*counted, "checkpoints_to_keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
-        for name in ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter"):
+        at_least_zero = ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter")
+        for name in (*at_least_zero, "kl_ceiling", "kl_ic_floor", "kl_co_floor"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
         for name in ("plateau_factor", "learning_rate_decay"):

@@ -25,6 +25,8 @@ class Generated:
 
     Attributes:
         rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
+        variance: By group, how far the likelihood lets data scatter about the rates: their variance, in squared
+            units; for groups that are no counts.
         data: By group, data drawn from the likelihood, same shape; empty unless asked for.
         factors: Shape (trial, time, factor).
         initial_condition: Draws from its prior, shape (trial, ic).
@@ -36,6 +38,7 @@ class Generated:
     """
 
     rates: dict[str, Float[np.ndarray, "trial time target_channel"]]
+    variance: dict[str, Float[np.ndarray, "trial time target_channel"]]
     data: dict[str, Num[np.ndarray, "trial time target_channel"]]
     factors: Float[np.ndarray, "trial time factor"]
     initial_condition: Float[np.ndarray, "trial ic"]
@@ -95,7 +98,7 @@ def prior_sample(
         one = _generate(graphdef, state, jax.random.key(seed), jnp.asarray(rows), number, known, n_bins, draw_data)
         found.append(jax.tree.map(np.asarray, one))
     every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-    for kind in ("rates", "data"):
+    for kind in ("rates", "variance", "data"):
         every[kind] = {group: values[:, :, : widths.get(group)] for group, values in every[kind].items()}
     return Generated(**every, session=name, seed=seed)
 
@@ -126,7 +129,8 @@ def _generate(
             own = jax.vmap(lambda key, place=place: jax.random.fold_in(key, place))(keys[:, 2])
             data[group] = jax.vmap(model.likelihood[group].sample)(own, params)
     return {
-        "rates": {group: model.likelihood[group].mean(params) for group, params in output.params.items()},
+        "rates": model.expected(output),
+        "variance": model.scatter(output),
         "data": data,
         "factors": output.factors,
         "initial_condition": initial_condition,

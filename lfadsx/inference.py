@@ -225,7 +225,8 @@ def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
     """What is averaged over samples."""
     prior, params = model.decoder.input_prior, output.input_params
     return {
-        "rates": {group: model.likelihood[group].mean(p) for group, p in output.params.items()},
+        "rates": model.expected(output),
+        "variance": model.scatter(output),
         "factors": output.factors,
         "initial_condition": output.initial_condition,
         "initial_state": output.initial_state,
@@ -311,6 +312,7 @@ def _to_posterior(
     return Posterior(
         rates=by_group(mean["rates"]),
         rates_std=by_group(std["rates"]),
+        variance=by_group(mean["variance"]),
         factors=timed(mean["factors"]),
         initial_condition=mean["initial_condition"],
         ic_mean=summary["ic_mean"],

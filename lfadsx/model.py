@@ -246,6 +246,15 @@ class LFADS(nnx.Module):
             encoding=_trial_first(encoded.encoding),
         )
 
+    def expected(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
+        """Returns the expected data of each target group, for spikes the rates in counts per bin."""
+        return {group: self.likelihood[group].mean(params) for group, params in output.params.items()}
+
+    def scatter(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
+        """Returns the variance of the data about that, for the target groups that are no counts."""
+        groups = {group: params for group, params in output.params.items() if not self.likelihood[group].counts}
+        return {group: self.likelihood[group].variance(params) for group, params in groups.items()}
+
     @property
     def _dtype(self) -> jnp.dtype:
         return self.decoder.factor_map.weight[...].dtype

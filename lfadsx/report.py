@@ -100,9 +100,10 @@ def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
     score = (
         "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
     )
+    length = f"{train['kl_ramp_steps']} steps" if train["kl_ramp_steps"] else f"{train['kl_ramp_epochs']} epochs"
     ramps = (
-        f"the KL weight of the initial condition rose over {train['kl_ramp_epochs']} epochs from "
-        f"{train['kl_ic_floor']:g} to 1"
+        f"the KL weight of the initial condition rose over {length} from {train['kl_ic_floor']:g} to "
+        f"{train['kl_ceiling']:g}"
     )
     if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
         ramps += f", that of inputs from {train['kl_co_floor']:g}"

@@ -295,6 +295,8 @@ class Posterior:
         rates: By group, mean over samples of the expected data (for spikes: counts per bin), shape
             (trial, time, target_channel).
         rates_std: By group, standard deviation of the same over samples.
+        variance: By group, how far the likelihood lets data scatter about the rates: their variance, mean over samples,
+            in squared units; for groups that are no counts (a Poisson count has its rate as variance).
         factors: Mean over samples, shape (trial, time, factor).
         initial_condition: Mean over samples, shape (trial, ic).
         ic_mean: Mean of its posterior, shape (trial, ic).
@@ -335,6 +337,7 @@ class Posterior:
     length: np.ndarray
     n_samples: int
     seed: int
+    variance: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def log_rates(self, group: str = INPUT_GROUP) -> np.ndarray:

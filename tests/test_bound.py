@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import making
 import numpy as np
 import pytest
 from flax import nnx
@@ -9,6 +10,7 @@ from scipy import special, stats
 
 import lfadsx
 from lfadsx.data import chaotic_rnn
+from lfadsx.metrics import bits_per_spike
 from lfadsx.objective import elbo
 
 
@@ -23,8 +25,8 @@ def model(data):
     return lfadsx.inferred_input(data, **sizes, inferred_inputs=2, rngs=nnx.Rngs(0))
 
 
-def test_bounds_are_exact_when_the_posterior_is(data, model):
-    """With rates that latents do not reach, a posterior equal to the prior gives log p(x) with every sample."""
+def exact_model(data, model):
+    """A model with rates that latents do not reach, and a posterior equal to the prior."""
     exact = nnx.clone(model)
     (name,) = (session.name for session in data.sessions)
     readout = exact.readout["spikes"]
@@ -37,7 +39,14 @@ def test_bounds_are_exact_when_the_posterior_is(data, model):
             prior.log_tau[...] = jnp.full_like(prior.log_tau[...], np.log(1e-3))
         log_variance = jnp.log(0.1) * jnp.ones(prior.dim)
         part.bias[...] = jnp.concatenate([jnp.zeros(prior.dim), log_variance])
-    rate = np.exp(np.asarray(readout.bias[name][..., 0]))
+    return exact
+
+
+def test_bounds_are_exact_when_the_posterior_is(data, model):
+    """Every sample has the weight log p(x) then."""
+    exact = exact_model(data, model)
+    (name,) = (session.name for session in data.sessions)
+    rate = np.exp(np.asarray(exact.readout["spikes"].bias[name][..., 0]))
     expected = stats.poisson.logpmf(data.valid.targets["spikes"], rate).sum((1, 2))
     found = lfadsx.bounds(exact, data, "valid", n_samples=5)
     np.testing.assert_allclose(found.elbo, expected, rtol=1e-5)
@@ -80,6 +89,36 @@ def test_elbo_is_that_of_the_objective(data, model):
     expected = closed(jax.vmap(lambda number: jax.random.fold_in(jax.random.key(1), number))(jnp.arange(n)))
     found = lfadsx.bounds(narrow, data, "valid", n_samples=n, seed=1).elbo
     np.testing.assert_allclose(found.mean(), expected.mean(), atol=0.3)
+
+
+def test_bits_per_spike_are_those_of_the_likelihood_when_the_posterior_is_exact(data, model):
+    """Rates that no latent reaches are a null model of their own: the bound is their log likelihood."""
+    found = lfadsx.bounds(exact_model(data, model), data, "valid", n_samples=2)
+    (name,) = (session.name for session in data.sessions)
+    rate = np.exp(np.asarray(model.readout["spikes"].bias[name][..., 0], np.float64))
+    counts = data.valid.targets["spikes"]
+    expected = bits_per_spike(np.broadcast_to(rate, counts.shape), counts).value
+    assert found.bits_per_spike("elbo") == pytest.approx(expected, abs=1e-5)
+    assert found.bits_per_spike() == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_array_equal(found.n_spikes, counts.sum((1, 2)))
+    np.testing.assert_allclose(found.null, stats.poisson.logpmf(counts, counts.mean((0, 1))).sum((1, 2)), rtol=1e-6)
+
+
+def test_terms_of_the_loss_add_up_to_the_bound(data, model):
+    """The mean log weight is that of the closed forms but for the noise of the samples."""
+    found = lfadsx.bounds(exact_model(data, model), data, "valid", n_samples=3)
+    np.testing.assert_allclose(found.terms["kl_ic"], 0, atol=1e-5)
+    np.testing.assert_allclose(found.elbo, -found.terms["reconstruction"], rtol=1e-5)
+    free = lfadsx.bounds(model, data, "valid", n_samples=400)
+    closed = -free.terms["reconstruction"] - free.terms["kl_ic"] - free.terms["kl_inputs"]
+    assert (free.terms["kl_ic"] > 0).all() and (free.terms["kl_inputs"] > 0).all()
+    np.testing.assert_allclose(free.elbo.mean(), closed.mean(), atol=0.3)
+
+
+def test_real_values_have_no_bits_per_spike():
+    data = making.one_session(likelihood="gaussian")
+    found = lfadsx.bounds(making.build(data, likelihood="gaussian"), data, "valid", n_samples=2)
+    assert np.isnan(found.bits_per_spike()) and np.isnan(found.null).all() and np.isfinite(found.elbo).all()
 
 
 def test_messages(data, model):

@@ -118,6 +118,80 @@ def test_sessions_are_aligned_on_the_way(days, tmp_path, capsys):
     assert "6 components were asked for and session 'tuesday' has 5 neurons" in capsys.readouterr().err
 
 
+def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):
+    folder = tmp_path / "tf"
+    words = [str(run), str(days[0]), "--out", str(folder), "--keys", "tf", "--max-trials", "4"]
+    assert cli.main(["infer", *words, "--samples", "8"]) == 0
+    assert cli.main(["infer", *words, "--samples", "0"]) == 0
+    kinds = ("posterior_sample_and_average", "posterior_push_mean")
+    expected = {f"model_runs_monday_{split}_{kind}" for split in ("train", "valid") for kind in kinds}
+    assert {path.name for path in folder.iterdir()} == expected
+    data, model = lfadsx.data.read(days[0]), lfadsx.load(run)
+    averaged = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=8)
+    found = lfadsx.bounds(model, data, "valid", n_samples=8)
+    with h5py.File(folder / f"model_runs_monday_valid_{kinds[0]}") as file:
+        shapes = {name: values.shape for name, values in file.items()}
+        assert shapes["gen_states"] == (4, 12, 6) and shapes["post_g0_mean"] == shapes["prior_g0_logvar"] == (4, 4)
+        assert all(values.dtype == np.float64 for values in file.values())
+        pairs = {
+            "output_dist_params": averaged.rates["spikes"],
+            "controller_outputs": averaged.inputs,
+            "factors": averaged.factors,
+            "gen_ics": averaged.initial_state,
+            "post_g0_mean": averaged.ic_mean,
+            "post_g0_logvar": 2 * np.log(averaged.ic_std),
+            "nll_bound_vaes": -found.elbo,
+            "nll_bound_iwaes": -found.importance_weighted,
+            "costs": found.terms["reconstruction"] + 0.04 * (found.terms["kl_ic"] + found.terms["kl_inputs"]),
+        }
+        for name, values in pairs.items():
+            np.testing.assert_allclose(file[name][...], values[:4], rtol=1e-4, atol=1e-5, err_msg=name)
+        steps = 2 * -(-data.train.n_trials // 16)
+        np.testing.assert_array_equal(file["train_steps"][...], [steps] * 4)
+        np.testing.assert_allclose(file["prior_g0_logvar"][...], np.log(0.1), rtol=1e-6)
+    pushed = lfadsx.posterior_mean(model, data, "valid")
+    with h5py.File(folder / f"model_runs_monday_valid_{kinds[1]}") as file:
+        np.testing.assert_allclose(file["output_dist_params"][...], pushed.rates["spikes"][:4], rtol=1e-5)
+
+
+def test_generated_trials_by_the_names_of_the_original(run, tmp_path):
+    assert cli.main(["generate", str(run), "--trials", "3", "--keys", "tf", "--seed", "2"]) == 0
+    found = lfadsx.prior_sample(lfadsx.load(run), 3, 12, seed=2)
+    with h5py.File(run / "model_runs_prior_sample") as file:
+        assert set(file) == {
+            *("gen_ics", "gen_states", "factors", "output_dist_params", "prior_zs_ar_con"),
+            *("prior_g0_mean", "prior_g0_logvar"),
+        }
+        np.testing.assert_allclose(file["output_dist_params"][...], found.rates["spikes"], rtol=1e-5)
+        np.testing.assert_allclose(file["prior_zs_ar_con"][...], found.inputs, rtol=1e-5)
+
+
+def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys):
+    out = tmp_path / "found.h5"
+    assert cli.main(["infer", str(run), str(days[0]), "--out", str(out), "--bounds", "--samples", "4"]) == 0
+    data, model = lfadsx.data.read(days[0]), lfadsx.load(run)
+    found = lfadsx.bounds(model, data, "valid", n_samples=4)
+    with h5py.File(out) as file:
+        group = file["valid/bounds"]
+        np.testing.assert_allclose(group["elbo"][...], found.elbo, rtol=1e-5)
+        assert group["elbo"].attrs["unit"] == "nats" and group["n_spikes"].attrs["unit"] == "spikes"
+        bits = group.attrs["importance_weighted_bits_per_spike"]
+    assert bits == pytest.approx(found.bits_per_spike(), abs=1e-5)
+    assert f"({bits:.4f} bits per spike), 4 samples" in capsys.readouterr().err
+    assert set(read_posterior(out)["valid"].rates) == {"spikes"}  # bounds are no target group
+    assert cli.main(["infer", str(run), str(days[0]), "--max-trials", "0"]) == 2
+    assert "max_trials = 0 leaves no trial" in capsys.readouterr().err
+
+
+def test_scalars_and_single_trials_for_tensorboard(days, tmp_path):
+    out = tmp_path / "logged"
+    assert cli.main(["fit", str(days[0]), "--out", str(out), *SMALL, "--tensorboard"]) == 0
+    (events,) = (out / "tensorboard").iterdir()
+    tags = events.read_bytes()
+    for tag in (b"loss/valid", b"kl_ic/train", b"input_prior/tau_0", b"optimiser/learning_rate"):
+        assert tags.count(tag) >= 2  # one for each epoch
+
+
 def test_what_cannot_be_generated_is_said(run, capsys):
     assert cli.main(["generate", str(run), "--session", "sunday"]) == 2
     assert "The model has no session 'sunday', only ['monday']" in capsys.readouterr().err

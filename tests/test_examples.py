@@ -29,6 +29,11 @@ EXPECTED = {
     "chaotic_rnn_gaussian_on_counts": (r"^Share of rates below zero: (\S+)", ("scores.txt", "rates.png")),
     "chaotic_rnn_inputs_g1p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "report.md")),
     "chaotic_rnn_inputs_g2p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "data.h5")),
+    "every_kind_of_run": (
+        r"^Covariances of generated and recorded trials, correlation: (\S+)",
+        ("scores.txt", "averaged.h5", "pushed.h5", "generated.h5", "parameters.h5", "resemblance.png", "generated.png")
+        + ("tensorflow/model_runs_data_valid_posterior_sample_and_average",),
+    ),
     "chaotic_rnn_multisession": (r"^Agreement of the sessions' factors, R2: (\S+)", ("scores.txt", "sessions.png")),
     "chaotic_rnns_labeled": (
         r"^Gain of the label, nats per trial: (\S+)",

@@ -15,7 +15,7 @@ import lfadsx.parts
 from lfadsx.data import DataError
 from lfadsx.data import batch as batch_of
 from lfadsx.interop import from_tensorflow, to_tensorflow
-from lfadsx.interop.tensorflow import DEFAULTS
+from lfadsx.interop.tensorflow.models import DEFAULTS
 from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, reconstruction
 from lfadsx.types import Noise
 

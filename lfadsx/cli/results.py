@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ import tyro
 from lfadsx.cli.terminal import DONE, Files, Run, close, say
 
 if TYPE_CHECKING:
+    from lfadsx.bound import Bounds, Kind
     from lfadsx.training.run import Which
 
 
@@ -24,7 +26,7 @@ class Infer:
     file: Annotated[Path, tyro.conf.Positional]
     """HDF5 file with trials of one session of the model; one split is enough."""
     out: Path | None = None
-    """HDF5 file to write; by default RUN/FILE_posterior.h5."""
+    """HDF5 file to write; by default RUN/FILE_posterior.h5. With --keys tf a folder; by default RUN."""
     split: str | None = None
     """Split to infer; by default all that the file holds."""
     which: str = "best"
@@ -39,6 +41,12 @@ class Infer:
     """Write the controller's states, too."""
     encoder_states: bool = False
     """Write what the controller saw of the data, too."""
+    bounds: bool = False
+    """Write bounds of each trial's evidence, too, and print their means."""
+    max_trials: int | None = None
+    """Trials of each split to infer, from the first one on; by default all."""
+    keys: Literal["lfadsx", "tf"] = "lfadsx"
+    """Names of our own, or files and keys of the TensorFlow LFADS, always with bounds."""
     seed: int = 0
     """Seed of the samples."""
 
@@ -46,11 +54,11 @@ class Infer:
         """Infers and writes."""
         from lfadsx.workflow import infer_run
 
-        out = self.out or self.run_folder / f"{self.file.stem}_posterior.h5"
+        own = self.run_folder if self.keys == "tf" else self.run_folder / f"{self.file.stem}_posterior.h5"
         outcome = infer_run(
             self.run_folder,
             self.file,
-            out,
+            self.out or own,
             split=self.split,
             which=which_of(self.which),
             n_samples=self.samples,
@@ -59,8 +67,13 @@ class Infer:
             samples=self.keep_samples,
             controller_states=self.controller_states,
             encoder_states=self.encoder_states,
+            bounds=self.bounds,
+            max_trials=self.max_trials,
+            keys=self.keys,
         )
-        say(f"Wrote {outcome.files[0]} in {outcome.seconds:.0f} s.")
+        for split, found in outcome.bounds.items():
+            say(f"{split}: {describe_bounds(found)}")
+        say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
         return DONE
 
 
@@ -132,6 +145,8 @@ class Generate:
     """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
     seed: int = 0
     """Seed of the draws."""
+    keys: Literal["lfadsx", "tf"] = "lfadsx"
+    """Names of our own, or those of the TensorFlow LFADS; its file is called model_runs_prior_sample."""
 
     def run(self) -> int:
         """Generates and writes."""
@@ -139,7 +154,7 @@ class Generate:
 
         outcome = generate_run(
             self.run_folder,
-            self.out or self.run_folder / "generated.h5",
+            self.out or self.run_folder / ("generated.h5" if self.keys == "lfadsx" else "model_runs_prior_sample"),
             n_trials=self.trials,
             n_bins=self.bins,
             session=0 if self.session is None else self.session,
@@ -147,6 +162,7 @@ class Generate:
             draw_data=self.draw_data,
             which=which_of(self.which),
             seed=self.seed,
+            keys=self.keys,
         )
         say(f"Wrote {outcome.files[0]} in {outcome.seconds:.0f} s.")
         return DONE
@@ -190,6 +206,17 @@ class Report:
         sys.stdout.write(methods(self.run_folder) + "\n")
         say(f"Wrote {write_report(self.run_folder)}.")
         return DONE
+
+
+def describe_bounds(found: Bounds) -> str:
+    """Returns the means of bounds of the evidence in words."""
+    kinds: dict[str, Kind] = {"evidence lower bound": "elbo", "importance-weighted": "importance_weighted"}
+    parts = []
+    for words, kind in kinds.items():
+        bits = found.bits_per_spike(kind)
+        per_spike = "" if math.isnan(bits) else f" ({bits:.4f} bits per spike)"
+        parts.append(f"{words} {getattr(found, kind).mean():.2f} nats per trial{per_spike}")
+    return ", ".join(parts) + f", {found.n_samples} samples"
 
 
 def which_of(word: str) -> Which:

@@ -50,6 +50,8 @@ class Fit:
     """Posterior samples of the averages."""
     figures: bool = True
     """Draw figures."""
+    tensorboard: bool = False
+    """Write scalars, and with figures single trials, for TensorBoard into the run folder's tensorboard/."""
     devices: int = 1
     """Devices to spread the trials over; on a CPU as many are made."""
     json: bool = False
@@ -88,11 +90,12 @@ class Fit:
             model,
             self.hyper,
             train,
-            self.samples,
-            self.figures,
-            self.devices,
-            self.json,
-            self.reset_learning_rate,
+            n_samples=self.samples,
+            figures=self.figures,
+            tensorboard=self.tensorboard,
+            devices=self.devices,
+            as_json=self.json,
+            reset_learning_rate=self.reset_learning_rate,
         )
 
 
@@ -115,7 +118,7 @@ class Demo:
 
         data = demo_data(self.seed)
         model, hyper, train = demo_settings(self.epochs, self.seed)
-        code = fit_and_report(data, self.out, model, hyper, train, 64, True, 1, self.json)
+        code = fit_and_report(data, self.out, model, hyper, train, as_json=self.json)
         if code == DONE and not self.json:
             (file,) = write_dataset(self.out, data)
             say(f"The simulated data are in {file}; train on them, or on a file of yours like it, with")
@@ -129,15 +132,21 @@ def fit_and_report(
     model: ModelConfig | LFADS,
     hyper: HyperParams,
     train: TrainConfig,
-    n_samples: int,
-    figures: bool,
-    devices: int,
-    as_json: bool,
+    *,
+    n_samples: int = 64,
+    figures: bool = True,
+    tensorboard: bool = False,
+    devices: int = 1,
+    as_json: bool = False,
     reset_learning_rate: bool = False,
 ) -> int:
     """Fits, prints the closing table and returns the exit code."""
-    from lfadsx.training import ProgressBar, make_mesh
+    from lfadsx.training import AbstractCallback, ProgressBar, TensorBoard, make_mesh
     from lfadsx.workflow import fit_run
+
+    callbacks: list[AbstractCallback] = [ProgressBar()]
+    if tensorboard:
+        callbacks.append(TensorBoard(out / "tensorboard", data if figures else None))
 
     trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
     say(f"{trials} trials of {data.train.n_bins} bins, {len(data.sessions)} session(s); run folder {out}.")
@@ -150,7 +159,7 @@ def fit_and_report(
         mesh=make_mesh(devices) if devices > 1 else None,
         n_samples=n_samples,
         figures=figures,
-        callbacks=[ProgressBar()],
+        callbacks=callbacks,
         reset_learning_rate=reset_learning_rate,
     )
     if outcome.evaluation is None:

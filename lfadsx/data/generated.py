@@ -39,7 +39,8 @@ def write_generated(
     """Writes generated trials to an HDF5 file, each array with its unit and the names of its axes.
 
     The file holds the fields of `Generated`. Rates are `rates_counts` (counts per bin) and `rates_hz` (when the bin
-    width is known), for data that are no counts `rates`; drawn data are `data`. Other target groups have a group of
+    width is known), for data that are no counts `rates` and
+    `variance`; drawn data are `data`. Other target groups have a group of
     their own.
 
     Example:
@@ -75,6 +76,8 @@ def write_generated(
             arrays = {"rates_counts" if counts else "rates": (rates, COUNTS if counts else DATA)}
             if counts and bin_width is not None:
                 arrays["rates_hz"] = (rates / bin_width, "Hz")
+            if group in generated.variance:
+                arrays["variance"] = (generated.variance[group], f"squared {DATA}")
             if group in generated.data:
                 arrays["data"] = (generated.data[group], COUNTS if counts else DATA)
             for name, (values, unit) in arrays.items():

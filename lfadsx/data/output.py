@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -13,6 +13,9 @@ import numpy as np
 from lfadsx.data.errors import DataError
 from lfadsx.data.files import attributes_of, open_to_read, open_to_write, read_array, subgroup, write_array
 from lfadsx.types import INPUT_GROUP, Posterior
+
+if TYPE_CHECKING:
+    from lfadsx.bound import Bounds, Kind
 
 FORMAT_VERSION = 1
 
@@ -42,6 +45,9 @@ SAMPLES = {
 }
 """Axes of the single samples."""
 
+NO_TARGETS = ("samples", "bounds")
+"""Groups within a split's that are no target groups."""
+
 RATES = "trial time target_channel"
 COUNTS = "counts per bin"
 DATA = "units of the data"
@@ -57,14 +63,15 @@ def write_posterior(
     version: str,
     source: Mapping[str, Any],
     count_groups: Collection[str] | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
 ) -> None:
     """Writes posterior averages of some splits to an HDF5 file, one group for each split.
 
     A split's group holds the fields of `Posterior`. Rates are `rates_counts` (counts per bin), `rates_hz`
-    (when the bin width is known), `rates_std` and `log_rates`; for data that are no counts only `rates` and
-    `rates_std`. Other target groups have a group of their own within the split's. Each array has the
-    attributes `unit` and `dims`; bins after a trial's end hold NaN. The file appears under its name when it
-    is whole.
+    (when the bin width is known), `rates_std` and `log_rates`; for data that are no counts only `rates`,
+    `rates_std` and `variance`. Other target groups have a group of their own within the split's, and so have
+    bounds of the evidence: `bounds`, with one value for each trial in nats. Each array has the attributes `unit`
+    and `dims`; bins after a trial's end hold NaN. The file appears under its name when it is whole.
 
     Example:
         >>> from lfadsx.data import write_posterior
@@ -87,6 +94,7 @@ def write_posterior(
         version: Version of the program.
         source: Where the data came from, as in `Dataset.source`.
         count_groups: The target groups whose data are counts; only the input group by default.
+        bounds: Bounds of the evidence by name of the split, from `lfadsx.bounds`.
 
     Raises:
         DataError: If the file cannot be written, or a target group is called like a field of `Posterior`.
@@ -112,6 +120,8 @@ def write_posterior(
             group = file.create_group(split)
             group.attrs["position"] = len(file) - 1
             _write_split(group, posterior, input_group, counts, bin_width)
+            if bounds is not None and split in bounds:
+                _write_bounds(group.create_group("bounds"), bounds[split])
 
 
 def read_posterior(path: str | Path) -> dict[str, Posterior]:
@@ -152,7 +162,7 @@ def _write_split(
         if values is not None:
             write_array(group, name, np.asarray(values), unit=unit, dims=dims.split())
     for target in posterior.rates:
-        if target in LAYOUT or target == "samples":
+        if target in LAYOUT or target in NO_TARGETS:
             raise DataError(f"A target group is called {target!r}, like a result. Give it another name.")
         place = group if target == input_group else group.create_group(target)
         _write_rates(place, posterior, target, target in counts, bin_width)
@@ -167,6 +177,8 @@ def _write_rates(
     rates, std = np.asarray(posterior.rates[target]), np.asarray(posterior.rates_std[target])
     unit = COUNTS if are_counts else DATA
     arrays = {"rates_counts" if are_counts else "rates": (rates, unit), "rates_std": (std, unit)}
+    if target in posterior.variance:
+        arrays["variance"] = (np.asarray(posterior.variance[target]), f"squared {unit}")
     if are_counts:
         arrays["log_rates"] = (posterior.log_rates(target), f"log {COUNTS}")
     if are_counts and bin_width is not None:
@@ -175,9 +187,20 @@ def _write_rates(
         write_array(group, name, values, unit=own, dims=RATES.split())
 
 
+def _write_bounds(group: h5py.Group, found: Bounds) -> None:
+    kinds: tuple[Kind, ...] = ("elbo", "importance_weighted")
+    group.attrs.update({f"{kind}_bits_per_spike": found.bits_per_spike(kind) for kind in kinds})
+    group.attrs["n_samples"] = found.n_samples
+    arrays = {"elbo": found.elbo, "importance_weighted": found.importance_weighted, "null": found.null} | found.terms
+    for name, values in arrays.items():
+        unit = "none" if name == "correlation" else "nats"
+        write_array(group, name, np.asarray(values), unit=unit, dims=["trial"])
+    write_array(group, "n_spikes", np.asarray(found.n_spikes), unit="spikes", dims=["trial"])
+
+
 def _read_split(group: h5py.Group, input_group: str) -> Posterior:
     places = {name: value for name, value in group.items() if isinstance(value, h5py.Group)}
-    places = {input_group: group, **{name: place for name, place in places.items() if name != "samples"}}
+    places = {input_group: group, **{name: place for name, place in places.items() if name not in NO_TARGETS}}
     facts = attributes_of(group)
 
     def array(place: h5py.Group, name: str) -> np.ndarray:
@@ -188,6 +211,7 @@ def _read_split(group: h5py.Group, input_group: str) -> Posterior:
         **fields,
         rates={name: array(p, "rates_counts" if "rates_counts" in p else "rates") for name, p in places.items()},
         rates_std={name: array(place, "rates_std") for name, place in places.items()},
+        variance={name: array(place, "variance") for name, place in places.items() if "variance" in place},
         samples={name: array(group, f"samples/{name}") for name in subgroup(group, "samples")},
         n_samples=int(facts["n_samples"]),
         seed=int(facts["seed"]),

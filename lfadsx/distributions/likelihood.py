@@ -56,6 +56,10 @@ class AbstractLikelihood(nnx.Module):
     def mean(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"]:
         """Returns the expected data of every entry, in the unit of the data."""
 
+    def variance(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"]:
+        """Returns how far the data of every entry scatter about that, in squared units; NaN where nobody says."""
+        return jnp.full(params.shape[:-1], jnp.nan)
+
     @abc.abstractmethod
     def sample(self, key: Key[Array, ""], params: Float[Array, "*entries n_params"]) -> Num[Array, "*entries"]:
         """Draws data for every entry."""
@@ -108,6 +112,10 @@ class Poisson(AbstractLikelihood):
     def mean(self, params: Float[Array, "*entries 1"]) -> Float[Array, "*entries"]:
         """Returns the rate exp(a) in counts per bin."""
         return jnp.exp(soft_clip(params[..., 0]))
+
+    def variance(self, params: Float[Array, "*entries 1"]) -> Float[Array, "*entries"]:
+        """Returns the variance of the counts, which is the rate."""
+        return self.mean(params)
 
     def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 1"]) -> Num[Array, "*entries"]:
         """Draws counts."""

@@ -19,6 +19,8 @@ from lfadsx.metrics.conditions import psth_r2 as psth_r2
 from lfadsx.metrics.latents import latent_r2 as latent_r2
 from lfadsx.metrics.peaks import PeakErrors as PeakErrors
 from lfadsx.metrics.peaks import peak_errors as peak_errors
+from lfadsx.metrics.resemblance import Resemblance as Resemblance
+from lfadsx.metrics.resemblance import resemblance as resemblance
 from lfadsx.metrics.smoothing import gaussian_kernel as gaussian_kernel
 from lfadsx.metrics.smoothing import smooth as smooth
 from lfadsx.metrics.spikes import SMALLEST_RATE as SMALLEST_RATE

@@ -13,21 +13,25 @@ except ImportError as error:
 
 from lfadsx.plotting.alignment import alignment_figure
 from lfadsx.plotting.averages import psth_figure
+from lfadsx.plotting.example import example_figure
 from lfadsx.plotting.files import write_figures
 from lfadsx.plotting.inputs import inputs_figure
 from lfadsx.plotting.latents import factors_figure, initial_conditions_figure
+from lfadsx.plotting.resemblance import resemblance_figure
 from lfadsx.plotting.summary import summary_figure
 from lfadsx.plotting.training import loss_figure
 from lfadsx.plotting.trials import rates_figure
 
 __all__ = [
     "alignment_figure",
+    "example_figure",
     "factors_figure",
     "initial_conditions_figure",
     "inputs_figure",
     "loss_figure",
     "psth_figure",
     "rates_figure",
+    "resemblance_figure",
     "summary_figure",
     "write_figures",
 ]

@@ -10,6 +10,7 @@ from lfadsx.plotting.panels import curves_figure
 from lfadsx.types import Dataset
 
 MOST_COMPONENTS, MOST_CONDITIONS = 8, 4
+MEAN = "mean over sessions"
 
 
 def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
@@ -34,9 +35,10 @@ def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
     for number, course in enumerate(found.components[:MOST_COMPONENTS]):
         worst = min(found.r2, key=lambda name: found.r2[name][number])
         title = f"Component {number + 1}: R2 from {found.r2[worst][number]:.2f} ({worst})"
-        panels[title] = {"true to all: mean": line(course)} | {n: line(own[number]) for n, own in found.rebuilt.items()}
-    unit = "" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
-    return curves_figure(panels, "Components that the sessions share", x_label=f"Bin{unit}", y_label="Component")
+        panels[title] = {MEAN: line(course)} | {n: line(own[number]) for n, own in found.rebuilt.items()}
+    width = "" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
+    title = "Components that the sessions share"
+    return curves_figure(panels, title, x_label=f"Bin{width}", y_label="Component", references=[MEAN])
 
 
 def _one_after_the_other(course: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.plotting.alignment import alignment_figure
 from lfadsx.plotting.averages import psth_figure
 from lfadsx.plotting.inputs import inputs_figure
 from lfadsx.plotting.latents import factors_figure, initial_conditions_figure
@@ -51,6 +52,7 @@ def write_figures(
         files, warnings = write_figures("run/figures", dataset, "valid", split, posterior, {}, [], "A run")
     """
     figures: dict[str, Callable[[], Figure | None]] = {
+        "alignment": lambda: alignment_figure(dataset) if _are_aligned(dataset) else None,
         "loss": lambda: loss_figure(history) if has_curves(history) else None,
         f"{split_name}_rates": lambda: rates_figure(dataset, split, posterior),
         f"{split_name}_factors": lambda: factors_figure(dataset, split, posterior),
@@ -71,6 +73,10 @@ def write_figures(
         except Exception as error:
             warnings.append(f"The figure {name} could not be made: {error!r}. The other figures are not affected.")
     return written, warnings
+
+
+def _are_aligned(dataset: Dataset) -> bool:
+    return len(dataset.sessions) > 1 and all(session.alignment is not None for session in dataset.sessions)
 
 
 def _write(figure: Figure, path: Path) -> Path:

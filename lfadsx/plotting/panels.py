@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -36,11 +36,13 @@ def curves_figure(
     y_label: str = "",
     log: Collection[str] = (),
     stems: Collection[str] = (),
+    references: Collection[str] | None = None,
     share_y: bool = False,
 ) -> Figure:
     """Draw one panel per entry, with named curves in it; a name has one colour in all panels.
 
-    Names that begin with "true" are dashed and dark. Several curves of one name are drawn thin.
+    Names of references, by default those that begin with "true", are dashed and dark. Several curves of one name are
+    drawn thin.
 
     Args:
         panels: By title of the panel, curves by name, shape (point,) or (point, curve); NaN is left out.
@@ -50,6 +52,7 @@ def curves_figure(
         y_label: What the values are, with their unit.
         log: Titles of panels with a logarithmic vertical axis.
         stems: Names that are drawn as stems, such as spike counts.
+        references: Names that others are compared with; those that begin with "true" when None.
         share_y: Whether all panels have the same vertical axis.
 
     Returns:
@@ -59,15 +62,20 @@ def curves_figure(
         curves_figure({"Neuron 3": {"spikes": counts, "true rate": rate}}, stems=["spikes"]).savefig("neuron.png")
     """
     figure, axes = _grid(len(panels), title, share_y)
-    colours = _colours(panels, stems)
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    dark = [name for name in names if name.startswith("true")] if references is None else references
+    colours = _colours(names, dark, stems)
     for number, (ax, (name, curves)) in enumerate(zip(axes, panels.items(), strict=True)):
         panel(ax, name, x_label, y_label if number % MOST_COLUMNS == 0 else "")
         for curve, values in curves.items():
             across = np.arange(len(values)) if x is None else x
-            _draw(ax, across, np.asarray(values), curve, colours[curve], curve in stems)
+            if curve in stems:
+                _draw_stems(ax, across, np.asarray(values), colours[curve])
+            else:
+                _draw_line(ax, across, np.asarray(values), colours[curve], curve in dark)
         if name in log:
             ax.set_yscale("log")
-    legend_below(figure, _handles(colours) if len(colours) > 1 else [])
+    legend_below(figure, _handles(colours, dark) if len(colours) > 1 else [])
     return figure
 
 
@@ -117,19 +125,19 @@ def _grid(n: int, title: str, share_y: bool) -> tuple[Figure, list[Axes]]:
     return figure, axes[:n]
 
 
-def _colours(panels: Mapping[str, Mapping[str, np.ndarray]], stems: Collection[str]) -> dict[str, str]:
-    """Give every name a colour: dark for the truth, grey for stems, others in the order in which they first come."""
-    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    others = [name for name in names if not name.startswith("true") and name not in stems]
+def _colours(names: Sequence[str], references: Collection[str], stems: Collection[str]) -> dict[str, str]:
+    """Give every name a colour: dark for references, grey for stems, others in the order in which they first come."""
+    others = [name for name in names if name not in references and name not in stems]
     cycle = {name: QUALITATIVE[i % (len(QUALITATIVE) - 1)] for i, name in enumerate(others)}
     return {name: GREY if name in stems else cycle.get(name, INK) for name in names}
 
 
-def _draw(ax: Axes, x: np.ndarray, values: np.ndarray, name: str, colour: str, stem: bool) -> None:
-    if stem:
-        ax.vlines(x, 0.0, values, color=colour, lw=MEDIUM)
-        ax.plot(x, values, color=colour, marker="o", ms=2.5, ls="")
-        return
+def _draw_stems(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str) -> None:
+    ax.vlines(x, 0.0, values, color=colour, lw=MEDIUM)
+    ax.plot(x, values, color=colour, marker="o", ms=2.5, ls="")
+
+
+def _draw_line(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, dashed: bool) -> None:
     many = values.ndim == 2 and values.shape[1] > 1
     known = np.isfinite(values) if values.ndim == 1 else np.ones(len(values), bool)
     ax.plot(
@@ -138,12 +146,12 @@ def _draw(ax: Axes, x: np.ndarray, values: np.ndarray, name: str, colour: str, s
         color=colour,
         lw=THIN if many else MEDIUM,
         alpha=0.6 if many else 1.0,
-        ls=DASHED if name.startswith("true") else "-",  # type: ignore[arg-type]
+        ls=DASHED if dashed else "-",  # type: ignore[arg-type]
     )
 
 
-def _handles(colours: Mapping[str, str]) -> list[Artist]:
+def _handles(colours: Mapping[str, str], references: Collection[str]) -> list[Artist]:
     return [
-        Line2D([], [], color=colour, lw=MEDIUM, ls=DASHED if name.startswith("true") else "-", label=name)  # type: ignore[arg-type]
+        Line2D([], [], color=colour, lw=MEDIUM, ls=DASHED if name in references else "-", label=name)  # type: ignore[arg-type]
         for name, colour in colours.items()
     ]

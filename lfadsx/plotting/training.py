@@ -33,6 +33,7 @@ PARTS = {
     "KL of the inferred inputs": ("kl_inputs", "valid_kl_inputs", NATS),
     "Selection score": ("", "score", "Score"),
     "L2 penalty": ("l2", "", NATS),
+    "Correlation of the inferred inputs": ("correlation", "", "Before its weight"),
 }
 """Title of a panel: the key of its training curve, of its validation curve, and the unit."""
 RAMPS = {
@@ -50,10 +51,9 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
 
     Args:
         history: One value per epoch, each of shape (epoch,): `epoch`; `loss`, `reconstruction`, `kl_ic`,
-            `kl_inputs`, `l2` and the same with `valid_` in front, in nats per trial; `score`, NaN where it
-            was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`,
-            `learning_rate`; and the number `best_epoch`.
-            What is missing is left out.
+            `kl_inputs`, `l2`, `correlation` and the same with `valid_` in front, in nats per trial; `score`, NaN
+            where it was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`, `learning_rate`; and the number
+            `best_epoch`. What is missing, or 0 in all epochs, is left out.
 
     Returns:
         The figure.
@@ -93,7 +93,7 @@ def has_curves(history: Mapping[str, np.ndarray]) -> bool:
 
 def has_part(history: Mapping[str, np.ndarray], title: str) -> bool:
     """True when a history holds a curve of the panel with this title (a key of `PARTS`)."""
-    return any(_has(history, key) for key in PARTS[title][:2])
+    return any(_has(history, key) and bool(np.any(_finite(_series(history, key)))) for key in PARTS[title][:2])
 
 
 def draw_part(ax: Axes, history: Mapping[str, np.ndarray], title: str) -> None:

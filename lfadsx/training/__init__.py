@@ -18,5 +18,6 @@ from lfadsx.training.schedules import Schedule as Schedule
 from lfadsx.training.state import Program as Program
 from lfadsx.training.state import TrainState as TrainState
 from lfadsx.training.state import start as start
+from lfadsx.training.tensorboard import TensorBoard as TensorBoard
 from lfadsx.training.trainer import FitResult as FitResult
 from lfadsx.training.trainer import fit as fit

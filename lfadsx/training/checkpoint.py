@@ -38,11 +38,11 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
         partial.mkdir(parents=True)
     _wait("made")
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial / "arrays", _flat(tree))
+        checkpointer.save(partial / "arrays", by_name(tree))
     _wait("written")
     if is_first:
         (partial / "meta.json").write_text(json.dumps(meta, indent=1))
-        manifest = {"files": _checksums(partial), "shapes": _shapes(_flat(tree))}
+        manifest = {"files": _checksums(partial), "shapes": _shapes(by_name(tree))}
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
         replaced = folder.with_name(f".{folder.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -68,7 +68,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     """
     folder = Path(folder).absolute()
     manifest = check(folder)
-    target = _flat(like)
+    target = by_name(like)
     _compare(folder, manifest["shapes"], _shapes(target))
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore(folder / "arrays", jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
@@ -129,7 +129,8 @@ def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, k
     _wait("pruned")
 
 
-def _flat(tree: Any) -> dict[str, Any]:
+def by_name(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a pytree by the names that they have in a checkpoint: their paths, joined by dots."""
     leaves, _ = jax.tree.flatten_with_path(tree)
     return {".".join(_part(key) for key in path): leaf for path, leaf in leaves}
 

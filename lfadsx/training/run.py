@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -164,19 +165,22 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
     return model
 
 
+def step_of(run: str | Path, which: Which) -> int:
+    """Returns how many steps a model of a run has trained; arguments as in `load`."""
+    return which if isinstance(which, int) else int(checkpoint.read_meta(Path(run) / which)["step"])
+
+
 def _at_step(run: Path, step: int, state: nnx.State) -> nnx.State:
     """Returns the values of a model at a step: those that trained and the others, which a checkpoint keeps apart."""
     found = {int(path.name): path for path in checkpoint.numbered(run / "checkpoints")}
     if step not in found:
         raise RunError(f"The run {run} has no checkpoint of step {step}, only of {sorted(found)}. Give one of these.")
     arrays = checkpoint.read_arrays(found[step])
-    leaves, structure = jax.tree.flatten_with_path(state)
-    names = [".".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path) for path, _ in leaves]
-    values = [arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in names]
-    missing = [name for name, value in zip(names, values, strict=True) if value is None]
+    values = {name: arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in checkpoint.by_name(state)}
+    missing = [name for name, value in values.items() if value is None]
     if missing:
         raise RunError(f"The checkpoint {found[step]} lacks {missing[0]}. Build the model that it was written for.")
-    return jax.tree.unflatten(structure, [jax.numpy.asarray(value) for value in values])
+    return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
 
 
 def write_text(path: Path, text: str) -> None:

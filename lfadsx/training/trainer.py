@@ -235,7 +235,9 @@ class _Loop:
         position.pending = []
         if config.schedule == "training_loss":
             self.state = run_watch_loss(self.state, jnp.asarray(row["loss"]), self.schedule)
-        row |= dict.fromkeys(("score", "valid_reconstruction", "valid_kl_ic", "valid_kl_inputs"), float("nan"))
+        row |= dict.fromkeys(
+            ("score", "valid_loss", "valid_reconstruction", "valid_kl_ic", "valid_kl_inputs"), math.nan
+        )
         if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
             report = run_validate(self.program, self.state, self.valid, self.valid_key)
             after_ramps = jnp.asarray(position.epoch >= config.ramp_end(self.layout.steps))
@@ -247,6 +249,7 @@ class _Loop:
                 "valid_kl_ic": float(report.kl_ic),
                 "valid_kl_inputs": float(report.kl_inputs),
             }
+            row["valid_loss"] = _valid_loss(row, self.hyper)
         row["best_epoch"] = float(self.state.monitor.best_epoch)
         row["seconds"] = position.seconds
         position.history.append(row)
@@ -279,8 +282,11 @@ class _Loop:
         meta = {"position": dataclasses.asdict(self.position)}
         keep = self.config.checkpoints_to_keep
         checkpoint.save_numbered(folder / "checkpoints", int(self.state.step), self.state, meta, keep=keep)
-        meta = {"epoch": self.position.epoch, "best_epoch": int(self.state.monitor.best_epoch)}
-        for name, model in zip(("best", "last"), self._models(), strict=True):
+        best_epoch = int(self.state.monitor.best_epoch)
+        step = int(self.state.step)
+        steps = {"best": best_epoch * self.layout.steps if best_epoch else step, "last": step}
+        for (name, at), model in zip(steps.items(), self._models(), strict=True):
+            meta = {"epoch": self.position.epoch, "best_epoch": best_epoch, "step": at}
             checkpoint.save(folder / name, {"model": nnx.state(model)}, meta)
 
 
@@ -313,6 +319,17 @@ def _to_host(report: StepReport) -> dict[str, list[float]]:
     return {
         field.name: np.asarray(getattr(report, field.name), np.float64).tolist() for field in dataclasses.fields(report)
     }
+
+
+def _valid_loss(row: Row, hyper: HyperParams) -> float:
+    """The loss of validation trials with the weights that the epoch ended with, in nats per trial.
+
+    The penalty on correlated inputs is that of the training trials.
+    """
+    kl_ic = row["kl_ic_weight"] * float(hyper.kl_ic_scale) * row["valid_kl_ic"]
+    kl_inputs = row["kl_co_weight"] * float(hyper.kl_co_scale) * row["valid_kl_inputs"]
+    penalties = row["l2_weight"] * row["l2"] + float(hyper.co_corr_scale) * row["correlation"]
+    return row["valid_reconstruction"] + kl_ic + kl_inputs + penalties
 
 
 def _report_skipped(sums: dict[str, list[float]], position: _Position) -> None:

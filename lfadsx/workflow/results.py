@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lfadsx.bound import Bounds
 from lfadsx.data import DataError, write_posterior
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.inference import masked_rates
@@ -28,6 +29,7 @@ class Outcome:
         files: Files written.
         warnings: What went wrong without stopping the job.
         seconds: Time spent.
+        bounds: Bounds of the evidence by name of the split, where asked for.
     """
 
     evaluation: Evaluation | None
@@ -35,6 +37,7 @@ class Outcome:
     files: list[Path]
     warnings: list[str]
     seconds: float
+    bounds: dict[str, Bounds] = dataclasses.field(default_factory=dict)
 
 
 def scored_split(data: Dataset) -> str:
@@ -71,8 +74,9 @@ def write_results(
     bin_width: float | None,
     sessions: Sequence[str],
     source: dict[str, Any],
+    bounds: dict[str, Bounds] | None = None,
 ) -> Path:
-    """Writes posterior averages of a model to a file and returns it."""
+    """Writes posterior averages of a model, and bounds of the evidence if there are any, to a file and returns it."""
     counts = [name for name, density in model.likelihood.items() if density.counts]
     write_posterior(
         path,
@@ -83,5 +87,6 @@ def write_results(
         version=versions()["lfadsx"],
         source=source,
         count_groups=counts,
+        bounds=bounds,
     )
     return path

@@ -6,17 +6,27 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from lfadsx.bound import bounds_of
+from lfadsx.config import HyperParams
 from lfadsx.data import DataError, read_split, write_generated
+from lfadsx.data.splitting import choose
 from lfadsx.generation import prior_sample
 from lfadsx.inference import infer, posterior_sample_and_average
+from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.model import LFADS
 from lfadsx.training import load, read_info
-from lfadsx.training.run import RunInfo, Which, versions
+from lfadsx.training.run import RunInfo, Which, step_of, versions
 from lfadsx.types import Dataset, Split
 from lfadsx.workflow.results import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
+
+Keys = Literal["lfadsx", "tf"]
+"""Names of our own, or those of the TensorFlow LFADS."""
+BOUND_SAMPLES = 64
+"""Samples of the bounds when the posterior means are pushed through: a bound has to be sampled."""
 
 
 def evaluate_run(
@@ -69,6 +79,9 @@ def infer_run(
     samples: bool = False,
     controller_states: bool = False,
     encoder_states: bool = False,
+    bounds: bool = False,
+    max_trials: int | None = None,
+    keys: Keys = "lfadsx",
     build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Infers rates, factors and inputs of a file's trials with a run's model and writes them to HDF5.
@@ -76,7 +89,7 @@ def infer_run(
     Args:
         run: The run folder.
         file: The data, of any one session of the model; one split is enough.
-        out: The file to write.
+        out: The file to write; for the keys of the TensorFlow LFADS a folder.
         split: The split to infer; by default all that the file holds.
         which: "best", "last" or the number of a step.
         n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
@@ -85,16 +98,24 @@ def infer_run(
         samples: Whether to write single samples, too.
         controller_states: Whether to write the controller's states, too.
         encoder_states: Whether to write what the controller saw of the data, too.
+        bounds: Whether to write bounds of each trial's evidence, too.
+        max_trials: How many trials of each split are done, from the first one on; by default all.
+        keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
+            (`lfadsx.interop.write_posterior_runs`), always with bounds.
         build: For models with parts of your own: a function that builds the model.
 
     Raises:
         RunError: If the folder holds no run.
         DataError: If the file cannot be read or does not fit the model.
+        ValueError: If `max_trials` is below 1.
     """
     began, info = time.monotonic(), read_info(run)
+    if max_trials is not None and max_trials < 1:
+        raise ValueError(f"max_trials = {max_trials} leaves no trial. Give at least 1, or leave it out.")
     model = load(run, which=which, build=build)
     splits = _read_for(info, model, file, split, missing)
-    posteriors = {}
+    splits = {name: choose(trials, np.arange(trials.n_trials)[:max_trials]) for name, trials in splits.items()}
+    posteriors, found = {}, {}
     for name, trials in splits.items():
         posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples)
         posteriors[name] = dataclasses.replace(
@@ -102,9 +123,16 @@ def infer_run(
             controller_states=posterior.controller_states if controller_states else None,
             encoding=posterior.encoding if encoder_states else None,
         )
-    source = {"run": str(run), "file": str(file), **info.data["source"]}
-    write_results(Path(out), model, posteriors, info.bin_width, [s.name for s in info.sessions], source)
-    return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+        if bounds or keys == "tf":
+            found[name] = bounds_of(model, info.sessions, trials, n_samples=n_samples or BOUND_SAMPLES, seed=seed)
+    if keys == "tf":
+        hyper, step = HyperParams(**info.hyper), step_of(run, which)
+        files = write_posterior_runs(out, model, posteriors, found, sessions=info.sessions, hyper=hyper, step=step)
+    else:
+        source = {"run": str(run), "file": str(file), **info.data["source"]}
+        names = [session.name for session in info.sessions]
+        files = [write_results(Path(out), model, posteriors, info.bin_width, names, source, found)]
+    return Outcome(None, None, files, [], time.monotonic() - began, found)
 
 
 def generate_run(
@@ -118,6 +146,7 @@ def generate_run(
     draw_data: bool = False,
     which: Which = "best",
     seed: int = 0,
+    keys: Keys = "lfadsx",
     build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Generates new trials with a run's model and writes them to HDF5.
@@ -133,6 +162,7 @@ def generate_run(
         draw_data: Whether to draw data from the likelihood, too.
         which: "best", "last" or the number of a step.
         seed: Seed of the draws.
+        keys: "lfadsx" for the fields of `Generated`, "tf" for the keys of the TensorFlow LFADS.
         build: For models with parts of your own: a function that builds the model.
 
     Raises:
@@ -146,15 +176,18 @@ def generate_run(
     if n_bins is None:
         n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])
     found = prior_sample(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
-    write_generated(
-        out,
-        found,
-        bin_width=info.bin_width,
-        input_group=model.input_group,
-        count_groups=[name for name, density in model.likelihood.items() if density.counts],
-        version=versions()["lfadsx"],
-        source={"run": str(run), **info.data["source"]},
-    )
+    if keys == "tf":
+        write_prior_run(out, model, found)
+    else:
+        write_generated(
+            out,
+            found,
+            bin_width=info.bin_width,
+            input_group=model.input_group,
+            count_groups=[name for name, density in model.likelihood.items() if density.counts],
+            version=versions()["lfadsx"],
+            source={"run": str(run), **info.data["source"]},
+        )
     return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
 
 

@@ -1,0 +1,131 @@
+"""Models of the TensorFlow LFADS: from its file of parameters, and back to its names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax.numpy as jnp
+import numpy as np
+
+from lfadsx import distributions, modules
+from lfadsx.data.files import open_to_read
+from lfadsx.interop.tensorflow.building import Arrays, Parameters, Settings, build
+from lfadsx.interop.tensorflow.slots import slots_of
+from lfadsx.model import LFADS
+
+DEFAULTS: dict[str, Any] = {
+    "controller_input_lag": 1,
+    "cell_clip_value": 5.0,
+    "num_steps_for_gen_ic": 0,
+    "ic_post_var_min": 1e-4,
+    "ic_prior_var_min": 0.1,
+    "ic_prior_var_max": 0.1,
+    "feedback_factors_or_rates": "factors",
+    "dataset_names": None,
+}
+"""Settings that the arrays do not tell, by the names of the program's flags, with its defaults."""
+
+
+def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Settings | None = None) -> LFADS:
+    """Turns parameters that the TensorFlow LFADS has written into an `LFADS` that computes the same numbers.
+
+    Sizes, sessions, likelihood and where known inputs go follow from the arrays. What they do not tell stands in the
+    program's file `hyperparameters-<step>.txt`; without it these flags have their defaults: controller_input_lag,
+    cell_clip_value, num_steps_for_gen_ic, ic_post_var_min, ic_prior_var_min and ic_prior_var_max,
+    feedback_factors_or_rates, and dataset_names where a single session has neither read-in nor read-out of its own.
+
+    Two things differ, and only far from any data: log rates beyond -15 and 8 are bent, and the log of a variance is not
+    clipped at 80. A read-out that is the identity there is a trained matrix here.
+
+    Example:
+        ```python
+        model = lfadsx.interop.from_tensorflow("lfads_run/model_params", "lfads_run/hyperparameters-10000.txt")
+        ```
+
+    Args:
+        source: The file of `--kind=write_model_params`, or its arrays by name.
+        settings: The file of settings, or settings by the names of the flags.
+
+    Raises:
+        DataError: If a file cannot be read.
+        ValueError: If an array is missing or does not fit the others, or a setting is unknown.
+    """
+    arrays = Parameters(_read(source) if isinstance(source, str | Path) else source)
+    chosen = DEFAULTS | _known_settings(settings)
+    model = build(arrays, chosen)
+    for slot in slots_of(model):
+        slot.fill(arrays)
+    if chosen["ic_prior_var_max"] > chosen["ic_prior_var_min"]:
+        _set_bounded_variance(model, chosen)
+    return model
+
+
+def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
+    """Returns the parameters of a model by the names and in the shapes of the TensorFlow LFADS.
+
+    Args:
+        model: A model of parts that the TensorFlow LFADS has, too.
+
+    Raises:
+        ValueError: If it has a part that the TensorFlow LFADS lacks.
+    """
+    _check_is_known(model)
+    return {slot.name: slot.value() for slot in slots_of(model)}
+
+
+def _set_bounded_variance(model: Any, settings: Settings) -> None:
+    """The program keeps theta of v = min + (max - min) / (1 + exp(-exp(theta))), which is always in the upper half."""
+    low, high = settings["ic_prior_var_min"], settings["ic_prior_var_max"]
+    theta = np.asarray(model.ic_prior.log_variance[...], np.float64)
+    model.ic_prior.log_variance[...] = jnp.log(jnp.asarray(low + (high - low) / (1 + np.exp(-np.exp(theta)))))
+
+
+def _read(path: str | Path) -> dict[str, np.ndarray]:
+    with open_to_read(Path(path)) as file:
+        return {name: np.asarray(value[()]) for name, value in file.items() if isinstance(value, h5py.Dataset)}
+
+
+def _known_settings(settings: str | Path | Settings | None) -> dict[str, Any]:
+    if settings is None:
+        return {}
+    from_file = isinstance(settings, str | Path)
+    given = json.loads(Path(settings).read_text()) if from_file else dict(settings)
+    if not from_file and (unknown := sorted(set(given) - set(DEFAULTS))):
+        raise ValueError(f"The setting {unknown[0]!r} is none of {sorted(DEFAULTS)}. Give one of these flags.")
+    return {name: value for name, value in given.items() if name in DEFAULTS}
+
+
+def _check_is_known(model: LFADS) -> None:
+    """Raises ValueError if the TensorFlow LFADS has no such part."""
+    decoder = model.decoder
+    wanted = {
+        "the read-in": (model.readin, (modules.IdentityReadin, modules.LinearReadin)),
+        "the prior of the initial condition": (
+            model.ic_prior,
+            (distributions.GaussianPrior, distributions.PointPrior),
+        ),
+        "the encoder of the initial condition": (model.ic_encoder, (modules.BidirectionalGRU, modules.NoEncoder)),
+        "the generator": (decoder.generator, (modules.GRUGenerator,)),
+        "the likelihood": (model.likelihood[model.input_group], (distributions.Poisson, distributions.Gaussian)),
+    }
+    if decoder.controller is not None:
+        wanted |= {
+            "the controller": (decoder.controller, (modules.GRUController,)),
+            "the controller's encoder": (model.input_encoder, (modules.BidirectionalGRU, modules.CausalGRU)),
+            "the prior of the inputs": (decoder.input_prior, (distributions.AutoregressivePrior,)),
+        }
+    for name, (part, kinds) in wanted.items():
+        if type(part) not in kinds:
+            what = "none of its own" if part is None else type(part).__name__
+            raise ValueError(
+                f"{name.capitalize()} of this model is {what}, which the TensorFlow LFADS does not have: there it is "
+                f"{' or '.join(kind.__name__ for kind in kinds)}. Write the model with its own names instead."
+            )
+    if model.standardiser is not None or set(model.readout) != {model.input_group}:
+        what = "standardised data" if model.standardiser is not None else f"the target groups {sorted(model.readout)}"
+        raise ValueError(
+            f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
+        )

@@ -1,0 +1,125 @@
+"""A callback for TensorBoard: the loss in parts, the prior of the inputs, and how single trials look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfadsx.data.splitting import choose
+from lfadsx.distributions import AutoregressivePrior
+from lfadsx.inference import infer
+from lfadsx.model import LFADS
+from lfadsx.training.callbacks import AbstractCallback, Progress, Row
+from lfadsx.types import Dataset
+
+TAGS = {
+    "loss": "loss/train",
+    "valid_loss": "loss/valid",
+    "reconstruction": "reconstruction/train",
+    "valid_reconstruction": "reconstruction/valid",
+    "kl_ic": "kl_ic/train",
+    "valid_kl_ic": "kl_ic/valid",
+    "kl_inputs": "kl_inputs/train",
+    "valid_kl_inputs": "kl_inputs/valid",
+    "score": "selection_score/valid",
+    "l2": "penalty/l2",
+    "correlation": "penalty/correlation_of_inputs",
+    "kl_ic_weight": "weight/kl_ic",
+    "kl_co_weight": "weight/kl_co",
+    "l2_weight": "weight/l2",
+    "learning_rate": "optimiser/learning_rate",
+    "grad_norm": "optimiser/gradient_norm",
+}
+"""Figures of the history: their names in TensorBoard."""
+
+
+class TensorBoard(AbstractCallback):
+    """Writes scalars after every epoch, and after some a figure of one training and one validation trial.
+
+    Scalars are the parts of the loss in nats per trial, weights, learning rate, norm of the gradient, and time constant
+    (bins) and stationary variance of each input's AR(1) prior. The figure is `lfadsx.plotting.example_figure`, of
+    trials drawn at random. A run that goes on writes on: its steps are epochs.
+
+    Example:
+        ```python
+        lfadsx.fit(model, data, out="run", callbacks=[TensorBoard("run/tensorboard", data)])
+        ```
+
+    Args:
+        folder: Folder of the event files.
+        data: The data set, for figures; none are drawn without it.
+        figure_every: Epochs between two figures.
+        n_samples: Posterior samples of the averages in a figure.
+        seed: Seed of the choice of trials.
+
+    Raises:
+        ImportError: If tensorboardX is missing.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        data: Dataset | None = None,
+        *,
+        figure_every: int = 10,
+        n_samples: int = 64,
+        seed: int = 0,
+    ) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "Logs for TensorBoard need tensorboardX, which is not installed. Install it with "
+                '`pip install "lfadsx[log]"`.'
+            ) from error
+        if figure_every < 1:
+            raise ValueError(f"figure_every = {figure_every} is no number of epochs. Give at least 1.")
+        self._open = lambda: SummaryWriter(str(folder))
+        self._writer: Any = None
+        self.data, self.figure_every, self.n_samples = data, figure_every, n_samples
+        self._random = np.random.default_rng(seed)
+
+    def on_start(self, epoch: int, epochs: int, history: Sequence[Row]) -> None:
+        """Opens the event file."""
+        del epoch, epochs, history
+        self._writer = self._open()
+
+    def on_epoch_end(self, progress: Progress) -> None:
+        """Writes the scalars of an epoch, and a figure if its turn has come."""
+        row, epoch = progress.history[-1], progress.epoch
+        model, _ = progress.program.merge(progress.state)
+        scalars = {tag: row[name] for name, tag in TAGS.items()} | _prior_of_inputs(model)
+        for tag, value in scalars.items():
+            if math.isfinite(value):
+                self._writer.add_scalar(tag, value, epoch)
+        if self.data is not None and epoch % self.figure_every == 0:
+            self._writer.add_figure("example", self._figure(model, self.data), epoch)
+        self._writer.flush()
+
+    def on_end(self, reason: str) -> None:
+        """Closes the event file."""
+        del reason
+        self._writer.close()
+
+    def _figure(self, model: LFADS, data: Dataset) -> Any:
+        from lfadsx.plotting import example_figure
+
+        trials = {}
+        for title, split in {"Training": data.train, "Validation": data.valid}.items():
+            one = choose(split, self._random.integers(split.n_trials, size=1))
+            trials[title] = (one, infer(model, data.sessions, one, self.n_samples, 0))
+        return example_figure(data, trials)
+
+
+def _prior_of_inputs(model: LFADS) -> dict[str, float]:
+    """Time constant in bins and stationary variance of each input's AR(1) prior; nothing for other priors."""
+    prior = model.decoder.input_prior
+    if not isinstance(prior, AutoregressivePrior):
+        return {}
+    values = {"tau": np.exp(np.asarray(prior.log_tau[...])).ravel()}
+    values["variance"] = np.asarray(prior.stationary_variance).ravel()
+    return {f"input_prior/{name}_{i}": float(v) for name, own in values.items() for i, v in enumerate(own)}
