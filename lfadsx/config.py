@@ -50,6 +50,8 @@ class ModelConfig:
     """Width of a linear read-in; 0: that of the factors, or of the data's aligned components if these are more."""
     encoder: Literal["bidirectional", "causal"] = "bidirectional"
     """Whether the controller's encoder sees the whole trial or the past only."""
+    strictly_causal: bool = False
+    """Refuse every setting by which a bin could depend on data after it, the bins of ic_window aside."""
     controller_lag: int = 1
     """Bins by which the encoding that the controller sees stays away from the current bin."""
     feedback: Literal["factors", "rates", "none"] = "factors"
@@ -254,7 +256,7 @@ class TrainConfig:
     l2_normalize: Literal["each", "pooled"] = "each"
     """Whether a part's penalty is divided by its own number of weights or by that of all penalised parts."""
     train: tuple[str, ...] = ("*",)
-    """What trains: patterns over parameter paths such as "readin/*"; a leading "!" takes away."""
+    """What trains: patterns over parameter paths such as "readin/*"; "!" takes away, from all where it comes first."""
     spike_jitter: int = 0
     """Training batches only: every spike moves by up to this many bins, all moves being equally probable; 0: none."""
     max_skipped_steps: int = 20

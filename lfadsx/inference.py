@@ -84,7 +84,7 @@ def posterior_mean(model: LFADS, data: Dataset, split: str = "test", *, memory: 
         The means, in the order of the split, with `n_samples` = 0.
 
     Raises:
-        ValueError: If the data have no such split.
+        ValueError: If the data have no such split, or the model has no latent variable.
     """
     return infer(model, data.sessions, _split(data, split), 0, 0, memory=memory)
 
@@ -109,7 +109,15 @@ def infer(
         seed: Seed of the samples.
         memory: Memory to use on the device, in MB.
         samples: Whether to return single samples, too.
+
+    Raises:
+        ValueError: If means are to be pushed through and the model has no latent variable.
     """
+    if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
+        raise ValueError(
+            "The model has neither an initial condition that is inferred (ic_dim = 0) nor inferred inputs, so there is "
+            "no posterior whose means could be pushed through. Ask for 1 sample."
+        )
     rows, at_once = _chunks(model, split, n_samples, memory, samples)
     graphdef, state = nnx.split(model)
     key = jax.random.key(seed)

@@ -83,48 +83,15 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
     config = dataclasses.replace(config or ModelConfig(), **changes)
     _check_variant(config, data)
     n_known = data.n_known_inputs if config.variant == "external_input" else 0
-    n_inferred = 0 if config.variant == "autonomous" else config.inferred_inputs
     to_generator = n_known if config.known_inputs_to == "generator" else 0
 
     readin = _readin(config, data.sessions, rngs)
     n_sequence = readin.n_features + n_known - to_generator
-    ic_encoder, input_encoder = _encoders(config, n_sequence, n_inferred > 0, rngs)
+    ic_encoder, input_encoder = _encoders(config, n_sequence, rngs)
     likelihood = _likelihood(config, data)
     standardised = config.standardise and not likelihood.counts
-    ic_prior = _ic_prior(config)
-    generator = modules.GRUGenerator(
-        ic_prior.dim,
-        to_generator,
-        n_inferred,
-        config.generator_dim,
-        initial=config.initial_state if config.ic_dim else "identity",
-        **_gates(config),
-        input_scale=config.generator_input_scale,
-        recurrent_scale=config.generator_recurrent_scale,
-        rngs=rngs,
-    )
-    group = data.input_group
-    n_rates = data.sessions[0].n_targets[group] if config.feedback == "rates" else 0
-    controller = None
-    if n_inferred:
-        controller = modules.GRUController(
-            (input_encoder or ic_encoder).n_states,
-            {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
-            config.controller_dim,
-            **_gates(config),
-            weight_scale=config.cell_weight_scale,
-            rngs=rngs,
-        )
-    decoder = modules.Decoder(
-        generator,
-        config.factors,
-        controller=controller,
-        input_prior=_input_prior(config, n_inferred, data.bin_width) if n_inferred else None,
-        feedback=config.feedback,
-        initial_feedback=config.initial_feedback,
-        n_rates=n_rates,
-        rngs=rngs,
-    )
+    group, ic_prior = data.input_group, _ic_prior(config)
+    decoder = _decoder(config, data, ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states, rngs)
     readout = modules.LinearReadout(
         config.factors,
         tuple((session.name, session.n_targets[group]) for session in data.sessions),
@@ -175,10 +142,25 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
             f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
             "sessions. Use feedback = 'factors'."
         )
+    if config.strictly_causal:
+        _check_causal(config)
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise ValueError(
             f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
             "Give fewer bins, or 0 for the whole trial."
+        )
+
+
+def _check_causal(config: ModelConfig) -> None:
+    if _n_inferred(config) and config.encoder != "causal":
+        raise ValueError(
+            f"strictly_causal is asked for, and encoder = {config.encoder!r} runs backward over the trial, so that the "
+            "controller sees data after the current bin. Use encoder = 'causal'."
+        )
+    if config.ic_dim and not config.ic_window:
+        raise ValueError(
+            f"strictly_causal is asked for, and the initial condition (ic_dim = {config.ic_dim}) is inferred from the "
+            "whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
         )
 
 
@@ -195,17 +177,62 @@ def _n_channels(sessions: tuple[Session, ...]) -> tuple[tuple[str, int], ...]:
     return tuple((session.name, session.n_channels) for session in sessions)
 
 
+def _n_inferred(config: ModelConfig) -> int:
+    return 0 if config.variant == "autonomous" else config.inferred_inputs
+
+
 def _encoders(
-    config: ModelConfig, n_in: int, has_controller: bool, rngs: nnx.Rngs
+    config: ModelConfig, n_in: int, rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
     gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale, "rngs": rngs}
     seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
+    has_controller = _n_inferred(config) > 0
     if has_controller and config.input_encoder_dim == 0:
         return seen(n_in, config.ic_encoder_dim, lag=config.controller_lag, **gru), None
     ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru) if config.ic_dim else modules.NoEncoder()
     if not has_controller:
         return ic_encoder, None
     return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru)
+
+
+def _decoder(
+    config: ModelConfig, data: Dataset, n_ic: int, n_driving: int, n_encoding: int, rngs: nnx.Rngs
+) -> modules.Decoder:
+    """Generator and, where inputs are inferred, controller, which sees an encoding and what is fed back."""
+    n_inferred = _n_inferred(config)
+    generator = modules.GRUGenerator(
+        n_ic,
+        n_driving,
+        n_inferred,
+        config.generator_dim,
+        initial=config.initial_state if config.ic_dim else "identity",
+        **_gates(config),
+        input_scale=config.generator_input_scale,
+        recurrent_scale=config.generator_recurrent_scale,
+        rngs=rngs,
+    )
+    n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
+    controller, input_prior = None, None
+    if n_inferred:
+        controller = modules.GRUController(
+            n_encoding,
+            {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
+            config.controller_dim,
+            **_gates(config),
+            weight_scale=config.cell_weight_scale,
+            rngs=rngs,
+        )
+        input_prior = _input_prior(config, n_inferred, data.bin_width)
+    return modules.Decoder(
+        generator,
+        config.factors,
+        controller=controller,
+        input_prior=input_prior,
+        feedback=config.feedback,
+        initial_feedback=config.initial_feedback,
+        n_rates=n_rates,
+        rngs=rngs,
+    )
 
 
 def _gates(config: ModelConfig) -> dict[str, Any]:

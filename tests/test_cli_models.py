@@ -1,5 +1,7 @@
 """The command line on trained models: generate, parameters, a step's checkpoint, new sessions, alignment."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -146,7 +148,8 @@ def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):
         }
         for name, values in pairs.items():
             np.testing.assert_allclose(file[name][...], values[:4], rtol=1e-4, atol=1e-5, err_msg=name)
-        steps = 2 * -(-data.train.n_trials // 16)
+        best_epoch = json.loads((run / "metrics.json").read_text())["training"]["best_epoch"]
+        steps = best_epoch * -(-data.train.n_trials // 16)
         np.testing.assert_array_equal(file["train_steps"][...], [steps] * 4)
         np.testing.assert_allclose(file["prior_g0_logvar"][...], np.log(0.1), rtol=1e-6)
     pushed = lfadsx.posterior_mean(model, data, "valid")

@@ -258,6 +258,24 @@ def test_tensorflow_keys(tmp_path):
     assert data.source["chaotic_rnn"]["bytes"] == file.stat().st_size
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "float32", "float64"])
+def test_counts_of_any_number_type_are_read(tmp_path, kind):
+    trials = counts().astype(kind)
+    data = read(write(tmp_path / "thits_data_N6.h5", train_data=trials[:8], valid_data=trials[8:], dt=0.01))
+    assert data.train.encoder_input.dtype == np.uint8
+    np.testing.assert_array_equal(data.train.encoder_input, trials[:8])
+    assert [session.name for session in data.sessions] == ["thits_data_N6"]
+    real = read(write(tmp_path / "real.h5", train_data=trials[:8], valid_data=trials[8:]), likelihood="gaussian")
+    assert real.train.encoder_input.dtype == np.float32
+
+
+def test_files_that_begin_alike_are_no_sessions_of_one_model(tmp_path):
+    trials = counts()
+    for name in ("chaotic.h5", "chaotic_gaussian.h5"):
+        write(tmp_path / name, train_data=trials[:8], valid_data=trials[8:])
+    assert len(read(tmp_path / "chaotic.h5").sessions) == 1
+
+
 def test_truth_without_conversion_factor_is_relative(tmp_path):
     arrays = {
         "train_data": counts(),

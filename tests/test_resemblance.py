@@ -35,7 +35,7 @@ def test_statistics_are_those_of_numpy(both):
 def test_other_dynamics_do_not_resemble_and_noise_does_not_count():
     """Counts drawn from rates resemble these; rates with channels exchanged do not."""
     rng = np.random.default_rng(1)
-    course = np.cumsum(rng.normal(size=(400, 20, 2)), axis=1)
+    course = np.cumsum(rng.normal(size=(2000, 20, 2)), axis=1)
     rates = np.exp(0.15 * course @ rng.normal(size=(2, 8)))
     counts = rng.poisson(rates)
     same, other = resemblance(rates, counts), resemblance(rates[:, :, ::-1], counts)

@@ -139,6 +139,36 @@ def test_a_strictly_causal_model_never_sees_the_future(data, batch, shared, feed
         same(after.params["spikes"][:, : t + 1], before.params["spikes"][:, : t + 1])
 
 
+def test_after_its_window_a_causal_model_never_sees_the_future(data, batch):
+    """With an initial condition from the first bins these alone may depend on what comes later among them."""
+    model = making.build(data, encoder="causal", strictly_causal=True, ic_window=2, feedback="factors")
+    run = making.forward(model)
+    before = run(batch)
+    for t in (1, 4):
+        after = run(dataclasses.replace(batch, encoder_input=batch.encoder_input.at[:, t + 1 :].add(2)))
+        for name in ("factors", "inputs"):
+            same(getattr(after, name)[:, : t + 1], getattr(before, name)[:, : t + 1])
+            assert np.any(np.asarray(getattr(after, name) != getattr(before, name))[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ic_window": 2}, "encoder = 'bidirectional' runs backward .* Use encoder = 'causal'"),
+        ({"encoder": "causal"}, r"ic_dim = 4\) is inferred from the whole trial. Give ic_window"),
+    ],
+)
+def test_what_looks_ahead_is_refused_when_causality_is_asked_for(data, changes, message):
+    with pytest.raises(ValueError, match=message):
+        making.outline(data, strictly_causal=True, **changes)
+
+
+def test_without_a_latent_variable_there_are_no_means_to_push(data):
+    model = making.build(data, variant="autonomous", ic_dim=0)
+    with pytest.raises(ValueError, match="neither an initial condition .* nor inferred inputs, so .* Ask for 1 sample"):
+        lfadsx.posterior_mean(model, data, "valid")
+
+
 def test_gains_of_the_initial_weights(data):
     sizes = {name: 40 for name in ("generator_dim", "ic_encoder_dim", "input_encoder_dim", "controller_dim")}
     gains = dict(cell_weight_scale=3.0, generator_input_scale=5.0, generator_recurrent_scale=0.5)

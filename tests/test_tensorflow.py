@@ -14,9 +14,9 @@ import lfadsx
 import lfadsx.parts
 from lfadsx.data import DataError
 from lfadsx.data import batch as batch_of
-from lfadsx.interop import from_tensorflow, to_tensorflow
+from lfadsx.interop import from_tensorflow, to_tensorflow, write_posterior_runs
 from lfadsx.interop.tensorflow.models import DEFAULTS
-from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, reconstruction
+from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, l2_penalty, reconstruction
 from lfadsx.types import Noise
 
 N_BINS, N_TRIALS = 7, 4
@@ -193,3 +193,34 @@ def test_standardised_data_are_not_known_there():
     data = making.one_session(likelihood="gaussian")
     with pytest.raises(ValueError, match="This model has standardised data, which the TensorFlow LFADS does not know"):
         to_tensorflow(making.build(data, likelihood="gaussian"))
+
+
+def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_program(tmp_path):
+    """One file for each session, of its own channels; of real values means and, after them, variances."""
+    data = making.several_sessions(likelihood="gaussian")
+    model = making.build(data, likelihood="gaussian")
+    posterior = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=2)
+    hyper = lfadsx.HyperParams(kl_ic_scale=0.5, kl_co_scale=0.25, l2_gen_scale=3.0)
+    files = write_posterior_runs(
+        tmp_path,
+        model,
+        {"valid": posterior},
+        {"valid": lfadsx.bounds(model, data, "valid", n_samples=2)},
+        sessions=data.sessions,
+        hyper=hyper,
+        step=70,
+    )
+    kind = "posterior_sample_and_average"
+    assert [file.name for file in files] == [f"model_runs_{day}_valid_{kind}" for day in ("monday", "tuesday")]
+    found = lfadsx.bounds(model, data, "valid", n_samples=2)
+    terms = found.terms["reconstruction"] + 0.5 * found.terms["kl_ic"] + 0.25 * found.terms["kl_inputs"]
+    for number, (file, n) in enumerate(zip(files, (6, 4), strict=True)):
+        rows = posterior.session == number
+        with h5py.File(file) as content:
+            mean, variance = np.split(content["output_dist_params"][...], 2, axis=2)
+            np.testing.assert_array_equal(mean, posterior.rates["spikes"][rows][:, :, :n])
+            np.testing.assert_array_equal(variance, posterior.variance["spikes"][rows][:, :, :n])
+            assert np.nanmin(variance) > 0
+            penalty = l2_penalty(model, hyper)
+            np.testing.assert_allclose(content["costs"][...], (terms + penalty)[rows], rtol=1e-5)
+            np.testing.assert_array_equal(content["train_steps"][...], [70] * rows.sum())

@@ -240,6 +240,8 @@ def test_weight_decay_is_decoupled_and_frozen_parameters_keep_still(data):
     [
         ("readin/weight/day1", ("*",), True),
         ("readin/weight/day1", ("*", "!readin/*"), False),
+        ("readin/weight/day1", ("!readin/*",), False),
+        ("readout/weight/day1", ("!readin/*",), True),
         ("readin/weight/day1", ("readin/*/day1",), True),
         ("readin/weight/day2", ("readin/*/day1",), False),
     ],

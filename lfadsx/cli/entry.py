@@ -17,6 +17,7 @@ from lfadsx.cli.results import Evaluate, Generate, Infer, Parameters, Report
 from lfadsx.cli.simulation import Simulate, simulations
 from lfadsx.cli.terminal import DONE, USER, fault, is_users, say, use_compilation_cache
 from lfadsx.cli.training import Demo, Fit
+from lfadsx.cli.translation import Translate
 
 COMMANDS = {
     "simulate": Simulate,
@@ -27,6 +28,7 @@ COMMANDS = {
     "generate": Generate,
     "parameters": Parameters,
     "report": Report,
+    "translate": Translate,
 }
 
 

@@ -3,6 +3,7 @@
 from lfadsx.interop.lfads_torch import from_lfads_torch as from_lfads_torch
 from lfadsx.interop.parameters import write_parameters as write_parameters
 from lfadsx.interop.tensorflow import from_tensorflow as from_tensorflow
+from lfadsx.interop.tensorflow import settings_from_tensorflow as settings_from_tensorflow
 from lfadsx.interop.tensorflow import to_tensorflow as to_tensorflow
 from lfadsx.interop.tensorflow import write_posterior_runs as write_posterior_runs
 from lfadsx.interop.tensorflow import write_prior_run as write_prior_run

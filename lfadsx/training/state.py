@@ -131,12 +131,14 @@ def parameter_paths(model: nnx.Module) -> list[str]:
 def matches(path: str, patterns: Sequence[str]) -> bool:
     """Returns whether the last pattern that matches a path takes it in; "!" in front takes away.
 
+    Patterns that begin by taking away take it away from everything.
+
     Example:
         >>> from lfadsx.training.state import matches
         >>> matches("readin/weight/day1", ("*", "!readin/*"))
         False
     """
-    result = False
+    result = patterns[0].startswith("!") if patterns else False
     for pattern in patterns:
         if fnmatch.fnmatch(path, pattern.removeprefix("!")):
             result = not pattern.startswith("!")

@@ -4,3 +4,5 @@ from lfadsx.interop.tensorflow.models import from_tensorflow as from_tensorflow
 from lfadsx.interop.tensorflow.models import to_tensorflow as to_tensorflow
 from lfadsx.interop.tensorflow.results import write_posterior_runs as write_posterior_runs
 from lfadsx.interop.tensorflow.results import write_prior_run as write_prior_run
+from lfadsx.interop.tensorflow.settings import flags_of as flags_of
+from lfadsx.interop.tensorflow.settings import settings_from_tensorflow as settings_from_tensorflow

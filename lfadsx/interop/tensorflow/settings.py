@@ -1,0 +1,228 @@
+"""Settings of the TensorFlow LFADS: its flags as configurations of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+
+ENDLESS = 100_000
+"""Epochs of a training that ends when the learning rate has become small."""
+LONGEST_WINDOW = 10**6
+"""Early windows that are longer mean the whole trial: the default there is the largest integer."""
+
+FLAGS: dict[str, Any] = {
+    "output_dist": "poisson",
+    "ext_input_dim": 0,
+    "inject_ext_input_to_gen": False,
+    "num_steps_for_gen_ic": 2**63 - 1,
+    "ic_dim": 64,
+    "ic_enc_dim": 128,
+    "gen_dim": 200,
+    "factors_dim": 50,
+    "co_dim": 1,
+    "ci_enc_dim": 128,
+    "con_dim": 128,
+    "do_causal_controller": False,
+    "do_feed_factors_to_controller": True,
+    "feedback_factors_or_rates": "factors",
+    "controller_input_lag": 1,
+    "cell_weight_scale": 1.0,
+    "gen_cell_input_weight_scale": 1.0,
+    "gen_cell_rec_weight_scale": 1.0,
+    "cell_clip_value": 5.0,
+    "ic_prior_var_min": 0.1,
+    "ic_prior_var_scale": 0.1,
+    "ic_prior_var_max": 0.1,
+    "ic_post_var_min": 1e-4,
+    "prior_ar_atau": 10.0,
+    "prior_ar_nvar": 0.1,
+    "do_train_prior_ar_atau": True,
+    "do_train_prior_ar_nvar": True,
+    "keep_prob": 0.95,
+    "temporal_spike_jitter_width": 0,
+    "l2_gen_scale": 2000.0,
+    "l2_con_scale": 0.0,
+    "co_mean_corr_scale": 0.0,
+    "kl_ic_weight": 1.0,
+    "kl_co_weight": 1.0,
+    "kl_start_step": 0,
+    "kl_increase_steps": 2000,
+    "l2_start_step": 0,
+    "l2_increase_steps": 2000,
+    "batch_size": 128,
+    "learning_rate_init": 0.01,
+    "learning_rate_decay_factor": 0.95,
+    "learning_rate_stop": 1e-5,
+    "learning_rate_n_to_compare": 6,
+    "max_grad_norm": 200.0,
+    "do_train_io_only": False,
+    "do_train_encoder_only": False,
+    "do_train_readin": True,
+    "max_ckpt_to_keep": 5,
+}
+"""The flags that say what is trained and how, with the program's defaults."""
+
+OTHERS = (
+    *("kind", "allow_gpu_growth", "device", "data_dir", "data_filename_stem", "lfads_save_dir", "co_prior_var_scale"),
+    *("do_reset_learning_rate", "checkpoint_name", "checkpoint_pb_load_name", "max_ckpt_to_keep_lve", "csv_log"),
+    *("output_filename_stem", "ps_nexamples_to_process"),
+)
+"""The flags that say where and what to do, or nothing at all."""
+
+WRITTEN = ("dataset_names", "dataset_dims", "num_steps", "ndatasets", "_clip_value")
+"""What the program's file of settings holds besides flags."""
+
+
+class Settings(NamedTuple):
+    """Architecture, hyperparameters and run, for `lfadsx.build` and `lfadsx.fit`."""
+
+    model: ModelConfig
+    hyper: HyperParams
+    train: TrainConfig
+
+
+def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Settings:  # noqa: B006
+    """Turns flags of the TensorFlow LFADS into settings that train the same model in the same way.
+
+    Flags that are not given have that program's defaults. What cannot be the same, because it was a defect there: every
+    trial is used once in an epoch instead of some twice, read-outs start at the neurons' mean rates, and the trained
+    variance of the initial condition's prior starts where it is asked to. Adam's epsilon of 0.1 is the same number, and
+    works as a larger one in that program's first hundreds of steps.
+
+    Example:
+        >>> from lfadsx.interop import settings_from_tensorflow
+        >>> model, hyper, train = settings_from_tensorflow({"co_dim": 0, "factors_dim": 20})
+        >>> model.variant, model.factors, hyper.dropout_rate, train.schedule
+        ('autonomous', 20, 0.05, 'training_loss')
+
+    Args:
+        source: The program's file `hyperparameters-<step>.txt`, or flags by name.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If there is no such flag, or a value is out of range.
+    """
+    given = json.loads(Path(source).read_text()) if isinstance(source, str | Path) else dict(source)
+    unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))
+    if unknown:
+        raise ValueError(f"The TensorFlow LFADS has no flag {unknown[0]!r}. Its flags are {sorted([*FLAGS, *OTHERS])}.")
+    flags = FLAGS | {name: _plain(value) for name, value in given.items() if name in FLAGS}
+    return Settings(_model(flags), _hyper(flags), _train(flags))
+
+
+def _plain(value: Any) -> Any:
+    """The program's file writes booleans as words."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _model(flags: Mapping[str, Any]) -> ModelConfig:
+    window, trained = int(flags["num_steps_for_gen_ic"]), flags["ic_prior_var_max"] > flags["ic_prior_var_min"]
+    known, inferred = flags["ext_input_dim"] > 0, flags["co_dim"]
+    return ModelConfig(
+        variant="external_input" if known else "inferred_input" if inferred else "autonomous",
+        factors=flags["factors_dim"],
+        generator_dim=flags["gen_dim"],
+        ic_dim=flags["ic_dim"],
+        initial_state="identity" if flags["ic_dim"] == flags["gen_dim"] else "linear",
+        ic_encoder_dim=flags["ic_enc_dim"],
+        input_encoder_dim=flags["ci_enc_dim"],
+        controller_dim=flags["con_dim"],
+        inferred_inputs=inferred,
+        known_inputs_to="generator" if flags["inject_ext_input_to_gen"] else "encoders",
+        encoder="causal" if flags["do_causal_controller"] else "bidirectional",
+        controller_lag=flags["controller_input_lag"],
+        feedback=flags["feedback_factors_or_rates"] if flags["do_feed_factors_to_controller"] else "none",
+        ic_window=window if window < LONGEST_WINDOW else 0,
+        ic_prior_variance=flags["ic_prior_var_scale"],
+        ic_prior_variance_min=flags["ic_prior_var_min"] if trained else 0.0,
+        ic_prior_variance_max=flags["ic_prior_var_max"] if trained else 0.0,
+        ic_post_var_min=flags["ic_post_var_min"],
+        input_prior_tau=flags["prior_ar_atau"],
+        input_prior_variance=flags["prior_ar_nvar"],
+        train_input_prior_tau=flags["do_train_prior_ar_atau"],
+        train_input_prior_variance=flags["do_train_prior_ar_nvar"],
+        co_post_var_min=0.0,
+        likelihood=flags["output_dist"],
+        standardise=False,
+        readout_scale=1.0,
+        cell_clip=flags["cell_clip_value"],
+        cell_weight_scale=flags["cell_weight_scale"],
+        generator_input_scale=flags["gen_cell_input_weight_scale"],
+        generator_recurrent_scale=flags["gen_cell_rec_weight_scale"],
+        keep_bias=1.0,
+        reset_bias=0.0,
+    )
+
+
+def _hyper(flags: Mapping[str, Any]) -> HyperParams:
+    return HyperParams(
+        learning_rate=flags["learning_rate_init"],
+        dropout_rate=round(1.0 - flags["keep_prob"], 12),
+        cd_rate=0.0,
+        kl_ic_scale=flags["kl_ic_weight"],
+        kl_co_scale=flags["kl_co_weight"],
+        l2_gen_scale=flags["l2_gen_scale"],
+        l2_con_scale=flags["l2_con_scale"],
+        co_corr_scale=flags["co_mean_corr_scale"],
+    )
+
+
+def _train(flags: Mapping[str, Any]) -> TrainConfig:
+    return TrainConfig(
+        epochs=ENDLESS,
+        batch_size=flags["batch_size"],
+        kl_ramp_start_step=flags["kl_start_step"],
+        kl_ramp_steps=flags["kl_increase_steps"],
+        l2_ramp_start_step=flags["l2_start_step"],
+        l2_ramp_steps=flags["l2_increase_steps"],
+        patience=ENDLESS,
+        validate_every=1,
+        score_smoothing=0.0,
+        schedule="training_loss",
+        plateau_factor=flags["learning_rate_decay_factor"],
+        plateau_patience=flags["learning_rate_n_to_compare"],
+        learning_rate_stop=flags["learning_rate_stop"],
+        max_grad_norm=flags["max_grad_norm"],
+        adam_eps=0.1,
+        estimator="sample",
+        l2_normalize="pooled",
+        train=_trained(flags),
+        spike_jitter=flags["temporal_spike_jitter_width"],
+        checkpoints_to_keep=flags["max_ckpt_to_keep"],
+    )
+
+
+def _trained(flags: Mapping[str, Any]) -> tuple[str, ...]:
+    readin = () if flags["do_train_readin"] else ("!readin/*",)
+    if flags["do_train_io_only"]:
+        return ("readin/*", "readout/*", *readin)
+    if flags["do_train_encoder_only"]:
+        return ("ic_encoder/*", "ic_posterior/*")
+    return readin or ("*",)
+
+
+def flags_of(settings: Settings) -> list[str]:
+    """Returns the flags of `lfadsx fit` that ask for settings, those with other values than the defaults.
+
+    Args:
+        settings: Architecture, hyperparameters and run.
+    """
+    words = []
+    for part in settings:
+        for field in dataclasses.fields(part):
+            value, default = getattr(part, field.name), getattr(type(part)(), field.name)
+            if value == default:
+                continue
+            name = field.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{name}" if value else f"--no-{name}")
+            elif isinstance(value, tuple):
+                words.append(" ".join([f"--{name}", *value]))
+            else:
+                words.append(f"--{name} {value}")
+    return words
