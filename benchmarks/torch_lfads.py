@@ -1,4 +1,4 @@
-"""LFADS by lfads-torch, read as a library from a clone of its repository, without a controller.
+"""LFADS by lfads-torch, read as a library from a clone of its repository.
 
 Needs numpy, torch, pytorch-lightning and torchmetrics only, so that it may run in an environment of its own. The
 training loop is a plain one: the clone's own trainer and its optimiser's schedule ask for packages of their time,
@@ -94,7 +94,7 @@ def fit_lfads_torch(
     """
     torch = library.torch
     torch.manual_seed(seed)
-    model = _build(library, train.shape[1], train.shape[2], settings)
+    model = build(library, train.shape[1], train.shape[2], settings)
     optimizer = model.configure_optimizers()
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer,
@@ -138,10 +138,18 @@ def version_of(repository: Path) -> str:
     return found.stdout.strip() or "unknown"
 
 
-def _build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict[str, Any]) -> Any:
-    """Returns an untrained model without a controller that runs outside Lightning's trainer."""
+def build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict[str, Any], **changes: Any) -> Any:
+    """Returns an untrained model that runs outside Lightning's trainer, without a controller unless changes give one.
 
-    class Autonomous(library.model.LFADS):
+    Args:
+        library: What `load` returns.
+        n_bins: Number of bins.
+        n_neurons: Number of neurons.
+        settings: Values for all keys of `SETTINGS`.
+        **changes: Arguments of the model other than those that follow from these.
+    """
+
+    class Standalone(library.model.LFADS):
         epoch = 0
 
         @property
@@ -157,7 +165,7 @@ def _build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict
     dropout = library.augmentations.CoordinatedDropout(settings["cd_rate"], cd_pass_rate=0.0, ic_enc_seq_len=0)
     own = ("fac_dim", "gen_dim", "ic_dim", "ic_enc_dim", "dropout_rate", "loss_scale", "lr_init", "lr_stop", "lr_decay")
     own += ("lr_patience", "kl_ic_scale", "l2_gen_scale", "kl_increase_epoch", "l2_increase_epoch")
-    return Autonomous(
+    arguments = dict(
         encod_data_dim=n_neurons,
         encod_seq_len=n_bins,
         recon_seq_len=n_bins,
@@ -192,6 +200,7 @@ def _build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict
         kl_co_scale=0.0,
         **{name: settings[name] for name in own},
     )
+    return Standalone(**(arguments | changes))
 
 
 def _train_epoch(

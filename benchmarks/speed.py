@@ -1,0 +1,191 @@
+"""What the benchmarks of speed share: data, steps, FLOPs, the machine and its matrix products, other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shlex
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+import lfadsx
+from benchmarks.workloads import Workload
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.data import dataset_from_trials
+from lfadsx.data.batches import Layout, take
+from lfadsx.model import LFADS
+from lfadsx.modules.augmentations import CoordinatedDropout
+from lfadsx.training.block import run_block
+from lfadsx.training.distributed import make_mesh, n_data_devices, place_block, replicate
+from lfadsx.training.run import versions
+from lfadsx.training.schedules import Schedule
+from lfadsx.training.state import start
+from lfadsx.types import Dataset
+
+PRODUCT = 2048
+"""Rows and columns of the matrices whose product measures the machine."""
+
+
+def model_config(load: Workload) -> ModelConfig:
+    """Returns the architecture of a workload."""
+    return ModelConfig(
+        ic_encoder_dim=load.ic_encoder,
+        input_encoder_dim=load.input_encoder,
+        controller_dim=load.controller,
+        generator_dim=load.generator,
+        factors=load.factors,
+        inferred_inputs=load.inputs,
+        ic_dim=load.ic_dim,
+    )
+
+
+def make_data(load: Workload, n_batches: int = 1, seed: int = 0) -> Dataset:
+    """Returns spikes of constant rates, as many training trials as fill some batches."""
+    rng = np.random.default_rng(seed)
+    n_trials, n_bins, n_neurons = n_batches * load.batch, load.bins + load.forward_bins, load.neurons + load.held_out
+    counts = rng.poisson(0.2, (n_trials + 2, n_bins, n_neurons))
+    settings: dict[str, Any] = dict(split=["train"] * n_trials + ["valid"] * 2, forward_bins=load.forward_bins)
+    if load.held_out:
+        settings["held_out"] = list(range(load.neurons, n_neurons))
+    return dataset_from_trials(list(counts), **settings)
+
+
+class Trainer:
+    """Steps of training, as `lfadsx.fit` compiles them.
+
+    Args:
+        load: The workload.
+        steps: Steps of a compiled block.
+        devices: Devices to spread the trials of a step over.
+    """
+
+    def __init__(self, load: Workload, *, steps: int = 4, devices: int = 1) -> None:
+        self.data = make_data(load)
+        self.model = lfadsx.build(self.data, model_config(load), rngs=nnx.Rngs(0))
+        config, self.hyper = TrainConfig(batch_size=load.batch), HyperParams()
+        mesh = make_mesh(devices) if devices > 1 else None
+        augmentations = (CoordinatedDropout(self.data.input_group),)
+        self.program, state = start(self.model, augmentations, config, n_trials=load.batch)
+        self.state = replicate(state, mesh)
+        layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh))
+        rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)
+        self.schedule = Schedule.of(config, layout.steps)
+        self.block = place_block(take(self.data.sessions, self.data.train, rows), mesh)
+        self.steps = steps
+
+    def lower(self) -> Any:
+        """Traces a block."""
+        return run_block.lower(self.program, self.state, self.hyper, self.schedule, self.block)
+
+    def run(self) -> float:
+        """Runs a block and returns the seconds of one of its steps."""
+        began = time.perf_counter()
+        self.state, report = run_block(self.program, self.state, self.hyper, self.schedule, self.block)
+        report.loss.block_until_ready()
+        return (time.perf_counter() - began) / self.steps
+
+
+def median_ms(call: Callable[[], float], repeats: int) -> float:
+    """Returns the median of what a timed call returns in seconds, in milliseconds."""
+    return 1e3 * statistics.median(call() for _ in range(repeats))
+
+
+def peak_flops(repeats: int = 7) -> float:
+    """Returns the FLOP per second of a large product of float32 matrices: the fastest of some."""
+    a = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
+    product = jax.jit(lambda x, y: x @ y)
+    product(a, a).block_until_ready()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        product(a, a).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2.0 * PRODUCT**3 / min(seconds)
+
+
+def forward_flops(model: LFADS, data: Dataset, batch: int) -> int:
+    """Returns the FLOPs of the matrix products of one forward pass over a batch."""
+    trials = lfadsx.data.batch(data, "train", np.arange(batch))
+
+    def forward(trials: Any) -> Any:
+        return model(trials, model.draw(jax.random.key(0), trials)).params
+
+    return count_flops(jax.make_jaxpr(forward)(trials))
+
+
+def count_flops(program: ClosedJaxpr | Jaxpr) -> int:
+    """Returns the FLOPs of the matrix products of a traced program, loops over time included.
+
+    Args:
+        program: What `jax.make_jaxpr` returns.
+    """
+    total = 0
+    for equation in getattr(program, "jaxpr", program).eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            size = int(np.prod(equation.outvars[0].aval.shape, dtype=np.int64))
+            total += 2 * size * int(np.prod([left[axis] for axis in contracted], dtype=np.int64))
+        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        total += times * sum(count_flops(inner) for inner in _inner(equation.params))
+    return total
+
+
+def _inner(params: dict[str, Any]) -> list[Any]:
+    """Programs within a program; of the branches of a condition the first one that is not shorter than the others."""
+    if "branches" in params:
+        return [max(params["branches"], key=count_flops)]
+    return [value for value in params.values() if isinstance(value, ClosedJaxpr | Jaxpr)]
+
+
+def peak_memory_mb() -> float:
+    """Returns the most memory that was in use so far: of the device, on a CPU of the process."""
+    found = jax.devices()[0].memory_stats()
+    if found and "peak_bytes_in_use" in found:
+        return found["peak_bytes_in_use"] / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the figures depend on: devices, cores and versions."""
+    device = jax.devices()[0]
+    return {
+        "device": f"{len(jax.devices())} x {device.device_kind}",
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": versions(),
+    }
+
+
+def figure_of(command: str, key: str) -> float:
+    """Runs another program and returns the number that its last line says.
+
+    Args:
+        command: Its command line.
+        key: What the number is called if that line is a JSON object.
+
+    Raises:
+        ValueError: If the program fails, or its last line is no number and no JSON object with this key.
+    """
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"{command!r} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    try:
+        found = json.loads(last)
+        return float(found[key] if isinstance(found, dict) else found)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"The last line of {command!r} is {last!r}. It has to be a number, or a JSON object with {key}."
+        ) from error
