@@ -82,7 +82,9 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
     courses = [
         _course(data, number, conditions, taps).reshape(s.n_channels, -1) for number, s in enumerate(data.sessions)
     ]
-    means = [np.nanmean(course, axis=1) for course in courses]
+    # A channel that was never observed has mean 0 and, below, no weight.
+    means = [_nanmean(course.T) for course in courses]
+    means = [np.nan_to_num(mean) for mean in means]
     units = [np.ones(len(course)) if _are_counts(data) else _spread(course) for course in courses]
     scaled = [
         (course - mean[:, None]) / unit[:, None] for course, mean, unit in zip(courses, means, units, strict=True)
@@ -95,6 +97,8 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
         first += len(course)
         there = np.any(np.isfinite(course), axis=0)
         weight = np.linalg.lstsq(own[:, there].T, components[:, there].T, rcond=None)[0]
+        observed = np.any(np.isfinite(course), axis=1, keepdims=True)
+        weight = np.where(observed, weight, 0.0)
         sessions.append(dataclasses.replace(session, alignment=weight / unit[:, None], alignment_bias=mean))
     return dataclasses.replace(data, sessions=tuple(sessions))
 
@@ -116,7 +120,8 @@ def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
     for number, session in enumerate(data.sessions):
         bias = np.zeros(session.n_channels) if session.alignment_bias is None else session.alignment_bias
         course = _course(data, number, conditions, taps) - np.asarray(bias)[:, None, None]
-        rebuilt[session.name] = np.einsum("cit,cf->fit", course, np.asarray(session.alignment))
+        observed = np.any(np.isfinite(course), axis=(1, 2))  # a channel that never was has no weight
+        rebuilt[session.name] = np.einsum("cit,cf->fit", course[observed], np.asarray(session.alignment)[observed])
     components = _nanmean(np.stack(list(rebuilt.values())))
     r2 = {}
     for name, own in rebuilt.items():
@@ -126,9 +131,10 @@ def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
 
 
 def _conditions(data: Dataset) -> list:
-    """The conditions of the training trials; only `None` unless the trials of all sessions have labels."""
+    """The conditions of the training trials; only `None` unless all sessions have labels."""
     labels = data.train.condition
-    if labels is None or np.any(_is_blank(labels)):
+    own = range(len(data.sessions))
+    if labels is None or any(np.all(_is_blank(labels[data.train.session == number])) for number in own):
         return [None]
     return list(np.unique(labels))
 
@@ -227,5 +233,8 @@ def _explained(own: np.ndarray, components: np.ndarray) -> Float[np.ndarray, " c
     found = []
     for place in range(len(components)):
         truth, values = components[place][there[place]], own[place][there[place]]
+        if not len(truth):
+            found.append(np.nan)
+            continue
         found.append(1 - np.sum((values - truth) ** 2) / max(np.sum((truth - truth.mean()) ** 2), 1e-12))
     return np.array(found)

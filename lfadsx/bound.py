@@ -14,7 +14,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from lfadsx.compatibility import check_shapes
 from lfadsx.data.batches import take
+from lfadsx.inference import trials_at_once
 from lfadsx.metrics import nll_per_trial
 from lfadsx.model import LFADS
 from lfadsx.objective import (
@@ -25,10 +27,6 @@ from lfadsx.objective import (
     reconstruction,
 )
 from lfadsx.types import Batch, Dataset, Output, Session, Split
-
-ROWS = 256
-"""Trials that are done at once."""
-
 
 Kind = Literal["elbo", "importance_weighted"]
 """Evidence lower bound, or importance-weighted bound."""
@@ -45,6 +43,7 @@ class Bounds:
         null: Log likelihood of the same data under each neuron's mean rate over the trials of its session, shape
             (trial,); NaN for data that are no counts.
         n_spikes: Number of spikes of each trial, shape (trial,); NaN for data that are no counts.
+        n_scored: Number of entries of each trial that count, shape (trial,).
         terms: Terms of the loss by name, averaged over samples, before any weight, shape (trial,): `reconstruction`
             (negative log likelihood), `kl_ic`, `kl_inputs` (in closed form) and `correlation`.
         n_samples: Number of samples.
@@ -54,6 +53,7 @@ class Bounds:
     importance_weighted: Float[np.ndarray, " trial"]
     null: Float[np.ndarray, " trial"]
     n_spikes: Float[np.ndarray, " trial"]
+    n_scored: Float[np.ndarray, " trial"]
     terms: dict[str, Float[np.ndarray, " trial"]]
     n_samples: int
 
@@ -102,6 +102,7 @@ def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int =
     Raises:
         ValueError: If `n_samples` is below 1 or the data have no such split.
     """
+    check_shapes(model, data)
     if split not in data.splits:
         raise ValueError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
     return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed)
@@ -123,7 +124,8 @@ def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samp
     if n_samples < 1:
         raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
     graphdef, state = nnx.split(model)
-    rows = min(ROWS, split.n_trials)
+    n_channels = sum(target.shape[2] for target in split.targets.values())
+    rows = min(trials_at_once(model, split.n_bins, n_channels), split.n_trials)
     found = []
     for first in range(0, split.n_trials, rows):
         index = np.arange(first, first + rows)
@@ -131,9 +133,8 @@ def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samp
         one = _bounds(graphdef, state, batch, jax.random.key(seed), n_samples)
         found.append(jax.tree.map(lambda x, n=split.n_trials - first: np.asarray(x)[:n], one))
     every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-    null, n_spikes = _null(model, sessions, split)
     elbo, weighted = every.pop("elbo"), every.pop("importance_weighted")
-    return Bounds(elbo, weighted, null, n_spikes, every, n_samples)
+    return Bounds(elbo, weighted, *_null(model, sessions, split), every, n_samples)
 
 
 @partial(jax.jit, static_argnums=(0, 4))
@@ -169,18 +170,22 @@ def _terms(model: LFADS, batch: Batch, output: Output) -> dict[str, Float[Array,
     }
 
 
-def _null(model: LFADS, sessions: Sequence[Session], split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Log likelihood of mean rates, and number of spikes, of each trial: over all targets that are scored."""
-    if not all(likelihood.counts for likelihood in model.likelihood.values()):
-        return np.full(split.n_trials, np.nan), np.full(split.n_trials, np.nan)
-    log_likelihood, n_spikes = np.zeros(split.n_trials), np.zeros(split.n_trials)
+def _null(model: LFADS, sessions: Sequence[Session], split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log likelihood of mean rates, number of spikes and number of entries of each trial: of targets that count."""
+    are_counts = all(likelihood.counts for likelihood in model.likelihood.values())
+    unknown = 0.0 if are_counts else np.nan
+    log_likelihood, n_spikes = np.full(split.n_trials, unknown), np.full(split.n_trials, unknown)
+    n_scored = np.zeros(split.n_trials)
     for group in model.likelihood:
         for number in np.unique(split.session):
             rows = np.flatnonzero(split.session == number)
             trials = take(sessions, split, rows)
             counts, scored = np.asarray(trials.targets[group]), np.asarray(trials.scored(group))
-            spikes = np.where(scored, counts, 0).sum((1, 2))
-            rates = np.where(scored, counts, 0).sum((0, 1)) / np.maximum(scored.sum((0, 1)), 1)
+            n_scored[rows] += scored.sum((1, 2))
+            if not are_counts:
+                continue
+            spikes = np.where(scored, counts, 0)
+            rates = spikes.sum((0, 1)) / np.maximum(scored.sum((0, 1)), 1)
             log_likelihood[rows] -= nll_per_trial(np.broadcast_to(rates, counts.shape), counts, scored)
-            n_spikes[rows] += spikes
-    return log_likelihood, n_spikes
+            n_spikes[rows] += spikes.sum((1, 2))
+    return log_likelihood, n_spikes, n_scored

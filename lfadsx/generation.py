@@ -12,11 +12,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key, Num
 
+from lfadsx.inference import trials_at_once
 from lfadsx.model import LFADS, Encoded
 from lfadsx.modules import LinearReadout
-
-ROWS = 256
-"""Trials that are done at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +89,9 @@ def prior_sample(
     number, name, widths = _session(model, session)
     _check_known(model, known_inputs, (n_trials, n_bins))
     graphdef, state = nnx.split(model)
-    found = []
-    for first in range(0, n_trials, ROWS):
-        rows = np.arange(first, min(first + ROWS, n_trials))
+    at_once, found = trials_at_once(model, n_bins, sum(widths.values())), []
+    for first in range(0, n_trials, at_once):
+        rows = np.arange(first, min(first + at_once, n_trials))
         known = None if known_inputs is None else jnp.asarray(known_inputs[rows], jnp.float32)
         one = _generate(graphdef, state, jax.random.key(seed), jnp.asarray(rows), number, known, n_bins, draw_data)
         found.append(jax.tree.map(np.asarray, one))

@@ -13,12 +13,18 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
+from lfadsx.compatibility import check_shapes
 from lfadsx.data.batches import take
 from lfadsx.model import LFADS
 from lfadsx.types import Batch, Dataset, Noise, Output, Posterior, Session, Split
 
 MEMORY = 512
 """Memory in MB that inference may use on the device, unless told otherwise."""
+
+COPIES = 6
+"""Copies of a trial's values that live at a time, about: values, their deviations, means and squares."""
+MOST_TRIALS = 256
+"""Trials that are done at once at most."""
 
 SAMPLED = ("rates", "factors", "inputs")
 """What single samples are returned of, on request."""
@@ -65,7 +71,7 @@ def posterior_sample_and_average(
     """
     if n_samples < 1:
         raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
-    return infer(model, data.sessions, _split(data, split), n_samples, seed, memory=memory, samples=samples)
+    return infer(model, data.sessions, _split(model, data, split), n_samples, seed, memory=memory, samples=samples)
 
 
 def posterior_mean(model: LFADS, data: Dataset, split: str = "test", *, memory: float = MEMORY) -> Posterior:
@@ -86,7 +92,7 @@ def posterior_mean(model: LFADS, data: Dataset, split: str = "test", *, memory: 
     Raises:
         ValueError: If the data have no such split, or the model has no latent variable.
     """
-    return infer(model, data.sessions, _split(data, split), 0, 0, memory=memory)
+    return infer(model, data.sessions, _split(model, data, split), 0, 0, memory=memory)
 
 
 def infer(
@@ -171,7 +177,7 @@ def masked_rates(
     """
     if n_masks < 2:
         raise ValueError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
-    chosen, group = _split(data, split), data.input_group
+    chosen, group = _split(model, data, split), data.input_group
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
     shape, centre = chosen.targets[group].shape, _centre(model, chosen)
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
@@ -270,18 +276,32 @@ def _ic_posterior(model: LFADS, params: Array) -> dict[str, Array]:
     return {"ic_mean": prior.posterior_mean(params), "ic_std": prior.posterior_std(params)}
 
 
+def bytes_of_trial(model: LFADS, n_bins: int, n_channels: int) -> int:
+    """Returns how many bytes one sample of one trial takes on the device, with all copies that live at a time.
+
+    Args:
+        model: The model.
+        n_bins: Number of bins.
+        n_channels: Number of channels of all target groups together.
+    """
+    controller = model.decoder.controller
+    width = n_channels + model.decoder.generator.n_state + model.decoder.n_factors
+    width += 0 if controller is None else controller.n_state
+    return COPIES * 4 * n_bins * width
+
+
+def trials_at_once(model: LFADS, n_bins: int, n_channels: int, memory: float = MEMORY) -> int:
+    """Returns how many trials fit into the memory (MB) at once; arguments as in `bytes_of_trial`."""
+    return int(np.clip(memory * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
+
+
 def _chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: bool) -> tuple[int, int]:
     """Returns how many trials and how many samples of each are done at once within the memory."""
-    n_bins = split.n_bins
-    width = sum(target.shape[2] for target in split.targets.values())
-    width += model.decoder.generator.n_state + model.decoder.n_factors
-    controller = model.decoder.controller
-    width += 0 if controller is None else controller.n_state
-    # Values, their deviations, means and squares: about six copies live at a time.
-    per_sample = 6 * 4 * n_bins * width
-    kept = 4 * n_bins * width * n_samples if samples else 0
+    n_channels = sum(target.shape[2] for target in split.targets.values())
+    per_sample = bytes_of_trial(model, split.n_bins, n_channels)
+    kept = per_sample // COPIES * n_samples if samples else 0
     budget = memory * 1e6
-    rows = int(np.clip(budget // (per_sample + kept), 1, min(split.n_trials, 256)))
+    rows = int(np.clip(budget // (per_sample + kept), 1, min(split.n_trials, MOST_TRIALS)))
     limit = min(budget // (per_sample * rows), max(1, 512 // rows))
     at_once = max(d for d in range(1, max(n_samples, 1) + 1) if max(n_samples, 1) % d == 0 and d <= max(limit, 1))
     return rows, at_once
@@ -357,7 +377,8 @@ def _to_targets(sessions: Sequence[Session], split: Split, mask: np.ndarray, sha
     return result
 
 
-def _split(data: Dataset, name: str) -> Split:
+def _split(model: LFADS, data: Dataset, name: str) -> Split:
+    check_shapes(model, data)
     if name not in data.splits:
         raise ValueError(f"The data have no split {name!r}, only {sorted(data.splits)}. Give one of these.")
     return data.splits[name]

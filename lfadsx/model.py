@@ -18,7 +18,7 @@ from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.decoder import Decoder, Trajectory
 from lfadsx.modules.dropout import drop, keep_mask, per_trial, trial_keys, unless_zero
 from lfadsx.modules.encoders import AbstractEncoder
-from lfadsx.modules.readin import AbstractReadin, AbstractReadout
+from lfadsx.modules.readin import AbstractReadin, AbstractReadout, LinearReadout
 from lfadsx.modules.standardiser import Standardiser
 from lfadsx.parameters import Linear
 from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
@@ -260,9 +260,12 @@ class LFADS(nnx.Module):
         return self.decoder.factor_map.weight[...].dtype
 
     def _rates(self, factors: Array, session: Array) -> Array:
-        """The expected data of one bin, shape (trial, channel), from its factors, (trial, factor)."""
+        """The expected data of one bin in units of its channels, shape (trial, channel), from its factors."""
         group = self.input_group
-        return self.likelihood[group].mean(self.readout[group](factors[:, None], session)[:, 0])
+        readout = self.readout[group]
+        rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
+        # Only a model of one session feeds rates back.
+        return rates / readout.unit_of(0)[:, 0] if isinstance(readout, LinearReadout) else rates
 
     @property
     def _controller_encoder(self) -> AbstractEncoder:

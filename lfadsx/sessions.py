@@ -43,6 +43,7 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
         ValueError: If a read-in or read-out is a part of your own, which cannot be extended, or a session that the
             model knows has another number of neurons now.
     """
+    _check_feedback(model, data)
     new: Any = nnx.clone(model)
     new.readin = _new_readin(model, data, rngs)
     new.readout = nnx.Dict({group: _new_readout(model, group, data, rngs) for group in model.readout})
@@ -72,6 +73,15 @@ def session_patterns(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
 
 def _channels(data: Dataset) -> tuple[tuple[str, int], ...]:
     return tuple((session.name, session.n_channels) for session in data.sessions)
+
+
+def _check_feedback(model: LFADS, data: Dataset) -> None:
+    decoder, widths = model.decoder, [session.n_targets[model.input_group] for session in data.sessions]
+    if decoder.controller is not None and decoder.feedback == "rates" and widths != [decoder.n_rates]:
+        raise ValueError(
+            f"The controller of this model sees the rates of {decoder.n_rates} channels of one session, and the "
+            f"sessions have {widths}. Only a model with feedback = 'factors' or 'none' can be given other sessions."
+        )
 
 
 def _new_readin(model: LFADS, data: Dataset, rngs: nnx.Rngs) -> LinearReadin:

@@ -198,3 +198,24 @@ def test_the_figure_shows_every_component_and_session():
     titles = [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes]
     assert sum("Component" in title and "R2 from" in title for title in titles) == 3
     assert all(len(ax.lines) == 1 + len(NEURONS) for ax in figure.axes[:3])
+
+
+def test_a_neuron_that_was_never_observed_has_no_weight_and_spoils_nothing():
+    data = sessions()
+    observed = np.ones(data.train.encoder_input.shape, bool)
+    observed[data.train.session == 0, :, 2] = False
+    lacking = dataclasses.replace(data, train=dataclasses.replace(data.train, encoder_observed=observed))
+    aligned = lfadsx.align(lacking, 3)
+    first = aligned.sessions[0]
+    assert np.isfinite(first.alignment_bias).all() and np.all(first.alignment[2] == 0) and first.alignment.any()
+    found, whole = lfadsx.shared_components(aligned), lfadsx.shared_components(lfadsx.align(data, 3))
+    for name, r2 in found.r2.items():
+        np.testing.assert_allclose(r2, whole.r2[name], atol=0.2)
+
+
+def test_conditions_may_have_any_number():
+    """-1 stands in for a missing label only where a session has no others."""
+    data = sessions()
+    signs = np.where(data.train.condition % 2, 1, -1)
+    coded = dataclasses.replace(data, train=dataclasses.replace(data.train, condition=signs))
+    assert lfadsx.shared_components(lfadsx.align(coded, 1)).conditions == [-1, 1]

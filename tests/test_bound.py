@@ -127,6 +127,13 @@ def test_real_values_have_no_bits_per_spike():
     assert np.isnan(found.bits_per_spike()) and np.isnan(found.null).all() and np.isfinite(found.elbo).all()
 
 
+def test_as_many_trials_at_once_as_fit_into_memory(data, model, monkeypatch):
+    whole = lfadsx.bounds(model, data, "valid", n_samples=3)
+    monkeypatch.setattr("lfadsx.bound.trials_at_once", lambda *_: 2)
+    parts = lfadsx.bounds(model, data, "valid", n_samples=3)
+    np.testing.assert_allclose(parts.elbo, whole.elbo, rtol=1e-6)
+
+
 def test_messages(data, model):
     with pytest.raises(ValueError, match="n_samples = 0"):
         lfadsx.bounds(model, data, "valid", n_samples=0)

@@ -269,6 +269,16 @@ def test_counts_of_any_number_type_are_read(tmp_path, kind):
     assert real.train.encoder_input.dtype == np.float32
 
 
+def test_sessions_are_called_like_their_files_or_as_asked(tmp_path):
+    trials = counts()
+    names = ("rat_2019.05.03", "rat_2019.05.04")
+    files = [write(tmp_path / name, train_data=trials[:8], valid_data=trials[8:]) for name in names]
+    assert [session.name for session in read(*files).sessions] == ["rat_2019.05.03", "rat_2019.05.04"]
+    assert [session.name for session in read(*files, sessions=["a", "b"]).sessions] == ["a", "b"]
+    with pytest.raises(ValueError, match="2 files and 1 names of sessions are given. Give one name for each file"):
+        read(*files, sessions=["a"])
+
+
 def test_files_that_begin_alike_are_no_sessions_of_one_model(tmp_path):
     trials = counts()
     for name in ("chaotic.h5", "chaotic_gaussian.h5"):

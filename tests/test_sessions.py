@@ -9,10 +9,11 @@ import pytest
 from flax import nnx
 
 import lfadsx
+from lfadsx.data import DataError, concatenate_sessions
 from lfadsx.data import batch as batch_of
-from lfadsx.data import concatenate_sessions
 from lfadsx.data.splitting import choose
 from lfadsx.training.state import matches, parameter_paths, path_name
+from lfadsx.workflow import evaluate_run, fit_run
 
 
 def by_path(model):
@@ -49,6 +50,37 @@ def tuesday_of(both):
     """The data of the second session, as trials of a model of both."""
     own = {name: choose(split, split.session == 1) for name, split in both.splits.items()}
     return dataclasses.replace(both, **own)
+
+
+def test_rates_of_other_sessions_cannot_be_fed_back(days):
+    monday, tuesday = days
+    model = making.build(monday, feedback="rates")
+    with pytest.raises(ValueError, match=r"rates of 6 channels of one session, and the sessions have \[4\]"):
+        lfadsx.with_sessions(model, tuesday, rngs=nnx.Rngs(0))
+
+
+def test_a_run_is_evaluated_on_its_sessions_in_any_order_and_on_no_others(days, tmp_path):
+    both = concatenate_sessions(*days)
+    config = lfadsx.TrainConfig(epochs=1, kl_ramp_epochs=0, l2_ramp_epochs=0)
+    fit_run(both, tmp_path, model=making.build(both), train=config, n_samples=2, figures=False)
+    scores = {
+        order: evaluate_run(tmp_path, data, split="valid", n_samples=400).evaluation.scores["bits_per_spike"]
+        for order, data in (("there", both), ("back", concatenate_sessions(*reversed(days))))
+    }
+    # The wrong maps would cost a multiple of that.
+    assert scores["back"] == pytest.approx(scores["there"], abs=0.02)
+    assert np.isfinite(evaluate_run(tmp_path, days[1], split="valid", n_samples=2).evaluation.scores["bits_per_spike"])
+    friday = making.ragged("friday", n_channels=5, seed=7)
+    with pytest.raises(DataError, match="knows the sessions monday, tuesday and not 'friday'"):
+        evaluate_run(tmp_path, friday, split="valid", n_samples=2)
+
+
+def test_inference_on_other_sessions_than_the_models_is_refused(days):
+    monday, tuesday = days
+    model = making.build(concatenate_sessions(monday, tuesday))
+    for call in (lfadsx.posterior_mean, lfadsx.bounds):
+        with pytest.raises(ValueError, match="read-in is for {'monday': 4, 'tuesday': 3} channels"):
+            call(model, concatenate_sessions(tuesday, monday), "valid")
 
 
 def test_a_new_session_starts_at_its_mean_rates(days):

@@ -15,7 +15,7 @@ import lfadsx.parts
 from lfadsx.data import DataError
 from lfadsx.data import batch as batch_of
 from lfadsx.interop import from_tensorflow, to_tensorflow, write_posterior_runs
-from lfadsx.interop.tensorflow.models import DEFAULTS
+from lfadsx.interop.tensorflow.settings import FLAGS as KNOWN
 from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, l2_penalty, reconstruction
 from lfadsx.types import Noise
 
@@ -74,7 +74,7 @@ def batch(sessions, data, known, gaussian):
 
 def settings_of(flags):
     """The flags that our function takes."""
-    return {key: value for key, value in flags.items() if key in DEFAULTS}
+    return {key: value for key, value in flags.items() if key in KNOWN}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -171,7 +171,7 @@ def test_what_is_missing_or_does_not_fit_is_named():
     wrong = arrays | {"LFADS_con_con_to_post_co_mean_W:0": np.zeros((4, 3))}
     with pytest.raises(ValueError, match=r"has shape \(4, 3\), and the other arrays ask for \(4, 2\)"):
         from_tensorflow(wrong)
-    with pytest.raises(ValueError, match="The setting 'lag' is none of"):
+    with pytest.raises(ValueError, match="The TensorFlow LFADS has no flag 'lag'"):
         from_tensorflow(arrays, {"lag": 2})
     with pytest.raises(DataError, match="There is no file"):
         from_tensorflow("nowhere/model_params")
@@ -208,12 +208,13 @@ def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_prog
         {"valid": lfadsx.bounds(model, data, "valid", n_samples=2)},
         sessions=data.sessions,
         hyper=hyper,
+        config=lfadsx.TrainConfig(l2_normalize="pooled", kl_ceiling=0.8),
         step=70,
     )
     kind = "posterior_sample_and_average"
     assert [file.name for file in files] == [f"model_runs_{day}_valid_{kind}" for day in ("monday", "tuesday")]
     found = lfadsx.bounds(model, data, "valid", n_samples=2)
-    terms = found.terms["reconstruction"] + 0.5 * found.terms["kl_ic"] + 0.25 * found.terms["kl_inputs"]
+    terms = found.terms["reconstruction"] + 0.8 * (0.5 * found.terms["kl_ic"] + 0.25 * found.terms["kl_inputs"])
     for number, (file, n) in enumerate(zip(files, (6, 4), strict=True)):
         rows = posterior.session == number
         with h5py.File(file) as content:
@@ -221,6 +222,36 @@ def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_prog
             np.testing.assert_array_equal(mean, posterior.rates["spikes"][rows][:, :, :n])
             np.testing.assert_array_equal(variance, posterior.variance["spikes"][rows][:, :, :n])
             assert np.nanmin(variance) > 0
-            penalty = l2_penalty(model, hyper)
+            penalty = l2_penalty(model, hyper, "pooled")
             np.testing.assert_allclose(content["costs"][...], (terms + penalty)[rows], rtol=1e-5)
             np.testing.assert_array_equal(content["train_steps"][...], [70] * rows.sum())
+
+
+def test_a_bounded_variance_of_the_prior_is_written_as_its_logarithm():
+    data = making.one_session()
+    model = making.build(data, inferred_inputs=1, ic_prior_variance_min=0.05, ic_prior_variance_max=1.0)
+    arrays = to_tensorflow(model)
+    expected = model.ic_prior.distribution().variance
+    np.testing.assert_allclose(np.exp(arrays["LFADS_z_prior_g0_logvar:0"][0]), expected, rtol=1e-6)
+    again = from_tensorflow(arrays, {"dataset_names": ["session"]})
+    np.testing.assert_allclose(again.ic_prior.distribution().variance, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "what"),
+    [
+        (making.ragged, {"inferred_inputs": 1}, "held-out neurons"),
+        (making.one_session, {"initial_feedback": "zeros"}, "a controller that does not see the initial factors"),
+        (making.one_session, {"ic_window": 3, "controller_sees_ic_window": False}, "does not see the early window"),
+        (making.one_session, {"input_prior_mean": 0.5}, "inputs with a mean"),
+    ],
+)
+def test_what_the_program_cannot_hold_is_refused_and_not_dropped(make, changes, what):
+    with pytest.raises(ValueError, match=f"{what}, which the TensorFlow LFADS does not know"):
+        to_tensorflow(making.build(make(), **changes))
+
+
+def test_settings_of_another_model_are_named():
+    arrays, flags, *_ = make({})
+    with pytest.raises(ValueError, match=r"name the session 'friday' and the parameters are of \['monday'\]"):
+        from_tensorflow(arrays, {"dataset_names": ["friday"]})

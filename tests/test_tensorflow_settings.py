@@ -68,6 +68,14 @@ CHANGED = {
 }
 
 
+# What a flag needs beside it: inputs that go somewhere, a variance that lies between its bounds.
+CONTEXT = {
+    "inject_ext_input_to_gen": {"ext_input_dim": 2},
+    "ic_prior_var_min": {"ic_prior_var_scale": 0.08},
+    "ic_prior_var_max": {"ic_prior_var_scale": 0.2},
+}
+
+
 def by_name(settings):
     return {name: value for part in settings for name, value in vars(part).items()}
 
@@ -75,7 +83,7 @@ def by_name(settings):
 @pytest.mark.parametrize("flag", FLAGS)
 def test_a_flag_arrives_where_it_belongs_and_nowhere_else(flag):
     value, arrives = CHANGED[flag]
-    context = {"ext_input_dim": 2} if flag == "inject_ext_input_to_gen" else {}
+    context = CONTEXT.get(flag, {})
     before, after = (by_name(settings_from_tensorflow(context | own)) for own in ({}, {flag: value}))
     assert {name for name in after if before[name] != after[name]} <= set(arrives)
     assert {name: after[name] for name in arrives} == arrives
@@ -104,6 +112,40 @@ def test_the_programs_file_of_settings_is_read(tmp_path):
     assert (model.generator_dim, model.encoder, hyper.l2_gen_scale) == (30, "causal", 2000.0)
     with pytest.raises(ValueError, match="no flag 'gendim'"):
         settings_from_tensorflow({"gendim": 3})
+    # That program writes the window that it has cut to the trial.
+    for window, expected in ((25, 0), (10, 10)):
+        file.write_text(json.dumps({"num_steps_for_gen_ic": window, "num_steps": 25}))
+        assert settings_from_tensorflow(file).model.ic_window == expected
+    file.write_bytes(b"\x89HDF\xff")
+    with pytest.raises(ValueError, match="holds no settings. Give the program's hyperparameters"):
+        settings_from_tensorflow(file)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("gen_dim", "abc", "gen_dim is 'abc'. Give a whole number, as its default 200"),
+        ("factors_dim", 20.5, "factors_dim is 20.5. Give a whole number"),
+        ("keep_prob", "all", "keep_prob is 'all'. Give a number"),
+        ("do_train_readin", 1, "do_train_readin is 1. Give true or false"),
+        ("keep_prob", 1.5, "dropout_rate = -0.5 is out of range"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(flag, value, message):
+    with pytest.raises(ValueError, match=message):
+        settings_from_tensorflow({flag: value})
+
+
+def test_a_trained_variance_may_start_at_a_bound_there():
+    data = lfadsx.data.chaotic_rnn(conditions=2, duration=0.1)
+    model, _, _ = settings_from_tensorflow({"ic_prior_var_max": 1.0, "gen_dim": 6, "ic_dim": 4, "ic_enc_dim": 5})
+    prior = lfadsx.build(data, model, rngs=nnx.Rngs(0)).ic_prior
+    assert float(prior.distribution().variance[0]) == pytest.approx(0.1009)
+
+
+def test_ramps_of_no_steps_are_no_ramps():
+    _, _, train = settings_from_tensorflow({"kl_increase_steps": 0, "l2_increase_steps": 0})
+    assert train.ramp_end(10) == 0
 
 
 def test_a_model_of_these_settings_builds_and_is_known_to_the_program():

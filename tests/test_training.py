@@ -7,6 +7,7 @@ import signal
 import chex
 import jax
 import jax.numpy as jnp
+import making
 import numpy as np
 import pytest
 from flax import nnx
@@ -463,6 +464,25 @@ def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
     )
     with pytest.raises(ValueError, match=r"hold 0.5 at \(trial, bin, channel\) \(0, 0, 0\).*no count"):
         lfadsx.fit(lfadsx.autonomous(other, **SMALL, rngs=nnx.Rngs(0)), fractional, config=CONFIG)
+
+
+def test_the_loss_of_an_epoch_with_a_short_batch_is_the_mean_over_its_trials(data):
+    """Without weights and penalties it is the reconstruction, however the trials fall into batches."""
+    hyper = lfadsx.HyperParams(kl_ic_scale=0.0, kl_co_scale=0.0)
+    size = data.train.n_trials - 1
+    config = dataclasses.replace(CONFIG, epochs=1, batch_size=size)
+    history = lfadsx.fit(build(data), data, hyper=hyper, config=config).history
+    np.testing.assert_allclose(history["loss"], history["reconstruction"], rtol=1e-5)
+
+
+def test_another_number_of_known_inputs_is_named(data):
+    known = making.one_session(known=2)
+    model = making.build(known, variant="external_input")
+    with pytest.raises(ValueError, match="gives 2 known inputs to its generator, and the data have 3"):
+        lfadsx.fit(model, making.one_session(known=3))
+    seen = making.build(known, variant="external_input", known_inputs_to="encoders")
+    with pytest.raises(ValueError, match="gives 2 known inputs to its encoders, and the data have 3"):
+        lfadsx.posterior_mean(seen, making.one_session(known=3), "valid")
 
 
 def test_a_batch_larger_than_the_data_works(data):

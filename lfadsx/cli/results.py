@@ -91,6 +91,8 @@ class Evaluate:
     """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
     samples: int = 64
     """Posterior samples of the averages."""
+    session_names: tuple[str, ...] = ()
+    """Names of the sessions, one for each file; by default those of the files without their ending."""
     bin_width: float | None = None
     """Width of a bin in seconds, for files that do not say it."""
     behaviour_lag: float | None = None
@@ -115,6 +117,7 @@ class Evaluate:
             likelihood=likelihood_name(load(self.run_folder, which=which_of(self.which))),
             missing=self.missing,
             seed=self.seed,
+            sessions=self.session_names,
         )
         outcome = evaluate_run(
             self.run_folder, data, split=self.split, which=which_of(self.which), n_samples=self.samples, seed=self.seed

@@ -31,6 +31,8 @@ class Fit:
     """Hyperparameters."""
     train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     """The run."""
+    session_names: tuple[str, ...] = ()
+    """Names of the sessions, one for each file; by default those of the files without their ending."""
     bin_width: float | None = None
     """Width of a bin in seconds, for files that do not say it."""
     behaviour_lag: float | None = None
@@ -79,6 +81,7 @@ class Fit:
             likelihood=likelihood,
             missing=self.missing,
             seed=self.train.seed,
+            sessions=self.session_names,
         )
         if self.align:
             data = align(data, self.align)

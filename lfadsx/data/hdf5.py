@@ -16,6 +16,9 @@ from lfadsx.data.splitting import choose, random_names
 from lfadsx.data.trials import COUNT_LIKELIHOODS, RawTrials, SessionLayout, session_of, split_of
 from lfadsx.types import INPUT_GROUP, Dataset, Session, Split
 
+ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
+"""Endings of files that are no part of a session's name."""
+
 
 def read(
     *paths: str | Path,
@@ -25,6 +28,7 @@ def read(
     missing: bool = False,
     seed: int = 0,
     valid_fraction: float = 0.2,
+    sessions: Sequence[str] = (),
 ) -> Dataset:
     """Reads a data set from HDF5 files in the format of lfads-torch or of the TensorFlow program.
 
@@ -55,6 +59,7 @@ def read(
         missing: True when NaN in the data means a missing entry.
         seed: Seed of the draw of valid trials.
         valid_fraction: Share of train trials that validate when a file has no valid trials.
+        sessions: Names of the sessions, one for each file, where they are not to be called like the files.
 
     Returns:
         The data set.
@@ -64,13 +69,18 @@ def read(
     """
     if not paths:
         raise DataError("No data file is named. Name one HDF5 file for each session.")
-    checks.unique([Path(path).stem for path in paths])
+    names = list(sessions) or [_session_name(Path(path)) for path in paths]
+    if len(names) != len(paths):
+        raise DataError(
+            f"{len(paths)} files and {len(names)} names of sessions are given. Give one name for each file."
+        )
+    checks.unique(names)
     counts = likelihood in COUNT_LIKELIHOODS
     datasets = []
-    for path in paths:
+    for path, name in zip(paths, names, strict=True):
         contents = read_contents(Path(path))
         width = _bin_width(contents, bin_width)
-        splits, session = _session_splits(contents, counts, missing)
+        splits, session = _session_splits(contents, name, counts, missing)
         source = dict(contents.source)
         if "valid" not in splits:
             splits, source["split"] = _with_valid(splits, valid_fraction, seed)
@@ -145,9 +155,9 @@ def read_split(
     return splits
 
 
-def _session_splits(contents: Contents, counts: bool, missing: bool) -> tuple[dict[str, Split], Session]:
+def _session_splits(contents: Contents, name: str, counts: bool, missing: bool) -> tuple[dict[str, Split], Session]:
     """Returns the checked splits of a file and its session."""
-    raws = {"train" if name == WHOLE else name: raw for name, raw in contents.splits.items()}
+    raws = {"train" if kind == WHOLE else kind: raw for kind, raw in contents.splits.items()}
     if "train" not in raws:
         raise DataError(
             f"{contents.path.name!r} holds {' and '.join(raws)} trials and none to train on. Add "
@@ -155,13 +165,13 @@ def _session_splits(contents: Contents, counts: bool, missing: bool) -> tuple[di
         )
     _check_alike(raws)
     train, group = raws["train"], contents.input_group
-    session = session_of(contents.path.stem, train, group, contents.target_index, contents.channel_names)
+    session = session_of(name, train, group, contents.target_index, contents.channel_names)
     session = _aligned(session, contents, train.encoder_label)
     layout = SessionLayout(session, _forward_bins(train, group), group, counts, missing)
-    splits = {name: split_of(raw, layout) for name, raw in raws.items()}
+    splits = {kind: split_of(raw, layout) for kind, raw in raws.items()}
     if counts and contents.target_index is None:
-        for name, split in splits.items():
-            _check_order(split, raws[name], group)
+        for kind, split in splits.items():
+            _check_order(split, raws[kind], group)
     if counts and contents.truth_unit == "counts per bin":
         checks.truth_scale(splits["train"], group, contents.path.name)
     return splits, session
@@ -232,14 +242,19 @@ def _bin_width(contents: Contents, given: float | None) -> float | None:
     return contents.bin_width
 
 
+def _session_name(path: Path) -> str:
+    """The file's name without its ending, unless what follows a dot is part of the name."""
+    return path.stem if path.suffix in ENDINGS else path.name
+
+
 def _position(path: Path, sessions: Sequence[Session], session: str | None) -> int:
     """Returns which of the model's sessions the trials of a file belong to."""
     names = [own.name for own in sessions]
     if session is not None:
         checks.one_of(session, names, "The session")
         return names.index(session)
-    if path.stem in names:
-        return names.index(path.stem)
+    if _session_name(path) in names:
+        return names.index(_session_name(path))
     if len(names) == 1:
         return 0
     raise DataError(

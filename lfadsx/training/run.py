@@ -167,7 +167,12 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
 
 def step_of(run: str | Path, which: Which) -> int:
     """Returns how many steps a model of a run has trained; arguments as in `load`."""
-    return which if isinstance(which, int) else int(checkpoint.read_meta(Path(run) / which)["step"])
+    if isinstance(which, int):
+        return which
+    meta = checkpoint.read_meta(Path(run) / which)
+    if "step" not in meta:
+        raise RunError(f"The run {run} does not say how many steps its models have trained. Name a step's checkpoint.")
+    return int(meta["step"])
 
 
 def _at_step(run: Path, step: int, state: nnx.State) -> nnx.State:

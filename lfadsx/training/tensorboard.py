@@ -57,7 +57,7 @@ class TensorBoard(AbstractCallback):
         seed: Seed of the choice of trials.
 
     Raises:
-        ImportError: If tensorboardX is missing.
+        ImportError: If tensorboardX is missing, or matplotlib and figures are to be drawn.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class TensorBoard(AbstractCallback):
             ) from error
         if figure_every < 1:
             raise ValueError(f"figure_every = {figure_every} is no number of epochs. Give at least 1.")
+        if data is not None:
+            import lfadsx.plotting  # noqa: F401 - says at once what is missing, not after ten epochs
         self._open = lambda: SummaryWriter(str(folder))
         self._writer: Any = None
         self.data, self.figure_every, self.n_samples = data, figure_every, n_samples

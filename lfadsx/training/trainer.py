@@ -16,6 +16,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from lfadsx.compatibility import check_fits
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batches import Layout, epoch_order, take
 from lfadsx.model import LFADS
@@ -24,7 +25,6 @@ from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
 from lfadsx.training.block import StepReport, run_block, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
-from lfadsx.training.checks import check_fits
 from lfadsx.training.distributed import n_data_devices, place_block, replicate
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
@@ -351,7 +351,9 @@ def _summary(pending: Sequence[dict[str, list[float]]]) -> Row:
     if not used.any():
         used = steps["n_trials"] > 0
     n = steps["n_trials"][used]
-    row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] * n / n.max()) / np.sum(n / n.max())}
+    penalty = steps["l2_weight"][used] * steps["l2"][used]
+    # The loss of a short batch is divided by the full batch's size already, the penalty is not.
+    row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
     per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation")
     row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}
     row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}

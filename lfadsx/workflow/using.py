@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from flax import nnx
 
 from lfadsx.bound import bounds_of
-from lfadsx.config import HyperParams
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import DataError, read_split, write_generated
 from lfadsx.data.splitting import choose
 from lfadsx.generation import prior_sample
 from lfadsx.inference import infer, posterior_sample_and_average
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.model import LFADS
+from lfadsx.sessions import with_sessions
 from lfadsx.training import load, read_info
 from lfadsx.training.run import RunInfo, Which, step_of, versions
 from lfadsx.types import Dataset, Split
@@ -52,11 +54,12 @@ def evaluate_run(
 
     Raises:
         RunError: If the folder holds no run.
+        DataError: If the model does not know a session of the data.
         ValueError: If the data do not fit the model.
     """
     began, info = time.monotonic(), read_info(run)
     check_bin_width(info, data.bin_width)
-    model = load(run, which=which, build=build)
+    data, model = _matched(info, data, load(run, which=which, build=build))
     split = split or scored_split(data)
     posteriors = {
         name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed)
@@ -126,8 +129,16 @@ def infer_run(
         if bounds or keys == "tf":
             found[name] = bounds_of(model, info.sessions, trials, n_samples=n_samples or BOUND_SAMPLES, seed=seed)
     if keys == "tf":
-        hyper, step = HyperParams(**info.hyper), step_of(run, which)
-        files = write_posterior_runs(out, model, posteriors, found, sessions=info.sessions, hyper=hyper, step=step)
+        files = write_posterior_runs(
+            out,
+            model,
+            posteriors,
+            found,
+            sessions=info.sessions,
+            hyper=HyperParams(**info.hyper),
+            config=TrainConfig(**info.train),
+            step=step_of(run, which),
+        )
     else:
         source = {"run": str(run), "file": str(file), **info.data["source"]}
         names = [session.name for session in info.sessions]
@@ -189,6 +200,24 @@ def generate_run(
             source={"run": str(run), **info.data["source"]},
         )
     return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def _matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
+    """Data and model with the same sessions in the same order; the only session of both may be called otherwise.
+
+    Raises:
+        DataError: If the model does not know a session of the data.
+    """
+    known = [session.name for session in info.sessions]
+    if len(known) == len(data.sessions) == 1:
+        data = dataclasses.replace(data, sessions=(dataclasses.replace(data.sessions[0], name=known[0]),))
+    names = [session.name for session in data.sessions]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(
+            f"The model knows the sessions {', '.join(known)} and not {unknown[0]!r}. Give files that are called like "
+            "its sessions, or add the session to the model (--start-from RUN --new-sessions-only)."
+        )
+    return data, model if names == known else with_sessions(model, data, rngs=nnx.Rngs(0))
 
 
 def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:

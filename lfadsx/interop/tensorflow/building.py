@@ -70,7 +70,6 @@ def build(arrays: Arrays, settings: Settings) -> LFADS:
     )
     likelihood = distributions.Gaussian(variance_min=0.0) if sizes.gaussian else distributions.Poisson()
     known_to = "encoders" if sizes.known_to_encoders else "generator" if sizes.known_to_generator else "none"
-    window = int(settings["num_steps_for_gen_ic"])
     model = LFADS(
         _readin(arrays, sizes, rngs),
         ic_encoder,
@@ -80,7 +79,7 @@ def build(arrays: Arrays, settings: Settings) -> LFADS:
         {INPUT_GROUP: likelihood},
         input_encoder=input_encoder,
         known_inputs_to=known_to,
-        ic_window=window if window < 10**6 else 0,  # the program's default is the largest integer
+        ic_window=settings["num_steps_for_gen_ic"],
         rngs=rngs,
     )
     return model
@@ -111,6 +110,11 @@ class _Sizes:
         outs = _by_session(arrays, r"LFADS_glm_fac_2_(?:logrates|means)_(.+)_W:0")
         ins = _by_session(arrays, r"LFADS_x_2_infac_(.+)_W:0")
         names = settings["dataset_names"] or sorted(outs or ins) or ["session"]
+        if missing := [name for name in names if (outs and name not in outs) or (ins and name not in ins)]:
+            raise ValueError(
+                f"The settings name the session {missing[0]!r} and the parameters are of {sorted(outs or ins)}. Give "
+                "the settings of the same model."
+            )
         # A read-out that is missing is the identity, of one session with as many channels as factors.
         sessions = tuple((name, outs[name].shape[1] if name in outs else factors) for name in names)
         features = ins[names[0]].shape[1] if ins else sessions[0][1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,13 @@ import numpy as np
 
 from lfadsx import distributions, modules
 from lfadsx.data.files import open_to_read
-from lfadsx.interop.tensorflow.building import Arrays, Parameters, Settings, build
+from lfadsx.interop.tensorflow.building import Arrays, Parameters, build
+from lfadsx.interop.tensorflow.settings import read_flags
 from lfadsx.interop.tensorflow.slots import slots_of
 from lfadsx.model import LFADS
 
-DEFAULTS: dict[str, Any] = {
-    "controller_input_lag": 1,
-    "cell_clip_value": 5.0,
-    "num_steps_for_gen_ic": 0,
-    "ic_post_var_min": 1e-4,
-    "ic_prior_var_min": 0.1,
-    "ic_prior_var_max": 0.1,
-    "feedback_factors_or_rates": "factors",
-    "dataset_names": None,
-}
-"""Settings that the arrays do not tell, by the names of the program's flags, with its defaults."""
 
-
-def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Settings | None = None) -> LFADS:
+def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[str, Any] | None = None) -> LFADS:
     """Turns parameters that the TensorFlow LFADS has written into an `LFADS` that computes the same numbers.
 
     Sizes, sessions, likelihood and where known inputs go follow from the arrays. What they do not tell stands in the
@@ -54,7 +43,7 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Settings
         ValueError: If an array is missing or does not fit the others, or a setting is unknown.
     """
     arrays = Parameters(_read(source) if isinstance(source, str | Path) else source)
-    chosen = DEFAULTS | _known_settings(settings)
+    chosen = read_flags({} if settings is None else settings)
     model = build(arrays, chosen)
     for slot in slots_of(model):
         slot.fill(arrays)
@@ -66,6 +55,9 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Settings
 def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
     """Returns the parameters of a model by the names and in the shapes of the TensorFlow LFADS.
 
+    What that program has as settings is left out, such as a floor of the posterior variances; its own has no floor for
+    the inputs'. A trained variance of the prior is written as its logarithm, whatever its bounds.
+
     Args:
         model: A model of parts that the TensorFlow LFADS has, too.
 
@@ -73,10 +65,13 @@ def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
         ValueError: If it has a part that the TensorFlow LFADS lacks.
     """
     _check_is_known(model)
-    return {slot.name: slot.value() for slot in slots_of(model)}
+    arrays = {slot.name: slot.value() for slot in slots_of(model)}
+    if isinstance(model.ic_prior, distributions.GaussianPrior):
+        arrays["LFADS_z_prior_g0_logvar:0"] = np.log(np.asarray(model.ic_prior.distribution().variance))[None]
+    return arrays
 
 
-def _set_bounded_variance(model: Any, settings: Settings) -> None:
+def _set_bounded_variance(model: Any, settings: Mapping[str, Any]) -> None:
     """The program keeps theta of v = min + (max - min) / (1 + exp(-exp(theta))), which is always in the upper half."""
     low, high = settings["ic_prior_var_min"], settings["ic_prior_var_max"]
     theta = np.asarray(model.ic_prior.log_variance[...], np.float64)
@@ -86,16 +81,6 @@ def _set_bounded_variance(model: Any, settings: Settings) -> None:
 def _read(path: str | Path) -> dict[str, np.ndarray]:
     with open_to_read(Path(path)) as file:
         return {name: np.asarray(value[()]) for name, value in file.items() if isinstance(value, h5py.Dataset)}
-
-
-def _known_settings(settings: str | Path | Settings | None) -> dict[str, Any]:
-    if settings is None:
-        return {}
-    from_file = isinstance(settings, str | Path)
-    given = json.loads(Path(settings).read_text()) if from_file else dict(settings)
-    if not from_file and (unknown := sorted(set(given) - set(DEFAULTS))):
-        raise ValueError(f"The setting {unknown[0]!r} is none of {sorted(DEFAULTS)}. Give one of these flags.")
-    return {name: value for name, value in given.items() if name in DEFAULTS}
 
 
 def _check_is_known(model: LFADS) -> None:
@@ -129,3 +114,22 @@ def _check_is_known(model: LFADS) -> None:
         raise ValueError(
             f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
         )
+    prior: Any = decoder.input_prior
+    readout: Any = model.readout[model.input_group]
+    differences = {
+        "held-out neurons": _n_seen(model.readin) != [n for _, n in readout.n_targets],
+        "a controller that does not see the initial factors": decoder.initial_feedback == "zeros",
+        "a controller that does not see the early window": not model.controller_sees_ic_window,
+        "inputs with a mean": prior is not None and (prior.train_mean or bool(np.any(np.asarray(prior.loc[...])))),
+    }
+    for what, differs in differences.items():
+        if differs:
+            raise ValueError(
+                f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
+            )
+
+
+def _n_seen(readin: Any) -> list[int]:
+    """Number of channels that the encoders see of each session."""
+    is_linear = isinstance(readin, modules.LinearReadin)
+    return [n for _, n in readin.n_channels] if is_linear else [readin.n_features]

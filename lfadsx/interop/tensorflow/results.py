@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lfadsx.bound import Bounds
-from lfadsx.config import HyperParams
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.files import open_to_write, write_array
 from lfadsx.distributions import GaussianPrior
 from lfadsx.generation import Generated
@@ -28,6 +28,7 @@ def write_posterior_runs(
     *,
     sessions: Sequence[Session],
     hyper: HyperParams,
+    config: TrainConfig,
     step: int,
 ) -> list[Path]:
     """Writes posterior averages as the TensorFlow LFADS does: `model_runs_<session>_<split>_<kind>`.
@@ -37,7 +38,7 @@ def write_posterior_runs(
     (rates in counts per bin; for Gaussian data means and, after them, variances), `prior_g0_mean`, `prior_g0_logvar`,
     `post_g0_mean`, `post_g0_logvar`, `costs`, `nll_bound_vaes`, `nll_bound_iwaes`, `train_steps`. Where it was wrong,
     numbers are right here: bounds and costs belong to single trials, the bounds have weight 1 for every term, and the
-    importance-weighted one samples the initial condition, too. `costs` are the loss after all ramps.
+    importance-weighted one samples the initial condition, too. `costs` are the loss of the run after all its ramps.
 
     Args:
         folder: Folder of the files.
@@ -46,6 +47,7 @@ def write_posterior_runs(
         bounds: Bounds of the evidence by name of the split.
         sessions: The sessions that `Posterior.session` counts.
         hyper: Weights of the terms of the loss.
+        config: How the run put them together.
         step: Number of steps that the model has trained.
 
     Returns:
@@ -54,12 +56,13 @@ def write_posterior_runs(
     Raises:
         DataError: If a file cannot be written.
     """
-    penalty, group, written = float(l2_penalty(model, hyper)), model.input_group, []
+    penalty = float(l2_penalty(model, hyper, config.l2_normalize))
+    group, written = model.input_group, []
     for split, posterior in posteriors.items():
         found = bounds[split]
         arrays = _states(posterior) | {
             **_initial_condition(model, posterior),
-            "costs": _costs(found, hyper) + penalty,
+            "costs": _costs(found, hyper, config) + penalty,
             "nll_bound_vaes": -found.elbo,
             "nll_bound_iwaes": -found.importance_weighted,
             "train_steps": np.full(len(posterior.trial_id), step),
@@ -77,6 +80,8 @@ def write_posterior_runs(
 
 def write_prior_run(path: str | Path, model: LFADS, generated: Generated) -> Path:
     """Writes generated trials as the TensorFlow LFADS does, with its keys: the file `model_runs_prior_sample`.
+
+    That program's `costs`, which mean nothing without data, are left out.
 
     Args:
         path: The file.
@@ -124,9 +129,11 @@ def _prior_of_ic(model: LFADS, n_trials: int) -> dict[str, np.ndarray]:
     return {name: np.tile(np.asarray(row), (n_trials, 1)) for name, row in rows.items()}
 
 
-def _costs(found: Bounds, hyper: HyperParams) -> np.ndarray:
-    scales = {"kl_ic": hyper.kl_ic_scale, "kl_inputs": hyper.kl_co_scale, "correlation": hyper.co_corr_scale}
-    return found.terms["reconstruction"] + sum(scale * found.terms[name] for name, scale in scales.items())
+def _costs(found: Bounds, hyper: HyperParams, config: TrainConfig) -> np.ndarray:
+    terms, top = found.terms, config.kl_ceiling
+    reconstruction = terms["reconstruction"] / (found.n_scored if config.reduction == "mean" else 1)
+    kl = top * (hyper.kl_ic_scale * terms["kl_ic"] + hyper.kl_co_scale * terms["kl_inputs"])
+    return reconstruction + kl + hyper.co_corr_scale * terms["correlation"]
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:

@@ -14,6 +14,8 @@ ENDLESS = 100_000
 """Epochs of a training that ends when the learning rate has become small."""
 LONGEST_WINDOW = 10**6
 """Early windows that are longer mean the whole trial: the default there is the largest integer."""
+MARGIN = 1e-3
+"""How far from its bounds a trained variance starts at least, as a share of the space between them."""
 
 FLAGS: dict[str, Any] = {
     "output_dist": "poisson",
@@ -107,21 +109,62 @@ def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Set
         OSError: If the file cannot be read.
         ValueError: If there is no such flag, or a value is out of range.
     """
-    given = json.loads(Path(source).read_text()) if isinstance(source, str | Path) else dict(source)
+    flags = read_flags(source)
+    found = Settings(_model(flags), _hyper(flags), _train(flags))
+    found.hyper.check()
+    return found
+
+
+def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all flags that say what is trained, with the program's defaults, and what else its file tells.
+
+    Args:
+        source: The program's file `hyperparameters-<step>.txt`, or flags by name.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no such file, there is no such flag, or a value is of another type.
+    """
+    given = _from_file(Path(source)) if isinstance(source, str | Path) else dict(source)
     unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))
     if unknown:
         raise ValueError(f"The TensorFlow LFADS has no flag {unknown[0]!r}. Its flags are {sorted([*FLAGS, *OTHERS])}.")
-    flags = FLAGS | {name: _plain(value) for name, value in given.items() if name in FLAGS}
-    return Settings(_model(flags), _hyper(flags), _train(flags))
+    flags = {name: _of_type(name, given.get(name, default)) for name, default in FLAGS.items()}
+    # That program cuts the window to the trial before it writes its file; the whole trial is 0 here.
+    if flags["num_steps_for_gen_ic"] >= given.get("num_steps", LONGEST_WINDOW):
+        flags["num_steps_for_gen_ic"] = 0
+    return flags | {"dataset_names": given.get("dataset_names")}
 
 
-def _plain(value: Any) -> Any:
-    """The program's file writes booleans as words."""
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:  # no text, or no JSON
+        found = error
+    if not isinstance(found, dict):
+        raise ValueError(f"{str(path)!r} holds no settings. Give the program's hyperparameters-<step>.txt.")
+    return found
+
+
+def _of_type(name: str, value: Any) -> Any:
+    """The value of a flag in the type of its default; the program's file writes booleans as words."""
+    kind = type(FLAGS[name])
+    if kind is bool and isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        raise ValueError(f"The flag {name} is {value!r}. Give {words[kind]}, as its default {FLAGS[name]!r}.")
+    return value
 
 
 def _model(flags: Mapping[str, Any]) -> ModelConfig:
-    window, trained = int(flags["num_steps_for_gen_ic"]), flags["ic_prior_var_max"] > flags["ic_prior_var_min"]
+    low, high = flags["ic_prior_var_min"], flags["ic_prior_var_max"]
+    variance, trained = flags["ic_prior_var_scale"], high > low
+    if trained:  # it may start at a bound there, and has to lie between them here
+        margin = MARGIN * (high - low)
+        variance = min(max(variance, low + margin), high - margin)
     known, inferred = flags["ext_input_dim"] > 0, flags["co_dim"]
     return ModelConfig(
         variant="external_input" if known else "inferred_input" if inferred else "autonomous",
@@ -137,10 +180,10 @@ def _model(flags: Mapping[str, Any]) -> ModelConfig:
         encoder="causal" if flags["do_causal_controller"] else "bidirectional",
         controller_lag=flags["controller_input_lag"],
         feedback=flags["feedback_factors_or_rates"] if flags["do_feed_factors_to_controller"] else "none",
-        ic_window=window if window < LONGEST_WINDOW else 0,
-        ic_prior_variance=flags["ic_prior_var_scale"],
-        ic_prior_variance_min=flags["ic_prior_var_min"] if trained else 0.0,
-        ic_prior_variance_max=flags["ic_prior_var_max"] if trained else 0.0,
+        ic_window=flags["num_steps_for_gen_ic"],
+        ic_prior_variance=variance,
+        ic_prior_variance_min=low if trained else 0.0,
+        ic_prior_variance_max=high if trained else 0.0,
         ic_post_var_min=flags["ic_post_var_min"],
         input_prior_tau=flags["prior_ar_atau"],
         input_prior_variance=flags["prior_ar_nvar"],
@@ -177,8 +220,10 @@ def _train(flags: Mapping[str, Any]) -> TrainConfig:
         epochs=ENDLESS,
         batch_size=flags["batch_size"],
         kl_ramp_start_step=flags["kl_start_step"],
+        kl_ramp_epochs=0,
         kl_ramp_steps=flags["kl_increase_steps"],
         l2_ramp_start_step=flags["l2_start_step"],
+        l2_ramp_epochs=0,
         l2_ramp_steps=flags["l2_increase_steps"],
         patience=ENDLESS,
         validate_every=1,

@@ -17,11 +17,16 @@ def check_fits(model: LFADS, data: Dataset) -> None:
         data: All splits are checked.
     """
     check_parts(model)
+    check_shapes(model, data)
+    for name, split in data.splits.items():
+        _check_counts(model, name, split)
+
+
+def check_shapes(model: LFADS, data: Dataset) -> None:
+    """Raises ValueError if sessions, channels, target groups or known inputs are not those of the model."""
     _check_readin(model, data)
     _check_groups(model, data)
     _check_known(model, data)
-    for name, split in data.splits.items():
-        _check_counts(model, name, split)
 
 
 def check_parts(model: LFADS) -> None:
@@ -87,6 +92,22 @@ def _check_known(model: LFADS, data: Dataset) -> None:
             f"The model gives known inputs to its {wanted}, but the data have none. Give them as known_inputs "
             "(trial, bin, input), or build a model without."
         )
+    width = _n_known(model)
+    if wanted != "none" and width is not None and width != data.n_known_inputs:
+        raise ValueError(
+            f"The model gives {width} known inputs to its {wanted}, and the data have {data.n_known_inputs}. Give the "
+            "inputs that it was built for, or build a model for these."
+        )
+
+
+def _n_known(model: LFADS) -> int | None:
+    """Number of known inputs that the model was built for; None where a part of one's own does not say."""
+    if model.known_inputs_to == "generator":
+        return getattr(model.decoder.generator, "n_known", None)
+    n_in, n_features = getattr(model.ic_encoder, "n_in", None), getattr(model.readin, "n_features", None)
+    if n_in is None and model.input_encoder is not None:
+        n_in = getattr(model.input_encoder, "n_in", None)
+    return None if n_in is None or n_features is None else n_in - n_features
 
 
 def _check_counts(model: LFADS, name: str, split: Split) -> None:
