@@ -29,7 +29,7 @@ def resemblance_figure(found: Resemblance, title: str = "Generated and recorded 
     _scatter(pairs, found.covariance, f"Covariance of two neurons, r = {found.covariance_r:.3f}")
     generated, recorded = found.autocovariance.mean(2)
     worst = found.autocovariance_r.min()
-    panel(lags, f"Autocovariance, r over neurons from {worst:.3f}", "Lag (bins)", "Mean over neurons")
+    panel(lags, f"Autocovariance, r from {worst:.3f} on", "Lag (bins)", "Mean over neurons")
     bins = np.arange(1, len(generated) + 1)
     lags.plot(bins, recorded, color=INK, lw=MEDIUM, ls=DASHED, label="recorded")  # type: ignore[arg-type]
     lags.plot(bins, generated, color=BLUE, lw=MEDIUM, label="generated")

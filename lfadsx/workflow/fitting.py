@@ -170,7 +170,7 @@ def _training_warnings(result: FitResult) -> list[str]:
     if not result.best_epoch:
         warnings.append(
             "Training ended before the ramps did, so the last model is scored, not a selected one. Give more epochs, "
-            "or shorter ramps (kl_ramp_epochs, l2_ramp_epochs)."
+            "or shorter ramps (kl_ramp_epochs and l2_ramp_epochs, or kl_ramp_steps and l2_ramp_steps)."
         )
     return warnings
 
