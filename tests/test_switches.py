@@ -118,6 +118,25 @@ def test_feedback_of_rates_depends_on_the_read_out_and_that_of_factors_does_not(
         assert np.any(np.asarray(before != after)) == depends
 
 
+def test_rates_that_are_fed_back_have_no_unit():
+    """Real values in millivolts or in volts: the controller sees the same."""
+    data, states = making.one_session(likelihood="gaussian"), []
+    for unit in (1.0, 1000.0):
+        splits = {
+            name: dataclasses.replace(
+                split,
+                encoder_input=unit * split.encoder_input,
+                targets={group: unit * values for group, values in split.targets.items()},
+            )
+            for name, split in data.splits.items()
+        }
+        scaled = dataclasses.replace(data, **splits)
+        sizes = making.SIZES | {"likelihood": "gaussian", "feedback": "rates"}
+        model = lfadsx.build(scaled, **sizes, rngs=nnx.Rngs(0))
+        states.append(making.forward(model)(batch_of(scaled)).controller_states)
+    np.testing.assert_allclose(states[1], states[0], rtol=1e-3, atol=1e-5)
+
+
 def test_rates_of_several_sessions_are_not_fed_back():
     with pytest.raises(ValueError, match="feedback = 'rates' .* 2 sessions. Use feedback = 'factors'"):
         making.outline(making.several_sessions(), feedback="rates")

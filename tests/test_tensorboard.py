@@ -73,6 +73,13 @@ def test_without_its_package_the_extra_is_named(tmp_path, monkeypatch):
         TensorBoard(tmp_path)
 
 
+def test_what_figures_lack_is_said_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lfadsx.plotting", None)
+    with pytest.raises(ImportError, match="plotting"):
+        TensorBoard(tmp_path, making.one_session())
+    TensorBoard(tmp_path)  # scalars need none of it
+
+
 def test_figures_need_an_epoch(tmp_path):
     with pytest.raises(ValueError, match="figure_every = 0 is no number of epochs"):
         TensorBoard(tmp_path, figure_every=0)

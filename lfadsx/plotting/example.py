@@ -38,7 +38,7 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
     axes = figure.subplots(7, len(trials), squeeze=False)
     for number, (column, (title, (split, posterior))) in enumerate(zip(axes.T, trials.items(), strict=True)):
         view = View.of(dataset, split, posterior)
-        _draw_trial(column, view, "" if number else "left")
+        _draw_trial(column, view, labelled=number == 0)
         column[0].set_title(f"{title}: {view.trial_name(0)}", loc="left", fontsize=LABEL, color=INK)
         column[-1].set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
     roles = {"inferred": BLUE, "true": INK, "recorded or known": GREY}
@@ -46,28 +46,28 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
     return figure
 
 
-def _draw_trial(column: np.ndarray, view: View, side: str) -> None:
-    """Draw the first trial of a view into seven axes."""
+def _draw_trial(column: np.ndarray, view: View, labelled: bool) -> None:
+    """Draw the first trial of a view into seven axes, with or without the names of what they show."""
     first = np.array([0])
     n = view.dataset.sessions[view.split.session[0]].n_targets[view.dataset.input_group]
     neurons = np.arange(min(n, MOST_TRACES))
     rates, counts = view.rates(first, neurons)[0], view.counts(first, neurons)[0] * view.units.rate_scale
     truth = view.truth(first, neurons)[0] if view.truth_is_comparable else np.full_like(rates, np.nan)
     posterior, known = view.posterior, view.split.known_inputs
-    _draw_traces(column[0], view, [(truth, INK), (rates, BLUE)], view.rate_label, side)
+    _draw_traces(column[0], view, [(truth, INK), (rates, BLUE)], view.rate_label, labelled)
     inputs = [(posterior.inputs[0], BLUE)] if posterior.inputs is not None else []
     inputs += [(known[0], GREY)] if known is not None else []
-    _draw_traces(column[1], view, inputs, "Inputs (a.u.)", side)
-    _draw_traces(column[2], view, [(counts, GREY), (rates, BLUE)], f"Data, {view.units.rate_unit}", side)
-    _draw_traces(column[3], view, [(posterior.factors[0], BLUE)], "Factors (a.u.)", side)
-    _draw_traces(column[4], view, [(posterior.generator_states[0], BLUE)], "Generator (a.u.)", side)
+    _draw_traces(column[1], view, inputs, "Inputs (a.u.)", labelled)
+    _draw_traces(column[2], view, [(counts, GREY), (rates, BLUE)], f"Data, {view.units.rate_unit}", labelled)
+    _draw_traces(column[3], view, [(posterior.factors[0], BLUE)], "Factors (a.u.)", labelled)
+    _draw_traces(column[4], view, [(posterior.generator_states[0], BLUE)], "Generator (a.u.)", labelled)
     draw_images([column[5]], view, first, "counts")
     draw_images([column[6]], view, first, "rates")
 
 
-def _draw_traces(ax: Axes, view: View, groups: list[tuple[np.ndarray, str]], label: str, side: str) -> None:
+def _draw_traces(ax: Axes, view: View, groups: list[tuple[np.ndarray, str]], label: str, labelled: bool) -> None:
     """Draw groups of traces of shape (time, trace), trace i of all groups at the same height."""
-    panel(ax, "", "", label if side else "")
+    panel(ax, "", "", label if labelled else "")
     ax.set_yticks([])
     ax.set_xlim(0.0, view.end)
     shown = [(values[:, :MOST_TRACES], colour) for values, colour in groups]
