@@ -76,7 +76,7 @@ class Trainer:
         config, self.hyper = TrainConfig(batch_size=load.batch), HyperParams()
         mesh = make_mesh(devices) if devices > 1 else None
         augmentations = (CoordinatedDropout(self.data.input_group),)
-        self.program, state = start(self.model, augmentations, config, n_trials=load.batch)
+        self.program, state = start(self.model, augmentations, config, n_trials=load.batch, mesh=mesh)
         self.state = replicate(state, mesh)
         layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh))
         rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)

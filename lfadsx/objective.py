@@ -32,7 +32,7 @@ class Objective:
     reduction: Literal["sum", "mean"] = "sum"
     estimator: Literal["path", "sample"] = "path"
     l2_normalize: Literal["each", "pooled"] = "each"
-    nominal_batch: int | None = None
+    nominal_batch: float | None = None
 
 
 @jax.tree_util.register_dataclass

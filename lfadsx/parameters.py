@@ -24,6 +24,30 @@ def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: fl
     return jax.random.normal(rngs.params(), shape) * (scale / math.sqrt(max(fan_in, 1)))
 
 
+@jax.custom_vjp
+def product(x: Float[Array, "*batch n_in"], weight: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_out"]:
+    """Returns x W; the gradient of W is formed so that it is as fast as the product itself."""
+    return x @ weight
+
+
+def weight_gradient(x: Float[Array, "*batch n_in"], d: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
+    """Returns the gradient of W in y = x W from x and the derivative of y."""
+    # x transposed to the left of d: the form that CPUs multiply at full speed.
+    return x.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])
+
+
+def _product_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ weight, (x, weight)
+
+
+def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
+    x, weight = saved
+    return d @ weight.T, weight_gradient(x, d)
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
 class Linear(nnx.Module):
     """The affine map y = x W + b with W ~ N(0, scale^2 / n_in) and b = 0 at the start.
 
@@ -48,7 +72,7 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
         """Returns x W + b, shape (..., n_out)."""
-        return x @ self.weight[...] + self.bias[...]
+        return product(x, self.weight[...]) + self.bias[...]
 
 
 class UnitNormLinear(nnx.Module):
@@ -69,5 +93,10 @@ class UnitNormLinear(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
         """Returns x W with every column of W scaled to unit length, shape (..., n_out)."""
+        return product(x, self.unit_weight)
+
+    @property
+    def unit_weight(self) -> Float[Array, "n_in n_out"]:
+        """The weights, every column of unit length."""
         weight = self.weight[...]
-        return x @ (weight / jnp.linalg.norm(weight, axis=0, keepdims=True))
+        return weight / jnp.linalg.norm(weight, axis=0, keepdims=True)

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.recurrent import AbstractController, AbstractGenerator
+from lfadsx.modules.joint import Known, Masks, Path, Rule, Start, Weights, run_joint
+from lfadsx.modules.recurrent import AbstractController, AbstractGenerator, GRUController, GRUGenerator
 from lfadsx.parameters import Linear, UnitNormLinear
 from lfadsx.types import Noise
 
@@ -127,12 +128,7 @@ class Decoder(nnx.Module):
 
         start = self.generator.initial_state(initial_condition)
         factors = self._factors(start, None if readout_keep is None else readout_keep[0], rate)
-
-        def fed_back(factors: Array) -> Array | None:
-            if not infer or self.feedback == "none":
-                return None
-            return rates(factors) if self.feedback == "rates" else factors
-
+        fed_back = self._fed_back(rates) if infer else lambda _: None
         seen = fed_back(factors)
         if seen is not None and self.initial_feedback == "zeros":
             seen = jnp.zeros_like(seen)
@@ -144,33 +140,79 @@ class Decoder(nnx.Module):
             keep_feedback=keep.get("feedback") if infer else None,
             keep_readout=None if readout_keep is None else readout_keep[1:],
         )
+        controller = self.controller.initial_state(initial_condition.shape[0]) if infer else None
+        if infer and self._is_built_in:
+            path = self._run_built_in(controller, start, seen, streams, rate)
+        else:
+            path = self._run(controller, start, seen, streams, rate, n_bins, fed_back)
+        return Trajectory(
+            initial_state=self.generator.readable(start),
+            generator_states=path.generator,
+            factors=path.factors,
+            controller_states=path.controller,
+            input_params=path.params,
+            inputs=path.inputs,
+        )
 
-        def step(carry, now: _Streams):
+    def _fed_back(self, rates: Callable[[Array], Array] | None) -> Callable[[Array], Array | None]:
+        """What the controller sees of the factors."""
+        return {"factors": lambda factors: factors, "rates": rates, "none": lambda _: None}[self.feedback]
+
+    def _run(
+        self,
+        controller: Any,
+        generator: Any,
+        seen: Array | None,
+        streams: _Streams,
+        rate: Array | float,
+        n_bins: int,
+        fed_back: Callable[[Array], Array | None],
+    ) -> Path:
+        """Runs the loop for any parts; without a controller there are no inferred inputs."""
+        infer = controller is not None
+
+        def step(carry: tuple[Any, Any, Array | None], now: _Streams) -> tuple[Any, Path]:
             controller, generator, seen = carry
-            params, live = None, now.inputs
+            params, live, readable = None, now.inputs, None
             if infer:
                 seen = drop(seen, now.keep_feedback, rate)
                 controller = self.controller.step(controller, now.encoding, seen)
-                params = self.input_posterior(self.controller.readable(controller))
+                readable = self.controller.readable(controller)
+                params = self.input_posterior(readable)
                 live = self._input(params, now.noise)
             generator = self.generator.step(generator, now.known, live)
             factors = self._factors(generator, now.keep_readout, rate)
-            seen_controller = self.controller.readable(controller) if infer else None
-            seen_generator = self.generator.readable(generator)
-            return (controller, generator, fed_back(factors)), (seen_controller, params, live, seen_generator, factors)
+            path = Path(readable, params, live, self.generator.readable(generator), factors)
+            return (controller, generator, fed_back(factors)), path
 
-        controller = self.controller.initial_state(initial_condition.shape[0]) if infer else None
-        _, (controllers, params, live, generators, factors) = jax.lax.scan(
-            step, (controller, start, seen), streams, length=n_bins
+        return jax.lax.scan(step, (controller, generator, seen), streams, length=n_bins)[1]
+
+    @property
+    def _is_built_in(self) -> bool:
+        """Whether `run_joint` computes what the parts say; a class derived from these may step in another way."""
+        own = type(self.controller) is GRUController and type(self.generator) is GRUGenerator
+        return own and self.feedback != "rates"
+
+    def _run_built_in(
+        self, controller: Array, generator: Array, seen: Array | None, streams: _Streams, rate: Array | float
+    ) -> Path:
+        """Runs the loop of the built-in parts, whose derivative is written out."""
+        control, generate = self.controller.gru, self.generator.gru
+        prior, values = nnx.split(self.input_prior)
+        weights = Weights(
+            feedback=None if seen is None else control.w_live[...],
+            controller=control.w_hidden[...],
+            posterior=self.input_posterior.weight[...],
+            posterior_bias=self.input_posterior.bias[...],
+            prior=values,
+            inputs=generate.w_live[...],
+            generator=generate.w_hidden[...],
+            factors=self.factor_map.unit_weight,
         )
-        return Trajectory(
-            initial_state=self.generator.readable(start),
-            generator_states=generators,
-            factors=factors,
-            controller_states=controllers,
-            input_params=params,
-            inputs=live,
-        )
+        known = Known(streams.encoding, generate.bias[...] if streams.known is None else streams.known, streams.noise)
+        masks = Masks(streams.keep_feedback, streams.keep_readout, rate)
+        rule = Rule(control.clip, generate.clip, prior)
+        return run_joint(rule, weights, Start(controller, generator, seen), known, masks)
 
     def _input(self, params: Array, noise: Array | None) -> Array:
         if noise is None:

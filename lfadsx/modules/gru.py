@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from lfadsx.parameters import scaled_normal
+from lfadsx.parameters import product, scaled_normal, weight_gradient
 
 
 class GRU(nnx.Module):
@@ -71,7 +71,7 @@ class GRU(nnx.Module):
         """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""
         if self.w_known is None:
             return self.bias[...]
-        return known @ self.w_known[...] + self.bias[...]
+        return product(known, self.w_known[...]) + self.bias[...]
 
     def step(
         self,
@@ -80,14 +80,9 @@ class GRU(nnx.Module):
         live: Float[Array, "trial n_live"] | None = None,
     ) -> Float[Array, "trial n_hidden"]:
         """Returns the next state from the state, one bin of `project` and the live input."""
-        n = self.n_hidden
         if self.w_live is not None:
             projected = projected + live @ self.w_live[...]
-        w_hidden = self.w_hidden[...]
-        gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ w_hidden[:, : 2 * n])
-        keep, reset = gates[..., :n], gates[..., n:]
-        new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ w_hidden[:, 2 * n :])
-        return jnp.clip(keep * state + (1.0 - keep) * new, -self.clip, self.clip)
+        return step_cell(self.clip, projected, state, self.w_hidden[...])[0]
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the matrices that the L2 penalty acts on: U of all gates."""
@@ -118,70 +113,134 @@ def run_gru(
         States after each bin, shape (time, trial, n_hidden), and the final state, shape (trial, n_hidden).
     """
     start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
-    projected = gru.project(sequence)
-    states: Array = _recur(gru.clip, reverse, projected, start, inside, gru.w_hidden[...])  # pyright: ignore
+    states = recur(gru.clip, reverse, gru.project(sequence), start, inside, gru.w_hidden[...])
     return states, states[0 if reverse else -1] if len(states) else start
 
 
+def step_cell(clip: float, projected: Array, state: Array, w_hidden: Array) -> tuple[Array, tuple[Array, Array]]:
+    """Returns the next state of a GRU, and its gates (keep and reset) and new value, which the derivative needs.
+
+    Args:
+        clip: Bound of the state.
+        projected: Share of the inputs in all gates, shape (trial, gates) or (gates,).
+        state: Shape (trial, n_hidden).
+        w_hidden: Recurrent weights, shape (n_hidden, gates).
+    """
+    n = state.shape[-1]
+    gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ w_hidden[:, : 2 * n])
+    keep, reset = gates[..., :n], gates[..., n:]
+    new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ w_hidden[:, 2 * n :])
+    return jnp.clip(keep * state + (1.0 - keep) * new, -clip, clip), (gates, new)
+
+
+def step_cell_back(
+    clip: float,
+    d_state: Array,
+    before: Array,
+    state: Array,
+    saved: tuple[Array, Array],
+    w_back: tuple[Array, Array],
+) -> tuple[Array, Array]:
+    """Returns the derivatives of the state before a step, and of `projected`, from that of the state after it.
+
+    Args:
+        clip: Bound of the state.
+        d_state: Derivative of the state after the step, shape (trial, n_hidden).
+        before: State before the step.
+        state: State after it.
+        saved: Gates and new value of the step.
+        w_back: What `transposed` returns.
+    """
+    (gates, new), n = saved, before.shape[-1]
+    keep, reset = gates[:, :n], gates[:, n:]
+    d_moved = jnp.where(jnp.abs(state) < clip, d_state, 0.0)
+    d_new = d_moved * (1.0 - keep) * (1.0 - new**2)
+    d_reset_state = d_new @ w_back[1]
+    d_keep = d_moved * (before - new) * keep * (1.0 - keep)
+    d_reset = d_reset_state * before * reset * (1.0 - reset)
+    d_gates = jnp.concatenate([d_keep, d_reset], axis=-1)
+    d_before = d_moved * keep + d_reset_state * reset + d_gates @ w_back[0]
+    return d_before, jnp.concatenate([d_gates, d_new], axis=-1)
+
+
+def transposed(w_hidden: Array) -> tuple[Array, Array]:
+    """Returns the recurrent weights of the gates and of the new value, transposed once for a whole loop backward."""
+    n = w_hidden.shape[0]
+    return w_hidden[:, : 2 * n].T, w_hidden[:, 2 * n :].T
+
+
+def hidden_gradient(before: Array, gates: Array, d_projected: Array) -> Array:
+    """Returns the gradient of the recurrent weights from a whole sequence, time first: two products after the loop."""
+    n = before.shape[-1]
+    d_gates = weight_gradient(before, d_projected[..., : 2 * n])
+    d_new = weight_gradient(gates[..., n:] * before, d_projected[..., 2 * n :])
+    return jnp.concatenate([d_gates, d_new], axis=-1)
+
+
+def states_before(start: Array, states: Array, *, reverse: bool = False) -> Array:
+    """Returns the state before each bin from the first one and those after each bin, time first."""
+    return jnp.concatenate([states[1:], start[None]] if reverse else [start[None], states[:-1]])
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _recur(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
+def recur(
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> Float[Array, "time trial n_hidden"]:
-    """The recurrence of `GRU.step` over a known sequence, with the derivative written out.
+    """Returns the states of a GRU over a known sequence, with the derivative written out.
 
     What JAX derives by itself adds to the gradient of the weights at every bin. Here the loop backward keeps the
     derivatives of the gates, and the weights get theirs in one product after the loop.
+
+    Args:
+        clip: Bound of the state.
+        reverse: Whether to run from the last bin to the first.
+        projected: Share of the inputs in all gates, shape (time, trial, gates).
+        start: State before the first bin, shape (trial, n_hidden).
+        inside: False where the state is held, shape (time, trial); None for nowhere.
+        w_hidden: Recurrent weights, shape (n_hidden, gates).
     """
-    return _recur_forward(clip, reverse, projected, start, inside, w_hidden)[0]
+
+    def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, Array]:
+        moved, _ = step_cell(clip, now[0], state, w_hidden)
+        moved = _held(now[1], moved, state)
+        return moved, moved
+
+    return jax.lax.scan(step, start, (projected, inside), reverse=reverse)[1]
 
 
 def _recur_forward(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
-) -> tuple[Array, tuple[Array, ...]]:
-    n = start.shape[-1]
-    w_gates, w_new = w_hidden[:, : 2 * n], w_hidden[:, 2 * n :]
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
+) -> tuple[Array, tuple[Any, ...]]:
+    def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Any]]:
+        moved, saved = step_cell(clip, now[0], state, w_hidden)
+        moved = _held(now[1], moved, state)
+        return moved, (moved, saved)
 
-    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array]]:
-        projected_t, inside_t = now
-        gates = jax.nn.sigmoid(projected_t[:, : 2 * n] + state @ w_gates)
-        keep, reset = gates[:, :n], gates[:, n:]
-        new = jnp.tanh(projected_t[:, 2 * n :] + (reset * state) @ w_new)
-        moved = jnp.clip(keep * state + (1.0 - keep) * new, -clip, clip)
-        moved = jnp.where(inside_t[:, None], moved, state)
-        return moved, (moved, gates, new)
-
-    _, (states, gates, new) = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
-    return states, (states, gates, new, start, inside, w_hidden)
+    _, (states, saved) = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
+    return states, (states, saved, start, inside, w_hidden)
 
 
 def _recur_backward(
-    clip: float, reverse: bool, residuals: tuple[Array, ...], d_states: Array
+    clip: float, reverse: bool, residuals: tuple[Any, ...], d_states: Array
 ) -> tuple[Array, Array, None, Array]:
-    states, gates, new, start, inside, w_hidden = residuals
-    n = start.shape[-1]
-    before = jnp.concatenate([states[1:], start[None]] if reverse else [start[None], states[:-1]])
-    w_gates, w_new = w_hidden[:, : 2 * n].T, w_hidden[:, 2 * n :].T  # transposed once, not at every bin
+    states, saved, start, inside, w_hidden = residuals
+    before, w_back = states_before(start, states, reverse=reverse), transposed(w_hidden)
 
-    def step(d_state: Array, now: tuple[Array, ...]) -> tuple[Array, Array]:
-        d_state_t, state_before, state, gates_t, new_t, inside_t = now
+    def step(d_state: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
+        d_state_t, before_t, state_t, saved_t, inside_t = now
         d_state = d_state + d_state_t
-        keep, reset = gates_t[:, :n], gates_t[:, n:]
-        moves = inside_t[:, None] & (jnp.abs(state) < clip)
-        d_moved = jnp.where(moves, d_state, 0.0)
-        d_new = d_moved * (1.0 - keep) * (1.0 - new_t**2)
-        d_reset_state = d_new @ w_new
-        d_keep = d_moved * (state_before - new_t) * keep * (1.0 - keep)
-        d_reset = d_reset_state * state_before * reset * (1.0 - reset)
-        d_gates = jnp.concatenate([d_keep, d_reset], axis=-1)
-        through = d_moved * keep + d_reset_state * reset + d_gates @ w_gates
-        d_before = through + jnp.where(inside_t[:, None], 0.0, d_state)
-        return d_before, jnp.concatenate([d_gates, d_new], axis=-1)
+        d_moved = _held(inside_t, d_state, jnp.zeros_like(d_state))
+        d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, w_back)
+        return d_before + (d_state - d_moved), d_projected
 
-    stacked = (d_states, before, states, gates, new, inside)
+    stacked = (d_states, before, states, saved, inside)
     d_start, d_projected = jax.lax.scan(step, jnp.zeros_like(start), stacked, reverse=not reverse)
-    d_w_gates = jnp.einsum("tbi,tbj->ij", before, d_projected[..., : 2 * n])
-    d_w_new = jnp.einsum("tbi,tbj->ij", gates[..., n:] * before, d_projected[..., 2 * n :])
-    return d_projected, d_start, None, jnp.concatenate([d_w_gates, d_w_new], axis=-1)
+    return d_projected, d_start, None, hidden_gradient(before, saved[0], d_projected)
 
 
-_recur.defvjp(_recur_forward, _recur_backward)
+recur.defvjp(_recur_forward, _recur_backward)
+
+
+def _held(inside: Array | None, moved: Array, state: Array) -> Array:
+    """The state after a bin: moved on inside a trial, as it was outside."""
+    return moved if inside is None else jnp.where(inside[:, None], moved, state)

@@ -25,6 +25,7 @@ from lfadsx.objective import (
     loss,
     reconstruction,
 )
+from lfadsx.training.distributed import over_trials
 from lfadsx.training.monitor import observe, observe_loss
 from lfadsx.training.optimizer import apply_update, make_optimizer
 from lfadsx.training.schedules import Schedule, decay, ramp
@@ -94,24 +95,15 @@ def _step(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
 ) -> tuple[TrainState, StepReport]:
     optimizer = make_optimizer(program.optimizer)
-    augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-    _, augmentations = program.merge(state)
-    changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
     ramps = RampWeights(
         kl_ic=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_ic_floor, schedule.kl_ceiling),
         kl_co=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_co_floor, schedule.kl_ceiling),
         l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
     )
-
-    def objective(params: Any) -> tuple[Array, LossParts]:
-        model = program.merge_model(params, state.fixed)
-        output = model(changed, model.draw(noise_key, changed, hyper))
-        return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
-
-    (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    differentiate = over_trials(partial(_differentiate, program), program.mesh)
+    (value, l2, gradient), terms = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
-    gradient, _ = ravel_pytree(gradient)
     update: Any
     update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
     monitor = state.monitor
@@ -138,11 +130,8 @@ def _step(
     report = StepReport(
         n_trials=n_trials.astype(value.dtype),
         loss=value,
-        reconstruction=jnp.sum(jnp.where(real, parts.reconstruction, 0.0)),
-        kl_ic=jnp.sum(jnp.where(real, parts.kl_ic, 0.0)),
-        kl_inputs=jnp.sum(jnp.where(real, parts.kl_inputs, 0.0)),
-        correlation=jnp.sum(jnp.where(real, parts.correlation, 0.0)),
-        l2=parts.l2,
+        **{name: jnp.sum(jnp.where(real, term, 0.0)) for name, term in terms.items()},
+        l2=l2,
         kl_ic_weight=jnp.asarray(ramps.kl_ic),
         kl_co_weight=jnp.asarray(ramps.kl_co),
         l2_weight=jnp.asarray(ramps.l2),
@@ -151,6 +140,25 @@ def _step(
         skipped=is_broken,
     )
     return new, report
+
+
+def _differentiate(
+    program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch
+) -> tuple[tuple[Array, Array, Array], dict[str, Array]]:
+    """Returns the loss of one device's trials, its L2 penalty and its gradient as a vector; and each trial's terms."""
+    state, hyper, ramps = shared
+    augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    _, augmentations = program.merge(state)
+    changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
+
+    def objective(params: Any) -> tuple[Array, LossParts]:
+        model = program.merge_model(params, state.fixed)
+        output = model(changed, model.draw(noise_key, changed, hyper))
+        return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
+
+    (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    terms = {name: getattr(parts, name) for name in ("reconstruction", "kl_ic", "kl_inputs", "correlation")}
+    return (value, parts.l2, ravel_pytree(gradient)[0]), terms
 
 
 SELECTION_HIDDEN = 0.25

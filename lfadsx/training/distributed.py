@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -57,6 +58,34 @@ def place_block(block: Batch, mesh: Mesh | None) -> Batch:
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
     return jax.tree.map(place, block)
+
+
+def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns `f` run by every device on its own trials.
+
+    What compiles for a device is then the same program as for one alone, with a single exchange at its end.
+
+    Args:
+        f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
+            devices, and arrays with the trial axis first.
+        mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
+    """
+    if mesh is None or n_data_devices(mesh) == 1:
+        return f
+
+    def on_device(shared: Any, trials: Any) -> tuple[Any, Any]:
+        whole, each = f(shared, trials)
+        return jax.lax.pmean(whole, "data"), each
+
+    whole, trials = PartitionSpec(), PartitionSpec("data")
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(whole, trials),
+        out_specs=(whole, trials),
+        axis_names={"data"},
+        check_vma=False,
+    )
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import TrainConfig
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
+from lfadsx.training.distributed import n_data_devices
 from lfadsx.training.monitor import Monitor
 from lfadsx.training.optimizer import AdamSettings, make_optimizer
 
@@ -49,7 +51,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is compiled: structure of model and augmentations, objective, optimiser; static and hashable.
+    """What is compiled: structure of model and augmentations, objective, optimiser, devices; static and hashable.
 
     Equal programs share one compilation.
     """
@@ -59,6 +61,7 @@ class Program:
     objective: Objective
     optimizer: AdamSettings
     selection_samples: int
+    mesh: Mesh | None = None
 
     def merge(self, state: TrainState) -> tuple[LFADS, Sequence[AbstractAugmentation]]:
         """Returns model and augmentations with the state's values."""
@@ -76,6 +79,7 @@ def start(
     *,
     n_trials: int,
     trainable: Callable[[str], bool] | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Program, TrainState]:
     """Returns the program and the first state of a run; the model itself is left alone.
 
@@ -86,6 +90,7 @@ def start(
         n_trials: Number of training trials.
         trainable: Says for a parameter path such as "decoder/generator/gru/bias" whether it trains; by default
             the patterns `config.train`.
+        mesh: Devices that the trials of a step are spread over; None for one.
 
     Raises:
         ValueError: If nothing would train.
@@ -101,10 +106,11 @@ def start(
     # Copies, since blocks give their state up; with a dtype of their own, since weak types would compile anew.
     params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
-    nominal = min(config.batch_size, n_trials)
+    # A device's loss is that of its share of the trials; the step takes the mean over devices.
+    nominal = min(config.batch_size, n_trials) / n_data_devices(mesh)
     objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
     adam = AdamSettings.of(config)
-    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples)
+    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples, mesh)
     state = TrainState(
         params=params,
         fixed=fixed,

@@ -127,7 +127,7 @@ def fit(
     check_fits(model, data)
     if augmentations is None:
         augmentations = _default_augmentations(model, config)
-    program, state = start(model, augmentations, config, n_trials=data.train.n_trials, trainable=trainable)
+    program, state = start(model, augmentations, config, n_trials=data.train.n_trials, trainable=trainable, mesh=mesh)
     folder = None if out is None else Path(out).absolute()
     position = _Position()
     if folder is not None and run.open_run(folder, run.make_info(model, data, hyper, config)):
