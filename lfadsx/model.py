@@ -16,7 +16,7 @@ from lfadsx.config import HyperParams
 from lfadsx.distributions.likelihood import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.decoder import Decoder, Trajectory
-from lfadsx.modules.dropout import drop, keep_mask, per_trial, trial_keys, unless_zero
+from lfadsx.modules.dropout import drop, keep_masks, per_trial, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.readin import AbstractReadin, AbstractReadout, LinearReadout
 from lfadsx.modules.standardiser import Standardiser
@@ -140,12 +140,8 @@ class LFADS(nnx.Module):
         keep = {}
         if hyper is not None:
             keep = self._masks(mask_key, batch, hyper.dropout_rate)
-            ends = per_trial(
-                trial_keys(end_key, batch.trial_id),
-                lambda key: keep_mask(key, hyper.dropout_rate, (self.ic_encoder.n_ends,)),
-                time_first=False,
-            )
-            keep["ic_encoding"] = ends
+            ends = keep_masks(trial_keys(end_key, batch.trial_id), hyper.dropout_rate, 1, self.ic_encoder.n_ends)
+            keep["ic_encoding"] = ends[0]
         return Noise(
             ic=draw(ic_key, self.ic_prior, ()),
             inputs=None if prior is None else draw(input_key, prior, (batch.n_bins,)),
@@ -162,10 +158,8 @@ class LFADS(nnx.Module):
                 widths["feedback"] = self.decoder.n_feedback
         if batch.known_inputs is not None and self.known_inputs_to != "none":
             widths["known"] = batch.known_inputs.shape[2]
-        shape = (1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
         keys = trial_keys(key, batch.trial_id)
-        draw = lambda key: keep_mask(key, rate, shape)  # noqa: E731
-        mask = unless_zero(rate, lambda: per_trial(keys, draw, time_first=True), True)
+        mask = keep_masks(keys, rate, 1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
         pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
         keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
         return keep | {"features": keep["features"][: batch.encoder_input.shape[1]]}

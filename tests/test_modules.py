@@ -13,7 +13,7 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.modules.augmentations import combine, to_targets
-from lfadsx.modules.dropout import drop, keep_mask, per_trial, random_shares, share, trial_keys
+from lfadsx.modules.dropout import drop, keep_masks, random_rows, row_shares, share, trial_keys
 from lfadsx.objective import reconstruction
 from lfadsx.parts import PARTS, describe, rebuild
 from lfadsx.types import Noise
@@ -482,32 +482,60 @@ def test_identity_read_in_passes_on():
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.93])
 def test_masks_keep_the_share_that_is_asked_for(rate):
-    shape = (300, 401)
-    keep = np.asarray(jax.jit(keep_mask, static_argnums=2)(jax.random.key(1), rate, shape))
-    assert keep.shape == shape
+    keys = trial_keys(jax.random.key(1), jnp.arange(20))
+    keep = np.asarray(jax.jit(keep_masks, static_argnums=(2, 3))(keys, rate, 60, 101))
+    assert keep.shape == (60, 20, 101)
     n = keep.size
     assert abs(keep.mean() - (1 - rate)) <= 5 * np.sqrt(rate * (1 - rate) / n) + (2**-17 if rate else 0)
     if rate:
-        # Two numbers come from one draw of random bits; they, bins and units are independent all the same.
-        flat = keep.ravel() - keep.mean()
-        for lag in (1, 2, shape[1]):
-            assert abs(np.mean(flat[lag:] * flat[:-lag])) < 5 * keep.var() / np.sqrt(n)
+        # Entries are hashes of two words of a row; bins, trials and units are independent all the same.
+        spread = keep - keep.mean()
+        for axis in range(3):
+            for lag in (1, 2, 7):
+                first, second = (np.take(spread, np.arange(*ends), axis) for ends in _lagged(spread.shape[axis], lag))
+                assert abs(np.mean(first * second)) < 5 * keep.var() / np.sqrt(first.size)
+
+
+def _lagged(n, lag):
+    return (0, n - lag), (lag, n)
+
+
+def _shares(seed, n_rows, n_columns):
+    rows = random_rows(jax.random.key(seed), n_rows)
+    return np.asarray(jax.jit(row_shares)(rows, jnp.arange(n_columns)))
 
 
 def test_shares_are_uniform():
-    shares = np.asarray(jax.jit(random_shares, static_argnums=1)(jax.random.key(0), (1_000, 101)))
-    counts = np.bincount(shares.ravel() // 4096, minlength=16)
-    assert len(counts) == 16 and shares.max() > 65500 and shares.min() < 35
-    expected = shares.size / 16
-    assert np.sum((counts - expected) ** 2 / expected) < 45  # chi squared of 15 degrees: p < 1e-4
+    shares = _shares(0, 1_000, 101)
+    assert shares.max() > 65500 and shares.min() < 35
+    for bits in (shares >> 12, shares & 15):
+        counts = np.bincount(bits.ravel(), minlength=16)
+        assert len(counts) == 16
+        expected = shares.size / 16
+        assert np.sum((counts - expected) ** 2 / expected) < 45  # chi squared of 15 degrees: p < 1e-4
     assert [int(share(rate)) for rate in (0.0, 0.25, 1.0)] == [0, 16384, 65536]
+
+
+def test_shares_of_all_pairs_of_columns_and_of_rows_are_uncorrelated():
+    shares = _shares(1, 3_000, 64) / 65536.0 - 0.5
+    for table in (shares, shares[:64].T, _shares(2, 64, 3_000).T / 65536.0 - 0.5):
+        r = np.corrcoef(table, rowvar=False)[np.triu_indices(table.shape[1], 1)]
+        assert abs(r.std() * np.sqrt(len(table)) - 1) < 0.1
+        assert np.abs(r).max() * np.sqrt(len(table)) < 5
+
+
+def test_no_row_of_shares_is_another_one_shifted():
+    rows = jnp.array([[5, 9], [5 + 3 * 0x9E3779B9 & 0xFFFFFFFF, 77]], jnp.uint32)  # as if three columns further on
+    shares = np.asarray(row_shares(rows, jnp.arange(100)))
+    assert np.mean(shares[0, 3:] == shares[1, :-3]) < 0.05
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.7])
 def test_dropout_is_unbiased(rate):
     x, n = jnp.array([1.0, -2.0, 0.5]), 40_000
-    run = jax.jit(lambda key, rate: drop(jnp.broadcast_to(x, (n, 3)), keep_mask(key, rate, (n, 3)), rate))
-    dropped = np.asarray(run(jax.random.key(0), rate))
+    keys = trial_keys(jax.random.key(0), jnp.arange(4))
+    run = jax.jit(lambda rate: drop(jnp.broadcast_to(x, (n // 4, 4, 3)), keep_masks(keys, rate, n // 4, 3), rate))
+    dropped = np.asarray(run(rate)).reshape(n, 3)
     for unit in range(3):
         close(np.unique(dropped[:, unit]), np.sort([0.0, float(x[unit]) / (1 - rate)]))
     error = np.abs(np.asarray(x)) * np.sqrt(rate / (1 - rate) / n)
@@ -526,13 +554,11 @@ def test_dropout_takes_any_number_as_rate(rate):
 
 def test_a_mask_of_fewer_bins_is_the_beginning_of_that_of_more():
     keys = trial_keys(jax.random.key(0), jnp.array([5, 3]))
-    for width in (3, 4):
-        shorter, longer = (
-            per_trial(keys, lambda key, shape=(n, width): keep_mask(key, 0.5, shape), time_first=True) for n in (5, 8)
-        )
-        assert longer.shape == (8, 2, width)
-        same(longer[:5], shorter)
-        assert np.any(np.asarray(shorter[:, 0] != shorter[:, 1]))
+    shorter, longer, wider = (keep_masks(keys, 0.5, *size) for size in ((5, 3), (8, 3), (5, 4)))
+    assert longer.shape == (8, 2, 3)
+    same(longer[:5], shorter)
+    same(wider[:, :, :3], shorter)
+    assert np.any(np.asarray(shorter[:, 0] != shorter[:, 1]))
 
 
 def test_the_key_of_a_trial_is_a_function_of_its_id():

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from lfadsx.modules.dropout import per_trial, random_shares, share, trial_keys, unless_zero
+from lfadsx.modules.dropout import per_trial, random_rows, row_shares, share, trial_keys, unless_zero
 from lfadsx.types import INPUT_GROUP, Batch
 
 if TYPE_CHECKING:
@@ -66,21 +66,21 @@ class CoordinatedDropout(AbstractAugmentation):
     def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:
         """Returns the batch with hidden entries, no weights, and the open entries of the loss."""
         rate = jnp.asarray(hyper.cd_rate)
-        n_bins, n_channels = batch.encoder_input.shape[1:]
+        (n_bins, n_channels), n_target_bins = batch.encoder_input.shape[1:], batch.n_bins
+        keys = trial_keys(key, batch.trial_id)
+        rows = per_trial(keys, lambda key: random_rows(key, n_target_bins), time_first=False)
+        channel = channel_of_target(batch.target_index, batch.targets[self.group].shape[2])
 
-        def draw(key):
-            # A key for each channel: neither longer nor wider padding changes a trial's mask.
-            keys = jax.vmap(lambda channel: jax.random.fold_in(key, channel))(jnp.arange(n_channels))
-            return jax.vmap(lambda key: random_shares(key, (n_bins,)), out_axes=1)(keys)
+        def draw() -> tuple[Array, Array]:
+            kept = row_shares(rows[:, :n_bins], jnp.arange(n_channels)) >= share(rate)
+            # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
+            shares = row_shares(rows, jnp.maximum(channel, 0)[:, None])
+            closed = shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))
+            # A shorter trial's forward bins lie within the longest trial's encoder window.
+            seen = jnp.arange(n_target_bins) < batch.encoder_length[:, None]
+            return kept, ~(closed & seen[:, :, None] & (channel >= 0)[:, None])
 
-        trials = trial_keys(key, batch.trial_id)
-        shares = unless_zero(rate, lambda: per_trial(trials, draw, time_first=False), 0)
-        kept = shares >= share(rate)
-        # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
-        closed = (shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))) & (rate > 0)
-        # A shorter trial's forward bins lie within the longest trial's encoder window.
-        closed = closed & batch.in_encoder()[:, :, None]
-        opened = ~to_targets(closed, batch.target_index, batch.targets[self.group].shape)
+        kept, opened = unless_zero(rate, draw, (True, True))
         observed = kept if batch.encoder_observed is None else kept & batch.encoder_observed
         gain = (1.0 / (1.0 - rate)).astype(jnp.result_type(float))
         gain = gain if batch.encoder_gain is None else gain * batch.encoder_gain
@@ -101,6 +101,15 @@ def combine(
     return batch, weights, opened
 
 
+def channel_of_target(target_index: Int[Array, "trial channel"], n_targets: int) -> Int[Array, "trial target_channel"]:
+    """Returns for each target channel the encoder channel that it is, shape (trial, target_channel); -1 for none."""
+    n_trials, n_channels = target_index.shape
+    # An index past the end is dropped by the scatter; -1 would wrap around.
+    index = jnp.where(target_index < 0, n_targets, target_index)
+    none = jnp.full((n_trials, n_targets), -1, index.dtype)
+    return none.at[jnp.arange(n_trials)[:, None], index].set(jnp.arange(n_channels, dtype=index.dtype), mode="drop")
+
+
 def to_targets(
     mask: Bool[Array, "trial encoder_time channel"],
     target_index: Int[Array, "trial channel"],
@@ -113,11 +122,7 @@ def to_targets(
         target_index: Target channel of each encoder channel, shape (trial, channel); -1 for none.
         shape: Shape (trial, time, target_channel) of the result.
     """
-    n_trials, n_bins, n_targets = shape
-    # An index past the end is dropped by the scatter; -1 would wrap around.
-    index = jnp.where(target_index < 0, n_targets, target_index)
-    trial = jnp.arange(n_trials)[:, None]
-    by_channel = jnp.swapaxes(mask, 1, 2)  # (trial, channel, encoder_time)
-    padded = jnp.pad(by_channel, ((0, 0), (0, 0), (0, n_bins - mask.shape[1])))
-    targets = jnp.zeros((n_trials, n_targets, n_bins), bool).at[trial, index].set(padded, mode="drop")
-    return jnp.swapaxes(targets, 1, 2)
+    _, n_bins, n_targets = shape
+    channel = channel_of_target(target_index, n_targets)[:, None]
+    padded = jnp.pad(mask, ((0, 0), (0, n_bins - mask.shape[1]), (0, 0)))
+    return jnp.take_along_axis(padded, jnp.maximum(channel, 0), axis=2) & (channel >= 0)

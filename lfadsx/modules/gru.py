@@ -82,7 +82,7 @@ class GRU(nnx.Module):
         """Returns the next state from the state, one bin of `project` and the live input."""
         if self.w_live is not None:
             projected = projected + live @ self.w_live[...]
-        return step_cell(self.clip, projected, state, self.w_hidden[...])[0]
+        return step_cell(self.clip, projected, state, by_gate(self.w_hidden[...]))[0]
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the matrices that the L2 penalty acts on: U of all gates."""
@@ -117,19 +117,27 @@ def run_gru(
     return states, states[0 if reverse else -1] if len(states) else start
 
 
-def step_cell(clip: float, projected: Array, state: Array, w_hidden: Array) -> tuple[Array, tuple[Array, Array]]:
+def by_gate(w_hidden: Array) -> tuple[Array, Array]:
+    """Returns the recurrent weights of the gates (keep and reset) and of the new value; cut once for a whole loop."""
+    n = w_hidden.shape[0]
+    return w_hidden[:, : 2 * n], w_hidden[:, 2 * n :]
+
+
+def step_cell(
+    clip: float, projected: Array, state: Array, weights: tuple[Array, Array]
+) -> tuple[Array, tuple[Array, Array]]:
     """Returns the next state of a GRU, and its gates (keep and reset) and new value, which the derivative needs.
 
     Args:
         clip: Bound of the state.
         projected: Share of the inputs in all gates, shape (trial, gates) or (gates,).
         state: Shape (trial, n_hidden).
-        w_hidden: Recurrent weights, shape (n_hidden, gates).
+        weights: What `by_gate` returns.
     """
     n = state.shape[-1]
-    gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ w_hidden[:, : 2 * n])
+    gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ weights[0])
     keep, reset = gates[..., :n], gates[..., n:]
-    new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ w_hidden[:, 2 * n :])
+    new = jnp.tanh(projected[..., 2 * n :] + (reset * state) @ weights[1])
     return jnp.clip(keep * state + (1.0 - keep) * new, -clip, clip), (gates, new)
 
 
@@ -139,7 +147,7 @@ def step_cell_back(
     before: Array,
     state: Array,
     saved: tuple[Array, Array],
-    w_back: tuple[Array, Array],
+    weights: tuple[Array, Array],
 ) -> tuple[Array, Array]:
     """Returns the derivatives of the state before a step, and of `projected`, from that of the state after it.
 
@@ -149,24 +157,18 @@ def step_cell_back(
         before: State before the step.
         state: State after it.
         saved: Gates and new value of the step.
-        w_back: What `transposed` returns.
+        weights: What `by_gate` returns, both transposed.
     """
     (gates, new), n = saved, before.shape[-1]
     keep, reset = gates[:, :n], gates[:, n:]
     d_moved = jnp.where(jnp.abs(state) < clip, d_state, 0.0)
     d_new = d_moved * (1.0 - keep) * (1.0 - new**2)
-    d_reset_state = d_new @ w_back[1]
+    d_reset_state = d_new @ weights[1]
     d_keep = d_moved * (before - new) * keep * (1.0 - keep)
     d_reset = d_reset_state * before * reset * (1.0 - reset)
     d_gates = jnp.concatenate([d_keep, d_reset], axis=-1)
-    d_before = d_moved * keep + d_reset_state * reset + d_gates @ w_back[0]
+    d_before = d_moved * keep + d_reset_state * reset + d_gates @ weights[0]
     return d_before, jnp.concatenate([d_gates, d_new], axis=-1)
-
-
-def transposed(w_hidden: Array) -> tuple[Array, Array]:
-    """Returns the recurrent weights of the gates and of the new value, transposed once for a whole loop backward."""
-    n = w_hidden.shape[0]
-    return w_hidden[:, : 2 * n].T, w_hidden[:, 2 * n :].T
 
 
 def hidden_gradient(before: Array, gates: Array, d_projected: Array) -> Array:
@@ -199,9 +201,10 @@ def recur(
         inside: False where the state is held, shape (time, trial); None for nowhere.
         w_hidden: Recurrent weights, shape (n_hidden, gates).
     """
+    weights = by_gate(w_hidden)
 
     def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, Array]:
-        moved, _ = step_cell(clip, now[0], state, w_hidden)
+        moved, _ = step_cell(clip, now[0], state, weights)
         moved = _held(now[1], moved, state)
         return moved, moved
 
@@ -211,8 +214,10 @@ def recur(
 def _recur_forward(
     clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> tuple[Array, tuple[Any, ...]]:
+    weights = by_gate(w_hidden)
+
     def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Any]]:
-        moved, saved = step_cell(clip, now[0], state, w_hidden)
+        moved, saved = step_cell(clip, now[0], state, weights)
         moved = _held(now[1], moved, state)
         return moved, (moved, saved)
 
@@ -224,13 +229,14 @@ def _recur_backward(
     clip: float, reverse: bool, residuals: tuple[Any, ...], d_states: Array
 ) -> tuple[Array, Array, None, Array]:
     states, saved, start, inside, w_hidden = residuals
-    before, w_back = states_before(start, states, reverse=reverse), transposed(w_hidden)
+    before = states_before(start, states, reverse=reverse)
+    weights = jax.tree.map(jnp.transpose, by_gate(w_hidden))  # once, not at every bin
 
     def step(d_state: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
         d_state_t, before_t, state_t, saved_t, inside_t = now
         d_state = d_state + d_state_t
         d_moved = _held(inside_t, d_state, jnp.zeros_like(d_state))
-        d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, w_back)
+        d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, weights)
         return d_before + (d_state - d_moved), d_projected
 
     stacked = (d_states, before, states, saved, inside)

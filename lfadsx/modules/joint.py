@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.gru import hidden_gradient, states_before, step_cell, step_cell_back, transposed
+from lfadsx.modules.gru import by_gate, hidden_gradient, states_before, step_cell, step_cell_back
 from lfadsx.parameters import weight_gradient
 
 
@@ -130,17 +130,18 @@ def run_joint(rule: Rule, weights: Weights, start: Start, known: Known, masks: M
 def _loop(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> tuple[Path, Any]:
     """Runs the loop; also returns the gates and new values of both parts, which the derivative needs."""
     always = known.generator if known.generator.ndim == 1 else None
+    control, generate = by_gate(weights.controller), by_gate(weights.generator)
 
     def step(carry: tuple[Array, Array, Array | None], now: tuple[Any, ...]) -> tuple[Any, Any]:
         controller, generator, seen = carry
         for_controller, for_generator, noise, keep_feedback, keep_readout = now
         if weights.feedback is not None:
             for_controller = for_controller + drop(seen, keep_feedback, masks.rate) @ weights.feedback
-        controller, saved_controller = step_cell(rule.controller_clip, for_controller, controller, weights.controller)
+        controller, saved_controller = step_cell(rule.controller_clip, for_controller, controller, control)
         params = controller @ weights.posterior + weights.posterior_bias
         inputs = rule.inputs(weights.prior, params, noise)
         for_generator = (for_generator if always is None else always) + inputs @ weights.inputs
-        generator, saved_generator = step_cell(rule.generator_clip, for_generator, generator, weights.generator)
+        generator, saved_generator = step_cell(rule.generator_clip, for_generator, generator, generate)
         factors = drop(generator, keep_readout, masks.rate) @ weights.factors
         seen = None if seen is None else factors
         path = Path(controller, params, inputs, generator, factors)
@@ -165,8 +166,8 @@ def _forward(rule: Rule, weights: Weights, start: Start, known: Known, masks: Ma
 def _backward(rule: Rule, residuals: Any, d_path: Path) -> tuple[Weights, Start, Known, None]:
     weights, start, known, masks, path, saved = residuals
     before = states_before(start.controller, path.controller), states_before(start.generator, path.generator)
-    back = transposed(weights.controller), transposed(weights.generator)
-    # Other matrices are transposed once, too, not at every bin.
+    # Transposed once, not at every bin.
+    back = jax.tree.map(jnp.transpose, (by_gate(weights.controller), by_gate(weights.generator)))
     from_params, from_inputs, from_factors = weights.posterior.T, weights.inputs.T, weights.factors.T
     from_feedback = None if weights.feedback is None else weights.feedback.T
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.parameters import Frozen, scaled_normal
+from lfadsx.parameters import Frozen, product, scaled_normal
 
 
 class AbstractReadin(nnx.Module):
@@ -98,7 +98,7 @@ class LinearReadin(AbstractReadin):
         names = [name for name, _ in self.n_channels]
         weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
         if len(names) == 1:
-            return x @ weights[0] + biases[0]
+            return product(x, weights[0]) + biases[0]
         # Padded rows are zero: whatever stands in a trial's padded channels cannot matter.
         weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
         return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
@@ -155,7 +155,8 @@ class LinearReadout(AbstractReadout):
             weights = [weight * unit for weight, unit in zip(weights, units, strict=True)]
             biases = [bias * unit for bias, unit in zip(biases, units, strict=True)]
         if len(names) == 1:
-            return jnp.tensordot(factors, weights[0], 1) + biases[0]
+            flat = product(factors, weights[0].reshape(self.n_factors, -1))
+            return flat.reshape(*factors.shape[:2], *biases[0].shape) + biases[0]
         weight = jnp.stack([_pad(w, self.n_channels, axis=1) for w in weights])[session]
         bias = jnp.stack([_pad(b, self.n_channels, axis=0) for b in biases])[session]
         return jnp.einsum("btf,bfcp->btcp", factors, weight) + bias[:, None]
