@@ -37,13 +37,34 @@ def close(outcome: Outcome, as_json: bool) -> None:
         sys.stdout.write(json.dumps(scores) + "\n")
 
 
-def use_devices(n: int) -> None:
-    """Makes as many host devices on a CPU; must come before JAX has looked for devices."""
-    if n < 1:
+LEAST_TRIALS = 16
+"""Trials of a batch that a core has at least when all cores are used: with fewer its products are slow."""
+
+
+def use_devices(n: int | None, batch_size: int = 1) -> int:
+    """Makes as many host devices on a CPU, and returns their number; must come before JAX has looked for devices.
+
+    Args:
+        n: Number of devices; None for one GPU, or for as many cores of a CPU as have enough to do.
+        batch_size: Number of trials that share them, which `None` depends on.
+
+    Raises:
+        ValueError: If `n` is below 1.
+    """
+    if n is not None and n < 1:
         raise ValueError(f"devices = {n} is no number of devices. Give at least 1.")
-    if n > 1:
+    wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
+    if wanted > 1:
         with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
-            jax.config.update("jax_num_cpu_devices", n)
+            jax.config.update("jax_num_cpu_devices", wanted)
+    if n is None:
+        return min(wanted, len(jax.devices())) if jax.default_backend() == "cpu" else 1
+    return n
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_compilation_cache() -> None:

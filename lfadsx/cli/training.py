@@ -54,8 +54,8 @@ class Fit:
     """Draw figures."""
     tensorboard: bool = False
     """Write scalars, and with figures single trials, for TensorBoard into the run folder's tensorboard/."""
-    devices: int = 1
-    """Devices to spread the trials over; on a CPU as many are made."""
+    devices: int | None = None
+    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -70,7 +70,7 @@ class Fit:
             raise ValueError(
                 "--new-sessions-only is for a model that is trained on. Give its run folder: --start-from RUN."
             )
-        use_devices(self.devices)
+        devices = use_devices(self.devices, self.train.batch_size)
         model, train, likelihood = self.model, self.train, self.model.likelihood
         if self.start_from is not None:
             likelihood = likelihood_name(load(self.start_from))
@@ -96,7 +96,7 @@ class Fit:
             n_samples=self.samples,
             figures=self.figures,
             tensorboard=self.tensorboard,
-            devices=self.devices,
+            devices=devices,
             as_json=self.json,
             reset_learning_rate=self.reset_learning_rate,
         )
@@ -119,9 +119,10 @@ class Demo:
         """Simulates, trains, infers, scores and writes."""
         from lfadsx.data import write_dataset
 
-        data = demo_data(self.seed)
         model, hyper, train = demo_settings(self.epochs, self.seed)
-        code = fit_and_report(data, self.out, model, hyper, train, as_json=self.json)
+        devices = use_devices(None, train.batch_size)
+        data = demo_data(self.seed)
+        code = fit_and_report(data, self.out, model, hyper, train, devices=devices, as_json=self.json)
         if code == DONE and not self.json:
             (file,) = write_dataset(self.out, data)
             say(f"The simulated data are in {file}; train on them, or on a file of yours like it, with")

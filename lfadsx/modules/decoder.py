@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
+from lfadsx.modules.gru import GRU
 from lfadsx.modules.joint import Known, Masks, Path, Rule, Start, Weights, run_joint
 from lfadsx.modules.recurrent import AbstractController, AbstractGenerator, GRUController, GRUGenerator
 from lfadsx.parameters import Linear, UnitNormLinear
@@ -140,9 +141,10 @@ class Decoder(nnx.Module):
             keep_feedback=keep.get("feedback") if infer else None,
             keep_readout=None if readout_keep is None else readout_keep[1:],
         )
-        controller = self.controller.initial_state(initial_condition.shape[0]) if infer else None
-        if infer and self._is_built_in:
-            path = self._run_built_in(controller, start, seen, streams, rate)
+        controller: Any = self.controller.initial_state(initial_condition.shape[0]) if infer else None
+        cells = self._built_in() if infer else None
+        if cells:
+            path = self._run_built_in(*cells, Start(controller, start, seen), streams, rate)
         else:
             path = self._run(controller, start, seen, streams, rate, n_bins, fed_back)
         return Trajectory(
@@ -187,32 +189,35 @@ class Decoder(nnx.Module):
 
         return jax.lax.scan(step, (controller, generator, seen), streams, length=n_bins)[1]
 
-    @property
-    def _is_built_in(self) -> bool:
-        """Whether `run_joint` computes what the parts say; a class derived from these may step in another way."""
-        own = type(self.controller) is GRUController and type(self.generator) is GRUGenerator
-        return own and self.feedback != "rates"
+    def _built_in(self) -> tuple[GRU, GRU, AbstractPrior] | None:
+        """The cells of controller and generator, and the prior, if `run_joint` computes what the parts say.
+
+        A class derived from the built-in ones may step in another way.
+        """
+        if type(self.controller) is not GRUController or type(self.generator) is not GRUGenerator:
+            return None
+        if self.feedback == "rates" or self.input_prior is None:
+            return None
+        return self.controller.gru, self.generator.gru, self.input_prior
 
     def _run_built_in(
-        self, controller: Array, generator: Array, seen: Array | None, streams: _Streams, rate: Array | float
+        self, control: GRU, generate: GRU, prior: AbstractPrior, start: Start, streams: _Streams, rate: Array | float
     ) -> Path:
         """Runs the loop of the built-in parts, whose derivative is written out."""
-        control, generate = self.controller.gru, self.generator.gru
-        prior, values = nnx.split(self.input_prior)
+        structure, values = nnx.split(prior)
         weights = Weights(
-            feedback=None if seen is None else control.w_live[...],
+            feedback=None if control.w_live is None else control.w_live[...],
             controller=control.w_hidden[...],
             posterior=self.input_posterior.weight[...],
             posterior_bias=self.input_posterior.bias[...],
             prior=values,
-            inputs=generate.w_live[...],
+            inputs=cast(nnx.Param, generate.w_live)[...],
             generator=generate.w_hidden[...],
             factors=self.factor_map.unit_weight,
         )
         known = Known(streams.encoding, generate.bias[...] if streams.known is None else streams.known, streams.noise)
         masks = Masks(streams.keep_feedback, streams.keep_readout, rate)
-        rule = Rule(control.clip, generate.clip, prior)
-        return run_joint(rule, weights, Start(controller, generator, seen), known, masks)
+        return run_joint(Rule(control.clip, generate.clip, structure), weights, start, known, masks)
 
     def _input(self, params: Array, noise: Array | None) -> Array:
         if noise is None:

@@ -113,7 +113,8 @@ def run_gru(
         States after each bin, shape (time, trial, n_hidden), and the final state, shape (trial, n_hidden).
     """
     start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
-    states = recur(gru.clip, reverse, gru.project(sequence), start, inside, gru.w_hidden[...])
+    projected = gru.project(sequence)
+    states: Array = recur(gru.clip, reverse, projected, start, inside, gru.w_hidden[...])  # pyright: ignore
     return states, states[0 if reverse else -1] if len(states) else start
 
 

@@ -198,23 +198,30 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         block: Validation batches stacked along a first axis.
         key: Fixed random key.
     """
-    model, _ = program.merge(state)
-    hide_key, part_key, sample_key = jax.random.split(key, 3)
 
     def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
-        score = _hidden_nll(model, batch, hide_key, sample_key, program.selection_samples)
-        output = model(batch, model.draw(part_key, batch))
-        parts = (
-            score / SELECTION_HIDDEN,
-            -reconstruction(model, batch, output, program.objective.reduction),
-            kl_initial_condition(model, output),
-            kl_inferred_inputs(model, batch, output, program.objective.estimator),
-            jnp.ones(batch.n_trials),
-        )
-        return totals + jnp.where(batch.trial_weight > 0, jnp.stack(parts), 0.0).sum(1), None
+        _, figures = over_trials(partial(_evaluate, program), program.mesh)((state, key), batch)
+        return totals + jnp.where(batch.trial_weight[:, None] > 0, figures, 0.0).sum(0), None
 
     totals, _ = jax.lax.scan(one_batch, jnp.zeros(5), block)
     return ValidReport(*(totals[:4] / totals[4]))
+
+
+def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) -> tuple[tuple[()], Array]:
+    """Returns nothing that devices share, and the figures of each trial with their count, shape (trial, figure)."""
+    state, key = shared
+    model, _ = program.merge(state)
+    hide_key, part_key, sample_key = jax.random.split(key, 3)
+    score = _hidden_nll(model, batch, hide_key, sample_key, program.selection_samples)
+    output = model(batch, model.draw(part_key, batch))
+    figures = (
+        score / SELECTION_HIDDEN,
+        -reconstruction(model, batch, output, program.objective.reduction),
+        kl_initial_condition(model, output),
+        kl_inferred_inputs(model, batch, output, program.objective.estimator),
+        jnp.ones(batch.n_trials),
+    )
+    return (), jnp.stack(figures, axis=1)
 
 
 def _hidden_nll(
