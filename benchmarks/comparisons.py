@@ -220,8 +220,12 @@ def _unaligned(data: Dataset) -> Dataset:
 
 
 def _maps_only(settings: Settings, session: str) -> Settings:
-    """Settings with which only the read-in and the read-out of a session train; nothing needs a ramp then."""
-    train = dataclasses.replace(settings.train, train=lfadsx.session_patterns([session]), kl_ramp_epochs=0)
+    """Settings with which only the read-in and the read-out of a session train, twice as long as the whole model.
+
+    An epoch of one session has a fifth of the steps of an epoch of five. Nothing needs a ramp.
+    """
+    patterns, epochs = lfadsx.session_patterns([session]), 2 * settings.train.epochs
+    train = dataclasses.replace(settings.train, train=patterns, kl_ramp_epochs=0, epochs=epochs)
     return dataclasses.replace(settings, train=train)
 
 

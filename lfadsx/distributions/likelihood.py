@@ -25,9 +25,8 @@ def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Fl
         >>> soft_clip(jnp.array([-3.0, 2.5])).tolist()
         [-3.0, 2.5]
     """
-    above = high + jnp.log1p(jnp.maximum(x - high, 0.0))
-    below = low - jnp.log1p(jnp.maximum(low - x, 0.0))
-    return jnp.where(x > high, above, jnp.where(x < low, below, x))
+    beyond = jnp.log1p(jnp.maximum(jnp.maximum(x - high, low - x), 0.0))
+    return jnp.where(x > high, high + beyond, jnp.where(x < low, low - beyond, x))
 
 
 class AbstractLikelihood(nnx.Module):
