@@ -26,7 +26,7 @@ from lfadsx.data import dataset_from_trials
 from lfadsx.data.batches import Layout, take
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout
-from lfadsx.training.block import run_block
+from lfadsx.training.block import block_runner
 from lfadsx.training.distributed import make_mesh, n_data_devices, place_block, replicate
 from lfadsx.training.run import versions
 from lfadsx.training.schedules import Schedule
@@ -82,16 +82,16 @@ class Trainer:
         rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)
         self.schedule = Schedule.of(config, layout.steps)
         self.block = place_block(take(self.data.sessions, self.data.train, rows), mesh)
-        self.steps = steps
+        self.steps, self.run_block = steps, block_runner(mesh)
 
     def lower(self) -> Any:
         """Traces a block."""
-        return run_block.lower(self.program, self.state, self.hyper, self.schedule, self.block)
+        return self.run_block.lower(self.program, self.state, self.hyper, self.schedule, self.block)
 
     def run(self) -> float:
         """Runs a block and returns the seconds of one of its steps."""
         began = time.perf_counter()
-        self.state, report = run_block(self.program, self.state, self.hyper, self.schedule, self.block)
+        self.state, report = self.run_block(self.program, self.state, self.hyper, self.schedule, self.block)
         report.loss.block_until_ready()
         return (time.perf_counter() - began) / self.steps
 

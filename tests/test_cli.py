@@ -16,6 +16,7 @@ import pytest
 
 import lfadsx
 from lfadsx import cli
+from lfadsx.cli import terminal
 from lfadsx.data import read, read_posterior
 from lfadsx.training import read_info
 from lfadsx.workflow import fit_run
@@ -151,6 +152,18 @@ def test_fit_on_two_devices_gives_nearly_the_same_scores(run, file, tmp_path, ca
     two = last_json(capsys.readouterr().out)
     one = json.loads((run / "metrics.json").read_text())
     assert two["bits_per_spike"] == pytest.approx(one["bits_per_spike"], abs=1e-3)
+
+
+def test_by_default_every_core_with_enough_to_do_is_a_device(monkeypatch):
+    """Two host devices exist in all tests."""
+    cores = {"n": 2}
+    monkeypatch.setattr(terminal, "_cores", lambda: cores["n"])
+    assert [terminal.use_devices(None, batch) for batch in (16, 31, 32, 500)] == [1, 1, 2, 2]
+    cores["n"] = 64
+    assert terminal.use_devices(None, 64) == 2  # four are wanted, two are there
+    assert terminal.use_devices(7, 1) == 7  # what is asked for is what make_mesh hears
+    with pytest.raises(ValueError, match="devices = 0 is no number"):
+        terminal.use_devices(0, 64)
 
 
 def write(path, **arrays):

@@ -541,3 +541,12 @@ def test_an_unfinished_part_cannot_be_made(abstract):
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_counts_of_every_integer_type_have_the_same_log_likelihood():
+    """The smallest integers take log k! from a table."""
+    counts, params = np.arange(256), jnp.full((256, 1), 0.7)
+    table = np.asarray(Poisson().log_prob(params, jnp.asarray(counts, jnp.uint8)))
+    for dtype in (jnp.uint16, jnp.int32, jnp.float32):
+        np.testing.assert_allclose(table, np.asarray(Poisson().log_prob(params, jnp.asarray(counts, dtype))), rtol=1e-5)
+    np.testing.assert_allclose(table, stats.poisson.logpmf(counts, np.exp(0.7)), rtol=1e-6)

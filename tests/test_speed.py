@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from benchmarks import posterior, train_step
+from benchmarks import posterior, profile, scaling, train_step
 from benchmarks.speed import count_flops, figure_of, forward_flops, make_data, model_config
 from benchmarks.workloads import WORKLOADS
 
@@ -76,3 +76,37 @@ def test_workloads_have_the_sizes_of_their_data():
     assert data.train.encoder_input.shape == (2 * load.batch, load.bins, load.neurons)
     assert data.train.targets["spikes"].shape[1:] == (load.bins + load.forward_bins, load.neurons + load.held_out)
     assert np.all(data.train.encoder_length == load.bins)
+
+
+def test_the_time_of_a_step_is_given_to_what_it_goes_to():
+    line, longest = profile.measure(WORKLOADS["tiny"], steps=2)
+    assert line["products in the loops over time"] > 0 and line["whole step"] > 0
+    assert {"ms", "times", "operation", "makes", "of"} == set(longest[0])
+    milliseconds = [operation["ms"] for operation in longest]
+    assert milliseconds == sorted(milliseconds, reverse=True)
+
+
+def test_the_own_time_of_an_operation_is_without_those_inside_it():
+    spans = [
+        ("while.1", 0.0, 10e3),
+        ("dot.1", 1e3, 2e3),
+        ("dot.1", 4e3, 3e3),
+        ("add", 12e3, 1e3),
+        ("unknown", 0.0, 99e3),
+    ]
+    events = [{"ph": "X", "pid": 1, "tid": 1, "name": name, "ts": ts, "dur": dur} for name, ts, dur in spans]
+    own, count = profile._own_times(events, {"while.1", "dot.1", "add"})
+    assert own == {"while.1": 5.0, "dot.1": 5.0, "add": 1.0} and count["dot.1"] == 2
+
+
+@pytest.mark.parametrize("axis", ["trials", "bins"])
+def test_a_point_of_the_scaling(axis):
+    found = scaling.point(WORKLOADS["tiny"], axis, 2)
+    assert found["size"] == {"trials": 64, "bins": 10}[axis] and found["ms"] > 0 and found["memory_mb"] > 0
+
+
+def test_slopes_of_the_scaling_are_drawn(tmp_path):
+    points = [{"size": n, "ms": 2.0 * n, "memory_mb": 7.0} for n in (1, 2, 4, 8)]
+    line = {"axis": "bins", "slope_of_time": 1.0, "slope_of_memory": 0.0, "points": points}
+    scaling.draw([line], tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").stat().st_size > 1000

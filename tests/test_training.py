@@ -16,8 +16,19 @@ import lfadsx
 from lfadsx.data.batches import Layout, epoch_order, take
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
 from lfadsx.parameters import scaled_normal
-from lfadsx.training import AbstractCallback, Schedule, make_mesh, place_block, run_block, start, train_block
+from lfadsx.training import (
+    AbstractCallback,
+    Schedule,
+    block_runner,
+    distributed,
+    make_mesh,
+    place_block,
+    run_block,
+    start,
+    train_block,
+)
 from lfadsx.training.checkpoint import CheckpointError
+from lfadsx.training.distributed import compiler_options, replicate
 from lfadsx.training.monitor import Monitor, observe
 from lfadsx.training.run import RunError
 from lfadsx.training.state import matches
@@ -91,8 +102,8 @@ def first_block(data, n_devices=1):
     return take(data.sessions, data.train, rows)
 
 
-def begin(model, data, config=CONFIG):
-    return start(model, [CoordinatedDropout()], config, n_trials=data.train.n_trials)
+def begin(model, data, config=CONFIG, mesh=None):
+    return start(model, [CoordinatedDropout()], config, n_trials=data.train.n_trials, mesh=mesh)
 
 
 def close(tree, other, rtol=1e-5):
@@ -128,16 +139,23 @@ def test_members_of_one_block_equal_the_models_alone(model, data):
 
 def test_two_devices_equal_one(model, data):
     """Guard 2: trials spread over two devices give the same block as on one."""
+    mesh, hyper = make_mesh(2), lfadsx.HyperParams(l2_gen_scale=2.0)
     program, state = begin(model, data)
-    hyper = lfadsx.HyperParams()
-    copy = jax.tree.map(jnp.copy, state)
-    one, report_one = run_block(program, copy, hyper, SCHEDULE, place_block(first_block(data), None))
-    mesh = make_mesh(2)
+    one, report_one = run_block(program, state, hyper, SCHEDULE, place_block(first_block(data), None))
+    program, state = begin(model, data, mesh=mesh)
     block = place_block(first_block(data, n_devices=2), mesh)
     assert len(block.encoder_input.sharding.device_set) == 2
-    two, report_two = run_block(program, state, hyper, SCHEDULE, block)
-    close(report_two.loss, report_one.loss)
+    two, report_two = block_runner(mesh)(program, replicate(state, mesh), hyper, SCHEDULE, block)
+    close(dataclasses.asdict(report_two), dataclasses.asdict(report_one))
     close(two.params, one.params, 1e-4)
+
+
+def test_devices_of_a_cpu_get_one_thread_each_where_the_compiler_can():
+    assert compiler_options(None) == compiler_options(make_mesh(1)) == ()
+    found = dict(compiler_options(make_mesh(2)))
+    assert set(found) <= set(distributed.ONE_THREAD) and not any(found.values())
+    jax.jit(lambda x: x + 1, compiler_options=found)(1)
+    assert not distributed._is_known("xla_cpu_no_such_option")
 
 
 def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from lfadsx.config import HyperParams
@@ -25,7 +26,7 @@ from lfadsx.objective import (
     loss,
     reconstruction,
 )
-from lfadsx.training.distributed import over_trials
+from lfadsx.training.distributed import compiler_options, over_trials
 from lfadsx.training.monitor import observe, observe_loss
 from lfadsx.training.optimizer import apply_update, make_optimizer
 from lfadsx.training.schedules import Schedule, decay, ramp
@@ -87,8 +88,18 @@ def train_block(
     return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
 
 
-run_block = partial(jax.jit, static_argnums=0, donate_argnums=1)(train_block)
-"""`train_block`, compiled; the state that is passed in is given up."""
+def block_runner(mesh: Mesh | None) -> Any:
+    """Returns `train_block`, compiled for the devices of a mesh; the state that is passed in is given up."""
+    return _compiled(compiler_options(mesh))
+
+
+@cache
+def _compiled(options: tuple[tuple[str, bool], ...]) -> Any:
+    return jax.jit(train_block, static_argnums=0, donate_argnums=1, compiler_options=dict(options) or None)
+
+
+run_block = block_runner(None)
+"""`train_block`, compiled for one device."""
 
 
 def _step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -86,6 +87,27 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
         axis_names={"data"},
         check_vma=False,
     )
+
+
+ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimized_scheduler")
+"""Options of the compiler which, switched off, leave each device of a CPU one thread of its own."""
+
+
+def compiler_options(mesh: Mesh | None) -> tuple[tuple[str, bool], ...]:
+    """Returns the options to compile steps with: cores of a CPU that are devices do not lend each other threads."""
+    if mesh is None or n_data_devices(mesh) == 1 or mesh.devices.flat[0].platform != "cpu":
+        return ()
+    return tuple((name, False) for name in ONE_THREAD if _is_known(name))
+
+
+@cache
+def _is_known(option: str) -> bool:
+    """Whether this version's compiler has an option; the next one's may not."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: False}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:

@@ -23,7 +23,7 @@ from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
-from lfadsx.training.block import StepReport, run_block, run_select, run_validate, run_watch_loss
+from lfadsx.training.block import StepReport, block_runner, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
 from lfadsx.training.distributed import n_data_devices, place_block, replicate
 from lfadsx.training.schedules import Schedule
@@ -159,7 +159,7 @@ class _Loop:
     ) -> None:
         self.program, self.state, self.position = program, state, position
         self.data, self.hyper, self.config = data, hyper, config
-        self.folder, self.mesh = folder, mesh
+        self.folder, self.mesh, self.run_block = folder, mesh, block_runner(mesh)
         devices = n_data_devices(mesh)
         self.layout = Layout.of(
             data.train.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
@@ -221,7 +221,7 @@ class _Loop:
         """Trains one block; returns whether it ended an epoch."""
         rows = next(self._blocks())
         block = place_block(take(self.data.sessions, self.data.train, rows), self.mesh)
-        self.state, report = run_block(self.program, self.state, self.hyper, self.schedule, block)
+        self.state, report = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
         sums = _to_host(report)
         _report_skipped(sums, self.position)
         self.position.pending.append(sums)
