@@ -112,7 +112,7 @@ def _step(
         l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
     )
     differentiate = over_trials(partial(_differentiate, program), program.mesh)
-    (value, l2, gradient), terms = differentiate((state, hyper, ramps), batch)
+    (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
     update: Any
@@ -120,7 +120,7 @@ def _step(
     monitor = state.monitor
     rate = hyper.learning_rate * monitor.rate_scale * decay(state.step - monitor.rate_start, schedule)
     norm = optax.tree.norm(gradient)
-    n_trials = jnp.sum(batch.trial_weight > 0)
+    n_trials = sums["n_trials"]
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     moved = apply_update(params, update, rate, hyper.weight_decay)
     # Neither a broken step nor an empty one leaves a trace in the parameters or in Adam's moments.
@@ -137,11 +137,9 @@ def _step(
         step=state.step + (n_trials > 0),
         skipped=state.skipped + is_broken.astype(jnp.int32),
     )
-    real = batch.trial_weight > 0
     report = StepReport(
-        n_trials=n_trials.astype(value.dtype),
+        **sums,
         loss=value,
-        **{name: jnp.sum(jnp.where(real, term, 0.0)) for name, term in terms.items()},
         l2=l2,
         kl_ic_weight=jnp.asarray(ramps.kl_ic),
         kl_co_weight=jnp.asarray(ramps.kl_co),
@@ -156,7 +154,7 @@ def _step(
 def _differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch
 ) -> tuple[tuple[Array, Array, Array], dict[str, Array]]:
-    """Returns the loss of one device's trials, its L2 penalty and its gradient as a vector; and each trial's terms."""
+    """Returns loss, L2 penalty and gradient (a vector) of one device's trials, and sums of these trials' terms."""
     state, hyper, ramps = shared
     augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     _, augmentations = program.merge(state)
@@ -168,8 +166,11 @@ def _differentiate(
         return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
 
     (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    real = batch.trial_weight > 0
     terms = {name: getattr(parts, name) for name in ("reconstruction", "kl_ic", "kl_inputs", "correlation")}
-    return (value, parts.l2, ravel_pytree(gradient)[0]), terms
+    terms["n_trials"] = jnp.ones_like(parts.kl_ic)
+    sums = {name: jnp.sum(jnp.where(real, term, 0.0)) for name, term in terms.items()}
+    return (value, parts.l2, ravel_pytree(gradient)[0]), sums
 
 
 SELECTION_HIDDEN = 0.25
@@ -211,15 +212,15 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
     """
 
     def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
-        _, figures = over_trials(partial(_evaluate, program), program.mesh)((state, key), batch)
-        return totals + jnp.where(batch.trial_weight[:, None] > 0, figures, 0.0).sum(0), None
+        _, sums = over_trials(partial(_evaluate, program), program.mesh)((state, key), batch)
+        return totals + sums, None
 
     totals, _ = jax.lax.scan(one_batch, jnp.zeros(5), block)
     return ValidReport(*(totals[:4] / totals[4]))
 
 
 def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) -> tuple[tuple[()], Array]:
-    """Returns nothing that devices share, and the figures of each trial with their count, shape (trial, figure)."""
+    """Returns nothing to average over devices, and sums of the trials' figures with their number, shape (figure,)."""
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = jax.random.split(key, 3)
@@ -232,7 +233,7 @@ def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) 
         kl_inferred_inputs(model, batch, output, program.objective.estimator),
         jnp.ones(batch.n_trials),
     )
-    return (), jnp.stack(figures, axis=1)
+    return (), jnp.where(batch.trial_weight > 0, jnp.stack(figures), 0.0).sum(1)
 
 
 def _hidden_nll(

@@ -68,24 +68,20 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
 
     Args:
         f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
-            devices, and arrays with the trial axis first.
+            devices and what is to be added up.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
     """
     if mesh is None or n_data_devices(mesh) == 1:
         return f
 
     def on_device(shared: Any, trials: Any) -> tuple[Any, Any]:
-        whole, each = f(shared, trials)
-        return jax.lax.pmean(whole, "data"), each
+        averages, sums = f(shared, trials)
+        averages = jax.tree.map(lambda x: x / n_data_devices(mesh), averages)
+        return jax.lax.psum((averages, sums), "data")
 
-    whole, trials = PartitionSpec(), PartitionSpec("data")
+    shared, trials = PartitionSpec(), PartitionSpec("data")
     return jax.shard_map(
-        on_device,
-        mesh=mesh,
-        in_specs=(whole, trials),
-        out_specs=(whole, trials),
-        axis_names={"data"},
-        check_vma=False,
+        on_device, mesh=mesh, in_specs=(shared, trials), out_specs=shared, axis_names={"data"}, check_vma=False
     )
 
 
