@@ -187,7 +187,7 @@ def states_before(start: Array, states: Array, *, reverse: bool = False) -> Arra
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def recur(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
 ) -> Float[Array, "time trial n_hidden"]:
     """Returns the states of a GRU over a known sequence, with the derivative written out.
 
@@ -199,27 +199,21 @@ def recur(
         reverse: Whether to run from the last bin to the first.
         projected: Share of the inputs in all gates, shape (time, trial, gates).
         start: State before the first bin, shape (trial, n_hidden).
-        inside: False where the state is held, shape (time, trial); None for nowhere.
+        inside: False where the state is held, shape (time, trial).
         w_hidden: Recurrent weights, shape (n_hidden, gates).
     """
-    weights = by_gate(w_hidden)
-
-    def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, Array]:
-        moved, _ = step_cell(clip, now[0], state, weights)
-        moved = _held(now[1], moved, state)
-        return moved, moved
-
-    return jax.lax.scan(step, start, (projected, inside), reverse=reverse)[1]
+    return _recur_forward(clip, reverse, projected, start, inside, w_hidden)[0]
 
 
 def _recur_forward(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
 ) -> tuple[Array, tuple[Any, ...]]:
     weights = by_gate(w_hidden)
 
-    def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Any]]:
-        moved, saved = step_cell(clip, now[0], state, weights)
-        moved = _held(now[1], moved, state)
+    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Any]]:
+        projected_t, inside_t = now
+        moved, saved = step_cell(clip, projected_t, state, weights)
+        moved = jnp.where(inside_t[:, None], moved, state)
         return moved, (moved, saved)
 
     _, (states, saved) = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
@@ -236,7 +230,7 @@ def _recur_backward(
     def step(d_state: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
         d_state_t, before_t, state_t, saved_t, inside_t = now
         d_state = d_state + d_state_t
-        d_moved = _held(inside_t, d_state, jnp.zeros_like(d_state))
+        d_moved = jnp.where(inside_t[:, None], d_state, 0.0)
         d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, weights)
         return d_before + (d_state - d_moved), d_projected
 
@@ -246,8 +240,3 @@ def _recur_backward(
 
 
 recur.defvjp(_recur_forward, _recur_backward)
-
-
-def _held(inside: Array | None, moved: Array, state: Array) -> Array:
-    """The state after a bin: moved on inside a trial, as it was outside."""
-    return moved if inside is None else jnp.where(inside[:, None], moved, state)
