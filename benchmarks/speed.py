@@ -91,8 +91,8 @@ class Trainer:
     def run(self) -> float:
         """Runs a block and returns the seconds of one of its steps."""
         began = time.perf_counter()
-        self.state, report = self.run_block(self.program, self.state, self.hyper, self.schedule, self.block)
-        report.loss.block_until_ready()
+        self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, self.block)
+        figures.block_until_ready()
         return (time.perf_counter() - began) / self.steps
 
 

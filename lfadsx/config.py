@@ -16,6 +16,9 @@ def _check_choices(config: Any) -> None:
             raise ValueError(f"{name} = {getattr(config, name)!r} is none of the choices. Give one of {choices}.")
 
 
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Architecture: sizes and names of the parts that the builders of `lfadsx.variants` compose.
@@ -110,13 +113,16 @@ class ModelConfig:
     """Bias of the gates that keep a state, at the start."""
     reset_bias: float = 1.0
     """Bias of the reset gates at the start."""
+    segment_bins: int = 0
+    """Bins between states that the gradient keeps; those between are computed again, so that the memory of long trials
+    is bounded for the price of a second forward pass. 0: all are kept."""
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
         _check_choices(self)
         positive = ("factors", "generator_dim", "ic_encoder_dim", "controller_dim")
         at_least_zero = ("ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag", "ic_window")
-        at_least_zero += ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s")
+        at_least_zero += ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s", "segment_bins")
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is no size. Give a number of at least 1.")
@@ -266,7 +272,10 @@ class TrainConfig:
     checkpoints_to_keep: int = 2
     """Number of last checkpoints that stay; the best and the last model stay in any case."""
     steps_per_block: int = 64
-    """Largest number of steps of one compiled block."""
+    """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
+    precision: Precision = "tf32"
+    """What matrices are rounded to before they are multiplied, on GPUs: float32, tf32 (19 bits) or bfloat16. Sums,
+    states and gradients are float32 in any case, and on CPUs products are, too."""
     seed: int = 0
     """Seed of initial weights, order and noise."""
 

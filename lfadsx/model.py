@@ -130,27 +130,21 @@ class LFADS(nnx.Module):
             batch: The trials.
             hyper: Gives the dropout rate, traced; None draws no dropout.
         """
-        ic_key, input_key, mask_key, end_key = jax.random.split(key, 4)
+        for_ic, for_inputs, for_masks = trial_keys(key, batch.trial_id, 3)
         prior = self.decoder.input_prior
 
-        def draw(key, prior, shape):
-            keys = trial_keys(key, batch.trial_id)
+        def draw(keys, prior, shape):
             return per_trial(keys, lambda key: prior.noise(key, shape), time_first=len(shape) > 0)
 
-        keep = {}
-        if hyper is not None:
-            keep = self._masks(mask_key, batch, hyper.dropout_rate)
-            ends = keep_masks(trial_keys(end_key, batch.trial_id), hyper.dropout_rate, 1, self.ic_encoder.n_ends)
-            keep["ic_encoding"] = ends[0]
         return Noise(
-            ic=draw(ic_key, self.ic_prior, ()),
-            inputs=None if prior is None else draw(input_key, prior, (batch.n_bins,)),
-            keep=keep,
+            ic=draw(for_ic, self.ic_prior, ()),
+            inputs=None if prior is None else draw(for_inputs, prior, (batch.n_bins,)),
+            keep={} if hyper is None else self._masks(for_masks, batch, hyper.dropout_rate),
             dropout_rate=0.0 if hyper is None else hyper.dropout_rate,
         )
 
-    def _masks(self, key: Key[Array, ""], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
-        """Draws the masks of all places over time at once; few draws compile and run faster than many."""
+    def _masks(self, keys: Key[Array, " trial"], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
+        """Draws the masks of all places at once; few draws compile and run faster than many."""
         widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
         if self.decoder.controller is not None:
             widths["encoding"] = self._controller_encoder.n_states
@@ -158,11 +152,11 @@ class LFADS(nnx.Module):
                 widths["feedback"] = self.decoder.n_feedback
         if batch.known_inputs is not None and self.known_inputs_to != "none":
             widths["known"] = batch.known_inputs.shape[2]
-        keys = trial_keys(key, batch.trial_id)
-        mask = keep_masks(keys, rate, 1 + batch.n_bins, sum(widths.values()))  # the first row is the initial state's
+        # The first row is that of the initial state and of the encoders' ends.
+        mask, ends = keep_masks(keys, rate, 1 + batch.n_bins, sum(widths.values()), self.ic_encoder.n_ends)
         pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
         keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
-        return keep | {"features": keep["features"][: batch.encoder_input.shape[1]]}
+        return keep | {"features": keep["features"][: batch.encoder_input.shape[1]], "ic_encoding": ends}
 
     def encode(self, batch: Batch, noise: Noise | None = None) -> Encoded:
         """Runs read-in and encoders.

@@ -46,7 +46,7 @@ class LossParts:
         kl_inputs: KL of the inferred inputs of each trial, shape (trial,); zero without inputs.
         correlation: Correlation between different inferred inputs of each trial, shape (trial,), without unit;
             zero with fewer than two.
-        l2: The L2 penalty with its scales, shape ().
+        l2: The L2 penalty on recurrent weights with its scales, shape ().
     """
 
     reconstruction: Float[Array, " trial"]
@@ -82,8 +82,9 @@ def loss(
         \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
         + \gamma \, L_2
 
-    with the ramps beta and gamma and the nominal batch size B. Trials of weight 0 add nothing, neither to the
-    value nor to the gradient.
+    with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. That on all
+    parameters (`l2_scale`) is left to the training step, where they are one vector. Trials of weight 0 add nothing,
+    neither to the value nor to the gradient.
 
     Args:
         model: The model.
@@ -102,7 +103,7 @@ def loss(
     kl_ic = kl_initial_condition(model, output)
     kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
     correlation = input_correlation(model, batch, output)
-    l2 = l2_penalty(model, hyper, objective.l2_normalize)
+    l2 = recurrent_penalty(model, hyper, objective.l2_normalize)
     parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
     ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
     per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
@@ -188,13 +189,27 @@ def input_correlation(model: LFADS, batch: Batch, output: Output) -> Float[Array
 
 
 def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each") -> Float[Array, ""]:
-    r"""Returns the penalty on recurrent weights.
+    r"""Returns the penalty on recurrent weights and on all parameters.
 
     .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p + s \|\theta\|^2
 
+    The first is `recurrent_penalty`; theta are all parameters of the model, biases included, without normalisation
+    (as in the JAX tutorial).
+    """
+    everything = jax.tree.leaves(nnx.state(model, nnx.Param))
+    squares = sum(jnp.sum(jnp.square(weight)) for weight in everything)
+    return recurrent_penalty(model, hyper, normalize) + hyper.l2_scale * squares
+
+
+def recurrent_penalty(
+    model: LFADS, hyper: HyperParams, normalize: Literal["each", "pooled"] = "each"
+) -> Float[Array, ""]:
+    r"""Returns the penalty on recurrent weights.
+
+    .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p
+
     over IC encoder, controller's encoder, generator and controller, with n_p the number of the part's own
-    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch); and over all parameters
-    theta of the model, biases included, without normalisation (as in the JAX tutorial).
+    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch).
     """
     decoder = model.decoder
     penalised = (
@@ -212,9 +227,7 @@ def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "poo
         squares = sum(jnp.sum(weight**2) for weight in weights)
         total = total + scale * 0.5 * squares / (size if normalize == "each" else 1.0)
         pooled = pooled + jnp.where(jnp.asarray(scale) > 0, float(size), 0.0)
-    penalty = total if normalize == "each" else total / (1e-8 + pooled)
-    everything = jax.tree.leaves(nnx.state(model, nnx.Param))
-    return penalty + hyper.l2_scale * sum(jnp.sum(jnp.square(weight)) for weight in everything)
+    return total if normalize == "each" else total / (1e-8 + pooled)
 
 
 def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:

@@ -185,6 +185,7 @@ def _encoders(
     config: ModelConfig, n_in: int, rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
     gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale, "rngs": rngs}
+    gru["segment_bins"] = config.segment_bins
     seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
     has_controller = _n_inferred(config) > 0
     if has_controller and config.input_encoder_dim == 0:
@@ -231,6 +232,7 @@ def _decoder(
         feedback=config.feedback,
         initial_feedback=config.initial_feedback,
         n_rates=n_rates,
+        segment_bins=config.segment_bins,
         rngs=rngs,
     )
 

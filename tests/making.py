@@ -190,7 +190,8 @@ def training_loss(model, objective=None, ramps=None, augmentations=()):
 
     def value(params, batch, key, hyper):
         model = nnx.merge(graphdef, params, fixed)
-        changed, weights, opened = combine(augmentations, batch, hyper, jax.random.fold_in(key, 1))
+        keys = jax.random.split(jax.random.fold_in(key, 1), len(augmentations))
+        changed, weights, opened = combine(augmentations, batch, hyper, list(keys))
         output = model(changed, model.draw(key, changed, hyper))
         total, parts = loss(model, changed, output, hyper, ramps, objective, weights, opened)
         return total, (parts, output)

@@ -25,28 +25,45 @@ class Scaling(AutoregressivePrior):
         return super().sample(params, noise) * (1.0 + self.log_variance[...])
 
 
-def decoders(*, known=False, feedback="factors", initial_feedback="state", clip=5.0, prior=AutoregressivePrior):
+def decoders(
+    *,
+    known=False,
+    given=False,
+    alone=False,
+    feedback="factors",
+    initial_feedback="state",
+    clip=5.0,
+    prior=AutoregressivePrior,
+    segment_bins=0,
+):
     """The decoder with the derivative written out and the one without, of the same weights."""
     made = []
     for generator in (modules.GRUGenerator, SteppedGenerator):
         rngs = nnx.Rngs(0)
         n_feedback = N_FACTORS if feedback == "factors" else 0
-        decoder = modules.Decoder(
-            generator(N_IC, N_KNOWN if known else 0, N_INPUTS, N_GENERATOR, clip=clip, recurrent_scale=2.0, rngs=rngs),
-            N_FACTORS,
+        n_inputs = 0 if alone and not given else N_INPUTS
+        control = dict(
             controller=modules.GRUController(N_ENCODING, n_feedback, N_CONTROLLER, clip=clip, rngs=rngs),
             input_prior=prior(N_INPUTS),
             feedback=feedback,
             initial_feedback=initial_feedback,
+        )
+        decoder = modules.Decoder(
+            generator(N_IC, N_KNOWN if known else 0, n_inputs, N_GENERATOR, clip=clip, recurrent_scale=2.0, rngs=rngs),
+            N_FACTORS,
+            segment_bins=segment_bins,
+            **({} if alone else control),
             rngs=rngs,
         )
         made.append(decoder)
     return made
 
 
-def sequences(*, known=False):
+def sequences(*, known=False, given=False, alone=False):
     draw = np.random.default_rng(1)
-    wide = {"encoding": N_ENCODING} | ({"known_inputs": N_KNOWN} if known else {})
+    wide = {} if alone else {"encoding": N_ENCODING}
+    wide |= {"known_inputs": N_KNOWN} if known else {}
+    wide |= {"inputs": N_INPUTS} if given else {}
     arrays = {name: jnp.asarray(draw.normal(size=(N_BINS, N_TRIALS, n)), jnp.float32) for name, n in wide.items()}
     return arrays | {"initial_condition": jnp.asarray(draw.normal(size=(N_TRIALS, N_IC)), jnp.float32)}
 
@@ -79,7 +96,8 @@ def gradients(decoder, arrays, noise):
         return sum(jnp.sum(leaf * draw.normal(size=leaf.shape)) for leaf in jax.tree.leaves(out))
 
     values = None if noise is None else noise.inputs
-    found = jax.jit(jax.grad(weighted, argnums=(0, 1) if noise is None else (0, 1, 2)))(state, arrays, values)
+    argnums = (0, 1, 2) if decoder.controller is not None and noise is not None else (0, 1)
+    found = jax.jit(jax.grad(weighted, argnums=argnums))(state, arrays, values)
     return jax.tree_util.tree_flatten_with_path(found)[0]
 
 
@@ -98,15 +116,25 @@ CASES = {
     "known inputs": ({"known": True}, 0.3),
     "states at their bound": ({"clip": 0.2}, 0.3),
     "another prior": ({"prior": Scaling}, 0.3),
+    "a generator alone": ({"alone": True}, 0.3),
+    "a generator alone, means": ({"alone": True}, None),
+    "a generator with known inputs": ({"alone": True, "known": True}, 0.3),
+    "a generator with given inputs": ({"alone": True, "given": True}, 0.3),
+    "a generator with both": ({"alone": True, "given": True, "known": True}, 0.3),
+    "a generator at its bound": ({"alone": True, "clip": 0.2}, 0.3),
 }
+
+
+def arrays_of(settings, rate):
+    arrays = sequences(**{name: settings.get(name, False) for name in ("known", "given", "alone")})
+    feedback = settings.get("feedback") != "none" and not settings.get("alone")
+    return arrays, None if rate is None else noise(rate, known=settings.get("known", False), feedback=feedback)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_written_out_loop_equals_the_plain_one(case):
     settings, rate = CASES[case]
-    known = settings.get("known", False)
-    arrays = sequences(known=known)
-    drawn = None if rate is None else noise(rate, known=known, feedback=settings.get("feedback") != "none")
+    arrays, drawn = arrays_of(settings, rate)
     fast, plain = decoders(**settings)
     for found, expected in zip(*(jax.tree.leaves(run(d, arrays, drawn)) for d in (fast, plain)), strict=True):
         alike(found, expected)
@@ -134,3 +162,49 @@ def test_parts_of_ones_own_run_in_the_loop_for_any_parts():
     np.testing.assert_array_equal(
         np.asarray(out.generator_states), np.asarray(out.initial_state)[None].repeat(N_BINS, 0)
     )
+
+
+@pytest.mark.parametrize("case", ["usual", "known inputs", "a generator alone", "a generator with both"])
+@pytest.mark.parametrize("segment_bins", [1, 3, N_BINS - 1])
+def test_a_loop_in_segments_equals_the_whole_one(case, segment_bins):
+    settings, rate = CASES[case]
+    arrays, drawn = arrays_of(settings, rate)
+    whole = decoders(**settings)[0]
+    for decoder in decoders(**settings, segment_bins=segment_bins):
+        for found, expected in zip(*(jax.tree.leaves(run(d, arrays, drawn)) for d in (decoder, whole)), strict=True):
+            alike(found, expected)
+        for (_, found), (_, expected) in zip(*(gradients(d, arrays, drawn) for d in (decoder, whole)), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * max(np.abs(expected).max(), 1e-6))
+
+
+@pytest.mark.parametrize("segment_bins", [1, 4, 6])
+@pytest.mark.parametrize("encoder", [modules.BidirectionalGRU, modules.CausalGRU])
+def test_encoders_in_segments_equal_whole_ones(encoder, segment_bins):
+    draw = np.random.default_rng(0)
+    sequence, length = jnp.asarray(draw.normal(size=(3, 12, 4)), jnp.float32), jnp.array([12, 5, 9])
+
+    def found(segment_bins):
+        graphdef, state = nnx.split(encoder(4, 5, lag=1, segment_bins=segment_bins, rngs=nnx.Rngs(0)))
+
+        def weighted(state, sequence):
+            out = nnx.merge(graphdef, state)(sequence, length)
+            return sum(jnp.sum(x * np.random.default_rng(1).normal(size=x.shape)) for x in out)
+
+        return jax.tree.leaves(jax.jit(jax.value_and_grad(weighted, (0, 1)))(state, sequence))
+
+    for one, other in zip(found(segment_bins), found(0), strict=True):
+        alike(one, other)
+
+
+def test_segments_bound_the_memory_of_gradients():
+    n_trials, n_bins = 16, 512
+    sequence = jnp.zeros((n_trials, n_bins, 4))
+
+    def temporary(segment_bins):
+        graphdef, state = nnx.split(modules.CausalGRU(4, 32, segment_bins=segment_bins, rngs=nnx.Rngs(0)))
+        length = jnp.full(n_trials, n_bins)
+        end = lambda state, sequence: jnp.sum(nnx.merge(graphdef, state)(sequence, length)[1])  # noqa: E731
+        compiled = jax.jit(jax.grad(end)).lower(state, sequence).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(32) < temporary(0) / 4

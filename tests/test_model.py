@@ -566,7 +566,7 @@ def test_no_hyperparameter_recompiles(model, batch):
     @chex.assert_max_traces(1)
     def value(params, batch, key, hyper):
         model = nnx.merge(graphdef, params, fixed)
-        changed, weights, opened = combine([modules.CoordinatedDropout()], batch, hyper, key)
+        changed, weights, opened = combine([modules.CoordinatedDropout()], batch, hyper, [key])
         output = model(changed, model.draw(key, changed, hyper))
         return loss(model, changed, output, hyper, RampWeights(), Objective(), weights, opened)[0]
 

@@ -482,8 +482,8 @@ def test_identity_read_in_passes_on():
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.93])
 def test_masks_keep_the_share_that_is_asked_for(rate):
-    keys = trial_keys(jax.random.key(1), jnp.arange(20))
-    keep = np.asarray(jax.jit(keep_masks, static_argnums=(2, 3))(keys, rate, 60, 101))
+    (keys,) = trial_keys(jax.random.key(1), jnp.arange(20))
+    keep = np.asarray(jax.jit(keep_masks, static_argnums=(2, 3))(keys, rate, 60, 101)[0])
     assert keep.shape == (60, 20, 101)
     n = keep.size
     assert abs(keep.mean() - (1 - rate)) <= 5 * np.sqrt(rate * (1 - rate) / n) + (2**-17 if rate else 0)
@@ -533,8 +533,8 @@ def test_no_row_of_shares_is_another_one_shifted():
 @pytest.mark.parametrize("rate", [0.2, 0.7])
 def test_dropout_is_unbiased(rate):
     x, n = jnp.array([1.0, -2.0, 0.5]), 40_000
-    keys = trial_keys(jax.random.key(0), jnp.arange(4))
-    run = jax.jit(lambda rate: drop(jnp.broadcast_to(x, (n // 4, 4, 3)), keep_masks(keys, rate, n // 4, 3), rate))
+    (keys,) = trial_keys(jax.random.key(0), jnp.arange(4))
+    run = jax.jit(lambda rate: drop(jnp.broadcast_to(x, (n // 4, 4, 3)), keep_masks(keys, rate, n // 4, 3)[0], rate))
     dropped = np.asarray(run(rate)).reshape(n, 3)
     for unit in range(3):
         close(np.unique(dropped[:, unit]), np.sort([0.0, float(x[unit]) / (1 - rate)]))
@@ -553,8 +553,8 @@ def test_dropout_takes_any_number_as_rate(rate):
 
 
 def test_a_mask_of_fewer_bins_is_the_beginning_of_that_of_more():
-    keys = trial_keys(jax.random.key(0), jnp.array([5, 3]))
-    shorter, longer, wider = (keep_masks(keys, 0.5, *size) for size in ((5, 3), (8, 3), (5, 4)))
+    (keys,) = trial_keys(jax.random.key(0), jnp.array([5, 3]))
+    shorter, longer, wider = (keep_masks(keys, 0.5, *size)[0] for size in ((5, 3), (8, 3), (5, 4)))
     assert longer.shape == (8, 2, 3)
     same(longer[:5], shorter)
     same(wider[:, :, :3], shorter)
@@ -562,10 +562,18 @@ def test_a_mask_of_fewer_bins_is_the_beginning_of_that_of_more():
 
 
 def test_the_key_of_a_trial_is_a_function_of_its_id():
-    keys = jax.random.key_data(trial_keys(jax.random.key(0), jnp.array([5, 3, 5])))
-    same(keys[0], keys[2])
-    assert np.any(np.asarray(keys[0] != keys[1]))
-    same(jax.random.key_data(trial_keys(jax.random.key(0), jnp.array([3])))[0], keys[1])
+    keys = jax.random.key_data(trial_keys(jax.random.key(0), jnp.array([5, 3, 5]), 2))
+    assert keys.shape[:2] == (2, 3)
+    same(keys[:, 0], keys[:, 2])
+    assert len(np.unique(np.asarray(keys[:, :2]).reshape(4, -1), axis=0)) == 4  # of other trials or purposes
+    same(jax.random.key_data(trial_keys(jax.random.key(0), jnp.array([3]), 2))[:, 0], keys[:, 1])
+
+
+def test_further_columns_of_the_first_row_are_drawn_besides():
+    (keys,) = trial_keys(jax.random.key(0), jnp.arange(50))
+    mask, first = keep_masks(keys, 0.5, 4, 30, 30)
+    same(mask, keep_masks(keys, 0.5, 4, 30)[0])
+    assert first.shape == (50, 30) and abs(np.mean(np.asarray(first == mask[0])) - 0.5) < 0.07
 
 
 # Coordinated dropout
@@ -728,15 +736,16 @@ class Half(modules.AbstractAugmentation):
 
 
 def test_augmentations_act_in_turn(batch):
-    small, key, hyper = making.rows(batch, range(4)), jax.random.key(0), making.hyper(cd_rate=0.0)
-    changed, weights, opened = combine([Half(), Half(), modules.CoordinatedDropout()], small, hyper, key)
+    small, hyper = making.rows(batch, range(4)), making.hyper(cd_rate=0.0)
+    keys = list(jax.random.split(jax.random.key(0), 3))
+    changed, weights, opened = combine([Half(), Half(), modules.CoordinatedDropout()], small, hyper, keys)
     same(changed.encoder_input, small.encoder_input + 2)
     assert np.all(np.asarray(weights["spikes"]) == 0.25)
     shape = opened["spikes"].shape
-    first, second = (jax.random.bernoulli(jax.random.fold_in(key, i), 0.5, shape) for i in (0, 1))
+    first, second = (jax.random.bernoulli(key, 0.5, shape) for key in keys[:2])
     same(opened["spikes"], first & second)
     assert np.any(np.asarray(first != second))
-    unchanged, weights, opened = combine([], small, hyper, key)
+    unchanged, weights, opened = combine([], small, hyper, [])
     assert unchanged is small and weights == {} and opened == {}
 
 
@@ -746,8 +755,8 @@ def test_augmentations_act_in_turn(batch):
 def every_part(rngs):
     """One of each built-in part, every setting away from its default."""
     settings = dict(clip=3.0, keep_bias=0.5, reset_bias=0.25)
-    encoder = modules.BidirectionalGRU(4, 3, lag=1, weight_scale=2.0, **settings, rngs=rngs)
-    causal = modules.CausalGRU(4, 3, lag=2, weight_scale=2.0, **settings, rngs=rngs)
+    encoder = modules.BidirectionalGRU(4, 3, lag=1, weight_scale=2.0, segment_bins=4, **settings, rngs=rngs)
+    causal = modules.CausalGRU(4, 3, lag=2, weight_scale=2.0, segment_bins=4, **settings, rngs=rngs)
     scales = dict(input_scale=0.5, recurrent_scale=2.0)
     generator = modules.GRUGenerator(5, 2, 2, 5, initial="identity", **settings, **scales, rngs=rngs)
     controller = modules.GRUController(3, 4, 4, weight_scale=2.0, **settings, rngs=rngs)
@@ -789,6 +798,7 @@ def every_part(rngs):
         feedback="rates",
         initial_feedback="zeros",
         n_rates=4,
+        segment_bins=4,
         rngs=rngs,
     )
     readin = modules.LinearReadin((("a", 3), ("b", 2)), 4, rngs=rngs)

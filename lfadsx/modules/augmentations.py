@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -67,7 +66,7 @@ class CoordinatedDropout(AbstractAugmentation):
         """Returns the batch with hidden entries, no weights, and the open entries of the loss."""
         rate = jnp.asarray(hyper.cd_rate)
         (n_bins, n_channels), n_target_bins = batch.encoder_input.shape[1:], batch.n_bins
-        keys = trial_keys(key, batch.trial_id)
+        (keys,) = trial_keys(key, batch.trial_id)
         rows = per_trial(keys, lambda key: random_rows(key, n_target_bins), time_first=False)
         channel = channel_of_target(batch.target_index, batch.targets[self.group].shape[2])
 
@@ -89,13 +88,13 @@ class CoordinatedDropout(AbstractAugmentation):
 
 
 def combine(
-    augmentations: Sequence[AbstractAugmentation], batch: Batch, hyper: HyperParams, key: Key[Array, ""]
+    augmentations: Sequence[AbstractAugmentation], batch: Batch, hyper: HyperParams, keys: Sequence[Key[Array, ""]]
 ) -> tuple[Batch, Weights, Masks]:
     """Applies augmentations in turn; weights are multiplied, gradient masks combined by "and"."""
     weights: Weights = {}
     opened: Masks = {}
-    for place, augmentation in enumerate(augmentations):
-        batch, new_weights, new_opened = augmentation(batch, hyper, jax.random.fold_in(key, place))
+    for augmentation, key in zip(augmentations, keys, strict=True):
+        batch, new_weights, new_opened = augmentation(batch, hyper, key)
         weights |= {group: weights.get(group, 1.0) * weight for group, weight in new_weights.items()}
         opened |= {group: opened.get(group, True) & mask for group, mask in new_opened.items()}
     return batch, weights, opened

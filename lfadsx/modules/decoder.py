@@ -13,10 +13,11 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.gru import GRU
+from lfadsx.modules.gru import GRU, recur
 from lfadsx.modules.joint import Known, Masks, Path, Rule, Start, Weights, run_joint
 from lfadsx.modules.recurrent import AbstractController, AbstractGenerator, GRUController, GRUGenerator
-from lfadsx.parameters import Linear, UnitNormLinear
+from lfadsx.modules.segments import in_segments
+from lfadsx.parameters import Linear, UnitNormLinear, product
 from lfadsx.types import Noise
 
 
@@ -64,6 +65,7 @@ class Decoder(nnx.Module):
         feedback: Whether the controller sees the last "factors", the last "rates" or "none".
         initial_feedback: What of these it sees at the first bin: those of the initial "state", or "zeros".
         n_rates: Number of channels whose rates are fed back.
+        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
         rngs: Source of the initial weights.
 
     Raises:
@@ -80,6 +82,7 @@ class Decoder(nnx.Module):
         feedback: Literal["factors", "rates", "none"] = "factors",
         initial_feedback: Literal["state", "zeros"] = "state",
         n_rates: int = 0,
+        segment_bins: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
         if (controller is None) != (input_prior is None):
@@ -90,6 +93,7 @@ class Decoder(nnx.Module):
         self.generator, self.n_factors = generator, n_factors
         self.controller, self.input_prior = controller, input_prior
         self.feedback, self.initial_feedback, self.n_rates = feedback, initial_feedback, n_rates
+        self.segment_bins = segment_bins
         self.n_feedback = {"factors": n_factors, "rates": n_rates, "none": 0}[feedback]
         self.factor_map = UnitNormLinear(generator.n_state, n_factors, rngs=rngs)
         self.input_posterior = (
@@ -141,12 +145,11 @@ class Decoder(nnx.Module):
             keep_feedback=keep.get("feedback") if infer else None,
             keep_readout=None if readout_keep is None else readout_keep[1:],
         )
-        controller: Any = self.controller.initial_state(initial_condition.shape[0]) if infer else None
-        cells = self._built_in() if infer else None
-        if cells:
-            path = self._run_built_in(*cells, Start(controller, start, seen), streams, rate)
+        if infer:
+            controller = self.controller.initial_state(initial_condition.shape[0])
+            path = self._run(Start(controller, start, seen), streams, rate, n_bins, fed_back)
         else:
-            path = self._run(controller, start, seen, streams, rate, n_bins, fed_back)
+            path = self._run_generator(start, streams, rate, n_bins)
         return Trajectory(
             initial_state=self.generator.readable(start),
             generator_states=path.generator,
@@ -162,32 +165,60 @@ class Decoder(nnx.Module):
 
     def _run(
         self,
-        controller: Any,
-        generator: Any,
-        seen: Array | None,
+        start: Start,
         streams: _Streams,
         rate: Array | float,
         n_bins: int,
         fed_back: Callable[[Array], Array | None],
     ) -> Path:
-        """Runs the loop for any parts; without a controller there are no inferred inputs."""
-        infer = controller is not None
+        """Runs controller and generator."""
+        cells = self._built_in()
 
-        def step(carry: tuple[Any, Any, Array | None], now: _Streams) -> tuple[Any, Path]:
-            controller, generator, seen = carry
-            params, live, readable = None, now.inputs, None
-            if infer:
-                seen = drop(seen, now.keep_feedback, rate)
-                controller = self.controller.step(controller, now.encoding, seen)
-                readable = self.controller.readable(controller)
-                params = self.input_posterior(readable)
-                live = self._input(params, now.noise)
-            generator = self.generator.step(generator, now.known, live)
+        def run(start: Start, streams: _Streams, n_bins: int) -> tuple[Start, Path]:
+            if cells:
+                return self._run_built_in(*cells, start, streams, rate)
+            return jax.lax.scan(step, start, streams, length=n_bins)
+
+        def step(last: Start, now: _Streams) -> tuple[Start, Path]:
+            seen = drop(last.seen, now.keep_feedback, rate)
+            controller = self.controller.step(last.controller, now.encoding, seen)
+            readable = self.controller.readable(controller)
+            params = self.input_posterior(readable)
+            live = self._input(params, now.noise)
+            generator = self.generator.step(last.generator, now.known, live)
             factors = self._factors(generator, now.keep_readout, rate)
             path = Path(readable, params, live, self.generator.readable(generator), factors)
-            return (controller, generator, fed_back(factors)), path
+            return Start(controller, generator, fed_back(factors)), path
 
-        return jax.lax.scan(step, (controller, generator, seen), streams, length=n_bins)[1]
+        return in_segments(run, start, streams, n_bins, self.segment_bins)[1]
+
+    def _run_generator(self, start: Any, streams: _Streams, rate: Array | float, n_bins: int) -> Path:
+        """Runs the generator alone, with known inputs or given ones; factors are read out of all bins at once."""
+        # A class derived from the built-in one may step in another way.
+        gru = cast(GRUGenerator, self.generator).gru if type(self.generator) is GRUGenerator else None
+
+        def run(state: Any, streams: _Streams, n_bins: int) -> tuple[Any, Array]:
+            if gru:
+                return self._run_gru(gru, state, streams, n_bins)
+            return jax.lax.scan(step, state, streams, length=n_bins)
+
+        def step(state: Any, now: _Streams) -> tuple[Any, Array]:
+            state = self.generator.step(state, now.known, now.inputs)
+            return state, self.generator.readable(state)
+
+        _, states = in_segments(run, start, streams, n_bins, self.segment_bins)
+        factors = self.factor_map(drop(states, streams.keep_readout, rate))
+        return Path(None, None, streams.inputs, states, factors)
+
+    def _run_gru(self, gru: GRU, start: Array, streams: _Streams, n_bins: int) -> tuple[Array, Array]:
+        """Runs a GRU generator alone, whose derivative is written out."""
+        projected = gru.bias[...] if streams.known is None else streams.known
+        if streams.inputs is not None and gru.w_live is not None:
+            projected = projected + product(streams.inputs, gru.w_live[...])
+        if projected.ndim == 1:
+            projected = jnp.broadcast_to(projected, (n_bins, 1, projected.size))
+        states: Array = recur(gru.clip, False, projected, start, None, gru.w_hidden[...])  # pyright: ignore
+        return states[-1] if n_bins else start, states
 
     def _built_in(self) -> tuple[GRU, GRU, AbstractPrior] | None:
         """The cells of controller and generator, and the prior, if `run_joint` computes what the parts say.
@@ -202,7 +233,7 @@ class Decoder(nnx.Module):
 
     def _run_built_in(
         self, control: GRU, generate: GRU, prior: AbstractPrior, start: Start, streams: _Streams, rate: Array | float
-    ) -> Path:
+    ) -> tuple[Start, Path]:
         """Runs the loop of the built-in parts, whose derivative is written out."""
         structure, values = nnx.split(prior)
         weights = Weights(
@@ -217,7 +248,10 @@ class Decoder(nnx.Module):
         )
         known = Known(streams.encoding, generate.bias[...] if streams.known is None else streams.known, streams.noise)
         masks = Masks(streams.keep_feedback, streams.keep_readout, rate)
-        return run_joint(Rule(control.clip, generate.clip, structure), weights, start, known, masks)
+        rule = Rule(control.clip, generate.clip, structure)
+        path: Path = run_joint(rule, weights, start, known, masks)  # pyright: ignore[reportAssignmentType]
+        seen = None if start.seen is None else path.factors[-1]
+        return Start(cast(Array, path.controller)[-1], path.generator[-1], seen), path
 
     def _input(self, params: Array, noise: Array | None) -> Array:
         if noise is None:

@@ -61,6 +61,7 @@ class BidirectionalGRU(AbstractEncoder):
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
         weight_scale: Gain of the initial weights.
+        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
         rngs: Source of the initial weights.
     """
 
@@ -74,10 +75,12 @@ class BidirectionalGRU(AbstractEncoder):
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
         weight_scale: float = 1.0,
+        segment_bins: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
         self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
+        self.segment_bins = segment_bins
         self.n_states = self.n_ends = 2 * n_hidden
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
         self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
@@ -91,8 +94,12 @@ class BidirectionalGRU(AbstractEncoder):
         """Returns (states, ends) as `AbstractEncoder.__call__` says."""
         sequence = jnp.swapaxes(sequence, 0, 1)
         inside = jnp.arange(sequence.shape[0])[:, None] < length
-        forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
-        backward, first = run_gru(self.backward, sequence, self.backward_initial[...], inside, reverse=True)
+        forward, last = run_gru(
+            self.forward, sequence, self.forward_initial[...], inside, segment_bins=self.segment_bins
+        )
+        backward, first = run_gru(
+            self.backward, sequence, self.backward_initial[...], inside, reverse=True, segment_bins=self.segment_bins
+        )
         states = jnp.concatenate([_shift(forward, inside, self.lag), _shift(backward, inside, -self.lag)], axis=-1)
         return jnp.swapaxes(states, 0, 1), jnp.concatenate([last, first], axis=-1)
 
@@ -114,6 +121,7 @@ class CausalGRU(AbstractEncoder):
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
         weight_scale: Gain of the initial weights.
+        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
         rngs: Source of the initial weights.
     """
 
@@ -127,10 +135,12 @@ class CausalGRU(AbstractEncoder):
         keep_bias: float = 1.0,
         reset_bias: float = 1.0,
         weight_scale: float = 1.0,
+        segment_bins: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
         self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
+        self.segment_bins = segment_bins
         self.n_states = self.n_ends = n_hidden
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
         self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
@@ -142,7 +152,9 @@ class CausalGRU(AbstractEncoder):
         """Returns (states, ends) as `AbstractEncoder.__call__` says."""
         sequence = jnp.swapaxes(sequence, 0, 1)
         inside = jnp.arange(sequence.shape[0])[:, None] < length
-        forward, last = run_gru(self.forward, sequence, self.forward_initial[...], inside)
+        forward, last = run_gru(
+            self.forward, sequence, self.forward_initial[...], inside, segment_bins=self.segment_bins
+        )
         return jnp.swapaxes(_shift(forward, inside, self.lag), 0, 1), last
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from lfadsx.modules.segments import in_segments
 from lfadsx.parameters import product, scaled_normal, weight_gradient
 
 
@@ -96,6 +97,7 @@ def run_gru(
     inside: Bool[Array, "time trial"],
     *,
     reverse: bool = False,
+    segment_bins: int = 0,
 ) -> tuple[Float[Array, "time trial n_hidden"], Float[Array, "trial n_hidden"]]:
     """Runs a GRU over a known sequence; outside a trial its state is held.
 
@@ -108,14 +110,20 @@ def run_gru(
         initial: State before the first bin, shape (n_hidden,).
         inside: True for bins of the trial, shape (time, trial).
         reverse: Whether to run from the last bin to the first.
+        segment_bins: See `in_segments`.
 
     Returns:
         States after each bin, shape (time, trial, n_hidden), and the final state, shape (trial, n_hidden).
     """
+
+    def run(start: Array, streams: tuple[Array, Array], n_bins: int) -> tuple[Array, Array]:
+        sequence, inside = streams
+        states: Array = recur(gru.clip, reverse, gru.project(sequence), start, inside, gru.w_hidden[...])  # pyright: ignore
+        return states[0 if reverse else -1] if n_bins else start, states
+
     start = jnp.broadcast_to(initial, (sequence.shape[1], gru.n_hidden))
-    projected = gru.project(sequence)
-    states: Array = recur(gru.clip, reverse, projected, start, inside, gru.w_hidden[...])  # pyright: ignore
-    return states, states[0 if reverse else -1] if len(states) else start
+    final, states = in_segments(run, start, (sequence, inside), len(sequence), segment_bins, reverse=reverse)
+    return states, final
 
 
 def by_gate(w_hidden: Array) -> tuple[Array, Array]:
@@ -187,7 +195,7 @@ def states_before(start: Array, states: Array, *, reverse: bool = False) -> Arra
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def recur(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> Float[Array, "time trial n_hidden"]:
     """Returns the states of a GRU over a known sequence, with the derivative written out.
 
@@ -197,46 +205,49 @@ def recur(
     Args:
         clip: Bound of the state.
         reverse: Whether to run from the last bin to the first.
-        projected: Share of the inputs in all gates, shape (time, trial, gates).
+        projected: Share of the inputs in all gates, shape (time, trial, gates), or (time, 1, gates) for all trials.
         start: State before the first bin, shape (trial, n_hidden).
-        inside: False where the state is held, shape (time, trial).
+        inside: False where the state is held, shape (time, trial); None: nowhere.
         w_hidden: Recurrent weights, shape (n_hidden, gates).
     """
     return _recur_forward(clip, reverse, projected, start, inside, w_hidden)[0]
 
 
 def _recur_forward(
-    clip: float, reverse: bool, projected: Array, start: Array, inside: Array, w_hidden: Array
+    clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> tuple[Array, tuple[Any, ...]]:
     weights = by_gate(w_hidden)
 
-    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Any]]:
+    def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Any]]:
         projected_t, inside_t = now
         moved, saved = step_cell(clip, projected_t, state, weights)
-        moved = jnp.where(inside_t[:, None], moved, state)
+        moved = moved if inside_t is None else jnp.where(inside_t[:, None], moved, state)
         return moved, (moved, saved)
 
     _, (states, saved) = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
-    return states, (states, saved, start, inside, w_hidden)
+    return states, (states, saved, start, inside, w_hidden, projected.shape[1])
 
 
 def _recur_backward(
     clip: float, reverse: bool, residuals: tuple[Any, ...], d_states: Array
 ) -> tuple[Array, Array, None, Array]:
-    states, saved, start, inside, w_hidden = residuals
+    states, saved, start, inside, w_hidden, n_projected = residuals
     before = states_before(start, states, reverse=reverse)
     weights = jax.tree.map(jnp.transpose, by_gate(w_hidden))  # once, not at every bin
 
     def step(d_state: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
         d_state_t, before_t, state_t, saved_t, inside_t = now
         d_state = d_state + d_state_t
-        d_moved = jnp.where(inside_t[:, None], d_state, 0.0)
+        d_moved = d_state if inside_t is None else jnp.where(inside_t[:, None], d_state, 0.0)
         d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, weights)
-        return d_before + (d_state - d_moved), d_projected
+        return d_before if inside_t is None else d_before + (d_state - d_moved), d_projected
 
     stacked = (d_states, before, states, saved, inside)
     d_start, d_projected = jax.lax.scan(step, jnp.zeros_like(start), stacked, reverse=not reverse)
-    return d_projected, d_start, None, hidden_gradient(before, saved[0], d_projected)
+    d_hidden = hidden_gradient(before, saved[0], d_projected)
+    # What all trials share gets the sum of their derivatives.
+    shared = d_projected.sum(1, keepdims=True) if n_projected < start.shape[0] else d_projected
+    return shared, d_start, None, d_hidden
 
 
 recur.defvjp(_recur_forward, _recur_backward)

@@ -1,5 +1,6 @@
 """Training: `fit` and what it is made of."""
 
+from lfadsx.training.block import StepReport as StepReport
 from lfadsx.training.block import block_runner as block_runner
 from lfadsx.training.block import run_block as run_block
 from lfadsx.training.block import train_block as train_block

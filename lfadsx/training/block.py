@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.model import LFADS
@@ -34,45 +35,48 @@ from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class StepReport:
-    """What a step tells the host; a block returns one of each per step, shape (step,).
+class StepReport(NamedTuple):
+    """What a step tells the host; shape (step,) for the steps of a block.
 
     Attributes:
-        n_trials: Number of real trials; 0 for an empty step.
-        loss: The loss.
         reconstruction: Sum over real trials, in nats.
         kl_ic: Sum over real trials, in nats.
         kl_inputs: Sum over real trials, in nats.
         correlation: Penalty on correlated inputs, without its scale; sum over real trials.
+        n_trials: Number of real trials; 0 for an empty step.
+        loss: The loss.
         l2: The penalty with its scales.
         kl_ic_weight: Ramp weight of the initial condition's KL.
         kl_co_weight: Ramp weight of the inputs' KL.
         l2_weight: Ramp weight of the penalty.
         learning_rate: Learning rate of the step.
         grad_norm: Global norm of the gradient before clipping.
-        skipped: Whether the step was skipped because loss or gradient were not finite.
+        skipped: 1 if the step was skipped because loss or gradient were not finite, otherwise 0.
     """
 
-    n_trials: Float[Array, "*step"]
-    loss: Float[Array, "*step"]
-    reconstruction: Float[Array, "*step"]
-    kl_ic: Float[Array, "*step"]
-    kl_inputs: Float[Array, "*step"]
-    correlation: Float[Array, "*step"]
-    l2: Float[Array, "*step"]
-    kl_ic_weight: Float[Array, "*step"]
-    kl_co_weight: Float[Array, "*step"]
-    l2_weight: Float[Array, "*step"]
-    learning_rate: Float[Array, "*step"]
-    grad_norm: Float[Array, "*step"]
-    skipped: Array
+    reconstruction: Float[np.ndarray, "*step"]
+    kl_ic: Float[np.ndarray, "*step"]
+    kl_inputs: Float[np.ndarray, "*step"]
+    correlation: Float[np.ndarray, "*step"]
+    n_trials: Float[np.ndarray, "*step"]
+    loss: Float[np.ndarray, "*step"]
+    l2: Float[np.ndarray, "*step"]
+    kl_ic_weight: Float[np.ndarray, "*step"]
+    kl_co_weight: Float[np.ndarray, "*step"]
+    l2_weight: Float[np.ndarray, "*step"]
+    learning_rate: Float[np.ndarray, "*step"]
+    grad_norm: Float[np.ndarray, "*step"]
+    skipped: Float[np.ndarray, "*step"]
+
+    @classmethod
+    def of(cls, figures: Float[ArrayLike, "*step figure"]) -> StepReport:
+        """Returns the report of what `train_block` returns, on the host."""
+        return cls(*np.moveaxis(np.asarray(figures, np.float64), -1, 0))
 
 
 def train_block(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, block: Batch
-) -> tuple[TrainState, StepReport]:
+) -> tuple[TrainState, Float[Array, "step figure"]]:
     """Takes one training step for each batch of a block; pure.
 
     Args:
@@ -83,9 +87,10 @@ def train_block(
         block: Batches stacked along a first axis.
 
     Returns:
-        The state after the block and a report of every step.
+        The state after the block and the figures of every step, whose columns are the fields of `StepReport`.
     """
-    return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
+    with program.products():
+        return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
 
 
 def block_runner(mesh: Mesh | None) -> Any:
@@ -104,23 +109,23 @@ run_block = block_runner(None)
 
 def _step(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
-) -> tuple[TrainState, StepReport]:
+) -> tuple[TrainState, Float[Array, " figure"]]:
+    """Returns the state after a step and the fields of `StepReport`."""
     optimizer = make_optimizer(program.optimizer)
-    ramps = RampWeights(
-        kl_ic=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_ic_floor, schedule.kl_ceiling),
-        kl_co=ramp(state.step, schedule.kl_start, schedule.kl_length, schedule.kl_co_floor, schedule.kl_ceiling),
-        l2=ramp(state.step, schedule.l2_start, schedule.l2_length),
-    )
+    ramps = _ramps(state.step, schedule)
     differentiate = over_trials(partial(_differentiate, program), program.mesh)
     (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
+    penalty = hyper.l2_scale * jnp.sum(params**2)
+    value, l2 = value + ramps.l2 * penalty, l2 + penalty
+    gradient = gradient + 2.0 * ramps.l2 * hyper.l2_scale * params
     update: Any
     update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
     monitor = state.monitor
     rate = hyper.learning_rate * monitor.rate_scale * decay(state.step - monitor.rate_start, schedule)
     norm = optax.tree.norm(gradient)
-    n_trials = sums["n_trials"]
+    n_trials = sums[-1]
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     moved = apply_update(params, update, rate, hyper.weight_decay)
     # Neither a broken step nor an empty one leaves a trace in the parameters or in Adam's moments.
@@ -137,28 +142,32 @@ def _step(
         step=state.step + (n_trials > 0),
         skipped=state.skipped + is_broken.astype(jnp.int32),
     )
-    report = StepReport(
-        **sums,
-        loss=value,
-        l2=l2,
-        kl_ic_weight=jnp.asarray(ramps.kl_ic),
-        kl_co_weight=jnp.asarray(ramps.kl_co),
-        l2_weight=jnp.asarray(ramps.l2),
-        learning_rate=rate,
-        grad_norm=norm,
-        skipped=is_broken,
+    figures = (value, l2, ramps.kl_ic, ramps.kl_co, ramps.l2, rate, norm, is_broken)
+    return new, jnp.concatenate([sums, jnp.stack([jnp.asarray(figure, sums.dtype) for figure in figures])])
+
+
+def _ramps(step: Array, schedule: Schedule) -> RampWeights:
+    kl, l2 = (schedule.kl_start, schedule.kl_length), (schedule.l2_start, schedule.l2_length)
+    # All three at once: a few operations on a vector compile faster than as many on each number.
+    table = (
+        (*kl, schedule.kl_ic_floor, schedule.kl_ceiling),
+        (*kl, schedule.kl_co_floor, schedule.kl_ceiling),
+        (*l2, 0.0, 1.0),
     )
-    return new, report
+    return RampWeights(*ramp(step, *jnp.array(table).T))
 
 
 def _differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch
-) -> tuple[tuple[Array, Array, Array], dict[str, Array]]:
-    """Returns loss, L2 penalty and gradient (a vector) of one device's trials, and sums of these trials' terms."""
+) -> tuple[tuple[Array, Array, Array], Array]:
+    """Returns loss, L2 penalty and gradient (a vector) of one device's trials, and sums of these trials' terms.
+
+    The sums are the first fields of `StepReport`.
+    """
     state, hyper, ramps = shared
-    augment_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     _, augmentations = program.merge(state)
-    changed, weights, opened = combine(augmentations, batch, hyper, augment_key)
+    noise_key, *augment_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(augmentations))
+    changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
 
     def objective(params: Any) -> tuple[Array, LossParts]:
         model = program.merge_model(params, state.fixed)
@@ -166,10 +175,8 @@ def _differentiate(
         return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
 
     (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-    real = batch.trial_weight > 0
-    terms = {name: getattr(parts, name) for name in ("reconstruction", "kl_ic", "kl_inputs", "correlation")}
-    terms["n_trials"] = jnp.ones_like(parts.kl_ic)
-    sums = {name: jnp.sum(jnp.where(real, term, 0.0)) for name, term in terms.items()}
+    terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))
+    sums = jnp.where(batch.trial_weight > 0, jnp.stack(terms), 0.0).sum(1)
     return (value, parts.l2, ravel_pytree(gradient)[0]), sums
 
 
@@ -177,10 +184,8 @@ SELECTION_HIDDEN = 0.25
 """Share of the validation data that is hidden from the encoders for the selection score."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class ValidReport:
-    """Validation figures in nats per trial, without dropout, shape ().
+class ValidReport(NamedTuple):
+    """Validation figures in nats per trial, without dropout.
 
     Attributes:
         score: The selection score: negative log likelihood of held-in neurons in the encoder's bins, of entries
@@ -192,13 +197,19 @@ class ValidReport:
         kl_inputs: KL of the inferred inputs at that sample.
     """
 
-    score: Float[Array, ""]
-    reconstruction: Float[Array, ""]
-    kl_ic: Float[Array, ""]
-    kl_inputs: Float[Array, ""]
+    score: float
+    reconstruction: float
+    kl_ic: float
+    kl_inputs: float
+
+    @classmethod
+    def of(cls, sums: Float[ArrayLike, " figure"]) -> ValidReport:
+        """Returns the report of what `validate` returns, added up over blocks."""
+        *figures, n_trials = np.asarray(sums).tolist()
+        return cls(*(figure / n_trials for figure in figures))
 
 
-def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> ValidReport:
+def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> Float[Array, " figure"]:
     """Evaluates the selection score and the parts of the loss; pure.
 
     The key is the same at every evaluation, so that epochs and models are compared under the same noise and
@@ -209,14 +220,17 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         state: State of the model.
         block: Validation batches stacked along a first axis.
         key: Fixed random key.
+
+    Returns:
+        Sums over real trials of the fields of `ValidReport`, and the number of these trials.
     """
 
     def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
         _, sums = over_trials(partial(_evaluate, program), program.mesh)((state, key), batch)
         return totals + sums, None
 
-    totals, _ = jax.lax.scan(one_batch, jnp.zeros(5), block)
-    return ValidReport(*(totals[:4] / totals[4]))
+    with program.products():
+        return jax.lax.scan(one_batch, jnp.zeros(5), block)[0]
 
 
 def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) -> tuple[tuple[()], Array]:

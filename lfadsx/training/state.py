@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -14,13 +15,16 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
-from lfadsx.config import TrainConfig
+from lfadsx.config import Precision, TrainConfig
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.training.distributed import n_data_devices
 from lfadsx.training.monitor import Monitor
 from lfadsx.training.optimizer import AdamSettings, make_optimizer
+
+PRODUCTS: dict[Precision, str] = {"float32": "highest", "tf32": "high", "bfloat16": "BF16_BF16_F32"}
+"""What JAX calls the precisions; with all of them products are added up in float32."""
 
 
 @jax.tree_util.register_dataclass
@@ -51,7 +55,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is compiled: structure of model and augmentations, objective, optimiser, devices; static and hashable.
+    """What is compiled: structure of model and augmentations, objective, optimiser, precision and devices; hashable.
 
     Equal programs share one compilation.
     """
@@ -61,7 +65,12 @@ class Program:
     objective: Objective
     optimizer: AdamSettings
     selection_samples: int
+    precision: Precision = "tf32"
     mesh: Mesh | None = None
+
+    def products(self) -> AbstractContextManager:
+        """Returns the context in which what is traced multiplies matrices in the run's precision."""
+        return jax.default_matmul_precision(PRODUCTS[self.precision])
 
     def merge(self, state: TrainState) -> tuple[LFADS, Sequence[AbstractAugmentation]]:
         """Returns model and augmentations with the state's values."""
@@ -110,7 +119,7 @@ def start(
     nominal = min(config.batch_size, n_trials) / n_data_devices(mesh)
     objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
     adam = AdamSettings.of(config)
-    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples, mesh)
+    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples, config.precision, mesh)
     state = TrainState(
         params=params,
         fixed=fixed,

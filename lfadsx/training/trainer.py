@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +23,13 @@ from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
-from lfadsx.training.block import StepReport, block_runner, run_select, run_validate, run_watch_loss
+from lfadsx.training.block import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
 from lfadsx.training.distributed import n_data_devices, place_block, replicate
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start
-from lfadsx.types import Dataset
+from lfadsx.types import Batch, Dataset, Split
 
 log = logging.getLogger("lfadsx")
 
@@ -165,9 +165,12 @@ class _Loop:
             data.train.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
         )
         self.schedule = Schedule.of(config, self.layout.steps)
-        valid = Layout.of(data.valid.n_trials, config.batch_size, n_devices=devices, steps_per_block=10**9)
-        rows = valid.arrange(np.arange(data.valid.n_trials))[0]
-        self.valid = place_block(take(data.sessions, data.valid, rows), mesh)
+        valid = Layout.of(
+            data.valid.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
+        )
+        self.valid_rows = valid.arrange(np.arange(data.valid.n_trials))
+        self.valid = self._load(data.valid, self.valid_rows[0]) if valid.blocks == 1 else None
+        self.ahead: Batch | None = None
         self.valid_key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
         self.signal = 0
 
@@ -212,17 +215,25 @@ class _Loop:
             signal=self.signal,
         )
 
-    def _blocks(self) -> Iterator[np.ndarray]:
-        """Yields the blocks of the current epoch that are still to be done, as rows (step, row)."""
-        order = epoch_order(self.config.seed, self.position.epoch, self.data.train.n_trials)
-        yield from self.layout.arrange(order)[self.position.block :]
+    def _load(self, split: Split, rows: np.ndarray) -> Batch:
+        """Puts a block, given as rows (step, row), on the devices."""
+        return place_block(take(self.data.sessions, split, rows), self.mesh)
+
+    def _load_block(self, epoch: int, block: int) -> Batch:
+        order = epoch_order(self.config.seed, epoch, self.data.train.n_trials)
+        return self._load(self.data.train, self.layout.arrange(order)[block])
+
+    def _load_ahead(self) -> Batch | None:
+        """Returns the block after the current one, or None after the last of all."""
+        epoch, block = divmod(self.position.epoch * self.layout.blocks + self.position.block + 1, self.layout.blocks)
+        return self._load_block(epoch, block) if epoch < self.config.epochs else None
 
     def _train_block(self) -> bool:
         """Trains one block; returns whether it ended an epoch."""
-        rows = next(self._blocks())
-        block = place_block(take(self.data.sessions, self.data.train, rows), self.mesh)
-        self.state, report = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
-        sums = _to_host(report)
+        block = self.ahead or self._load_block(self.position.epoch, self.position.block)
+        self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
+        self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
+        sums = {name: values.tolist() for name, values in StepReport.of(figures)._asdict().items()}
         _report_skipped(sums, self.position)
         self.position.pending.append(sums)
         self.position.block += 1
@@ -239,20 +250,28 @@ class _Loop:
             ("score", "valid_loss", "valid_reconstruction", "valid_kl_ic", "valid_kl_inputs"), math.nan
         )
         if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
-            report = run_validate(self.program, self.state, self.valid, self.valid_key)
+            report = self._validate()
             after_ramps = jnp.asarray(position.epoch >= config.ramp_end(self.layout.steps))
             epoch = jnp.asarray(position.epoch)
-            self.state = run_select(self.state, report.score, epoch, after_ramps, self.schedule)
+            self.state = run_select(self.state, jnp.asarray(report.score), epoch, after_ramps, self.schedule)
             row |= {
-                "score": float(report.score),
-                "valid_reconstruction": float(report.reconstruction),
-                "valid_kl_ic": float(report.kl_ic),
-                "valid_kl_inputs": float(report.kl_inputs),
+                "score": report.score,
+                "valid_reconstruction": report.reconstruction,
+                "valid_kl_ic": report.kl_ic,
+                "valid_kl_inputs": report.kl_inputs,
             }
             row["valid_loss"] = _valid_loss(row, self.hyper)
         row["best_epoch"] = float(self.state.monitor.best_epoch)
         row["seconds"] = position.seconds
         position.history.append(row)
+
+    def _validate(self) -> ValidReport:
+        """Evaluates the validation trials, which stay on the devices if they make one block only."""
+        blocks = [self.valid] if self.valid else (self._load(self.data.valid, rows) for rows in self.valid_rows)
+        sums = jnp.zeros(5)
+        for block in blocks:  # the next one is loaded while this one is evaluated
+            sums = jax.block_until_ready(sums) + run_validate(self.program, self.state, block, self.valid_key)
+        return ValidReport.of(sums)
 
     def _finished(self) -> Reason | None:
         monitor, config = self.state.monitor, self.config
@@ -313,12 +332,6 @@ def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[Train
     position = _Position(**meta["position"])
     log.info("The run in %s goes on after epoch %d.", folder, position.epoch)
     return state, position
-
-
-def _to_host(report: StepReport) -> dict[str, list[float]]:
-    return {
-        field.name: np.asarray(getattr(report, field.name), np.float64).tolist() for field in dataclasses.fields(report)
-    }
 
 
 def _valid_loss(row: Row, hyper: HyperParams) -> float:
