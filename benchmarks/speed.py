@@ -24,10 +24,10 @@ from benchmarks.workloads import Workload
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import dataset_from_trials
 from lfadsx.data.batches import Layout, take
+from lfadsx.distributed import make_mesh, n_data_devices, place_block, replicate
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout
 from lfadsx.training.block import block_runner
-from lfadsx.training.distributed import make_mesh, n_data_devices, place_block, replicate
 from lfadsx.training.run import versions
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import start

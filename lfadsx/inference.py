@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
 from lfadsx.compatibility import check_shapes
 from lfadsx.data.batches import take
+from lfadsx.distributed import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.model import LFADS
 from lfadsx.types import Batch, Dataset, Noise, Output, Posterior, Session, Split
 
@@ -39,6 +41,7 @@ def posterior_sample_and_average(
     seed: int = 0,
     memory: float = MEMORY,
     samples: bool = False,
+    mesh: Mesh | None = None,
 ) -> Posterior:
     """Averages rates, factors, inputs and states over samples of the posterior.
 
@@ -60,8 +63,9 @@ def posterior_sample_and_average(
         split: "train", "valid" or "test".
         n_samples: Number of samples per trial.
         seed: Seed of the samples.
-        memory: Memory to use on the device, in MB.
+        memory: Memory to use on each device, in MB.
         samples: Whether to return single samples of rates, factors and inputs, too.
+        mesh: Devices to spread the trials over, on its axis `data`.
 
     Returns:
         Averages and spreads, in the order of the split.
@@ -71,7 +75,8 @@ def posterior_sample_and_average(
     """
     if n_samples < 1:
         raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
-    return infer(model, data.sessions, _split(model, data, split), n_samples, seed, memory=memory, samples=samples)
+    chosen = _split(model, data, split)
+    return infer(model, data.sessions, chosen, n_samples, seed, memory=memory, samples=samples, mesh=mesh)
 
 
 def posterior_mean(model: LFADS, data: Dataset, split: str = "test", *, memory: float = MEMORY) -> Posterior:
@@ -104,6 +109,7 @@ def infer(
     *,
     memory: float = MEMORY,
     samples: bool = False,
+    mesh: Mesh | None = None,
 ) -> Posterior:
     """Infers any trials of the model's sessions; 0 samples push the means through.
 
@@ -113,8 +119,9 @@ def infer(
         split: The trials.
         n_samples: Number of samples per trial, or 0.
         seed: Seed of the samples.
-        memory: Memory to use on the device, in MB.
+        memory: Memory to use on each device, in MB.
         samples: Whether to return single samples, too.
+        mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
         ValueError: If means are to be pushed through and the model has no latent variable.
@@ -124,14 +131,17 @@ def infer(
             "The model has neither an initial condition that is inferred (ic_dim = 0) nor inferred inputs, so there is "
             "no posterior whose means could be pushed through. Ask for 1 sample."
         )
-    rows, at_once = _chunks(model, split, n_samples, memory, samples)
+    n_devices = n_data_devices(mesh)
+    rows, at_once = _chunks(model, split, n_samples, memory, samples, n_devices)
+    rows = rows * n_devices
     graphdef, state = nnx.split(model)
-    key = jax.random.key(seed)
+    state, key = replicate((state, jax.random.key(seed)), mesh)
+    summarise = _summariser(mesh)
     parts = []
     for first in range(0, split.n_trials, rows):
         index = np.arange(first, first + rows)
-        batch = take(sessions, split, np.where(index < split.n_trials, index, -1))
-        summary, single = _summarise(graphdef, state, batch, key, n_samples, at_once, samples)
+        batch = place_trials(take(sessions, split, np.where(index < split.n_trials, index, -1)), mesh)
+        summary, single = summarise(graphdef, state, batch, key, n_samples, at_once, samples)
         n = min(rows, split.n_trials - first)
         parts.append(
             (
@@ -198,7 +208,20 @@ def _centre(model: LFADS, split: Split) -> np.ndarray | float:
     return np.asarray(model.standardiser.mean_of(split.session, split.encoder_input.shape[2]))
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5, 6))
+@cache
+def _summariser(mesh: Mesh | None) -> Any:
+    """Returns `_summarise`, compiled for the devices of a mesh."""
+
+    def summarise(graphdef: Any, state: Any, batch: Batch, key: Array, n: int, at_once: int, samples: bool) -> Any:
+        def on_device(shared: tuple[Any, Array], batch: Batch) -> tuple[dict[str, Any], dict[str, Any]]:
+            return _summarise(graphdef, shared[0], batch, shared[1], n, at_once, samples)
+
+        return each_trials(on_device, mesh)((state, key), batch)
+
+    options = dict(compiler_options(mesh)) or None
+    return jax.jit(summarise, static_argnums=(0, 4, 5, 6), compiler_options=options)
+
+
 def _summarise(
     graphdef: Any,
     state: Any,
@@ -295,14 +318,24 @@ def trials_at_once(model: LFADS, n_bins: int, n_channels: int, memory: float = M
     return int(np.clip(memory * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
 
 
-def _chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: bool) -> tuple[int, int]:
-    """Returns how many trials and how many samples of each are done at once within the memory."""
+def _limits() -> tuple[int, int]:
+    """Returns how many trials, and how many samples of all of these, a device does at once at most."""
+    # What a CPU computes of a sample should stay in its cache; a GPU wants much to do at a time.
+    return (32, 1) if jax.default_backend() == "cpu" else (MOST_TRIALS, 2 * MOST_TRIALS)
+
+
+def _chunks(
+    model: LFADS, split: Split, n_samples: int, memory: float, samples: bool, n_devices: int
+) -> tuple[int, int]:
+    """Returns how many trials and how many samples of each a device does at once within its memory."""
     n_channels = sum(target.shape[2] for target in split.targets.values())
     per_sample = bytes_of_trial(model, split.n_bins, n_channels)
     kept = per_sample // COPIES * n_samples if samples else 0
     budget = memory * 1e6
-    rows = int(np.clip(budget // (per_sample + kept), 1, min(split.n_trials, MOST_TRIALS)))
-    limit = min(budget // (per_sample * rows), max(1, 512 // rows))
+    share = -(-split.n_trials // n_devices)
+    most, together = _limits()
+    rows = int(np.clip(budget // (per_sample + kept), 1, min(share, most)))
+    limit = min(budget // (per_sample * rows), max(1, together // rows))
     at_once = max(d for d in range(1, max(n_samples, 1) + 1) if max(n_samples, 1) % d == 0 and d <= max(limit, 1))
     return rows, at_once
 

@@ -84,6 +84,17 @@ def assert_equal(left, right, tolerance=0.0):
 # Averages
 
 
+@pytest.mark.parametrize(("n_samples", "samples"), [(N_SAMPLES, True), (0, False)])
+@pytest.mark.parametrize("n_trials", [1, 3, 4])
+def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_samples, samples, n_trials):
+    trials, mesh = choose(data.valid, np.arange(n_trials)), lfadsx.training.make_mesh(2)
+    one, two = (
+        inference.infer(model, data.sessions, trials, n_samples, 3, samples=samples, mesh=of) for of in (None, mesh)
+    )
+    assert two.trial_id.shape == (n_trials,)
+    assert_equal(two, one, 3e-6)
+
+
 def test_averages_are_those_of_a_plain_loop(model, data, posterior, outputs):
     likelihood, prior = model.likelihood["spikes"], model.decoder.input_prior
 
@@ -143,17 +154,19 @@ def test_what_a_posterior_says_of_itself(data, posterior):
     assert 0 < absent(data).mean() < 0.5
 
 
-def test_memory_changes_nothing(model, data, posterior):
+def test_memory_changes_nothing(model, data, posterior, monkeypatch):
+    assert inference._chunks(model, data.valid, N_SAMPLES, inference.MEMORY, True, 1) == (4, 1)
+    monkeypatch.setattr(inference, "_limits", lambda: (256, 512))  # those of a GPU
     found = set()
     for memory, samples in ((1e-6, True), (0.013, False), (0.04, False)):
-        found.add(inference._chunks(model, data.valid, N_SAMPLES, memory, samples))
+        found.add(inference._chunks(model, data.valid, N_SAMPLES, memory, samples, 1))
         small = lfadsx.posterior_sample_and_average(
             model, data, "valid", n_samples=N_SAMPLES, seed=3, memory=memory, samples=samples
         )
         assert_equal(small, posterior if samples else dataclasses.replace(posterior, samples={}), 2e-5)
     # One trial and sample at a time, and other ways between that and all at once.
     assert len(found) == 3 and (1, 1) in found
-    assert inference._chunks(model, data.valid, N_SAMPLES, inference.MEMORY, True) == (4, N_SAMPLES)
+    assert inference._chunks(model, data.valid, N_SAMPLES, inference.MEMORY, True, 1) == (4, N_SAMPLES)
 
 
 def test_samples_depend_on_seed_and_trial_alone(model, data, posterior):

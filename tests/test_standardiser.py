@@ -33,7 +33,7 @@ def dataset(values, **options):
 
 def fitted(data, out=None, **changes):
     model = lfadsx.inferred_input(data, likelihood="gaussian", **SMALL, **changes, rngs=nnx.Rngs(0))
-    train = TrainConfig(epochs=8, batch_size=16, kl_ramp_epochs=1, l2_ramp_epochs=0)
+    train = TrainConfig(epochs=16, batch_size=16, kl_ramp_epochs=1, l2_ramp_epochs=0)
     return lfadsx.fit(model, data, hyper=HyperParams(cd_rate=0.0, learning_rate=0.05), config=train, out=out).model
 
 

@@ -14,8 +14,10 @@ import pytest
 from flax import nnx
 
 import lfadsx
+from lfadsx import distributed
 from lfadsx.config import Precision
 from lfadsx.data.batches import Layout, epoch_order, take
+from lfadsx.distributed import compiler_options, replicate
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
 from lfadsx.parameters import scaled_normal
 from lfadsx.training import (
@@ -23,7 +25,6 @@ from lfadsx.training import (
     Schedule,
     StepReport,
     block_runner,
-    distributed,
     make_mesh,
     place_block,
     run_block,
@@ -31,7 +32,6 @@ from lfadsx.training import (
     train_block,
 )
 from lfadsx.training.checkpoint import CheckpointError
-from lfadsx.training.distributed import compiler_options, replicate
 from lfadsx.training.monitor import Monitor, observe
 from lfadsx.training.run import RunError
 from lfadsx.training.state import matches

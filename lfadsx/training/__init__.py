@@ -1,5 +1,7 @@
 """Training: `fit` and what it is made of."""
 
+from lfadsx.distributed import make_mesh as make_mesh
+from lfadsx.distributed import place_block as place_block
 from lfadsx.training.block import StepReport as StepReport
 from lfadsx.training.block import block_runner as block_runner
 from lfadsx.training.block import run_block as run_block
@@ -10,8 +12,6 @@ from lfadsx.training.callbacks import CsvLog as CsvLog
 from lfadsx.training.callbacks import Progress as Progress
 from lfadsx.training.callbacks import ProgressBar as ProgressBar
 from lfadsx.training.checkpoint import CheckpointError as CheckpointError
-from lfadsx.training.distributed import make_mesh as make_mesh
-from lfadsx.training.distributed import place_block as place_block
 from lfadsx.training.run import RunError as RunError
 from lfadsx.training.run import RunInfo as RunInfo
 from lfadsx.training.run import load as load

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from lfadsx.config import HyperParams
+from lfadsx.distributed import compiler_options, over_trials
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout, combine
 from lfadsx.objective import (
@@ -27,7 +28,6 @@ from lfadsx.objective import (
     loss,
     reconstruction,
 )
-from lfadsx.training.distributed import compiler_options, over_trials
 from lfadsx.training.monitor import observe, observe_loss
 from lfadsx.training.optimizer import apply_update, make_optimizer
 from lfadsx.training.schedules import Schedule, decay, ramp

@@ -16,10 +16,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
+from lfadsx.distributed import n_data_devices
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
-from lfadsx.training.distributed import n_data_devices
 from lfadsx.training.monitor import Monitor
 from lfadsx.training.optimizer import AdamSettings, make_optimizer
 

@@ -19,13 +19,13 @@ from jax.sharding import Mesh
 from lfadsx.compatibility import check_fits
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batches import Layout, epoch_order, take
+from lfadsx.distributed import n_data_devices, place_block, replicate
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
 from lfadsx.training.block import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
-from lfadsx.training.distributed import n_data_devices, place_block, replicate
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -86,8 +87,9 @@ def fit_run(
     samples = dict.fromkeys(data.splits, n_samples)
     if n_train_samples is not None:
         samples["train"] = n_train_samples
+    own = mesh if jax.process_count() == 1 else None  # every process writes all results
     posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n, seed=train.seed)
+        name: posterior_sample_and_average(model, data, name, n_samples=n, seed=train.seed, mesh=own)
         for name, n in samples.items()
     }
     evaluation = score(model, data, split, posteriors, train.seed)

@@ -51,14 +51,23 @@ def place_block(block: Batch, mesh: Mesh | None) -> Batch:
 
     Every process calls this with the same block and puts only the rows of its own devices there.
     """
+    return _place(block, mesh, PartitionSpec(None, "data"))
+
+
+def place_trials(batch: Batch, mesh: Mesh | None) -> Batch:
+    """Puts a batch (trial, ...) of NumPy arrays on the devices, trials spread over `data`."""
+    return _place(batch, mesh, PartitionSpec("data"))
+
+
+def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
     if mesh is None:
-        return jax.device_put(block)
-    sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+        return jax.device_put(tree)
+    sharding = NamedSharding(mesh, spec)
 
     def place(array: np.ndarray) -> jax.Array:
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
-    return jax.tree.map(place, block)
+    return jax.tree.map(place, tree)
 
 
 def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -83,6 +92,21 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
     return jax.shard_map(
         on_device, mesh=mesh, in_specs=(shared, trials), out_specs=shared, axis_names={"data"}, check_vma=False
     )
+
+
+def each_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns `f` run by every device on its own trials, whose results stay where they are.
+
+    Args:
+        f: Takes what all devices share and arrays with the trial axis first. Returns arrays with the trial axis first,
+            and arrays where it is the second one.
+        mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
+    """
+    if mesh is None or n_data_devices(mesh) == 1:
+        return f
+    first, second = PartitionSpec("data"), PartitionSpec(None, "data")
+    specs: Any = dict(in_specs=(PartitionSpec(), first), out_specs=(first, second))
+    return jax.shard_map(f, mesh=mesh, **specs, axis_names={"data"}, check_vma=False)
 
 
 ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimized_scheduler")
