@@ -132,11 +132,6 @@ class Decoder(nnx.Module):
         readout_keep = keep.get("readout")
 
         start = self.generator.initial_state(initial_condition)
-        factors = self._factors(start, None if readout_keep is None else readout_keep[0], rate)
-        fed_back = self._fed_back(rates) if infer else lambda _: None
-        seen = fed_back(factors)
-        if seen is not None and self.initial_feedback == "zeros":
-            seen = jnp.zeros_like(seen)
         streams = _Streams(
             encoding=self.controller.project(drop(encoding, keep.get("encoding"), rate)) if infer else None,
             known=self.generator.project(drop(known_inputs, keep.get("known"), rate)),
@@ -147,6 +142,10 @@ class Decoder(nnx.Module):
         )
         if infer:
             controller = self.controller.initial_state(initial_condition.shape[0])
+            fed_back = self._fed_back(rates)
+            seen = fed_back(self._factors(start, None if readout_keep is None else readout_keep[0], rate))
+            if seen is not None and self.initial_feedback == "zeros":
+                seen = jnp.zeros_like(seen)
             path = self._run(Start(controller, start, seen), streams, rate, n_bins, fed_back)
         else:
             path = self._run_generator(start, streams, rate, n_bins)
