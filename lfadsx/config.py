@@ -274,8 +274,8 @@ class TrainConfig:
     steps_per_block: int = 64
     """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
     precision: Precision = "tf32"
-    """What matrices are rounded to before they are multiplied, in training on GPUs: float32, tf32 (19 bits) or bfloat16.
-    Sums, states and gradients are float32 in any case, and on CPUs products are, too."""
+    """What matrices are rounded to before they are multiplied, in training on GPUs: float32, tf32 (19 bits) or
+    bfloat16. Sums, states and gradients are float32 in any case, and on CPUs products are, too."""
     seed: int = 0
     """Seed of initial weights, order and noise."""
 
