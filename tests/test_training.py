@@ -19,6 +19,7 @@ from lfadsx.config import Precision
 from lfadsx.data.batches import Layout, epoch_order, take
 from lfadsx.distributed import compiler_options, replicate
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
+from lfadsx.objective import l2_penalty
 from lfadsx.parameters import scaled_normal
 from lfadsx.training import (
     AbstractCallback,
@@ -303,6 +304,25 @@ def test_an_empty_step_changes_nothing(data):
     jax.tree.map(np.testing.assert_array_equal, state.params, after.params)
     jax.tree.map(np.testing.assert_array_equal, state.optimizer, after.optimizer)
     assert int(after.step) == 0 and float(StepReport.of(figures).n_trials[0]) == 0
+
+
+def test_the_penalty_on_all_parameters_acts_on_loss_and_gradient(data):
+    config = dataclasses.replace(CONFIG, l2_ramp_epochs=0)
+    model, schedule = build(data), Schedule.of(config, 3)
+    block = place_block(first_block(data), None)
+    reports = {}
+    for scale in (0.0, 1e4):
+        program, state = begin(model, data, config)
+        hyper = lfadsx.HyperParams(l2_gen_scale=2.0, l2_scale=scale)
+        penalty = l2_penalty(model, hyper)
+        _, figures = run_block(program, state, hyper, schedule, block)
+        reports[scale] = StepReport.of(figures)
+        np.testing.assert_allclose(reports[scale].l2[0], penalty, rtol=1e-5)
+    without, with_penalty = reports[0.0], reports[1e4]
+    np.testing.assert_allclose(with_penalty.loss[0], without.loss[0] - without.l2[0] + with_penalty.l2[0], rtol=1e-6)
+    # So large that the gradient is its own: 2 s theta.
+    squares = sum(float(jnp.sum(weight**2)) for weight in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    np.testing.assert_allclose(with_penalty.grad_norm[0], 2e4 * np.sqrt(squares), rtol=1e-2)
 
 
 def test_weight_decay_is_decoupled_and_frozen_parameters_keep_still(data):
