@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import resource
@@ -11,27 +12,37 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.sharding import Mesh
 
 import lfadsx
 from benchmarks.workloads import Workload
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import dataset_from_trials
 from lfadsx.data.batches import Layout, take
-from lfadsx.distributed import make_mesh, n_data_devices, place_block, replicate
+from lfadsx.distributed import (
+    make_mesh,
+    n_data_devices,
+    place_block,
+    place_member_blocks,
+    place_members,
+    replicate,
+)
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout
 from lfadsx.training.block import block_runner
+from lfadsx.training.cohort import default_at_once
+from lfadsx.training.members import member_runner, stack
 from lfadsx.training.run import versions
 from lfadsx.training.schedules import Schedule
-from lfadsx.training.state import start
-from lfadsx.types import Dataset
+from lfadsx.training.state import Program, TrainState, start
+from lfadsx.types import Batch, Dataset
 
 PRODUCT = 2048
 """Rows and columns of the matrices whose product measures the machine."""
@@ -61,6 +72,29 @@ def make_data(load: Workload, n_batches: int = 1, seed: int = 0) -> Dataset:
     return dataset_from_trials(list(counts), **settings)
 
 
+class Beginning(NamedTuple):
+    """What a training begins with; state and block are not on the devices of a mesh yet."""
+
+    data: Dataset
+    model: LFADS
+    program: Program
+    state: TrainState
+    schedule: Schedule
+    block: Batch
+
+
+def begin(load: Workload, steps: int, mesh: Mesh | None) -> Beginning:
+    """Returns the beginning of a training with a block of some steps."""
+    data, config = make_data(load), TrainConfig(batch_size=load.batch)
+    model = lfadsx.build(data, model_config(load), rngs=nnx.Rngs(0))
+    augmentations = (CoordinatedDropout(data.input_group),)
+    program, state = start(model, augmentations, config, n_trials=load.batch, mesh=mesh)
+    layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh))
+    rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)
+    block = take(data.sessions, data.train, rows)
+    return Beginning(data, model, program, state, Schedule.of(config, layout.steps), block)
+
+
 class Trainer:
     """Steps of training, as `lfadsx.fit` compiles them.
 
@@ -71,17 +105,9 @@ class Trainer:
     """
 
     def __init__(self, load: Workload, *, steps: int = 4, devices: int = 1) -> None:
-        self.data = make_data(load)
-        self.model = lfadsx.build(self.data, model_config(load), rngs=nnx.Rngs(0))
-        config, self.hyper = TrainConfig(batch_size=load.batch), HyperParams()
         mesh = make_mesh(devices) if devices > 1 else None
-        augmentations = (CoordinatedDropout(self.data.input_group),)
-        self.program, state = start(self.model, augmentations, config, n_trials=load.batch, mesh=mesh)
-        self.state = replicate(state, mesh)
-        layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh))
-        rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)
-        self.schedule = Schedule.of(config, layout.steps)
-        self.block = place_block(take(self.data.sessions, self.data.train, rows), mesh)
+        self.data, self.model, self.program, state, self.schedule, block = begin(load, steps, mesh)
+        self.hyper, self.state, self.block = HyperParams(), replicate(state, mesh), place_block(block, mesh)
         self.steps, self.run_block = steps, block_runner(mesh)
 
     def lower(self) -> Any:
@@ -94,6 +120,39 @@ class Trainer:
         self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, self.block)
         figures.block_until_ready()
         return (time.perf_counter() - began) / self.steps
+
+
+class PopulationTrainer:
+    """Steps of a population, as `lfadsx.fit_population` compiles them.
+
+    Args:
+        load: The workload.
+        members: Number of members.
+        steps: Steps of a compiled block.
+        devices: Devices. As with the command line, as many as possible see to members of their own.
+        at_once: Members that a device computes at once; 0: as many as `lfadsx.fit_population` chooses.
+    """
+
+    def __init__(self, load: Workload, members: int, *, steps: int = 4, devices: int = 1, at_once: int = 0) -> None:
+        mesh = make_mesh(devices, members=math.gcd(members, devices)) if devices > 1 else None
+        self.members, self.steps = members, steps
+        self.at_once = at_once or default_at_once(members, mesh)
+        _, _, self.program, state, self.schedule, block = begin(load, steps, mesh)
+        self.state = place_members(stack([state] * members), mesh)
+        self.hyper = place_members(jax.tree.map(lambda value: jnp.full(members, value), HyperParams()), mesh)
+        self.active = place_members(jnp.ones(members, bool), mesh)
+        # Each has a block of its own: members go through their trials in orders of their own.
+        self.blocks = place_member_blocks(jax.tree.map(lambda rows: np.stack([rows] * members), block), mesh)
+        self.train = member_runner(mesh).train
+
+    def run(self) -> float:
+        """Runs a block of every member and returns the seconds of one step of one member."""
+        began = time.perf_counter()
+        self.state, figures = self.train(
+            self.program, self.at_once, self.state, self.hyper, self.active, self.schedule, self.blocks
+        )
+        figures.block_until_ready()
+        return (time.perf_counter() - began) / (self.steps * self.members)
 
 
 def median_ms(call: Callable[[], float], repeats: int) -> float:

@@ -41,6 +41,8 @@ class Workload:
 WORKLOADS = {
     # The JAX tutorial, which has one encoder for both.
     "tutorial": Workload(128, 25, 0, 100, 0, 128, 0, 128, 128, 32, 1),
+    # A small model, as in first looks and in searches on a small recording.
+    "small": Workload(64, 50, 0, 50, 0, 64, 64, 64, 64, 20, 1),
     # Two data sets of the Neural Latents Benchmark, with the sizes of lfads-torch's configurations.
     "mc_maze": Workload(256, 35, 10, 137, 45, 64, 64, 64, 200, 100, 4),
     "mc_rtt": Workload(256, 120, 40, 98, 32, 100, 100, 80, 100, 40, 4),

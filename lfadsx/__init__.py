@@ -10,6 +10,7 @@ from lfadsx.bound import Bounds as Bounds
 from lfadsx.bound import bounds as bounds
 from lfadsx.config import HyperParams as HyperParams
 from lfadsx.config import ModelConfig as ModelConfig
+from lfadsx.config import PopulationConfig as PopulationConfig
 from lfadsx.config import TrainConfig as TrainConfig
 from lfadsx.generation import Generated as Generated
 from lfadsx.generation import prior_sample as prior_sample
@@ -21,6 +22,7 @@ from lfadsx.sessions import session_patterns as session_patterns
 from lfadsx.sessions import with_sessions as with_sessions
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import fit as fit
+from lfadsx.training import fit_population as fit_population
 from lfadsx.training import load as load
 from lfadsx.types import Batch as Batch
 from lfadsx.types import Dataset as Dataset

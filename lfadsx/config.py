@@ -315,3 +315,42 @@ class TrainConfig:
     def ramp_end(self, steps_per_epoch: int) -> int:
         """Returns after how many epochs all ramps have ended; early stopping and the best model wait for it."""
         return max(-(-sum(ramp) // steps_per_epoch) for ramp in self.ramps(steps_per_epoch))
+
+
+@dataclasses.dataclass(frozen=True)
+class PopulationConfig:
+    """How a population of models is trained. Host side only."""
+
+    population: int = 8
+    """Number of models that are trained side by side."""
+    epochs_per_generation: int = 10
+    """Epochs between two decisions of the search, rounded up to a multiple of validate_every."""
+    burn_in: int = 0
+    """Epochs before the first decision; 0: until all ramps have ended, and a generation more."""
+    generations: int = 0
+    """Largest number of generations; 0: as many as the epochs allow."""
+    ensemble: int = 5
+    """Members with the best scores whose rates are averaged."""
+    members_at_once: int = 0
+    """Models that a device computes at once, as one batch; 0: one after the other on a CPU, which is faster there, and
+    all of its own on a GPU."""
+
+    def __post_init__(self) -> None:
+        """Checks sizes."""
+        for name in ("population", "epochs_per_generation", "ensemble"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
+        for name in ("burn_in", "generations", "members_at_once"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+
+    def ends(self, train: TrainConfig, steps_per_epoch: int) -> tuple[int, ...]:
+        """Returns the epochs after which generations end; the score of each is evaluated there."""
+
+        def evaluated(epoch: int) -> int:
+            return -(-epoch // train.validate_every) * train.validate_every
+
+        length = evaluated(self.epochs_per_generation)
+        first = evaluated(self.burn_in) or evaluated(train.ramp_end(steps_per_epoch)) + length
+        ends = [*range(first, train.epochs, length), train.epochs]
+        return tuple(ends[: self.generations or None])

@@ -8,9 +8,19 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lfadsx.types import Batch
+
+EVERYWHERE = PartitionSpec()
+"""A copy on every device."""
+BLOCK = PartitionSpec(None, "data")
+"""Arrays (step, trial, ...), trials spread over `data`."""
+MEMBERS = PartitionSpec("members")
+"""Arrays (member, ...), members spread over `members`."""
+MEMBER_BLOCKS = PartitionSpec("members", None, "data")
+"""Arrays (member, step, trial, ...), spread over both."""
 
 
 def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
@@ -41,6 +51,11 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
     return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:n_devices])
 
 
+def all_data(mesh: Mesh | None) -> Mesh | None:
+    """Returns a mesh of the same devices which all see to trials, none to members."""
+    return None if mesh is None else Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names, axis_types=mesh.axis_types)
+
+
 def n_data_devices(mesh: Mesh | None) -> int:
     """Returns the number of devices that trials are spread over."""
     return 1 if mesh is None else mesh.shape["data"]
@@ -51,7 +66,24 @@ def place_block(block: Batch, mesh: Mesh | None) -> Batch:
 
     Every process calls this with the same block and puts only the rows of its own devices there.
     """
-    return _place(block, mesh, PartitionSpec(None, "data"))
+    return _place(block, mesh, BLOCK)
+
+
+def place_members(tree: Any, mesh: Mesh | None) -> Any:
+    """Puts arrays whose first axis is that of members on the devices, members spread over `members`."""
+    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, MEMBERS))
+
+
+def place_member_blocks(blocks: Batch, mesh: Mesh | None) -> Batch:
+    """Puts NumPy arrays (member, step, trial, ...) on the devices, members over `members` and trials over `data`."""
+    return _place(blocks, mesh, MEMBER_BLOCKS)
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+    """Returns an array whose parts may lie on the devices of several hosts."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def place_trials(batch: Batch, mesh: Mesh | None) -> Batch:
@@ -75,6 +107,8 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
 
     What compiles for a device is then the same program as for one alone, with a single exchange at its end.
 
+    Within `over_members` the devices have been given their trials already; then only the exchange is added.
+
     Args:
         f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
             devices and what is to be added up.
@@ -88,10 +122,46 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
         averages = jax.tree.map(lambda x: x / n_data_devices(mesh), averages)
         return jax.lax.psum((averages, sums), "data")
 
+    if "data" in jax.sharding.get_abstract_mesh().manual_axes:
+        return on_device
     shared, trials = PartitionSpec(), PartitionSpec("data")
     return jax.shard_map(
         on_device, mesh=mesh, in_specs=(shared, trials), out_specs=shared, axis_names={"data"}, check_vma=False
     )
+
+
+def over_members(
+    f: Callable[[Any, Any], Any],
+    mesh: Mesh | None,
+    *,
+    at_once: int,
+    shared: Any = EVERYWHERE,
+    members: Any = MEMBERS,
+) -> Callable[[Any, Any], Any]:
+    """Returns `f` run for every member of a population, each device seeing to its own ones.
+
+    With one member at a time a member's numbers are, bit for bit, those of the model alone.
+
+    Args:
+        f: Takes what all members share and one member's arrays; returns arrays.
+        mesh: The mesh whose axis `members` the members are spread over; None for a single device.
+        at_once: Members that a device computes at once, as one batch; 1: one after the other.
+        shared: How what all members share is laid out on the mesh; a prefix of its pytree.
+        members: The same of the members' arrays; their first axis is the members'.
+
+    Returns:
+        A function of what is shared and of arrays with a first axis of members, which returns such arrays.
+    """
+
+    def own(common: Any, stacked: Any) -> Any:
+        n = len(jax.tree.leaves(stacked)[0])
+        batch_size = None if at_once == 1 else min(at_once, n)
+        return jax.lax.map(lambda member: f(common, member), stacked, batch_size=batch_size)
+
+    if mesh is None or mesh.size == 1:
+        return own
+    specs: Any = dict(in_specs=(shared, members), out_specs=MEMBERS)
+    return jax.shard_map(own, mesh=mesh, **specs, axis_names={"members", "data"}, check_vma=False)
 
 
 def each_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -115,7 +185,7 @@ ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimize
 
 def compiler_options(mesh: Mesh | None) -> tuple[tuple[str, bool], ...]:
     """Returns the options to compile steps with: cores of a CPU that are devices do not lend each other threads."""
-    if mesh is None or n_data_devices(mesh) == 1 or mesh.devices.flat[0].platform != "cpu":
+    if mesh is None or mesh.size == 1 or mesh.devices.flat[0].platform != "cpu":
         return ()
     return tuple((name, False) for name in ONE_THREAD if _is_known(name))
 

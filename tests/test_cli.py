@@ -18,6 +18,8 @@ import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
 from lfadsx.data import read, read_posterior
+from lfadsx.distributed import n_data_devices
+from lfadsx.inference import posterior as posterior_module
 from lfadsx.training import read_info
 from lfadsx.workflow import fit_run
 
@@ -146,12 +148,53 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
         assert fact in text
 
 
-def test_fit_on_two_devices_gives_nearly_the_same_scores(run, file, tmp_path, capsys):
+@pytest.fixture
+def devices_used(monkeypatch):
+    """The numbers of devices of all inferences of a test."""
+    found, original = set(), posterior_module.summariser
+    monkeypatch.setattr(posterior_module, "summariser", lambda mesh: found.add(n_data_devices(mesh)) or original(mesh))
+    return found
+
+
+def test_fit_on_two_devices_gives_nearly_the_same_scores(run, file, tmp_path, capsys, devices_used):
     out = str(tmp_path / "two")
     assert cli.main(["fit", str(file), "--out", out, *SMALL, "--devices", "2", "--no-figures", "--json"]) == 0
+    assert devices_used == {2}
     two = last_json(capsys.readouterr().out)
     one = json.loads((run / "metrics.json").read_text())
     assert two["bits_per_spike"] == pytest.approx(one["bits_per_spike"], abs=1e-3)
+
+
+def test_infer_and_evaluate_spread_trials_over_devices(run, file, tmp_path, capsys, monkeypatch, devices_used):
+    """Two host devices exist in all tests, so that a computer of two cores uses them by default."""
+    monkeypatch.setattr(terminal, "_cores", lambda: 2)
+    found, scores = [], []
+    for words, n in (([], 2), (["--devices", "1"], 1)):
+        out = tmp_path / f"on_{n}.h5"
+        assert cli.main(["infer", str(run), str(file), "--samples", "2", "--out", str(out), *words]) == 0
+        assert cli.main(["evaluate", str(run), str(file), "--samples", "2", "--json", *words]) == 0
+        assert devices_used == {n}
+        devices_used.clear()
+        found.append(read_posterior(out)["test"])
+        scores.append(last_json(capsys.readouterr().out))
+    np.testing.assert_allclose(found[0].rates["spikes"], found[1].rates["spikes"], rtol=1e-4)
+    for key in KEYS[1:-1]:
+        assert scores[0][key] == pytest.approx(scores[1][key], rel=1e-4, abs=1e-5), key
+
+
+@pytest.mark.parametrize("command", ["infer", "evaluate"])
+@pytest.mark.parametrize(
+    "number, message",
+    [
+        ("0", "devices = 0 is no number of devices. Give at least 1."),
+        ("99", "99 devices were asked for, but JAX sees 2"),
+        ("two", "Error parsing --devices"),
+    ],
+)
+def test_a_wrong_number_of_devices_ends_with_code_2(command, number, message, run, file, capsys):
+    assert run_main([command, str(run), str(file), "--devices", number]) == 2
+    said = capsys.readouterr()
+    assert message in said.out + said.err and "Traceback" not in said.err
 
 
 def test_by_default_every_core_with_enough_to_do_is_a_device(monkeypatch):

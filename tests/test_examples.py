@@ -41,6 +41,11 @@ EXPECTED = {
     ),
     "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png")),
     "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png")),
+    "population": (
+        r"^ensemble of 2 +(\S+)",
+        ("scores.txt", "single/best", "pbt/ensemble.h5", "pbt/best_member/best", "pbt/figures/scores.png")
+        + ("pbt/figures/hyperparameters.png",),
+    ),
     "jax_tutorial": (
         r"^R2 of the rates, mean of neurons and trials: PCA \S+, LFADS (\S+)",
         ("scores.txt", "tutorial/01_task.png", "tutorial/03_network_training.png", "tutorial/22_initial_states.png"),

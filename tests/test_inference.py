@@ -9,9 +9,12 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx import inference
 from lfadsx.data import batch as batch_of
 from lfadsx.data.splitting import choose
+from lfadsx.inference import hidden as hidden_entries
+from lfadsx.inference import infer, memory
+from lfadsx.inference import posterior as posterior_module
+from lfadsx.training import make_mesh
 
 N_SAMPLES = 6
 TIMED = ("factors", "generator_states", "inputs", "input_mean", "input_std", "controller_states", "encoding")
@@ -87,12 +90,26 @@ def assert_equal(left, right, tolerance=0.0):
 @pytest.mark.parametrize(("n_samples", "samples"), [(N_SAMPLES, True), (0, False)])
 @pytest.mark.parametrize("n_trials", [1, 3, 4])
 def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_samples, samples, n_trials):
-    trials, mesh = choose(data.valid, np.arange(n_trials)), lfadsx.training.make_mesh(2)
-    one, two = (
-        inference.infer(model, data.sessions, trials, n_samples, 3, samples=samples, mesh=of) for of in (None, mesh)
-    )
+    trials, mesh = choose(data.valid, np.arange(n_trials)), make_mesh(2)
+    one, two = (infer(model, data.sessions, trials, n_samples, 3, samples=samples, mesh=of) for of in (None, mesh))
     assert two.trial_id.shape == (n_trials,)
     assert_equal(two, one, 3e-6)
+
+
+@pytest.fixture
+def meshes(monkeypatch):
+    """The meshes of all inferences of a test."""
+    found, original = [], posterior_module.summariser
+    monkeypatch.setattr(posterior_module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
+    return found
+
+
+def test_averages_and_means_use_the_devices_of_a_mesh(model, data, meshes):
+    mesh = make_mesh(2)
+    for of in (lfadsx.posterior_sample_and_average, lfadsx.posterior_mean):
+        one, two = of(model, data, "valid"), of(model, data, "valid", mesh=mesh)
+        assert_equal(two, one, 3e-6)
+    assert meshes == [None, mesh] * 2
 
 
 def test_averages_are_those_of_a_plain_loop(model, data, posterior, outputs):
@@ -155,25 +172,25 @@ def test_what_a_posterior_says_of_itself(data, posterior):
 
 
 def test_memory_changes_nothing(model, data, posterior, monkeypatch):
-    assert inference._chunks(model, data.valid, N_SAMPLES, inference.MEMORY, True, 1) == (4, 1)
-    monkeypatch.setattr(inference, "_limits", lambda: (256, 512))  # those of a GPU
+    assert memory.chunks(model, data.valid, N_SAMPLES, memory.MEMORY, True, 1) == (4, 1)
+    monkeypatch.setattr(memory, "_limits", lambda: (256, 512))  # those of a GPU
     found = set()
-    for memory, samples in ((1e-6, True), (0.013, False), (0.04, False)):
-        found.add(inference._chunks(model, data.valid, N_SAMPLES, memory, samples, 1))
+    for size, samples in ((1e-6, True), (0.013, False), (0.04, False)):
+        found.add(memory.chunks(model, data.valid, N_SAMPLES, size, samples, 1))
         small = lfadsx.posterior_sample_and_average(
-            model, data, "valid", n_samples=N_SAMPLES, seed=3, memory=memory, samples=samples
+            model, data, "valid", n_samples=N_SAMPLES, seed=3, memory=size, samples=samples
         )
         assert_equal(small, posterior if samples else dataclasses.replace(posterior, samples={}), 2e-5)
     # One trial and sample at a time, and other ways between that and all at once.
     assert len(found) == 3 and (1, 1) in found
-    assert inference._chunks(model, data.valid, N_SAMPLES, inference.MEMORY, True, 1) == (4, N_SAMPLES)
+    assert memory.chunks(model, data.valid, N_SAMPLES, memory.MEMORY, True, 1) == (4, N_SAMPLES)
 
 
 def test_samples_depend_on_seed_and_trial_alone(model, data, posterior):
     few = choose(data.valid, np.array([True, True, False, False]))
-    part = inference.infer(model, data.sessions, few, N_SAMPLES, 3)
+    part = infer(model, data.sessions, few, N_SAMPLES, 3)
     close(part.factors, posterior.factors[:2])
-    other = inference.infer(model, data.sessions, few, N_SAMPLES, 4)
+    other = infer(model, data.sessions, few, N_SAMPLES, 4)
     assert np.all((other.factors != part.factors)[~np.isnan(part.factors)])
 
 
@@ -256,8 +273,8 @@ def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
         seen.append(split.encoder_input)
         return original(model, sessions, split, *args, **names)
 
-    original = inference.infer
-    monkeypatch.setattr(inference, "infer", spy)
+    original = hidden_entries.infer
+    monkeypatch.setattr(hidden_entries, "infer", spy)
     masked(model, dataclasses.replace(data, valid=ones))
     seen = np.stack(seen)
     assert len(seen) == 3
@@ -265,14 +282,21 @@ def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
     assert np.all(np.abs((seen == 0).mean((1, 2, 3)) - 1 / 3) < 0.15)
 
 
+def test_hidden_entries_spread_over_two_devices_are_inferred_as_on_one(model, data, meshes):
+    mesh = make_mesh(2)
+    rates, hidden = masked(model, data)
+    rates_of_two, hidden_of_two = masked(model, data, mesh=mesh)
+    close(rates_of_two, rates)
+    np.testing.assert_array_equal(hidden_of_two, hidden)
+    assert meshes == [None] * 3 + [mesh] * 3
+
+
 def test_hidden_entries_get_the_rate_inferred_without_them(model, data):
     rates, hidden = masked(model, data, n_samples=3)
     # The same parts, with the draw that the function documents: one number for every encoder entry.
     part = np.random.default_rng(1).integers(3, size=data.valid.encoder_input.shape)
     kept = np.where(part == 0, 0, data.valid.encoder_input * 1.5).astype(np.float32)
-    alone = inference.infer(model, data.sessions, dataclasses.replace(data.valid, encoder_input=kept), 3, 1).rates[
-        "spikes"
-    ]
+    alone = infer(model, data.sessions, dataclasses.replace(data.valid, encoder_input=kept), 3, 1).rates["spikes"]
     found = 0
     for trial, t, channel in zip(*np.nonzero(part == 0), strict=True):
         session = data.sessions[data.valid.session[trial]]

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from benchmarks import posterior, profile, scaling, train_step
+from benchmarks import population, posterior, profile, scaling, train_step
 from benchmarks.speed import count_flops, figure_of, forward_flops, make_data, model_config
 from benchmarks.workloads import WORKLOADS
 
@@ -54,6 +54,12 @@ def test_a_training_step_and_what_another_program_says():
     line = train_step.measure("tiny", steps=2, devices=1, repeats=1, against="echo 5.5", rounds=1)
     assert line["ms_per_step"] > 0 and line["bound_ms"] >= 0 and line["peak_memory_mb"] > 0
     assert line["against_ms"] == 5.5 and line["ratio"] == pytest.approx(5.5 / line["ms_per_step"], abs=0.01)
+
+
+def test_members_of_a_population_take_turns_with_a_single_model():
+    alone, two = population.measure("tiny", [2], devices=2, repeats=1, steps=2)
+    assert (alone["members"], two["members"]) == (1, 2) and alone["relative_to_one"] == 1.0
+    assert two["ms_per_member_step"] > 0 and two["devices"] == 2 and two["members_at_once"] == 1
 
 
 def test_posterior_samples():

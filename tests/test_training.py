@@ -213,10 +213,10 @@ def test_blocks_of_any_size_train_and_validate_alike(data):
 def test_every_trial_is_loaded_once_an_epoch_and_one_block_ahead(data, monkeypatch):
     events, original = [], _Loop._load
 
-    def load(self, split, rows):
-        if split is self.data.train:
-            events.append(np.sort(rows[rows >= 0]).tolist())
-        return original(self, split, rows)
+    def load(self, epoch, block):
+        loaded = original(self, epoch, block)
+        events.append(np.sort(loaded.trial_id[loaded.trial_weight > 0]).tolist())
+        return loaded
 
     monkeypatch.setattr(_Loop, "_load", load)
     config = dataclasses.replace(CONFIG, epochs=2, steps_per_block=1)

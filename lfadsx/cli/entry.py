@@ -13,6 +13,7 @@ from typing import Any
 
 import tyro
 
+from lfadsx.cli.choosing import CrossValidate, Sweep
 from lfadsx.cli.results import Evaluate, Generate, Infer, Parameters, Report
 from lfadsx.cli.simulation import Simulate, simulations
 from lfadsx.cli.terminal import DONE, USER, fault, is_users, say, use_compilation_cache
@@ -23,6 +24,8 @@ COMMANDS = {
     "simulate": Simulate,
     "demo": Demo,
     "fit": Fit,
+    "sweep": Sweep,
+    "cv": CrossValidate,
     "infer": Infer,
     "evaluate": Evaluate,
     "generate": Generate,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lfadsx.cli.terminal import DONE, Files, Run, close, say
+from lfadsx.cli.terminal import DONE, Files, Run, close, say, use_devices
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from lfadsx.bound import Bounds, Kind
     from lfadsx.training.run import Which
 
@@ -49,11 +51,14 @@ class Infer:
     """Names of our own, or files and keys of the TensorFlow LFADS, always with bounds."""
     seed: int = 0
     """Seed of the samples."""
+    devices: int | None = None
+    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
 
     def run(self) -> int:
         """Infers and writes."""
         from lfadsx.workflow import infer_run
 
+        mesh = mesh_of(self.devices)
         own = self.run_folder if self.keys == "tf" else self.run_folder / f"{self.file.stem}_posterior.h5"
         outcome = infer_run(
             self.run_folder,
@@ -70,6 +75,7 @@ class Infer:
             bounds=self.bounds,
             max_trials=self.max_trials,
             keys=self.keys,
+            mesh=mesh,
         )
         for split, found in outcome.bounds.items():
             say(f"{split}: {describe_bounds(found)}")
@@ -101,6 +107,8 @@ class Evaluate:
     """NaN in the data means a missing entry."""
     seed: int = 0
     """Seed of the samples."""
+    devices: int | None = None
+    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -110,6 +118,7 @@ class Evaluate:
         from lfadsx.training import load
         from lfadsx.workflow import evaluate_run, likelihood_name
 
+        mesh = mesh_of(self.devices)
         data = read(
             *self.files,
             bin_width=self.bin_width,
@@ -120,7 +129,13 @@ class Evaluate:
             sessions=self.session_names,
         )
         outcome = evaluate_run(
-            self.run_folder, data, split=self.split, which=which_of(self.which), n_samples=self.samples, seed=self.seed
+            self.run_folder,
+            data,
+            split=self.split,
+            which=which_of(self.which),
+            n_samples=self.samples,
+            seed=self.seed,
+            mesh=mesh,
         )
         close(outcome, self.json)
         return DONE
@@ -220,6 +235,23 @@ def describe_bounds(found: Bounds) -> str:
         per_spike = "" if math.isnan(bits) else f" ({bits:.4f} bits per spike)"
         parts.append(f"{words} {getattr(found, kind).mean():.2f} nats per trial{per_spike}")
     return ", ".join(parts) + f", {found.n_samples} samples"
+
+
+def mesh_of(devices: int | None) -> Mesh | None:
+    """Returns the devices that trials are spread over, or None for a single one; must come before JAX is used.
+
+    By default every core of a CPU gets trials, however few: unlike in training, devices need not wait for each other.
+
+    Args:
+        devices: Number of devices; None for one GPU, or for all cores of a CPU.
+
+    Raises:
+        ValueError: If there are fewer devices, or `devices` is below 1.
+    """
+    from lfadsx.training import make_mesh
+
+    n_devices = use_devices(devices, sys.maxsize)
+    return make_mesh(n_devices) if n_devices > 1 else None
 
 
 def which_of(word: str) -> Which:

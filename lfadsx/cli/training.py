@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfadsx.cli.population import Population
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 
@@ -52,6 +53,8 @@ class Fit:
     """Posterior samples of the averages."""
     figures: bool = True
     """Draw figures."""
+    population: Flat[Population] = dataclasses.field(default_factory=Population)
+    """Many models at once, and the search of their hyperparameters."""
     tensorboard: bool = False
     """Write scalars, and with figures single trials, for TensorBoard into the run folder's tensorboard/."""
     devices: int | None = None
@@ -70,7 +73,13 @@ class Fit:
             raise ValueError(
                 "--new-sessions-only is for a model that is trained on. Give its run folder: --start-from RUN."
             )
-        devices = use_devices(self.devices, self.train.batch_size)
+        is_single = self.population.population == 1
+        if not is_single and (self.tensorboard or self.reset_learning_rate):
+            raise ValueError(
+                "--tensorboard and --reset-learning-rate are for a single model, and --population is "
+                f"{self.population.population}. Leave them out, or train one model."
+            )
+        devices = use_devices(self.devices, self.train.batch_size * self.population.population)
         model, train, likelihood = self.model, self.train, self.model.likelihood
         if self.start_from is not None:
             likelihood = likelihood_name(load(self.start_from))
@@ -87,6 +96,18 @@ class Fit:
             data = align(data, self.align)
         if self.start_from is not None:
             model, train = start_from(self.start_from, data, train, new_sessions_only=self.new_sessions_only)
+        if not is_single:
+            return self.population.fit_and_report(
+                data,
+                self.out,
+                model,
+                self.hyper,
+                train,
+                n_samples=self.samples,
+                figures=self.figures,
+                devices=devices,
+                as_json=self.json,
+            )
         return fit_and_report(
             data,
             self.out,

@@ -114,6 +114,10 @@ class Layout:
             cells[step, : len(chosen)] = chosen
         return cells.reshape(self.blocks, self.block_steps, self.rows)
 
+    def after(self, epoch: int, block: int) -> tuple[int, int]:
+        """Returns epoch and block of the block that follows one."""
+        return divmod(epoch * self.blocks + block + 1, self.blocks)
+
 
 def epoch_order(seed: int, epoch: int, n_trials: int) -> Int[np.ndarray, " trial"]:
     """Returns the order of an epoch, a function of seed and epoch alone; every trial once, sessions mixed."""

@@ -48,7 +48,7 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
     joined = {}
     for name in ("train", "valid", "test"):
         parts = [_renumbered(d, name, sessions, extent) for d in datasets if name in d.splits]
-        joined[name] = _join(parts, sessions) if parts else None
+        joined[name] = join_splits(parts, sessions) if parts else None
     behaving = next((d for d in datasets if _widths(d, "behaviour")), datasets[0])
     return Dataset(
         **joined,
@@ -179,7 +179,7 @@ def _renumbered(dataset: Dataset, name: str, sessions: Sequence[Session], extent
     return dataclasses.replace(split, session=(split.session + start).astype(np.int32))
 
 
-def _join(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
+def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
     """Joins splits of equal sizes; what only some of them have is filled in for the others."""
     if len(splits) == 1:
         return splits[0]

@@ -13,9 +13,11 @@ from lfadsx.plotting.alignment import alignment_figure
 from lfadsx.plotting.averages import psth_figure
 from lfadsx.plotting.inputs import inputs_figure
 from lfadsx.plotting.latents import factors_figure, initial_conditions_figure
+from lfadsx.plotting.population import hyperparameters_figure, scores_figure
 from lfadsx.plotting.summary import summary_figure
 from lfadsx.plotting.training import has_curves, loss_figure
 from lfadsx.plotting.trials import rates_figure
+from lfadsx.training.history import Row
 from lfadsx.types import Dataset, Posterior, Split
 
 DPI = 150
@@ -61,7 +63,27 @@ def write_figures(
         f"{split_name}_initial_conditions": lambda: initial_conditions_figure(dataset, split, posterior),
         f"{split_name}_summary": lambda: summary_figure(dataset, split, posterior, history, table, title),
     }
-    folder = Path(folder)
+    return write_all(Path(folder), figures)
+
+
+def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
+    """Write the figures of a population's search as PNG files; a figure that fails does not stop the other.
+
+    Args:
+        folder: Folder of the files; made when it is missing.
+        rows: History of the population, as for `scores_figure`.
+
+    Returns:
+        The files written, and one warning for each figure that could not be drawn or written.
+
+    Example:
+        files, warnings = write_population_figures("search/figures", result.rows)
+    """
+    figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
+    return write_all(Path(folder), figures)
+
+
+def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
     written, warnings = [], []
     for name, draw in figures.items():

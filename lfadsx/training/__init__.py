@@ -12,6 +12,12 @@ from lfadsx.training.callbacks import CsvLog as CsvLog
 from lfadsx.training.callbacks import Progress as Progress
 from lfadsx.training.callbacks import ProgressBar as ProgressBar
 from lfadsx.training.checkpoint import CheckpointError as CheckpointError
+from lfadsx.training.generation_log import AbstractPopulationCallback as AbstractPopulationCallback
+from lfadsx.training.generation_log import GenerationTable as GenerationTable
+from lfadsx.training.generation_log import PopulationCsv as PopulationCsv
+from lfadsx.training.generation_log import PopulationProgress as PopulationProgress
+from lfadsx.training.population import PopulationResult as PopulationResult
+from lfadsx.training.population import fit_population as fit_population
 from lfadsx.training.run import RunError as RunError
 from lfadsx.training.run import RunInfo as RunInfo
 from lfadsx.training.run import load as load

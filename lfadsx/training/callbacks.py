@@ -12,9 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lfadsx.training.history import Row
 from lfadsx.training.state import Program, TrainState
-
-Row = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,10 @@ from lfadsx.training import checkpoint
 from lfadsx.types import Dataset, Session
 
 FORMAT = 1
+POPULATION = "population.json"
+"""What a population's folder has in place of `run.json`."""
+BEST_MEMBER = "best_member"
+"""The run folder of its best member, within it."""
 
 
 class RunError(ValueError):
@@ -44,6 +48,7 @@ class RunInfo:
         device: The devices.
         command: The command line.
         created: Date and time, UTC.
+        population: Members, generations and search of a population; empty for a single model.
     """
 
     model: dict[str, Any]
@@ -55,6 +60,7 @@ class RunInfo:
     command: str = ""
     created: str = ""
     format: int = FORMAT
+    population: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -98,19 +104,34 @@ def open_run(folder: Path, info: RunInfo) -> bool:
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
     """
-    folder, file = Path(folder), Path(folder) / "run.json"
-    if file.is_file():
-        _compare(folder, read_info(folder), info)
+    other = Path(folder) / ("run.json" if info.population else POPULATION)
+    if other.is_file():
+        kinds = ("a single model", "a population")
+        held, wanted = kinds if info.population else kinds[::-1]
+        raise RunError(
+            f"The folder {folder} holds the run of {held}, and {wanted} is to be trained. Give another folder."
+        )
+    if _file(folder, info).is_file():
+        _compare(folder, _read(_file(folder, info)), info)
         return True
+    write_info(folder, info)
+    return False
+
+
+def write_info(folder: Path, info: RunInfo) -> None:
+    """Makes a folder, if need be, and writes what a run says about itself.
+
+    Raises:
+        RunError: If the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(file, _json(info))
+        write_text(_file(folder, info), _json(info))
     except OSError as error:
         raise RunError(
             f"The output folder {folder} cannot be written: {error.strerror}. Give another folder, or make this one "
             "writable."
         ) from error
-    return False
 
 
 def read_info(folder: str | Path) -> RunInfo:
@@ -120,13 +141,26 @@ def read_info(folder: str | Path) -> RunInfo:
         RunError: If the folder holds no run, or one of a newer format.
     """
     file = Path(folder) / "run.json"
+    if (Path(folder) / POPULATION).is_file():
+        raise RunError(
+            f"The folder {folder} holds a population. Give the run folder of its best member: "
+            f"{Path(folder) / BEST_MEMBER}, which is there when the population has ended."
+        )
     if not file.is_file():
         what = "does not exist" if not Path(folder).exists() else "holds no run: there is no run.json"
         raise RunError(f"The folder {folder} {what}. Give the folder that was the --out of a fit.")
+    return _read(file)
+
+
+def _file(folder: Path, info: RunInfo) -> Path:
+    return Path(folder) / (POPULATION if info.population else "run.json")
+
+
+def _read(file: Path) -> RunInfo:
     content = json.loads(file.read_text())
     if content.get("format", 0) > FORMAT:
         raise RunError(
-            f"The run {folder} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
+            f"The run {file.parent} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
         )
     return RunInfo(**content)
 
@@ -221,7 +255,7 @@ def _describe_session(session: Session) -> dict[str, Any]:
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
-    for part in ("model", "hyper", "train", "data"):
+    for part in ("model", "hyper", "train", "data", "population"):
         before, now = getattr(old, part), getattr(new, part)
         if before == now:
             continue

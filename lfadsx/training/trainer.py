@@ -8,35 +8,64 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 
 from lfadsx.compatibility import check_fits
 from lfadsx.config import HyperParams, TrainConfig
-from lfadsx.data.batches import Layout, epoch_order, take
-from lfadsx.distributed import n_data_devices, place_block, replicate
+from lfadsx.distributed import place_block, replicate
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.jitter import SpikeJitter
 from lfadsx.training import checkpoint, run
 from lfadsx.training.block import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
-from lfadsx.training.callbacks import AbstractCallback, Progress, Row
+from lfadsx.training.callbacks import AbstractCallback, Progress
+from lfadsx.training.feed import Feed
+from lfadsx.training.history import Row, columns, report_skipped, summarise, valid_loss
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start
-from lfadsx.types import Batch, Dataset, Split
+from lfadsx.types import Batch, Dataset
 
 log = logging.getLogger("lfadsx")
 
-Reason = Literal["patience", "epochs", "learning rate", "interrupted", "not finite"]
+Reason = Literal[
+    "patience", "epochs", "learning rate", "interrupted", "not finite", "search", "generations", "converged", "finished"
+]
+"""Why training stopped; the last four are those of a population and of its members."""
 
-VALIDATION_STREAM = 1
-"""Folded into the run's key for the fixed noise of validation."""
+
+def validation_key() -> Key[Array, ""]:
+    """Returns the key of the noise and the hidden entries of validation: one for all, so that models compare."""
+    return jax.random.key(1)
+
+
+def reason_to_stop(
+    config: TrainConfig, schedule: Schedule, *, learning_rate: float, steps: int, skipped: int, since_best: int
+) -> Reason | None:
+    """Returns why a model trains no longer, or None.
+
+    Args:
+        config: Run settings.
+        schedule: What of them the steps need.
+        learning_rate: Learning rate before its exponential decay.
+        steps: Steps since that began.
+        skipped: Steps skipped because loss or gradient were not finite.
+        since_best: Epochs since the best selection score.
+    """
+    if skipped > config.max_skipped_steps:
+        return "not finite"
+    if since_best >= config.patience:
+        return "patience"
+    rate = learning_rate * math.exp(steps * schedule.decay_log)
+    waits = config.schedule not in ("constant", "cosine")
+    return "learning rate" if waits and rate < config.learning_rate_stop else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +155,7 @@ def fit(
     hyper.check()
     check_fits(model, data)
     if augmentations is None:
-        augmentations = _default_augmentations(model, config)
+        augmentations = default_augmentations(model, config)
     program, state = start(model, augmentations, config, n_trials=data.train.n_trials, trainable=trainable, mesh=mesh)
     folder = None if out is None else Path(out).absolute()
     position = _Position()
@@ -160,18 +189,11 @@ class _Loop:
         self.program, self.state, self.position = program, state, position
         self.data, self.hyper, self.config = data, hyper, config
         self.folder, self.mesh, self.run_block = folder, mesh, block_runner(mesh)
-        devices = n_data_devices(mesh)
-        self.layout = Layout.of(
-            data.train.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
-        )
+        self.feed = Feed.of(data, config, mesh)
+        self.layout = self.feed.train
         self.schedule = Schedule.of(config, self.layout.steps)
-        valid = Layout.of(
-            data.valid.n_trials, config.batch_size, n_devices=devices, steps_per_block=config.steps_per_block
-        )
-        self.valid_rows = valid.arrange(np.arange(data.valid.n_trials))
-        self.valid = self._load(data.valid, self.valid_rows[0]) if valid.blocks == 1 else None
+        self.valid = place_block(self.feed.valid_block(0), mesh) if self.feed.valid.blocks == 1 else None
         self.ahead: Batch | None = None
-        self.valid_key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
         self.signal = 0
 
     def run(self, callbacks: Sequence[AbstractCallback]) -> Reason:
@@ -215,26 +237,21 @@ class _Loop:
             signal=self.signal,
         )
 
-    def _load(self, split: Split, rows: np.ndarray) -> Batch:
-        """Puts a block, given as rows (step, row), on the devices."""
-        return place_block(take(self.data.sessions, split, rows), self.mesh)
-
-    def _load_block(self, epoch: int, block: int) -> Batch:
-        order = epoch_order(self.config.seed, epoch, self.data.train.n_trials)
-        return self._load(self.data.train, self.layout.arrange(order)[block])
+    def _load(self, epoch: int, block: int) -> Batch:
+        return place_block(self.feed.train_block(epoch, block), self.mesh)
 
     def _load_ahead(self) -> Batch | None:
         """Returns the block after the current one, or None after the last of all."""
-        epoch, block = divmod(self.position.epoch * self.layout.blocks + self.position.block + 1, self.layout.blocks)
-        return self._load_block(epoch, block) if epoch < self.config.epochs else None
+        following = self.layout.after(self.position.epoch, self.position.block)
+        return self._load(*following) if following[0] < self.config.epochs else None
 
     def _train_block(self) -> bool:
         """Trains one block; returns whether it ended an epoch."""
-        block = self.ahead or self._load_block(self.position.epoch, self.position.block)
+        block = self.ahead or self._load(self.position.epoch, self.position.block)
         self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
         self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
         sums = {name: values.tolist() for name, values in StepReport.of(figures)._asdict().items()}
-        _report_skipped(sums, self.position)
+        report_skipped(sums, self.position.epoch + 1)
         self.position.pending.append(sums)
         self.position.block += 1
         return self.position.block == self.layout.blocks
@@ -242,7 +259,7 @@ class _Loop:
     def _end_epoch(self) -> None:
         position, config = self.position, self.config
         position.epoch, position.block = position.epoch + 1, 0
-        row = {"epoch": float(position.epoch), **_summary(position.pending)}
+        row = {"epoch": float(position.epoch), **summarise(position.pending)}
         position.pending = []
         if config.schedule == "training_loss":
             self.state = run_watch_loss(self.state, jnp.asarray(row["loss"]), self.schedule)
@@ -260,30 +277,30 @@ class _Loop:
                 "valid_kl_ic": report.kl_ic,
                 "valid_kl_inputs": report.kl_inputs,
             }
-            row["valid_loss"] = _valid_loss(row, self.hyper)
+            row["valid_loss"] = valid_loss(row, self.hyper)
         row["best_epoch"] = float(self.state.monitor.best_epoch)
         row["seconds"] = position.seconds
         position.history.append(row)
 
     def _validate(self) -> ValidReport:
         """Evaluates the validation trials, which stay on the devices if they make one block only."""
-        blocks = [self.valid] if self.valid else (self._load(self.data.valid, rows) for rows in self.valid_rows)
+        loaded = (place_block(self.feed.valid_block(number), self.mesh) for number in range(self.feed.valid.blocks))
         sums = jnp.zeros(5)
-        for block in blocks:  # the next one is loaded while this one is evaluated
-            sums = jax.block_until_ready(sums) + run_validate(self.program, self.state, block, self.valid_key)
+        for block in [self.valid] if self.valid else loaded:  # the next one is loaded while this one is evaluated
+            sums = jax.block_until_ready(sums) + run_validate(self.program, self.state, block, validation_key())
         return ValidReport.of(sums)
 
     def _finished(self) -> Reason | None:
-        monitor, config = self.state.monitor, self.config
-        if int(self.state.skipped) > config.max_skipped_steps:
-            return "not finite"
-        if int(monitor.since_best) >= config.patience:
-            return "patience"
-        since = int(self.state.step) - int(monitor.rate_start)
-        rate = self.hyper.learning_rate * float(monitor.rate_scale) * math.exp(since * self.schedule.decay_log)
-        if config.schedule not in ("constant", "cosine") and rate < config.learning_rate_stop:
-            return "learning rate"
-        return "epochs" if self.position.epoch >= config.epochs else None
+        state, monitor = self.state, self.state.monitor
+        found = reason_to_stop(
+            self.config,
+            self.schedule,
+            learning_rate=float(self.hyper.learning_rate) * float(monitor.rate_scale),
+            steps=int(state.step) - int(monitor.rate_start),
+            skipped=int(state.skipped),
+            since_best=int(monitor.since_best),
+        )
+        return found or ("epochs" if self.position.epoch >= self.config.epochs else None)
 
     def _progress(self) -> Progress:
         return Progress(self.position.epoch, self.config.epochs, self.position.history, self.program, self.state)
@@ -309,7 +326,7 @@ class _Loop:
             checkpoint.save(folder / name, {"model": nnx.state(model)}, meta)
 
 
-def _default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
+def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not model.likelihood[group].counts:
@@ -317,11 +334,6 @@ def _default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractA
             f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are no counts. Give 0."
         )
     return (*jitter, CoordinatedDropout(group))
-
-
-def columns(history: Sequence[Row]) -> dict[str, np.ndarray]:
-    """Returns the history by figure: arrays of shape (epoch,)."""
-    return {name: np.array([row[name] for row in history]) for name in (history[0] if history else ())}
 
 
 def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[TrainState, _Position]:
@@ -332,44 +344,3 @@ def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[Train
     position = _Position(**meta["position"])
     log.info("The run in %s goes on after epoch %d.", folder, position.epoch)
     return state, position
-
-
-def _valid_loss(row: Row, hyper: HyperParams) -> float:
-    """The loss of validation trials with the weights that the epoch ended with, in nats per trial.
-
-    The penalty on correlated inputs is that of the training trials.
-    """
-    kl_ic = row["kl_ic_weight"] * float(hyper.kl_ic_scale) * row["valid_kl_ic"]
-    kl_inputs = row["kl_co_weight"] * float(hyper.kl_co_scale) * row["valid_kl_inputs"]
-    penalties = row["l2_weight"] * row["l2"] + float(hyper.co_corr_scale) * row["correlation"]
-    return row["valid_reconstruction"] + kl_ic + kl_inputs + penalties
-
-
-def _report_skipped(sums: dict[str, list[float]], position: _Position) -> None:
-    for step in np.flatnonzero(sums["skipped"]):
-        terms = ("reconstruction", "kl_ic", "kl_inputs", "correlation", "l2")
-        broken = [name for name in terms if not np.isfinite(sums[name][step])] or ["gradient"]
-        log.warning(
-            "A step of epoch %d was skipped because %s was not finite. If this goes on, lower learning_rate or "
-            "look for extreme values in the data.",
-            position.epoch + 1,
-            " and ".join(broken),
-        )
-
-
-def _summary(pending: Sequence[dict[str, list[float]]]) -> Row:
-    """Averages an epoch's steps: parts in nats per trial, skipped steps left out."""
-    steps = {name: np.concatenate([block[name] for block in pending]) for name in pending[0]}
-    used = (steps["n_trials"] > 0) & (steps["skipped"] == 0)
-    if not used.any():
-        used = steps["n_trials"] > 0
-    n = steps["n_trials"][used]
-    penalty = steps["l2_weight"][used] * steps["l2"][used]
-    # The loss of a short batch is divided by the full batch's size already, the penalty is not.
-    row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
-    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation")
-    row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}
-    row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
-    row |= {name: steps[name][used][-1] for name in ("kl_ic_weight", "kl_co_weight", "l2_weight", "learning_rate")}
-    row["skipped"] = steps["skipped"].sum()
-    return {name: float(value) for name, value in row.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jax.sharding import Mesh
 
 from lfadsx.bound import Bounds
 from lfadsx.data import DataError, write_posterior
@@ -60,10 +61,18 @@ def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
         )
 
 
-def score(model: LFADS, data: Dataset, split: str, posteriors: dict[str, Posterior], seed: int) -> Evaluation:
+def score(
+    model: LFADS,
+    data: Dataset,
+    split: str,
+    posteriors: dict[str, Posterior],
+    seed: int,
+    *,
+    mesh: Mesh | None = None,
+) -> Evaluation:
     """Scores posterior averages of a split, those of hidden entries included."""
     likelihood = likelihood_name(model)
-    masked = masked_rates(model, data, split, seed=seed) if likelihood == "poisson" else None
+    masked = masked_rates(model, data, split, seed=seed, mesh=mesh) if likelihood == "poisson" else None
     return evaluate(data, split, posteriors, masked=masked, likelihood=likelihood)
 
 

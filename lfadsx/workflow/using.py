@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from lfadsx.bound import bounds_of
 from lfadsx.config import HyperParams, TrainConfig
@@ -39,6 +40,7 @@ def evaluate_run(
     which: Which = "best",
     n_samples: int = 64,
     seed: int = 0,
+    mesh: Mesh | None = None,
     build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Scores a run's model on a data set of the same sessions.
@@ -50,6 +52,7 @@ def evaluate_run(
         which: "best", "last" or the number of a step.
         n_samples: Posterior samples of the averages.
         seed: Seed of the samples.
+        mesh: Devices to spread the trials over.
         build: For models with parts of your own: a function that builds the model.
 
     Raises:
@@ -62,10 +65,10 @@ def evaluate_run(
     data, model = _matched(info, data, load(run, which=which, build=build))
     split = split or scored_split(data)
     posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed)
+        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
         for name in dict.fromkeys(("train", split))
     }
-    evaluation = score(model, data, split, posteriors, seed)
+    evaluation = score(model, data, split, posteriors, seed, mesh=mesh)
     return Outcome(evaluation, None, [], [], time.monotonic() - began)
 
 
@@ -85,6 +88,7 @@ def infer_run(
     bounds: bool = False,
     max_trials: int | None = None,
     keys: Keys = "lfadsx",
+    mesh: Mesh | None = None,
     build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
     """Infers rates, factors and inputs of a file's trials with a run's model and writes them to HDF5.
@@ -105,6 +109,7 @@ def infer_run(
         max_trials: How many trials of each split are done, from the first one on; by default all.
         keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
             (`lfadsx.interop.write_posterior_runs`), always with bounds.
+        mesh: Devices to spread the trials over; bounds are computed on the first.
         build: For models with parts of your own: a function that builds the model.
 
     Raises:
@@ -120,7 +125,7 @@ def infer_run(
     splits = {name: choose(trials, np.arange(trials.n_trials)[:max_trials]) for name, trials in splits.items()}
     posteriors, found = {}, {}
     for name, trials in splits.items():
-        posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples)
+        posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples, mesh=mesh)
         posteriors[name] = dataclasses.replace(
             posterior,
             controller_states=posterior.controller_states if controller_states else None,

@@ -1,0 +1,93 @@
+"""The flags of a population, and what the command prints of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lfadsx.cli.terminal import DONE, close, say
+from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from lfadsx.model import LFADS
+    from lfadsx.search import AbstractStrategy
+    from lfadsx.types import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Population(PopulationConfig):
+    """A population of models in one program."""
+
+    population: int = 1
+    """Number of models that are trained side by side; 1: a single one, without a search."""
+    search: Literal["pbt", "random", "ensemble"] = "pbt"
+    """Population-based training (AutoLFADS), random hyperparameters, or the same ones with other seeds."""
+    space: str = "default"
+    """What pbt and random search: "default", "autolfads", or a JSON file (docs/populations.md)."""
+    halvings: int = 0
+    """Random search: generations after which the worse half of the models stops."""
+
+    def strategy(self) -> AbstractStrategy:
+        """Returns the search that the flags ask for.
+
+        Raises:
+            ValueError: If the file of the space cannot be used.
+        """
+        from lfadsx.search import PBT, Ensemble, RandomSearch, Space
+
+        if self.search == "ensemble":
+            return Ensemble()
+        if self.search == "pbt" and self.space == "autolfads":
+            return PBT.autolfads()
+        presets = {"default": Space.default, "autolfads": Space.autolfads}
+        space = presets[self.space]() if self.space in presets else Space.from_json(Path(self.space))
+        return PBT(space) if self.search == "pbt" else RandomSearch(space, halvings=self.halvings)
+
+    def fit_and_report(
+        self,
+        data: Dataset,
+        out: Path,
+        model: ModelConfig | LFADS,
+        hyper: HyperParams,
+        train: TrainConfig,
+        *,
+        n_samples: int,
+        figures: bool,
+        devices: int,
+        as_json: bool,
+    ) -> int:
+        """Trains the population, prints the closing table and returns the exit code."""
+        from lfadsx.training import make_mesh
+        from lfadsx.training.generation_log import GenerationTable
+        from lfadsx.training.run import BEST_MEMBER
+        from lfadsx.workflow import Outcome, population_run
+
+        config = PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})
+        trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
+        say(f"{trials} trials of {data.train.n_bins} bins; {config.population} models, search {self.search}; {out}.")
+        # As many devices as possible see to members of their own, which need not wait for each other.
+        mesh = make_mesh(devices, members=math.gcd(config.population, devices)) if devices > 1 else None
+        outcome = population_run(
+            data,
+            out,
+            strategy=self.strategy(),
+            population=config,
+            model=model,
+            hyper=hyper,
+            train=train,
+            mesh=mesh,
+            n_samples=n_samples,
+            figures=figures,
+            callbacks=[GenerationTable(epochs=train.epochs)],
+        )
+        best, ensemble = outcome.best, outcome.ensemble
+        if best is None or best.evaluation is None or ensemble is None:
+            say(f"Stopped and saved after {outcome.result.seconds:.0f} s. Give the same command again to resume.")
+            return 128 + outcome.result.signal
+        shown = dataclasses.replace(ensemble, scores=best.evaluation.scores | {"ensemble": ensemble.scores})
+        files, warnings = best.files + outcome.files, best.warnings + outcome.warnings
+        close(Outcome(shown, None, files, warnings, outcome.seconds), as_json)
+        say(f"The best member, {outcome.result.ranking[0]}, is the run {out / BEST_MEMBER}.")
+        return DONE

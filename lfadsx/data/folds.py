@@ -1,0 +1,237 @@
+"""Cross-validation: trials divided into folds, neurons into groups, and the data set that each model is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from lfadsx.data.errors import DataError
+from lfadsx.data.sessions import join_splits
+from lfadsx.data.splitting import choose, random_names
+from lfadsx.types import Dataset, Session, Split
+
+
+def all_trials(data: Dataset) -> Split:
+    """Returns the trials of all splits as one split, in the order of the input.
+
+    Sessions follow each other. Within one, trials have the order of their ids if these number the trials through all
+    splits; otherwise split follows split: train, valid, test.
+
+    Example:
+        >>> import numpy as np
+        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data.folds import all_trials
+        >>> all_trials(dataset_from_trials(np.ones((6, 4, 2), int))).trial_id
+        array([0, 1, 2, 3, 4, 5])
+
+    Args:
+        data: The data set.
+    """
+    splits = list(data.splits.values())
+    joined = join_splits(splits, data.sessions)
+    part = np.repeat(np.arange(len(splits)), [split.n_trials for split in splits])
+    rows = [np.flatnonzero(joined.session == number) for number in range(len(data.sessions))]
+    return choose(joined, np.concatenate([own[_in_order(joined.trial_id[own], part[own])] for own in rows]))
+
+
+def _in_order(ids: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Returns the order of one session's trials, whose splits are `part`: 0 train, 1 valid, 2 test."""
+    # A reader that draws the valid trials takes them from the train trials: these two may share one numbering.
+    for shared in ([0, 0, 0], [0, 0, 1]):
+        series = np.array(shared)[part]
+        order = np.lexsort((ids, series))
+        numbered = np.all((np.diff(series[order]) != 0) | (ids[order][1:] != ids[order][:-1]))
+        kept = all(np.all(np.diff(order[part[order] == own]) > 0) for own in range(3))
+        if numbered and kept:
+            return order
+    return np.argsort(part, kind="stable")
+
+
+def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarray, " trial"]:
+    """Draws the fold that tests each trial: each condition of each session is dealt out evenly.
+
+    Numbers of trials differ by at most one between folds, over all and in every condition. A condition with fewer
+    trials than folds has at most one in each, so some folds test none of it.
+
+    Example:
+        >>> import numpy as np
+        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data.folds import all_trials, stratified_folds
+        >>> condition = np.repeat([0, 1], 6)
+        >>> trials = all_trials(dataset_from_trials(np.ones((12, 4, 2), int), condition=condition))
+        >>> fold = stratified_folds(trials, 3)
+        >>> np.bincount(fold[condition == 0]), np.bincount(fold[condition == 1])
+        (array([2, 2, 2]), array([2, 2, 2]))
+
+    Args:
+        split: The trials, of all sessions.
+        n_folds: Number of folds, at least 2 and at most the trials of a session.
+        seed: Seed of the draw.
+
+    Returns:
+        Number of the fold of each trial, from 0, shape (trial,).
+
+    Raises:
+        DataError: If there are too few or too many folds.
+    """
+    if n_folds < 2:
+        raise DataError(f"{n_folds} folds leave no trials to train on while others are tested. Give at least 2.")
+    fewest = int(np.bincount(split.session)[np.unique(split.session)].min())
+    if n_folds > fewest:
+        raise DataError(
+            f"{n_folds} folds are asked for and there are {fewest} trials (of the session with the fewest). Give at "
+            "most as many folds as trials."
+        )
+    stratum = _strata(split)
+    order = np.random.default_rng(seed).permutation(split.n_trials)
+    order = order[np.argsort(stratum[order], kind="stable")]
+    fold = np.empty(split.n_trials, int)
+    # Dealt out like cards, one stratum after the other, which keeps the folds equal over all, too.
+    fold[order] = np.arange(split.n_trials) % n_folds
+    return fold
+
+
+def rare_conditions(split: Split, n_folds: int) -> int:
+    """Returns how many conditions (of a session each) have fewer trials than there are folds."""
+    return 0 if split.condition is None else int(np.sum(np.bincount(_strata(split)) < n_folds))
+
+
+def _strata(split: Split) -> np.ndarray:
+    """Numbers the pairs of session and condition, shape (trial,)."""
+    condition = np.zeros(split.n_trials, int) if split.condition is None else split.condition
+    _, number = np.unique(condition, return_inverse=True)
+    return np.unique(split.session * (number.max() + 1) + number, return_inverse=True)[1]
+
+
+def fold_dataset(
+    data: Dataset, trials: Split, tested: Bool[np.ndarray, " trial"], *, valid_fraction: float = 0.2, seed: int = 0
+) -> Dataset:
+    """Returns the data set of one fold: its trials are the test, and of the others a share validates.
+
+    Args:
+        data: The data set, for its sessions and units.
+        trials: All its trials, from `all_trials`.
+        tested: True for the trials of the fold.
+        valid_fraction: Share of the other trials for validation, drawn from each condition in proportion.
+        seed: Seed of the draw.
+
+    Raises:
+        DataError: If no trial would be left to train on.
+    """
+    rest = np.flatnonzero(~tested)
+    names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
+    return dataclasses.replace(
+        data,
+        train=choose(trials, rest[names == "train"]),
+        valid=choose(trials, rest[names == "valid"]),
+        test=choose(trials, tested),
+    )
+
+
+def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarray, "group session channel"]:
+    """Draws groups of neurons to hide from the encoder, so that each neuron that it sees is in at least one.
+
+    All groups of a session of N neurons have ceil(N / n_groups), since models of one population need equal shapes; what
+    is too many comes from the next group, so some neurons are in two. Encoder channels that are no targets are
+    in none.
+
+    Example:
+        >>> import numpy as np
+        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data.folds import neuron_groups
+        >>> hidden = neuron_groups(dataset_from_trials(np.ones((10, 5, 7), int)), 3)
+        >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
+        ([3, 3, 3], True)
+
+    Args:
+        data: The data set.
+        n_groups: Number of groups, at least 2 and at most the neurons of a session that the encoder sees.
+        seed: Seed of the draw.
+
+    Returns:
+        True for encoder channels that a group hides.
+
+    Raises:
+        DataError: If there are too few or too many groups.
+    """
+    if n_groups < 2:
+        raise DataError(
+            f"Neurons in {n_groups} group(s) cannot be hidden from the encoder group by group. Give at least 2 groups."
+        )
+    rng = np.random.default_rng(seed)
+    hidden = np.zeros((n_groups, len(data.sessions), data.train.encoder_input.shape[2]), bool)
+    for number, session in enumerate(data.sessions):
+        neurons = rng.permutation(np.flatnonzero(session.target_index >= 0))
+        n, size = len(neurons), -(-len(neurons) // n_groups)
+        if n_groups > n:
+            raise DataError(
+                f"{n_groups} groups of neurons are asked for and the encoder sees {n} neurons of session "
+                f"{session.name!r}. Give at most as many groups as neurons."
+            )
+        for group in range(n_groups):
+            start = group * n // n_groups
+            hidden[group, number, neurons[start : start + size]] = True
+    return hidden
+
+
+def hide_neurons(data: Dataset, hidden: Bool[np.ndarray, "session channel"]) -> Dataset:
+    """Returns the data set without some encoder channels; these neurons stay targets, so they are held out.
+
+    Args:
+        data: The data set.
+        hidden: True for channels to take away.
+    """
+    kept = [np.flatnonzero(~row[: session.n_channels]) for row, session in zip(hidden, data.sessions, strict=True)]
+    width = max(map(len, kept))
+    index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
+    for number, channels in enumerate(kept):
+        index[number, : len(channels)], exists[number, : len(channels)] = channels, True
+    splits = {name: _with_channels(split, index, exists) for name, split in data.splits.items()}
+    sessions = tuple(_with_only(session, channels) for session, channels in zip(data.sessions, kept, strict=True))
+    return dataclasses.replace(data, **splits, sessions=sessions)
+
+
+def _with_channels(split: Split, index: np.ndarray, exists: np.ndarray) -> Split:
+    """Takes encoder channels of each trial's session, (session, channel), and 0 where `exists` is False."""
+
+    def take(values: np.ndarray) -> np.ndarray:
+        taken = np.take_along_axis(values, index[split.session][:, None], axis=2)
+        return np.where(exists[split.session][:, None], taken, np.zeros((), values.dtype))
+
+    observed = split.encoder_observed
+    observed = None if observed is None else take(observed)
+    return dataclasses.replace(split, encoder_input=take(split.encoder_input), encoder_observed=observed)
+
+
+def _with_only(session: Session, channels: np.ndarray) -> Session:
+    alignment, bias = session.alignment, session.alignment_bias
+    return dataclasses.replace(
+        session,
+        n_channels=len(channels),
+        target_index=session.target_index[channels],
+        alignment=None if alignment is None else alignment[channels],
+        alignment_bias=None if bias is None else bias[channels],
+    )
+
+
+def scoring_groups(
+    data: Dataset, hidden: Bool[np.ndarray, "group session channel"]
+) -> tuple[Int[np.ndarray, "session target_channel"], Int[np.ndarray, "session target_channel"]]:
+    """Returns the group that scores each neuron as held out, and the one that scores it as seen: the first of each.
+
+    Args:
+        data: The data set.
+        hidden: From `neuron_groups`.
+
+    Returns:
+        Numbers of groups by neuron of the input group. What the data set itself holds out is hidden in all groups, so
+        that group 0 scores it, and seen in none: -1.
+    """
+    n_groups, n_sessions, _ = hidden.shape
+    unseen = np.ones((n_groups, n_sessions, data.train.targets[data.input_group].shape[2]), bool)
+    for number, session in enumerate(data.sessions):
+        channels = np.flatnonzero(session.target_index >= 0)
+        unseen[:, number, session.target_index[channels]] = hidden[:, number, channels]
+    return unseen.argmax(0), np.where(unseen.all(0), -1, (~unseen).argmax(0))

@@ -1,0 +1,182 @@
+"""The compiled units of a population: those of one model, for every member."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from lfadsx.config import HyperParams
+from lfadsx.distributed import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
+from lfadsx.training.block import StepReport, ValidReport, select, train_block, validate, watch_loss
+from lfadsx.training.schedules import Schedule
+from lfadsx.training.state import Program, TrainState
+from lfadsx.types import Batch
+
+
+def stack(members: list[Any]) -> Any:
+    """Returns pytrees of arrays as one, with a first axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+def member_of(stacked: Any, member: int) -> Any:
+    """Returns one member's part of what `stack` returned."""
+    return jax.tree.map(lambda leaf: leaf[member], stacked)
+
+
+def train_members(
+    program: Program,
+    at_once: int,
+    state: TrainState,
+    hyper: HyperParams,
+    active: Bool[Array, " member"],
+    schedule: Schedule,
+    blocks: Batch,
+) -> tuple[TrainState, Float[Array, "member step figure"]]:
+    """Runs `train_block` for every active member; pure.
+
+    Args:
+        program: What is compiled, static.
+        at_once: Members that a device computes at once, static.
+        state: States of the members, stacked.
+        hyper: Hyperparameters of the members, arrays of shape (member,).
+        active: Which members train; the others' states stay as they are, and one at a time these cost nothing.
+        schedule: Ramps and learning rate, shared.
+        blocks: A block of each member, stacked.
+
+    Returns:
+        The states after the block, and the figures of every step, NaN for members that are not active.
+    """
+    n_steps = len(blocks.session[0])
+    nothing = jnp.full((n_steps, len(StepReport._fields)), jnp.nan)
+
+    def one(schedule: Schedule, member: Any) -> tuple[TrainState, Array]:
+        state, hyper, active, block = member
+        run = partial(train_block, program, state, hyper, schedule, block)
+        return jax.lax.cond(active, run, lambda: (state, nothing))
+
+    layout = (MEMBERS, MEMBERS, MEMBERS, MEMBER_BLOCKS)
+    every = over_members(one, program.mesh, at_once=at_once, members=layout)
+    return every(schedule, (state, hyper, active, blocks))
+
+
+def validate_members(
+    program: Program,
+    at_once: int,
+    state: TrainState,
+    active: Bool[Array, " member"],
+    block: Batch,
+    key: Key[Array, ""],
+    *,
+    own_data: bool,
+) -> Float[Array, "member figure"]:
+    """Runs `validate` for every active member; pure.
+
+    Args:
+        program: What is compiled, static.
+        at_once: Members that a device computes at once, static.
+        state: States of the members, stacked.
+        active: Which members are evaluated.
+        block: The block that all members share, or one of each, stacked.
+        key: Fixed random key, shared.
+        own_data: Whether each member has a block of its own, static.
+
+    Returns:
+        Sums over trials, as `validate` returns; NaN for members that are not active.
+    """
+    nothing = jnp.full(len(ValidReport._fields) + 1, jnp.nan)
+
+    def one(common: Any, member: Any) -> Array:
+        (key, common_block), (state, active, own_block) = common, member
+        block = own_block if own_data else common_block
+        return jax.lax.cond(active, lambda: validate(program, state, block, key), lambda: nothing)
+
+    shared, own = (None, block) if own_data else (block, None)
+    layout = dict(shared=(EVERYWHERE, BLOCK), members=(MEMBERS, MEMBERS, MEMBER_BLOCKS))
+    every = over_members(one, program.mesh, at_once=at_once, **layout)
+    return every((key, shared), (state, active, own))
+
+
+def select_members(
+    state: TrainState,
+    scores: Float[Array, " member"],
+    epoch: Int[Array, ""],
+    after_ramps: Bool[Array, ""],
+    active: Bool[Array, " member"],
+    schedule: Schedule,
+) -> TrainState:
+    """Returns the states after the monitor of every active member has seen its selection score; pure."""
+    seen = jax.vmap(lambda state, score: select(state, score, epoch, after_ramps, schedule))(state, scores)
+    return _where(active, seen, state)
+
+
+def watch_members(
+    state: TrainState, losses: Float[Array, " member"], active: Bool[Array, " member"], schedule: Schedule
+) -> TrainState:
+    """Returns the states after the monitor of every active member has seen its epoch's training loss; pure."""
+    seen = jax.vmap(lambda state, loss: watch_loss(state, loss, schedule))(state, losses)
+    return _where(active, seen, state)
+
+
+def exchange(state: TrainState, parents: Int[Array, " member"]) -> TrainState:
+    """Returns the states after each slot has taken another one's; pure.
+
+    Weights, the optimiser's state and the monitor go together; the random key stays with the slot, so that copies
+    part ways.
+
+    Args:
+        state: States of the members, stacked.
+        parents: The slot whose state each one takes; itself to keep its own.
+    """
+    moved = jax.tree.map(lambda leaf: leaf[parents], state)
+    return dataclasses.replace(moved, key=state.key)
+
+
+def _where(active: Array, new: TrainState, old: TrainState) -> TrainState:
+    """Takes the new state of the active members."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(active.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+
+    monitor = jax.tree.map(choose, new.monitor, old.monitor)
+    return dataclasses.replace(old, monitor=monitor)
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberRunner:
+    """These units, compiled for a mesh; states that are passed in are given up.
+
+    Attributes:
+        train: `train_members`.
+        validate: `validate_members`.
+        select: `select_members`.
+        watch: `watch_members`.
+        exchange: `exchange`.
+    """
+
+    train: Any
+    validate: Any
+    select: Any
+    watch: Any
+    exchange: Any
+
+
+@cache
+def member_runner(mesh: Mesh | None) -> MemberRunner:
+    """Returns the compiled units for the devices of a mesh."""
+    options = dict(compiler_options(mesh)) or None
+    # States stay where they are: without this, what mixes members may end anywhere.
+    own: dict[str, Any] = {} if mesh is None else dict(out_shardings=NamedSharding(mesh, MEMBERS))
+    compiled = partial(jax.jit, compiler_options=options)
+    return MemberRunner(
+        train=compiled(train_members, static_argnums=(0, 1), donate_argnums=2),
+        validate=compiled(validate_members, static_argnums=(0, 1), static_argnames="own_data"),
+        select=compiled(select_members, donate_argnums=0, **own),
+        watch=compiled(watch_members, donate_argnums=0, **own),
+        exchange=compiled(exchange, donate_argnums=0, **own),
+    )

@@ -1,0 +1,316 @@
+"""Choosing sizes: the rule of one standard error, the grid, sweeps, and both commands end to end."""
+
+import csv
+import dataclasses
+import doctest
+import importlib
+import json
+import os
+import signal
+
+import making
+import numpy as np
+import pytest
+from flax import nnx
+
+import lfadsx
+from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
+from lfadsx.data import dataset_from_trials, write_dataset
+from lfadsx.evaluation.resampling import bits
+from lfadsx.evaluation.task import Task
+from lfadsx.inference import masked_rates
+from lfadsx.search import Fixed
+from lfadsx.training import AbstractPopulationCallback, load
+from lfadsx.training.members import member_runner
+from lfadsx.training.run import RunError
+from lfadsx.workflow import sweep_run
+from lfadsx.workflow.choosing import Comparison, compare, compare_selection_scores
+from lfadsx.workflow.grid import architecture, count_parameters, grid
+
+SIZES = {name: value for name, value in making.SIZES.items() if name != "readin_dim"}
+MODEL = ModelConfig(**SIZES, variant="autonomous")  # compiles fastest
+INPUTS = dataclasses.replace(MODEL, variant="inferred_input")
+TRAIN = TrainConfig(epochs=2, batch_size=16, kl_ramp_epochs=1, l2_ramp_epochs=1, validate_every=1)
+QUICK = dict(train=TRAIN, n_samples=4, figures=False)
+FLAGS = [
+    *("--generator-dim", "5", "--ic-dim", "4", "--ic-encoder-dim", "4", "--input-encoder-dim", "3", "--samples", "4"),
+    *("--controller-dim", "4", "--epochs", "2", "--kl-ramp-epochs", "1", "--l2-ramp-epochs", "1", "--batch-size", "16"),
+    *("--validate-every", "1", "--devices", "1"),
+]
+
+
+def recording(n_trials=24, n_neurons=6, *, held_out=1, session="monday", seed=0, **changes):
+    """Spikes of a few conditions with behaviour and, by default, one neuron held out, all three splits."""
+    rng = np.random.default_rng(seed)
+    condition = np.arange(n_trials) % 3
+    course = np.sin(np.linspace(0, 6, 8)[None, :] + 2 * condition[:, None])
+    rates = np.exp(0.5 * course[:, :, None] * rng.standard_normal(n_neurons))
+    settings = dict(
+        held_out=held_out,
+        condition=condition,
+        behaviour=course[:, :, None] + 0.1 * rng.standard_normal((n_trials, 8, 1)),
+        bin_width=0.02,
+        test_fraction=0.2,
+        session=session,
+    )
+    return dataset_from_trials(rng.poisson(rates), **(settings | changes))
+
+
+def ones(task):
+    return np.ones(task.split.n_trials)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return recording()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return str(write_dataset(tmp_path_factory.mktemp("data") / "monday.h5", recording())[0])
+
+
+# One standard error
+
+
+def made(means, spread=0.0, n=200, common=1.0):
+    """Bits of models on trials that differ in difficulty by `common`, and from model to model by `spread`."""
+    rng = np.random.default_rng(0)
+    trials = common * rng.standard_normal(n)
+    noise = rng.standard_normal((len(means), 1, n))
+    noise -= noise.mean(-1, keepdims=True)
+    return [mean + trials[None] + spread * own for mean, own in zip(means, noise, strict=True)], np.ones(n)
+
+
+def test_the_simplest_model_within_one_standard_error_of_the_best_is_chosen():
+    # Differences have a standard error of 0.14 * sqrt(2 / 200), about 0.014.
+    saved, spikes = made([0.97, 0.99, 0.992, 1.0], spread=0.14)
+    found = compare(saved, spikes)
+    assert found.best == 3
+    np.testing.assert_allclose(found.differences, [-0.03, -0.01, -0.008, 0], atol=1e-9)
+    np.testing.assert_allclose(found.difference_errors[:3], 0.014, rtol=0.2)
+    assert found.choose([(1,), (2,), (3,), (4,)]) == 1
+    assert found.choose([(4,), (3,), (2,), (1,)]) == 3
+    # As many parameters: fewer factors, then fewer inputs; all alike: the better one.
+    assert found.choose([(1, 1), (2, 8), (2, 4), (2, 16)]) == 2
+    assert found.choose([(1,), (2,), (2,), (2,)]) == 3
+
+
+def test_how_hard_trials_are_for_all_models_makes_no_model_as_good_as_the_best():
+    saved, spikes = made([0.9, 1.0], spread=0.01, common=5.0)
+    found = compare(saved, spikes)
+    assert found.errors.min() > 0.3 > 0.1 > found.difference_errors[0]
+    assert found.choose([(1,), (2,)]) == 1
+
+
+def test_errors_know_what_another_seed_would_change():
+    saved, spikes = made([0.95, 1.0])
+    assert compare(saved, spikes).choose([(1,), (2,)]) == 1
+    seeds = np.array([-0.1, 0.0, 0.1])[:, None]
+    found = compare([own + seeds for own in saved], spikes)
+    np.testing.assert_allclose(found.difference_errors[0], np.sqrt(2) * 0.1 / np.sqrt(3), rtol=1e-6)
+    assert found.choose([(1,), (2,)]) == 0
+
+
+def test_models_that_did_not_train_are_never_chosen():
+    saved, spikes = made([0.95, 1.0])
+    found = compare([np.zeros((0, 200)), *saved], spikes)
+    assert np.isnan(found.scores[0]) and found.choose([(0,), (1,), (2,)]) == 2
+    with pytest.raises(ValueError, match="None of the 2 models has trained.*Lower learning_rate"):
+        compare([np.zeros((0, 200))] * 2, spikes)
+
+
+def test_selection_scores_are_compared_by_seeds_alone():
+    found = compare_selection_scores([np.array([11.0, 10.8]), np.array([10.5, 10.9]), np.array([30.0])])
+    assert found.best == 1 and found.choose([(1,), (2,), (0,)]) == 0
+    np.testing.assert_allclose(found.difference_errors[:2], [np.hypot(0.1, 0.2), 0.0])
+
+
+def test_a_comparison_holds_one_number_for_each_model():
+    zero = np.zeros(2)
+    assert Comparison(zero, zero, zero, zero, 0).choose([(2,), (1,)]) == 1
+
+
+# The grid
+
+
+def test_members_share_a_list_of_hyperparameters():
+    strategy = Fixed((HyperParams(cd_rate=0.1), HyperParams(cd_rate=0.4)))
+    strategy.check(6)
+    hyper = strategy.start(np.random.default_rng(0), 6, HyperParams(learning_rate=1.0))
+    np.testing.assert_array_equal(hyper.cd_rate, [0.1] * 3 + [0.4] * 3)
+    np.testing.assert_array_equal(hyper.learning_rate, [HyperParams().learning_rate] * 6)
+    with pytest.raises(ValueError, match="5 members cannot share 2 sets"):
+        strategy.check(5)
+    with pytest.raises(ValueError, match="cd_rate = 1.0 is out of range"):
+        Fixed((HyperParams(cd_rate=1.0),))
+
+
+def test_the_grid_has_every_combination_once():
+    found = grid({"factors": (4, 8, 4), "ic_dim": (2, 3)})
+    assert found == [{"factors": f, "ic_dim": i} for f in (4, 8) for i in (2, 3)]
+    assert architecture(INPUTS, {"inferred_inputs": 0}).variant == "autonomous"
+    with pytest.raises(ValueError, match="inferred_inputs = 2 is to be tried and variant = 'autonomous'"):
+        architecture(ModelConfig(variant="autonomous"), {"inferred_inputs": 2})
+
+
+def test_trained_parameters_are_counted_without_a_model(data):
+    for patterns in (("*",), ("readout/*",)):
+        train = dataclasses.replace(TRAIN, train=patterns)
+        flat = making.flat(nnx.state(lfadsx.build(data, MODEL, rngs=nnx.Rngs(0)), nnx.Param))
+        expected = sum(v.size for name, v in flat.items() if patterns == ("*",) or name.startswith("readout/"))
+        assert count_parameters(data, MODEL, train) == expected
+
+
+# Sweep
+
+
+@pytest.fixture(scope="module")
+def swept(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweeps") / "sweep"
+    before = member_runner(None).train._cache_size()
+    settings = dict(sizes={"factors": (2, 3)}, hypers={"dropout_rate": (0.1, 0.4)}, seeds=2, model=MODEL)
+    found = sweep_run(data, out, **settings, **QUICK)
+    return out, found, member_runner(None).train._cache_size() - before, settings
+
+
+def test_an_architecture_is_compiled_once(swept):
+    _, found, n_compiled, _ = swept
+    assert len(found.rows) == 4 and n_compiled == 2
+
+
+def test_a_sweep_writes_its_table_and_the_chosen_model(swept, data):
+    out, found, _, _ = swept
+    with (out / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["factors"], row["dropout_rate"]) for row in rows] == [
+        ("2", "0.1"),
+        ("2", "0.4"),
+        ("3", "0.1"),
+        ("3", "0.4"),
+    ]
+    assert [row["is_best"] for row in rows].count("True") == [row["is_chosen"] for row in rows].count("True") == 1
+    best, chosen = found.rows[found.best], found.rows[found.chosen]
+    assert best["difference"] == 0 and best["masked_bps"] == max(row["masked_bps"] for row in found.rows)
+    assert chosen["difference"] >= -chosen["difference_error"]
+    written = json.loads((out / "sweep.json").read_text())
+    assert (written["best"], written["chosen"], written["measure"]) == (found.best, found.chosen, "masked_bps")
+    # The chosen run is an ordinary one: what it predicts of hidden entries is what its row says.
+    model = load(out / "chosen")
+    assert found.outcome.evaluation.scores["split"] == "test"
+    names = {path.name for path in (out / "chosen").iterdir()}
+    assert {"run.json", "history.csv", "metrics.json", "posterior.h5", "report.md", "best", "last"} <= names
+    info = json.loads((out / "chosen" / "run.json").read_text())
+    assert info["hyper"]["dropout_rate"] == pytest.approx(chosen["dropout_rate"])
+    assert model.decoder.n_factors == chosen["factors"]
+    rates, hidden = masked_rates(model, data, "valid", seed=TRAIN.seed)
+    task = Task(data, "valid", {}, (rates, hidden), True, 1.0, 0)
+    single = bits(task, rates, task.regions["masked_bps"])(ones(task))
+    assert abs(single - chosen["masked_bps"]) < 0.2
+
+
+def test_finished_groups_are_not_trained_again_and_new_ones_are(swept, data):
+    out, found, n_compiled, settings = swept
+    before = member_runner(None).train._cache_size()
+    again = sweep_run(data, out, **settings, **QUICK)
+    assert [row["masked_bps"] for row in again.rows] == [row["masked_bps"] for row in found.rows]
+    assert member_runner(None).train._cache_size() == before
+    times = {path: path.stat().st_mtime_ns for path in out.glob("factors_*/checkpoints/*")}
+    more = sweep_run(data, out, **settings | {"sizes": {"factors": (2, 4)}}, **QUICK)
+    assert [row["factors"] for row in more.rows] == [2, 2, 4, 4]
+    assert {path: path.stat().st_mtime_ns for path in times} == times and (out / "factors_4").is_dir()
+    with pytest.raises(RunError, match="other settings"):
+        sweep_run(data, out, **settings | {"seeds": 3}, **QUICK)
+
+
+class Interrupt(AbstractPopulationCallback):
+    """Stops the run after its first epoch, as Ctrl-C would."""
+
+    def on_generation_end(self, progress):
+        pass
+
+    def on_epoch_end(self, epoch, rows):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(swept, data, tmp_path):
+    _, found, _, settings = swept
+    stopped = sweep_run(data, tmp_path, **settings, **QUICK, callbacks=[Interrupt()])
+    assert stopped.outcome is None and stopped.signal == signal.SIGINT and not (tmp_path / "sweep.csv").exists()
+    again = sweep_run(data, tmp_path, **settings, **QUICK)
+    assert [row["masked_bps"] for row in again.rows] == [row["masked_bps"] for row in found.rows]
+
+
+def test_data_without_counts_are_compared_by_selection_scores(tmp_path):
+    data = making.one_session(n_trials=16, likelihood="gaussian")
+    model = dataclasses.replace(MODEL, likelihood="gaussian")
+    found = sweep_run(data, tmp_path, hypers={"dropout_rate": (0.1, 0.4)}, seeds=1, model=model, **QUICK)
+    assert found.measure == "selection_score" and found.rows[0]["masked_bps"] is None
+    assert found.chosen == found.best == int(np.argmin([row["selection_score"] for row in found.rows]))
+    assert any("no bits per spike" in warning for warning in found.warnings)
+    assert any("There is one seed" in warning for warning in found.warnings)
+
+
+def test_a_sweep_says_what_it_cannot_do(data, tmp_path):
+    with pytest.raises(ValueError, match="describe 1 model, so there is nothing to choose"):
+        sweep_run(data, tmp_path, sizes={"factors": (4,)})
+    with pytest.raises(ValueError, match="0 seeds leave nothing to train"):
+        sweep_run(data, tmp_path, sizes={"factors": (4, 8)}, seeds=0)
+    with pytest.raises(ValueError, match="factors = 0 is no size"):
+        sweep_run(data, tmp_path, sizes={"factors": (0, 8)})
+    assert not any(tmp_path.iterdir())
+
+
+# The command line
+
+
+def test_sweep_and_cv_on_the_command_line(file, tmp_path, capsys):
+    out = tmp_path / "sweep"
+    words = ["sweep", file, "--out", str(out), "--factors", "2", "--inferred-inputs", "0,1", "--seeds", "1"]
+    assert cli.main([*words, *FLAGS, "--json"]) == 0
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.strip().splitlines()[-1])
+    assert last["split"] == "test" and set(last["chosen"]) == {"inferred_inputs"}
+    assert "Chosen, the simplest within one standard error" in captured.err and "difference" in captured.err
+    assert {path.name for path in (out / "figures").iterdir()} == {"sweep.png"}
+    assert (out / "inferred_inputs_0").is_dir()
+    out = tmp_path / "cv"
+    words = ["cv", file, "--out", str(out), "--folds", "2", "--factors", "2", "--variant", "autonomous"]
+    assert cli.main([*words, *FLAGS]) == 0
+    captured = capsys.readouterr()
+    assert "±" in captured.out and "95 % interval" in captured.err
+    assert {path.name for path in (out / "figures").iterdir()} == {"cv.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sweep", "--factors", "4"], "nothing to choose"),
+        (["sweep", "--factors", "0,4"], "factors = 0 is no size"),
+        (["sweep", "--cd-rate", "0.1,1.5"], "cd_rate = 1.5 is out of range"),
+        (["cv", "--folds", "1"], "1 folds leave no trials to train on"),
+        (["cv", "--folds", "99"], "99 folds are asked for and there are 24 trials"),
+        (["cv", "--neuron-folds", "9"], "9 groups of neurons are asked for and the encoder sees 5 neurons"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_said(file, tmp_path, capsys, words, message):
+    command, *flags = words
+    assert cli.main([command, file, "--out", str(tmp_path / "out"), *flags, "--devices", "1"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_lists_that_are_none_are_refused(file, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["sweep", file, "--out", str(tmp_path / "out"), "--factors", "4,x"])
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("data.folds", "evaluation.resampling", "workflow.choosing", "workflow.grid", "workflow.tables"),
+        *("search.fixed", "workflow.pooling"),
+    ],
+)
+def test_examples_in_docstrings_run(module):
+    assert doctest.testmod(importlib.import_module(f"lfadsx.{module}")).failed == 0

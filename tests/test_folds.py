@@ -1,0 +1,337 @@
+"""Cross-validation: folds of trials, groups of neurons, scores of weighted trials, and all of it pooled."""
+
+import csv
+import dataclasses
+import json
+
+import making
+import numpy as np
+import pytest
+from test_choosing import MODEL, QUICK, TRAIN, ones, recording
+
+from lfadsx.data import DataError, concatenate_sessions, dataset_from_trials, read_posterior
+from lfadsx.data.folds import (
+    all_trials,
+    fold_dataset,
+    hide_neurons,
+    neuron_groups,
+    rare_conditions,
+    scoring_groups,
+    stratified_folds,
+)
+from lfadsx.data.splitting import choose
+from lfadsx.evaluation.bits import pooled, score_bits
+from lfadsx.evaluation.candidates import Candidate
+from lfadsx.evaluation.resampling import averaged, bits, decoded, explained, ratio, resample
+from lfadsx.evaluation.task import Task
+from lfadsx.inference import posterior_sample_and_average
+from lfadsx.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
+from lfadsx.training.run import RunError
+from lfadsx.workflow import cross_validation_run
+from lfadsx.workflow.pooling import FoldResult, pool
+
+RNG = np.random.default_rng(0)
+
+
+def two_days():
+    """Two sessions of other sizes, the second with ragged trials that have gaps."""
+    lengths = (9, 9, 7, 7, 8, 8, 9, 7, 9, 8)
+    condition = np.arange(10) % 2
+    return concatenate_sessions(
+        recording(behaviour=None), making.ragged("tuesday", lengths, n_channels=8, condition=condition, bin_width=0.02)
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return recording()
+
+
+# Folds of trials
+
+
+def test_every_trial_is_tested_once_and_conditions_are_dealt_out_evenly():
+    data = concatenate_sessions(recording(25), recording(13, session="tuesday", seed=1))
+    trials = all_trials(data)
+    fold = stratified_folds(trials, 4)
+    assert np.ptp(np.bincount(fold)) <= 1
+    for session in (0, 1):
+        for condition in range(3):
+            own = fold[(trials.session == session) & (trials.condition == condition)]
+            assert np.ptp(np.bincount(own, minlength=4)) <= 1
+    assert not np.array_equal(fold, stratified_folds(trials, 4, seed=1))
+    np.testing.assert_array_equal(fold, stratified_folds(trials, 4))
+
+
+def test_no_trial_is_in_two_splits_of_a_fold_and_all_are_in_one():
+    data = two_days()
+    trials = all_trials(data)
+    fold = stratified_folds(trials, 3)
+    for number in range(3):
+        own = fold_dataset(data, trials, fold == number, valid_fraction=0.25)
+        names = [(s, t) for split in own.splits.values() for s, t in zip(split.session, split.trial_id, strict=True)]
+        assert len(set(names)) == len(names) == trials.n_trials
+        np.testing.assert_array_equal(own.splits["test"].trial_id, trials.trial_id[fold == number])
+        assert own.valid.n_trials == round(0.25 * np.sum(fold != number))
+
+
+def test_trials_come_in_the_order_of_the_input():
+    data = recording()
+    np.testing.assert_array_equal(all_trials(data).trial_id, np.arange(24))
+    # Ids that begin anew in every split say nothing about the order of splits.
+    anew = {name: dataclasses.replace(split, trial_id=np.arange(split.n_trials)) for name, split in data.splits.items()}
+    trials = all_trials(dataclasses.replace(data, **anew))
+    counts = np.concatenate([split.encoder_input for split in data.splits.values()])
+    np.testing.assert_array_equal(trials.encoder_input, counts)
+    # Valid trials that were drawn from the train trials go back to them, those of the test come after.
+    shared = data.splits | {"test": anew["test"]}
+    trials = all_trials(dataclasses.replace(data, **shared))
+    first = np.sort(np.concatenate([data.train.trial_id, data.valid.trial_id]))
+    np.testing.assert_array_equal(trials.trial_id, np.concatenate([first, np.arange(anew["test"].n_trials)]))
+
+
+@pytest.mark.parametrize("folds", [1, 25])
+def test_too_few_or_too_many_folds_are_refused(folds):
+    with pytest.raises(DataError, match=f"^{folds} folds .*[.] Give"):
+        stratified_folds(all_trials(recording()), folds)
+
+
+def test_conditions_with_fewer_trials_than_folds_are_counted():
+    trials = all_trials(recording(14, condition=[0] * 10 + [1] * 3 + [2]))
+    assert rare_conditions(trials, 4) == 2 and rare_conditions(trials, 3) == 1
+    fold = stratified_folds(trials, 4)
+    assert np.bincount(fold[trials.condition == 1], minlength=4).max() == 1
+
+
+# Groups of neurons
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 4, 5])
+def test_every_neuron_is_scored_once_as_held_out_and_shapes_are_equal(n_groups):
+    data = two_days()
+    hidden = neuron_groups(data, n_groups)
+    parts = [hide_neurons(data, group) for group in hidden]
+    assert len({of.train.encoder_input.shape for of in parts}) == 1
+    for session, of in enumerate(data.sessions):
+        left = of.n_channels - -(-of.n_channels // n_groups)
+        assert {part.sessions[session].n_channels for part in parts} == {left}
+    held_out, seen = scoring_groups(data, hidden)
+    for session, of in enumerate(data.sessions):
+        for neuron in range(of.n_targets["spikes"]):
+            index = parts[held_out[session, neuron]].sessions[session].target_index
+            assert neuron not in index
+            if seen[session, neuron] >= 0:
+                assert neuron in parts[seen[session, neuron]].sessions[session].target_index
+        assert np.all((seen[session][of.target_index] >= 0) | (hidden[:, session].all(0)[: of.n_channels]))
+
+
+def test_hidden_neurons_are_not_seen_by_the_encoder():
+    data = two_days()
+    hidden = neuron_groups(data, 3)[1]
+    model = making.build(hide_neurons(data, hidden))
+    changed = []
+    for name, split in data.splits.items():
+        counts = np.where(hidden[split.session][:, None], split.encoder_input + 3, split.encoder_input)
+        changed.append((name, dataclasses.replace(split, encoder_input=counts)))
+    other = dataclasses.replace(data, **dict(changed))
+    found = [
+        posterior_sample_and_average(model, hide_neurons(of, hidden), "valid", n_samples=2) for of in (data, other)
+    ]
+    np.testing.assert_array_equal(found[0].factors, found[1].factors)
+    assert not np.array_equal(data.valid.encoder_input, other.valid.encoder_input)
+
+
+def test_what_is_taken_along_fits_the_neurons_that_are_left(data):
+    n = data.sessions[0].n_channels
+    aligned = dataclasses.replace(data.sessions[0], alignment=np.eye(n), alignment_bias=np.arange(n))
+    hidden = np.arange(n)[None] < 2
+    (session,) = hide_neurons(dataclasses.replace(data, sessions=(aligned,)), hidden).sessions
+    np.testing.assert_array_equal(session.alignment, np.eye(n)[2:])
+    np.testing.assert_array_equal(session.alignment_bias, np.arange(2, n))
+    np.testing.assert_array_equal(session.target_index, aligned.target_index[2:])
+
+
+@pytest.mark.parametrize("n_groups", [1, 6])
+def test_too_few_or_too_many_groups_are_refused(data, n_groups):
+    with pytest.raises(DataError, match=r"[.] Give at (least 2|most as many) groups"):
+        neuron_groups(data, n_groups)
+
+
+# Statistics of weighted trials
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Two sessions with gaps, rates for all, and a mask of hidden entries."""
+    data = two_days()
+    shape = data.train.targets["spikes"].shape
+    rng = np.random.default_rng(0)
+    masked = rng.uniform(0.5, 2, shape), rng.random(shape) < 0.4
+    return Task(data, "train", {}, masked, True, 1.5, 0)
+
+
+def test_weights_of_one_give_the_scores_of_evaluate(task):
+    rates = task.masked[0]
+    for measure in ("co_bps", "masked_bps", "fp_bps"):
+        statistic = bits(task, rates, task.regions[measure])
+        expected = pooled(score_bits(task, Candidate("lfads", rates, rates), measure))
+        assert statistic(ones(task)) == pytest.approx(expected, rel=1e-9)
+    only = dataclasses.replace(task, dataset=recording(), masked=None)
+    rates = RNG.uniform(0.5, 2, only.counts.shape)
+    everywhere = np.ones(only.counts.shape, bool)
+    statistic = explained(only, rates, everywhere)
+    assert statistic(ones(only)) == pytest.approx(r2_pooled(rates, only.counts), rel=1e-9)
+    behaviour = only.split.behaviour
+    prediction = behaviour + RNG.standard_normal(behaviour.shape)
+    prediction[:, -1] = np.nan
+    expected = r2_by_channel(prediction[:, :-1], behaviour[:, :-1]).mean()
+    assert decoded(only, prediction)(ones(only)) == pytest.approx(expected, rel=1e-6)
+    expected = psth_r2(rates, only.counts, only.split.condition, kernel_bins=1.5).value
+    assert averaged(only, rates, np.zeros(only.split.n_trials, int))(ones(only)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_weights_are_numbers_of_copies(task):
+    only = dataclasses.replace(task, dataset=recording(), masked=None)
+    copies = np.arange(only.split.n_trials) % 3
+    rows = np.repeat(np.arange(only.split.n_trials), copies)
+    again = dataclasses.replace(only, dataset=dataclasses.replace(only.dataset, train=choose(only.split, rows)))
+    rates = RNG.uniform(0.5, 2, only.counts.shape)
+    fold = np.arange(only.split.n_trials) % 2
+    first, second = averaged(only, rates, fold), averaged(again, rates[rows], fold[rows])
+    assert first(copies.astype(float)) == pytest.approx(second(np.ones(len(rows))), rel=1e-9)
+
+
+def test_condition_averages_of_other_folds_do_not_help():
+    """Averages over the other folds of noise without conditions make up those of all trials, if folds are mixed."""
+    n, rng = 60, np.random.default_rng(0)
+    data = dataset_from_trials(
+        rng.poisson(1.0, (n, 6, 4)), condition=np.arange(n) % 3, split=["train"] * 59 + ["valid"]
+    )
+    trials = all_trials(data)
+    task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 0.0, 0)
+    fold = stratified_folds(trials, 3)
+    rates = np.empty(task.counts.shape)
+    for k in range(3):
+        for c in range(3):
+            rates[(fold == k) & (trials.condition == c)] = task.counts[(fold != k) & (trials.condition == c)].mean(0)
+    assert averaged(task, rates, np.zeros(n, int))(np.ones(n)) > 0.5
+    assert averaged(task, rates, fold)(np.ones(n)) < 0
+
+
+def test_errors_are_those_of_the_mean_and_of_the_other_bootstrap():
+    values = np.random.default_rng(0).standard_normal(400)
+    score = resample(ratio(values, np.ones(400)), 400)
+    assert score.value == pytest.approx(values.mean())
+    assert score.error == pytest.approx(values.std() / 20, rel=0.1)
+    spikes = np.random.default_rng(1).integers(1, 9, 400)
+    one, other = resample(ratio(values / np.log(2), spikes), 400, n=2000), bootstrap_interval(values, spikes)
+    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=2e-3)
+
+
+# Cross-validation
+
+
+@pytest.fixture(scope="module")
+def crossed(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("crossed") / "cv"
+    return out, cross_validation_run(data, out, folds=3, model=MODEL, **QUICK)
+
+
+def test_every_trial_gets_the_rates_of_the_fold_that_did_not_see_it(crossed, data):
+    out, found = crossed
+    trials = all_trials(data)
+    (posterior,) = read_posterior(out / "cross_validated.h5").values()
+    np.testing.assert_array_equal(posterior.trial_id, np.arange(24))
+    for number, member in enumerate(found.result.members):
+        own = fold_dataset(data, trials, found.fold == number)
+        expected = posterior_sample_and_average(member.model, own, "test", n_samples=4, seed=TRAIN.seed)
+        np.testing.assert_allclose(posterior.rates["spikes"][found.fold == number], expected.rates["spikes"], rtol=1e-5)
+        np.testing.assert_allclose(posterior.factors[found.fold == number], expected.factors, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_are_pooled_over_folds(crossed, data):
+    out, found = crossed
+    scores = found.pooled.scores
+    assert set(scores) == {"masked_bps", "co_bps", "velocity_r2", "psth_r2"}
+    names = ["lfads", "time course", "condition average", "smoothed spikes", "Poisson regression"]
+    assert set(found.pooled.models) == set(names) and set(scores["velocity_r2"]) == {"lfads", "smoothed spikes"}
+    trials = all_trials(data)
+    (posterior,) = read_posterior(out / "cross_validated.h5").values()
+    task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 1.0, 0)
+    whole = Candidate("lfads", posterior.rates["spikes"])
+    assert scores["co_bps"]["lfads"].value == pytest.approx(pooled(score_bits(task, whole, "co_bps")), rel=1e-6)
+    for measure, difference in found.pooled.differences.items():
+        rival = scores[measure][found.pooled.rivals[measure]].value
+        assert difference.value == pytest.approx(scores[measure]["lfads"].value - rival)
+        assert difference.low < difference.value < difference.high
+    written = json.loads((out / "cv.json").read_text())
+    assert written["trials"]["fold"] == found.fold.tolist()
+    assert written["scores"]["co_bps"]["lfads"]["error"] == pytest.approx(scores["co_bps"]["lfads"].error)
+    with (out / "cv.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "lfads"]
+    assert [int(row["n_test"]) for row in rows] == np.bincount(found.fold).tolist()
+    spikes = [trials.targets["spikes"][found.fold == k][:, :, -1].sum() for k in range(3)]
+    mean = np.average([float(row["co_bps"]) for row in rows], weights=spikes)
+    assert mean == pytest.approx(scores["co_bps"]["lfads"].value, rel=1e-4)
+
+
+def test_a_cross_validation_goes_on_only_with_the_same_division(crossed, data):
+    out, found = crossed
+    again = cross_validation_run(data, out, folds=3, model=MODEL, **QUICK)
+    assert again.pooled.scores["co_bps"] == found.pooled.scores["co_bps"]
+    with pytest.raises(RunError, match="division.seed is 0 there and 1 here"):
+        cross_validation_run(data, out, folds=3, fold_seed=1, model=MODEL, **QUICK)
+
+
+def test_with_neuron_folds_every_neuron_is_predicted_from_others(tmp_path):
+    data = two_days()
+    model = dataclasses.replace(MODEL, readin_dim=4)
+    found = cross_validation_run(data, tmp_path, folds=2, neuron_folds=3, model=model, **QUICK)
+    assert len(found.result.members) == 6
+    trials, hidden = all_trials(data), neuron_groups(data, 3)
+    held_out, _ = scoring_groups(data, hidden)
+    (posterior,) = read_posterior(tmp_path / "cross_validated.h5").values()
+    for number in range(2):
+        own = fold_dataset(data, trials, found.fold == number)
+        rows = np.flatnonzero(found.fold == number)
+        for group in range(3):
+            member = found.result.members[number * 3 + group].model
+            expected = posterior_sample_and_average(member, hide_neurons(own, hidden[group]), "test", n_samples=4)
+            chosen = (held_out[trials.session[rows]] == group)[:, None] & np.isfinite(expected.rates["spikes"])
+            left, right = posterior.rates["spikes"][rows], expected.rates["spikes"]
+            np.testing.assert_allclose(left[chosen], right[chosen], rtol=1e-5)
+    assert np.isfinite(found.pooled.scores["co_bps"]["lfads"].value)
+    # Smoothed spikes say nothing about neurons that they do not see, the regression nothing about others.
+    assert (
+        "smoothed spikes" in found.pooled.scores["masked_bps"]
+        and "smoothed spikes" not in found.pooled.scores["co_bps"]
+    )
+    assert "Poisson regression" in found.pooled.scores["co_bps"]
+
+
+def test_real_valued_data_are_scored_by_r2(tmp_path):
+    data = making.one_session(n_trials=16, likelihood="gaussian", held_out=1)
+    model = dataclasses.replace(MODEL, likelihood="gaussian")
+    found = cross_validation_run(data, tmp_path, folds=2, model=model, **QUICK)
+    assert set(found.pooled.scores) == {"masked_r2", "held_out_r2"} and not found.pooled.differences
+    assert np.isfinite(found.pooled.scores["held_out_r2"]["lfads"].value)
+
+
+def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
+    """Made candidates: what comes out of pooling is not about training."""
+    n, rng = 90, np.random.default_rng(0)
+    rates = np.exp(rng.standard_normal((n, 5, 4)))
+    data = dataset_from_trials(rng.poisson(rates), held_out=1, split=["train"] * 89 + ["valid"])
+    trials = all_trials(data)
+    fold = stratified_folds(trials, 3)
+    tested = []
+    for k in range(3):
+        rows = np.flatnonzero(fold == k)
+        flat = np.ones_like(rates[rows])
+        hidden = np.zeros(flat.shape, bool)
+        hidden[:, :, :3] = rng.random(hidden[:, :, :3].shape) < 0.3
+        candidates = [Candidate("lfads", rates[rows], rates[rows]), Candidate("flat", flat, flat)]
+        tested.append(FoldResult(rows, None, candidates, hidden, {}))  # pyright: ignore
+    found = pool(data, trials, tested, spikes=True)
+    assert found.differences["co_bps"].low > 0 and found.differences["masked_bps"].low > 0
+    assert all(value > 0 for value in found.folds["co_bps"]["lfads"]) and found.rivals["co_bps"] == "flat"
