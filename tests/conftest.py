@@ -33,6 +33,19 @@ def pytest_configure(config):
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_memory_maps():
+    """Gives up compiled programs before there are more memory maps than Linux lets a process have, 65,530 by default.
+
+    Each program has some, and one too many ends the process within the compiler. What is needed again comes from the
+    cache on disk.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def fixtures():
     """Folder with parity numbers of other implementations; skips where it is missing."""

@@ -83,10 +83,10 @@ def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
     assert result.ranking == np.argsort(scores).tolist() and result.best.best_score == min(scores)
 
 
-@pytest.mark.parametrize(("at_once", "devices"), [(3, None), (0, (2, 2)), (2, (2, 1))])
+@pytest.mark.parametrize(("at_once", "devices"), [(0, (2, 2)), (3, (2, 1))])
 def test_members_at_once_and_devices_change_nothing_but_rounding(data, at_once, devices):
     """Also where members do not divide into batches, and with members or trials spread over devices."""
-    mesh = None if devices is None else make_mesh(devices[0], members=devices[1])
+    mesh = make_mesh(devices[0], members=devices[1])
     settings = dict(strategy=Different(), config=dataclasses.replace(SHORT, epochs=2))
     other_way = dataclasses.replace(FOUR, members_at_once=at_once)
     one = lfadsx.fit_population(build, data, population=FOUR, **settings)
