@@ -94,11 +94,11 @@ def kinds(name: str, result: PopulationResult, train: lfadsx.TrainConfig) -> lis
     if name != "ensemble":
         return [(f"{name}, best member", best, epochs), (f"{name}, ensemble of {len(top)}", top, epochs)]
     single = train.validate_every * sum(row["active"] for row in result.rows if row["member"] == 0)
+    averages = {len(members): members for members in (top, result.ranking)}  # the same ones in a small population
     return [
         ("single model", [0], single),
         (REFERENCE, best, epochs),
-        (f"ensemble of {len(top)} seeds", top, epochs),
-        (f"ensemble of {len(result.members)} seeds", result.ranking, epochs),
+        *((f"ensemble of {n} seeds", members, epochs) for n, members in averages.items()),
     ]
 
 
