@@ -236,11 +236,16 @@ def test_a_member_that_is_not_finite_is_reported_and_replaced(data, caplog, repl
         assert table["active"][-1].tolist() == [1, 0, 1, 1] and result.members[1].skipped_steps > 3
 
 
-def test_all_members_that_are_not_finite_end_the_search(data):
+def test_all_members_that_are_not_finite_end_the_search(data, tmp_path):
     hyper = lfadsx.HyperParams(kl_ic_scale=1e39)
-    config = dataclasses.replace(SHORT, max_skipped_steps=3, kl_ramp_epochs=0)
-    result = lfadsx.fit_population(build, data, population=FOUR, hyper=hyper, config=config)
-    assert result.reason == "not finite"
+    config = dataclasses.replace(SHORT, max_skipped_steps=3, kl_ramp_epochs=0, validate_every=4)
+    model = lfadsx.ModelConfig(**SMALL, inferred_inputs=2)
+    settings = dict(population=FOUR, hyper=hyper, train=config, n_samples=8, figures=False)
+    outcome = population_run(data, tmp_path, model=model, **settings)
+    assert outcome.result.reason == "not finite"
+    # What there is of the best member is written, as it is of a model that is trained alone.
+    assert json.loads((tmp_path / "metrics.json").read_text())["ensemble"]["members"] == outcome.result.ranking[:1]
+    assert "not finite" in " ".join(outcome.warnings)
 
 
 def test_halving_stops_the_worse_half_and_the_rest_is_as_without_it(data):

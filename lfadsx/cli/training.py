@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.population import Population
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
@@ -96,31 +96,11 @@ class Fit:
             data = align(data, self.align)
         if self.start_from is not None:
             model, train = start_from(self.start_from, data, train, new_sessions_only=self.new_sessions_only)
+        settings: dict[str, Any] = dict(n_samples=self.samples, figures=self.figures, devices=devices, as_json=self.json)
         if not is_single:
-            return self.population.fit_and_report(
-                data,
-                self.out,
-                model,
-                self.hyper,
-                train,
-                n_samples=self.samples,
-                figures=self.figures,
-                devices=devices,
-                as_json=self.json,
-            )
-        return fit_and_report(
-            data,
-            self.out,
-            model,
-            self.hyper,
-            train,
-            n_samples=self.samples,
-            figures=self.figures,
-            tensorboard=self.tensorboard,
-            devices=devices,
-            as_json=self.json,
-            reset_learning_rate=self.reset_learning_rate,
-        )
+            return self.population.fit_and_report(data, self.out, model, self.hyper, train, **settings)
+        settings |= dict(tensorboard=self.tensorboard, reset_learning_rate=self.reset_learning_rate)
+        return fit_and_report(data, self.out, model, self.hyper, train, **settings)
 
 
 @dataclasses.dataclass

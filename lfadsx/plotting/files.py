@@ -84,6 +84,18 @@ def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]
 
 
 def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[str]]:
+    """Write figures as PNG files; one that fails does not stop the others.
+
+    Args:
+        folder: Folder of the files; made when it is missing.
+        figures: What draws each figure, by the name of its file; what returns None is left out.
+
+    Returns:
+        The files written, and one warning for each figure that could not be drawn or written.
+
+    Example:
+        files, warnings = write_all(Path("figures"), {"loss": lambda: loss_figure(history)})
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written, warnings = [], []
     for name, draw in figures.items():

@@ -20,8 +20,8 @@ class Generation:
 
     Attributes:
         number: Number of generations that have ended, 1 after the first.
-        scores: Selection score of each member, shape (member,). Lower is better; infinite for a member whose score is
-            not finite or that is not active.
+        scores: Selection score of each member, shape (member,). Lower is better; infinite for a member that broke down.
+            One that rests has its last score.
         hyper: Hyperparameters of the members, arrays of shape (member,).
         active: Whether each member still trains, shape (member,).
     """

@@ -120,6 +120,16 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
+def restore_newest(folder: Path, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    """Reads the newest whole checkpoint of a folder, as `restore` does; None if there is none.
+
+    Raises:
+        CheckpointError: If its files are damaged, or the arrays are not those of `like`.
+    """
+    found = numbered(folder)
+    return restore(found[-1], like) if found else None
+
+
 def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, keep: int = 2) -> None:
     """Saves a checkpoint under its step and deletes all but the last ones."""
     save(Path(folder) / f"{step:08d}", tree, meta)

@@ -68,8 +68,8 @@ class Position:
     @classmethod
     def start(cls, hyper: HyperParams) -> Position:
         """Returns the position before the first step of members with hyperparameters of shape (member,)."""
-        n, values = len(hyper.learning_rate), by_name(hyper)  # pyright: ignore[reportArgumentType]
-        return cls(values, dict(values), list(range(n)), [True] * n, [None] * n)
+        n = len(hyper.learning_rate)  # pyright: ignore[reportArgumentType]
+        return cls(by_name(hyper), by_name(hyper), list(range(n)), [True] * n, [None] * n)
 
 
 def by_name(hyper: HyperParams) -> dict[str, list[float]]:
@@ -161,7 +161,8 @@ class GenerationLoop:
         best, is_new = to_host(monitor.best_score), to_host(monitor.best_epoch) == position.epoch
         for member, (report, trained) in enumerate(zip(reports, epochs, strict=True)):
             if is_new[member] and active[member]:
-                _copy(position.hyper, position.best_hyper, member)
+                for name, values in position.hyper.items():
+                    position.best_hyper[name][member] = values[member]
             position.rows.append(self._row(member, report, trained, float(best[member])))
 
     def _row(self, member: int, report: ValidReport, trained: Row, best_score: float) -> Row:
@@ -257,8 +258,3 @@ class GenerationLoop:
 def _steps(figures: Any) -> dict[str, list[float]]:
     """The figures of a member's steps by name."""
     return {name: list(values) for name, values in StepReport.of(np.array(figures))._asdict().items()}
-
-
-def _copy(source: dict[str, list[float]], target: dict[str, list[float]], member: int) -> None:
-    for name, values in source.items():
-        target[name] = [*target[name][:member], values[member], *target[name][member + 1 :]]

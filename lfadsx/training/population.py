@@ -48,7 +48,8 @@ class PopulationResult:
         seeds: Seeds of the members.
         rows: A row of figures for every member at every evaluation.
         reason: Why training stopped: "epochs", "generations", "converged" (the search's own rule), "finished" (every
-            member had its own reason), "not finite" (all broke down) or "interrupted".
+            member had its own reason, which may be "search": it was dismissed), "not finite" (all broke down) or
+            "interrupted".
         seconds: Time spent, all runs of a resumed one together.
         signal: Number of the signal that interrupted the run, 0 for none.
     """
@@ -217,11 +218,11 @@ def _begin(
     n_trials: int,
 ) -> tuple[Program, TrainState, run.RunInfo]:
     """Returns the program that all members share, their first states, and what the run says about itself."""
-    programs, states, info = [], [], None
+    programs, states, models = [], [], []
     for feed, config in zip(feeds, configs, strict=True):
         own = model if isinstance(model, LFADS) else model(feed.data, nnx.Rngs(config.seed))
         check_fits(own, feed.data)
-        info = info or run.make_info(own, feed.data, hyper, config)
+        models.append(own)
         chosen = default_augmentations(own, config) if augmentations is None else augmentations
         program, state = start(own, chosen, config, n_trials=n_trials, trainable=trainable, mesh=mesh)
         programs.append(program)
@@ -232,8 +233,7 @@ def _begin(
                 f"The model of member {member} has other sizes or parts than that of member 0, so they cannot share "
                 "one program. Train models that differ in more than their values in populations of their own."
             )
-    assert info is not None
-    return programs[0], stack(states), info
+    return programs[0], stack(states), run.make_info(models[0], feeds[0].data, hyper, configs[0])
 
 
 def _shapes(state: TrainState) -> list[tuple[int, ...]]:
@@ -250,11 +250,10 @@ def _check_devices(n: int, mesh: Mesh | None) -> None:
 
 
 def _resume(folder: Path, state: TrainState, position: Position) -> tuple[TrainState, Position]:
-    found = checkpoint.numbered(folder / "checkpoints")
-    if not found:
+    found = checkpoint.restore_newest(folder / "checkpoints", state)
+    if found is None:
         return state, position
-    state, meta = checkpoint.restore(found[-1], state)
-    position = Position(**meta["position"])
+    state, position = found[0], Position(**found[1]["position"])
     log.info("The population in %s goes on after epoch %d.", folder, position.epoch)
     return state, position
 

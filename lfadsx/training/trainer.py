@@ -327,6 +327,11 @@ class _Loop:
 
 
 def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
+    """Returns spike jitter, where the run settings ask for it, and coordinated dropout.
+
+    Raises:
+        ValueError: If there are no spikes that could be moved.
+    """
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not model.likelihood[group].counts:
@@ -337,10 +342,9 @@ def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAu
 
 
 def _resume(folder: Path, state: TrainState, position: _Position) -> tuple[TrainState, _Position]:
-    found = checkpoint.numbered(folder / "checkpoints")
-    if not found:
+    found = checkpoint.restore_newest(folder / "checkpoints", state)
+    if found is None:
         return state, position
-    state, meta = checkpoint.restore(found[-1], state)
-    position = _Position(**meta["position"])
+    state, position = found[0], _Position(**found[1]["position"])
     log.info("The run in %s goes on after epoch %d.", folder, position.epoch)
     return state, position

@@ -155,16 +155,12 @@ def compare(saved: Sequence[Float[np.ndarray, "seed trial"]], spikes: Float[np.n
     """
     by_seed = [np.sum(own, axis=1) / np.sum(spikes) for own in saved]
     best = _best(by_seed)
-    statistics = [ratio(own.mean(0), spikes) if len(own) else None for own in saved]
-    reference = statistics[best]
-    assert reference is not None
+    statistics = {model: ratio(own.mean(0), spikes) for model, own in enumerate(saved) if len(own)}
     of_seeds = _errors_of_means(by_seed)
     errors, of_differences = (np.full(len(saved), np.nan) for _ in range(2))
-    for model, statistic in enumerate(statistics):
-        if statistic is None:
-            continue
+    for model, statistic in statistics.items():
         errors[model] = np.hypot(resample(statistic, len(spikes)).error, of_seeds[model])
-        paired = resample(minus(statistic, reference), len(spikes)).error
+        paired = resample(minus(statistic, statistics[best]), len(spikes)).error
         of_differences[model] = np.hypot(paired, np.hypot(of_seeds[model], of_seeds[best])) if model != best else 0.0
     return _comparison(by_seed, errors, of_differences, best)
 

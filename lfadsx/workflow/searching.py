@@ -122,15 +122,15 @@ def population_run(
     best = finish(
         data, out / BEST_MEMBER, result.best, samples=samples, seed=seed, mesh=own, figures=figures, began=began
     )
-    chosen = [m for m in result.ranking if np.isfinite(result.members[m].best_score)][: population.ensemble]
+    trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
+    chosen = (trained or result.ranking[:1])[: population.ensemble]
     ensemble, file = _ensemble(data, out, result, chosen, samples, own)
-    assert best.evaluation is not None
     # The best member has the posterior that its baselines were compared with; they are those of the ensemble, too.
     first, *baselines = best.evaluation.table
     table = [ensemble.table[0] | {"model": f"ensemble of {len(chosen)}"}, first | {"model": "best member"}, *baselines]
     ensemble = dataclasses.replace(ensemble, table=table)
     seconds = time.monotonic() - began
-    files = [file, _write_metrics(out / "metrics.json", result, chosen, best.evaluation, ensemble, seconds)]
+    files = [file, _write_metrics(out / "metrics.json", result, chosen, best, ensemble, seconds)]
     drawn, undrawn = draw_search(out, result) if figures else ([], [])
     warnings = [*_warnings(result, train), *undrawn]
     return PopulationOutcome(best, ensemble, result, files + drawn, warnings, time.monotonic() - began)
@@ -209,7 +209,7 @@ def _write_metrics(
     path: Path,
     result: PopulationResult,
     chosen: Sequence[int],
-    best: Evaluation,
+    best: Outcome,
     ensemble: Evaluation,
     seconds: float,
 ) -> Path:
@@ -227,7 +227,7 @@ def _write_metrics(
         for member, found in enumerate(result.members)
     ]
     metrics = {
-        "best_member": best.scores,
+        "best_member": best.evaluation.scores,
         "ensemble": {**ensemble.scores, "members": list(chosen)},
         "ranking": result.ranking,
         "members": members,
