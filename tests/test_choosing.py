@@ -290,7 +290,7 @@ def test_sweep_and_cv_on_the_command_line(file, tmp_path, capsys):
         (["sweep", "--factors", "4"], "nothing to choose"),
         (["sweep", "--factors", "0,4"], "factors = 0 is no size"),
         (["sweep", "--cd-rate", "0.1,1.5"], "cd_rate = 1.5 is out of range"),
-        (["cv", "--folds", "1"], "1 folds leave no trials to train on"),
+        (["cv", "--folds", "1"], "folds = 1 leaves no trials to train on"),
         (["cv", "--folds", "99"], "99 folds are asked for and there are 24 trials"),
         (["cv", "--neuron-folds", "9"], "9 groups of neurons are asked for and the encoder sees 5 neurons"),
     ],

@@ -256,6 +256,14 @@ def test_bad_files_end_with_two_sentences_and_code_2(make, message, tmp_path, ca
         (["--variant", "external_input"], "needs known inputs, but the data have none"),
         (["--train", "nothing/*"], "matches none of the parameters"),
         (["--bin-width", "0.01"], "bin"),
+        (["--search", "pbt", "--burn-in", "9"], "--burn-in, --search: for a population"),
+        (["--population", "2", "--halvings", "1"], "--halvings is for --search random, not for pbt"),
+        (
+            ["--population", "2", "--search", "ensemble", "--space", "autolfads"],
+            "--space is for --search pbt and random",
+        ),
+        (["--population", "2", "--space", "defualt"], "defualt is neither default nor autolfads nor a file"),
+        (["--population", "2", "--tensorboard"], "are for a single model, and --population is 2"),
     ],
 )
 def test_bad_settings_end_with_code_2_and_write_nothing(flags, message, file, tmp_path, capsys):

@@ -12,7 +12,7 @@ from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfi
 
 if TYPE_CHECKING:
     from lfadsx.model import LFADS
-    from lfadsx.search import AbstractStrategy
+    from lfadsx.search import AbstractStrategy, Space
     from lfadsx.types import Dataset
 
 
@@ -22,8 +22,9 @@ class Population(PopulationConfig):
 
     population: int = 1
     """Number of models that are trained side by side; 1: a single one, without a search."""
-    search: Literal["pbt", "random", "ensemble"] = "pbt"
-    """Population-based training (AutoLFADS), random hyperparameters, or the same ones with other seeds."""
+    search: Literal["pbt", "random", "ensemble"] | None = None
+    """Population-based training (AutoLFADS; what None means), random hyperparameters, or the same ones with other
+    seeds."""
     space: str = "default"
     """What pbt and random search: "default", "autolfads", or a JSON file (docs/populations.md)."""
     halvings: int = 0
@@ -33,17 +34,34 @@ class Population(PopulationConfig):
         """Returns the search that the flags ask for.
 
         Raises:
-            ValueError: If the file of the space cannot be used.
+            ValueError: If the space is none, or a flag is for another search.
         """
-        from lfadsx.search import PBT, Ensemble, RandomSearch, Space
+        from lfadsx.search import PBT, Ensemble, RandomSearch
 
-        if self.search == "ensemble":
+        if self.halvings and self.search != "random":
+            raise ValueError(f"--halvings is for --search random, not for {self.kind}. Leave it out.")
+        if self.kind == "ensemble":
+            if self.space != "default":
+                raise ValueError("--space is for --search pbt and random; seeds alone search nothing. Leave it out.")
             return Ensemble()
-        if self.search == "pbt" and self.space == "autolfads":
+        if self.kind == "pbt" and self.space == "autolfads":
             return PBT.autolfads()
-        presets = {"default": Space.default, "autolfads": Space.autolfads}
-        space = presets[self.space]() if self.space in presets else Space.from_json(Path(self.space))
-        return PBT(space) if self.search == "pbt" else RandomSearch(space, halvings=self.halvings)
+        space = _space(self.space)
+        return PBT(space) if self.kind == "pbt" else RandomSearch(space, halvings=self.halvings)
+
+    @property
+    def kind(self) -> str:
+        """Name of the search."""
+        return self.search or "pbt"
+
+    def check_single(self) -> None:
+        """Raises ValueError if a flag of a population is given and a single model is to be trained."""
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        if given:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(
+                f"{flags}: for a population, and there is a single model. Add --population 8, say, or leave them out."
+            )
 
     def fit_and_report(
         self,
@@ -66,7 +84,7 @@ class Population(PopulationConfig):
 
         config = PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})
         trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
-        say(f"{trials} trials of {data.train.n_bins} bins; {config.population} models, search {self.search}; {out}.")
+        say(f"{trials} trials of {data.train.n_bins} bins; {config.population} models, search {self.kind}; {out}.")
         # As many devices as possible see to members of their own, which need not wait for each other.
         mesh = make_mesh(devices, members=math.gcd(config.population, devices)) if devices > 1 else None
         outcome = population_run(
@@ -91,3 +109,15 @@ class Population(PopulationConfig):
         close(Outcome(shown, None, files, warnings, outcome.seconds), as_json)
         say(f"The best member, {outcome.result.ranking[0]}, is the run {out / BEST_MEMBER}.")
         return DONE
+
+
+def _space(name: str) -> Space:
+    """The space of a preset's name or of a file."""
+    from lfadsx.search import Space
+
+    presets = {"default": Space.default, "autolfads": Space.autolfads}
+    if name in presets:
+        return presets[name]()
+    if not Path(name).exists():
+        raise ValueError(f"--space {name} is neither {' nor '.join(presets)} nor a file. Give one of them.")
+    return Space.from_json(name)

@@ -74,7 +74,9 @@ class Fit:
                 "--new-sessions-only is for a model that is trained on. Give its run folder: --start-from RUN."
             )
         is_single = self.population.population == 1
-        if not is_single and (self.tensorboard or self.reset_learning_rate):
+        if is_single:
+            self.population.check_single()
+        elif self.tensorboard or self.reset_learning_rate:
             raise ValueError(
                 "--tensorboard and --reset-learning-rate are for a single model, and --population is "
                 f"{self.population.population}. Leave them out, or train one model."
@@ -96,7 +98,9 @@ class Fit:
             data = align(data, self.align)
         if self.start_from is not None:
             model, train = start_from(self.start_from, data, train, new_sessions_only=self.new_sessions_only)
-        settings: dict[str, Any] = dict(n_samples=self.samples, figures=self.figures, devices=devices, as_json=self.json)
+        settings: dict[str, Any] = dict(
+            n_samples=self.samples, figures=self.figures, devices=devices, as_json=self.json
+        )
         if not is_single:
             return self.population.fit_and_report(data, self.out, model, self.hyper, train, **settings)
         settings |= dict(tensorboard=self.tensorboard, reset_learning_rate=self.reset_learning_rate)

@@ -77,7 +77,7 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
         DataError: If there are too few or too many folds.
     """
     if n_folds < 2:
-        raise DataError(f"{n_folds} folds leave no trials to train on while others are tested. Give at least 2.")
+        raise DataError(f"folds = {n_folds} leaves no trials to train on while others are tested. Give at least 2.")
     fewest = int(np.bincount(split.session)[np.unique(split.session)].min())
     if n_folds > fewest:
         raise DataError(
