@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
+from lfadsx.cli.reading import Reading
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from lfadsx.types import Dataset
     from lfadsx.workflow.pooling import Pooled
 
 
@@ -71,36 +71,6 @@ def _tuples(kind: type) -> set[str]:
     return {field.name for field in dataclasses.fields(kind) if isinstance(field.default, tuple)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """How files are read."""
-
-    session_names: tuple[str, ...] = ()
-    """Names of the sessions, one for each file; by default those of the files without their ending."""
-    bin_width: float | None = None
-    """Width of a bin in seconds, for files that do not say it."""
-    behaviour_lag: float | None = None
-    """Behaviour at time t + lag belongs to rates at t, in seconds."""
-    missing: bool = False
-    """NaN in the data means a missing entry."""
-    align: int = 0
-    """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
-
-    def read(self, files: tuple[Path, ...], likelihood: str, seed: int) -> Dataset:
-        """Returns the data of some files, not yet aligned."""
-        from lfadsx.data import read
-
-        return read(
-            *files,
-            bin_width=self.bin_width,
-            behaviour_lag=self.behaviour_lag,
-            likelihood=likelihood,
-            missing=self.missing,
-            seed=seed,
-            sessions=self.session_names,
-        )
-
-
 @dataclasses.dataclass
 class Sweep:
     """Train a grid of models, and choose the simplest that predicts hidden validation data as well as the best.
@@ -122,7 +92,9 @@ class Sweep:
     train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     """The run."""
     reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
-    """The data."""
+    """How the files are read."""
+    align: int = 0
+    """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
     members_at_once: int = 0
     """Models that a device computes at once; 0: one after the other on a CPU, all of its own on a GPU."""
     samples: int = 64
@@ -145,8 +117,8 @@ class Sweep:
         n_members = self.seeds * math.prod(map(len, hypers.values()))
         devices = use_devices(self.devices, self.train.batch_size * max(1, n_members))
         data = self.reading.read(self.files, model.likelihood, self.train.seed)
-        if self.reading.align:
-            data = align(data, self.reading.align)
+        if self.align:
+            data = align(data, self.align)
         outcome = sweep_run(
             data,
             self.out,
@@ -205,7 +177,9 @@ class CrossValidate:
     train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     """The run."""
     reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
-    """The data."""
+    """How the files are read."""
+    align: int = 0
+    """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
     members_at_once: int = 0
     """Models that a device computes at once; 0: one after the other on a CPU, all of its own on a GPU."""
     samples: int = 64
@@ -232,7 +206,7 @@ class CrossValidate:
             neuron_folds=self.neuron_folds,
             fold_seed=self.fold_seed,
             valid_fraction=self.valid_fraction,
-            components=self.reading.align,
+            components=self.align,
             model=self.model,
             hyper=self.hyper,
             train=self.train,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lfadsx.cli.terminal import DONE, Files, Run, close, say, use_devices
+from lfadsx.cli.reading import Reading
+from lfadsx.cli.terminal import DONE, Files, Flat, Run, close, say, use_devices
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -97,14 +98,8 @@ class Evaluate:
     """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
     samples: int = 64
     """Posterior samples of the averages."""
-    session_names: tuple[str, ...] = ()
-    """Names of the sessions, one for each file; by default those of the files without their ending."""
-    bin_width: float | None = None
-    """Width of a bin in seconds, for files that do not say it."""
-    behaviour_lag: float | None = None
-    """Behaviour at time t + lag belongs to rates at t, in seconds."""
-    missing: bool = False
-    """NaN in the data means a missing entry."""
+    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    """How the files are read."""
     seed: int = 0
     """Seed of the samples."""
     devices: int | None = None
@@ -114,20 +109,12 @@ class Evaluate:
 
     def run(self) -> int:
         """Scores and prints."""
-        from lfadsx.data import read
         from lfadsx.training import load
         from lfadsx.workflow import evaluate_run, likelihood_name
 
         mesh = mesh_of(self.devices)
-        data = read(
-            *self.files,
-            bin_width=self.bin_width,
-            behaviour_lag=self.behaviour_lag,
-            likelihood=likelihood_name(load(self.run_folder, which=which_of(self.which))),
-            missing=self.missing,
-            seed=self.seed,
-            sessions=self.session_names,
-        )
+        likelihood = likelihood_name(load(self.run_folder, which=which_of(self.which)))
+        data = self.reading.read(self.files, likelihood, self.seed)
         outcome = evaluate_run(
             self.run_folder,
             data,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.population import Population
+from lfadsx.cli.reading import Reading
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 
@@ -32,14 +33,8 @@ class Fit:
     """Hyperparameters."""
     train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     """The run."""
-    session_names: tuple[str, ...] = ()
-    """Names of the sessions, one for each file; by default those of the files without their ending."""
-    bin_width: float | None = None
-    """Width of a bin in seconds, for files that do not say it."""
-    behaviour_lag: float | None = None
-    """Behaviour at time t + lag belongs to rates at t, in seconds."""
-    missing: bool = False
-    """NaN in the data means a missing entry."""
+    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    """How the files are read."""
     align: int = 0
     """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
     start_from: Path | None = None
@@ -65,7 +60,6 @@ class Fit:
     def run(self) -> int:
         """Trains, infers, scores and writes."""
         from lfadsx.alignment import align
-        from lfadsx.data import read
         from lfadsx.training import load
         from lfadsx.workflow import likelihood_name, start_from
 
@@ -85,15 +79,7 @@ class Fit:
         model, train, likelihood = self.model, self.train, self.model.likelihood
         if self.start_from is not None:
             likelihood = likelihood_name(load(self.start_from))
-        data = read(
-            *self.files,
-            bin_width=self.bin_width,
-            behaviour_lag=self.behaviour_lag,
-            likelihood=likelihood,
-            missing=self.missing,
-            seed=self.train.seed,
-            sessions=self.session_names,
-        )
+        data = self.reading.read(self.files, likelihood, self.train.seed)
         if self.align:
             data = align(data, self.align)
         if self.start_from is not None:

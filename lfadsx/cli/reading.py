@@ -1,0 +1,38 @@
+"""The flags that say how data files are read."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lfadsx.types import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How files are read."""
+
+    session_names: tuple[str, ...] = ()
+    """Names of the sessions, one for each file; by default those of the files without their ending."""
+    bin_width: float | None = None
+    """Width of a bin in seconds, for files that do not say it."""
+    behaviour_lag: float | None = None
+    """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    missing: bool = False
+    """NaN in the data means a missing entry."""
+
+    def read(self, files: tuple[Path, ...], likelihood: str, seed: int) -> Dataset:
+        """Returns the data of some files, not yet aligned."""
+        from lfadsx.data import read
+
+        return read(
+            *files,
+            bin_width=self.bin_width,
+            behaviour_lag=self.behaviour_lag,
+            likelihood=likelihood,
+            missing=self.missing,
+            seed=seed,
+            sessions=self.session_names,
+        )
