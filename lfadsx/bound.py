@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cache
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from lfadsx.compatibility import check_shapes
 from lfadsx.data.batches import take
+from lfadsx.distributed import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.inference import trials_at_once
 from lfadsx.metrics import nll_per_trial
 from lfadsx.model import LFADS
@@ -72,7 +74,15 @@ class Bounds:
         return float(saved.sum() / (math.log(2.0) * spikes)) if spikes > 0 else math.nan
 
 
-def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int = 64, seed: int = 0) -> Bounds:
+def bounds(
+    model: LFADS,
+    data: Dataset,
+    split: str = "test",
+    *,
+    n_samples: int = 64,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+) -> Bounds:
     r"""Returns lower bounds of each trial's log evidence: every weight 1, no ramp, no penalty.
 
     .. math:: \frac1S \sum_s \log w_s \;\le\; \log \frac1S \sum_s w_s \;\lesssim\; \log p(x), \quad
@@ -98,6 +108,7 @@ def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int =
         split: "train", "valid" or "test".
         n_samples: Number of samples per trial.
         seed: Seed of the samples. The same seed gives two models the same noise, so that they compare in pairs.
+        mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
         ValueError: If `n_samples` is below 1 or the data have no such split.
@@ -105,10 +116,18 @@ def bounds(model: LFADS, data: Dataset, split: str = "test", *, n_samples: int =
     check_shapes(model, data)
     if split not in data.splits:
         raise ValueError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
-    return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed)
+    return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed, mesh=mesh)
 
 
-def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samples: int = 64, seed: int = 0) -> Bounds:
+def bounds_of(
+    model: LFADS,
+    sessions: Sequence[Session],
+    split: Split,
+    *,
+    n_samples: int = 64,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+) -> Bounds:
     """Returns the bounds of any trials of the model's sessions; see `bounds`.
 
     Args:
@@ -117,6 +136,7 @@ def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samp
         split: The trials.
         n_samples: Number of samples per trial.
         seed: Seed of the samples.
+        mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
         ValueError: If `n_samples` is below 1.
@@ -124,20 +144,34 @@ def bounds_of(model: LFADS, sessions: Sequence[Session], split: Split, *, n_samp
     if n_samples < 1:
         raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
     graphdef, state = nnx.split(model)
-    n_channels = sum(target.shape[2] for target in split.targets.values())
-    rows = min(trials_at_once(model, split.n_bins, n_channels), split.n_trials)
-    found = []
+    state, key = replicate((state, jax.random.key(seed)), mesh)
+    n_channels, n_devices = sum(target.shape[2] for target in split.targets.values()), n_data_devices(mesh)
+    share = -(-split.n_trials // n_devices)
+    rows = min(trials_at_once(model, split.n_bins, n_channels), share) * n_devices
+    found, compute = [], _on_devices(mesh)
     for first in range(0, split.n_trials, rows):
         index = np.arange(first, first + rows)
-        batch = take(sessions, split, np.where(index < split.n_trials, index, -1))
-        one = _bounds(graphdef, state, batch, jax.random.key(seed), n_samples)
+        batch = place_trials(take(sessions, split, np.where(index < split.n_trials, index, -1)), mesh)
+        one = compute(graphdef, state, batch, key, n_samples)
         found.append(jax.tree.map(lambda x, n=split.n_trials - first: np.asarray(x)[:n], one))
     every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     elbo, weighted = every.pop("elbo"), every.pop("importance_weighted")
     return Bounds(elbo, weighted, *_null(model, sessions, split), every, n_samples)
 
 
-@partial(jax.jit, static_argnums=(0, 4))
+@cache
+def _on_devices(mesh: Mesh | None) -> Any:
+    """Returns `_bounds`, compiled for the devices of a mesh."""
+
+    def compute(graphdef: Any, state: Any, batch: Batch, key: Array, n_samples: int) -> dict[str, Array]:
+        def on_device(shared: tuple[Any, Array], batch: Batch) -> tuple[dict[str, Array], tuple[()]]:
+            return _bounds(graphdef, shared[0], batch, shared[1], n_samples), ()
+
+        return each_trials(on_device, mesh)((state, key), batch)[0]
+
+    return jax.jit(compute, static_argnums=(0, 4), compiler_options=dict(compiler_options(mesh)) or None)
+
+
 def _bounds(
     graphdef: Any, state: Any, batch: Batch, key: Key[Array, ""], n_samples: int
 ) -> dict[str, Float[Array, " trial"]]:

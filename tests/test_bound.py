@@ -1,5 +1,8 @@
 """Bounds of the evidence: exact where the posterior is, ordered everywhere, and the mean of what training weighs."""
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import making
@@ -9,9 +12,12 @@ from flax import nnx
 from scipy import special, stats
 
 import lfadsx
+from lfadsx.bound import bounds_of
 from lfadsx.data import chaotic_rnn
+from lfadsx.data.splitting import choose
 from lfadsx.metrics import bits_per_spike
 from lfadsx.objective import elbo
+from lfadsx.training import make_mesh
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,16 @@ def test_bounds_are_ordered_and_meet_at_one_sample(data, model):
     assert (few.importance_weighted > few.elbo).all()
     assert many.importance_weighted.mean() > few.importance_weighted.mean()
     np.testing.assert_array_equal(few.elbo, lfadsx.bounds(model, data, "valid", n_samples=4).elbo)
+
+
+def test_two_devices_give_the_bounds_of_one(data, model):
+    trials = choose(data.valid, np.arange(5))  # one device has a row more, which must not show
+    one, two = (
+        dataclasses.asdict(bounds_of(model, data.sessions, trials, n_samples=3, mesh=mesh))
+        for mesh in (None, make_mesh(2))
+    )
+    assert one["elbo"].shape == (5,)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), one, two)
 
 
 def test_importance_weights_are_averaged_before_the_logarithm(data, model):

@@ -109,7 +109,7 @@ def infer_run(
         max_trials: How many trials of each split are done, from the first one on; by default all.
         keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
             (`lfadsx.interop.write_posterior_runs`), always with bounds.
-        mesh: Devices to spread the trials over; bounds are computed on the first.
+        mesh: Devices to spread the trials over, on its axis `data`.
         build: For models with parts of your own: a function that builds the model.
 
     Raises:
@@ -132,7 +132,8 @@ def infer_run(
             encoding=posterior.encoding if encoder_states else None,
         )
         if bounds or keys == "tf":
-            found[name] = bounds_of(model, info.sessions, trials, n_samples=n_samples or BOUND_SAMPLES, seed=seed)
+            of_bound = n_samples or BOUND_SAMPLES
+            found[name] = bounds_of(model, info.sessions, trials, n_samples=of_bound, seed=seed, mesh=mesh)
     if keys == "tf":
         files = write_posterior_runs(
             out,
