@@ -58,6 +58,8 @@ def main() -> None:
         for name in options.searches:
             out = options.out / f"{options.file.stem}_{name}_{seed}"
             result = trained(data, name, options.population, train, out)
+            if result.reason == "interrupted":
+                raise SystemExit(f"Stopped and saved in {out}. Give the same command again to go on.")
             for kind, members, epochs in kinds(name, result, train):
                 posterior = rates_of(data, split, result, members)
                 found.setdefault(kind, []).append((statistic(data, split, posterior), epochs))
