@@ -92,7 +92,7 @@ def test_trials_come_in_the_order_of_the_input():
 
 @pytest.mark.parametrize("folds", [1, 25])
 def test_too_few_or_too_many_folds_are_refused(folds):
-    with pytest.raises(DataError, match=f"^{folds} folds .*[.] Give"):
+    with pytest.raises(DataError, match=rf"^(folds = {folds}|{folds} folds) .*[.] Give"):
         stratified_folds(all_trials(recording()), folds)
 
 
