@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import re
 import shutil
@@ -272,6 +273,15 @@ def test_bad_settings_end_with_code_2_and_write_nothing(flags, message, file, tm
     said = capsys.readouterr().err
     assert re.search(message, said.replace("\n", " ")), said
     assert "Traceback" not in said and not out.exists()
+
+
+def test_log_messages_have_no_prefix_whoever_set_up_logging(monkeypatch, tmp_path):
+    earlier = logging.StreamHandler()
+    earlier.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers, earlier])
+    run_main(["fit", str(tmp_path / "none.h5"), "--out", str(tmp_path / "run")])
+    record = logging.makeLogRecord({"name": "lfadsx", "levelname": "INFO", "msg": "Testing fold 2 of 3."})
+    assert earlier.format(record) == "Testing fold 2 of 3."
 
 
 def run_main(arguments):

@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Words after `lfadsx`; by default those of the process.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("lfadsx").setLevel(logging.INFO)
+    _log_plainly()
     warnings.filterwarnings("ignore", module="orbax")
     use_compilation_cache()
     try:
@@ -63,6 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER
     except Exception:
         return fault()
+
+
+def _log_plainly() -> None:
+    """Sends log messages to stderr as they are, without a prefix."""
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("lfadsx").setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:  # ours or, as Orbax logs on import, one with a prefix
+            handler.setFormatter(logging.Formatter("%(message)s"))
 
 
 def parse(words: list[str]) -> Any:
