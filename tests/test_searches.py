@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,3 +30,12 @@ def test_populations_are_compared_by_the_same_trials(tmp_path, monkeypatch, caps
         assert line["gain"] == pytest.approx(line["score"] - reference, abs=1e-9)
         assert line["low"] <= line["gain"] <= line["high"]
         assert line["split"] == "test" and np.isfinite(line["error"])
+
+
+def test_an_interrupted_population_is_not_scored(tmp_path, monkeypatch, capsys):
+    (file,) = write_dataset(tmp_path, chaotic_rnn(conditions=6, trials_per_condition=4, duration=0.1))
+    monkeypatch.setattr(sys, "argv", ["searches", str(file), "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(searches, "trained", lambda *_: SimpleNamespace(reason="interrupted"))
+    with pytest.raises(SystemExit, match=r"Stopped and saved in .*_ensemble_0\. Give the same command again"):
+        searches.main()
+    assert capsys.readouterr().out == ""
