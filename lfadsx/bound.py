@@ -28,6 +28,7 @@ from lfadsx.objective import (
     log_weight,
     reconstruction,
 )
+from lfadsx.randomness import derive
 from lfadsx.types import Batch, Dataset, Output, Session, Split
 
 Kind = Literal["elbo", "importance_weighted"]
@@ -179,7 +180,7 @@ def _bounds(
     encoded = model.encode(batch)
 
     def one_sample(totals: dict[str, Array], number: Array) -> tuple[dict[str, Array], None]:
-        noise = model.draw(jax.random.fold_in(key, number), batch)
+        noise = model.draw(derive(key, number), batch)
         output = model.decode(encoded, batch, noise)
         weight = log_weight(model, batch, output)
         new = {"elbo": weight, "importance_weighted": weight} | _terms(model, batch, output)

@@ -6,8 +6,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
+
+from lfadsx.randomness import normal
 
 
 class Frozen(nnx.Variable):
@@ -21,7 +24,12 @@ def parameter(value: Float[Array, ...], *, train: bool = True) -> nnx.Variable:
 
 def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> jax.Array:
     """Draws weights from N(0, scale^2 / fan_in), the initialiser of every LFADS."""
-    return jax.random.normal(rngs.params(), shape) * (scale / math.sqrt(max(fan_in, 1)))
+    return normal(rngs.params(), shape, scale / math.sqrt(max(fan_in, 1)))
+
+
+def filled(shape: int | tuple[int, ...], value: float = 0.0) -> jax.Array:
+    """Returns an array full of a value, made on the host: `jnp.full` compiles a program for every shape."""
+    return jax.device_put(np.full(shape, float(value)))
 
 
 @jax.custom_vjp
@@ -51,24 +59,25 @@ product.defvjp(_product_forward, _product_backward)
 class Linear(nnx.Module):
     """The affine map y = x W + b with W ~ N(0, scale^2 / n_in) and b = 0 at the start.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from flax import nnx
-        >>> from lfadsx.parameters import Linear
-        >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
-        (5, 2)
+        Example:
+            >>> import jax.numpy as jnp
+    import numpy as np
+            >>> from flax import nnx
+            >>> from lfadsx.parameters import Linear
+            >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
+            (5, 2)
 
-    Args:
-        n_in: Width of x.
-        n_out: Width of y.
-        scale: Gain of the initial weights.
-        rngs: Source of the initial weights.
+        Args:
+            n_in: Width of x.
+            n_out: Width of y.
+            scale: Gain of the initial weights.
+            rngs: Source of the initial weights.
     """
 
     def __init__(self, n_in: int, n_out: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> None:
         self.n_in, self.n_out, self.scale = n_in, n_out, scale
         self.weight = nnx.Param(scaled_normal(rngs, (n_in, n_out), n_in, scale))
-        self.bias = nnx.Param(jnp.zeros(n_out))
+        self.bias = nnx.Param(filled(n_out))
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
         """Returns x W + b, shape (..., n_out)."""

@@ -46,6 +46,16 @@ def few_memory_maps():
         jax.clear_caches()
 
 
+@pytest.fixture
+def optimised():
+    """Compiles as users do: numbers of different programs are equal to the last bit only if all are optimised alike."""
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def fixtures():
     """Folder with parity numbers of other implementations; skips where it is missing."""

@@ -17,6 +17,7 @@ from lfadsx.data import chaotic_rnn
 from lfadsx.data.splitting import choose
 from lfadsx.metrics import bits_per_spike
 from lfadsx.objective import elbo
+from lfadsx.randomness import derive
 from lfadsx.training import make_mesh
 
 
@@ -75,7 +76,8 @@ def test_two_devices_give_the_bounds_of_one(data, model):
         for mesh in (None, make_mesh(2))
     )
     assert one["elbo"].shape == (5,)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), one, two)
+    # A divergence is a difference of terms of about 1, rounded to 6e-8 each.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-8), one, two)
 
 
 def test_importance_weights_are_averaged_before_the_logarithm(data, model):
@@ -83,7 +85,7 @@ def test_importance_weights_are_averaged_before_the_logarithm(data, model):
     singles = []
     batch = lfadsx.data.batch(data, "valid")
     for number in range(3):
-        noise = model.draw(jax.random.fold_in(jax.random.key(0), number), batch)
+        noise = model.draw(derive(jax.random.key(0), number), batch)
         singles.append(lfadsx.objective.log_weight(model, batch, model(batch, noise)))
     expected = special.logsumexp(np.stack(singles), axis=0) - np.log(3)
     found = lfadsx.bounds(model, data, "valid", n_samples=3)
@@ -108,7 +110,7 @@ def test_elbo_is_that_of_the_objective(data, model):
         return jax.lax.map(lambda key: elbo(narrow, batch, narrow(batch, narrow.draw(key, batch))), keys).mean(0)
 
     n = 400
-    expected = closed(jax.vmap(lambda number: jax.random.fold_in(jax.random.key(1), number))(jnp.arange(n)))
+    expected = closed(derive(jax.random.key(1), jnp.arange(n)))
     found = lfadsx.bounds(narrow, data, "valid", n_samples=n, seed=1).elbo
     np.testing.assert_allclose(found.mean(), expected.mean(), atol=0.3)
 

@@ -14,6 +14,7 @@ from lfadsx.data.splitting import choose
 from lfadsx.inference import hidden as hidden_entries
 from lfadsx.inference import infer, memory
 from lfadsx.inference import posterior as posterior_module
+from lfadsx.randomness import derive
 from lfadsx.training import make_mesh
 
 N_SAMPLES = 6
@@ -54,7 +55,7 @@ def outputs(model, data):
         model = nnx.merge(graphdef, state)
         return model(batch, model.draw(key, batch))
 
-    keys = [jax.random.fold_in(jax.random.key(3), number) for number in range(N_SAMPLES)]
+    keys = [derive(jax.random.key(3), number) for number in range(N_SAMPLES)]
     return [one(state, key, batch) for key in keys]
 
 

@@ -67,6 +67,7 @@ def same(tree, other):
     jax.tree.map(np.testing.assert_array_equal, tree, other)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
     result = lfadsx.fit_population(build, data, strategy=Different(), population=FOUR, config=SHORT)
     for member in (0, 2):
@@ -106,6 +107,7 @@ def test_a_users_generator_and_a_common_start(data):
     assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
+@pytest.mark.usefixtures("optimised")
 def test_members_with_data_of_their_own(data):
     others = [ragged_sessions(0), ragged_sessions(0)]
     shuffled = dataclasses.replace(
@@ -262,6 +264,7 @@ def test_halving_stops_the_worse_half_and_the_rest_is_as_without_it(data):
         same(nnx.state(halved.members[member].last), nnx.state(plain.members[member].last))
 
 
+@pytest.mark.usefixtures("optimised")
 def test_members_stop_by_patience_and_the_search_when_none_is_left(data):
     config = dataclasses.replace(SHORT, epochs=40, patience=2, schedule="constant")
     settings = lfadsx.HyperParams(learning_rate=0.05)

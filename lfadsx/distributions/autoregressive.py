@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
-from lfadsx.parameters import parameter
+from lfadsx.parameters import filled, parameter
 
 
 class AutoregressivePrior(GaussianPosterior):
@@ -55,9 +57,9 @@ class AutoregressivePrior(GaussianPosterior):
         self.tau, self.variance, self.mean = tau, variance, mean
         self.train_tau, self.train_variance, self.train_mean = train_tau, train_variance, train_mean
         self.post_var_min = post_var_min
-        self.log_tau = parameter(jnp.log(jnp.full(dim, float(tau))), train=train_tau)
-        self.log_variance = parameter(jnp.log(jnp.full(dim, float(variance))), train=train_variance)
-        self.loc = parameter(jnp.full(dim, float(mean)), train=train_mean)
+        self.log_tau = parameter(filled(dim, math.log(tau)), train=train_tau)
+        self.log_variance = parameter(filled(dim, math.log(variance)), train=train_variance)
+        self.loc = parameter(filled(dim, mean), train=train_mean)
 
     @property
     def phi(self) -> Float[Array, " dim"]:

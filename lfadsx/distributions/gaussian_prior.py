@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
-from lfadsx.parameters import parameter
+from lfadsx.parameters import filled, parameter
 
 
 class GaussianPrior(GaussianPosterior):
@@ -54,8 +54,8 @@ class GaussianPrior(GaussianPosterior):
         self.mean, self.variance = mean, variance
         self.train_mean, self.train_variance, self.variance_bounds = train_mean, train_variance, variance_bounds
         self.post_var_min, self.prior_var_min = post_var_min, prior_var_min
-        self.loc = parameter(jnp.full(dim, float(mean)), train=train_mean)
-        self.log_variance = parameter(jnp.log(jnp.full(dim, float(variance))), train=train_variance)
+        self.loc = parameter(filled(dim, mean), train=train_mean)
+        self.log_variance = parameter(filled(dim, math.log(variance)), train=train_variance)
         self._shift = 0.0 if variance_bounds is None else _logit(variance, *variance_bounds) - math.log(variance)
 
     def distribution(self) -> DiagonalGaussian:

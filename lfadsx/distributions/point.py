@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.prior import AbstractPrior, check_positive
+from lfadsx.parameters import filled
 
 
 class PointPrior(AbstractPrior):
@@ -34,7 +35,7 @@ class PointPrior(AbstractPrior):
     def __init__(self, dim: int) -> None:
         check_positive(dim=dim)
         self.dim, self.n_params = dim, 0
-        self.value = nnx.Param(jnp.zeros(dim))
+        self.value = nnx.Param(filled(dim))
 
     def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Returns zeros, shape `(*shape, dim)`."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
+from lfadsx.randomness import normal
 
 
 class AbstractPrior(nnx.Module):
@@ -79,7 +79,7 @@ class GaussianPosterior(AbstractPrior):
 
     def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
         """Draws standard normal noise, shape `(*shape, dim)`."""
-        return jax.random.normal(key, (*shape, self.dim))
+        return normal(key, (*shape, self.dim))
 
     def posterior_mean(self, params: Float[Array, "*batch n_params"]) -> Float[Array, "*batch dim"]:
         """Returns the posterior's mean m."""

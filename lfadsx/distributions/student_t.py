@@ -11,7 +11,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
-from lfadsx.parameters import parameter
+from lfadsx.parameters import filled, parameter
 
 
 class StudentTPrior(GaussianPosterior):
@@ -68,9 +68,9 @@ class StudentTPrior(GaussianPosterior):
         self.df, self.scale, self.mean = df, scale, mean
         self.train_df, self.train_scale, self.train_mean = train_df, train_scale, train_mean
         self.post_var_min = post_var_min
-        self.log_df = parameter(jnp.log(jnp.full(dim, float(df))), train=train_df)
-        self.log_scale = parameter(jnp.log(jnp.full(dim, float(scale))), train=train_scale)
-        self.loc = parameter(jnp.full(dim, float(mean)), train=train_mean)
+        self.log_df = parameter(filled(dim, math.log(df)), train=train_df)
+        self.log_scale = parameter(filled(dim, math.log(scale)), train=train_scale)
+        self.loc = parameter(filled(dim, mean), train=train_mean)
 
     def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns KL(q || p), summed over the inputs, in nats."""

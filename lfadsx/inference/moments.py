@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from lfadsx.distributed import compiler_options, each_trials
 from lfadsx.model import LFADS
+from lfadsx.randomness import derive
 from lfadsx.types import Batch, Noise, Output
 
 SAMPLED = ("rates", "factors", "inputs")
@@ -55,8 +56,7 @@ def _summarise(
         return once | {"mean": values, "std": jax.tree.map(jnp.zeros_like, _spread(values))}, {}
 
     def one_chunk(carry: tuple, numbers: Array) -> tuple[tuple, dict]:
-        keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-        values = jax.vmap(lambda key: decode(model.draw(key, batch)))(keys)
+        values = jax.vmap(lambda key: decode(model.draw(key, batch)))(derive(key, numbers))
         kept = {name: values[name] for name in SAMPLED if values[name] is not None} if samples else {}
         return _merge_moments(carry, values, at_once), kept
 

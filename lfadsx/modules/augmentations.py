@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from lfadsx.modules.dropout import per_trial, random_rows, row_shares, share, trial_keys, unless_zero
+from lfadsx.modules.dropout import share, shares, trial_keys, unless_zero
+from lfadsx.randomness import derive
 from lfadsx.types import INPUT_GROUP, Batch
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ class CoordinatedDropout(AbstractAugmentation):
         rate = jnp.asarray(hyper.cd_rate)
         (n_bins, n_channels), n_target_bins = batch.encoder_input.shape[1:], batch.n_bins
         (keys,) = trial_keys(key, batch.trial_id)
-        rows = per_trial(keys, lambda key: random_rows(key, n_target_bins), time_first=False)
+        rows = derive(keys[:, None], jnp.arange(n_target_bins))[..., None]
         channel = channel_of_target(batch.target_index, batch.targets[self.group].shape[2])
 
         def draw() -> tuple[Array, Array]:
-            kept = row_shares(rows[:, :n_bins], jnp.arange(n_channels)) >= share(rate)
+            kept = shares(rows[:, :n_bins], jnp.arange(n_channels)) >= share(rate)
             # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
-            shares = row_shares(rows, jnp.maximum(channel, 0)[:, None])
-            closed = shares >= share(rate + hyper.cd_pass_rate * (1.0 - rate))
+            again = shares(rows, jnp.maximum(channel, 0)[:, None])
+            closed = again >= share(rate + hyper.cd_pass_rate * (1.0 - rate))
             # A shorter trial's forward bins lie within the longest trial's encoder window.
             seen = jnp.arange(n_target_bins) < batch.encoder_length[:, None]
             return kept, ~(closed & seen[:, :, None] & (channel >= 0)[:, None])

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from lfadsx.modules.gru import GRU, run_gru
+from lfadsx.parameters import filled
 
 
 class AbstractEncoder(nnx.Module):
@@ -85,8 +86,8 @@ class BidirectionalGRU(AbstractEncoder):
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
         self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
         self.backward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
-        self.backward_initial = nnx.Param(jnp.zeros(n_hidden))
+        self.forward_initial = nnx.Param(filled(n_hidden))
+        self.backward_initial = nnx.Param(filled(n_hidden))
 
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
@@ -144,7 +145,7 @@ class CausalGRU(AbstractEncoder):
         self.n_states = self.n_ends = n_hidden
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
         self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(jnp.zeros(n_hidden))
+        self.forward_initial = nnx.Param(filled(n_hidden))
 
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
@@ -65,8 +66,7 @@ class GRU(nnx.Module):
         self.w_known = nnx.Param(scaled_normal(rngs, (n_known, width), input_fan, input_scale)) if n_known else None
         self.w_live = nnx.Param(scaled_normal(rngs, (n_live, width), input_fan, input_scale)) if n_live else None
         self.w_hidden = nnx.Param(scaled_normal(rngs, (n_hidden, width), hidden_fan, hidden_scale))
-        bias = [jnp.full(n_hidden, keep_bias), jnp.full(n_hidden, reset_bias), jnp.zeros(n_hidden)]
-        self.bias = nnx.Param(jnp.concatenate(bias))
+        self.bias = nnx.Param(jax.device_put(np.repeat([float(keep_bias), float(reset_bias), 0.0], n_hidden)))
 
     def project(self, known: Float[Array, "*batch n_known"] | None) -> Float[Array, "*batch gates"]:
         """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""

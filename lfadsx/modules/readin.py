@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.parameters import Frozen, product, scaled_normal
+from lfadsx.parameters import Frozen, filled, product, scaled_normal
 
 
 class AbstractReadin(nnx.Module):
@@ -89,7 +89,7 @@ class LinearReadin(AbstractReadin):
     def __init__(self, n_channels: tuple[tuple[str, int], ...], n_features: int, *, rngs: nnx.Rngs) -> None:
         self.n_channels, self.n_features = n_channels, n_features
         self.weight = nnx.Dict({name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels})
-        self.bias = nnx.Dict({name: nnx.Param(jnp.zeros(n_features)) for name, _ in n_channels})
+        self.bias = nnx.Dict({name: nnx.Param(filled(n_features)) for name, _ in n_channels})
 
     def __call__(
         self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
@@ -141,8 +141,8 @@ class LinearReadout(AbstractReadout):
         self.weight = nnx.Dict(
             {name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale)) for name, n in n_targets}
         )
-        self.bias = nnx.Dict({name: nnx.Param(jnp.zeros((n, n_params))) for name, n in n_targets})
-        self.unit = nnx.Dict({name: Frozen(jnp.ones((n, n_params))) for name, n in n_targets if units})
+        self.bias = nnx.Dict({name: nnx.Param(filled((n, n_params))) for name, n in n_targets})
+        self.unit = nnx.Dict({name: Frozen(filled((n, n_params), 1.0)) for name, n in n_targets if units})
 
     def __call__(
         self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]

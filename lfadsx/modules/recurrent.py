@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lfadsx.modules.gru import GRU
-from lfadsx.parameters import Linear
+from lfadsx.parameters import Linear, filled
 
 State = Any
 """What a recurrent part carries from bin to bin: an array (trial, n_state) for built-in parts."""
@@ -118,7 +118,7 @@ class GRUController(AbstractController):
             hidden_scale=weight_scale,
             rngs=rngs,
         )
-        self.initial = nnx.Param(jnp.zeros(n_hidden))
+        self.initial = nnx.Param(filled(n_hidden))
 
     def initial_state(self, n_trials: int) -> Float[Array, "trial n_state"]:
         """Returns the trained initial state for every trial."""

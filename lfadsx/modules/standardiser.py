@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.parameters import Frozen
+from lfadsx.parameters import Frozen, filled
 
 
 class Standardiser(nnx.Module):
@@ -33,8 +33,8 @@ class Standardiser(nnx.Module):
 
     def __init__(self, n_channels: tuple[tuple[str, int], ...]) -> None:
         self.n_channels = n_channels
-        self.mean = nnx.Dict({name: Frozen(jnp.zeros(n)) for name, n in n_channels})
-        self.unit = nnx.Dict({name: Frozen(jnp.ones(n)) for name, n in n_channels})
+        self.mean = nnx.Dict({name: Frozen(filled(n)) for name, n in n_channels})
+        self.unit = nnx.Dict({name: Frozen(filled(n, 1.0)) for name, n in n_channels})
 
     def __call__(
         self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]

@@ -28,6 +28,7 @@ from lfadsx.objective import (
     loss,
     reconstruction,
 )
+from lfadsx.randomness import derive
 from lfadsx.training.monitor import observe, observe_loss
 from lfadsx.training.optimizer import apply_update, make_optimizer
 from lfadsx.training.schedules import Schedule, decay, ramp
@@ -166,7 +167,7 @@ def _differentiate(
     """
     state, hyper, ramps = shared
     _, augmentations = program.merge(state)
-    noise_key, *augment_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(augmentations))
+    noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
     changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
 
     def objective(params: Any) -> tuple[Array, LossParts]:
@@ -237,7 +238,7 @@ def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) 
     """Returns nothing to average over devices, and sums of the trials' figures with their number, shape (figure,)."""
     state, key = shared
     model, _ = program.merge(state)
-    hide_key, part_key, sample_key = jax.random.split(key, 3)
+    hide_key, part_key, sample_key = derive(key, jnp.arange(3))
     score = _hidden_nll(model, batch, hide_key, sample_key, program.selection_samples)
     output = model(batch, model.draw(part_key, batch))
     figures = (
@@ -260,7 +261,7 @@ def _hidden_nll(
     encoded = model.encode(masked)
 
     def one_sample(log_mean: Array, sample: Array) -> tuple[Array, None]:
-        noise = model.draw(jax.random.fold_in(sample_key, sample), batch)
+        noise = model.draw(derive(sample_key, sample), batch)
         entries = entry_log_likelihood(model, batch, model.decode(encoded, batch, noise), group, mask)
         return jnp.logaddexp(log_mean, entries - jnp.log(n_samples)), None
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
@@ -124,13 +124,19 @@ def start(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=make_optimizer(adam).init(ravel_pytree(params)[0]),
+        optimizer=make_optimizer(adam).init(_zeros_like_vector(params)),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),
         monitor=Monitor.start(params, config.plateau_patience),
     )
     return program, state
+
+
+def _zeros_like_vector(params: Any) -> Array:
+    """Returns zeros, one for each number of the parameters, for the optimiser to begin with."""
+    leaves = jax.tree.leaves(params)
+    return jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
 
 
 def path_name(path: Sequence[Any]) -> str:

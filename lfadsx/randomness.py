@@ -1,0 +1,99 @@
+"""Random numbers as hashes of a key and a number: few operations to run, and few to compile."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jaxtyping import Array, ArrayLike, Float, Int, Key, UInt
+
+
+def derive(key: Key[Array, "*keys"], number: Int[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
+    """Returns keys that depend on a key and on whole numbers, as `jax.random.fold_in` does in more operations.
+
+    They are ordinary keys: every function of `jax.random` takes them.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from lfadsx.randomness import derive
+        >>> derive(jax.random.key(0), jnp.arange(5)).shape
+        (5,)
+
+    Args:
+        key: Keys of any kind.
+        number: Whole numbers; their shape and that of the keys are broadcast to that of the result.
+    """
+    first, second = _words(key)
+    # Counted down from the top, where no stream of `bits` gets to.
+    number = ~jnp.asarray(number).astype(jnp.uint32)
+    words = jnp.stack([_hash(first, second, number), _hash(second, ~first, number)], axis=-1)
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def bits(key: Key[Array, "*keys"], number: Int[ArrayLike, "*numbers"]) -> UInt[Array, "..."]:
+    """Returns 32 random bits for each key and number, whose shapes are broadcast.
+
+    Neither the other numbers nor how many they are alter an entry, so padding does not change a trial's noise.
+
+    Args:
+        key: Keys of any kind.
+        number: Whole numbers from 0.
+    """
+    return _hash(*_words(key), jnp.asarray(number).astype(jnp.uint32))
+
+
+def normal(key: Key[Array, ""], shape: tuple[int, ...], std: float = 1.0) -> Float[Array, "..."]:
+    """Returns normal numbers of mean 0; of a larger first axis the first entries are the same.
+
+    Outside of compiled functions they are computed on the host, equal but for rounding: there every shape would have to
+    be compiled anew.
+
+    Example:
+        >>> import jax
+        >>> from lfadsx.randomness import normal
+        >>> normal(jax.random.key(0), (2, 3)).shape
+        (2, 3)
+
+    Args:
+        key: A key of any kind.
+        shape: Shape of the result.
+        std: Standard deviation.
+    """
+    number, dtype = np.arange(math.prod(shape), dtype=np.uint32).reshape(shape), jnp.result_type(float)
+    if isinstance(key, jax.core.Tracer):
+        return std * math.sqrt(2.0) * jax.lax.erf_inv(_open_interval(bits(key, number), dtype))
+    words = np.asarray(jax.random.key_data(key))[..., -2:]
+    uniform = _open_interval(_hash(words[0], words[1], number), np.dtype(float))
+    return jax.device_put((std * math.sqrt(2.0) * scipy.special.erfinv(uniform)).astype(dtype))
+
+
+def _open_interval(bits: Any, dtype: Any) -> Any:
+    """Returns the middles of 2^23 intervals of (-1, 1), which float32 holds exactly: no end, and no side preferred."""
+    return ((bits >> 9).astype(dtype) + 0.5) * 2.0**-22 - 1.0
+
+
+def _words(key: Key[Array, "*keys"]) -> tuple[UInt[Array, "*keys"], UInt[Array, "*keys"]]:
+    words = jax.random.key_data(key).astype(jnp.uint32)
+    return words[..., -2], words[..., -1]
+
+
+@jax.named_scope("random")
+def _hash(first: Any, second: Any, number: Any) -> Any:
+    """Returns 32 bits that depend on two words and a number as if they were random; arrays of uint32 of either library.
+
+    Source: constants and shifts of the mixer "triple32" (Wellons 2018) over a Weyl sequence, as in SplitMix (Steele et
+    al. 2014); the second word enters after the first round, so that no sequence is another one shifted.
+    """
+    golden, one, two, three = (np.uint32(word) for word in (0x9E3779B9, 0xED5AD4BB, 0xAC4C1B51, 0x31848BAB))
+    word = first + number * golden
+    word = (word ^ (word >> 17)) * one
+    word = word ^ second
+    word = (word ^ (word >> 11)) * two
+    word = (word ^ (word >> 15)) * three
+    return word ^ (word >> 14)

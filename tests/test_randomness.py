@@ -1,0 +1,123 @@
+"""Random numbers: uniform, independent along every number that they depend on, and the same however they are drawn."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from lfadsx.randomness import bits, derive, normal
+
+KEY = jax.random.key(0)
+N = 1 << 18
+
+
+def chain(*counts):
+    """Bits of keys that are derived by several numbers in turn, as those of steps, trials and bins are."""
+    keys = KEY
+    for count in counts[:-1]:
+        keys = derive(keys[..., None], jnp.arange(count))
+    return np.asarray(bits(keys[..., None], jnp.arange(counts[-1])))
+
+
+STREAMS = {
+    "one key": lambda: chain(N),
+    "first numbers of keys": lambda: chain(N, 1),
+    "seeds": lambda: np.asarray(bits(derive(jax.vmap(jax.random.key)(jnp.arange(N)), 0), 0)),
+    "steps, trials, bins, neurons": lambda: chain(16, 32, 32, 16),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_bits_are_uniform_and_independent_of_each_other_and_of_those_before(stream):
+    word = STREAMS[stream]().ravel()
+    table = ((word[:, None] >> np.arange(32, dtype=np.uint32)) & 1).astype(np.float64) - 0.5
+    assert np.abs(table.mean(0)).max() * 2 * np.sqrt(N) < 4.5
+    for lag in (0, 1, 2, 16, 512):
+        r = 4 * table[lag:].T @ table[: N - lag] / (N - lag)
+        r = r[np.triu_indices(32, 1)] if lag == 0 else r.ravel()
+        assert np.abs(r).max() * np.sqrt(N) < 5.2
+        assert abs(r.std() * np.sqrt(N) - 1) < 0.15
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_high_and_low_bytes_of_neighbours_take_all_pairs_equally_often(stream):
+    word = STREAMS[stream]().ravel()
+    for shift in (0, 24):
+        byte = (word >> shift) & 255
+        counts = np.bincount(byte[:-1:2] * 256 + byte[1::2], minlength=1 << 16)
+        assert 1e-5 < scipy.stats.chisquare(counts).pvalue < 1 - 1e-5
+
+
+def test_no_number_comes_more_often_than_by_chance():
+    words = [STREAMS[stream]().ravel() for stream in STREAMS if stream != "one key"]
+    for word in (*words, np.concatenate(words)):
+        expected = len(word) ** 2 / 2**33
+        assert abs(len(word) - len(np.unique(word)) - expected) < 5 * np.sqrt(expected) + 3
+
+
+def test_a_changed_bit_of_key_or_number_changes_half_of_the_bits():
+    words = np.random.default_rng(0).integers(0, 1 << 32, (3, 20_000), dtype=np.uint32)
+
+    def drawn(first, second, number):
+        keys = jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl="threefry2x32")
+        child = jax.random.key_data(derive(keys, number))
+        return np.stack([np.asarray(x) for x in (bits(keys, number), child[:, 0], child[:, 1])])
+
+    before = drawn(*words)
+    for which, bit in itertools.product(range(3), range(0, 32, 3)):
+        changed = words.copy()
+        changed[which] ^= np.uint32(1 << bit)
+        difference = before ^ drawn(*changed)
+        share = ((difference[..., None] >> np.arange(32, dtype=np.uint32)) & 1).mean(1)
+        assert np.abs(share - 0.5).max() < 0.02, (which, bit)
+
+
+def test_no_stream_is_another_one_shifted():
+    shifted = jnp.array([[5, 9], [5 + 3 * 0x9E3779B9 & 0xFFFFFFFF, 77]], jnp.uint32)  # as if three numbers further on
+    keys = jax.random.wrap_key_data(shifted, impl="threefry2x32")
+    one, other = np.asarray(bits(keys[:, None], jnp.arange(100)))
+    assert not np.any(one[3:] == other[:-3])
+
+
+def test_keys_and_numbers_are_broadcast_and_each_entry_depends_on_its_own_alone():
+    keys = derive(KEY, jnp.array([7, 3]))
+    both = jax.random.key_data(derive(keys[:, None], jnp.arange(5)))
+    alone = jax.random.key_data(derive(derive(KEY, 3), 4))
+    np.testing.assert_array_equal(both[1, 4], alone)
+    np.testing.assert_array_equal(bits(keys[:, None], jnp.arange(5))[1, 4], bits(derive(KEY, 3), jnp.array(4)))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_any_key_will_do_and_what_comes_of_it_is_one_for_all_of_jax_random(impl):
+    key = derive(jax.random.key(1, impl=impl), 2)
+    assert jax.random.poisson(key, 3.0, (4,)).shape == (4,)
+    assert normal(jax.random.key(1, impl=impl), (4,)).shape == (4,)
+
+
+def test_normal_numbers_are_normal():
+    drawn = np.asarray(normal(KEY, (N,)), float)
+    assert scipy.stats.kstest(drawn, "norm").pvalue > 1e-3
+    assert np.isfinite(drawn).all() and 4 < np.abs(drawn).max() < 6
+    np.testing.assert_allclose(np.asarray(normal(KEY, (50,), 3.0)), 3 * drawn[:50], rtol=1e-6)
+
+
+def test_the_ends_of_the_interval_give_finite_numbers_of_equal_size():
+    from lfadsx.randomness import _open_interval
+
+    ends = _open_interval(jnp.array([0, 0xFFFFFFFF], jnp.uint32), jnp.float32)
+    assert float(ends[0]) == -float(ends[1]) == -(1 - 2.0**-23)
+
+
+def test_compiled_and_mapped_normal_numbers_are_those_of_the_host():
+    keys = derive(KEY, jnp.arange(3))
+    host = np.stack([np.asarray(normal(key, (40, 5))) for key in keys])
+    mapped = jax.jit(jax.vmap(lambda key: normal(key, (40, 5))))(keys)
+    assert host.dtype == mapped.dtype
+    np.testing.assert_allclose(host, mapped, rtol=2e-5, atol=1e-6)
+
+
+def test_a_longer_draw_begins_with_the_shorter_one():
+    np.testing.assert_array_equal(normal(KEY, (8, 3))[:5], normal(KEY, (5, 3)))
