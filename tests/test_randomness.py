@@ -121,3 +121,4 @@ def test_compiled_and_mapped_normal_numbers_are_those_of_the_host():
 
 def test_a_longer_draw_begins_with_the_shorter_one():
     np.testing.assert_array_equal(normal(KEY, (8, 3))[:5], normal(KEY, (5, 3)))
+    np.testing.assert_array_equal(normal(KEY, (4,))[0], normal(KEY, ()))
