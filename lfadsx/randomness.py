@@ -9,10 +9,10 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, Key, UInt
+from jaxtyping import Array, ArrayLike, Float, Integer, Key, UInt
 
 
-def derive(key: Key[Array, "*keys"], number: Int[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
+def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
     """Returns keys that depend on a key and on whole numbers, as `jax.random.fold_in` does in more operations.
 
     They are ordinary keys: every function of `jax.random` takes them.
@@ -35,7 +35,7 @@ def derive(key: Key[Array, "*keys"], number: Int[ArrayLike, "*numbers"]) -> Key[
     return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
-def bits(key: Key[Array, "*keys"], number: Int[ArrayLike, "*numbers"]) -> UInt[Array, "..."]:
+def bits(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> UInt[Array, "..."]:
     """Returns 32 random bits for each key and number, whose shapes are broadcast.
 
     Neither the other numbers nor how many they are alter an entry, so padding does not change a trial's noise.
@@ -93,7 +93,8 @@ def _hash(first: Any, second: Any, number: Any) -> Any:
     al. 2014); the second word enters after the first round, so that no sequence is another one shifted.
     """
     golden, one, two, three = (np.uint32(word) for word in (0x9E3779B9, 0xED5AD4BB, 0xAC4C1B51, 0x31848BAB))
-    word = first + number * golden
+    # Any constant will do: without it the first number of the first seed, all being 0, would be 0.
+    word = (first ^ np.uint32(0x6A09E667)) + number * golden
     word = (word ^ (word >> 17)) * one
     word = word ^ second
     word = (word ^ (word >> 11)) * two

@@ -17,7 +17,8 @@ from jaxtyping import install_import_hook
 
 # Shapes written in the signatures are checked wherever the tests call; users pay nothing for it.
 _HOOK = install_import_hook(
-    ["lfadsx.modules", "lfadsx.distributions", "lfadsx.model", "lfadsx.objective"], "typecheck.checked"
+    ["lfadsx.modules", "lfadsx.distributions", "lfadsx.model", "lfadsx.objective", "lfadsx.randomness"],
+    "typecheck.checked",
 )
 
 CACHE = Path(os.environ.get("LFADSX_TEST_CACHE", Path.home() / ".cache" / "lfadsx-tests"))

@@ -75,9 +75,20 @@ def test_a_changed_bit_of_key_or_number_changes_half_of_the_bits():
         assert np.abs(share - 0.5).max() < 0.02, (which, bit)
 
 
+def test_keys_of_zeros_are_as_good_as_others():
+    """Seed 0 has two words of 0, and most things are counted from 0."""
+    for seed in range(4):
+        key = jax.random.key(seed)
+        words = [int(bits(key, 0)), *jax.random.key_data(derive(key, 0)).tolist()]
+        assert all(8 <= word.bit_count() <= 24 for word in words)
+
+
 def test_no_stream_is_another_one_shifted():
-    shifted = jnp.array([[5, 9], [5 + 3 * 0x9E3779B9 & 0xFFFFFFFF, 77]], jnp.uint32)  # as if three numbers further on
-    keys = jax.random.wrap_key_data(shifted, impl="threefry2x32")
+    further = ((5 ^ 0x6A09E667) + 3 * 0x9E3779B9 & 0xFFFFFFFF) ^ 0x6A09E667  # as if three numbers further on
+    shifted = [jnp.array([[5, 9], [further, second]], jnp.uint32) for second in (9, 77)]
+    same, keys = (jax.random.wrap_key_data(words, impl="threefry2x32") for words in shifted)
+    one, other = np.asarray(bits(same[:, None], jnp.arange(100)))
+    np.testing.assert_array_equal(one[3:], other[:-3])
     one, other = np.asarray(bits(keys[:, None], jnp.arange(100)))
     assert not np.any(one[3:] == other[:-3])
 
