@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key, Num
 from lfadsx.inference import trials_at_once
 from lfadsx.model import LFADS, Encoded
 from lfadsx.modules import LinearReadout
+from lfadsx.randomness import derive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _generate(
 ) -> dict[str, Any]:
     model = nnx.merge(graphdef, state)
     n_trials, prior = len(numbers), model.decoder.input_prior
-    keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(key, number), 3))(numbers)
+    keys = derive(derive(key, numbers)[:, None], jnp.arange(3))
     initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
     inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
     known = None if known_inputs is None else jnp.swapaxes(known_inputs, 0, 1)
@@ -124,8 +125,7 @@ def _generate(
     data = {}
     if draw_data:
         for place, (group, params) in enumerate(output.params.items()):
-            own = jax.vmap(lambda key, place=place: jax.random.fold_in(key, place))(keys[:, 2])
-            data[group] = jax.vmap(model.likelihood[group].sample)(own, params)
+            data[group] = jax.vmap(model.likelihood[group].sample)(derive(keys[:, 2], place), params)
     return {
         "rates": model.expected(output),
         "variance": model.scatter(output),

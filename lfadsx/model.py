@@ -16,7 +16,7 @@ from lfadsx.config import HyperParams
 from lfadsx.distributions.likelihood import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.decoder import Decoder, Trajectory
-from lfadsx.modules.dropout import drop, keep_masks, per_trial, trial_keys
+from lfadsx.modules.dropout import drop, keep_masks, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.readin import AbstractReadin, AbstractReadout, LinearReadout
 from lfadsx.modules.standardiser import Standardiser
@@ -134,7 +134,8 @@ class LFADS(nnx.Module):
         prior = self.decoder.input_prior
 
         def draw(keys, prior, shape):
-            return per_trial(keys, lambda key: prior.noise(key, shape), time_first=len(shape) > 0)
+            # Time comes first, if there is any: loops over time read it like that.
+            return jax.vmap(lambda key: prior.noise(key, shape), out_axes=len(shape))(keys)
 
         return Noise(
             ic=draw(for_ic, self.ic_prior, ()),

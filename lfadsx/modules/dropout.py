@@ -19,14 +19,6 @@ def trial_keys(key: Key[Array, ""], trial_id: Int[Array, " trial"], n: int = 1) 
     return derive(key, n * trial_id + jnp.arange(n)[:, None])
 
 
-def per_trial(keys: Key[Array, " trial"], draw: Callable, *, time_first: bool) -> Array:
-    """Calls `draw(key)` for every trial and stacks the results along the trial axis.
-
-    With `time_first` the trial axis is the second one, which is what loops over time read.
-    """
-    return jax.vmap(draw, out_axes=1 if time_first else 0)(keys)
-
-
 def unless_zero(rate: Float[Array, ""] | float, draw: Callable[[], T], otherwise: Any) -> T:
     """Returns `draw()`, or at rate 0, without drawing, arrays full of what `otherwise` says: masks cost time."""
     full = lambda shape, value: jnp.full(shape.shape, value, shape.dtype)  # noqa: E731

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Num
 
 from lfadsx.modules.augmentations import AbstractAugmentation, Masks, Weights
 from lfadsx.modules.dropout import trial_keys
+from lfadsx.randomness import derive
 from lfadsx.types import INPUT_GROUP, Batch
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class SpikeJitter(AbstractAugmentation):
         for number in range(n_moves):
             # So many of the spikes that are left make this move: a multinomial draw, one binomial after another.
             share = 1.0 / (n_moves - number)
-            goes = left if number == n_moves - 1 else _binomial(jax.random.fold_in(key, number), left, share)
+            goes = left if number == n_moves - 1 else _binomial(derive(key, number), left, share)
             left = left - goes
             to = bins + number - self.width
             to = jnp.where(to < 0, -to - 1, to)
@@ -82,7 +83,7 @@ class SpikeJitter(AbstractAugmentation):
 
 def _binomial(key: Key[Array, ""], n: Float[Array, "time channel"], p: float) -> Float[Array, "time channel"]:
     """Draws from binomial distributions; every channel has a key of its own, so that padding changes nothing."""
-    keys = jax.vmap(lambda channel: jax.random.fold_in(key, channel))(jnp.arange(n.shape[1]))
+    keys = derive(key, jnp.arange(n.shape[1]))
     draw = lambda key, n: jnp.where(n > 0, jax.random.binomial(key, n, p, dtype=n.dtype), 0.0)  # noqa: E731
     return jax.vmap(draw, in_axes=(0, 1), out_axes=1)(keys, n)
 
