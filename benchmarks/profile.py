@@ -28,7 +28,7 @@ from lfadsx.evaluation import format_table
 KINDS = {
     "products in the loops over time": lambda name, path: _is_product(name) and _in_time(path),
     "products before and after the loops": lambda name, path: _is_product(name),
-    "random numbers": lambda name, path: "/random/" in path or "threefry" in path,
+    "random numbers": lambda name, path: re.search(r"\brandom\b", path) is not None,
     "copies": lambda name, path: name.startswith(
         ("copy", "wrapped_copy", "broadcast", "wrapped_broadcast", "transpose")
     ),

@@ -115,7 +115,8 @@ def _generate(
 ) -> dict[str, Any]:
     model = nnx.merge(graphdef, state)
     n_trials, prior = len(numbers), model.decoder.input_prior
-    keys = derive(derive(key, numbers)[:, None], jnp.arange(3))
+    # -1 is no number of a posterior sample, whose noise would be the same otherwise.
+    keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(3))
     initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
     inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
     known = None if known_inputs is None else jnp.swapaxes(known_inputs, 0, 1)

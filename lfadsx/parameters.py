@@ -29,7 +29,7 @@ def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: fl
 
 def filled(shape: int | tuple[int, ...], value: float = 0.0) -> jax.Array:
     """Returns an array full of a value, made on the host: `jnp.full` compiles a program for every shape."""
-    return jax.device_put(np.full(shape, float(value)))
+    return jax.device_put(np.full(shape, value, jnp.result_type(float)))
 
 
 @jax.custom_vjp
@@ -59,19 +59,18 @@ product.defvjp(_product_forward, _product_backward)
 class Linear(nnx.Module):
     """The affine map y = x W + b with W ~ N(0, scale^2 / n_in) and b = 0 at the start.
 
-        Example:
-            >>> import jax.numpy as jnp
-    import numpy as np
-            >>> from flax import nnx
-            >>> from lfadsx.parameters import Linear
-            >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
-            (5, 2)
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from lfadsx.parameters import Linear
+        >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
+        (5, 2)
 
-        Args:
-            n_in: Width of x.
-            n_out: Width of y.
-            scale: Gain of the initial weights.
-            rngs: Source of the initial weights.
+    Args:
+        n_in: Width of x.
+        n_out: Width of y.
+        scale: Gain of the initial weights.
+        rngs: Source of the initial weights.
     """
 
     def __init__(self, n_in: int, n_out: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> None:

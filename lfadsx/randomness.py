@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer, Key, UInt
 
 
+@jax.named_scope("random")
 def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
     """Returns keys that depend on a key and on whole numbers, as `jax.random.fold_in` does in more operations.
 
-    They are ordinary keys: every function of `jax.random` takes them.
+    They are keys of JAX's default kind (Threefry), which every function of `jax.random` takes.
 
     Example:
         >>> import jax
@@ -35,6 +36,7 @@ def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> 
     return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
+@jax.named_scope("random")
 def bits(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> UInt[Array, "..."]:
     """Returns 32 random bits for each key and number, whose shapes are broadcast.
 
@@ -47,11 +49,12 @@ def bits(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> UI
     return _hash(*_words(key), jnp.asarray(number).astype(jnp.uint32))
 
 
-def normal(key: Key[Array, ""], shape: tuple[int, ...], std: float = 1.0) -> Float[Array, "..."]:
+@jax.named_scope("random")
+def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> Float[Array, "..."]:
     """Returns normal numbers of mean 0; of a larger first axis the first entries are the same.
 
-    Outside of compiled functions they are computed on the host, equal but for rounding: there every shape would have to
-    be compiled anew.
+    They take 2^23 values, the largest of which is 5.3 standard deviations. Where nothing is traced, as for the initial
+    weights of a model, they are computed on the host, equal but for rounding: a device would compile every shape anew.
 
     Example:
         >>> import jax
@@ -60,18 +63,23 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...], std: float = 1.0) -> Flo
         (2, 3)
 
     Args:
-        key: A key of any kind.
+        key: One key, of any kind.
         shape: Shape of the result.
         std: Standard deviation.
+
+    Raises:
+        ValueError: If there are several keys.
     """
-    count, dtype = math.prod(shape), jnp.result_type(float)
-    if isinstance(key, jax.core.Tracer):
+    words, count, dtype = jax.random.key_data(key), math.prod(shape), jnp.result_type(float)
+    if words.ndim != 1:
+        raise ValueError(f"normal takes one key, not keys of shape {words.shape[:-1]}. Map it over them by jax.vmap.")
+    if isinstance(words, jax.core.Tracer):
         uniform = _open_interval(bits(key, jnp.arange(count).reshape(shape)), dtype)
         return std * math.sqrt(2.0) * jax.lax.erf_inv(uniform)
     from scipy.special import erfinv  # which takes an eighth of a second to import
 
-    words = np.asarray(jax.random.key_data(key))[..., -2:]
-    uniform = _open_interval(_hash(words[0], words[1], np.arange(count, dtype=np.uint32)), np.dtype(float))
+    first, second = np.asarray(words)[-2:]
+    uniform = _open_interval(_hash(first, second, np.arange(count, dtype=np.uint32)), np.dtype(float))
     return jax.device_put((std * math.sqrt(2.0) * erfinv(uniform)).astype(dtype).reshape(shape))
 
 
@@ -81,11 +89,10 @@ def _open_interval(bits: Any, dtype: Any) -> Any:
 
 
 def _words(key: Key[Array, "*keys"]) -> tuple[UInt[Array, "*keys"], UInt[Array, "*keys"]]:
-    words = jax.random.key_data(key).astype(jnp.uint32)
+    words = jax.random.key_data(key)
     return words[..., -2], words[..., -1]
 
 
-@jax.named_scope("random")
 def _hash(first: Any, second: Any, number: Any) -> Any:
     """Returns 32 bits that depend on two words and a number as if they were random; arrays of uint32 of either library.
 

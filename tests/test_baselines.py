@@ -1,9 +1,6 @@
 """Baselines: what is scored, what each one may see, sessions and lengths, figures on real recordings."""
 
 import dataclasses
-import doctest
-import importlib
-import pkgutil
 import sys
 
 import numpy as np
@@ -237,8 +234,3 @@ def test_known_figures_of_decision_data(recordings):
 
 def change_channels(split, channels):
     return dataclasses.replace(split, targets={"spikes": split.targets["spikes"][:, :, channels]})
-
-
-@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(baselines.__path__)])
-def test_examples_in_docstrings_run(module):
-    assert doctest.testmod(importlib.import_module(f"lfadsx.baselines.{module}")).failed == 0

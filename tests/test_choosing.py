@@ -2,8 +2,6 @@
 
 import csv
 import dataclasses
-import doctest
-import importlib
 import json
 import os
 import signal
@@ -304,14 +302,3 @@ def test_mistakes_on_the_command_line_are_said(file, tmp_path, capsys, words, me
 def test_lists_that_are_none_are_refused(file, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["sweep", file, "--out", str(tmp_path / "out"), "--factors", "4,x"])
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("data.folds", "evaluation.resampling", "workflow.choosing", "workflow.grid", "workflow.tables"),
-        *("search.fixed", "workflow.pooling"),
-    ],
-)
-def test_examples_in_docstrings_run(module):
-    assert doctest.testmod(importlib.import_module(f"lfadsx.{module}")).failed == 0

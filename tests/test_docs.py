@@ -1,5 +1,7 @@
-"""The documents keep what they promise: their Python code runs, and the files that they link to exist."""
+"""Documents and docstrings keep what they promise: their Python code runs, and the files they link to exist."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -27,6 +29,19 @@ def links(text):
         target = (match[1] or match[2]).split("#")[0]
         if target and not re.match(r"[a-z][a-z+.-]*:", target):
             yield target
+
+
+def modules_with_examples():
+    """Returns the names of the modules whose docstrings have examples."""
+    paths = [path for path in sorted((ROOT / "lfadsx").rglob("*.py")) if ">>>" in path.read_text()]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tried = doctest.testmod(importlib.import_module(name))
+    assert tried.attempted and not tried.failed
 
 
 @pytest.mark.parametrize("name", RUN)

@@ -1,7 +1,6 @@
 """Evaluation: which entries each score is about, sessions, baselines, and what comes out as text and JSON."""
 
 import dataclasses
-import doctest
 import json
 import sys
 
@@ -339,7 +338,3 @@ def test_a_table_as_text():
         "lfads         0.126   -0.250",
         "time course   0.038        -",
     ]
-
-
-def test_the_example_of_the_table_runs():
-    assert doctest.testmod(evaluation.table).failed == 0

@@ -1,8 +1,6 @@
 """The history of a population: lineages, what a generation came to, the table, the CSV file and the figures."""
 
 import dataclasses
-import doctest
-import importlib
 import re
 
 import matplotlib.text
@@ -287,8 +285,3 @@ def test_figures_of_a_single_generation(n_members, n_evaluations):
     if hyper is not None:
         hyper.draw_without_rendering()
         assert hyper.axes[0].get_xticks().tolist() == [1]
-
-
-def test_examples_run():
-    tried = doctest.testmod(importlib.import_module("lfadsx.training.lineage"))
-    assert tried.attempted and not tried.failed

@@ -1,10 +1,7 @@
 """Search: ranges and their perturbations, strategies, and what is written down of them."""
 
 import dataclasses
-import doctest
-import importlib
 import json
-import pkgutil
 from typing import Any
 
 import numpy as np
@@ -569,11 +566,6 @@ def test_a_decision_may_be_taken_from_the_unchanged_one():
     seen = generation([1.0, 2.0])
     decision = dataclasses.replace(Decision.unchanged(seen), parents=np.array([0, 0]))
     assert list(decision.parents) == [0, 0] and decision.hyper is seen.hyper
-
-
-@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(search.__path__)])
-def test_examples_in_docstrings_run(module):
-    assert doctest.testmod(importlib.import_module(f"lfadsx.search.{module}")).failed == 0
 
 
 def test_members_begin_around_the_run_or_anywhere_in_the_space():

@@ -1,8 +1,6 @@
 """Simulations: numbers of the original programs, files there and back, splits, and what goes wrong."""
 
-import doctest
 import json
-import sys
 
 import h5py
 import numpy as np
@@ -268,18 +266,6 @@ def test_rates_that_are_none(value, message):
     rates[1, 2, 0] = value
     with pytest.raises(DataError, match=message):
         spikify(rates, bin_width=0.01)
-
-
-@pytest.mark.parametrize("module", ["spikes", "alignment", "chaotic", "labeled", "table", "demonstration"])
-def test_examples_of_the_docstrings_run(module):
-    name = f"lfadsx.data.synthetic.{module}"
-    tried = doctest.testmod(sys.modules[name])
-    assert tried.attempted and not tried.failed
-
-
-def test_the_example_of_split_runs():
-    tried = doctest.testmod(sys.modules["lfadsx.data.splitting"])
-    assert tried.attempted and not tried.failed
 
 
 def test_the_source_of_a_file_is_its_settings(tmp_path):

@@ -68,10 +68,10 @@ class CoordinatedDropout(AbstractAugmentation):
         rate = jnp.asarray(hyper.cd_rate)
         (n_bins, n_channels), n_target_bins = batch.encoder_input.shape[1:], batch.n_bins
         (keys,) = trial_keys(key, batch.trial_id)
-        rows = derive(keys[:, None], jnp.arange(n_target_bins))[..., None]
         channel = channel_of_target(batch.target_index, batch.targets[self.group].shape[2])
 
         def draw() -> tuple[Array, Array]:
+            rows = derive(keys[:, None], jnp.arange(n_target_bins))[..., None]
             kept = shares(rows[:, :n_bins], jnp.arange(n_channels)) >= share(rate)
             # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
             again = shares(rows, jnp.maximum(channel, 0)[:, None])

@@ -19,6 +19,7 @@ def trial_keys(key: Key[Array, ""], trial_id: Int[Array, " trial"], n: int = 1) 
     return derive(key, n * trial_id + jnp.arange(n)[:, None])
 
 
+@jax.named_scope("random")
 def unless_zero(rate: Float[Array, ""] | float, draw: Callable[[], T], otherwise: Any) -> T:
     """Returns `draw()`, or at rate 0, without drawing, arrays full of what `otherwise` says: masks cost time."""
     full = lambda shape, value: jnp.full(shape.shape, value, shape.dtype)  # noqa: E731

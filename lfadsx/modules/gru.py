@@ -66,7 +66,8 @@ class GRU(nnx.Module):
         self.w_known = nnx.Param(scaled_normal(rngs, (n_known, width), input_fan, input_scale)) if n_known else None
         self.w_live = nnx.Param(scaled_normal(rngs, (n_live, width), input_fan, input_scale)) if n_live else None
         self.w_hidden = nnx.Param(scaled_normal(rngs, (n_hidden, width), hidden_fan, hidden_scale))
-        self.bias = nnx.Param(jax.device_put(np.repeat([float(keep_bias), float(reset_bias), 0.0], n_hidden)))
+        bias = np.repeat([keep_bias, reset_bias, 0.0], n_hidden)
+        self.bias = nnx.Param(jax.device_put(bias.astype(jnp.result_type(float))))
 
     def project(self, known: Float[Array, "*batch n_known"] | None) -> Float[Array, "*batch gates"]:
         """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""

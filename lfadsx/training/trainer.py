@@ -23,6 +23,7 @@ from lfadsx.distributed import place_block, replicate
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.jitter import SpikeJitter
+from lfadsx.randomness import derive
 from lfadsx.training import checkpoint, run
 from lfadsx.training.block import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
 from lfadsx.training.callbacks import AbstractCallback, Progress
@@ -43,7 +44,7 @@ Reason = Literal[
 
 def validation_key() -> Key[Array, ""]:
     """Returns the key of the noise and the hidden entries of validation: one for all, so that models compare."""
-    return jax.random.key(1)
+    return derive(jax.random.key(1), -1)  # which is no step, so that no run's own noise is the same
 
 
 def reason_to_stop(
