@@ -517,6 +517,14 @@ def test_shares_are_uniform():
     assert [int(share(rate)) for rate in (0.0, 0.25, 1.0)] == [0, 16384, 65536]
 
 
+def test_shares_of_all_pairs_of_columns_and_of_rows_are_uncorrelated():
+    drawn = _shares(1, 3_000, 64) / 65536.0 - 0.5
+    for table in (drawn, drawn[:64].T, _shares(2, 64, 3_000).T / 65536.0 - 0.5):
+        r = np.corrcoef(table, rowvar=False)[np.triu_indices(table.shape[1], 1)]
+        assert abs(r.std() * np.sqrt(len(table)) - 1) < 0.1
+        assert np.abs(r).max() * np.sqrt(len(table)) < 5
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.7])
 def test_dropout_is_unbiased(rate):
     x, n = jnp.array([1.0, -2.0, 0.5]), 40_000
