@@ -273,6 +273,9 @@ class TrainConfig:
     """Number of last checkpoints that stay; the best and the last model stay in any case."""
     steps_per_block: int = 64
     """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
+    trials_at_once: int = 0
+    """Trials of a step that a device computes at once; it adds up the gradients of all of its own. 0: 32 on a CPU,
+    which is faster there, and all on a GPU. Fewer take less memory; the result is the same but for rounding."""
     precision: Precision = "tf32"
     """What matrices are rounded to before they are multiplied, in training on GPUs: float32, tf32 (19 bits) or
     bfloat16. Sums, states and gradients are float32 in any case, and on CPUs products are, too."""
@@ -287,7 +290,7 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
         at_least_zero = ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter")
-        for name in (*at_least_zero, "kl_ceiling", "kl_ic_floor", "kl_co_floor"):
+        for name in (*at_least_zero, "trials_at_once", "kl_ceiling", "kl_ic_floor", "kl_co_floor"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
         for name in ("plateau_factor", "learning_rate_decay"):

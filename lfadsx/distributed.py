@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -102,8 +104,25 @@ def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
     return jax.tree.map(place, tree)
 
 
-def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns `f` run by every device on its own trials.
+TRIALS_OF_A_CORE = 32
+"""Trials whose step a core of a CPU computes at once: what it computes then stays in its cache."""
+
+
+def trials_at_once(asked: int, mesh: Mesh | None) -> int:
+    """Returns how many trials of a step a device computes at once, 0 for all; asked for 0, what suits the device."""
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    return asked or (TRIALS_OF_A_CORE if device.platform == "cpu" else 0)
+
+
+def n_portions(n_trials: int, at_once: int) -> int:
+    """Returns in how many portions of equal size a device computes its trials, `at_once` at most; 0: all at once."""
+    return math.ceil(n_trials / at_once) if at_once else 1
+
+
+def over_trials(
+    f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns `f` run by every device on its own trials, a portion of them after the other.
 
     What compiles for a device is then the same program as for one alone, with a single exchange at its end.
 
@@ -111,9 +130,12 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
 
     Args:
         f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
-            devices and what is to be added up.
+            devices and portions, and what is to be added up.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
+        at_once: Trials that a device computes at once; 0: all of its own. Their number must be a multiple of that of
+            the portions.
     """
+    f = _in_portions(f, at_once)
     if mesh is None or n_data_devices(mesh) == 1:
         return f
 
@@ -128,6 +150,27 @@ def over_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
     return jax.shard_map(
         on_device, mesh=mesh, in_specs=(shared, trials), out_specs=shared, axis_names={"data"}, check_vma=False
     )
+
+
+def _in_portions(f: Callable[[Any, Any], tuple[Any, Any]], at_once: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns `f` run on a portion of the trials after the other."""
+
+    def every(shared: Any, trials: Any) -> tuple[Any, Any]:
+        n = n_portions(len(jax.tree.leaves(trials)[0]), at_once)
+        if n == 1:
+            return f(shared, trials)
+        portions = jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), trials)
+        traced_once = jax.jit(f, inline=True)
+
+        def add(totals: Any, portion: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, totals, traced_once(shared, portion)), None
+
+        shapes = jax.eval_shape(traced_once, shared, jax.tree.map(lambda x: x[0], portions))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        (averages, sums), _ = jax.lax.scan(add, zeros, portions)
+        return jax.tree.map(lambda x: x / n, averages), sums
+
+    return every
 
 
 def over_members(

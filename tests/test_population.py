@@ -427,5 +427,5 @@ def test_members_that_do_not_fit_into_memory_are_a_matter_of_settings(data, monk
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
     monkeypatch.setattr("lfadsx.training.cohort.member_runner", lambda mesh: Full())
-    with pytest.raises(ValueError, match="1 members at once do not fit into the memory .* Give a smaller"):
+    with pytest.raises(ValueError, match="1 members at once do not fit into .* Give a smaller members_at_once"):
         lfadsx.fit_population(build, data, population=FOUR, config=SHORT)

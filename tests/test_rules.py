@@ -186,6 +186,7 @@ def test_as_many_checkpoints_stay_as_asked(data, tmp_path):
         ({"kl_ramp_steps": -1}, "kl_ramp_steps = -1 is negative. Give 0 or more."),
         ({"spike_jitter": -2}, "spike_jitter = -2 is negative. Give 0 or more."),
         ({"checkpoints_to_keep": 0}, "checkpoints_to_keep = 0 is too small. Give a number of at least 1."),
+        ({"trials_at_once": -1}, "trials_at_once = -1 is negative. Give 0 or more."),
         ({"plateau_patience": 0}, "plateau_patience = 0 is too small. Give a number of at least 1."),
         ({"learning_rate_decay": 1.5}, "learning_rate_decay = 1.5 does not lower a rate. Give a number from 0 to 1."),
         ({"plateau_factor": 0.0}, "plateau_factor = 0.0 does not lower a rate. Give a number from 0 to 1."),

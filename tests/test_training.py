@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import types
 from typing import get_args
 
 import chex
@@ -173,6 +174,47 @@ def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
     close(*[nnx.state(r.last) for r in results], 1e-9)
 
 
+def test_trials_computed_in_portions_train_and_validate_as_all_at_once():
+    """Ten trials of a step are two portions of three on each of two devices, two of them padding."""
+    config = dataclasses.replace(CONFIG, batch_size=10)
+    settings = ((make_mesh(2), dataclasses.replace(config, trials_at_once=3)), (None, config))
+    with jax.enable_x64(True):
+        data = ragged_sessions(1)
+        portions, whole = [lfadsx.fit(build(data), data, config=config, mesh=mesh) for mesh, config in settings]
+    close(nnx.state(portions.last), nnx.state(whole.last), 1e-9)
+    for name in ("loss", "reconstruction", "kl_inputs", "l2", "score", "valid_kl_ic"):
+        np.testing.assert_allclose(portions.history[name], whole.history[name], rtol=1e-9)
+
+
+def test_fewer_trials_at_once_take_less_memory(data):
+    def temporary(at_once):
+        config = dataclasses.replace(CONFIG, trials_at_once=at_once)
+        program, state = begin(build(data), data, config)
+        block = take(data.sessions, data.train, np.arange(16)[None])
+        compiled = run_block.lower(program, state, lfadsx.HyperParams(), SCHEDULE, block).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(2) < 0.5 * temporary(16)
+
+
+def test_a_core_computes_32_trials_at_once_and_a_gpu_all_of_them():
+    class Card:
+        platform = "gpu"
+
+    assert (distributed.trials_at_once(0, None), distributed.trials_at_once(7, None)) == (32, 7)
+    cards = types.SimpleNamespace(devices=np.array([[Card()]]))
+    assert (distributed.trials_at_once(0, cards), distributed.trials_at_once(7, cards)) == (0, 7)
+
+
+def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch):
+    def full(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr("lfadsx.training.trainer.block_runner", lambda mesh: full)
+    with pytest.raises(ValueError, match="The trials of a step do not fit .* Give a smaller trials_at_once"):
+        lfadsx.fit(build(data), data, config=CONFIG)
+
+
 def test_every_step_equals_its_trials_alone(model, data):
     """Guard 3: the report of a ragged batch of two sessions is the sum of those of its trials alone."""
     program, state = begin(model, data)
@@ -272,11 +314,24 @@ def test_changing_hyperparameters_does_not_compile_again(data):
 
 
 def test_every_trial_once_per_epoch_for_any_batch_size():
-    for n_trials, batch_size, n_devices in ((10, 4, 1), (10, 4, 3), (7, 100, 2), (1, 1, 1), (130, 2, 1)):
-        layout = Layout.of(n_trials, batch_size, n_devices=n_devices, steps_per_block=3)
+    cases = (
+        (10, 4, 1, 0),
+        (10, 4, 3, 1),
+        (7, 100, 2, 3),
+        (1, 1, 1, 5),
+        (130, 2, 1, 1),
+        (61, 61, 1, 32),
+        (50, 50, 3, 4),
+    )
+    for n_trials, batch_size, n_devices, at_once in cases:
+        layout = Layout.of(n_trials, batch_size, n_devices=n_devices, at_once=at_once, steps_per_block=3)
         cells = layout.arrange(epoch_order(3, 5, n_trials))
         assert sorted(cells[cells >= 0]) == list(range(n_trials))
         assert cells.shape[2] % n_devices == 0 and layout.batch_size == min(batch_size, n_trials)
+        share = layout.rows // n_devices
+        portions = distributed.n_portions(share, at_once)
+        assert share % portions == 0 and share // portions <= (at_once or share)
+        assert layout.rows - layout.batch_size < n_devices * portions
 
 
 def test_orders_differ_between_epochs_and_seeds_only():

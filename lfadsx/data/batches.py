@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from lfadsx.distributed import n_portions
 from lfadsx.types import Batch, Dataset, Session, Split
 
 
@@ -84,7 +85,7 @@ class Layout:
     Attributes:
         n_trials: Number of trials of the split.
         batch_size: Real trials of a full step, the nominal batch.
-        rows: Rows of a step: the batch size, rounded up to a multiple of the devices.
+        rows: Rows of a step: the batch size, rounded up so that devices and their portions have equally many.
         steps: Steps with real trials in an epoch.
         block_steps: Steps of a block.
         blocks: Blocks of an epoch. The last one may end with empty steps, which change nothing.
@@ -98,12 +99,23 @@ class Layout:
     blocks: int
 
     @classmethod
-    def of(cls, n_trials: int, batch_size: int, *, n_devices: int = 1, steps_per_block: int = 64) -> Layout:
-        """Returns the layout of an epoch with nearly equal blocks."""
+    def of(
+        cls, n_trials: int, batch_size: int, *, n_devices: int = 1, at_once: int = 0, steps_per_block: int = 64
+    ) -> Layout:
+        """Returns the layout of an epoch with nearly equal blocks.
+
+        Args:
+            n_trials: Number of trials of the split.
+            batch_size: Trials of a step; more than there are means all of them.
+            n_devices: Devices that the rows of a step are spread over.
+            at_once: Rows that a device computes at once; 0: all of its own.
+            steps_per_block: Largest number of steps of a block.
+        """
         batch_size = min(batch_size, n_trials)
         steps = math.ceil(n_trials / batch_size)
         blocks = math.ceil(steps / steps_per_block)
-        rows = math.ceil(batch_size / n_devices) * n_devices
+        shares = n_devices * n_portions(math.ceil(batch_size / n_devices), at_once)
+        rows = math.ceil(batch_size / shares) * shares
         return cls(n_trials, batch_size, rows, steps, math.ceil(steps / blocks), blocks)
 
     def arrange(self, order: Int[np.ndarray, " trial"]) -> Int[np.ndarray, "block step row"]:

@@ -114,7 +114,7 @@ def _step(
     """Returns the state after a step and the fields of `StepReport`."""
     optimizer = make_optimizer(program.optimizer)
     ramps = _ramps(state.step, schedule)
-    differentiate = over_trials(partial(_differentiate, program), program.mesh)
+    differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.trials_at_once)
     (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
@@ -161,7 +161,7 @@ def _ramps(step: Array, schedule: Schedule) -> RampWeights:
 def _differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    """Returns loss, L2 penalty and gradient (a vector) of one device's trials, and sums of these trials' terms.
+    """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of these trials' terms.
 
     The sums are the first fields of `StepReport`.
     """
@@ -227,7 +227,8 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
     """
 
     def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
-        _, sums = over_trials(partial(_evaluate, program), program.mesh)((state, key), batch)
+        evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.trials_at_once)
+        _, sums = evaluate((state, key), batch)
         return totals + sums, None
 
     with program.products():

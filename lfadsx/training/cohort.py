@@ -18,6 +18,7 @@ from lfadsx.model import LFADS
 from lfadsx.training.block import ValidReport
 from lfadsx.training.feed import Feed
 from lfadsx.training.members import member_runner
+from lfadsx.training.memory import within_memory
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
 from lfadsx.training.trainer import validation_key
@@ -70,14 +71,13 @@ class Cohort:
         """
         blocks = self._ahead or self._load(epoch, block)
         hyper = jax.tree.map(self._member_array, hyper)
-        try:
+        settings = "members_at_once, trials_at_once or steps_per_block"
+        with within_memory(f"{self._at_once} members at once", settings):
             self.state, figures = self._compiled.train(
                 self.program, self._at_once, self.state, hyper, self._flags(active), self.schedule, blocks
             )
             self._ahead = self._load_ahead(epoch, block)  # while the devices are at work
             return to_host(figures)
-        except jax.errors.JaxRuntimeError as error:
-            raise _out_of_memory(error, self._at_once) from error
 
     def validate(self, active: Bool[np.ndarray, " member"]) -> list[ValidReport]:
         """Evaluates the validation trials with every member; NaN for those that are not active."""
@@ -144,13 +144,3 @@ def default_at_once(n: int, mesh: Mesh | None) -> int:
     """Returns how many of `n` members a device computes at once by default."""
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     return 1 if device.platform == "cpu" else n // (1 if mesh is None else mesh.shape["members"])
-
-
-def _out_of_memory(error: Exception, at_once: int) -> Exception:
-    """Returns the error, in words if the members did not fit into the device's memory."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        return error
-    return ValueError(
-        f"{at_once} members at once do not fit into the memory of the device. Give a smaller members_at_once, "
-        "batch_size or steps_per_block."
-    )

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import TrainConfig
 from lfadsx.data.batches import Layout, epoch_order, take
-from lfadsx.distributed import n_data_devices
+from lfadsx.distributed import n_data_devices, trials_at_once
 from lfadsx.types import Batch, Dataset
 
 
@@ -35,13 +35,14 @@ class Feed:
 
         Args:
             data: The data set.
-            config: Run settings: batch size, steps of a block, and the seed.
+            config: Run settings: batch size, trials at once, steps of a block, and the seed.
             mesh: Devices that the trials of a step are spread over.
             least: Numbers of training and validation trials that blocks have room for at least, so that the blocks of
                 several data sets have one shape.
         """
         n_trials = np.maximum(least, (data.train.n_trials, data.valid.n_trials)).tolist()
-        settings = dict(n_devices=n_data_devices(mesh), steps_per_block=config.steps_per_block)
+        at_once = trials_at_once(config.trials_at_once, mesh)
+        settings = dict(n_devices=n_data_devices(mesh), at_once=at_once, steps_per_block=config.steps_per_block)
         return cls(data, config.seed, *(Layout.of(n, config.batch_size, **settings) for n in n_trials))
 
     def train_block(self, epoch: int, block: int) -> Batch:

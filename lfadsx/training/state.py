@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -16,7 +17,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
-from lfadsx.distributed import n_data_devices
+from lfadsx.distributed import n_data_devices, n_portions, trials_at_once
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
@@ -57,7 +58,7 @@ class TrainState:
 class Program:
     """What is compiled: structure of model and augmentations, objective, optimiser, precision and devices; hashable.
 
-    Equal programs share one compilation.
+    Equal programs share one compilation. A device computes `trials_at_once` trials of a step at once; 0: all.
     """
 
     model: Any
@@ -67,6 +68,7 @@ class Program:
     selection_samples: int
     precision: Precision = "tf32"
     mesh: Mesh | None = None
+    trials_at_once: int = 0
 
     def products(self) -> AbstractContextManager:
         """Returns the context in which what is traced multiplies matrices in the run's precision."""
@@ -115,11 +117,14 @@ def start(
     # Copies, since blocks give their state up; with a dtype of their own, since weak types would compile anew.
     params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
-    # A device's loss is that of its share of the trials; the step takes the mean over devices.
-    nominal = min(config.batch_size, n_trials) / n_data_devices(mesh)
+    at_once = trials_at_once(config.trials_at_once, mesh)
+    # A portion's loss is that of its share of the trials; the step takes the mean over portions and devices.
+    share = min(config.batch_size, n_trials) / n_data_devices(mesh)
+    nominal = share / n_portions(math.ceil(share), at_once)
     objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
     adam = AdamSettings.of(config)
-    program = Program(graphdef, augmentation_def, objective, adam, config.selection_samples, config.precision, mesh)
+    settings = config.selection_samples, config.precision, mesh, at_once
+    program = Program(graphdef, augmentation_def, objective, adam, *settings)
     state = TrainState(
         params=params,
         fixed=fixed,

@@ -29,6 +29,7 @@ from lfadsx.training.block import StepReport, ValidReport, block_runner, run_sel
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.feed import Feed
 from lfadsx.training.history import Row, columns, report_skipped, summarise, valid_loss
+from lfadsx.training.memory import within_memory
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start
@@ -149,7 +150,8 @@ def fit(
         The trained model, the history and the reason why training stopped.
 
     Raises:
-        ValueError: If a setting is out of range or the data do not fit the model.
+        ValueError: If a setting is out of range, the data do not fit the model, or a step not into the memory of the
+            device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
     hyper, config = hyper or HyperParams(), config or TrainConfig()
@@ -248,10 +250,12 @@ class _Loop:
 
     def _train_block(self) -> bool:
         """Trains one block; returns whether it ended an epoch."""
-        block = self.ahead or self._load(self.position.epoch, self.position.block)
-        self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
-        self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
-        sums = {name: values.tolist() for name, values in StepReport.of(figures)._asdict().items()}
+        with within_memory("The trials of a step", "trials_at_once or steps_per_block, or set segment_bins"):
+            block = self.ahead or self._load(self.position.epoch, self.position.block)
+            self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
+            self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
+            report = StepReport.of(figures)
+        sums = {name: values.tolist() for name, values in report._asdict().items()}
         report_skipped(sums, self.position.epoch + 1)
         self.position.pending.append(sums)
         self.position.block += 1

@@ -1,0 +1,27 @@
+"""What is said when the memory of a device is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+
+@contextmanager
+def within_memory(what: str, settings: str) -> Iterator[None]:
+    """Says, in place of JAX's error, what does not fit into the memory of a device and which settings make it smaller.
+
+    Args:
+        what: What is computed, a plural.
+        settings: The settings to lower.
+
+    Raises:
+        ValueError: If the memory is full; all other errors pass.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ValueError(f"{what} do not fit into the memory of the device. Give a smaller {settings}.") from error
