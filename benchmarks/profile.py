@@ -97,8 +97,8 @@ def _is_product(name: str) -> bool:
 
 
 def _in_time(path: str) -> bool:
-    """Whether a path goes through a loop within the loop over steps."""
-    return path.count("while/body") > 1
+    """Whether a path goes through a loop of the model, within the loops over steps and portions of trials."""
+    return "while/body" in path.partition("jvp")[2]
 
 
 def _paths(program: str) -> dict[str, tuple[str, str]]:
