@@ -119,14 +119,28 @@ def n_portions(n_trials: int, at_once: int) -> int:
     return math.ceil(n_trials / at_once) if at_once else 1
 
 
+def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any, Any], Any]:
+    """Returns `f` run by every device with its own trials of a block, as one program for each.
+
+    What compiles for a device is then the same program as for one alone, but for the exchanges of `over_trials`. Within
+    `over_members` it is `f` itself, since the devices have been given their trials already.
+
+    Args:
+        f: Takes what all devices share and a block (step, trial, ...); returns what is equal on all devices.
+        mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
+    """
+    if mesh is None or mesh.size == 1 or "data" in jax.sharding.get_abstract_mesh().manual_axes:
+        return f
+    specs: Any = dict(in_specs=(EVERYWHERE, BLOCK), out_specs=EVERYWHERE)
+    return jax.shard_map(f, mesh=mesh, **specs, axis_names=set(mesh.axis_names), check_vma=False)
+
+
 def over_trials(
     f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns `f` run by every device on its own trials, a portion of them after the other.
+    """Returns `f` run by every device on its own trials, a portion of them after the other, with one exchange.
 
-    What compiles for a device is then the same program as for one alone, with a single exchange at its end.
-
-    Within `over_members` the devices have been given their trials already; then only the exchange is added.
+    To be called within `on_devices` or `over_members`.
 
     Args:
         f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
@@ -144,12 +158,7 @@ def over_trials(
         averages = jax.tree.map(lambda x: x / n_data_devices(mesh), averages)
         return jax.lax.psum((averages, sums), "data")
 
-    if "data" in jax.sharding.get_abstract_mesh().manual_axes:
-        return on_device
-    shared, trials = PartitionSpec(), PartitionSpec("data")
-    return jax.shard_map(
-        on_device, mesh=mesh, in_specs=(shared, trials), out_specs=shared, axis_names={"data"}, check_vma=False
-    )
+    return on_device
 
 
 def _in_portions(f: Callable[[Any, Any], tuple[Any, Any]], at_once: int) -> Callable[[Any, Any], tuple[Any, Any]]:

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from lfadsx.config import HyperParams
-from lfadsx.distributed import compiler_options, over_trials
+from lfadsx.distributed import compiler_options, on_devices, over_trials
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout, combine
 from lfadsx.objective import (
@@ -90,8 +90,13 @@ def train_block(
     Returns:
         The state after the block and the figures of every step, whose columns are the fields of `StepReport`.
     """
-    with program.products():
+
+    def steps(shared: Any, block: Batch) -> tuple[TrainState, Array]:
+        state, hyper, schedule = shared
         return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
+
+    with program.products():
+        return on_devices(steps, program.mesh)((state, hyper, schedule), block)
 
 
 def block_runner(mesh: Mesh | None) -> Any:
@@ -226,13 +231,16 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         Sums over real trials of the fields of `ValidReport`, and the number of these trials.
     """
 
-    def one_batch(totals: Array, batch: Batch) -> tuple[Array, None]:
-        evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.trials_at_once)
-        _, sums = evaluate((state, key), batch)
-        return totals + sums, None
+    evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.trials_at_once)
+
+    def batches(shared: Any, block: Batch) -> Array:
+        def one(totals: Array, batch: Batch) -> tuple[Array, None]:
+            return totals + evaluate(shared, batch)[1], None
+
+        return jax.lax.scan(one, jnp.zeros(5), block)[0]
 
     with program.products():
-        return jax.lax.scan(one_batch, jnp.zeros(5), block)[0]
+        return on_devices(batches, program.mesh)((state, key), block)
 
 
 def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) -> tuple[tuple[()], Array]:
