@@ -89,7 +89,7 @@ def begin(load: Workload, steps: int, mesh: Mesh | None) -> Beginning:
     model = lfadsx.build(data, model_config(load), rngs=nnx.Rngs(0))
     augmentations = (CoordinatedDropout(data.input_group),)
     program, state = start(model, augmentations, config, n_trials=load.batch, mesh=mesh)
-    layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh), at_once=program.trials_at_once)
+    layout = Layout.of(load.batch, load.batch, n_devices=n_data_devices(mesh), at_once=program.portion_limit)
     rows = np.concatenate([layout.arrange(np.arange(load.batch))[0]] * steps)
     block = take(data.sessions, data.train, rows)
     return Beginning(data, model, program, state, Schedule.of(config, layout.steps), block)

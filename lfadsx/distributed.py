@@ -108,10 +108,15 @@ TRIALS_OF_A_CORE = 32
 """Trials whose step a core of a CPU computes at once: what it computes then stays in its cache."""
 
 
-def trials_at_once(asked: int, mesh: Mesh | None) -> int:
-    """Returns how many trials of a step a device computes at once, 0 for all; asked for 0, what suits the device."""
+def portion_limit(trials_at_once: int, mesh: Mesh | None) -> int:
+    """Returns how many trials of a step a device computes at once at most; 0: all of its own.
+
+    Args:
+        trials_at_once: What the user asks for; 0: what suits the device.
+        mesh: Devices that the trials are spread over; None for one.
+    """
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
-    return asked or (TRIALS_OF_A_CORE if device.platform == "cpu" else 0)
+    return trials_at_once or (TRIALS_OF_A_CORE if device.platform == "cpu" else 0)
 
 
 def n_portions(n_trials: int, at_once: int) -> int:
@@ -136,50 +141,52 @@ def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any
 
 
 def over_trials(
-    f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
+    f: Callable[[Any, Any, int], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Returns `f` run by every device on its own trials, a portion of them after the other, with one exchange.
 
     To be called within `on_devices` or `over_members`.
 
     Args:
-        f: Takes what all devices share and arrays with the trial axis first. Returns what is to be averaged over
-            devices and portions, and what is to be added up.
+        f: Takes what all devices share, arrays with the trial axis first, and in how many shares, portions of all
+            devices, the trials are cut. Returns what is to be averaged over shares, and what is to be added up.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
-        at_once: Trials that a device computes at once; 0: all of its own. Their number must be a multiple of that of
-            the portions.
+        at_once: Trials that a device computes at once at most; 0: all of its own.
     """
-    f = _in_portions(f, at_once)
-    if mesh is None or n_data_devices(mesh) == 1:
-        return f
+    n_devices = n_data_devices(mesh)
 
     def on_device(shared: Any, trials: Any) -> tuple[Any, Any]:
-        averages, sums = f(shared, trials)
-        averages = jax.tree.map(lambda x: x / n_data_devices(mesh), averages)
-        return jax.lax.psum((averages, sums), "data")
+        averages, sums = _in_portions(f, n_devices, at_once, shared, trials)
+        if n_devices == 1:
+            return averages, sums
+        return jax.lax.psum((jax.tree.map(lambda x: x / n_devices, averages), sums), "data")
 
     return on_device
 
 
-def _in_portions(f: Callable[[Any, Any], tuple[Any, Any]], at_once: int) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns `f` run on a portion of the trials after the other."""
+def _in_portions(
+    f: Callable[[Any, Any, int], tuple[Any, Any]], n_devices: int, at_once: int, shared: Any, trials: Any
+) -> tuple[Any, Any]:
+    """Runs `f` on one portion of a device's trials after the other."""
+    n_trials = len(jax.tree.leaves(trials)[0])
+    n = n_portions(n_trials, at_once)
+    if n == 1:
+        return f(shared, trials, n_devices)
+    if n_trials % n:
+        raise ValueError(
+            f"{n_trials} trials of a device do not make {n} equal portions of at most {at_once}. Arrange the rows of "
+            "a step with `Layout`, which rounds them up, or give another trials_at_once."
+        )
+    portions = jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), trials)
+    traced_once = jax.jit(lambda shared, portion: f(shared, portion, n * n_devices), inline=True)
 
-    def every(shared: Any, trials: Any) -> tuple[Any, Any]:
-        n = n_portions(len(jax.tree.leaves(trials)[0]), at_once)
-        if n == 1:
-            return f(shared, trials)
-        portions = jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), trials)
-        traced_once = jax.jit(f, inline=True)
+    def add(totals: Any, portion: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, totals, traced_once(shared, portion)), None
 
-        def add(totals: Any, portion: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, totals, traced_once(shared, portion)), None
-
-        shapes = jax.eval_shape(traced_once, shared, jax.tree.map(lambda x: x[0], portions))
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        (averages, sums), _ = jax.lax.scan(add, zeros, portions)
-        return jax.tree.map(lambda x: x / n, averages), sums
-
-    return every
+    shapes = jax.eval_shape(traced_once, shared, jax.tree.map(lambda x: x[0], portions))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (averages, sums), _ = jax.lax.scan(add, zeros, portions)
+    return jax.tree.map(lambda x: x / n, averages), sums
 
 
 def over_members(

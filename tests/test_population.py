@@ -86,12 +86,13 @@ def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
 
 @pytest.mark.parametrize(("at_once", "devices"), [(0, (2, 2)), (3, (2, 1))])
 def test_members_at_once_and_devices_change_nothing_but_rounding(data, at_once, devices):
-    """Also where members do not divide into batches, and with members or trials spread over devices."""
+    """Also where neither members nor trials divide into batches, and with members or trials spread over devices."""
     mesh = make_mesh(devices[0], members=devices[1])
-    settings = dict(strategy=Different(), config=dataclasses.replace(SHORT, epochs=2))
+    config = dataclasses.replace(SHORT, epochs=2)
     other_way = dataclasses.replace(FOUR, members_at_once=at_once)
-    one = lfadsx.fit_population(build, data, population=FOUR, **settings)
-    other = lfadsx.fit_population(build, data, population=other_way, mesh=mesh, **settings)
+    portions = dataclasses.replace(config, trials_at_once=3)
+    one = lfadsx.fit_population(build, data, population=FOUR, strategy=Different(), config=config)
+    other = lfadsx.fit_population(build, data, population=other_way, mesh=mesh, strategy=Different(), config=portions)
     for a, b in zip(one.members, other.members, strict=True):
         close(nnx.state(a.last), nnx.state(b.last), 1e-4)
         np.testing.assert_allclose(a.history["score"], b.history["score"], rtol=1e-5)

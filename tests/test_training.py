@@ -168,10 +168,11 @@ def test_devices_of_a_cpu_get_one_thread_each_where_the_compiler_can():
 def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
     with jax.enable_x64(True):
         data = ragged_sessions(1)
-        models = [lfadsx.autonomous(data, **SMALL, rngs=nnx.Rngs(0)) for _ in range(2)]
-        meshes = (None, make_mesh(2))
-        results = [lfadsx.fit(m, data, config=CONFIG, mesh=mesh) for m, mesh in zip(models, meshes, strict=True)]
-    close(*[nnx.state(r.last) for r in results], 1e-9)
+        models = [lfadsx.autonomous(data, **SMALL, rngs=nnx.Rngs(0)) for _ in range(3)]
+        meshes = (None, make_mesh(2), make_mesh(2, members=2))
+        one, *others = [lfadsx.fit(m, data, config=CONFIG, mesh=mesh) for m, mesh in zip(models, meshes, strict=True)]
+    for other in others:
+        close(nnx.state(other.last), nnx.state(one.last), 1e-9)
 
 
 def test_trials_computed_in_portions_train_and_validate_as_all_at_once():
@@ -201,18 +202,34 @@ def test_a_core_computes_32_trials_at_once_and_a_gpu_all_of_them():
     class Card:
         platform = "gpu"
 
-    assert (distributed.trials_at_once(0, None), distributed.trials_at_once(7, None)) == (32, 7)
+    assert (distributed.portion_limit(0, None), distributed.portion_limit(7, None)) == (32, 7)
     cards = types.SimpleNamespace(devices=np.array([[Card()]]))
-    assert (distributed.trials_at_once(0, cards), distributed.trials_at_once(7, cards)) == (0, 7)
+    assert (distributed.portion_limit(0, cards), distributed.portion_limit(7, cards)) == (0, 7)
 
 
-def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch):
+def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batch_size(data):
+    def of(rows, at_once):
+        program, state = begin(build(data), data, dataclasses.replace(CONFIG, trials_at_once=at_once))
+        block = take(data.sessions, data.train, np.arange(rows)[None])
+        return StepReport.of(run_block(program, state, lfadsx.HyperParams(), SCHEDULE, block)[1]).loss
+
+    np.testing.assert_allclose(of(4, 4), of(4, 0), rtol=1e-5)
+    np.testing.assert_allclose(of(12, 4), of(12, 0), rtol=1e-5)
+    with pytest.raises(ValueError, match="7 trials of a device do not make 2 equal portions of at most 4. Arrange"):
+        of(7, 4)
+
+
+def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch, tmp_path):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr("lfadsx.training.trainer.block_runner", lambda mesh: full)
-    with pytest.raises(ValueError, match="The trials of a step do not fit .* Give a smaller trials_at_once"):
-        lfadsx.fit(build(data), data, config=CONFIG)
+    config = dataclasses.replace(CONFIG, epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("lfadsx.training.trainer.block_runner", lambda mesh: full)
+        with pytest.raises(ValueError, match="The trials of a step do not fit .* Set trials_at_once, e.g. to 32"):
+            lfadsx.fit(build(data), data, config=config, out=tmp_path / "run")
+    result = lfadsx.fit(build(data), data, config=dataclasses.replace(config, trials_at_once=4), out=tmp_path / "run")
+    assert result.reason == "epochs"
 
 
 def test_every_step_equals_its_trials_alone(model, data):

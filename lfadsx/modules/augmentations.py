@@ -34,9 +34,10 @@ class AbstractAugmentation(nnx.Module):
         """Changes a batch.
 
         Args:
-            batch: The batch.
+            batch: Trials of the step, those that a device computes at once.
             hyper: Hyperparameters; rates are traced scalars.
-            key: Random key of this step; derive each trial's noise from its `trial_id`.
+            key: Random key of this step, the same for all of its trials: derive each trial's noise from its
+                `trial_id`, with `lfadsx.randomness.derive`, or the portions of a step get the same noise.
 
         Returns:
             batch: The changed batch.

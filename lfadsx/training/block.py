@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +119,7 @@ def _step(
     """Returns the state after a step and the fields of `StepReport`."""
     optimizer = make_optimizer(program.optimizer)
     ramps = _ramps(state.step, schedule)
-    differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.trials_at_once)
+    differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.portion_limit)
     (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
@@ -164,13 +164,15 @@ def _ramps(step: Array, schedule: Schedule) -> RampWeights:
 
 
 def _differentiate(
-    program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch
+    program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch, n_shares: int
 ) -> tuple[tuple[Array, Array, Array], Array]:
     """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of these trials' terms.
 
-    The sums are the first fields of `StepReport`.
+    The loss of the step is the mean over its shares. The sums are the first fields of `StepReport`.
     """
     state, hyper, ramps = shared
+    nominal = cast(float, program.objective.nominal_batch) / n_shares
+    of_share = dataclasses.replace(program.objective, nominal_batch=nominal)
     _, augmentations = program.merge(state)
     noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
     changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
@@ -178,7 +180,7 @@ def _differentiate(
     def objective(params: Any) -> tuple[Array, LossParts]:
         model = program.merge_model(params, state.fixed)
         output = model(changed, model.draw(noise_key, changed, hyper))
-        return loss(model, changed, output, hyper, ramps, program.objective, weights, opened)
+        return loss(model, changed, output, hyper, ramps, of_share, weights, opened)
 
     (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))
@@ -231,7 +233,7 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         Sums over real trials of the fields of `ValidReport`, and the number of these trials.
     """
 
-    evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.trials_at_once)
+    evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.portion_limit)
 
     def batches(shared: Any, block: Batch) -> Array:
         def one(totals: Array, batch: Batch) -> tuple[Array, None]:
@@ -243,8 +245,11 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         return on_devices(batches, program.mesh)((state, key), block)
 
 
-def _evaluate(program: Program, shared: tuple[TrainState, Array], batch: Batch) -> tuple[tuple[()], Array]:
-    """Returns nothing to average over devices, and sums of the trials' figures with their number, shape (figure,)."""
+def _evaluate(
+    program: Program, shared: tuple[TrainState, Array], batch: Batch, n_shares: int
+) -> tuple[tuple[()], Array]:
+    """Returns nothing to average, and sums of the trials' figures with their number, shape (figure,)."""
+    del n_shares
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))

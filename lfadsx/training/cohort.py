@@ -69,10 +69,10 @@ class Cohort:
         Raises:
             ValueError: If so many members at once do not fit into the memory of the device.
         """
-        blocks = self._ahead or self._load(epoch, block)
         hyper = jax.tree.map(self._member_array, hyper)
-        settings = "members_at_once, trials_at_once or steps_per_block"
-        with within_memory(f"{self._at_once} members at once", settings):
+        remedy = "Give a smaller members_at_once, trials_at_once (e.g. 32) or steps_per_block."
+        with within_memory(f"{self._at_once} members at once", remedy):
+            blocks = self._ahead or self._load(epoch, block)
             self.state, figures = self._compiled.train(
                 self.program, self._at_once, self.state, hyper, self._flags(active), self.schedule, blocks
             )

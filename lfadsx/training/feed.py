@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import TrainConfig
 from lfadsx.data.batches import Layout, epoch_order, take
-from lfadsx.distributed import n_data_devices, trials_at_once
+from lfadsx.distributed import n_data_devices, portion_limit
 from lfadsx.types import Batch, Dataset
 
 
@@ -41,7 +41,7 @@ class Feed:
                 several data sets have one shape.
         """
         n_trials = np.maximum(least, (data.train.n_trials, data.valid.n_trials)).tolist()
-        at_once = trials_at_once(config.trials_at_once, mesh)
+        at_once = portion_limit(config.trials_at_once, mesh)
         settings = dict(n_devices=n_data_devices(mesh), at_once=at_once, steps_per_block=config.steps_per_block)
         return cls(data, config.seed, *(Layout.of(n, config.batch_size, **settings) for n in n_trials))
 

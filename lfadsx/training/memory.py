@@ -9,12 +9,12 @@ import jax
 
 
 @contextmanager
-def within_memory(what: str, settings: str) -> Iterator[None]:
-    """Says, in place of JAX's error, what does not fit into the memory of a device and which settings make it smaller.
+def within_memory(what: str, remedy: str) -> Iterator[None]:
+    """Says, in place of JAX's error, what does not fit into the memory of a device and what makes it smaller.
 
     Args:
         what: What is computed, a plural.
-        settings: The settings to lower.
+        remedy: A sentence that names settings.
 
     Raises:
         ValueError: If the memory is full; all other errors pass.
@@ -24,4 +24,4 @@ def within_memory(what: str, settings: str) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise ValueError(f"{what} do not fit into the memory of the device. Give a smaller {settings}.") from error
+        raise ValueError(f"{what} do not fit into the memory of the device. {remedy}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
-from lfadsx.distributed import n_data_devices, n_portions, trials_at_once
+from lfadsx.distributed import portion_limit
 from lfadsx.model import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
@@ -58,7 +57,7 @@ class TrainState:
 class Program:
     """What is compiled: structure of model and augmentations, objective, optimiser, precision and devices; hashable.
 
-    Equal programs share one compilation. A device computes `trials_at_once` trials of a step at once; 0: all.
+    Equal programs share one compilation. A device computes `portion_limit` trials of a step at once at most; 0: all.
     """
 
     model: Any
@@ -68,7 +67,7 @@ class Program:
     selection_samples: int
     precision: Precision = "tf32"
     mesh: Mesh | None = None
-    trials_at_once: int = 0
+    portion_limit: int = 0
 
     def products(self) -> AbstractContextManager:
         """Returns the context in which what is traced multiplies matrices in the run's precision."""
@@ -117,10 +116,8 @@ def start(
     # Copies, since blocks give their state up; with a dtype of their own, since weak types would compile anew.
     params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
-    at_once = trials_at_once(config.trials_at_once, mesh)
-    # A portion's loss is that of its share of the trials; the step takes the mean over portions and devices.
-    share = min(config.batch_size, n_trials) / n_data_devices(mesh)
-    nominal = share / n_portions(math.ceil(share), at_once)
+    at_once = portion_limit(config.trials_at_once, mesh)
+    nominal = float(min(config.batch_size, n_trials))
     objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
     adam = AdamSettings.of(config)
     settings = config.selection_samples, config.precision, mesh, at_once

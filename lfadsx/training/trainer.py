@@ -250,7 +250,8 @@ class _Loop:
 
     def _train_block(self) -> bool:
         """Trains one block; returns whether it ended an epoch."""
-        with within_memory("The trials of a step", "trials_at_once or steps_per_block, or set segment_bins"):
+        remedy = "Set trials_at_once, e.g. to 32, or lower it or steps_per_block; segment_bins helps with long trials."
+        with within_memory("The trials of a step", remedy):
             block = self.ahead or self._load(self.position.epoch, self.position.block)
             self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
             self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
