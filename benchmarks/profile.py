@@ -1,6 +1,6 @@
 """Where the time of a training step goes on a CPU, in words.
 
-    taskset -c 0 python -m benchmarks.profile --config tutorial --batch 64
+    taskset -c 0 python -m benchmarks.profile --config tutorial --batch 64 --at-once 32
 
 Traces a compiled block, gives the time of every operation to what it does, and names the longest ones. Held to one core
 (`taskset`) nothing waits for anything else, so the times add up; on several cores waiting counts as work. Prints two
@@ -45,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="+", default=["tutorial"], choices=list(WORKLOADS), help="configurations")
     parser.add_argument("--batch", type=int, help="trials of a step, instead of the configuration's")
+    parser.add_argument("--at-once", type=int, default=0, help="trials that are computed at once; 0: all")
     parser.add_argument("--steps", type=int, default=8, help="steps of the block that is traced")
     parser.add_argument("--longest", type=int, default=15, help="how many of the longest operations are named")
     options = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> None:
     for name in options.config:
         load = WORKLOADS[name]
         load = dataclasses.replace(load, batch=options.batch or load.batch)
-        line, longest = measure(load, options.steps)
+        line, longest = measure(load, options.steps, options.at_once)
         lines.append({"config": name, "batch": load.batch} | line)
         print(format_table([{"what": kind, "ms": ms} for kind, ms in line.items()]))
         print(format_table(longest[: options.longest]))
@@ -60,14 +61,15 @@ def main() -> None:
         print(json.dumps(line | {"machine": about}))
 
 
-def measure(load: Workload, steps: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def measure(load: Workload, steps: int, at_once: int = 0) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Returns the milliseconds of a step by what they go to, and its operations, the longest first.
 
     Args:
         load: The workload.
         steps: Steps of the block that is traced.
+        at_once: Trials that are computed at once; 0: all.
     """
-    trainer = Trainer(load, steps=steps)
+    trainer = Trainer(load, steps=steps, at_once=at_once)
     paths = _paths(trainer.lower().compile().as_text())
     trainer.run()
     with tempfile.TemporaryDirectory() as folder:

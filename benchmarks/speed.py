@@ -83,9 +83,9 @@ class Beginning(NamedTuple):
     block: Batch
 
 
-def begin(load: Workload, steps: int, mesh: Mesh | None) -> Beginning:
-    """Returns the beginning of a training with a block of some steps."""
-    data, config = make_data(load), TrainConfig(batch_size=load.batch)
+def begin(load: Workload, steps: int, mesh: Mesh | None, at_once: int = 0) -> Beginning:
+    """Returns the beginning of a training with a block of some steps and so many trials at once."""
+    data, config = make_data(load), TrainConfig(batch_size=load.batch, trials_at_once=at_once)
     model = lfadsx.build(data, model_config(load), rngs=nnx.Rngs(0))
     augmentations = (CoordinatedDropout(data.input_group),)
     program, state = start(model, augmentations, config, n_trials=load.batch, mesh=mesh)
@@ -102,11 +102,12 @@ class Trainer:
         load: The workload.
         steps: Steps of a compiled block.
         devices: Devices to spread the trials of a step over.
+        at_once: Trials that a device computes at once; 0: as many as `lfadsx.fit` chooses.
     """
 
-    def __init__(self, load: Workload, *, steps: int = 4, devices: int = 1) -> None:
+    def __init__(self, load: Workload, *, steps: int = 4, devices: int = 1, at_once: int = 0) -> None:
         mesh = make_mesh(devices) if devices > 1 else None
-        self.data, self.model, self.program, state, self.schedule, block = begin(load, steps, mesh)
+        self.data, self.model, self.program, state, self.schedule, block = begin(load, steps, mesh, at_once)
         self.hyper, self.state, self.block = HyperParams(), replicate(state, mesh), place_block(block, mesh)
         self.steps, self.run_block = steps, block_runner(mesh)
 

@@ -275,8 +275,8 @@ class TrainConfig:
     """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
     trials_at_once: int = 0
     """Largest number of trials of a step that a device computes at once, in equal portions whose gradients are added
-    up; in populations, of each member. 0: 32 on a CPU, which is faster there, and all on a GPU. Fewer take less memory;
-    the result is the same but for rounding."""
+    up; in populations, of each member. 0: 32 where the cores of a CPU are devices, which is faster there, else all.
+    Fewer take less memory; the result is the same but for rounding."""
     precision: Precision = "tf32"
     """What matrices are rounded to before they are multiplied, in training on GPUs: float32, tf32 (19 bits) or
     bfloat16. Sums, states and gradients are float32 in any case, and on CPUs products are, too."""

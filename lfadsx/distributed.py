@@ -105,7 +105,7 @@ def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
 
 
 TRIALS_OF_A_CORE = 32
-"""Trials whose step a core of a CPU computes at once: what it computes then stays in its cache."""
+"""Trials that a core of a CPU, being a device, computes at once: what it computes then stays in its cache."""
 
 
 def portion_limit(trials_at_once: int, mesh: Mesh | None) -> int:
@@ -115,8 +115,7 @@ def portion_limit(trials_at_once: int, mesh: Mesh | None) -> int:
         trials_at_once: What the user asks for; 0: what suits the device.
         mesh: Devices that the trials are spread over; None for one.
     """
-    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
-    return trials_at_once or (TRIALS_OF_A_CORE if device.platform == "cpu" else 0)
+    return trials_at_once or (TRIALS_OF_A_CORE if _are_cores(mesh) else 0)
 
 
 def n_portions(n_trials: int, at_once: int) -> int:
@@ -244,9 +243,12 @@ ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimize
 
 def compiler_options(mesh: Mesh | None) -> tuple[tuple[str, bool], ...]:
     """Returns the options to compile steps with: cores of a CPU that are devices do not lend each other threads."""
-    if mesh is None or mesh.size == 1 or mesh.devices.flat[0].platform != "cpu":
-        return ()
-    return tuple((name, False) for name in ONE_THREAD if _is_known(name))
+    return tuple((name, False) for name in ONE_THREAD if _is_known(name)) if _are_cores(mesh) else ()
+
+
+def _are_cores(mesh: Mesh | None) -> bool:
+    """Whether the devices are cores of CPUs; a single device has all cores."""
+    return mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
 
 
 @cache

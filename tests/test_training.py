@@ -198,13 +198,14 @@ def test_fewer_trials_at_once_take_less_memory(data):
     assert temporary(2) < 0.5 * temporary(16)
 
 
-def test_a_core_computes_32_trials_at_once_and_a_gpu_all_of_them():
+def test_cores_that_are_devices_compute_32_trials_at_once_and_other_devices_all():
     class Card:
         platform = "gpu"
 
-    assert (distributed.portion_limit(0, None), distributed.portion_limit(7, None)) == (32, 7)
-    cards = types.SimpleNamespace(devices=np.array([[Card()]]))
-    assert (distributed.portion_limit(0, cards), distributed.portion_limit(7, cards)) == (0, 7)
+    cards = types.SimpleNamespace(devices=np.array([[Card()], [Card()]]), size=2)
+    found = [distributed.portion_limit(0, mesh) for mesh in (None, make_mesh(1), make_mesh(2), cards)]
+    assert found == [0, 0, 32, 0]
+    assert {distributed.portion_limit(7, mesh) for mesh in (None, make_mesh(2), cards)} == {7}
 
 
 def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batch_size(data):
