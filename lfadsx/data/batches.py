@@ -108,7 +108,7 @@ class Layout:
             n_trials: Number of trials of the split.
             batch_size: Trials of a step; more than there are means all of them.
             n_devices: Devices that the rows of a step are spread over.
-            at_once: Rows that a device computes at once; 0: all of its own.
+            at_once: Rows that a device computes at once at most; 0: all of its own.
             steps_per_block: Largest number of steps of a block.
         """
         batch_size = min(batch_size, n_trials)

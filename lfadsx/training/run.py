@@ -255,7 +255,7 @@ def _describe_session(session: Session) -> dict[str, Any]:
 
 
 FREE = ("trials_at_once",)
-"""Run settings that may change when a run goes on: what fits into memory is found out by trying."""
+"""Run settings that may differ when a run goes on: they change only the rounding."""
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:

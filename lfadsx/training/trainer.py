@@ -138,7 +138,8 @@ def fit(
         hyper: Hyperparameters, traced.
         config: Run settings.
         out: Run folder for checkpoints. If it holds an unfinished run of the same settings, that run goes on and
-            ends, on as many devices of a CPU, bit for bit where it would have ended.
+            ends, on as many devices of a CPU, bit for bit where it would have ended. Only `trials_at_once` may
+            differ, and then the rounding does.
         mesh: Spreads the trials of a step over the devices of its axis `data`.
         augmentations: Augmentations of the training batches; by default spike jitter, where `config` asks for it, and
             coordinated dropout.
