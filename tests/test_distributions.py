@@ -19,6 +19,7 @@ from lfadsx.distributions import (
     PointPrior,
     Poisson,
     StudentTPrior,
+    exp_soft_clip,
     soft_clip,
 )
 from lfadsx.parts import PARTS
@@ -353,6 +354,10 @@ def test_soft_clip():
     assert np.all(np.diff(np.asarray(values)) >= 0)
     assert np.all(np.asarray(slopes) > 0) and np.all(np.asarray(slopes) <= 1)
     assert np.all(np.isfinite(np.exp(np.asarray(values)))) and np.all(np.exp(np.asarray(values)) > 0)
+    rates, slopes_of_rates = jax.vmap(jax.value_and_grad(exp_soft_clip))(far)
+    expected = np.exp(np.asarray(values, np.float64))
+    np.testing.assert_allclose(np.asarray(rates), expected, rtol=2e-5)
+    np.testing.assert_allclose(np.asarray(slopes_of_rates), expected * np.asarray(slopes), rtol=2e-5)
 
 
 @pytest.mark.parametrize("log_rate", [-1e6, -40.0, 40.0, 1e6])

@@ -6,6 +6,7 @@ from lfadsx.distributions.gaussian_prior import GaussianPrior as GaussianPrior
 from lfadsx.distributions.likelihood import AbstractLikelihood as AbstractLikelihood
 from lfadsx.distributions.likelihood import Gaussian as Gaussian
 from lfadsx.distributions.likelihood import Poisson as Poisson
+from lfadsx.distributions.likelihood import exp_soft_clip as exp_soft_clip
 from lfadsx.distributions.likelihood import mean_and_std as mean_and_std
 from lfadsx.distributions.likelihood import soft_clip as soft_clip
 from lfadsx.distributions.point import PointPrior as PointPrior
