@@ -135,8 +135,8 @@ def infer(
         n = min(rows, split.n_trials - first)
         parts.append(
             (
-                jax.tree.map(lambda x, n=n: np.asarray(x[:n]), summary),
-                jax.tree.map(lambda x, n=n: np.asarray(x[:, :n]), single),
+                jax.tree.map(lambda x, n=n: np.asarray(x)[:n], summary),
+                jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], single),
             )
         )
     summary, single = jax.tree.map(lambda *x: np.concatenate(x), *[p[0] for p in parts]), {}
@@ -170,15 +170,18 @@ def _to_posterior(
     outside = np.arange(split.n_bins) >= split.target_length[:, None]
 
     def timed(x: np.ndarray) -> np.ndarray:
-        return np.where(outside[..., None], np.nan, x).astype(np.float32)
+        x = np.asarray(x, np.float32)
+        x[..., outside, :] = np.nan
+        return x
 
     def optional(x: np.ndarray | None) -> np.ndarray | None:
         return None if x is None else timed(x)
 
     def channels(x: np.ndarray, group: str) -> np.ndarray:
         counts = np.array([session.n_targets[group] for session in sessions])[split.session]
-        absent = np.arange(x.shape[-1]) >= counts[:, None]
-        return np.where(absent[:, None], np.nan, timed(x)).astype(np.float32)
+        x, absent = timed(x), np.arange(x.shape[-1]) >= counts[:, None]
+        np.moveaxis(x, -2, -1)[..., absent, :] = np.nan
+        return x
 
     def by_group(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {group: channels(values, group) for group, values in x.items()}
