@@ -4,7 +4,7 @@
     python -m benchmarks.torch_speed posterior --config mc_maze --repository CLONE
 
 One step is augmentation, forward and backward pass, clipping and Adam on one batch; a posterior sample is one trial's
-output of `predict_step`. The last line is a JSON object with `ms_per_step` or `samples_per_s`; so it can be the command
+output of `predict_step`, added to the sums over samples. The last line is a JSON object with `ms_per_step` or `samples_per_s`; so it can be the command
 that `benchmarks.train_step --against` and `benchmarks.posterior --against` take.
 """
 
@@ -109,12 +109,14 @@ def step(library: SimpleNamespace, model: Any, batch: Any) -> Callable[[], None]
 
 
 def sample(library: SimpleNamespace, model: Any, batch: Any) -> Callable[[], None]:
-    """Returns a call that infers one posterior sample of every trial."""
+    """Returns a call that infers one posterior sample of every trial and adds it to the sums, as its averages do."""
     model.eval()
+    sums: list[Any] = []
 
     def call() -> None:
         with library.torch.no_grad():
-            model.predict_step(batch, 0)
+            output = model.predict_step(batch, 0)[0]
+            sums[:] = [total + new for total, new in zip(sums, output, strict=True)] if sums else output
 
     return call
 
