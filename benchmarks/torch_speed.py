@@ -4,8 +4,9 @@
     python -m benchmarks.torch_speed posterior --config mc_maze --repository CLONE
 
 One step is augmentation, forward and backward pass, clipping and Adam on one batch; a posterior sample is one trial's
-output of `predict_step`, added to the sums over samples. The last line is a JSON object with `ms_per_step` or `samples_per_s`; so it can be the command
-that `benchmarks.train_step --against` and `benchmarks.posterior --against` take.
+output of `predict_step`, added to the sums over samples. The last line is a JSON object with `ms_per_step` or
+`samples_per_s`; so it can be the command that `benchmarks.train_step --against` and `benchmarks.posterior --against`
+take.
 """
 
 from __future__ import annotations

@@ -65,14 +65,18 @@ def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batc
         of(7, 4)
 
 
-def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("compiled", "what"),
+    [("block_runner", "The trials of a step"), ("run_validate", "The validation trials of a step")],
+)
+def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch, tmp_path, compiled, what):
     def full(*arguments):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
     config = dataclasses.replace(CONFIG, epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr("lfadsx.training.trainer.block_runner", lambda mesh: full)
-        with pytest.raises(ValueError, match="The trials of a step do not fit .* Set trials_at_once, e.g. to 32"):
+        patch.setattr(f"lfadsx.training.trainer.{compiled}", (lambda _: full) if compiled == "block_runner" else full)
+        with pytest.raises(ValueError, match=f"{what} do not fit .* Set trials_at_once, e.g. to 32"):
             lfadsx.fit(build(data), data, config=config, out=tmp_path / "run")
     result = lfadsx.fit(build(data), data, config=dataclasses.replace(config, trials_at_once=4), out=tmp_path / "run")
     assert result.reason == "epochs"

@@ -24,6 +24,12 @@ from lfadsx.training.state import Program, TrainState
 from lfadsx.training.trainer import validation_key
 from lfadsx.types import Batch
 
+_REMEDY = (
+    "Give a smaller members_at_once or trials_at_once (e.g. 32). If that is not enough, lower steps_per_block and give "
+    "a new run folder."
+)
+"""What to do when the memory of a device is full."""
+
 
 class Cohort:
     """All members of a population, trained and evaluated together; only those that are active change.
@@ -70,8 +76,7 @@ class Cohort:
             ValueError: If so many members at once do not fit into the memory of the device.
         """
         hyper = jax.tree.map(self._member_array, hyper)
-        remedy = "Give a smaller members_at_once, trials_at_once (e.g. 32) or steps_per_block."
-        with within_memory(f"{self._at_once} members at once", remedy):
+        with within_memory(f"{self._at_once} members at once", _REMEDY):
             blocks = self._ahead or self._load(epoch, block)
             self.state, figures = self._compiled.train(
                 self.program, self._at_once, self.state, hyper, self._flags(active), self.schedule, blocks
@@ -80,12 +85,17 @@ class Cohort:
             return to_host(figures)
 
     def validate(self, active: Bool[np.ndarray, " member"]) -> list[ValidReport]:
-        """Evaluates the validation trials with every member; NaN for those that are not active."""
+        """Evaluates the validation trials with every member; NaN for those that are not active.
+
+        Raises:
+            ValueError: If so many members at once do not fit into the memory of the device.
+        """
         key, flags, sums = validation_key(), self._flags(active), np.zeros(())
         numbers = range(self._feeds[0].valid.blocks)
-        for block in [self._valid] if self._valid else map(self._load_valid, numbers):
-            settings = self.program, self._at_once, self.state, flags, block, key
-            sums = sums + to_host(self._compiled.validate(*settings, own_data=self._own_data))
+        with within_memory(f"The validation trials of {self._at_once} members at once", _REMEDY):
+            for block in [self._valid] if self._valid else map(self._load_valid, numbers):
+                settings = self.program, self._at_once, self.state, flags, block, key
+                sums = sums + to_host(self._compiled.validate(*settings, own_data=self._own_data))
         return [ValidReport.of(figures) for figures in sums]
 
     def select(

@@ -42,6 +42,12 @@ Reason = Literal[
 ]
 """Why training stopped; the last four are those of a population and of its members."""
 
+_REMEDY = (
+    "Set trials_at_once, e.g. to 32, or lower it. If that is not enough, lower steps_per_block, or set segment_bins "
+    "where trials are long, and give a new run folder."
+)
+"""What to do when the memory of a device is full."""
+
 
 def validation_key() -> Key[Array, ""]:
     """Returns the key of the noise and the hidden entries of validation: one for all, so that models compare."""
@@ -251,8 +257,7 @@ class _Loop:
 
     def _train_block(self) -> bool:
         """Trains one block; returns whether it ended an epoch."""
-        remedy = "Set trials_at_once, e.g. to 32, or lower it or steps_per_block; segment_bins helps with long trials."
-        with within_memory("The trials of a step", remedy):
+        with within_memory("The trials of a step", _REMEDY):
             block = self.ahead or self._load(self.position.epoch, self.position.block)
             self.state, figures = self.run_block(self.program, self.state, self.hyper, self.schedule, block)
             self.ahead = self._load_ahead()  # while the devices are at work; only two blocks are ever on them
@@ -293,9 +298,10 @@ class _Loop:
         """Evaluates the validation trials, which stay on the devices if they make one block only."""
         loaded = (place_block(self.feed.valid_block(number), self.mesh) for number in range(self.feed.valid.blocks))
         sums = jnp.zeros(5)
-        for block in [self.valid] if self.valid else loaded:  # the next one is loaded while this one is evaluated
-            sums = jax.block_until_ready(sums) + run_validate(self.program, self.state, block, validation_key())
-        return ValidReport.of(sums)
+        with within_memory("The validation trials of a step", _REMEDY):
+            for block in [self.valid] if self.valid else loaded:  # the next one is loaded while this one is evaluated
+                sums = jax.block_until_ready(sums) + run_validate(self.program, self.state, block, validation_key())
+            return ValidReport.of(sums)
 
     def _finished(self) -> Reason | None:
         state, monitor = self.state, self.state.monitor
