@@ -27,11 +27,15 @@ def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> 
 
     Args:
         key: Keys of any kind.
-        number: Whole numbers; their shape and that of the keys are broadcast to that of the result.
+        number: Whole numbers, of which the last 32 bits count; their shape and that of the keys are broadcast to that
+            of the result.
+
+    Raises:
+        TypeError: If the numbers are not whole ones.
     """
     first, second = _words(key)
     # Counted down from the top, where no stream of `bits` gets to.
-    number = ~jnp.asarray(number).astype(jnp.uint32)
+    number = ~_whole(number)
     words = jnp.stack([_hash(first, second, number), _hash(second, ~first, number)], axis=-1)
     return jax.random.wrap_key_data(words, impl="threefry2x32")
 
@@ -45,8 +49,11 @@ def bits(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> UI
     Args:
         key: Keys of any kind.
         number: Whole numbers from 0.
+
+    Raises:
+        TypeError: If the numbers are not whole ones.
     """
-    return _hash(*_words(key), jnp.asarray(number).astype(jnp.uint32))
+    return _hash(*_words(key), _whole(number))
 
 
 @jax.named_scope("random")
@@ -86,6 +93,15 @@ def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> 
 def _open_interval(bits: Any, dtype: Any) -> Any:
     """Returns the middles of 2^23 intervals of (-1, 1), which float32 holds exactly: no end, and no side preferred."""
     return ((bits >> 9).astype(dtype) + 0.5) * 2.0**-22 - 1.0
+
+
+def _whole(number: Any) -> Array:
+    """Returns the last 32 bits of whole numbers."""
+    # By way of NumPy, since to JAX a Python number above 2^31 is an error.
+    number = number if isinstance(number, jax.Array) else np.asarray(number)
+    if not jnp.issubdtype(number.dtype, jnp.integer):
+        raise TypeError(f"Random numbers are counted by whole numbers of 64 bits, not by {number.dtype}. Give one.")
+    return jnp.asarray(number.astype(np.uint32))
 
 
 def _words(key: Key[Array, "*keys"]) -> tuple[UInt[Array, "*keys"], UInt[Array, "*keys"]]:

@@ -114,6 +114,21 @@ def test_any_key_will_do_and_what_comes_of_it_is_one_for_all_of_jax_random(impl)
     assert normal(jax.random.key(1, impl=impl), (4,)).shape == (4,)
 
 
+def test_any_whole_number_will_do_and_its_last_32_bits_count():
+    numbers = [-1, 2**31, np.int64(2**40 + 1), np.uint32(2**32 - 2), jnp.int32(7), 0]
+    drawn = [int(bits(KEY, number)) for number in numbers]
+    np.testing.assert_array_equal(drawn, bits(KEY, np.array([2**32 - 1, 2**31, 1, 2**32 - 2, 7, 0])))
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("number", [1.5, np.zeros(2), True, 2**70])
+def test_what_is_no_whole_number_is_refused(number):
+    from lfadsx.randomness import _whole
+
+    with pytest.raises(TypeError, match="counted by whole numbers of 64 bits, not by "):
+        _whole(number)
+
+
 def test_normal_numbers_are_normal():
     drawn = np.asarray(normal(KEY, (N,)), float)
     assert scipy.stats.kstest(drawn, "norm").pvalue > 1e-3
