@@ -119,10 +119,13 @@ def draw(lines: list[dict[str, Any]], file: Path) -> None:
         factor = np.array(FACTORS)
         for panel, key, slope in zip(panels, ("ms", "memory_mb"), ("slope_of_time", "slope_of_memory"), strict=True):
             values = np.array([p[key] for p in line["points"]])
-            panel.loglog(factor, values / values[0], "o-", label=f"{line['axis']}: slope {line[slope]}")
-    for panel, title in zip(panels, ("time of a step, for trials of an epoch", "most memory in use"), strict=True):
+            panel.loglog(factor, values / values[0], "o-", label=f"{line['axis']}: slope {line[slope]:.2f}")
+    for panel, title in zip(panels, ("time of a step (trials: of an epoch)", "most memory in use"), strict=True):
         panel.plot(FACTORS, FACTORS, "k:", label="linear")
         panel.set(title=title, xlabel="size, times the first", ylabel="times the first")
+        panel.set_xticks(FACTORS, [str(factor) for factor in FACTORS])
+        panel.set_yticks(FACTORS, [str(factor) for factor in FACTORS])
+        panel.minorticks_off()
         panel.legend()
     figure.savefig(file, dpi=120)
 

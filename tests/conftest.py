@@ -7,8 +7,15 @@ from pathlib import Path
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if version("jaxlib").startswith("0.10."):  # XLA ends the process at a flag that it does not know
-    # Compiles in half the time; the programs run slower by a third, which small ones do not show.
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+    # Compiles in half the time; the programs run slower by a third, which small ones do not show. Nor are programs cut
+    # into parts that compile side by side: the tests themselves run side by side.
+    os.environ["XLA_FLAGS"] = " ".join(
+        (
+            os.environ.get("XLA_FLAGS", ""),
+            "--xla_cpu_use_fusion_emitters=false",
+            "--xla_cpu_parallel_codegen_split_count=1",
+        )
+    )
 
 import jax
 import pytest
