@@ -28,8 +28,7 @@ FOUR = lfadsx.PopulationConfig(population=4, epochs_per_generation=1)
 
 
 def build(data, rngs, **changes):
-    # One encoder for both purposes compiles faster than two.
-    return lfadsx.inferred_input(data, **SMALL | {"input_encoder_dim": 0} | changes, inferred_inputs=2, rngs=rngs)
+    return lfadsx.inferred_input(data, **SMALL | changes, inferred_inputs=2, rngs=rngs)
 
 
 @pytest.fixture(scope="module")
