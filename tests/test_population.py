@@ -374,6 +374,10 @@ def test_folders_of_populations_and_of_models_are_told_apart(data, tmp_path):
     lfadsx.fit(build(data, nnx.Rngs(0)), data, config=config, out=tmp_path / "one")
     with pytest.raises(RunError, match="holds the run of a single model, and a population is to be trained"):
         lfadsx.fit_population(build, data, population=FOUR, config=config, out=tmp_path / "one")
+    # How many are computed at once may change, as the message of a full memory says.
+    at_once = dataclasses.replace(FOUR, members_at_once=3)
+    again = lfadsx.fit_population(build, data, population=at_once, config=config, out=tmp_path / "many")
+    assert len(again.members) == 4 and again.reason == "epochs"
     with pytest.raises(RunError, match=r"other settings: population.population is 4 there and 2 here"):
         two = dataclasses.replace(FOUR, population=2)
         lfadsx.fit_population(build, data, population=two, config=config, out=tmp_path / "many")

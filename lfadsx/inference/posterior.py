@@ -170,7 +170,7 @@ def _to_posterior(
     outside = np.arange(split.n_bins) >= split.target_length[:, None]
 
     def timed(x: np.ndarray) -> np.ndarray:
-        x = np.asarray(x, np.float32)
+        x = np.asarray(x, np.float32)  # marked in place: nobody else has these arrays
         x[..., outside, :] = np.nan
         return x
 

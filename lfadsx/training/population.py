@@ -111,6 +111,7 @@ def fit_population(
         hyper: Hyperparameters of whatever the strategy leaves alone.
         config: Run settings; its seed is that of the first member and of the search.
         out: Run folder for checkpoints. If it holds an unfinished population of the same settings, that one goes on.
+            Only `members_at_once` and `trials_at_once` may differ, and then the rounding does.
             When all is done, `best_member` in it is an ordinary run folder.
         mesh: Spreads members over the devices of its axis `members` and trials over those of its axis `data`.
         augmentations: As in `fit`, shared by the members.

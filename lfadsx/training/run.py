@@ -254,15 +254,13 @@ def _describe_session(session: Session) -> dict[str, Any]:
     return {**facts, "target_index": np.asarray(session.target_index).tolist()}
 
 
-FREE = ("trials_at_once",)
-"""Run settings that may differ when a run goes on: they change only the rounding."""
+FREE = ("trials_at_once", "members_at_once")
+"""Settings that may differ when a run goes on: they change only the rounding."""
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
     for part in ("model", "hyper", "train", "data", "population"):
-        before, now = getattr(old, part), getattr(new, part)
-        if part == "train":
-            before, now = ({k: v for k, v in settings.items() if k not in FREE} for settings in (before, now))
+        before, now = ({k: v for k, v in getattr(info, part).items() if k not in FREE} for info in (old, new))
         if before == now:
             continue
         name, a, b = _first_difference(part, before, now)
