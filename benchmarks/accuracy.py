@@ -31,11 +31,10 @@ from benchmarks.optimum import ceiling, optimum, spread
 from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated, with_changes
 from lfadsx.cli import use_compilation_cache, use_devices
-from lfadsx.data.splitting import choose
-from lfadsx.data.synthetic.lorenz import Lorenz
+from lfadsx.data.splits import choose
+from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.evaluation import format_table
-from lfadsx.inference import infer
-from lfadsx.metrics import (
+from lfadsx.evaluation.metrics import (
     align,
     bootstrap_interval,
     latent_r2,
@@ -46,6 +45,7 @@ from lfadsx.metrics import (
     r2_per_trial,
     r2_pooled,
 )
+from lfadsx.inference import infer
 from lfadsx.training import FitResult, ProgressBar, make_mesh
 from lfadsx.types import Dataset, Posterior, Split
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lfadsx.metrics import gaussian_kernel, smooth
+from lfadsx.evaluation.metrics import gaussian_kernel, smooth
 from lfadsx.types import Dataset, Split
 
 WIDTHS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)

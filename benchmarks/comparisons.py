@@ -14,9 +14,9 @@ from scipy import stats
 import lfadsx
 from benchmarks.settings import Settings
 from lfadsx import align
-from lfadsx.data.splitting import choose
+from lfadsx.data.splits import choose
+from lfadsx.evaluation.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.inference import infer
-from lfadsx.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.shrink import shorter
 from lfadsx.training import FitResult
 from lfadsx.types import Dataset

@@ -25,7 +25,7 @@ import optax
 from benchmarks.settings import settings_of, simulated
 from lfadsx.cli import use_compilation_cache
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import r2_per_trial, r2_pooled
+from lfadsx.evaluation.metrics import r2_per_trial, r2_pooled
 from lfadsx.types import Dataset
 
 TRIALS = 400

@@ -16,8 +16,8 @@ from pathlib import Path
 import lfadsx
 from lfadsx.cli import use_compilation_cache
 from lfadsx.evaluation import format_table
+from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 
 def main() -> None:

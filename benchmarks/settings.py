@@ -105,7 +105,7 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
         # Under another name until all sessions are there: half of them would look like the whole.
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        lfadsx.data.simulate(settings.recipe, unfinished, **changes)
+        lfadsx.datasets.simulate(settings.recipe, unfinished, **changes)
         unfinished.rename(folder)
     files = sorted(folder.glob("*.h5"))
     return files, lfadsx.data.read(*files, likelihood=settings.model.likelihood)

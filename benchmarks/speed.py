@@ -25,8 +25,10 @@ import lfadsx
 from benchmarks.workloads import Workload
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import dataset_from_trials
-from lfadsx.data.batches import Layout, take
-from lfadsx.distributed import (
+from lfadsx.data.batching import Layout, take
+from lfadsx.models.lfads import LFADS
+from lfadsx.modules.augmentations import CoordinatedDropout
+from lfadsx.parallel import (
     make_mesh,
     n_data_devices,
     place_block,
@@ -34,14 +36,12 @@ from lfadsx.distributed import (
     place_members,
     replicate,
 )
-from lfadsx.model import LFADS
-from lfadsx.modules.augmentations import CoordinatedDropout
-from lfadsx.training.block import block_runner
 from lfadsx.training.cohort import default_at_once
 from lfadsx.training.members import member_runner, stack
-from lfadsx.training.run import versions
+from lfadsx.training.run_folder import versions
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
+from lfadsx.training.step import block_runner
 from lfadsx.types import Batch, Dataset
 
 PRODUCT = 2048

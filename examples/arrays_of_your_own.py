@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 import lfadsx
-from lfadsx.data import dataset_from_trials, read_posterior
+from lfadsx.data import dataset_from_trials
 from lfadsx.evaluation import format_table
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 BIN_WIDTH = 0.033
 """Width of a bin in seconds."""

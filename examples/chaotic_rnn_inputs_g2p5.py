@@ -14,13 +14,13 @@ import argparse
 from pathlib import Path
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import peak_errors
-from lfadsx.plotting.peaks import peaks_figure
+from lfadsx.evaluation.metrics import peak_errors
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
+from lfadsx.plotting.peaks_figure import peaks_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "chaotic_rnn_inputs_g2p5"
 
@@ -70,7 +70,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])

@@ -19,12 +19,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import psth, r2_per_trial, r2_pooled
+from lfadsx.evaluation.metrics import psth, r2_per_trial, r2_pooled
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "chaotic_rnn_multisession"
 
@@ -80,7 +80,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     n_sessions = 3 if quick else 5
     files = sorted((out / "data").glob("*.h5"))
     if len(files) < n_sessions:
-        files = lfadsx.data.simulate(NAME, out / "data", **changes)
+        files = lfadsx.datasets.simulate(NAME, out / "data", **changes)
     data = lfadsx.data.read(*files)
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])

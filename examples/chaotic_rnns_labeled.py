@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import bootstrap_interval, r2_of_trials
-from lfadsx.plotting.statistics import histograms_figure
+from lfadsx.evaluation.metrics import bootstrap_interval, r2_of_trials
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
+from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 from lfadsx.types import Dataset
-from lfadsx.workflow import fit_run
 
 NAME = "chaotic_rnns_labeled"
 
@@ -72,7 +72,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
 
     # Only the meaning of the label differs; seeds, trials and everything else are the same.

@@ -20,10 +20,10 @@ from flax import nnx
 import lfadsx
 from lfadsx.distributions import AutoregressivePrior, GaussianPrior, Poisson
 from lfadsx.evaluation import format_table
+from lfadsx.models.initialization import start_at_mean_rates
 from lfadsx.modules import BidirectionalGRU, Decoder, GRUController, GRUGenerator, LinearReadin, LinearReadout
 from lfadsx.objective import Objective, RampWeights, elbo, loss
 from lfadsx.plotting import loss_figure
-from lfadsx.starts import start_at_mean_rates
 from lfadsx.training import ProgressBar
 
 
@@ -81,7 +81,7 @@ def main(quick: bool, out: Path) -> None:
     """Composes the model, runs it on a batch, takes a gradient, and trains it."""
     out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
     out.mkdir(parents=True, exist_ok=True)
-    data = lfadsx.data.chaotic_rnn(
+    data = lfadsx.datasets.chaotic_rnn(
         conditions=4 if quick else 40, trials_per_condition=10, neurons=30, duration=0.3, max_rate=60.0
     )
     model = compose(data, n_factors=6 if quick else 16, n_units=12 if quick else 48, rngs=nnx.Rngs(0))

@@ -18,13 +18,13 @@ import h5py
 
 import lfadsx
 from lfadsx.evaluation import format_table
+from lfadsx.evaluation.metrics import resemblance
 from lfadsx.interop import write_parameters
-from lfadsx.metrics import resemblance
+from lfadsx.pipeline import fit_run, generate_run, infer_run
 from lfadsx.plotting import resemblance_figure
 from lfadsx.plotting.panels import images_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run, generate_run, infer_run
 
 NAME = "chaotic_rnn_inputs_g2p5"
 
@@ -71,7 +71,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
 
     # train; the run folder then holds the model, everything inferred, scores and figures.

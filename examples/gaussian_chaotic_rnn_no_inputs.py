@@ -15,13 +15,13 @@ import argparse
 from pathlib import Path
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import r2_by_channel
-from lfadsx.plotting.truth import truth_figure
+from lfadsx.evaluation.metrics import r2_by_channel
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
+from lfadsx.plotting.truth_figure import truth_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "gaussian_chaotic_rnn_no_inputs"
 
@@ -72,7 +72,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file, likelihood="gaussian")
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])

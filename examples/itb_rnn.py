@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 
 import lfadsx
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import r2_of_trials
+from lfadsx.evaluation.metrics import r2_of_trials
+from lfadsx.pipeline import fit_run
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "itb_rnn"
 
@@ -70,7 +70,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])

@@ -28,19 +28,18 @@ from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
 import lfadsx
-from lfadsx.data import read_posterior
-from lfadsx.data.splitting import choose
-from lfadsx.data.synthetic.task_network import TaskNetwork, load_network
-from lfadsx.data.synthetic.train_networks import TASKS, save_network, train
+from lfadsx.data.splits import choose
+from lfadsx.datasets.task_network import TaskNetwork, load_network
+from lfadsx.datasets.train_networks import TASKS, save_network, train
 from lfadsx.evaluation import format_table
-from lfadsx.inference import infer
-from lfadsx.metrics import align, r2_floors, r2_of_trials, r2_pooled
+from lfadsx.evaluation.metrics import align, r2_floors, r2_of_trials, r2_pooled
+from lfadsx.inference import infer, read_posterior
+from lfadsx.pipeline import fit_run
 from lfadsx.plotting.embedding import embedding_figure
+from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.plotting.panels import curves_figure, images_figure
-from lfadsx.plotting.statistics import histograms_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "integrator_rnn"
 
@@ -213,7 +212,7 @@ def make_data(file: Path, changes: dict, train_network: int) -> None:
         weights = file.with_name("network.npz")
         save({"03_network_training": train_integrator(train_network, weights)}, file.parent)
         changes = changes | {"network_file": str(weights)}
-    lfadsx.data.simulate(NAME, file, **changes)
+    lfadsx.datasets.simulate(NAME, file, **changes)
 
 
 def train_integrator(steps: int, file: Path) -> Figure:

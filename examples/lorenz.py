@@ -19,12 +19,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import align, latent_r2
+from lfadsx.evaluation.metrics import align, latent_r2
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.workflow import fit_run
 
 NAME = "lorenz"
 
@@ -67,7 +67,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])

@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 
 import lfadsx
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import r2_per_trial
+from lfadsx.evaluation.metrics import r2_per_trial
 from lfadsx.modules import AbstractGenerator, Linear
-from lfadsx.parameters import scaled_normal
+from lfadsx.modules.linear import scaled_normal
 from lfadsx.training import ProgressBar
 
 
@@ -88,7 +88,7 @@ def tanh_model(data: lfadsx.Dataset, config: lfadsx.ModelConfig) -> lfadsx.LFADS
 def main(quick: bool, out: Path) -> None:
     """Trains both models, compares their rates with the true ones, and loads the second one."""
     out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
-    data = lfadsx.data.chaotic_rnn(
+    data = lfadsx.datasets.chaotic_rnn(
         conditions=5 if quick else 40, trials_per_condition=10, neurons=30, duration=0.3, max_rate=60.0
     )
     config = lfadsx.ModelConfig(

@@ -25,14 +25,14 @@ import jax
 import numpy as np
 
 import lfadsx
-from lfadsx.data import read_posterior
 from lfadsx.evaluation import format_table
-from lfadsx.metrics import latent_r2, r2_per_trial
+from lfadsx.evaluation.metrics import latent_r2, r2_per_trial
+from lfadsx.inference import read_posterior
+from lfadsx.pipeline import fit_run, population_run
 from lfadsx.plotting import write_population_figures
 from lfadsx.search import PBT, Range, Space
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import GenerationTable, PopulationResult, ProgressBar, make_mesh
-from lfadsx.workflow import fit_run, population_run
 
 NAME = "lorenz"
 
@@ -77,7 +77,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         model, train = tiny_model(model), shorter(train, epochs or 12, batch_size=20)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.data.simulate(NAME, file, **changes)
+        lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.data.read(file)
 
     # A single model spreads its trials over the devices; members go to devices of their own as far as they divide.

@@ -1,25 +1,30 @@
 """LFADS as a Flax NNX library of pluggable parts. This file is the table of contents."""
 
 from lfadsx import data as data
+from lfadsx import datasets as datasets
 from lfadsx import distributions as distributions
 from lfadsx import modules as modules
-from lfadsx.alignment import SharedComponents as SharedComponents
-from lfadsx.alignment import align as align
-from lfadsx.alignment import shared_components as shared_components
-from lfadsx.bound import Bounds as Bounds
-from lfadsx.bound import bounds as bounds
 from lfadsx.config import HyperParams as HyperParams
 from lfadsx.config import ModelConfig as ModelConfig
 from lfadsx.config import PopulationConfig as PopulationConfig
 from lfadsx.config import TrainConfig as TrainConfig
-from lfadsx.generation import Generated as Generated
-from lfadsx.generation import prior_sample as prior_sample
+from lfadsx.data.session_alignment import SharedComponents as SharedComponents
+from lfadsx.data.session_alignment import align as align
+from lfadsx.data.session_alignment import shared_components as shared_components
 from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import posterior_mean as posterior_mean
 from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
-from lfadsx.model import LFADS as LFADS
-from lfadsx.sessions import session_patterns as session_patterns
-from lfadsx.sessions import with_sessions as with_sessions
+from lfadsx.inference.bounds import Bounds as Bounds
+from lfadsx.inference.bounds import bounds as bounds
+from lfadsx.inference.generation import Generated as Generated
+from lfadsx.inference.generation import prior_sample as prior_sample
+from lfadsx.models.builders import autonomous as autonomous
+from lfadsx.models.builders import build as build
+from lfadsx.models.builders import external_input as external_input
+from lfadsx.models.builders import inferred_input as inferred_input
+from lfadsx.models.lfads import LFADS as LFADS
+from lfadsx.models.new_sessions import session_patterns as session_patterns
+from lfadsx.models.new_sessions import with_sessions as with_sessions
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import fit as fit
 from lfadsx.training import fit_population as fit_population
@@ -31,9 +36,5 @@ from lfadsx.types import Output as Output
 from lfadsx.types import Posterior as Posterior
 from lfadsx.types import Session as Session
 from lfadsx.types import Split as Split
-from lfadsx.variants import autonomous as autonomous
-from lfadsx.variants import build as build
-from lfadsx.variants import external_input as external_input
-from lfadsx.variants import inferred_input as inferred_input
 
 __version__ = "0.1.0"

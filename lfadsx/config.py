@@ -21,7 +21,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Architecture: sizes and names of the parts that the builders of `lfadsx.variants` compose.
+    """Architecture: sizes and names of the parts that the builders of `lfadsx.models.builders` compose.
 
     Static: changing one means another compiled program.
     """

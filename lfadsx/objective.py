@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from lfadsx.config import HyperParams
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import Masks, Weights, to_targets
 from lfadsx.types import Batch, Output
 

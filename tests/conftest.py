@@ -24,7 +24,7 @@ from jaxtyping import install_import_hook
 
 # Shapes written in the signatures are checked wherever the tests call; users pay nothing for it.
 _HOOK = install_import_hook(
-    ["lfadsx.modules", "lfadsx.distributions", "lfadsx.model", "lfadsx.objective", "lfadsx.randomness"],
+    ["lfadsx.modules", "lfadsx.distributions", "lfadsx.models.lfads", "lfadsx.objective", "lfadsx.random"],
     "typecheck.checked",
 )
 

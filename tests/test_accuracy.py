@@ -23,9 +23,10 @@ from benchmarks.comparisons import (
 )
 from benchmarks.factors import expressed, rates_of
 from benchmarks.settings import settings_of, with_changes
-from lfadsx.data import chaotic_rnn, read, simulate
-from lfadsx.data.synthetic.table import RECIPES
-from lfadsx.metrics import r2_pooled
+from lfadsx.data import read
+from lfadsx.datasets import chaotic_rnn, simulate
+from lfadsx.datasets.named_datasets import RECIPES
+from lfadsx.evaluation.metrics import r2_pooled
 from lfadsx.shrink import shorter, tiny_model
 
 

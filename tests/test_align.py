@@ -8,9 +8,10 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx.alignment import _smooth
-from lfadsx.data import DataError, concatenate_sessions, dataset_from_trials
-from lfadsx.data.synthetic.alignment import align_sessions
+from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.data.session_alignment import _smooth
+from lfadsx.datasets.pca_alignment import align_sessions
+from lfadsx.errors import DataError
 
 N_BINS, N_LATENTS = 40, 3
 NEURONS = {"monday": 18, "tuesday": 12, "friday": 25}
@@ -74,7 +75,7 @@ def test_sessions_rebuild_what_they_share():
 
 def test_without_smoothing_it_is_the_alignment_of_the_original(monkeypatch):
     data = sessions()
-    monkeypatch.setattr("lfadsx.data.synthetic.alignment.smooth", lambda courses: courses)
+    monkeypatch.setattr("lfadsx.datasets.pca_alignment.smooth", lambda courses: courses)
     train = data.train
     days = [
         (train.encoder_input[train.session == i][:, :, :n], train.condition[train.session == i])

@@ -10,8 +10,9 @@ from flax import nnx
 from making import SIZES, several_sessions
 
 import lfadsx
-from lfadsx.data import DataError, concatenate_sessions, dataset_from_trials, read, write_dataset
-from lfadsx.starts import start_from_alignment
+from lfadsx.data import concatenate_sessions, dataset_from_trials, read, write_dataset
+from lfadsx.errors import DataError
+from lfadsx.models.initialization import start_from_alignment
 
 N_COMPONENTS = 3
 WIDTHS = {**SIZES, "readin_dim": 0, "factors": N_COMPONENTS}

@@ -8,9 +8,9 @@ import pytest
 from making import several_sessions
 from threadpoolctl import threadpool_limits
 
-from lfadsx import baselines
 from lfadsx.data import batch, concatenate_sessions, dataset_from_trials, read
-from lfadsx.metrics import bits_per_spike
+from lfadsx.evaluation import baselines
+from lfadsx.evaluation.metrics import bits_per_spike
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,12 @@ from flax import nnx
 from scipy import special, stats
 
 import lfadsx
-from lfadsx.bound import bounds_of
-from lfadsx.data import chaotic_rnn
-from lfadsx.data.splitting import choose
-from lfadsx.metrics import bits_per_spike
+from lfadsx.data.splits import choose
+from lfadsx.datasets import chaotic_rnn
+from lfadsx.evaluation.metrics import bits_per_spike
+from lfadsx.inference.bounds import bounds_of
 from lfadsx.objective import elbo
-from lfadsx.randomness import derive
+from lfadsx.random import derive
 from lfadsx.training import make_mesh
 
 
@@ -147,7 +147,7 @@ def test_real_values_have_no_bits_per_spike():
 
 def test_as_many_trials_at_once_as_fit_into_memory(data, model, monkeypatch):
     whole = lfadsx.bounds(model, data, "valid", n_samples=3)
-    monkeypatch.setattr("lfadsx.bound.trials_at_once", lambda *_: 2)
+    monkeypatch.setattr("lfadsx.inference.bounds.trials_at_once", lambda *_: 2)
     parts = lfadsx.bounds(model, data, "valid", n_samples=3)
     np.testing.assert_allclose(parts.elbo, whole.elbo, rtol=1e-6)
 

@@ -17,13 +17,13 @@ from lfadsx.data import dataset_from_trials, write_dataset
 from lfadsx.evaluation.resampling import bits
 from lfadsx.evaluation.task import Task
 from lfadsx.inference import masked_rates
+from lfadsx.pipeline import sweep_run
+from lfadsx.pipeline.selection import Comparison, compare, compare_selection_scores
+from lfadsx.pipeline.sweep_grid import architecture, count_parameters, grid
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractPopulationCallback, load
 from lfadsx.training.members import member_runner
-from lfadsx.training.run import RunError
-from lfadsx.workflow import sweep_run
-from lfadsx.workflow.choosing import Comparison, compare, compare_selection_scores
-from lfadsx.workflow.grid import architecture, count_parameters, grid
+from lfadsx.training.run_folder import RunError
 
 SIZES = {name: value for name, value in making.SIZES.items() if name != "readin_dim"}
 MODEL = ModelConfig(**SIZES, variant="autonomous")  # compiles fastest

@@ -18,11 +18,12 @@ import pytest
 import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
-from lfadsx.data import read, read_posterior
-from lfadsx.distributed import n_data_devices
+from lfadsx.data import read
 from lfadsx.inference import posterior as posterior_module
+from lfadsx.inference import read_posterior
+from lfadsx.parallel import n_data_devices
+from lfadsx.pipeline import fit_run
 from lfadsx.training import read_info
-from lfadsx.workflow import fit_run
 
 SMALL = [
     *("--factors", "3", "--generator-dim", "6", "--ic-dim", "4", "--ic-encoder-dim", "5", "--input-encoder-dim", "4"),
@@ -327,7 +328,7 @@ def test_other_bins_at_inference_are_an_error(run, file, tmp_path, capsys):
 
 
 def test_a_fault_of_ours_ends_with_code_1(run, file, capsys, monkeypatch):
-    monkeypatch.setattr("lfadsx.workflow.using.infer", lambda *a, **k: np.zeros(3)[5])
+    monkeypatch.setattr("lfadsx.pipeline.trained_model_jobs.infer", lambda *a, **k: np.zeros(3)[5])
     assert cli.main(["infer", str(run), str(file)]) == 1
     assert "This is a fault of lfadsx" in capsys.readouterr().err
 
@@ -367,7 +368,7 @@ def test_help_of_a_simulation_has_every_setting_with_the_originals_default(name,
     assert run_main(["simulate", name, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.replace("│", "").split())
     assert f"--conditions INT Number of conditions. ({said})" in text
-    for field in dataclasses.fields(lfadsx.data.RECIPES[name]):
+    for field in dataclasses.fields(lfadsx.datasets.RECIPES[name]):
         assert f"--{field.name.replace('_', '-')} " in text
 
 
@@ -387,7 +388,7 @@ def test_simulate_writes_what_fit_reads(name, flags, tmp_path, capsys):
     wrote, command = capsys.readouterr().err.splitlines()
     assert wrote.startswith(f"Wrote {out}: 20 train, 5 valid, 5 test trials of 20 bins, 12 neurons, ")
     assert command == f"  lfadsx fit {out} --out runs/{name}{flags}"
-    (again,) = lfadsx.data.simulate(
+    (again,) = lfadsx.datasets.simulate(
         name, tmp_path / "again.h5", split="conditions", conditions=6, trials_per_condition=5, duration=0.2, units=12,
         **({} if name == "chaotic_rnns_labeled" else {"recorded": 12}),
     )  # fmt: skip
@@ -398,7 +399,7 @@ def test_simulate_writes_what_fit_reads(name, flags, tmp_path, capsys):
 
 
 def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch):
-    recipes = lfadsx.data.RECIPES
+    recipes = lfadsx.datasets.RECIPES
     few = {"conditions": 5, "trials_per_condition": 5, "duration": 0.2, "trials": 50}
     for name, recipe in recipes.items():
         known = {field.name for field in dataclasses.fields(recipe)}

@@ -9,7 +9,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx import cli
-from lfadsx.data import read_posterior
+from lfadsx.inference import read_posterior
 from lfadsx.interop import from_tensorflow
 from lfadsx.training.state import path_name
 

@@ -6,15 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsx.data import (
-    chaotic_rnn,
-    concatenate_sessions,
-    dataset_from_trials,
-    read,
-    read_split,
-    write_dataset,
-)
-from lfadsx.data.splitting import random_names
+from lfadsx.data import concatenate_sessions, dataset_from_trials, read, read_split, write_dataset
+from lfadsx.data.splits import random_names
+from lfadsx.datasets import chaotic_rnn
 
 
 def counts(n_trials=12, n_bins=10, n_channels=6, seed=0):

@@ -6,15 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsx.data import (
-    DataError,
-    chaotic_rnn,
-    concatenate_sessions,
-    dataset_from_trials,
-    read,
-    read_split,
-    write_dataset,
-)
+from lfadsx.data import concatenate_sessions, dataset_from_trials, read, read_split, write_dataset
+from lfadsx.datasets import chaotic_rnn
+from lfadsx.errors import DataError
 
 TRIALS = np.random.default_rng(0).poisson(1.0, (12, 10, 6))
 

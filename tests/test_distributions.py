@@ -22,7 +22,7 @@ from lfadsx.distributions import (
     exp_soft_clip,
     soft_clip,
 )
-from lfadsx.parts import PARTS
+from lfadsx.models.serialization import PARTS
 
 PRIORS = {
     "gaussian": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, prior_var_min=0.01),

@@ -9,9 +9,9 @@ import pytest
 from making import several_sessions
 from threadpoolctl import threadpool_limits
 
-from lfadsx import baselines, evaluation, metrics
+from lfadsx import evaluation
 from lfadsx.data import concatenate_sessions, dataset_from_trials
-from lfadsx.evaluation import evaluate, format_table
+from lfadsx.evaluation import baselines, evaluate, format_table, metrics
 from lfadsx.types import Posterior
 
 N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3

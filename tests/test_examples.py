@@ -15,7 +15,7 @@ import pytest
 from conftest import CACHE
 
 import lfadsx
-from lfadsx.data.synthetic.table import RECIPES
+from lfadsx.datasets.named_datasets import RECIPES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_choosing import MODEL, QUICK, TRAIN, ones, recording
 
-from lfadsx.data import DataError, concatenate_sessions, dataset_from_trials, read_posterior
+from lfadsx.data import concatenate_sessions, dataset_from_trials
 from lfadsx.data.folds import (
     all_trials,
     fold_dataset,
@@ -19,16 +19,17 @@ from lfadsx.data.folds import (
     scoring_groups,
     stratified_folds,
 )
-from lfadsx.data.splitting import choose
-from lfadsx.evaluation.bits import pooled, score_bits
+from lfadsx.data.splits import choose
+from lfadsx.errors import DataError
+from lfadsx.evaluation.bits_scores import pooled, score_bits
 from lfadsx.evaluation.candidates import Candidate
+from lfadsx.evaluation.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
 from lfadsx.evaluation.resampling import averaged, bits, decoded, explained, ratio, resample
 from lfadsx.evaluation.task import Task
-from lfadsx.inference import posterior_sample_and_average
-from lfadsx.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
-from lfadsx.training.run import RunError
-from lfadsx.workflow import cross_validation_run
-from lfadsx.workflow.pooling import FoldResult, pool
+from lfadsx.inference import posterior_sample_and_average, read_posterior
+from lfadsx.pipeline import cross_validation_run
+from lfadsx.pipeline.fold_pooling import FoldResult, pool
+from lfadsx.training.run_folder import RunError
 
 RNG = np.random.default_rng(0)
 

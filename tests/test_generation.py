@@ -46,7 +46,7 @@ def test_the_generator_runs_from_them(model):
 def test_a_trial_depends_on_its_number_alone(model, monkeypatch):
     many = lfadsx.prior_sample(model, 7, 5, draw_data=True, seed=3)
     few = lfadsx.prior_sample(model, 2, 5, draw_data=True, seed=3)
-    monkeypatch.setattr("lfadsx.generation.trials_at_once", lambda *_: 3)
+    monkeypatch.setattr("lfadsx.inference.generation.trials_at_once", lambda *_: 3)
     chunks = lfadsx.prior_sample(model, 7, 5, draw_data=True, seed=3)
     for name in ("factors", "inputs", "initial_condition"):
         np.testing.assert_allclose(getattr(few, name), getattr(many, name)[:2], rtol=1e-5, atol=1e-6)

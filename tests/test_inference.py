@@ -10,11 +10,11 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.data import batch as batch_of
-from lfadsx.data.splitting import choose
-from lfadsx.inference import hidden as hidden_entries
+from lfadsx.data.splits import choose
 from lfadsx.inference import infer, memory
+from lfadsx.inference import masked as hidden_entries
 from lfadsx.inference import posterior as posterior_module
-from lfadsx.randomness import derive
+from lfadsx.random import derive
 from lfadsx.training import make_mesh
 
 N_SAMPLES = 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 from sklearn.metrics import r2_score
 
-from lfadsx import metrics
+from lfadsx.evaluation import metrics
 
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=20, deadline=None)

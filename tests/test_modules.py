@@ -12,11 +12,11 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.models.serialization import PARTS, describe, rebuild
 from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
 from lfadsx.objective import reconstruction
-from lfadsx.parts import PARTS, describe, rebuild
-from lfadsx.randomness import derive
+from lfadsx.random import derive
 from lfadsx.types import Noise
 
 

@@ -17,11 +17,11 @@ from benchmarks.optimum.methods import data_and_truth, optimum, recipe_of, sprea
 from benchmarks.optimum.posterior import Generator, Outcome
 from benchmarks.optimum.scores import estimates, scores
 from lfadsx.data import dataset_from_trials, read
-from lfadsx.data.synthetic.bound import IntegrationToBound
-from lfadsx.data.synthetic.chaotic import ChaoticRNN
-from lfadsx.data.synthetic.integrator import IntegratorRNN
-from lfadsx.data.synthetic.lorenz import Lorenz
-from lfadsx.metrics import r2_pooled
+from lfadsx.datasets.chaotic_rnn import ChaoticRNN
+from lfadsx.datasets.integration_to_bound import IntegrationToBound
+from lfadsx.datasets.integrator_rnn import IntegratorRNN
+from lfadsx.datasets.lorenz import Lorenz
+from lfadsx.evaluation.metrics import r2_pooled
 
 D, T, N, NOISE = 3, 8, 3, 1.5
 

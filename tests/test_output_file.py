@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsx.data import DataError, read_posterior, write_posterior
+from lfadsx.errors import DataError
+from lfadsx.inference import read_posterior, write_posterior
 from lfadsx.types import Posterior
 
 ABOUT = dict(bin_width=0.02, sessions=["monday", "tuesday"], version="0.1.0", source={"monday": {"bytes": 3}})

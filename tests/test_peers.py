@@ -20,7 +20,7 @@ MIXING = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0], [3.0, 0.0, 1.0]])
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("peers") / "lorenz.h5"
     changes = {"conditions": 6, "trials_per_condition": 5, "duration": 0.3, "units": 6, "split": "conditions"}
-    lfadsx.data.simulate("lorenz", path, **changes)
+    lfadsx.datasets.simulate("lorenz", path, **changes)
     return path
 
 

@@ -13,10 +13,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lfadsx import plotting
-from lfadsx.plotting.conditions import condition_colours, conditions_of, cyclic_colours
-from lfadsx.plotting.series import mean_and_interval, principal_components, smooth
+from lfadsx.plotting.averaging import mean_and_interval, principal_components, smooth
+from lfadsx.plotting.condition_colours import condition_colours, conditions_of, cyclic_colours
 from lfadsx.plotting.style import ORANGE
-from lfadsx.plotting.table import format_cell
+from lfadsx.plotting.table_panel import format_cell
 from lfadsx.plotting.view import View
 from lfadsx.types import Dataset, Posterior, Session, Split
 
@@ -463,7 +463,7 @@ def test_errors_say_what_to_do():
 
 def test_files_are_written_and_one_failure_stops_nothing(tmp_path, monkeypatch):
     dataset, split, posterior = make(n_trials=4, n_neurons=5, n_held_out=1, n_bins=20, n_forward=4)
-    monkeypatch.setattr("lfadsx.plotting.files.DPI", 40)
+    monkeypatch.setattr("lfadsx.plotting.figure_files.DPI", 40)
     folder = tmp_path / "figures"
     written, warnings = plotting.write_figures(folder, dataset, "valid", split, posterior, {}, [], "A run")
     assert warnings == []
@@ -476,7 +476,7 @@ def test_files_are_written_and_one_failure_stops_nothing(tmp_path, monkeypatch):
         raise RuntimeError("no ink")
 
     for name in ("factors", "summary", "rates", "psth"):
-        monkeypatch.setattr(f"lfadsx.plotting.files.{name}_figure", broken)
+        monkeypatch.setattr(f"lfadsx.plotting.figure_files.{name}_figure", broken)
     autonomous = dataclasses.replace(posterior, inputs=None)
     again, warnings = plotting.write_figures(
         tmp_path / "again", dataset, "test", split, autonomous, {"loss": np.arange(5)}, [], "A run"

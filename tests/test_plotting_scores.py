@@ -6,13 +6,13 @@ from matplotlib.colors import to_hex
 from test_plotting import make
 
 from lfadsx.data import dataset_from_trials
-from lfadsx.metrics import peak_errors
+from lfadsx.evaluation.metrics import peak_errors
 from lfadsx.plotting.embedding import embedding_figure
+from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.plotting.panels import curves_figure, images_figure
-from lfadsx.plotting.peaks import peaks_figure
-from lfadsx.plotting.statistics import histograms_figure
+from lfadsx.plotting.peaks_figure import peaks_figure
 from lfadsx.plotting.style import GREY, INK
-from lfadsx.plotting.truth import truth_figure
+from lfadsx.plotting.truth_figure import truth_figure
 
 
 def counts_of(ax):

@@ -14,13 +14,13 @@ from flax import nnx
 from test_training import CONFIG, SMALL, TanhGenerator, close, ragged_sessions
 
 import lfadsx
+from lfadsx.pipeline import evaluate_run, population_run
+from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
 from lfadsx.training import AbstractPopulationCallback, load, make_mesh, members
 from lfadsx.training.generation_loop import GenerationLoop
 from lfadsx.training.lineage import generations
-from lfadsx.training.run import RunError
-from lfadsx.workflow import evaluate_run, population_run
-from lfadsx.workflow.searching import average
+from lfadsx.training.run_folder import RunError
 
 SPACE = Space({"learning_rate": Range(1e-3, 1e-2, log=True), "dropout_rate": Range(0.0, 0.6), "cd_rate": Range(0, 0.5)})
 SHORT = dataclasses.replace(CONFIG, epochs=4, schedule="cosine")
@@ -341,7 +341,7 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["ensemble"]["members"] == outcome.result.ranking[:2] == metrics["ranking"][:2]
     assert [row["model"] for row in metrics["table"][:3]] == ["ensemble of 2", "best member", "time course"]
-    ensemble = lfadsx.data.read_posterior(tmp_path / "ensemble.h5")["valid"]
+    ensemble = lfadsx.inference.read_posterior(tmp_path / "ensemble.h5")["valid"]
     own = [
         lfadsx.posterior_sample_and_average(
             outcome.result.members[member].model, data, "valid", n_samples=8, seed=outcome.result.seeds[member]

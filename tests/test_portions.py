@@ -10,8 +10,8 @@ from flax import nnx
 from test_training import CONFIG, SCHEDULE, begin, build, close, ragged_sessions
 
 import lfadsx
-from lfadsx import distributed
-from lfadsx.data.batches import take
+from lfadsx import parallel
+from lfadsx.data.batching import take
 from lfadsx.training import StepReport, make_mesh, run_block
 
 
@@ -48,9 +48,9 @@ def test_cores_that_are_devices_compute_32_trials_at_once_and_other_devices_all(
         platform = "gpu"
 
     cards = types.SimpleNamespace(devices=np.array([[Card()], [Card()]]), size=2)
-    found = [distributed.portion_limit(0, mesh) for mesh in (None, make_mesh(1), make_mesh(2), cards)]
+    found = [parallel.portion_limit(0, mesh) for mesh in (None, make_mesh(1), make_mesh(2), cards)]
     assert found == [0, 0, 32, 0]
-    assert {distributed.portion_limit(7, mesh) for mesh in (None, make_mesh(2), cards)} == {7}
+    assert {parallel.portion_limit(7, mesh) for mesh in (None, make_mesh(2), cards)} == {7}
 
 
 def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batch_size(data):
@@ -75,7 +75,7 @@ def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monk
 
     config = dataclasses.replace(CONFIG, epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(f"lfadsx.training.trainer.{compiled}", (lambda _: full) if compiled == "block_runner" else full)
+        patch.setattr(f"lfadsx.training.fit.{compiled}", (lambda _: full) if compiled == "block_runner" else full)
         with pytest.raises(ValueError, match=f"{what} do not fit .* Set trials_at_once, e.g. to 32"):
             lfadsx.fit(build(data), data, config=config, out=tmp_path / "run")
     result = lfadsx.fit(build(data), data, config=dataclasses.replace(config, trials_at_once=4), out=tmp_path / "run")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lfadsx.randomness import bits, derive, normal
+from lfadsx.random import bits, derive, normal
 
 KEY = jax.random.key(0)
 N = 1 << 18
@@ -123,7 +123,7 @@ def test_any_whole_number_will_do_and_its_last_32_bits_count():
 
 @pytest.mark.parametrize("number", [1.5, np.zeros(2), True, 2**70])
 def test_what_is_no_whole_number_is_refused(number):
-    from lfadsx.randomness import _whole
+    from lfadsx.random import _whole
 
     with pytest.raises(TypeError, match="counted by whole numbers of 64 bits, not by "):
         _whole(number)
@@ -137,7 +137,7 @@ def test_normal_numbers_are_normal():
 
 
 def test_the_ends_of_the_interval_give_finite_numbers_of_equal_size():
-    from lfadsx.randomness import _open_interval
+    from lfadsx.random import _open_interval
 
     ends = _open_interval(jnp.array([0, 0xFFFFFFFF], jnp.uint32), jnp.float32)
     assert float(ends[0]) == -float(ends[1]) == -(1 - 2.0**-23)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lfadsx.metrics import resemblance
+from lfadsx.evaluation.metrics import resemblance
 from lfadsx.plotting import resemblance_figure
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import searches
-from lfadsx.data import chaotic_rnn, write_dataset
+from lfadsx.data import write_dataset
+from lfadsx.datasets import chaotic_rnn
 
 
 @pytest.mark.parametrize("held_out", [4, 0])

@@ -9,11 +9,12 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx.data import DataError, concatenate_sessions
 from lfadsx.data import batch as batch_of
-from lfadsx.data.splitting import choose
+from lfadsx.data import concatenate_sessions
+from lfadsx.data.splits import choose
+from lfadsx.errors import DataError
+from lfadsx.pipeline import evaluate_run, fit_run
 from lfadsx.training.state import matches, parameter_paths, path_name
-from lfadsx.workflow import evaluate_run, fit_run
 
 
 def by_path(model):

@@ -10,8 +10,8 @@ from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import dataset_from_trials
 from lfadsx.distributions import Gaussian, mean_and_std
 from lfadsx.inference import infer
+from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser
-from lfadsx.starts import ENCODER_STD
 
 SMALL = dict(
     factors=3, generator_dim=6, ic_dim=4, ic_encoder_dim=5, input_encoder_dim=4, controller_dim=5, inferred_inputs=1

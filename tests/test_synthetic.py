@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.signal import filtfilt
 
-from lfadsx.data import RECIPES, DataError, read, simulate, spikify, split
-from lfadsx.data.synthetic import ChaoticRNN, LabeledRNNs
-from lfadsx.data.synthetic.alignment import align_sessions
+from lfadsx.data import read, split
+from lfadsx.datasets import RECIPES, ChaoticRNN, LabeledRNNs, simulate, spikify
+from lfadsx.datasets.pca_alignment import align_sessions
+from lfadsx.errors import DataError
 
 SMALL = {"conditions": 6, "trials_per_condition": 5, "duration": 0.4}
 

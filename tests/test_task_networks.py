@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lfadsx.data import DataError, read
-from lfadsx.data.synthetic import train_networks
-from lfadsx.data.synthetic.bound import IntegrationToBound
-from lfadsx.data.synthetic.integrator import IntegratorRNN
-from lfadsx.data.synthetic.lorenz import Lorenz, stationary
-from lfadsx.data.synthetic.task_network import load_network, training_facts
+from lfadsx.data import read
+from lfadsx.datasets import train_networks
+from lfadsx.datasets.integration_to_bound import IntegrationToBound
+from lfadsx.datasets.integrator_rnn import IntegratorRNN
+from lfadsx.datasets.lorenz import Lorenz, stationary
+from lfadsx.datasets.task_network import load_network, training_facts
+from lfadsx.errors import DataError
 
 
 @pytest.fixture(scope="module")

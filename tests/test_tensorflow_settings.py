@@ -11,7 +11,7 @@ from flax import nnx
 import lfadsx
 from lfadsx import cli
 from lfadsx.interop import settings_from_tensorflow
-from lfadsx.interop.tensorflow.settings import FLAGS, OTHERS, flags_of
+from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS, flags_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "from_tensorflow_lfads.md"
 
@@ -137,7 +137,7 @@ def test_values_of_the_wrong_kind_are_named(flag, value, message):
 
 
 def test_a_trained_variance_may_start_at_a_bound_there():
-    data = lfadsx.data.chaotic_rnn(conditions=2, duration=0.1)
+    data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
     model, _, _ = settings_from_tensorflow({"ic_prior_var_max": 1.0, "gen_dim": 6, "ic_dim": 4, "ic_enc_dim": 5})
     prior = lfadsx.build(data, model, rngs=nnx.Rngs(0)).ic_prior
     assert float(prior.distribution().variance[0]) == pytest.approx(0.1009)
@@ -149,7 +149,7 @@ def test_ramps_of_no_steps_are_no_ramps():
 
 
 def test_a_model_of_these_settings_builds_and_is_known_to_the_program():
-    data = lfadsx.data.chaotic_rnn(conditions=2, duration=0.1)
+    data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
     model, _, _ = settings_from_tensorflow({"gen_dim": 6, "factors_dim": 3, "ic_dim": 4, "ic_enc_dim": 5})
     arrays = lfadsx.interop.to_tensorflow(lfadsx.build(data, model, rngs=nnx.Rngs(0)))
     assert arrays["LFADS_gen_gen_2_fac_W:0"].shape == (6, 3)

@@ -14,13 +14,13 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx import distributed
+from lfadsx import parallel
 from lfadsx.config import Precision
-from lfadsx.data.batches import Layout, epoch_order, take
-from lfadsx.distributed import compiler_options, replicate
+from lfadsx.data.batching import Layout, epoch_order, take
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
+from lfadsx.modules.linear import scaled_normal
 from lfadsx.objective import l2_penalty
-from lfadsx.parameters import scaled_normal
+from lfadsx.parallel import compiler_options, replicate
 from lfadsx.training import (
     AbstractCallback,
     Schedule,
@@ -33,10 +33,10 @@ from lfadsx.training import (
     train_block,
 )
 from lfadsx.training.checkpoint import CheckpointError
-from lfadsx.training.monitor import Monitor, observe
-from lfadsx.training.run import RunError
+from lfadsx.training.fit import _Loop
+from lfadsx.training.model_selection import Monitor, observe
+from lfadsx.training.run_folder import RunError
 from lfadsx.training.state import matches
-from lfadsx.training.trainer import _Loop
 
 # One encoder for both purposes compiles faster than two.
 SMALL = dict(factors=3, generator_dim=6, ic_dim=4, ic_encoder_dim=5, input_encoder_dim=0, controller_dim=5)
@@ -160,9 +160,9 @@ def test_two_devices_equal_one(model, data):
 def test_devices_of_a_cpu_get_one_thread_each_where_the_compiler_can():
     assert compiler_options(None) == compiler_options(make_mesh(1)) == ()
     found = dict(compiler_options(make_mesh(2)))
-    assert set(found) <= set(distributed.ONE_THREAD) and not any(found.values())
+    assert set(found) <= set(parallel.ONE_THREAD) and not any(found.values())
     jax.jit(lambda x: x + 1, compiler_options=found)(1)
-    assert not distributed._is_known("xla_cpu_no_such_option")
+    assert not parallel._is_known("xla_cpu_no_such_option")
 
 
 def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
@@ -289,7 +289,7 @@ def test_every_trial_once_per_epoch_for_any_batch_size():
         assert sorted(cells[cells >= 0]) == list(range(n_trials))
         assert cells.shape[2] % n_devices == 0 and layout.batch_size == min(batch_size, n_trials)
         share = layout.rows // n_devices
-        portions = distributed.n_portions(share, at_once)
+        portions = parallel.n_portions(share, at_once)
         assert share % portions == 0 and share // portions <= (at_once or share)
         assert layout.rows - layout.batch_size < n_devices * portions
 

@@ -1,6 +1,6 @@
 """The simulated data sets as generators: from standard normal numbers to rates, inputs and states, in JAX.
 
-The recipes of `lfadsx.data.synthetic` say how the data are made and give the networks. Each function here is the same
+The recipes of `lfadsx.datasets` say how the data are made and give the networks. Each function here is the same
 law once more, differentiable, for one trial. Random starts of a condition count as random starts of the trial: the
 observer knows the law of the starts, and not that other trials share one.
 """
@@ -16,11 +16,11 @@ from jax import Array
 from jax.scipy.special import ndtr, ndtri
 
 from benchmarks.optimum.posterior import Generator, Outcome
-from lfadsx.data.synthetic.bound import IntegrationToBound
-from lfadsx.data.synthetic.chaotic import ChaoticRNN
-from lfadsx.data.synthetic.integrator import IntegratorRNN
-from lfadsx.data.synthetic.lorenz import BETA, BURN_IN, RHO, SIGMA, Lorenz
-from lfadsx.data.synthetic.task_network import TaskNetwork
+from lfadsx.datasets.chaotic_rnn import ChaoticRNN
+from lfadsx.datasets.integration_to_bound import IntegrationToBound
+from lfadsx.datasets.integrator_rnn import IntegratorRNN
+from lfadsx.datasets.lorenz import BETA, BURN_IN, RHO, SIGMA, Lorenz
+from lfadsx.datasets.task_network import TaskNetwork
 from lfadsx.types import Split
 
 

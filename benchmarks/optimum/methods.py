@@ -18,12 +18,12 @@ from benchmarks.optimum.bank import importance, refine
 from benchmarks.optimum.posterior import Generator, Samples, hmc, laplace
 from benchmarks.optimum.scores import estimates, scores
 from benchmarks.optimum.tempering import smc
-from lfadsx.data.synthetic.bound import IntegrationToBound
-from lfadsx.data.synthetic.chaotic import ChaoticRNN
-from lfadsx.data.synthetic.integrator import IntegratorRNN
-from lfadsx.data.synthetic.lorenz import Lorenz
-from lfadsx.data.synthetic.recipe import AbstractRecipe
-from lfadsx.metrics import r2_floors
+from lfadsx.datasets.chaotic_rnn import ChaoticRNN
+from lfadsx.datasets.integration_to_bound import IntegrationToBound
+from lfadsx.datasets.integrator_rnn import IntegratorRNN
+from lfadsx.datasets.lorenz import Lorenz
+from lfadsx.datasets.recipe import AbstractRecipe
+from lfadsx.evaluation.metrics import r2_floors
 from lfadsx.types import Dataset, Split
 
 Sampler = Callable[..., Samples]

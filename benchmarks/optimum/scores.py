@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from benchmarks.optimum.posterior import Generator, Samples, over_rows
-from lfadsx.metrics import r2_per_trial, r2_pooled
+from lfadsx.evaluation.metrics import r2_per_trial, r2_pooled
 
 
 class Estimate(NamedTuple):

@@ -2,6 +2,6 @@
 
 import sys
 
-from lfadsx.cli.entry import main
+from lfadsx.cli.main import main
 
 sys.exit(main())

@@ -14,7 +14,7 @@ import jax
 import tyro
 
 if TYPE_CHECKING:
-    from lfadsx.workflow import Outcome
+    from lfadsx.pipeline import Outcome
 
 DONE, OURS, USER = 0, 1, 2
 Flat = tyro.conf.OmitArgPrefixes

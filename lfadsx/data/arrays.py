@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lfadsx.data import checks
-from lfadsx.data.errors import DataError
-from lfadsx.data.splitting import choose, random_names
+from lfadsx.data import validation
+from lfadsx.data.splits import choose, random_names
 from lfadsx.data.trials import COUNT_LIKELIHOODS, RawTrials, SessionLayout, session_of, split_of
+from lfadsx.errors import DataError
 from lfadsx.types import INPUT_GROUP, Dataset, TruthUnit
 
 Trials = np.ndarray | Sequence[np.ndarray]
@@ -90,9 +90,9 @@ def dataset_from_trials(
         DataError: If arrays do not fit each other, are no counts, or leave a split empty.
     """
     if bin_width is not None:
-        checks.positive(bin_width, "bin width")
+        validation.positive(bin_width, "bin width")
     if truth_unit is not None:
-        checks.one_of(truth_unit, checks.TRUTH_UNITS, "The unit of the truth")
+        validation.one_of(truth_unit, validation.TRUTH_UNITS, "The unit of the truth")
     given = {
         "known_inputs": known_inputs,
         "truth": truth,
@@ -102,7 +102,7 @@ def dataset_from_trials(
         **{f"targets/{group}": values for group, values in (other_targets or {}).items()},
     }
     data, length = _stack(trials, "trials")
-    checks.dimensions(data, 3, "'trials'")
+    validation.dimensions(data, 3, "'trials'")
     arrays = {name: _along(values, name, length) for name, values in given.items() if values is not None}
     arrays |= {
         name: np.asarray(values)
@@ -206,7 +206,7 @@ def _raw_trials(
     labels |= {"encoder_input": "'trials'", f"targets/{INPUT_GROUP}": "'trials'"}
     if "observed" in arrays:
         mask = arrays.pop("observed")
-        checks.same_shape(mask, data.shape, "'observed'", "'trials'")
+        validation.same_shape(mask, data.shape, "'observed'", "'trials'")
         arrays["encoder_observed"] = mask[:, :n_encoder_bins, held_in]
         arrays[f"target_observed/{INPUT_GROUP}"] = mask
         labels |= {"encoder_observed": "'observed'", f"target_observed/{INPUT_GROUP}": "'observed'"}
@@ -218,10 +218,10 @@ def _raw_trials(
 
 def _given_names(split: Sequence[str] | np.ndarray, n_trials: int) -> np.ndarray:
     names = np.asarray(split)
-    checks.dimensions(names, 1, "'split'")
-    checks.same_trials(names, n_trials, "'split'", "'trials'")
+    validation.dimensions(names, 1, "'split'")
+    validation.same_trials(names, n_trials, "'split'", "'trials'")
     for name in np.unique(names):
-        checks.one_of(str(name), ("train", "valid", "test"), "An entry of 'split'")
+        validation.one_of(str(name), ("train", "valid", "test"), "An entry of 'split'")
     for name in ("train", "valid"):
         if name not in names:
             raise DataError(f"No trial of 'split' is {name!r}. Name one or more of both train and valid.")

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lfadsx.data.errors import DataError
 from lfadsx.data.sessions import join_splits
-from lfadsx.data.splitting import choose, random_names
+from lfadsx.data.splits import choose, random_names
+from lfadsx.errors import DataError
 from lfadsx.types import Dataset, Session, Split
 
 

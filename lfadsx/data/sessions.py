@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lfadsx.data import checks
-from lfadsx.data.errors import DataError
+from lfadsx.data import validation
 from lfadsx.data.trials import inside
+from lfadsx.errors import DataError
 from lfadsx.types import Dataset, Session, Split
 
 
@@ -21,7 +21,8 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
     theirs are NaN; where some lack conditions, theirs are -1 (or "" among conditions that are text).
 
     Example:
-        >>> from lfadsx.data import chaotic_rnn, concatenate_sessions
+        >>> from lfadsx.data import concatenate_sessions
+        >>> from lfadsx.datasets import chaotic_rnn
         >>> monday = chaotic_rnn(conditions=2, neurons=50, session="monday")
         >>> tuesday = chaotic_rnn(conditions=3, neurons=30, session="tuesday")
         >>> concatenate_sessions(monday, tuesday).train.encoder_input.shape
@@ -40,7 +41,7 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
     if not datasets:
         raise DataError("There are no data sets to join. Give at least one.")
     sessions = [session for dataset in datasets for session in dataset.sessions]
-    checks.unique([session.name for session in sessions])
+    validation.unique([session.name for session in sessions])
     _check_agreement(datasets)
     splits = [split for dataset in datasets for split in dataset.splits.values()]
     extent = extent_of(splits, sessions, datasets[0].input_group)
@@ -248,27 +249,27 @@ def _widths(dataset: Dataset, name: str) -> dict[str, int]:
 def _check_agreement(datasets: Sequence[Dataset]) -> None:
     components = {f"session {s.name!r}": s.n_components for dataset in datasets for s in dataset.sessions}
     advice = "Give all sessions an alignment with the same components, or none of them one."
-    checks.agree(components, "number of aligned components", advice)
+    validation.agree(components, "number of aligned components", advice)
     named = {f"session {dataset.sessions[0].name!r}": dataset for dataset in datasets}
     advice = "Give all sessions the same bins, or fit them apart."
-    checks.agree({name: d.bin_width for name, d in named.items()}, "bin width", advice)
-    checks.agree({name: d.input_group for name, d in named.items()}, "input group", "Rename it in one.")
+    validation.agree({name: d.bin_width for name, d in named.items()}, "bin width", advice)
+    validation.agree({name: d.input_group for name, d in named.items()}, "input group", "Rename it in one.")
     units = {name: d.truth_unit for name, d in named.items() if d.truth_unit is not None}
-    checks.agree(units, "unit of the truth", "Convert the truth of one.")
+    validation.agree(units, "unit of the truth", "Convert the truth of one.")
     behaving = {name: d for name, d in named.items() if _widths(d, "behaviour")}
-    checks.agree({name: d.behaviour_name for name, d in behaving.items()}, "behaviour", "Leave one out.")
+    validation.agree({name: d.behaviour_name for name, d in behaving.items()}, "behaviour", "Leave one out.")
     lags = {name: d.behaviour_lag for name, d in behaving.items()}
-    checks.agree(lags, "behaviour lag", "Give one lag for all (`behaviour_lag`).")
+    validation.agree(lags, "behaviour lag", "Give one lag for all (`behaviour_lag`).")
     advice = "Give all trials the same ones, zeros where there are none."
     known = {
         f"{split} of {name}": _widths(d, "known_inputs").get(split, 0)
         for name, d in named.items()
         for split in d.splits
     }
-    checks.agree(known, "number of known inputs", advice)
+    validation.agree(known, "number of known inputs", advice)
     for field, what in (
         ("true_inputs", "number of true inputs"),
         ("behaviour", "number of behaviour columns"),
     ):
         widths = {f"{split} of {name}": w for name, d in named.items() for split, w in _widths(d, field).items()}
-        checks.agree(widths, what, "Give all trials the same number.")
+        validation.agree(widths, what, "Give all trials the same number.")

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from lfadsx.data import checks
+from lfadsx.data import validation
 from lfadsx.types import Session, Split
 
 COUNT_LIKELIHOODS = ("poisson", "negative_binomial", "bernoulli")
@@ -85,10 +85,10 @@ def session_of(
         DataError: If arrays have the wrong axes, or channels and `target_index` do not fit each other.
     """
     encoder = raw.arrays["encoder_input"]
-    checks.dimensions(encoder, 3, raw.encoder_label)
+    validation.dimensions(encoder, 3, raw.encoder_label)
     n_channels = encoder.shape[2]
     for group in raw.groups:
-        checks.dimensions(raw.arrays[f"targets/{group}"], 3, raw.labels[f"targets/{group}"])
+        validation.dimensions(raw.arrays[f"targets/{group}"], 3, raw.labels[f"targets/{group}"])
     n_targets = {group: raw.arrays[f"targets/{group}"].shape[2] for group in raw.groups}
     if input_group not in n_targets:
         highest = n_channels - 1 if target_index is None else int(np.max(target_index, initial=0))
@@ -99,12 +99,12 @@ def session_of(
             "Add the missing channels, or a dataset 'target_index' that says which channel of the targets "
             "each encoder channel is (-1 for none)."
         )
-        checks.at_least(n_targets[input_group], n_channels, "channels", label, raw.encoder_label, advice)
+        validation.at_least(n_targets[input_group], n_channels, "channels", label, raw.encoder_label, advice)
     index = np.arange(n_channels) if target_index is None else np.asarray(target_index)
-    checks.target_index(index, n_channels, n_targets[input_group], f"'target_index' of {name!r}")
+    validation.target_index(index, n_channels, n_targets[input_group], f"'target_index' of {name!r}")
     if channel_names is not None:
         label = f"'channel_names' of {name!r}"
-        checks.size(len(channel_names), n_targets[input_group], "names", label, "the target, one a channel,")
+        validation.size(len(channel_names), n_targets[input_group], "names", label, "the target, one a channel,")
     return Session(name, n_channels, n_targets, index.astype(np.int64), channel_names)
 
 
@@ -123,13 +123,13 @@ def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
         The split, of session index 0 and as wide and long as the session.
 
     Raises:
-        DataError: If anything about the trials is wrong; see `lfadsx.data.checks`.
+        DataError: If anything about the trials is wrong; see `lfadsx.data.validation`.
     """
     encoder = raw.arrays["encoder_input"]
-    checks.dimensions(encoder, 3, raw.encoder_label)
+    validation.dimensions(encoder, 3, raw.encoder_label)
     n_trials, n_encoder_bins, n_channels = encoder.shape
     expected = f"session {layout.session.name!r}"
-    checks.size(n_channels, layout.session.n_channels, "channels", raw.encoder_label, expected)
+    validation.size(n_channels, layout.session.n_channels, "channels", raw.encoder_label, expected)
     n_bins = _check_targets(raw, layout)
     encoder_length, target_length = _lengths(raw, n_trials, n_encoder_bins, n_bins)
 
@@ -150,7 +150,7 @@ def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
     trial_id = _per_trial(raw, "trial_id", n_trials)
     if raw.get("truth") is not None:
         label = raw.labels.get(f"targets/{layout.input_group}", raw.encoder_label)
-        checks.same_shape(raw.arrays["truth"], targets[layout.input_group].shape, raw.labels["truth"], label)
+        validation.same_shape(raw.arrays["truth"], targets[layout.input_group].shape, raw.labels["truth"], label)
     return Split(
         encoder_input=encoder_input,
         targets=targets,
@@ -179,12 +179,12 @@ def _check_targets(raw: RawTrials, layout: SessionLayout) -> int:
     n_bins = n_encoder_bins + layout.forward_bins
     for group in raw.groups:
         target, label = raw.arrays[f"targets/{group}"], raw.labels[f"targets/{group}"]
-        checks.dimensions(target, 3, label)
-        checks.same_trials(target, n_trials, label, raw.encoder_label)
-        checks.one_of(group, layout.session.n_targets, f"A target group of session {layout.session.name!r}")
+        validation.dimensions(target, 3, label)
+        validation.same_trials(target, n_trials, label, raw.encoder_label)
+        validation.one_of(group, layout.session.n_targets, f"A target group of session {layout.session.name!r}")
         n_targets = layout.session.n_targets[group]
-        checks.size(target.shape[2], n_targets, "channels", label, f"session {layout.session.name!r}")
-        checks.size(target.shape[1], n_bins, "bins", label, f"the decoder, after {raw.encoder_label},")
+        validation.size(target.shape[2], n_targets, "channels", label, f"session {layout.session.name!r}")
+        validation.size(target.shape[1], n_bins, "bins", label, f"the decoder, after {raw.encoder_label},")
     return n_bins
 
 
@@ -192,13 +192,13 @@ def _lengths(raw: RawTrials, n_trials: int, n_encoder_bins: int, n_bins: int) ->
     forward_bins = n_bins - n_encoder_bins
     for name in ("length", "encoder_length"):
         if raw.get(name) is not None:
-            checks.lengths(raw.arrays[name], 1, n_encoder_bins, n_trials, raw.labels[name])
+            validation.lengths(raw.arrays[name], 1, n_encoder_bins, n_trials, raw.labels[name])
     encoder = raw.get("encoder_length")
     encoder = raw.get("length") if encoder is None else encoder
     target = raw.get("target_length")
     if target is not None:
         lowest = 1 + forward_bins if encoder is None else encoder
-        checks.lengths(target, lowest, n_bins, n_trials, raw.labels["target_length"])
+        validation.lengths(target, lowest, n_bins, n_trials, raw.labels["target_length"])
     if encoder is None:
         encoder = np.full(n_trials, n_encoder_bins) if target is None else target - forward_bins
     target = encoder + forward_bins if target is None else target
@@ -208,7 +208,7 @@ def _lengths(raw: RawTrials, n_trials: int, n_encoder_bins: int, n_bins: int) ->
 def _data(raw: RawTrials, name: str, length: np.ndarray, layout: SessionLayout) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns data of the smallest type, 0 where there are none, and what of it is observed or None."""
     values, label = raw.arrays[name], raw.labels[name]
-    checks.numbers(values, label)
+    validation.numbers(values, label)
     exists = np.broadcast_to(inside(length, values.shape[1])[:, :, None], values.shape)
     mask = _mask(raw, name, values)
     observed = exists if mask is None else exists & mask
@@ -217,9 +217,9 @@ def _data(raw: RawTrials, name: str, length: np.ndarray, layout: SessionLayout) 
         unknown = np.isnan(values) & observed
         gaps |= bool(unknown.any())
         observed = observed & ~unknown
-    checks.finite(values, observed, label)
+    validation.finite(values, observed, label)
     if layout.counts and name in ("encoder_input", f"targets/{layout.input_group}"):
-        checks.counts(values, observed, label)
+        validation.counts(values, observed, label)
     if not observed.all():
         values = np.where(observed, values, 0)
     dtype = np.min_scalar_type(int(values.max())) if _holds_counts(name, values, layout) else np.float32
@@ -240,7 +240,7 @@ def _mask(raw: RawTrials, name: str, values: np.ndarray) -> np.ndarray | None:
     mask = raw.get(mask_name)
     if mask is None:
         return None
-    checks.same_shape(mask, values.shape, raw.labels[mask_name], raw.labels[name])
+    validation.same_shape(mask, values.shape, raw.labels[mask_name], raw.labels[name])
     return mask.astype(bool)
 
 
@@ -264,23 +264,23 @@ def _series(raw: RawTrials, name: str, length: np.ndarray, n_bins: int, padding:
     if values is None:
         return None
     label = raw.labels[name]
-    checks.numbers(values, label)
-    checks.dimensions(values, 3, label)
-    checks.same_trials(values, len(length), label, raw.encoder_label)
+    validation.numbers(values, label)
+    validation.dimensions(values, 3, label)
+    validation.same_trials(values, len(length), label, raw.encoder_label)
     n_encoder_bins = raw.arrays["encoder_input"].shape[1]
     if values.shape[1] != n_encoder_bins:
-        checks.size(values.shape[1], n_bins, "bins", label, "the data")
+        validation.size(values.shape[1], n_bins, "bins", label, "the data")
     padded = np.full((len(values), n_bins, values.shape[2]), padding, np.float32)
     padded[:, : values.shape[1]] = values
     exists = np.broadcast_to(inside(length, n_bins)[:, :, None], padded.shape)
     if name == "known_inputs":
-        checks.finite(padded, exists, label)
+        validation.finite(padded, exists, label)
     return np.where(exists, padded, np.float32(padding))
 
 
 def _per_trial(raw: RawTrials, name: str, n_trials: int) -> np.ndarray | None:
     values = raw.get(name)
     if values is not None:
-        checks.dimensions(values, 1, raw.labels[name])
-        checks.same_trials(values, n_trials, raw.labels[name], raw.encoder_label)
+        validation.dimensions(values, 1, raw.labels[name])
+        validation.same_trials(values, n_trials, raw.labels[name], raw.encoder_label)
     return values

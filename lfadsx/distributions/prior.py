@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
-from lfadsx.randomness import normal
+from lfadsx.random import normal
 
 
 class AbstractPrior(nnx.Module):

@@ -1,6 +1,6 @@
 """All scores of one split together: model and baselines by the same rules, with the noise of each figure.
 
-`evaluate` decides which trials, bins and neurons a score is about; `lfadsx.metrics` computes it.
+`evaluate` decides which trials, bins and neurons a score is about; `lfadsx.evaluation.metrics` computes it.
 
 | measure        | neurons                                   | bins                                     |
 |----------------|-------------------------------------------|------------------------------------------|
@@ -21,7 +21,7 @@ pooled over sessions, PSTH R2 is a mean over all neurons, velocity R2 over sessi
 
 from lfadsx.evaluation.protocol import Evaluation as Evaluation
 from lfadsx.evaluation.protocol import evaluate as evaluate
-from lfadsx.evaluation.table import format_table as format_table
+from lfadsx.evaluation.score_table import format_table as format_table
 from lfadsx.evaluation.task import BITS as BITS
 from lfadsx.evaluation.task import MEASURES as MEASURES
 from lfadsx.evaluation.task import PSTH_KERNEL_BINS as PSTH_KERNEL_BINS

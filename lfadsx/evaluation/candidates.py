@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from lfadsx.baselines import fit_baselines, smoothed_spikes
+from lfadsx.evaluation.baselines import fit_baselines, smoothed_spikes
 from lfadsx.evaluation.task import Task, has_sklearn
 
 

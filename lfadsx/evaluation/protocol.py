@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lfadsx.evaluation.behaviour import score_velocity
-from lfadsx.evaluation.bits import bits_detail, differences, pooled, score_bits
+from lfadsx.evaluation.bits_scores import bits_detail, differences, pooled, score_bits
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
-from lfadsx.evaluation.conditions import score_ceiling, score_psth
+from lfadsx.evaluation.psth_scores import score_ceiling, score_psth
 from lfadsx.evaluation.task import (
     BITS,
     MEASURES,
@@ -22,7 +21,8 @@ from lfadsx.evaluation.task import (
     check_task,
     has_sklearn,
 )
-from lfadsx.evaluation.truth import score_floors, score_inputs, score_rates, score_targets
+from lfadsx.evaluation.truth_scores import score_floors, score_inputs, score_rates, score_targets
+from lfadsx.evaluation.velocity_scores import score_velocity
 from lfadsx.types import Dataset, Posterior
 
 
@@ -87,7 +87,7 @@ def evaluate(
     Example:
         >>> import lfadsx
         >>> from flax import nnx
-        >>> data = lfadsx.data.chaotic_rnn(conditions=2, duration=0.1)
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
         >>> posteriors = {name: lfadsx.posterior_mean(model, data, name) for name in ("train", "valid")}
         >>> evaluation = evaluate(data, "valid", posteriors)

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from lfadsx.evaluation.candidates import covers
+from lfadsx.evaluation.metrics import nll_per_trial, r2_by_channel, smooth
+from lfadsx.evaluation.metrics.known_entries import mean_known
 from lfadsx.evaluation.task import Task
-from lfadsx.metrics import nll_per_trial, r2_by_channel, smooth
-from lfadsx.metrics.masks import mean_known
 
 Weights = Num[np.ndarray, " trial"]
 Statistic = Callable[[Weights], float]

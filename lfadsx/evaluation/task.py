@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from lfadsx.baselines import held_out_channels, scored_mask
+from lfadsx.evaluation.baselines import held_out_channels, scored_mask
 from lfadsx.types import Dataset, Posterior, Session, Split
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")

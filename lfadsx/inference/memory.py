@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 from lfadsx.types import Split
 
 MEMORY = 512

@@ -11,9 +11,9 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from lfadsx.distributed import compiler_options, each_trials
-from lfadsx.model import LFADS
-from lfadsx.randomness import derive
+from lfadsx.models.lfads import LFADS
+from lfadsx.parallel import compiler_options, each_trials
+from lfadsx.random import derive
 from lfadsx.types import Batch, Noise, Output
 
 SAMPLED = ("rates", "factors", "inputs")

@@ -10,12 +10,12 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.compatibility import check_shapes
-from lfadsx.data.batches import take
-from lfadsx.distributed import n_data_devices, place_trials, replicate
+from lfadsx.data.batching import take
 from lfadsx.inference.memory import MEMORY, chunks
 from lfadsx.inference.moments import summariser
-from lfadsx.model import LFADS
+from lfadsx.models.compatibility import check_shapes
+from lfadsx.models.lfads import LFADS
+from lfadsx.parallel import n_data_devices, place_trials, replicate
 from lfadsx.types import Dataset, Posterior, Session, Split
 
 
@@ -38,7 +38,7 @@ def posterior_sample_and_average(
     Example:
         >>> import lfadsx
         >>> from flax import nnx
-        >>> data = lfadsx.data.chaotic_rnn(conditions=2, duration=0.1)
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
         >>> posterior = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=4)
         >>> posterior.rates["spikes"].shape

@@ -1,7 +1,7 @@
 """Models and files of other LFADS programs."""
 
 from lfadsx.interop.lfads_torch import from_lfads_torch as from_lfads_torch
-from lfadsx.interop.parameters import write_parameters as write_parameters
+from lfadsx.interop.parameter_file import write_parameters as write_parameters
 from lfadsx.interop.tensorflow import from_tensorflow as from_tensorflow
 from lfadsx.interop.tensorflow import settings_from_tensorflow as settings_from_tensorflow
 from lfadsx.interop.tensorflow import to_tensorflow as to_tensorflow

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.modules.dropout import share, shares, trial_keys, unless_zero
-from lfadsx.randomness import derive
+from lfadsx.random import derive
 from lfadsx.types import INPUT_GROUP, Batch
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class AbstractAugmentation(nnx.Module):
             batch: Trials of the step, those that a device computes at once.
             hyper: Hyperparameters; rates are traced scalars.
             key: Random key of this step, the same for all of its trials: derive each trial's noise from its
-                `trial_id`, with `lfadsx.randomness.derive`, or the portions of a step get the same noise.
+                `trial_id`, with `lfadsx.random.derive`, or the portions of a step get the same noise.
 
         Returns:
             batch: The changed batch.

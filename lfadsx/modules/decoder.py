@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
+from lfadsx.modules.fused_decoder import Known, Masks, Path, Rule, Start, Weights, run_joint
 from lfadsx.modules.gru import GRU, recur
-from lfadsx.modules.joint import Known, Masks, Path, Rule, Start, Weights, run_joint
+from lfadsx.modules.linear import Linear, UnitNormLinear, product
 from lfadsx.modules.recurrent import AbstractController, AbstractGenerator, GRUController, GRUGenerator
-from lfadsx.modules.segments import in_segments
-from lfadsx.parameters import Linear, UnitNormLinear, product
+from lfadsx.modules.segmented_scan import in_segments
 from lfadsx.types import Noise
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
-from lfadsx.randomness import bits, derive
+from lfadsx.random import bits, derive
 
 T = TypeVar("T")
 

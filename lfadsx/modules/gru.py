@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from lfadsx.modules.segments import in_segments
-from lfadsx.parameters import product, scaled_normal, weight_gradient
+from lfadsx.modules.linear import product, scaled_normal, weight_gradient
+from lfadsx.modules.segmented_scan import in_segments
 
 
 class GRU(nnx.Module):

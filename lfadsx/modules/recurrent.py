@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lfadsx.modules.gru import GRU
-from lfadsx.parameters import Linear, filled
+from lfadsx.modules.linear import Linear, filled
 
 State = Any
 """What a recurrent part carries from bin to bin: an array (trial, n_state) for built-in parts."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.parameters import Frozen, filled
+from lfadsx.modules.linear import Frozen, filled
 
 
 class Standardiser(nnx.Module):
@@ -17,7 +17,8 @@ class Standardiser(nnx.Module):
     .. math:: z_c = (x_c - m_c) / s_c
 
     Real-valued data come in any unit, and encoders would be saturated by one and blind in another. Every session keeps
-    its own numbers under its name; until they are set, nothing changes. `lfadsx.starts.standardise` sets them.
+    its own numbers under its name; until they are set, nothing changes.
+    `lfadsx.models.initialization.standardise` sets them.
 
     Args:
         n_channels: Number of encoder channels of each session, as ((name, number), ...).

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lfadsx.plotting.conditions import QUALITATIVE
+from lfadsx.plotting.condition_colours import QUALITATIVE
 from lfadsx.plotting.style import (
     DASHED,
     GREY,

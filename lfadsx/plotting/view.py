@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from lfadsx.plotting.conditions import Conditions, conditions_of
-from lfadsx.plotting.series import spread
+from lfadsx.plotting.averaging import spread
+from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
 from lfadsx.types import Dataset, Posterior, Session, Split
 

@@ -6,6 +6,8 @@ random, the worst stopping early if wanted (`RandomSearch`), population-based tr
 (`AbstractStrategy`).
 """
 
+from lfadsx.search.builtin_strategies import STRATEGIES as STRATEGIES
+from lfadsx.search.builtin_strategies import describe as describe
 from lfadsx.search.fixed import Fixed as Fixed
 from lfadsx.search.pbt import PBT as PBT
 from lfadsx.search.random_search import RandomSearch as RandomSearch
@@ -18,5 +20,3 @@ from lfadsx.search.strategy import AbstractStrategy as AbstractStrategy
 from lfadsx.search.strategy import Decision as Decision
 from lfadsx.search.strategy import Ensemble as Ensemble
 from lfadsx.search.strategy import Generation as Generation
-from lfadsx.search.table import STRATEGIES as STRATEGIES
-from lfadsx.search.table import describe as describe

@@ -13,15 +13,15 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
 from lfadsx.config import HyperParams
-from lfadsx.distributed import place_block, place_member_blocks, place_members, to_host
-from lfadsx.model import LFADS
-from lfadsx.training.block import ValidReport
-from lfadsx.training.feed import Feed
+from lfadsx.data.feed import Feed
+from lfadsx.models.lfads import LFADS
+from lfadsx.parallel import place_block, place_member_blocks, place_members, to_host
+from lfadsx.training.fit import validation_key
+from lfadsx.training.full_memory import within_memory
 from lfadsx.training.members import member_runner
-from lfadsx.training.memory import within_memory
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
-from lfadsx.training.trainer import validation_key
+from lfadsx.training.step import ValidReport
 from lfadsx.types import Batch
 
 _REMEDY = (

@@ -14,16 +14,16 @@ import numpy as np
 from jaxtyping import Float
 
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
-from lfadsx.data.batches import Layout
-from lfadsx.distributed import to_host
+from lfadsx.data.batching import Layout
+from lfadsx.parallel import to_host
 from lfadsx.search import AbstractStrategy, Generation
 from lfadsx.training import checkpoint
-from lfadsx.training.block import StepReport, ValidReport
 from lfadsx.training.cohort import Cohort
+from lfadsx.training.fit import Reason, reason_to_stop
 from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationProgress
 from lfadsx.training.history import Row, report_skipped, summarise, valid_loss
 from lfadsx.training.signals import stop_request
-from lfadsx.training.trainer import Reason, reason_to_stop
+from lfadsx.training.step import StepReport, ValidReport
 
 log = logging.getLogger("lfadsx")
 

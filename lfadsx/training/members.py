@@ -12,10 +12,10 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
-from lfadsx.distributed import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
-from lfadsx.training.block import StepReport, ValidReport, select, train_block, validate, watch_loss
+from lfadsx.parallel import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
+from lfadsx.training.step import StepReport, ValidReport, select, train_block, validate, watch_loss
 from lfadsx.types import Batch
 
 

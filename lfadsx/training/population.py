@@ -12,15 +12,16 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.compatibility import check_fits
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
-from lfadsx.distributed import to_host
-from lfadsx.model import LFADS
+from lfadsx.data.feed import Feed
+from lfadsx.models.compatibility import check_fits
+from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
+from lfadsx.parallel import to_host
 from lfadsx.search import AbstractStrategy, Ensemble, describe
-from lfadsx.training import checkpoint, run
+from lfadsx.training import checkpoint, run_folder
 from lfadsx.training.cohort import Cohort
-from lfadsx.training.feed import Feed
+from lfadsx.training.fit import FitResult, Reason, default_augmentations
 from lfadsx.training.generation_log import AbstractPopulationCallback
 from lfadsx.training.generation_loop import STEP_SIZE, GenerationLoop, Position, by_name, of_member, of_members
 from lfadsx.training.history import Row, columns
@@ -28,7 +29,6 @@ from lfadsx.training.lineage import ancestry
 from lfadsx.training.members import stack
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
-from lfadsx.training.trainer import FitResult, Reason, default_augmentations
 from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
@@ -94,7 +94,7 @@ def fit_population(
 
     Example:
         >>> import lfadsx
-        >>> data = lfadsx.data.chaotic_rnn(conditions=4, duration=0.1)
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.1)
         >>> build = lambda data, rngs: lfadsx.autonomous(data, generator_dim=8, factors=4, rngs=rngs)
         >>> config = lfadsx.TrainConfig(epochs=2, kl_ramp_epochs=1, l2_ramp_epochs=1)
         >>> members = lfadsx.PopulationConfig(population=2)
@@ -143,7 +143,7 @@ def fit_population(
         info = dataclasses.replace(
             info, population={**dataclasses.asdict(population), "strategy": describe(strategy), "n_data": len(datasets)}
         )
-        if run.open_run(folder, info):
+        if run_folder.open_run(folder, info):
             state, position = _resume(folder, state, position)
     layout = feeds[0].train
     schedule, ends = Schedule.of(config, layout.steps), population.ends(config, layout.steps)
@@ -156,7 +156,7 @@ def fit_population(
         callback.on_end(reason)
     result = _result(loop, reason, [config.seed for config in configs])
     if folder is not None and reason != "interrupted":
-        write_best(folder / run.BEST_MEMBER, result, feeds, configs)
+        write_best(folder / run_folder.BEST_MEMBER, result, feeds, configs)
     return result
 
 
@@ -217,7 +217,7 @@ def _begin(
     trainable: Callable[[str], bool] | None,
     mesh: Mesh | None,
     n_trials: int,
-) -> tuple[Program, TrainState, run.RunInfo]:
+) -> tuple[Program, TrainState, run_folder.RunInfo]:
     """Returns the program that all members share, their first states, and what the run says about itself."""
     programs, states, models = [], [], []
     for feed, config in zip(feeds, configs, strict=True):
@@ -234,7 +234,7 @@ def _begin(
                 f"The model of member {member} has other sizes or parts than that of member 0, so they cannot share "
                 "one program. Train models that differ in more than their values in populations of their own."
             )
-    return programs[0], stack(states), run.make_info(models[0], feeds[0].data, hyper, configs[0])
+    return programs[0], stack(states), run_folder.make_info(models[0], feeds[0].data, hyper, configs[0])
 
 
 def _shapes(state: TrainState) -> list[tuple[int, ...]]:
@@ -272,7 +272,7 @@ def write_best(folder: Path, result: PopulationResult, feeds: Sequence[Feed], co
     """Writes the best member as the run folder that `fit` would have written."""
     member, best = result.ranking[0], result.best
     feed, hyper = feeds[member], of_member(by_name(result.hyper), member)
-    run.write_info(folder, run.make_info(best.model, feed.data, hyper, configs[member]))
+    run_folder.write_info(folder, run_folder.make_info(best.model, feed.data, hyper, configs[member]))
     trained = int(best.history["epoch"][-1]) if best.history else 0
     epochs = {"best": best.best_epoch or trained, "last": trained}
     for (name, epoch), model in zip(epochs.items(), (best.model, best.last), strict=True):

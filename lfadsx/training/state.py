@@ -16,11 +16,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
-from lfadsx.distributed import portion_limit
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
-from lfadsx.training.monitor import Monitor
+from lfadsx.parallel import portion_limit
+from lfadsx.training.model_selection import Monitor
 from lfadsx.training.optimizer import AdamSettings, make_optimizer
 
 PRODUCTS: dict[Precision, str] = {"float32": "highest", "tf32": "high", "bfloat16": "BF16_BF16_F32"}

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lfadsx.data.splitting import choose
+from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.inference import infer
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
 from lfadsx.types import Dataset
 

@@ -1,8 +1,8 @@
 """The files of the TensorFlow LFADS: its parameters as models of ours, and results under its names."""
 
+from lfadsx.interop.tensorflow.flags import flags_of as flags_of
+from lfadsx.interop.tensorflow.flags import settings_from_tensorflow as settings_from_tensorflow
 from lfadsx.interop.tensorflow.models import from_tensorflow as from_tensorflow
 from lfadsx.interop.tensorflow.models import to_tensorflow as to_tensorflow
-from lfadsx.interop.tensorflow.results import write_posterior_runs as write_posterior_runs
-from lfadsx.interop.tensorflow.results import write_prior_run as write_prior_run
-from lfadsx.interop.tensorflow.settings import flags_of as flags_of
-from lfadsx.interop.tensorflow.settings import settings_from_tensorflow as settings_from_tensorflow
+from lfadsx.interop.tensorflow.result_files import write_posterior_runs as write_posterior_runs
+from lfadsx.interop.tensorflow.result_files import write_prior_run as write_prior_run

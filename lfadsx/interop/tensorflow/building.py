@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 from lfadsx.types import INPUT_GROUP
 
 Arrays = Mapping[str, np.ndarray]

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lfadsx import distributions, modules
-from lfadsx.data.files import open_to_read
+from lfadsx.data.hdf5_files import open_to_read
 from lfadsx.interop.tensorflow.building import Arrays, Parameters, build
-from lfadsx.interop.tensorflow.settings import read_flags
+from lfadsx.interop.tensorflow.flags import read_flags
 from lfadsx.interop.tensorflow.slots import slots_of
-from lfadsx.model import LFADS
+from lfadsx.models.lfads import LFADS
 
 
 def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[str, Any] | None = None) -> LFADS:

@@ -1,0 +1,160 @@
+"""Choosing trials: subsets of a split, and random train, valid and test trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from lfadsx.data import validation
+from lfadsx.errors import DataError
+from lfadsx.types import Split
+
+
+def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Split:
+    """Returns a split with `function` applied to every array, of whatever shape; None stays None."""
+
+    def apply(values: Any) -> Any:
+        if isinstance(values, dict):
+            return {name: apply(value) for name, value in values.items()}
+        return None if values is None else function(values)
+
+    return Split(**{field.name: apply(getattr(split, field.name)) for field in dataclasses.fields(split)})
+
+
+def choose(split: Split, rows: np.ndarray) -> Split:
+    """Returns the chosen trials of a split.
+
+    Args:
+        split: Any split.
+        rows: Row numbers, shape (chosen trial,), or True for chosen trials, shape (trial,).
+
+    Returns:
+        The split with these trials only, in the order of `rows`.
+    """
+    return map_arrays(split, lambda values: values[rows])
+
+
+def split(
+    condition: np.ndarray | Sequence[Any],
+    *,
+    by: Literal["trials", "conditions"] = "trials",
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """Draws which trials train, validate and test: trials of every condition, or whole conditions.
+
+    By trials, the splits share conditions, so that scores say how well trials of known conditions are described.
+    By conditions, no condition is in two splits, so that they say how well new conditions are.
+
+    Example:
+        >>> import numpy as np
+        >>> from lfadsx.data import split
+        >>> condition = np.repeat([0, 1, 2, 3, 4], 10)
+        >>> names = split(condition, by="conditions", test_fraction=0.2)
+        >>> [len(set(condition[names == name])) for name in ("train", "valid", "test")]
+        [3, 1, 1]
+
+    Args:
+        condition: Condition of each trial, number or text, shape (trial,).
+        by: "trials" for trials of each condition in proportion, "conditions" for whole conditions.
+        valid_fraction: Share of trials, or of conditions, for validation, above 0.
+        test_fraction: Share of trials, or of conditions, for the test, 0 for no test.
+        seed: Seed of the draw.
+
+    Returns:
+        "train", "valid" or "test" for each trial, shape (trial,), as `dataset_from_trials(..., split=...)` takes it.
+
+    Raises:
+        DataError: If the fractions leave a split empty, or `condition` is no list of conditions.
+    """
+    validation.one_of(by, ("trials", "conditions"), "by")
+    condition = np.asarray(condition)
+    validation.dimensions(condition, 1, "condition")
+    if by == "trials":
+        return random_names(condition, len(condition), valid_fraction, test_fraction, seed)
+    found, place = np.unique(condition, return_inverse=True)
+    return random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
+
+
+def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:
+    """Returns the split of each trial of a condition: the first train, then some validate, the last test.
+
+    Args:
+        n_trials: Number of trials of the condition.
+        valid_fraction: Share of trials for validation, above 0.
+        test_fraction: Share of trials for the test, 0 for no test.
+
+    Returns:
+        "train", "valid" or "test" for each trial, shape (trial,).
+
+    Raises:
+        DataError: If a split would be empty.
+    """
+    n_valid, n_test = round(n_trials * valid_fraction), round(n_trials * test_fraction)
+    if n_valid < 1 or (test_fraction > 0 and n_test < 1) or n_valid + n_test >= n_trials:
+        raise DataError(
+            f"{n_trials} trials per condition with valid_fraction {valid_fraction} and test_fraction "
+            f"{test_fraction} give {n_valid} valid and {n_test} test trials. Give more trials per condition, "
+            "or fractions that leave at least one trial for each split."
+        )
+    return np.repeat(["train", "valid", "test"], [n_trials - n_valid - n_test, n_valid, n_test])
+
+
+def random_names(
+    condition: np.ndarray | None,
+    n_trials: int,
+    valid_fraction: float,
+    test_fraction: float,
+    seed: int,
+    what: str = "trials",
+) -> np.ndarray:
+    """Draws which trials train, validate and test, each condition in proportion.
+
+    Args:
+        condition: Condition of each trial, shape (trial,), or None.
+        n_trials: Number of trials.
+        valid_fraction: Share of trials for validation, above 0.
+        test_fraction: Share of trials for the test, 0 for no test.
+        seed: Seed of the draw.
+        what: What is split, for messages.
+
+    Returns:
+        "train", "valid" or "test" for each trial, shape (trial,).
+
+    Raises:
+        DataError: If the fractions or the number of trials leave a split empty.
+    """
+    if not (valid_fraction > 0 and test_fraction >= 0 and valid_fraction + test_fraction < 1):
+        raise DataError(
+            f"valid_fraction is {valid_fraction} and test_fraction is {test_fraction}. "
+            "Give a valid_fraction above 0, and two fractions that leave trials to train on."
+        )
+    rng = np.random.default_rng(seed)
+    names = np.full(n_trials, "train")
+    for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
+        rows = np.flatnonzero(names == "train")
+        n_chosen = max(1, round(fraction * n_trials)) if fraction > 0 else 0
+        if n_chosen >= len(rows):
+            raise DataError(
+                f"{n_trials} {what} cannot be split with valid_fraction {valid_fraction} and test_fraction "
+                f"{test_fraction}: none would be left to train on. Give more {what} or smaller fractions."
+            )
+        names[rows[_evenly(None if condition is None else condition[rows], len(rows), n_chosen, rng)]] = name
+    return names
+
+
+def _evenly(condition: np.ndarray | None, n: int, n_chosen: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws `n_chosen` of `n` rows: every (n / n_chosen)-th of the rows sorted by condition.
+
+    Within a condition the order is random, so each condition gets its share up to one trial.
+    """
+    if n_chosen == 0:
+        return np.empty(0, int)
+    order = rng.permutation(n)
+    if condition is not None:
+        order = order[np.argsort(condition[order], kind="stable")]
+    return order[np.floor((np.arange(n_chosen) + rng.random()) * n / n_chosen).astype(int)]

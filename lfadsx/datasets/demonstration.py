@@ -1,0 +1,108 @@
+"""A data set in memory of the chaotic network, for demonstrations, examples and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lfadsx.data.arrays import dataset_from_trials
+from lfadsx.data.splits import names_in_order
+from lfadsx.datasets.chaotic_rnn import draw_network, draw_pulses, run_network
+from lfadsx.datasets.recipe import above_zero, bins_of
+from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
+from lfadsx.types import Dataset
+
+
+def chaotic_rnn(
+    *,
+    conditions: int = 400,
+    trials_per_condition: int = 10,
+    neurons: int = 50,
+    duration: float = 1.0,
+    bin_width: float = 0.01,
+    gain: float = 1.5,
+    input_magnitude: float = 20.0,
+    time_constant: float = 0.025,
+    start_std: float = 1.0,
+    max_rate: float = 30.0,
+    held_out: int = 0,
+    valid_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    session: str = "chaotic_rnn",
+    seed: int = 5,
+) -> Dataset:
+    r"""Makes spikes of a chaotic recurrent network that one pulse kicks at a random time of each trial.
+
+    .. math:: x_t = (1 - a) x_{t-1} + a (\gamma W \tanh x_{t-1} + B u_t), \quad a = \Delta t / \tau
+
+    The rates are tanh x_t, scaled for each trial and neuron to the range from 0 to `max_rate`; counts are
+    Poisson draws. Trials of a condition start at the same state. Random numbers are drawn in the order of the
+    original program, so that the same seed gives the same network, states, pulses and counts.
+
+    Source: Sussillo, Jozefowicz, Abbott & Pandarinath 2016, arXiv:1608.06315; Pandarinath et al. 2018.
+
+    Example:
+        >>> from lfadsx.datasets import chaotic_rnn
+        >>> data = chaotic_rnn(conditions=20)
+        >>> data.train.encoder_input.shape, data.valid.true_inputs.shape
+        ((160, 100, 50), (40, 100, 1))
+
+    Args:
+        conditions: Number of conditions.
+        trials_per_condition: Number of trials of each condition.
+        neurons: Number of units of the network; all are recorded.
+        duration: Length of a trial in seconds.
+        bin_width: Width of a bin, and step of the simulation, in seconds.
+        gain: Scale of the recurrent weights; the network is chaotic above 1.
+        input_magnitude: Height of the pulse u, which lasts one bin and lies in the middle half of the trial;
+            0 for no pulse.
+        time_constant: Time constant of the units in seconds.
+        start_std: Standard deviation of the starting states.
+        max_rate: Highest rate of each neuron in each trial in Hz.
+        held_out: Number of neurons, the last ones, that the encoder does not see.
+        valid_fraction: Share of each condition's trials that validate.
+        test_fraction: Share of each condition's trials that test, 0 for no test.
+        session: Name of the session.
+        seed: Seed of everything random.
+
+    Returns:
+        The data set, with `truth` in counts per bin, `condition`, and the pulses as `true_inputs`.
+
+    Raises:
+        DataError: If a number makes no sense, a rate does not vary, or a condition has too few trials to split.
+    """
+    settings = {
+        "conditions": conditions,
+        "trials_per_condition": trials_per_condition,
+        "neurons": neurons,
+        "duration": duration,
+        "bin_width": bin_width,
+        "time_constant": time_constant,
+        "max_rate": max_rate,
+    }
+    above_zero(settings)
+    n_bins = bins_of(duration, bin_width)
+    names = names_in_order(trials_per_condition, valid_fraction, test_fraction)
+
+    random = np.random.RandomState(seed)
+    weights, input_weights = draw_network(neurons, random)
+    start = np.repeat(start_std * random.randn(conditions, neurons), trials_per_condition, axis=0)
+    pulses, times = draw_pulses(len(start), n_bins, input_magnitude, random)
+    courses = run_network(start, pulses, gain * weights, input_weights, bin_width / time_constant)
+    rates = between_zero_and_one(courses) * max_rate
+    spikes = spikify(rates, bin_width=bin_width, seed=random)
+
+    dataset = dataset_from_trials(
+        spikes,
+        held_out=held_out,
+        truth=rates * bin_width,
+        truth_unit="counts per bin",
+        true_inputs=None if times is None else pulses[:, :, None],
+        condition=np.repeat(np.arange(conditions), trials_per_condition),
+        bin_width=bin_width,
+        split=np.tile(names, conditions),
+        session=session,
+    )
+    settings |= {"gain": gain, "input_magnitude": input_magnitude, "start_std": start_std, "seed": seed}
+    return dataclasses.replace(dataset, source={session: {"simulation": "chaotic_rnn", **settings}})

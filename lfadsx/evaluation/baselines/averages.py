@@ -1,0 +1,124 @@
+"""Baselines that average over training trials: mean rate, time course, condition average."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from lfadsx.evaluation.baselines.session_data import Part, parts_and_training, unknown_rates
+from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
+from lfadsx.evaluation.metrics import gaussian_kernel
+from lfadsx.types import Dataset, Split
+
+
+def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time target_channel"]:
+    """Each neuron's mean over the training trials and bins, `(spikes + 0.5) / bins`.
+
+    Args:
+        dataset: The data set.
+        split: The trials that get the rates.
+
+    Returns:
+        Counts per bin, shape (trial, time, target_channel).
+
+    Example:
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> round(float(mean_rate(dataset, dataset.valid)[0, 0, 0]), 4)
+        1.0125
+    """
+    rates = unknown_rates(dataset, split)
+    for part, train in parts_and_training(dataset, split):
+        rates[part.trials, :, : part.n_channels] = train.mean_rate()
+    return rates
+
+
+def time_course(
+    dataset: Dataset, split: Split, *, width: float | None = None
+) -> Float[np.ndarray, "trial time target_channel"]:
+    """Each neuron's smoothed mean over training trials in every bin, the same for all trials of a session.
+
+    The mean is shrunk towards the neuron's mean rate by the weight of one trial, so that it is never 0.
+
+    Args:
+        dataset: The data set.
+        split: The trials that get the rates.
+        width: Standard deviation of the Gaussian smoothing in bins; chosen from `WIDTHS` when None.
+
+    Returns:
+        Counts per bin, shape (trial, time, target_channel).
+
+    Raises:
+        ValueError: The width is negative.
+
+    Example:
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> round(float(time_course(dataset, dataset.valid)[0, 0, 0]), 3)
+        1.001
+    """
+    if width is None:
+        width = best_on_valid(dataset, WIDTHS, lambda w: time_course(dataset, dataset.valid, width=w))
+    rates = unknown_rates(dataset, split)
+    for part, train in parts_and_training(dataset, split):
+        rates[part.trials, :, : part.n_channels] = _course(train, width, split.n_bins)
+    return rates
+
+
+def condition_average(
+    dataset: Dataset, split: Split, *, width: float | None = None
+) -> Float[np.ndarray, "trial time target_channel"]:
+    """Smoothed mean over the training trials of the same session and condition.
+
+    The mean is shrunk towards the time course by the weight of one trial; a condition without training trials
+    gets the time course.
+
+    Args:
+        dataset: The data set, with conditions.
+        split: The trials that get the rates, with conditions.
+        width: Standard deviation of the Gaussian smoothing in bins; chosen from `WIDTHS` when None.
+
+    Returns:
+        Counts per bin, shape (trial, time, target_channel).
+
+    Raises:
+        ValueError: The width is negative, or trials have no condition.
+
+    Example:
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), condition=np.repeat([0, 1], 5))
+        >>> round(float(condition_average(dataset, dataset.valid)[0, 0, 0]), 3)
+        1.0
+    """
+    if split.condition is None or dataset.train.condition is None:
+        raise ValueError(
+            "The condition average needs the condition of all training and scored trials, but one of the two "
+            "splits has none. Give both splits conditions, or use time_course."
+        )
+    if width is None:
+        width = best_on_valid(dataset, WIDTHS, lambda w: condition_average(dataset, dataset.valid, width=w))
+    rates = unknown_rates(dataset, split)
+    for part, train in parts_and_training(dataset, split):
+        course = _course(train, width, split.n_bins)
+        for label in np.unique(split.condition[part.trials]):
+            chosen = part.trials[split.condition[part.trials] == label]
+            alike = train.only(dataset.train.condition[train.trials] == label)
+            rates[chosen, :, : part.n_channels] = _smoothed_mean(alike, course, width, split.n_bins)
+    return rates
+
+
+def _course(train: Part, width: float, n_bins: int) -> np.ndarray:
+    """Time course of one session, shape (n_bins, channel)."""
+    return _smoothed_mean(train, train.mean_rate(), width, n_bins)
+
+
+def _smoothed_mean(part: Part, prior: np.ndarray, width: float, n_bins: int) -> np.ndarray:
+    """Mean over trials and neighbouring bins, shrunk to the prior by one trial; shape (n_bins, channel)."""
+    spikes, n_trials = np.zeros((2, n_bins, part.n_channels))
+    n_known = min(n_bins, part.counts.shape[1])
+    spikes[:n_known] = np.where(part.scored, part.counts, 0).sum(0, dtype=np.float64)[:n_known]
+    n_trials[:n_known] = part.scored.sum(0)[:n_known]
+    # Bins that no trial reaches get no weight, so that padding changes nothing.
+    kernel = gaussian_kernel(n_bins, width) * n_trials.any(1)
+    kernel = kernel / np.maximum(kernel.sum(1, keepdims=True), np.finfo(float).tiny)
+    return (kernel @ spikes + prior) / (kernel @ n_trials + 1)

@@ -1,0 +1,149 @@
+"""The baseline that predicts held-out neurons from held-in neurons, by Poisson regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from lfadsx.evaluation.baselines.scored_entries import held_out_channels
+from lfadsx.evaluation.baselines.session_data import Part, mean_count, part_of, parts_and_training, unknown_rates
+from lfadsx.evaluation.baselines.smoothed_spikes import smooth_trials
+from lfadsx.evaluation.metrics import nll_per_trial
+from lfadsx.types import Dataset, Split
+
+REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
+"""Standard deviations in bins, ascending, that the Poisson regression chooses among."""
+
+REGRESSION_PENALTIES = (1e-2, 1e-3, 3e-2, 1e-1)
+"""L2 penalties that the Poisson regression chooses among; its width is chosen with the first."""
+
+
+def poisson_regression(
+    dataset: Dataset,
+    split: Split,
+    *,
+    widths: Sequence[float] = REGRESSION_WIDTHS,
+    penalties: Sequence[float] = REGRESSION_PENALTIES,
+) -> Float[np.ndarray, "trial time target_channel"]:
+    """Held-out neurons predicted from the held-in neurons of the same trial, by Poisson regression.
+
+    `log rate = a + b . (smoothed, standardised held-in spikes) + c_t` with one c for every bin, fitted with
+    an L2 penalty on b and c for each held-out neuron. NaN for neurons that the encoder sees and for bins of
+    forward prediction. Needs scikit-learn (the extra `plot`).
+
+    Args:
+        dataset: The data set.
+        split: The trials that get the rates.
+        widths: Standard deviations in bins of the smoothing, ascending; the first after which the valid split
+            gets no better is used, per session.
+        penalties: L2 penalties; the best on the valid split is used, per session.
+
+    Returns:
+        Counts per bin, shape (trial, time, target_channel).
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> from lfadsx.data import dataset_from_trials
+        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> poisson_regression(dataset, dataset.valid)[0, 0].round(3).tolist()
+        [nan, nan, 1.0]
+    """
+    rates, held_out = unknown_rates(dataset, split), held_out_channels(dataset)
+    n_bins = max(of.encoder_input.shape[1] for of in (dataset.train, dataset.valid, split))
+    for index, (part, train) in enumerate(parts_and_training(dataset, split)):
+        channels = np.flatnonzero(held_out[index])
+        if not len(channels) or not len(part.trials) or not len(train.trials):
+            continue
+        valid = part_of(dataset, dataset.valid, index)
+        regression = _best_regression(train, valid, channels, n_bins, widths, penalties)
+        predicted = np.where(part.in_encoder[:, :, None], regression.predict(part), np.nan)
+        rates[np.ix_(part.trials, np.arange(predicted.shape[1]), channels)] = predicted
+    return rates
+
+
+def _best_regression(
+    train: Part,
+    valid: Part,
+    channels: np.ndarray,
+    n_bins: int,
+    widths: Sequence[float],
+    penalties: Sequence[float],
+) -> _Regression:
+    """The regression of the width, then of the penalty, that explains the valid trials best."""
+    best = _Regression(train, channels, widths[0], n_bins).fit(penalties[0])
+    nll = best.nll(valid)
+    for width in widths[1:]:
+        wider = _Regression(train, channels, width, n_bins).fit(penalties[0])
+        nll_wider = wider.nll(valid)
+        if nll_wider >= nll:
+            break
+        best, nll = wider, nll_wider
+    by_penalty = {penalties[0]: nll} | {penalty: best.fit(penalty).nll(valid) for penalty in penalties[1:]}
+    return best.fit(min(by_penalty, key=by_penalty.__getitem__))
+
+
+class _Regression:
+    """Poisson regressions of some channels on smoothed encoder channels and time, at one kernel width."""
+
+    def __init__(self, train: Part, channels: np.ndarray, width: float, n_bins: int):
+        try:
+            from sklearn.linear_model import PoissonRegressor
+            from threadpoolctl import threadpool_limits
+        except ImportError as error:
+            raise ImportError(
+                'The Poisson regression needs scikit-learn, which is not installed. Run pip install "lfadsx[plot]".'
+            ) from error
+        self._train, self._channels, self._width, self._n_bins = train, channels, width, n_bins
+        self._mean = mean_count(train.encoder_input, train.seen)
+        smoothed = self._smooth(train)[train.in_encoder]
+        self._centre, self._scale = smoothed.mean(0), smoothed.std(0)
+        # A neuron without training spikes has no finite log rate: it gets no model, but its mean rate.
+        fires = [bool(counts[scored].any()) for counts, scored in self._columns(train)]
+        self._threads = threadpool_limits
+        # Warm starts: the next penalty needs one or two steps more instead of four.
+        self._models = [
+            PoissonRegressor(solver="newton-cholesky", warm_start=True) if firing else None for firing in fires
+        ]
+
+    def fit(self, penalty: float) -> _Regression:
+        """Fits one regression to each channel, and returns itself."""
+        design = self._design(self._train)
+        # One thread: products of this size gain nothing from more, and on a busy machine they lose much.
+        with self._threads(limits=1):
+            for model, (counts, scored) in zip(self._models, self._columns(self._train), strict=True):
+                if model is not None:
+                    model.set_params(alpha=penalty).fit(design[scored], counts[scored])
+        return self
+
+    def predict(self, part: Part) -> np.ndarray:
+        """Counts per bin, shape (trial, encoder_time, predicted channel)."""
+        design = self._design(part)
+        rates = np.empty((*design.shape[:2], len(self._channels)))
+        rates[:] = self._train.mean_rate()[self._channels]
+        for c, model in enumerate(self._models):
+            if model is not None and len(design):
+                rates[:, :, c] = model.predict(design.reshape(-1, design.shape[2])).reshape(design.shape[:2])
+        return np.maximum(rates, np.finfo(np.float32).tiny)
+
+    def nll(self, part: Part) -> float:
+        """Negative log likelihood of the predicted channels within the encoder's window, in nats."""
+        counts, scored = (np.stack(of, axis=2) for of in zip(*self._columns(part), strict=True))
+        return float(nll_per_trial(self.predict(part), counts, scored).sum())
+
+    def _columns(self, part: Part) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Counts and what is scored of each predicted channel, within the encoder's window."""
+        n_seen = part.in_encoder.shape[1]
+        return [(part.counts[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels]
+
+    def _smooth(self, part: Part) -> np.ndarray:
+        return smooth_trials(part, self._mean, self._width, 1.0, part.encoder_input.shape[1])
+
+    def _design(self, part: Part) -> np.ndarray:
+        """Standardised features and one indicator of each bin, shape (trial, encoder_time, feature)."""
+        features = (self._smooth(part) - self._centre) / np.where(self._scale > 0, self._scale, 1.0)
+        time = np.eye(self._n_bins)[: features.shape[1]]
+        return np.concatenate([features, np.broadcast_to(time, (len(features), *time.shape))], axis=2)

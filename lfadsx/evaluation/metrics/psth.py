@@ -1,0 +1,178 @@
+"""Condition averages: the PSTH, its R2, and what noise leaves of that R2."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Num, Shaped
+
+from lfadsx.evaluation.metrics.gaussian_smoothing import smooth
+from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, mean_known, scored_entries
+from lfadsx.evaluation.metrics.r2 import r2_by_channel
+
+
+@dataclasses.dataclass(frozen=True)
+class PsthR2:
+    """R2 of condition averages.
+
+    Attributes:
+        value: Mean over neurons, each with the same weight; NaN when it exists for none.
+        per_neuron: R2 of each neuron, shape (channel,); NaN for neurons whose PSTH is constant.
+    """
+
+    value: float
+    per_neuron: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class PsthCeiling:
+    """What noise leaves of the R2 of condition averages.
+
+    Attributes:
+        value: PSTH R2 of a model that knows the true PSTH, mean over neurons; NaN when it exists for none.
+        per_neuron: The same for each neuron, shape (channel,).
+        halves: PSTH R2 of one half of the trials against the other, mean over neurons. It is far below
+            `value`, since both halves are noisy and each has half the trials.
+    """
+
+    value: float
+    per_neuron: np.ndarray
+    halves: float
+
+
+def psth(
+    values: Num[np.ndarray, "trial time channel"],
+    condition: Shaped[np.ndarray, " trial"],
+    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+) -> tuple[Shaped[np.ndarray, " condition"], Float[np.ndarray, "condition time channel"]]:
+    """Mean over the trials of each condition (peri-stimulus time histogram).
+
+    Args:
+        values: Counts or rates per bin; NaN counts as missing.
+        condition: Label of each trial.
+        mask: True where an entry is used; everything when None.
+
+    Returns:
+        The labels in ascending order, and the means in the unit of `values`, NaN where no trial has data.
+
+    Raises:
+        ValueError: `condition` does not have one label per trial.
+
+    Example:
+        >>> labels, means = psth(np.array([[[1.0]], [[3.0]], [[5.0]]]), np.array([0, 0, 1]))
+        >>> means.ravel().tolist()
+        [2.0, 5.0]
+    """
+    _check_labels(condition, values)
+    used = known_entries(values, mask)
+    labels = np.unique(condition)
+    means = np.full((len(labels), *values.shape[1:]), np.nan)
+    for mean, label in zip(means, labels, strict=True):
+        of_label = condition == label
+        entries = used[of_label].sum(0)
+        np.divide(masked_sum(values[of_label], used[of_label], 0), entries, out=mean, where=entries > 0)
+    return labels, means
+
+
+def psth_r2(
+    rates: Num[np.ndarray, "trial time channel"],
+    counts: Num[np.ndarray, "trial time channel"],
+    condition: Shaped[np.ndarray, " trial"],
+    *,
+    kernel_bins: float,
+    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+) -> PsthR2:
+    """R2 of condition-averaged rates against the smoothed PSTH of the counts (Neural Latents Benchmark).
+
+    All conditions and bins of a neuron are stacked: `1 - SSE / SST` over conditions and bins. The mean over
+    neurons gives each the same weight; neurons whose PSTH is constant are left out.
+
+    Args:
+        rates: Expected counts per bin; only averaged, not smoothed.
+        counts: Spike counts per bin; NaN counts as missing.
+        condition: Label of each trial.
+        kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTH of the counts.
+        mask: True where an entry is scored; everything when None.
+
+    Raises:
+        ValueError: Shapes differ, a scored rate is NaN or infinite, or labels are missing.
+
+    Example:
+        >>> counts = np.tile(np.array([[0], [4], [2]]), (5, 1, 1))
+        >>> psth_r2(np.full((5, 3, 1), 2.0), counts, np.zeros(5), kernel_bins=0).value
+        0.0
+    """
+    scored = scored_entries(rates, counts, mask)
+    _, of_rates = psth(rates, condition, scored)
+    _, of_counts = psth(counts, condition, scored)
+    per_neuron = r2_by_channel(of_rates, smooth(of_counts, kernel_bins))
+    return PsthR2(mean_known(per_neuron), per_neuron)
+
+
+def psth_ceiling(
+    counts: Num[np.ndarray, "trial time channel"],
+    condition: Shaped[np.ndarray, " trial"],
+    *,
+    kernel_bins: float,
+    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+    n_splits: int = 10,
+    seed: int = 0,
+) -> PsthCeiling:
+    """What noise leaves of PSTH R2: the figure of a model that knows the true PSTH, from halves of the data.
+
+    The trials of each condition are halved at random. With smoothed PSTHs A and B of the halves and C of all
+    trials, C has the noise variance `mean((A - B)^2) / 4`, so that the true PSTH attains about
+    `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that.
+
+    Args:
+        counts: Spike counts per bin; NaN counts as missing.
+        condition: Label of each trial; conditions with a single trial are left out.
+        kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTHs.
+        mask: True where an entry is scored; everything when None.
+        n_splits: Number of random splits that are averaged.
+        seed: Seed of the splits.
+
+    Returns:
+        NaN where no condition has two trials or the PSTH is constant.
+
+    Raises:
+        ValueError: `condition` does not have one label per trial.
+
+    Example:
+        >>> counts = np.tile(np.array([[0], [4], [2]]), (6, 1, 1))
+        >>> psth_ceiling(counts, np.zeros(6), kernel_bins=0).value
+        1.0
+    """
+    _check_labels(condition, counts)
+    used = known_entries(counts, mask)
+
+    def smoothed(trials: np.ndarray) -> np.ndarray:
+        return smooth(psth(counts[trials], condition[trials], used[trials])[1], kernel_bins)
+
+    rng = np.random.default_rng(seed)
+    halves, ceilings = np.full((2, n_splits, counts.shape[2]), np.nan)
+    for i in range(n_splits):
+        first, second = _halves(condition, rng)
+        one, other, both = smoothed(first), smoothed(second), smoothed(np.concatenate([first, second]))
+        halves[i] = r2_by_channel(one, other)
+        # Adding half the difference of the halves to C adds the noise that C has itself.
+        ceilings[i] = r2_by_channel(both + (one - other) / 2, both)
+    per_neuron = np.array([mean_known(of_neuron) for of_neuron in ceilings.T])
+    return PsthCeiling(mean_known(per_neuron), per_neuron, mean_known(halves))
+
+
+def _check_labels(condition: np.ndarray, values: np.ndarray) -> None:
+    if len(condition) != len(values):
+        raise ValueError(f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label.")
+
+
+def _halves(condition: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Trials of two random halves of every condition that has two trials or more."""
+    halves = [], []
+    for label in np.unique(condition):
+        trials = rng.permutation(np.flatnonzero(condition == label))
+        if len(trials) >= 2:
+            halves[0].extend(trials[: len(trials) // 2])
+            halves[1].extend(trials[len(trials) // 2 :])
+    return np.array(halves[0], dtype=int), np.array(halves[1], dtype=int)

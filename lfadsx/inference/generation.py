@@ -1,0 +1,163 @@
+"""Generation: new trials from the prior of a trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key, Num
+
+from lfadsx.inference import trials_at_once
+from lfadsx.models.lfads import LFADS, Encoded
+from lfadsx.modules import LinearReadout
+from lfadsx.random import derive
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """New trials of one session; every array has the trial axis first.
+
+    Attributes:
+        rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
+        variance: By group, how far the likelihood lets data scatter about the rates: their variance, in squared
+            units; for groups that are no counts.
+        data: By group, data drawn from the likelihood, same shape; empty unless asked for.
+        factors: Shape (trial, time, factor).
+        initial_condition: Draws from its prior, shape (trial, ic).
+        initial_state: Generator state before the first bin, shape (trial, generator).
+        generator_states: Shape (trial, time, generator).
+        inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
+        session: Name of the session that is read out.
+        seed: Seed of the draws.
+    """
+
+    rates: dict[str, Float[np.ndarray, "trial time target_channel"]]
+    variance: dict[str, Float[np.ndarray, "trial time target_channel"]]
+    data: dict[str, Num[np.ndarray, "trial time target_channel"]]
+    factors: Float[np.ndarray, "trial time factor"]
+    initial_condition: Float[np.ndarray, "trial ic"]
+    initial_state: Float[np.ndarray, "trial generator"]
+    generator_states: Float[np.ndarray, "trial time generator"]
+    inputs: Float[np.ndarray, "trial time input"] | None
+    session: str
+    seed: int
+
+
+def prior_sample(
+    model: LFADS,
+    n_trials: int,
+    n_bins: int,
+    *,
+    session: str | int = 0,
+    known_inputs: Float[np.ndarray, "trial time known"] | None = None,
+    draw_data: bool = False,
+    seed: int = 0,
+) -> Generated:
+    r"""Generates new trials: initial conditions and inputs are drawn from their priors, and the generator runs.
+
+    .. math:: z \sim p(z), \quad u \sim p(u), \quad g_t = generator(g_{t-1}, [v_t, u_t])
+
+    A trial depends on the seed and its number alone, however many there are.
+
+    Example:
+        >>> import lfadsx
+        >>> from flax import nnx
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
+        >>> model = lfadsx.inferred_input(data, generator_dim=8, rngs=nnx.Rngs(0))
+        >>> lfadsx.prior_sample(model, 5, 30, draw_data=True).data["spikes"].shape
+        (5, 30, 50)
+
+    Args:
+        model: The model.
+        n_trials: Number of trials.
+        n_bins: Number of bins of each; not bound to those that it was trained with.
+        session: Name or number of the session whose read-out is used.
+        known_inputs: Known inputs of the trials, shape (trial, time, known), for a model whose generator has some.
+        draw_data: Whether to draw data from the likelihood, too.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: If there is no trial, no bin or no such session, or known inputs are missing, of another shape, or
+            of no use to the model.
+    """
+    if n_trials < 1 or n_bins < 1:
+        raise ValueError(f"{n_trials} trials of {n_bins} bins were asked for. Give at least 1 of both.")
+    number, name, widths = _session(model, session)
+    _check_known(model, known_inputs, (n_trials, n_bins))
+    graphdef, state = nnx.split(model)
+    at_once, found = trials_at_once(model, n_bins, sum(widths.values())), []
+    for first in range(0, n_trials, at_once):
+        rows = np.arange(first, min(first + at_once, n_trials))
+        known = None if known_inputs is None else jnp.asarray(known_inputs[rows], jnp.float32)
+        one = _generate(graphdef, state, jax.random.key(seed), jnp.asarray(rows), number, known, n_bins, draw_data)
+        found.append(jax.tree.map(np.asarray, one))
+    every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    for kind in ("rates", "variance", "data"):
+        every[kind] = {group: values[:, :, : widths.get(group)] for group, values in every[kind].items()}
+    return Generated(**every, session=name, seed=seed)
+
+
+@partial(jax.jit, static_argnums=(0, 6, 7))
+def _generate(
+    graphdef: Any,
+    state: Any,
+    key: Key[Array, ""],
+    numbers: Array,
+    session: int,
+    known_inputs: Array | None,
+    n_bins: int,
+    draw_data: bool,
+) -> dict[str, Any]:
+    model = nnx.merge(graphdef, state)
+    n_trials, prior = len(numbers), model.decoder.input_prior
+    # -1 is no number of a posterior sample, whose noise would be the same otherwise.
+    keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(3))
+    initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
+    inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
+    known = None if known_inputs is None else jnp.swapaxes(known_inputs, 0, 1)
+    trajectory = model.decoder(initial_condition, n_bins, known_inputs=known, inputs=inputs)
+    nothing = Encoded(jnp.zeros((n_trials, model.ic_prior.n_params)), None)
+    output = model.observe(trajectory, jnp.full(n_trials, session), initial_condition, nothing)
+    data = {}
+    if draw_data:
+        for place, (group, params) in enumerate(output.params.items()):
+            data[group] = jax.vmap(model.likelihood[group].sample)(derive(keys[:, 2], place), params)
+    return {
+        "rates": model.expected(output),
+        "variance": model.scatter(output),
+        "data": data,
+        "factors": output.factors,
+        "initial_condition": initial_condition,
+        "initial_state": output.initial_state,
+        "generator_states": output.generator_states,
+        "inputs": output.inputs,
+    }
+
+
+def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]]:
+    """Returns number and name of a session and its channels by group."""
+    readouts = {group: part for group, part in model.readout.items() if isinstance(part, LinearReadout)}
+    names = [name for name, _ in readouts[model.input_group].n_targets] if model.input_group in readouts else ["0"]
+    if session not in names and session not in range(len(names)):
+        raise ValueError(f"The model has no session {session!r}, only {names}. Give one of these, or its number.")
+    number = names.index(session) if isinstance(session, str) else session
+    return number, names[number], {group: part.n_targets[number][1] for group, part in readouts.items()}
+
+
+def _check_known(model: LFADS, known_inputs: np.ndarray | None, shape: tuple[int, int]) -> None:
+    needed = model.known_inputs_to == "generator"
+    if needed and known_inputs is None:
+        raise ValueError("The model's generator is driven by known inputs. Give known_inputs (trial, time, known).")
+    if known_inputs is not None and not needed:
+        raise ValueError("Known inputs do not reach the generator of this model. Leave known_inputs out.")
+    n_known = getattr(model.decoder.generator, "n_known", None)
+    if known_inputs is not None and np.shape(known_inputs) != (*shape, n_known or np.shape(known_inputs)[-1]):
+        raise ValueError(
+            f"known_inputs have the shape {np.shape(known_inputs)}, and {shape[0]} trials of {shape[1]} bins were "
+            f"asked for, with {n_known} known inputs. Give them the shape (trial, time, known)."
+        )

@@ -1,0 +1,85 @@
+"""Rates of entries that were hidden from the encoders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float
+
+from lfadsx.inference.memory import MEMORY
+from lfadsx.inference.posterior import infer, split_of
+from lfadsx.models.lfads import LFADS
+from lfadsx.types import Dataset, Session, Split
+
+
+def masked_rates(
+    model: LFADS,
+    data: Dataset,
+    split: str = "test",
+    *,
+    n_masks: int = 5,
+    n_samples: int = 32,
+    seed: int = 0,
+    memory: float = MEMORY,
+    mesh: Mesh | None = None,
+) -> tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]]:
+    """Infers every entry of the encoder's data from the others: what `masked_bps` scores.
+
+    The entries are divided at random into `n_masks` parts. Each part in turn is hidden from the encoders, the
+    others being scaled up as coordinated dropout does, and the rates of the hidden entries are kept.
+
+    Args:
+        model: The model.
+        data: The data set.
+        split: "train", "valid" or "test".
+        n_masks: Number of parts; 1 / n_masks of the entries is hidden at a time.
+        n_samples: Posterior samples per trial.
+        seed: Seed of the parts and of the samples.
+        memory: Memory to use on each device, in MB.
+        mesh: Devices to spread the trials over, on its axis `data`.
+
+    Returns:
+        Rates in counts per bin, shape (trial, time, target_channel), and where they are rates of hidden entries.
+
+    Raises:
+        ValueError: If `n_masks` is below 2 or the data have no such split.
+    """
+    if n_masks < 2:
+        raise ValueError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
+    chosen, group = split_of(model, data, split), data.input_group
+    part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
+    shape, centre = chosen.targets[group].shape, _centre(model, chosen)
+    rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for number in range(n_masks):
+        kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
+        masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
+        inferred = infer(model, data.sessions, masked, n_samples, seed, memory=memory, mesh=mesh).rates[group]
+        mask = _to_targets(data.sessions, chosen, part == number, shape)
+        rates[mask] = inferred[mask]
+        hidden |= mask
+    return rates, hidden
+
+
+def _centre(model: LFADS, split: Split) -> np.ndarray | float:
+    """What a hidden entry counts as, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
+    if model.standardiser is None:
+        return 0.0
+    return np.asarray(model.standardiser.mean_of(split.session, split.encoder_input.shape[2]))
+
+
+def _to_targets(sessions: Sequence[Session], split: Split, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Carries a mask over real encoder entries to target entries, on the host."""
+    result = np.zeros(shape, bool)
+    for number, session in enumerate(sessions):
+        rows = np.flatnonzero(split.session == number)
+        inside = np.arange(mask.shape[1]) < split.encoder_length[rows][:, None]
+        channels = np.flatnonzero(session.target_index >= 0)
+        chosen = mask[rows][:, :, channels] & inside[..., None]
+        if split.encoder_observed is not None:
+            chosen &= split.encoder_observed[rows][:, :, channels]
+        bins = np.arange(mask.shape[1])
+        result[np.ix_(rows, bins, session.target_index[channels])] = chosen
+    return result

@@ -1,0 +1,295 @@
+"""LFADS: read-in, encoders, decoder, read-out. No loss, no optimiser, no logging."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from lfadsx.config import HyperParams
+from lfadsx.distributions.likelihoods import AbstractLikelihood
+from lfadsx.distributions.prior import AbstractPrior
+from lfadsx.modules.decoder import Decoder, Trajectory
+from lfadsx.modules.dropout import drop, keep_masks, trial_keys
+from lfadsx.modules.encoders import AbstractEncoder
+from lfadsx.modules.linear import Linear
+from lfadsx.modules.readin_readout import AbstractReadin, AbstractReadout, LinearReadout
+from lfadsx.modules.standardiser import Standardiser
+from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """What the encoders make of a batch.
+
+    Attributes:
+        ic_params: Parameters of the initial condition's posterior, shape (trial, ic_params).
+        encoding: What the controller sees, shape (time, trial, encoding), or None.
+    """
+
+    ic_params: Float[Array, "trial ic_params"]
+    encoding: Float[Array, "time trial encoding"] | None
+
+
+class LFADS(nnx.Module):
+    r"""A sequential variational auto-encoder of single-trial neural activity, composed of parts.
+
+    The data x of a trial give the posterior of the initial condition, z ~ q(z | x), and, with a controller, of
+    the inputs u_t. The generator runs from z, driven by u_t and known inputs; its factors f_t are read out to
+    the parameters of the likelihood.
+
+    Every part can be replaced by one of your own (see CONTRIBUTING.md); the builders of `lfadsx.models.builders`
+    compose the usual ones.
+
+    Source: Pandarinath et al. 2018, Nature Methods; Sussillo et al. 2016 (arXiv 1608.06315).
+
+    Example:
+        >>> import lfadsx
+        >>> from flax import nnx
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.2)
+        >>> model = lfadsx.autonomous(data, generator_dim=16, rngs=nnx.Rngs(0))
+        >>> batch = lfadsx.data.batch(data, "valid")
+        >>> model(batch).factors.shape
+        (8, 20, 32)
+
+    Args:
+        readin: From the neurons of each session to the encoders' input.
+        ic_encoder: Encoder of the initial condition.
+        ic_prior: Prior of the initial condition.
+        decoder: Controller, generator and factors.
+        readout: From factors to likelihood parameters, by target group.
+        likelihood: How data scatter, by target group.
+        standardiser: Takes channels to a common mean and spread before the read-in; None leaves them.
+        input_encoder: Encoder that the controller sees; None: it sees the states of `ic_encoder`.
+        known_inputs_to: Whether known inputs drive the "generator" or inform the "encoders"; "none" without any.
+        ic_window: Bins from the start that the initial condition is inferred from; 0 for all.
+        controller_sees_ic_window: Whether `input_encoder` sees these bins, too.
+        input_group: The target group whose channels the encoders see.
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If read-outs and likelihoods name different groups, or parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        readin: AbstractReadin,
+        ic_encoder: AbstractEncoder,
+        ic_prior: AbstractPrior,
+        decoder: Decoder,
+        readout: Mapping[str, AbstractReadout],
+        likelihood: Mapping[str, AbstractLikelihood],
+        *,
+        standardiser: Standardiser | None = None,
+        input_encoder: AbstractEncoder | None = None,
+        known_inputs_to: Literal["generator", "encoders", "none"] = "none",
+        ic_window: int = 0,
+        controller_sees_ic_window: bool = True,
+        input_group: str = INPUT_GROUP,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if set(readout) != set(likelihood) or input_group not in readout:
+            raise ValueError(
+                f"The read-outs are for {sorted(readout)}, the likelihoods for {sorted(likelihood)} and the "
+                f"encoders see {input_group!r}. Give one of each for every target group."
+            )
+        self.standardiser, self.readin = standardiser, readin
+        self.ic_encoder, self.input_encoder = ic_encoder, input_encoder
+        self.ic_prior, self.decoder = ic_prior, decoder
+        self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
+        self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
+        self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
+        # A prior without posterior, such as a trained point, has nothing to be inferred.
+        self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
+
+    def __call__(self, batch: Batch, noise: Noise | None = None) -> Output:
+        """Runs the whole model, deterministically.
+
+        Args:
+            batch: The trials.
+            noise: What `draw` returned; None pushes the posterior means through, without dropout.
+
+        Returns:
+            All that the model computes, trial first.
+        """
+        encoded = self.encode(batch, noise)
+        return self.decode(encoded, batch, noise)
+
+    def draw(self, key: Key[Array, ""], batch: Batch, hyper: HyperParams | None = None) -> Noise:
+        """Draws everything random of one pass, each trial's noise from its own id.
+
+        Args:
+            key: Random key.
+            batch: The trials.
+            hyper: Gives the dropout rate, traced; None draws no dropout.
+        """
+        for_ic, for_inputs, for_masks = trial_keys(key, batch.trial_id, 3)
+        prior = self.decoder.input_prior
+
+        def draw(keys, prior, shape):
+            # Time comes first, if there is any: loops over time read it like that.
+            return jax.vmap(lambda key: prior.noise(key, shape), out_axes=len(shape))(keys)
+
+        return Noise(
+            ic=draw(for_ic, self.ic_prior, ()),
+            inputs=None if prior is None else draw(for_inputs, prior, (batch.n_bins,)),
+            keep={} if hyper is None else self._masks(for_masks, batch, hyper.dropout_rate),
+            dropout_rate=0.0 if hyper is None else hyper.dropout_rate,
+        )
+
+    def _masks(self, keys: Key[Array, " trial"], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
+        """Draws the masks of all places at once; few draws compile and run faster than many."""
+        widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
+        if self.decoder.controller is not None:
+            widths["encoding"] = self._controller_encoder.n_states
+            if self.decoder.n_feedback:
+                widths["feedback"] = self.decoder.n_feedback
+        if batch.known_inputs is not None and self.known_inputs_to != "none":
+            widths["known"] = batch.known_inputs.shape[2]
+        # The first row is that of the initial state and of the encoders' ends.
+        mask, ends = keep_masks(keys, rate, 1 + batch.n_bins, sum(widths.values()), self.ic_encoder.n_ends)
+        pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
+        keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
+        return keep | {"features": keep["features"][: batch.encoder_input.shape[1]], "ic_encoding": ends}
+
+    def encode(self, batch: Batch, noise: Noise | None = None) -> Encoded:
+        """Runs read-in and encoders.
+
+        Args:
+            batch: The trials.
+            noise: Dropout masks, or None.
+        """
+        keep = {} if noise is None else noise.keep
+        rate = 0.0 if noise is None else noise.dropout_rate
+        sequence, length = self._sequence(batch, keep, rate), batch.encoder_length
+        window, end = self.ic_window, sequence.shape[1]
+        if window:
+            window = min(window, end)
+            _, ends = self.ic_encoder(sequence[:, :window], jnp.minimum(length, window))
+            states = None
+        else:
+            states, ends = self.ic_encoder(sequence, length)
+        ends = drop(ends, keep.get("ic_encoding"), rate)
+        ic_params = ends[:, :0] if self.ic_posterior is None else self.ic_posterior(ends)
+        if self.decoder.controller is None:
+            return Encoded(ic_params, None)
+
+        start = 0 if self.controller_sees_ic_window else window
+        if self.input_encoder is not None:
+            states, _ = self.input_encoder(sequence[:, start:], jnp.maximum(length - start, 0))
+        elif states is None:
+            states, _ = self.ic_encoder(sequence[:, start:], jnp.maximum(length - start, 0))
+        # Before its window and in the bins of forward prediction the controller sees zeros.
+        after = batch.n_bins - start - states.shape[1]
+        encoding = jnp.pad(jnp.swapaxes(states, 0, 1), ((start, after), (0, 0), (0, 0)))
+        return Encoded(ic_params, encoding)
+
+    def decode(self, encoded: Encoded, batch: Batch, noise: Noise | None = None) -> Output:
+        """Samples the initial condition and runs decoder and read-out.
+
+        Args:
+            encoded: What `encode` returned.
+            batch: The trials.
+            noise: Noise and dropout masks; None for posterior means without dropout.
+        """
+        if noise is None:
+            initial_condition = self.ic_prior.posterior_mean(encoded.ic_params)
+        else:
+            initial_condition = self.ic_prior.sample(encoded.ic_params, noise.ic)
+        trajectory = self.decoder(
+            initial_condition,
+            batch.n_bins,
+            encoding=encoded.encoding,
+            known_inputs=self._driving_inputs(batch),
+            rates=lambda factors: self._rates(factors, batch.session),
+            noise=noise,
+        )
+        return self.observe(trajectory, batch.session, initial_condition, encoded)
+
+    def observe(
+        self,
+        trajectory: Trajectory,
+        session: Int[Array, " trial"],
+        initial_condition: Float[Array, "trial ic"],
+        encoded: Encoded,
+    ) -> Output:
+        """Reads the likelihood parameters out of a trajectory and puts the trial axis first."""
+        factors = jnp.swapaxes(trajectory.factors, 0, 1)
+        return Output(
+            params={group: readout(factors, session) for group, readout in self.readout.items()},
+            factors=factors,
+            initial_condition=initial_condition,
+            ic_params=encoded.ic_params,
+            initial_state=trajectory.initial_state,
+            generator_states=jnp.swapaxes(trajectory.generator_states, 0, 1),
+            inputs=_trial_first(trajectory.inputs),
+            input_params=_trial_first(trajectory.input_params),
+            controller_states=_trial_first(trajectory.controller_states),
+            encoding=_trial_first(encoded.encoding),
+        )
+
+    def expected(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
+        """Returns the expected data of each target group, for spikes the rates in counts per bin."""
+        return {group: self.likelihood[group].mean(params) for group, params in output.params.items()}
+
+    def scatter(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
+        """Returns the variance of the data about that, for the target groups that are no counts."""
+        groups = {group: params for group, params in output.params.items() if not self.likelihood[group].counts}
+        return {group: self.likelihood[group].variance(params) for group, params in groups.items()}
+
+    @property
+    def _dtype(self) -> jnp.dtype:
+        return self.decoder.factor_map.weight[...].dtype
+
+    def _rates(self, factors: Array, session: Array) -> Array:
+        """The expected data of one bin in units of its channels, shape (trial, channel), from its factors."""
+        group = self.input_group
+        readout = self.readout[group]
+        rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
+        # Only a model of one session feeds rates back.
+        return rates / readout.unit_of(0)[:, 0] if isinstance(readout, LinearReadout) else rates
+
+    @property
+    def _controller_encoder(self) -> AbstractEncoder:
+        return self.ic_encoder if self.input_encoder is None else self.input_encoder
+
+    def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
+        """What the encoders see: features with dropout and, where they go there, known inputs."""
+        dtype = self._dtype
+        data = batch.encoder_input.astype(dtype)
+        if self.standardiser is not None:
+            data = self.standardiser(data, batch.session)
+        data = jnp.where(batch.seen(), data, 0.0)
+        if batch.encoder_gain is not None:
+            data = data * batch.encoder_gain
+        features = self.readin(data, batch.session)
+        features = drop(features, _trial_first(keep.get("features")), rate)
+        if self.known_inputs_to != "encoders" or batch.known_inputs is None:
+            return features
+        known = drop(self._known(batch, batch.known_inputs), _trial_first(keep.get("known")), rate)
+        return jnp.concatenate([features, known[:, : features.shape[1]]], axis=-1)
+
+    def _driving_inputs(self, batch: Batch) -> Array | None:
+        if self.known_inputs_to != "generator" or batch.known_inputs is None:
+            return None
+        return jnp.swapaxes(self._known(batch, batch.known_inputs), 0, 1)
+
+    def _known(self, batch: Batch, known: Array) -> Array:
+        """Known inputs, 0 outside of trials, so that nothing that stands there reaches a gradient."""
+        inside = (batch.in_trial() & (batch.trial_weight > 0)[:, None])[:, :, None]
+        return jnp.where(inside, known, 0.0).astype(self._dtype)
+
+
+@overload
+def _trial_first(x: Array) -> Array: ...
+@overload
+def _trial_first(x: Array | None) -> Array | None: ...
+def _trial_first(x: Array | None) -> Array | None:
+    return None if x is None else jnp.swapaxes(x, 0, 1)

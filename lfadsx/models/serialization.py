@@ -1,0 +1,104 @@
+"""The table of built-in parts, by which a saved model is described and built again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from lfadsx import distributions, modules
+from lfadsx.models.lfads import LFADS
+
+PARTS: dict[str, type[nnx.Module]] = {
+    part.__name__: part
+    for part in (
+        LFADS,
+        modules.Decoder,
+        modules.IdentityReadin,
+        modules.LinearReadin,
+        modules.LinearReadout,
+        modules.Standardiser,
+        modules.BidirectionalGRU,
+        modules.CausalGRU,
+        modules.NoEncoder,
+        modules.GRUController,
+        modules.GRUGenerator,
+        distributions.GaussianPrior,
+        distributions.AutoregressivePrior,
+        distributions.StudentTPrior,
+        distributions.PointPrior,
+        distributions.Poisson,
+        distributions.Gaussian,
+    )
+}
+"""The built-in parts by name. A saved model names them; nothing else is ever looked up or imported."""
+
+
+def describe(part: nnx.Module) -> dict[str, Any]:
+    """Returns what is needed to build a part again: its class and its constructor's arguments.
+
+    Parts keep every constructor argument as an attribute of the same name, so that this needs no bookkeeping.
+
+    Args:
+        part: A part, a user's own included; `rebuild` knows the built-in ones only.
+    """
+    name = type(part).__name__
+    parameters = inspect.signature(type(part).__init__).parameters.values()
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [p.name for p in parameters if p.name not in ("self", "rngs") and p.kind not in variadic]
+    for argument in names:
+        if not hasattr(part, argument):
+            raise TypeError(
+                f"The part {name} does not keep its constructor's argument {argument!r}. Keep each argument as an "
+                "attribute of the same name; saved models are described by them."
+            )
+    return {"part": name, "arguments": {n: _describe(getattr(part, n), f"{name}.{n}") for n in names}}
+
+
+def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
+    """Builds a part from what `describe` returned, with fresh weights.
+
+    Args:
+        description: What `describe` returned, also after a way through JSON.
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If a part is not a built-in one.
+    """
+    name = description["part"]
+    if name not in PARTS:
+        raise ValueError(
+            f"The saved model has a part {name!r}, which is none of the built-in parts {sorted(PARTS)}. Load it "
+            "with load(run, build=...), giving a function that builds your model."
+        )
+    arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
+    if "rngs" in inspect.signature(PARTS[name].__init__).parameters:
+        arguments["rngs"] = rngs
+    return PARTS[name](**arguments)
+
+
+def _describe(value: Any, name: str) -> Any:
+    if isinstance(value, nnx.Dict):
+        return {"group": {key: _describe(item, name) for key, item in value.items()}}
+    if isinstance(value, nnx.Module):
+        return describe(value)
+    if isinstance(value, tuple):
+        return tuple(_describe(item, name) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"The argument {name} of a part is a {type(value).__name__}, which no saved model can describe. Give numbers, "
+        "strings, bools, tuples of these, or parts."
+    )
+
+
+def _rebuild(value: Any, rngs: nnx.Rngs) -> Any:
+    if isinstance(value, dict) and "part" in value:
+        return rebuild(value, rngs=rngs)
+    if isinstance(value, dict) and "group" in value:
+        return {key: _rebuild(item, rngs) for key, item in value["group"].items()}
+    if isinstance(value, list):  # JSON has no tuples
+        return tuple(_rebuild(item, rngs) for item in value)
+    return value

@@ -1,0 +1,110 @@
+"""Trained and fixed arrays, and the linear maps made of them."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lfadsx.random import normal
+
+
+class Frozen(nnx.Variable):
+    """A fixed array of a part: saved with the model, never trained."""
+
+
+def parameter(value: Float[Array, ...], *, train: bool = True) -> nnx.Variable:
+    """Returns the array as a trained `nnx.Param`, or as a `Frozen` one."""
+    return nnx.Param(value) if train else Frozen(value)
+
+
+def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> jax.Array:
+    """Draws weights from N(0, scale^2 / fan_in), the initialiser of every LFADS."""
+    return normal(rngs.params(), shape, scale / math.sqrt(max(fan_in, 1)))
+
+
+def filled(shape: int | tuple[int, ...], value: float = 0.0) -> jax.Array:
+    """Returns an array full of a value, made on the host: `jnp.full` compiles a program for every shape."""
+    return jax.device_put(np.full(shape, value, jnp.result_type(float)))
+
+
+@jax.custom_vjp
+def product(x: Float[Array, "*batch n_in"], weight: Float[Array, "n_in n_out"]) -> Float[Array, "*batch n_out"]:
+    """Returns x W; the gradient of W is formed so that it is as fast as the product itself."""
+    return x @ weight
+
+
+def weight_gradient(x: Float[Array, "*batch n_in"], d: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
+    """Returns the gradient of W in y = x W from x and the derivative of y."""
+    # x transposed to the left of d: the form that CPUs multiply at full speed.
+    return x.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])
+
+
+def _product_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ weight, (x, weight)
+
+
+def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
+    x, weight = saved
+    return d @ weight.T, weight_gradient(x, d)
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
+class Linear(nnx.Module):
+    """The affine map y = x W + b with W ~ N(0, scale^2 / n_in) and b = 0 at the start.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from lfadsx.modules.linear import Linear
+        >>> Linear(3, 2, rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
+        (5, 2)
+
+    Args:
+        n_in: Width of x.
+        n_out: Width of y.
+        scale: Gain of the initial weights.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, scale: float = 1.0, rngs: nnx.Rngs) -> None:
+        self.n_in, self.n_out, self.scale = n_in, n_out, scale
+        self.weight = nnx.Param(scaled_normal(rngs, (n_in, n_out), n_in, scale))
+        self.bias = nnx.Param(filled(n_out))
+
+    def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
+        """Returns x W + b, shape (..., n_out)."""
+        return product(x, self.weight[...]) + self.bias[...]
+
+
+class UnitNormLinear(nnx.Module):
+    """A linear map without bias whose weights onto each output have unit length.
+
+    This is LFADS' map from generator to factors: with unit rows the factors' scale is set by the
+    generator, so that a penalty on read-out weights cannot be cheated.
+
+    Args:
+        n_in: Width of x.
+        n_out: Width of y.
+        rngs: Source of the initial weights.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, rngs: nnx.Rngs) -> None:
+        self.n_in, self.n_out = n_in, n_out
+        self.weight = nnx.Param(scaled_normal(rngs, (n_in, n_out), n_in))
+
+    def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
+        """Returns x W with every column of W scaled to unit length, shape (..., n_out)."""
+        return product(x, self.unit_weight)
+
+    @property
+    def unit_weight(self) -> Float[Array, "n_in n_out"]:
+        """The weights, every column of unit length."""
+        weight = self.weight[...]
+        return weight / jnp.linalg.norm(weight, axis=0, keepdims=True)

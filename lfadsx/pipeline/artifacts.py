@@ -1,0 +1,150 @@
+"""What follows training: infer, score, write and draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from lfadsx.evaluation import Evaluation
+from lfadsx.inference import posterior_sample_and_average
+from lfadsx.models.lfads import LFADS
+from lfadsx.pipeline.methods_paragraph import write_report
+from lfadsx.pipeline.outcome import Outcome, score, scored_split, write_results
+from lfadsx.training import FitResult
+from lfadsx.training.run_folder import write_text
+from lfadsx.types import Dataset, Posterior
+
+
+def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:
+    """Returns the number of posterior samples of each split; that of training trials may differ."""
+    return dict.fromkeys(data.splits, n_samples) | ({} if n_train_samples is None else {"train": n_train_samples})
+
+
+def finish(
+    data: Dataset,
+    out: Path,
+    result: FitResult,
+    *,
+    samples: dict[str, int],
+    seed: int,
+    mesh: Mesh | None,
+    figures: bool,
+    began: float,
+) -> Outcome:
+    """Infers all trials with a trained model, scores it, and writes posterior, metrics, report and figures.
+
+    Args:
+        data: The data set.
+        out: The run folder.
+        result: What training returned.
+        samples: Posterior samples of the averages, for each split.
+        seed: Seed of the samples.
+        mesh: Devices to spread the trials over.
+        figures: Whether to draw figures; they need matplotlib.
+        began: When the job began, on the monotonic clock.
+    """
+    model, split = result.model, scored_split(data)
+    posteriors = {
+        name: posterior_sample_and_average(model, data, name, n_samples=n, seed=seed, mesh=mesh)
+        for name, n in samples.items()
+    }
+    evaluation = score(model, data, split, posteriors, seed, mesh=mesh)
+    files = [_write_posteriors(out / "posterior.h5", model, posteriors, data)]
+    seconds = time.monotonic() - began
+    files += _write_metrics(out, evaluation, result, seconds)
+    warnings = _training_warnings(result)
+    if figures:
+        drawn, undrawn = draw_figures(out, data, split, posteriors, evaluation, result.history)
+        files, warnings = files + drawn, warnings + undrawn
+    return Outcome(evaluation, result, files, warnings, time.monotonic() - began)
+
+
+def draw_figures(
+    run: str | Path,
+    data: Dataset,
+    split: str,
+    posteriors: dict[str, Posterior],
+    evaluation: Evaluation,
+    history: dict[str, np.ndarray],
+) -> tuple[list[Path], list[str]]:
+    """Draws all figures of a run into its folder; returns the files and what could not be drawn.
+
+    Without matplotlib nothing is drawn and the warning names the extra that brings it.
+    """
+    try:
+        from lfadsx import plotting
+    except ImportError as error:
+        return [], [str(error)]
+    return plotting.write_figures(
+        Path(run) / "figures",
+        data,
+        split,
+        data.splits[split],
+        posteriors[split],
+        history,
+        evaluation.table,
+        f"{Path(run).name}: {split} trials",
+        aligned=evaluation.aligned_inputs,
+    )
+
+
+def _training_warnings(result: FitResult) -> list[str]:
+    """Says what a reader of the scores has to know about the training."""
+    warnings = []
+    if result.reason == "not finite":
+        warnings.append(
+            f"Training broke off: {result.skipped_steps} steps had a loss or gradient that was not finite. The scores "
+            "are those of the model before; lower learning_rate or look for extreme values in the data."
+        )
+    if not result.best_epoch:
+        warnings.append(
+            "Training ended before the ramps did, so the last model is scored, not a selected one. Give more epochs, "
+            "or shorter ramps (kl_ramp_epochs and l2_ramp_epochs, or kl_ramp_steps and l2_ramp_steps)."
+        )
+    return warnings
+
+
+def _write_posteriors(path: Path, model: LFADS, posteriors: dict[str, Posterior], data: Dataset) -> Path:
+    small = {
+        name: dataclasses.replace(posterior, controller_states=None, encoding=None)
+        for name, posterior in posteriors.items()
+    }
+    return write_results(path, model, small, data.bin_width, [s.name for s in data.sessions], data.source)
+
+
+def _write_metrics(out: Path, evaluation: Evaluation, result: FitResult, seconds: float) -> list[Path]:
+    """Writes the scores and, from them, the report."""
+    metrics = {
+        **evaluation.scores,
+        "seconds": seconds,
+        "training": {
+            "reason": result.reason,
+            "epochs": len(next(iter(result.history.values()), ())),
+            "best_epoch": result.best_epoch,
+            "best_score": result.best_score,
+            "skipped_steps": result.skipped_steps,
+            "seconds": result.seconds,
+        },
+        "detail": evaluation.detail,
+        "table": evaluation.table,
+    }
+    path = out / "metrics.json"
+    write_text(path, json.dumps(metrics, indent=1, default=plain))
+    return [path, write_report(out)]
+
+
+def plain(value: Any) -> Any:
+    """Turns values into what JSON holds; for `json.dumps`."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)

@@ -1,0 +1,127 @@
+"""The methods paragraph of a run: what was fitted to what, how, and with which result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lfadsx.training.run_folder import RunError, RunInfo, read_info, write_text
+
+MEASURES = {
+    "bits_per_spike": "bits per spike of neurons that the encoder saw (reconstruction)",
+    "co_bps": "bits per spike of held-out neurons (co-smoothing)",
+    "masked_bps": "bits per spike of entries hidden from the encoder",
+    "fp_bps": "bits per spike of forward-predicted bins",
+    "velocity_r2": "R2 of decoded behaviour",
+    "psth_r2": "R2 to the PSTHs of the data",
+    "rates_r2": "squared correlation with the true rates",
+    "inputs_r2": "squared correlation with the true inputs",
+}
+"""Measures of the closing table in words."""
+
+
+def methods(run: str | Path) -> str:
+    """Returns a paragraph for the methods section of a paper, from what a run folder holds.
+
+    Args:
+        run: The run folder.
+
+    Raises:
+        RunError: If the folder holds no finished run.
+    """
+    info, file = read_info(run), Path(run) / "metrics.json"
+    if not file.is_file():
+        raise RunError(f"The run {run} is not finished: there is no metrics.json. Resume it with its fit command.")
+    metrics = json.loads(file.read_text())
+    return "\n\n".join([_data(info), _model(info), _training(info, metrics), _scores(metrics), _software(info)])
+
+
+def write_report(run: str | Path) -> Path:
+    """Writes `report.md` into a run folder and returns its path."""
+    path = Path(run) / "report.md"
+    write_text(path, f"# Methods\n\n{methods(run)}\n")
+    return path
+
+
+def _data(info: RunInfo) -> str:
+    data = info.data
+    trials = ", ".join(f"{n} {name}" for name, n in data["n_trials"].items())
+    group = data["input_group"]
+    neurons = ", ".join(
+        f"{s['name']}: {s['n_channels']} seen by the encoder of {s['n_targets'][group]} reconstructed"
+        for s in data["sessions"]
+    )
+    width = "of unknown width" if data["bin_width"] is None else f"of {1000 * data['bin_width']:g} ms"
+    return (
+        f"Data. {trials} trials of up to {max(data['n_bins'].values())} bins {width}; channels of each session: "
+        f"{neurons}. Source: {_source(data['source'])}."
+    )
+
+
+def _source(source: Any) -> str:
+    if isinstance(source, dict):
+        return "; ".join(f"{key} {_source(value)}" for key, value in source.items())
+    if isinstance(source, list):
+        return ", ".join(_source(value) for value in source)
+    return str(source)
+
+
+def _model(info: RunInfo) -> str:
+    parts = info.model["arguments"]
+    decoder = parts["decoder"]["arguments"]
+    generator = decoder["generator"]
+    text = (
+        f"Model. LFADS with {decoder['n_factors']} factors; generator {_sized(generator)}, encoder of the initial "
+        f"condition {_sized(parts['ic_encoder'])}"
+    )
+    if decoder["controller"] is not None:
+        prior = decoder["input_prior"]
+        text += (
+            f", controller {_sized(decoder['controller'])} with {prior['arguments']['dim']} inferred inputs "
+            f"({prior['part']})"
+        )
+        if parts["input_encoder"] is not None:
+            text += f" and an encoder {_sized(parts['input_encoder'])} of its own"
+    likelihoods = ", ".join(
+        f"{item['part']} likelihood for {group}" for group, item in parts["likelihood"]["group"].items()
+    )
+    return f"{text}; {likelihoods}."
+
+
+def _sized(part: dict[str, Any]) -> str:
+    size = part["arguments"].get("n_hidden")
+    return part["part"] if size is None else f"{part['part']} of {size} units"
+
+
+def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
+    train, hyper, outcome = info.train, info.hyper, metrics["training"]
+    rates = ", ".join(f"{name} {value:g}" for name, value in hyper.items() if value)
+    score = (
+        "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
+    )
+    length = f"{train['kl_ramp_steps']} steps" if train["kl_ramp_steps"] else f"{train['kl_ramp_epochs']} epochs"
+    ramps = (
+        f"the KL weight of the initial condition rose over {length} from {train['kl_ic_floor']:g} to "
+        f"{train['kl_ceiling']:g}"
+    )
+    if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
+        ramps += f", that of inputs from {train['kl_co_floor']:g}"
+    settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
+    chosen = outcome["best_epoch"] or outcome["epochs"]
+    steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"
+    return (
+        f"Training. Adam on the weighted evidence bound, {settings}; {ramps}; hyperparameters: {rates}. It stopped "
+        f"after {steps}, in {outcome['seconds']:.0f} s. The model of epoch {chosen} was selected by the negative log "
+        f"likelihood of entries of validation trials that were hidden from the encoders ({score})."
+    )
+
+
+def _scores(metrics: dict[str, Any]) -> str:
+    found = [f"{text}: {metrics[name]:.4f}" for name, text in MEASURES.items() if metrics.get(name) is not None]
+    return f"Results on {metrics['split']} trials. " + "; ".join(found) + "."
+
+
+def _software(info: RunInfo) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in info.versions.items())
+    return f"Software. {packages}; {info.device}; started {info.created} with `{info.command}`."

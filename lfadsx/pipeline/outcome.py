@@ -1,0 +1,101 @@
+"""What the jobs on a run folder share: what they return, how they score, what they write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jax.sharding import Mesh
+
+from lfadsx.errors import DataError
+from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.inference import masked_rates, write_posterior
+from lfadsx.inference.bounds import Bounds
+from lfadsx.models.lfads import LFADS
+from lfadsx.training import FitResult
+from lfadsx.training.run_folder import RunInfo, versions
+from lfadsx.types import Dataset, Posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a job returns.
+
+    Attributes:
+        evaluation: Scores and table; None when training was interrupted.
+        result: What `fit` returned; None for jobs without training.
+        files: Files written.
+        warnings: What went wrong without stopping the job.
+        seconds: Time spent.
+        bounds: Bounds of the evidence by name of the split, where asked for.
+    """
+
+    evaluation: Evaluation | None
+    result: FitResult | None
+    files: list[Path]
+    warnings: list[str]
+    seconds: float
+    bounds: dict[str, Bounds] = dataclasses.field(default_factory=dict)
+
+
+def scored_split(data: Dataset) -> str:
+    """Returns the split that a run is scored on: test where there is one, else valid."""
+    return "valid" if data.test is None else "test"
+
+
+def likelihood_name(model: LFADS) -> Literal["poisson", "gaussian"]:
+    """Returns "poisson" if the input group holds counts, else "gaussian"."""
+    return "poisson" if model.likelihood[model.input_group].counts else "gaussian"
+
+
+def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
+    """Raises DataError if data have another bin width than the model was trained with."""
+    trained = info.bin_width
+    if trained is not None and bin_width is not None and not np.isclose(trained, bin_width, rtol=1e-6):
+        raise DataError(
+            f"The data have bins of {bin_width} s, the model was trained with bins of {trained} s. Bin the data as "
+            "those were, or train a model on these."
+        )
+
+
+def score(
+    model: LFADS,
+    data: Dataset,
+    split: str,
+    posteriors: dict[str, Posterior],
+    seed: int,
+    *,
+    mesh: Mesh | None = None,
+) -> Evaluation:
+    """Scores posterior averages of a split, those of hidden entries included."""
+    likelihood = likelihood_name(model)
+    masked = masked_rates(model, data, split, seed=seed, mesh=mesh) if likelihood == "poisson" else None
+    return evaluate(data, split, posteriors, masked=masked, likelihood=likelihood)
+
+
+def write_results(
+    path: Path,
+    model: LFADS,
+    posteriors: dict[str, Posterior],
+    bin_width: float | None,
+    sessions: Sequence[str],
+    source: dict[str, Any],
+    bounds: dict[str, Bounds] | None = None,
+) -> Path:
+    """Writes posterior averages of a model, and bounds of the evidence if there are any, to a file and returns it."""
+    counts = [name for name, density in model.likelihood.items() if density.counts]
+    write_posterior(
+        path,
+        posteriors,
+        bin_width=bin_width,
+        sessions=sessions,
+        input_group=model.input_group,
+        version=versions()["lfadsx"],
+        source=source,
+        count_groups=counts,
+        bounds=bounds,
+    )
+    return path

@@ -1,0 +1,124 @@
+"""Writing all figures of a run into a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lfadsx.plotting.alignment_figure import alignment_figure
+from lfadsx.plotting.inputs_figure import inputs_figure
+from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
+from lfadsx.plotting.loss_figure import has_curves, loss_figure
+from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
+from lfadsx.plotting.psth_figure import psth_figure
+from lfadsx.plotting.rates_figure import rates_figure
+from lfadsx.plotting.summary_page import summary_figure
+from lfadsx.training.history import Row
+from lfadsx.types import Dataset, Posterior, Split
+
+DPI = 150
+
+
+def write_figures(
+    folder: str | os.PathLike[str],
+    dataset: Dataset,
+    split_name: str,
+    split: Split,
+    posterior: Posterior,
+    history: Mapping[str, np.ndarray],
+    table: Sequence[Mapping[str, object]],
+    title: str,
+    aligned: np.ndarray | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Write all figures that apply as PNG files; a figure that fails does not stop the others.
+
+    Args:
+        folder: Folder of the files; made when it is missing.
+        dataset: The data set.
+        split_name: "train", "valid" or "test"; the file names begin with it.
+        split: The trials.
+        posterior: Posterior of that split.
+        history: As for `loss_figure`; empty when there is none.
+        table: As for `summary_figure`; empty when there is none.
+        title: Title of the summary.
+        aligned: As for `inputs_figure`.
+
+    Returns:
+        The files written, and one warning for each figure that could not be drawn or written.
+
+    Example:
+        files, warnings = write_figures("run/figures", dataset, "valid", split, posterior, {}, [], "A run")
+    """
+    figures: dict[str, Callable[[], Figure | None]] = {
+        "alignment": lambda: alignment_figure(dataset) if _are_aligned(dataset) else None,
+        "loss": lambda: loss_figure(history) if has_curves(history) else None,
+        f"{split_name}_rates": lambda: rates_figure(dataset, split, posterior),
+        f"{split_name}_factors": lambda: factors_figure(dataset, split, posterior),
+        f"{split_name}_inputs": lambda: inputs_figure(dataset, split, posterior, aligned),
+        f"{split_name}_psth": lambda: psth_figure(dataset, split, posterior),
+        f"{split_name}_initial_conditions": lambda: initial_conditions_figure(dataset, split, posterior),
+        f"{split_name}_summary": lambda: summary_figure(dataset, split, posterior, history, table, title),
+    }
+    return write_all(Path(folder), figures)
+
+
+def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
+    """Write the figures of a population's search as PNG files; a figure that fails does not stop the other.
+
+    Args:
+        folder: Folder of the files; made when it is missing.
+        rows: History of the population, as for `scores_figure`.
+
+    Returns:
+        The files written, and one warning for each figure that could not be drawn or written.
+
+    Example:
+        files, warnings = write_population_figures("search/figures", result.rows)
+    """
+    figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
+    return write_all(Path(folder), figures)
+
+
+def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[str]]:
+    """Write figures as PNG files; one that fails does not stop the others.
+
+    Args:
+        folder: Folder of the files; made when it is missing.
+        figures: What draws each figure, by the name of its file; what returns None is left out.
+
+    Returns:
+        The files written, and one warning for each figure that could not be drawn or written.
+
+    Example:
+        files, warnings = write_all(Path("figures"), {"loss": lambda: loss_figure(history)})
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written, warnings = [], []
+    for name, draw in figures.items():
+        # Figures are an extra: whatever breaks one must not cost a run the others, nor its results.
+        try:
+            figure = draw()
+            if figure is not None:
+                written.append(_write(figure, folder / f"{name}.png"))
+        except Exception as error:
+            warnings.append(f"The figure {name} could not be made: {error!r}. The other figures are not affected.")
+    return written, warnings
+
+
+def _are_aligned(dataset: Dataset) -> bool:
+    return len(dataset.sessions) > 1 and all(session.alignment is not None for session in dataset.sessions)
+
+
+def _write(figure: Figure, path: Path) -> Path:
+    """Write a figure under a temporary name and move it, so that no half-written file is ever seen."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,146 @@
+"""The latent space: factors as trajectories and time courses, and the initial conditions of the trials."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lfadsx.plotting.averaging import mean_and_interval, principal_components
+from lfadsx.plotting.style import few_ticks, legend_below, new_figure, panel
+from lfadsx.plotting.time_courses import (
+    course_handles,
+    draw_averages,
+    draw_lines,
+    draw_single_trials,
+    frame_courses,
+)
+from lfadsx.plotting.view import View
+from lfadsx.types import Dataset, Posterior, Split
+
+PLANES = ((0, 1), (0, 2))
+HALVES = np.array([-0.5, 0.5])
+
+
+def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
+    """Draw the factors in the plane of their first principal components, and these components over time.
+
+    The components are found from all trials and bins of the split together. Planes are drawn instead of a
+    view in three dimensions, because distances in a plane can be read off.
+
+    Args:
+        dataset: The data set.
+        split: The trials.
+        posterior: Posterior of that split.
+
+    Returns:
+        The figure: up to two planes above, up to three time courses below.
+
+    Raises:
+        ValueError: If the posterior is of other trials.
+
+    Example:
+        factors_figure(dataset, dataset.valid, posterior).savefig("factors.png")
+    """
+    view = View.of(dataset, split, posterior)
+    scores, share = principal_components(posterior.factors)
+    n_components = len(share)
+    planes = [plane for plane in PLANES if max(plane) < n_components]
+    width = 2.3 * n_components + (1.6 if view.conditions.known else 0.7)
+    figure = new_figure(width, (3.0 if planes else 0.0) + 2.6, "Factors, first principal components")
+    grid = figure.add_gridspec(2 if planes else 1, 6, height_ratios=[3.0, 1.9] if planes else None)
+    for i, plane in enumerate(planes):
+        ax = figure.add_subplot(grid[0, :] if len(planes) == 1 else grid[0, 3 * i : 3 * i + 3])
+        draw_plane(ax, view, scores, share, plane)
+    step = 6 // n_components
+    for i in range(n_components):
+        ax = figure.add_subplot(grid[-1, step * i : step * i + step])
+        panel(ax, f"PC {i + 1} over time", view.units.time_label, "Score (a.u.)" if i == 0 else "")
+        draw_single_trials(ax, view, scores[:, :, i])
+        draw_averages(ax, view, scores[:, :, i])
+        frame_courses(ax, view)
+    key = {"color": view.conditions.key_colour, "ls": "", "ms": 5, "mec": "white"}
+    start = [Line2D([], [], marker="o", label="first bin", **key)] if planes else []
+    legend_below(figure, [*course_handles(view), *start])
+    view.conditions.add_legend(figure)
+    return figure
+
+
+def draw_plane(
+    ax: Axes, view: View, scores: np.ndarray, share: np.ndarray, plane: tuple[int, int], title: str = ""
+) -> None:
+    """Draw trajectories in the plane of two principal components: single trials thin, averages bold.
+
+    Args:
+        ax: Axes to draw on.
+        view: The split and its posterior.
+        scores: Projections, shape (trial, time, component).
+        share: Share of the variance of each component, shape (component,).
+        plane: The components of the horizontal and of the vertical axis.
+        title: Title of the panel.
+    """
+    x, y = plane
+    panel(ax, title, component_label(share, x), component_label(share, y))
+    draw_lines(ax, view, [trial[:, [x, y]] for trial in scores])
+    width = view.conditions.average_width
+    for group in view.conditions.groups:
+        across, up = (mean_and_interval(scores[group.members, :, i])[0] for i in plane)
+        ax.plot(across, up, color=group.colour, lw=width, zorder=3)
+        ax.plot(across[:1], up[:1], color=group.colour, marker="o", ls="", ms=3 * width, mec="white", zorder=4)
+    _frame_plane(ax, scores[..., x], scores[..., y])
+
+
+def component_label(share: np.ndarray, component: int) -> str:
+    """Return the name of a principal component with the share of the variance that it holds."""
+    name = f"PC {component + 1}"
+    return f"{name} ({100 * share[component]:.0f} % of variance)" if share.sum() > 0 else f"{name} (a.u.)"
+
+
+def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
+    """Draw the posterior means of the initial conditions in the plane of their first two components.
+
+    Args:
+        dataset: The data set.
+        split: The trials.
+        posterior: Posterior of that split.
+
+    Returns:
+        The figure, one dot per trial in the colour of its condition. An initial condition of one dimension
+        is drawn against the order of the trials.
+
+    Raises:
+        ValueError: If the posterior is of other trials.
+
+    Example:
+        initial_conditions_figure(dataset, dataset.valid, posterior).savefig("initial_conditions.png")
+    """
+    view = View.of(dataset, split, posterior)
+    scores, share = principal_components(posterior.ic_mean, most=2)
+    flat = len(share) == 1
+    x = np.arange(split.n_trials) if flat else scores[:, 0]
+    y = scores[:, -1]
+    figure = new_figure(4.6 if view.conditions.known else 3.8, 3.7, "Initial conditions, one dot per trial")
+    ax = figure.subplots()
+    panel(ax, "", "Trial (in the order of the split)" if flat else component_label(share, 0))
+    ax.set_ylabel(component_label(share, len(share) - 1), fontsize=8)
+    size = float(np.clip(600.0 / split.n_trials, 8.0, 30.0))
+    colours = view.conditions.trial_colours(split.n_trials)
+    ax.scatter(x, y, s=size, c=colours, alpha=0.85, edgecolors="white", linewidths=0.4)
+    if flat:
+        few_ticks(ax, x=4, y=4)
+    else:
+        _frame_plane(ax, x, y)
+    view.conditions.add_legend(figure)
+    return figure
+
+
+def _frame_plane(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Make a plane square, with one scale for both axes unless one of them would show nothing."""
+    low, high = np.array([[np.nanmin(values), np.nanmax(values)] for values in (x, y)]).T
+    middle, size = (low + high) / 2, 1.08 * (high - low)
+    size = np.where(size < size.max() / 4, size, size.max())
+    size = np.where(size > 0, size, 1.0)
+    ax.set(xlim=middle[0] + size[0] * HALVES, ylim=middle[1] + size[1] * HALVES)
+    ax.set_box_aspect(1.0)
+    few_ticks(ax, x=4, y=4)

@@ -1,0 +1,268 @@
+"""Figures of choosing and testing: scores over the settings of a sweep, and those of a cross-validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lfadsx.plotting.figure_files import write_all
+from lfadsx.plotting.style import (
+    BLUE,
+    BOLD,
+    DASHED,
+    GREY,
+    INK,
+    MEDIUM,
+    ORANGE,
+    RULE,
+    THIN,
+    TICK,
+    few_ticks,
+    image_map,
+    legend_below,
+    new_figure,
+    panel,
+)
+
+MOST_COLUMNS = 3
+MOST_NAMED = 8
+"""Lines of a panel that get colours and names; more are grey."""
+LABELS = {"masked_bps": "Hidden entries (bits per spike)", "selection_score": "Minus selection score (nats per trial)"}
+"""Labels of what models are compared by; higher is better."""
+TITLES = {
+    "masked_bps": "Hidden entries (bits per spike)",
+    "co_bps": "Held-out neurons (bits per spike)",
+    "fp_bps": "Forward prediction (bits per spike)",
+    "masked_r2": "Hidden entries (R²)",
+    "held_out_r2": "Held-out neurons (R²)",
+    "forward_r2": "Forward prediction (R²)",
+    "velocity_r2": "Decoded behaviour (R²)",
+    "psth_r2": "Condition averages (R²)",
+}
+"""What a panel of a cross-validation shows."""
+Row = Mapping[str, Any]
+
+
+class HasInterval(Protocol):
+    """A score with the ends of its interval."""
+
+    @property
+    def value(self) -> float:
+        """The score."""
+        ...
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+        ...
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        ...
+
+
+def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "masked_bps") -> Figure:
+    """Draw the scores of a sweep over each setting, with a line for each combination of the others.
+
+    A bar is one standard error of the difference to the best model: where it reaches the dashed line, the model counts
+    as good as the best.
+
+    Args:
+        rows: Models with their settings and scores, as in `sweep.csv`.
+        names: Names of the swept settings.
+        measure: What the models are compared by: "masked_bps" or "selection_score".
+
+    Returns:
+        The figure, one panel for each setting that has more than one value.
+
+    Raises:
+        ValueError: If no setting has more than one value.
+
+    Example:
+        sweep_figure(sweep.rows, ["factors", "inferred_inputs"]).savefig("sweep.png")
+    """
+    swept = [name for name in names if len({row[name] for row in rows}) > 1]
+    if not swept:
+        raise ValueError(f"Of the settings {list(names)} none has more than one value. Pass the rows of a sweep.")
+    chosen = next(row for row in rows if row["is_chosen"])
+    n_rows = -(-len(swept) // MOST_COLUMNS)
+    n_columns = -(-len(swept) // n_rows)
+    title = "Chosen: " + ", ".join(f"{_word(name)} {chosen[name]:g}" for name in swept)
+    figure = new_figure(3.4 * n_columns + 0.4, 2.8 * n_rows + 0.7, title)
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat)
+    for ax in axes[len(swept) :]:
+        ax.set_axis_off()
+    for number, (ax, name) in enumerate(zip(axes, swept, strict=False)):
+        panel(ax, "", _word(name).capitalize(), LABELS[measure] if number % n_columns == 0 else "")
+        _draw_setting(ax, rows, name, [other for other in swept if other != name], measure)
+        few_ticks(ax, y=5)
+    bar = Line2D([], [], color=GREY, lw=THIN, marker="|", ms=7, label="standard error of the difference to the best")
+    legend_below(figure, [bar, _ring("best", 6, GREY), _ring("chosen", 9, ORANGE)])
+    return figure
+
+
+def folds_figure(
+    scores: Mapping[str, Mapping[str, HasInterval]], folds: Mapping[str, Mapping[str, Sequence[float]]]
+) -> Figure:
+    """Draw the scores of a cross-validation: of each fold, and of all trials with their 95 % interval.
+
+    Args:
+        scores: By measure and model, the score of all trials; the first model is the one that was tested.
+        folds: By measure and model, the scores of the trials of each fold.
+
+    Returns:
+        The figure, one panel for each measure.
+
+    Raises:
+        ValueError: If there is no measure.
+
+    Example:
+        folds_figure(outcome.pooled.scores, outcome.pooled.folds).savefig("cv.png")
+    """
+    if not scores:
+        raise ValueError("There is no score to draw. Pass the scores of a cross-validation.")
+    models = list(dict.fromkeys(name for found in scores.values() for name in found))
+    n_rows = -(-len(scores) // MOST_COLUMNS)
+    n_columns = -(-len(scores) // n_rows)
+    n_folds = max(len(values) for found in folds.values() for values in found.values())
+    height = (0.3 * len(models) + 0.9) * n_rows + 0.8
+    figure = new_figure(2.6 * n_columns + 1.2, height, f"Cross-validation, {n_folds} folds")
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat)
+    for ax in axes[len(scores) :]:
+        ax.set_axis_off()
+    for ax, (measure, found) in zip(axes, scores.items(), strict=False):
+        panel(ax, "", TITLES.get(measure, measure), "")
+        ax.axvline(0.0, color=RULE, lw=THIN, zorder=0)
+        for name, score in found.items():
+            _draw_model(ax, models.index(name), score, folds[measure][name], BLUE if name == models[0] else INK)
+        ax.set_yticks(range(len(models)), models, fontsize=TICK + 0.5)
+        ax.set_ylim(len(models) - 0.5, -0.5)
+        few_ticks(ax, x=4)
+    fold = Line2D([], [], color=GREY, lw=0, marker="o", ms=3, label="trials of one fold")
+    whole = Line2D([], [], color=INK, lw=MEDIUM, marker="o", ms=5, label="all trials, 95 % interval over trials")
+    legend_below(figure, [fold, whole])
+    return figure
+
+
+def write_sweep_figure(
+    folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str], measure: str
+) -> tuple[list[Path], list[str]]:
+    """Write the figure of a sweep as a PNG file; arguments as in `sweep_figure`.
+
+    Args:
+        folder: Folder of the file; made when it is missing.
+        rows: Models.
+        names: Names of the swept settings.
+        measure: What the models are compared by.
+
+    Returns:
+        The file, and a warning if it could not be drawn or written.
+
+    Example:
+        files, warnings = write_sweep_figure("sweep/figures", sweep.rows, ["factors"], "masked_bps")
+    """
+    return write_all(Path(folder), {"sweep": lambda: sweep_figure(rows, names, measure)})
+
+
+def write_folds_figure(
+    folder: str | os.PathLike[str],
+    scores: Mapping[str, Mapping[str, HasInterval]],
+    folds: Mapping[str, Mapping[str, Sequence[float]]],
+) -> tuple[list[Path], list[str]]:
+    """Write the figure of a cross-validation as a PNG file; arguments as in `folds_figure`.
+
+    Args:
+        folder: Folder of the file; made when it is missing.
+        scores: Scores of all trials.
+        folds: Scores of each fold.
+
+    Returns:
+        The file, and a warning if it could not be drawn or written.
+
+    Example:
+        files, warnings = write_folds_figure("cv/figures", pooled.scores, pooled.folds)
+    """
+    return write_all(Path(folder), {"cv": lambda: folds_figure(scores, folds)})
+
+
+def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str], measure: str) -> None:
+    """Draw the scores over one setting; its values stand side by side, whatever their distances."""
+    values = sorted({row[name] for row in rows})
+    place = {value: number for number, value in enumerate(values)}
+    lines: dict[tuple, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row[name]):
+        lines.setdefault(tuple(row[other] for other in others), []).append(row)
+    named = len(lines) <= MOST_NAMED
+    colours = image_map("viridis")(np.linspace(0.0, 0.85, len(lines)))
+    best = next(row for row in rows if row["is_best"])
+    ax.axhline(_score(best, measure), color=GREY, lw=THIN, ls=DASHED, zorder=0)
+    handles = []
+    for number, (key, own) in enumerate(sorted(lines.items())):
+        colour = colours[number] if named and others else GREY
+        # Side by side, so that bars of different lines do not cover each other.
+        shift = 0.3 * (number / max(len(lines) - 1, 1) - 0.5) if len(lines) > 1 else 0.0
+        x = [place[row[name]] + shift for row in own]
+        y, error = [_score(row, measure) for row in own], [row["difference_error"] for row in own]
+        ax.errorbar(x, y, error, color=colour, lw=MEDIUM, marker="o", ms=3.5, elinewidth=THIN, capsize=2, capthick=THIN)
+        handles.append(
+            Line2D([], [], color=colour, lw=MEDIUM, marker="o", ms=3.5, label=", ".join(f"{v:g}" for v in key))
+        )
+        for at, height, row in zip(x, y, own, strict=True):
+            _mark(ax, at, height, row)
+    ax.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+    ax.set_xlim(-0.5, len(values) - 0.5)
+    if others and named:
+        _name_lines(ax, handles, ", ".join(map(_word, others)))
+
+
+def _name_lines(ax: Axes, handles: Sequence[Artist], title: str) -> None:
+    """Put a legend of its own beside a panel, off the data."""
+    legend = ax.legend(
+        handles=list(handles),
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=TICK,
+        labelcolor=INK,
+        alignment="left",
+        handlelength=1.4,
+    )
+    legend.get_title().set(fontsize=TICK, color=INK)
+
+
+def _mark(ax: Axes, x: float, y: float, row: Row) -> None:
+    for name, size, colour in (("is_best", 6, GREY), ("is_chosen", 9, ORANGE)):
+        if row[name]:
+            ax.plot(x, y, "o", ms=size, mfc="none", mec=colour, mew=MEDIUM, zorder=4)
+
+
+def _ring(label: str, size: float, colour: str) -> Artist:
+    return Line2D([], [], color=colour, lw=0, marker="o", ms=size, mfc="none", mew=MEDIUM, label=label)
+
+
+def _draw_model(ax: Axes, place: int, score: HasInterval, folds: Sequence[float], colour: str) -> None:
+    """Draw a model's folds, and over them all trials."""
+    spread = place + np.linspace(-0.15, 0.15, len(folds)) if len(folds) > 1 else [place]
+    ax.plot(folds, spread, "o", color=GREY, ms=3, alpha=0.7)
+    if np.isfinite(score.low):
+        ax.plot([score.low, score.high], [place, place], color=colour, lw=BOLD, zorder=3)
+    ax.plot(score.value, place, "o", color=colour, ms=5, zorder=3)
+
+
+def _score(row: Row, measure: str) -> float:
+    value = row[measure]
+    return -value if measure == "selection_score" else value
+
+
+def _word(name: str) -> str:
+    return name.replace("_", " ")

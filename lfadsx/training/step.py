@@ -1,0 +1,300 @@
+"""The compiled units of training: a block of steps, and the selection score."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
+from jaxtyping import Array, ArrayLike, Float, Key
+
+from lfadsx.config import HyperParams
+from lfadsx.models.lfads import LFADS
+from lfadsx.modules.augmentations import CoordinatedDropout, combine
+from lfadsx.objective import (
+    LossParts,
+    RampWeights,
+    entry_log_likelihood,
+    held_in,
+    kl_inferred_inputs,
+    kl_initial_condition,
+    loss,
+    reconstruction,
+)
+from lfadsx.parallel import compiler_options, on_devices, over_trials
+from lfadsx.random import derive
+from lfadsx.training.model_selection import observe, observe_loss
+from lfadsx.training.optimizer import apply_update, make_optimizer
+from lfadsx.training.schedules import Schedule, decay, ramp
+from lfadsx.training.state import Program, TrainState
+from lfadsx.types import Batch
+
+
+class StepReport(NamedTuple):
+    """What a step tells the host; shape (step,) for the steps of a block.
+
+    Attributes:
+        reconstruction: Sum over real trials, in nats.
+        kl_ic: Sum over real trials, in nats.
+        kl_inputs: Sum over real trials, in nats.
+        correlation: Penalty on correlated inputs, without its scale; sum over real trials.
+        n_trials: Number of real trials; 0 for an empty step.
+        loss: The loss.
+        l2: The penalty with its scales.
+        kl_ic_weight: Ramp weight of the initial condition's KL.
+        kl_co_weight: Ramp weight of the inputs' KL.
+        l2_weight: Ramp weight of the penalty.
+        learning_rate: Learning rate of the step.
+        grad_norm: Global norm of the gradient before clipping.
+        skipped: 1 if the step was skipped because loss or gradient were not finite, otherwise 0.
+    """
+
+    reconstruction: Float[np.ndarray, "*step"]
+    kl_ic: Float[np.ndarray, "*step"]
+    kl_inputs: Float[np.ndarray, "*step"]
+    correlation: Float[np.ndarray, "*step"]
+    n_trials: Float[np.ndarray, "*step"]
+    loss: Float[np.ndarray, "*step"]
+    l2: Float[np.ndarray, "*step"]
+    kl_ic_weight: Float[np.ndarray, "*step"]
+    kl_co_weight: Float[np.ndarray, "*step"]
+    l2_weight: Float[np.ndarray, "*step"]
+    learning_rate: Float[np.ndarray, "*step"]
+    grad_norm: Float[np.ndarray, "*step"]
+    skipped: Float[np.ndarray, "*step"]
+
+    @classmethod
+    def of(cls, figures: Float[ArrayLike, "*step figure"]) -> StepReport:
+        """Returns the report of what `train_block` returns, on the host."""
+        return cls(*np.moveaxis(np.asarray(figures, np.float64), -1, 0))
+
+
+def train_block(
+    program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, block: Batch
+) -> tuple[TrainState, Float[Array, "step figure"]]:
+    """Takes one training step for each batch of a block; pure.
+
+    Args:
+        program: What is compiled, static.
+        state: State before the block.
+        hyper: Hyperparameters, traced: changing one recompiles nothing.
+        schedule: Ramps and learning rate, traced.
+        block: Batches stacked along a first axis.
+
+    Returns:
+        The state after the block and the figures of every step, whose columns are the fields of `StepReport`.
+    """
+
+    def steps(shared: Any, block: Batch) -> tuple[TrainState, Array]:
+        state, hyper, schedule = shared
+        return jax.lax.scan(lambda state, batch: _step(program, state, hyper, schedule, batch), state, block)
+
+    with program.products():
+        return on_devices(steps, program.mesh)((state, hyper, schedule), block)
+
+
+def block_runner(mesh: Mesh | None) -> Any:
+    """Returns `train_block`, compiled for the devices of a mesh; the state that is passed in is given up."""
+    return _compiled(compiler_options(mesh))
+
+
+@cache
+def _compiled(options: tuple[tuple[str, bool], ...]) -> Any:
+    return jax.jit(train_block, static_argnums=0, donate_argnums=1, compiler_options=dict(options) or None)
+
+
+run_block = block_runner(None)
+"""`train_block`, compiled for one device."""
+
+
+def _step(
+    program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
+) -> tuple[TrainState, Float[Array, " figure"]]:
+    """Returns the state after a step and the fields of `StepReport`."""
+    optimizer = make_optimizer(program.optimizer)
+    ramps = _ramps(state.step, schedule)
+    differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.portion_limit)
+    (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
+    # One vector: a few operations on it compile faster than a few on each parameter.
+    params, unravel = ravel_pytree(state.params)
+    penalty = hyper.l2_scale * jnp.sum(params**2)
+    value, l2 = value + ramps.l2 * penalty, l2 + penalty
+    gradient = gradient + 2.0 * ramps.l2 * hyper.l2_scale * params
+    update: Any
+    update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
+    monitor = state.monitor
+    rate = hyper.learning_rate * monitor.rate_scale * decay(state.step - monitor.rate_start, schedule)
+    norm = optax.tree.norm(gradient)
+    n_trials = sums[-1]
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    moved = apply_update(params, update, rate, hyper.weight_decay)
+    # Neither a broken step nor an empty one leaves a trace in the parameters or in Adam's moments.
+    moved, optimizer_state = jax.tree.map(
+        lambda new, old: jnp.where(finite & (n_trials > 0), new, old),
+        (moved, optimizer_state),
+        (params, state.optimizer),
+    )
+    is_broken = ~finite & (n_trials > 0)
+    new = dataclasses.replace(
+        state,
+        params=unravel(moved),
+        optimizer=optimizer_state,
+        step=state.step + (n_trials > 0),
+        skipped=state.skipped + is_broken.astype(jnp.int32),
+    )
+    figures = (value, l2, ramps.kl_ic, ramps.kl_co, ramps.l2, rate, norm, is_broken)
+    return new, jnp.concatenate([sums, jnp.stack([jnp.asarray(figure, sums.dtype) for figure in figures])])
+
+
+def _ramps(step: Array, schedule: Schedule) -> RampWeights:
+    kl, l2 = (schedule.kl_start, schedule.kl_length), (schedule.l2_start, schedule.l2_length)
+    # All three at once: a few operations on a vector compile faster than as many on each number.
+    table = (
+        (*kl, schedule.kl_ic_floor, schedule.kl_ceiling),
+        (*kl, schedule.kl_co_floor, schedule.kl_ceiling),
+        (*l2, 0.0, 1.0),
+    )
+    return RampWeights(*ramp(step, *jnp.array(table).T))
+
+
+def _differentiate(
+    program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch, n_shares: int
+) -> tuple[tuple[Array, Array, Array], Array]:
+    """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of these trials' terms.
+
+    The loss of the step is the mean over its shares. The sums are the first fields of `StepReport`.
+    """
+    state, hyper, ramps = shared
+    nominal = cast(float, program.objective.nominal_batch) / n_shares
+    of_share = dataclasses.replace(program.objective, nominal_batch=nominal)
+    _, augmentations = program.merge(state)
+    noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
+    changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
+
+    def objective(params: Any) -> tuple[Array, LossParts]:
+        model = program.merge_model(params, state.fixed)
+        output = model(changed, model.draw(noise_key, changed, hyper))
+        return loss(model, changed, output, hyper, ramps, of_share, weights, opened)
+
+    (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))
+    sums = jnp.where(batch.trial_weight > 0, jnp.stack(terms), 0.0).sum(1)
+    return (value, parts.l2, ravel_pytree(gradient)[0]), sums
+
+
+SELECTION_HIDDEN = 0.25
+"""Share of the validation data that is hidden from the encoders for the selection score."""
+
+
+class ValidReport(NamedTuple):
+    """Validation figures in nats per trial, without dropout.
+
+    Attributes:
+        score: The selection score: negative log likelihood of held-in neurons in the encoder's bins, of entries
+            that were hidden from the encoders, under the average over posterior samples; divided by the share
+            of hidden entries. Copying spikes does not lower it, and it has no KL term, whose scales differ
+            between models.
+        reconstruction: Negative log likelihood of all targets, nothing hidden, at one sample.
+        kl_ic: KL of the initial condition at that sample.
+        kl_inputs: KL of the inferred inputs at that sample.
+    """
+
+    score: float
+    reconstruction: float
+    kl_ic: float
+    kl_inputs: float
+
+    @classmethod
+    def of(cls, sums: Float[ArrayLike, " figure"]) -> ValidReport:
+        """Returns the report of what `validate` returns, added up over blocks."""
+        *figures, n_trials = np.asarray(sums).tolist()
+        return cls(*(figure / n_trials for figure in figures))
+
+
+def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> Float[Array, " figure"]:
+    """Evaluates the selection score and the parts of the loss; pure.
+
+    The key is the same at every evaluation, so that epochs and models are compared under the same noise and
+    the same hidden entries.
+
+    Args:
+        program: What is compiled, static.
+        state: State of the model.
+        block: Validation batches stacked along a first axis.
+        key: Fixed random key.
+
+    Returns:
+        Sums over real trials of the fields of `ValidReport`, and the number of these trials.
+    """
+
+    evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.portion_limit)
+
+    def batches(shared: Any, block: Batch) -> Array:
+        def one(totals: Array, batch: Batch) -> tuple[Array, None]:
+            return totals + evaluate(shared, batch)[1], None
+
+        return jax.lax.scan(one, jnp.zeros(5), block)[0]
+
+    with program.products():
+        return on_devices(batches, program.mesh)((state, key), block)
+
+
+def _evaluate(
+    program: Program, shared: tuple[TrainState, Array], batch: Batch, n_shares: int
+) -> tuple[tuple[()], Array]:
+    """Returns nothing to average, and sums of the trials' figures with their number, shape (figure,)."""
+    del n_shares
+    state, key = shared
+    model, _ = program.merge(state)
+    hide_key, part_key, sample_key = derive(key, jnp.arange(3))
+    score = _hidden_nll(model, batch, hide_key, sample_key, program.selection_samples)
+    output = model(batch, model.draw(part_key, batch))
+    figures = (
+        score / SELECTION_HIDDEN,
+        -reconstruction(model, batch, output, program.objective.reduction),
+        kl_initial_condition(model, output),
+        kl_inferred_inputs(model, batch, output, program.objective.estimator),
+        jnp.ones(batch.n_trials),
+    )
+    return (), jnp.where(batch.trial_weight > 0, jnp.stack(figures), 0.0).sum(1)
+
+
+def _hidden_nll(
+    model: LFADS, batch: Batch, hide_key: Array, sample_key: Array, n_samples: int
+) -> Float[Array, " trial"]:
+    """Returns each trial's negative log likelihood of entries hidden from the encoders, over samples averaged."""
+    group = model.input_group
+    masked, _, opened = CoordinatedDropout(group)(batch, HyperParams(cd_rate=SELECTION_HIDDEN), hide_key)
+    mask = held_in(batch, group) & opened[group]
+    encoded = model.encode(masked)
+
+    def one_sample(log_mean: Array, sample: Array) -> tuple[Array, None]:
+        noise = model.draw(derive(sample_key, sample), batch)
+        entries = entry_log_likelihood(model, batch, model.decode(encoded, batch, noise), group, mask)
+        return jnp.logaddexp(log_mean, entries - jnp.log(n_samples)), None
+
+    start = jnp.full(mask.shape, -jnp.inf)
+    log_mean, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
+    return -jnp.where(mask, log_mean, 0.0).sum((1, 2))
+
+
+def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, schedule: Schedule) -> TrainState:
+    """Returns the state after its monitor has seen a selection score; pure."""
+    monitor = observe(state.monitor, score, state.params, epoch, after_ramps, schedule)
+    return dataclasses.replace(state, monitor=monitor)
+
+
+def watch_loss(state: TrainState, loss: Array, schedule: Schedule) -> TrainState:
+    """Returns the state after its monitor has seen an epoch's training loss; pure."""
+    return dataclasses.replace(state, monitor=observe_loss(state.monitor, loss, schedule))
+
+
+run_watch_loss = partial(jax.jit, donate_argnums=0)(watch_loss)
+run_validate = partial(jax.jit, static_argnums=0)(validate)
+run_select = partial(jax.jit, donate_argnums=0)(select)
