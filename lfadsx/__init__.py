@@ -11,6 +11,8 @@ from lfadsx.config import TrainConfig as TrainConfig
 from lfadsx.data.session_alignment import SharedComponents as SharedComponents
 from lfadsx.data.session_alignment import align as align
 from lfadsx.data.session_alignment import shared_components as shared_components
+from lfadsx.errors import DataError as DataError
+from lfadsx.errors import LfadsxError as LfadsxError
 from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import posterior_mean as posterior_mean
 from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average

@@ -8,12 +8,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 
+from lfadsx.errors import LfadsxError
+
 
 def _check_choices(config: Any) -> None:
     for name, hint in get_type_hints(type(config)).items():
         if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
             choices = ", ".join(map(repr, get_args(hint)))
-            raise ValueError(f"{name} = {getattr(config, name)!r} is none of the choices. Give one of {choices}.")
+            raise LfadsxError(f"{name} = {getattr(config, name)!r} is none of the choices. Give one of {choices}.")
 
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -125,13 +127,13 @@ class ModelConfig:
         at_least_zero += ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s", "segment_bins")
         for name in positive:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is no size. Give a number of at least 1.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is no size. Give a number of at least 1.")
         for name in at_least_zero:
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
         for name in ("ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df", "cell_clip"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} = {getattr(self, name)} is not positive. Give a number above 0.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is not positive. Give a number above 0.")
 
 
 @jax.tree_util.register_dataclass
@@ -184,7 +186,7 @@ class HyperParams:
         return dataclasses.replace(self, **{n: getattr(self, n) * bins * neurons for n in names})
 
     def check(self) -> None:
-        """Raises ValueError if a value is out of its range."""
+        """Raises LfadsxError if a value is out of its range."""
         bounds = {"learning_rate": "above 0", "cd_pass_rate": "from 0 to 1"}
         bounds |= dict.fromkeys(("dropout_rate", "cd_rate"), "from 0 to below 1")
         for field in dataclasses.fields(self):
@@ -193,7 +195,9 @@ class HyperParams:
             is_open = name == "learning_rate"
             inside = (value > 0 if is_open else value >= 0) and (value <= 1 if name == "cd_pass_rate" else value < most)
             if not inside:
-                raise ValueError(f"{name} = {value} is out of range. Give a number {bounds.get(name, 'of 0 or more')}.")
+                raise LfadsxError(
+                    f"{name} = {value} is out of range. Give a number {bounds.get(name, 'of 0 or more')}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,22 +293,22 @@ class TrainConfig:
         counted = ("epochs", "batch_size", "patience", "validate_every", "steps_per_block", "plateau_patience")
         for name in (*counted, "checkpoints_to_keep"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
         at_least_zero = ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter")
         for name in (*at_least_zero, "trials_at_once", "kl_ceiling", "kl_ic_floor", "kl_co_floor"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
         for name in ("plateau_factor", "learning_rate_decay"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} does not lower a rate. Give a number from 0 to 1.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} does not lower a rate. Give a number from 0 to 1.")
         for name in ("kl_ic_floor", "kl_co_floor"):
             if not 0 <= getattr(self, name) <= self.kl_ceiling:
-                raise ValueError(
+                raise LfadsxError(
                     f"{name} = {getattr(self, name)} is no weight of a ramp that ends at kl_ceiling = "
                     f"{self.kl_ceiling}. Give a number between 0 and that."
                 )
         if self.selection_samples < 8:
-            raise ValueError(
+            raise LfadsxError(
                 f"selection_samples = {self.selection_samples} makes the choice of the best model noisy. "
                 "Give at least 8."
             )
@@ -343,10 +347,10 @@ class PopulationConfig:
         """Checks sizes."""
         for name in ("population", "epochs_per_generation", "ensemble"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
         for name in ("burn_in", "generations", "members_at_once"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
 
     def ends(self, train: TrainConfig, steps_per_epoch: int) -> tuple[int, ...]:
         """Returns the epochs after which generations end; the score of each is evaluated there."""

@@ -1,18 +1,42 @@
-"""The error that every mistake in a user's data raises."""
+"""The errors that a user can mend; every other exception is a fault of the library."""
 
 from __future__ import annotations
 
 
-class DataError(ValueError):
-    """A mistake in the user's data or in how they were described; the command line ends with exit code 2.
+class LfadsxError(ValueError):
+    """A mistake that the user can mend: a value, a name, a type, a file, a folder or a missing extra.
+
+    The message says what must hold, what was found and what to do. The command line prints it without a traceback
+    and ends with exit code 2.
 
     Example:
-        >>> from lfadsx.data import read
-        >>> from lfadsx.errors import DataError
+        >>> import lfadsx
         >>> try:
-        ...     read("no_such_file.h5")
-        ... except DataError as error:
+        ...     lfadsx.TrainConfig(epochs=0)
+        ... except lfadsx.LfadsxError as error:
         ...     message = str(error)
     """
 
-    exit_code = 2
+
+class DataError(LfadsxError):
+    """The data, or the description of them, are wrong: a file, an array, a session, a split.
+
+    Example:
+        >>> import lfadsx
+        >>> try:
+        ...     lfadsx.data.read("no_such_file.h5")
+        ... except lfadsx.DataError as error:
+        ...     message = str(error)
+    """
+
+
+class RunError(LfadsxError):
+    """A run folder cannot be read, written or resumed as asked."""
+
+
+class CheckpointError(LfadsxError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+
+class MissingExtraError(LfadsxError, ImportError):
+    """An optional package is needed; the message names the extra of lfadsx that brings it."""

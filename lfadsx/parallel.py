@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lfadsx.errors import LfadsxError
 from lfadsx.types import Batch
 
 EVERYWHERE = PartitionSpec()
@@ -38,17 +39,17 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
         members: Number of devices along the `members` axis.
 
     Raises:
-        ValueError: If there are fewer devices, or `members` does not divide their number.
+        LfadsxError: If there are fewer devices, or `members` does not divide their number.
     """
     available = len(jax.devices())
     n_devices = available if n_devices is None else n_devices
     if not 1 <= n_devices <= available:
-        raise ValueError(
+        raise LfadsxError(
             f"{n_devices} devices were asked for, but JAX sees {available}: {jax.devices()}. Ask for fewer; on a "
             "CPU set the environment variable JAX_NUM_CPU_DEVICES before starting."
         )
     if n_devices % members:
-        raise ValueError(f"members = {members} does not divide {n_devices} devices. Give a divisor.")
+        raise LfadsxError(f"members = {members} does not divide {n_devices} devices. Give a divisor.")
     shape, names = (n_devices // members, members), ("data", "members")
     return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:n_devices])
 
@@ -172,7 +173,7 @@ def _in_portions(
     if n == 1:
         return f(shared, trials, n_devices)
     if n_trials % n:
-        raise ValueError(
+        raise LfadsxError(
             f"{n_trials} trials of a device do not make {n} equal portions of at most {at_once}. Arrange the rows of "
             "a step with `Layout`, which rounds them up, or give another trials_at_once."
         )

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer, Key, UInt
 
+from lfadsx.errors import LfadsxError
+
 
 @jax.named_scope("random")
 def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
@@ -75,11 +77,11 @@ def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> 
         std: Standard deviation.
 
     Raises:
-        ValueError: If there are several keys.
+        LfadsxError: If there are several keys.
     """
     words, count, dtype = jax.random.key_data(key), math.prod(shape), jnp.result_type(float)
     if words.ndim != 1:
-        raise ValueError(f"normal takes one key, not keys of shape {words.shape[:-1]}. Map it over them by jax.vmap.")
+        raise LfadsxError(f"normal takes one key, not keys of shape {words.shape[:-1]}. Map it over them by jax.vmap.")
     if isinstance(words, jax.core.Tracer):
         uniform = _open_interval(bits(key, jnp.arange(count).reshape(shape)), dtype)
         return std * math.sqrt(2.0) * jax.lax.erf_inv(uniform)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from lfadsx.config import ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 
 
 def tiny_model(config: ModelConfig) -> ModelConfig:
@@ -47,10 +48,10 @@ def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> 
         batch_size: Trials per step; as before when None.
 
     Raises:
-        ValueError: If `epochs` is below 1.
+        LfadsxError: If `epochs` is below 1.
     """
     if epochs < 1:
-        raise ValueError(f"epochs = {epochs} is no number of epochs. Give at least 1.")
+        raise LfadsxError(f"epochs = {epochs} is no number of epochs. Give at least 1.")
     starts = ("kl_ramp_start", "l2_ramp_start", "kl_ramp_start_step", "l2_ramp_start_step")
     lengths = ("kl_ramp_epochs", "l2_ramp_epochs", "kl_ramp_steps", "l2_ramp_steps", "patience")
     scaled = {name: getattr(config, name) * epochs // config.epochs for name in starts}

@@ -32,6 +32,52 @@ INPUT_GROUP = "spikes"
 TruthUnit = Literal["counts per bin", "Hz", "data", "relative"]
 
 
+Kind = Literal["counts", "real"]
+"""What the numbers of a target group are: counts of events in a bin, or real numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetGroup:
+    """What the numbers of a target group are; decided once, when the data are read.
+
+    Attributes:
+        kind: "counts" for whole numbers of events in a bin, such as spikes; "real" for real numbers, such as EMG.
+        unit: Unit of the data, "counts per bin" for counts; empty when it is not known.
+    """
+
+    kind: Kind
+    unit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeAxis:
+    """Where the bins of a trial lie in time.
+
+    Example:
+        >>> from lfadsx.types import TimeAxis
+        >>> TimeAxis(bin_width=0.01, start=-0.05, event="go cue").centres(3).round(3).tolist()
+        [-0.045, -0.035, -0.025]
+
+    Attributes:
+        bin_width: Width of a bin in seconds, or None when it is not known.
+        start: Time of the left edge of the first bin relative to the event, in seconds.
+        event: Name of the event that time is counted from.
+    """
+
+    bin_width: float | None = None
+    start: float = 0.0
+    event: str = "trial start"
+
+    def centres(self, n_bins: int) -> np.ndarray:
+        """Returns the middle of each bin in seconds, or the numbers of the bins when their width is not known.
+
+        Args:
+            n_bins: Number of bins.
+        """
+        bins = np.arange(n_bins)
+        return bins if self.bin_width is None else self.start + self.bin_width * (bins + 0.5)
+
+
 T = TypeVar("T")
 
 

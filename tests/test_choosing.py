@@ -14,6 +14,7 @@ from flax import nnx
 import lfadsx
 from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
 from lfadsx.data import dataset_from_trials, write_dataset
+from lfadsx.errors import RunError
 from lfadsx.evaluation.resampling import bits
 from lfadsx.evaluation.task import Task
 from lfadsx.inference import masked_rates
@@ -23,7 +24,6 @@ from lfadsx.pipeline.sweep_grid import architecture, count_parameters, grid
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractPopulationCallback, load
 from lfadsx.training.members import member_runner
-from lfadsx.training.run_folder import RunError
 
 SIZES = {name: value for name, value in making.SIZES.items() if name != "readin_dim"}
 MODEL = ModelConfig(**SIZES, variant="autonomous")  # compiles fastest

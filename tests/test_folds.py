@@ -20,7 +20,7 @@ from lfadsx.data.folds import (
     stratified_folds,
 )
 from lfadsx.data.splits import choose
-from lfadsx.errors import DataError
+from lfadsx.errors import DataError, RunError
 from lfadsx.evaluation.bits_scores import pooled, score_bits
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
@@ -29,7 +29,6 @@ from lfadsx.evaluation.task import Task
 from lfadsx.inference import posterior_sample_and_average, read_posterior
 from lfadsx.pipeline import cross_validation_run
 from lfadsx.pipeline.fold_pooling import FoldResult, pool
-from lfadsx.training.run_folder import RunError
 
 RNG = np.random.default_rng(0)
 

@@ -14,13 +14,13 @@ from flax import nnx
 from test_training import CONFIG, SMALL, TanhGenerator, close, ragged_sessions
 
 import lfadsx
+from lfadsx.errors import RunError
 from lfadsx.pipeline import evaluate_run, population_run
 from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
 from lfadsx.training import AbstractPopulationCallback, load, make_mesh, members
 from lfadsx.training.generation_loop import GenerationLoop
 from lfadsx.training.lineage import generations
-from lfadsx.training.run_folder import RunError
 
 SPACE = Space({"learning_rate": Range(1e-3, 1e-2, log=True), "dropout_rate": Range(0.0, 0.6), "cd_rate": Range(0, 0.5)})
 SHORT = dataclasses.replace(CONFIG, epochs=4, schedule="cosine")

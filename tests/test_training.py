@@ -17,6 +17,7 @@ import lfadsx
 from lfadsx import parallel
 from lfadsx.config import Precision
 from lfadsx.data.batching import Layout, epoch_order, take
+from lfadsx.errors import CheckpointError, RunError
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
 from lfadsx.modules.linear import scaled_normal
 from lfadsx.objective import l2_penalty
@@ -32,10 +33,8 @@ from lfadsx.training import (
     start,
     train_block,
 )
-from lfadsx.training.checkpoint import CheckpointError
 from lfadsx.training.fit import _Loop
 from lfadsx.training.model_selection import Monitor, observe
-from lfadsx.training.run_folder import RunError
 from lfadsx.training.state import matches
 
 # One encoder for both purposes compiles faster than two.
@@ -624,8 +623,8 @@ class Forgetful(TanhGenerator):
 def test_parts_that_cannot_be_described_say_why(data, tmp_path):
     model = build(data)
     model.decoder.generator = Forgetful(4, 2, 6, 1.0, rngs=nnx.Rngs(0))
-    with pytest.raises(TypeError, match="Forgetful does not keep its constructor's argument 'gain'. Keep each"):
+    with pytest.raises(ValueError, match="Forgetful does not keep its constructor's argument 'gain'. Keep each"):
         lfadsx.fit(model, data, config=CONFIG, out=tmp_path)
     model.decoder.generator = Forgetful(4, 2, 6, 1.0, keep=True, rngs=nnx.Rngs(0))
-    with pytest.raises(TypeError, match="Forgetful.gain of a part is a Param.* Give numbers"):
+    with pytest.raises(ValueError, match="Forgetful.gain of a part is a Param.* Give numbers"):
         lfadsx.fit(model, data, config=CONFIG, out=tmp_path)

@@ -10,6 +10,7 @@ from lfadsx.cli.population_flags import Population
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS
@@ -64,14 +65,14 @@ class Fit:
         from lfadsx.training import load
 
         if self.new_sessions_only and self.start_from is None:
-            raise ValueError(
+            raise LfadsxError(
                 "--new-sessions-only is for a model that is trained on. Give its run folder: --start-from RUN."
             )
         is_single = self.population.population == 1
         if is_single:
             self.population.check_single()
         elif self.tensorboard or self.reset_learning_rate:
-            raise ValueError(
+            raise LfadsxError(
                 "--tensorboard and --reset-learning-rate are for a single model, and --population is "
                 f"{self.population.population}. Leave them out, or train one model."
             )

@@ -12,6 +12,7 @@ import tyro
 
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.cli.terminal import DONE, Files, Flat, Run, close, say, use_devices
+from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -233,7 +234,7 @@ def mesh_of(devices: int | None) -> Mesh | None:
         devices: Number of devices; None for one GPU, or for all cores of a CPU.
 
     Raises:
-        ValueError: If there are fewer devices, or `devices` is below 1.
+        LfadsxError: If there are fewer devices, or `devices` is below 1.
     """
     from lfadsx.training import make_mesh
 
@@ -246,5 +247,5 @@ def which_of(word: str) -> Which:
     if word.isdecimal():
         return int(word)
     if word not in ("best", "last"):
-        raise ValueError(f"--which is {word!r}. Give best, last, or the number of a step.")
+        raise LfadsxError(f"--which is {word!r}. Give best, last, or the number of a step.")
     return word

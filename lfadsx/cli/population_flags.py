@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lfadsx.cli.terminal import DONE, close, say
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS
@@ -34,15 +35,15 @@ class Population(PopulationConfig):
         """Returns the search that the flags ask for.
 
         Raises:
-            ValueError: If the space is none, or a flag is for another search.
+            LfadsxError: If the space is none, or a flag is for another search.
         """
         from lfadsx.search import PBT, Ensemble, RandomSearch
 
         if self.halvings and self.search != "random":
-            raise ValueError(f"--halvings is for --search random, not for {self.kind}. Leave it out.")
+            raise LfadsxError(f"--halvings is for --search random, not for {self.kind}. Leave it out.")
         if self.kind == "ensemble":
             if self.space != "default":
-                raise ValueError("--space is for --search pbt and random; seeds alone search nothing. Leave it out.")
+                raise LfadsxError("--space is for --search pbt and random; seeds alone search nothing. Leave it out.")
             return Ensemble()
         if self.kind == "pbt" and self.space == "autolfads":
             return PBT.autolfads()
@@ -55,11 +56,11 @@ class Population(PopulationConfig):
         return self.search or "pbt"
 
     def check_single(self) -> None:
-        """Raises ValueError if a flag of a population is given and a single model is to be trained."""
+        """Raises LfadsxError if a flag of a population is given and a single model is to be trained."""
         given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
         if given:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise ValueError(
+            raise LfadsxError(
                 f"{flags}: for a population, and there is a single model. Add --population 8, say, or leave them out."
             )
 
@@ -119,5 +120,5 @@ def _space(name: str) -> Space:
     if name in presets:
         return presets[name]()
     if not Path(name).exists():
-        raise ValueError(f"--space {name} is neither {' nor '.join(presets)} nor a file. Give one of them.")
+        raise LfadsxError(f"--space {name} is neither {' nor '.join(presets)} nor a file. Give one of them.")
     return Space.from_json(name)

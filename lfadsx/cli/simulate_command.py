@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from lfadsx.cli.terminal import DONE, Flat, say
+from lfadsx.errors import LfadsxError
 
 
 @dataclasses.dataclass
@@ -32,7 +33,7 @@ class Simulate:
         from lfadsx.datasets import RECIPES, simulate
 
         if len(self.names) > 1 and self.out.suffix in (".h5", ".hdf5"):
-            raise ValueError(f"{str(self.out)!r} is one file for {len(self.names)} data sets. Name a folder.")
+            raise LfadsxError(f"{str(self.out)!r} is one file for {len(self.names)} data sets. Name a folder.")
         for name in self.names:
             known = {field.name for field in dataclasses.fields(RECIPES[name])}
             changes = {setting: value for setting, value in self.changes.items() if setting in known}

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import jax
 import tyro
 
+from lfadsx.errors import LfadsxError
+
 if TYPE_CHECKING:
     from lfadsx.pipeline import Outcome
 
@@ -49,10 +51,10 @@ def use_devices(n: int | None, batch_size: int = 1) -> int:
         batch_size: Number of trials that share them, which `None` depends on.
 
     Raises:
-        ValueError: If `n` is below 1.
+        LfadsxError: If `n` is below 1.
     """
     if n is not None and n < 1:
-        raise ValueError(f"devices = {n} is no number of devices. Give at least 1.")
+        raise LfadsxError(f"devices = {n} is no number of devices. Give at least 1.")
     wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
     if wanted > 1:
         with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
@@ -76,14 +78,8 @@ def use_compilation_cache() -> None:
 
 
 def is_users(error: BaseException) -> bool:
-    """Returns whether an error was raised by our own checks, hence is the user's to mend."""
-    if isinstance(error, OSError):
-        return True
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = "" if frame is None else frame.tb_frame.f_globals.get("__name__", "")
-    return module.split(".")[0] == "lfadsx"
+    """Returns whether the user can mend an error."""
+    return isinstance(error, LfadsxError | OSError)
 
 
 def fault() -> int:

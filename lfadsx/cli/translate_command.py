@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from lfadsx.cli.terminal import DONE
+from lfadsx.errors import LfadsxError
 
 
 @dataclasses.dataclass
@@ -38,7 +39,7 @@ def _pair(word: str) -> tuple[str, Any]:
     """Name and value of a word such as `gen_dim=200`; what is no number and no truth value is text."""
     name, equals, text = word.lstrip("-").partition("=")
     if not equals:
-        raise ValueError(f"{word!r} is no flag with a value. Give name=value, as in gen_dim=200.")
+        raise LfadsxError(f"{word!r} is no flag with a value. Give name=value, as in gen_dim=200.")
     try:
         return name, json.loads(text.lower())
     except json.JSONDecodeError:

@@ -37,7 +37,7 @@ class AutoregressivePrior(GaussianPosterior):
         post_var_min: Added to the posterior's variance; 0 for none.
 
     Raises:
-        ValueError: If `dim`, `tau` or `variance` is not positive.
+        LfadsxError: If `dim`, `tau` or `variance` is not positive.
     """
 
     def __init__(

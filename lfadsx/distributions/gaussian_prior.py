@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.linear import filled, parameter
 
 
@@ -34,7 +35,7 @@ class GaussianPrior(GaussianPosterior):
         prior_var_min: Added to the prior's variance; 0 for none.
 
     Raises:
-        ValueError: If `dim` or `variance` is not positive, or the variance does not lie between its bounds.
+        LfadsxError: If `dim` or `variance` is not positive, or the variance does not lie between its bounds.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class GaussianPrior(GaussianPosterior):
 def _logit(variance: float, low: float, high: float) -> float:
     """Returns where between its bounds a variance lies, as the argument of a sigmoid."""
     if not low < variance < high:
-        raise ValueError(
+        raise LfadsxError(
             f"variance = {variance} of the prior does not lie between its bounds {low} and {high}. Give a variance "
             "inside of them: it starts there and stays between."
         )

@@ -29,7 +29,7 @@ class PointPrior(AbstractPrior):
         dim: Number of variables.
 
     Raises:
-        ValueError: If `dim` is not positive.
+        LfadsxError: If `dim` is not positive.
     """
 
     def __init__(self, dim: int) -> None:

@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
+from lfadsx.errors import LfadsxError
 from lfadsx.random import normal
 
 
@@ -103,7 +104,7 @@ class GaussianPosterior(AbstractPrior):
 
 
 def check_positive(**values: float) -> None:
-    """Raises ValueError unless all settings of a prior are above 0."""
+    """Raises LfadsxError unless all settings of a prior are above 0."""
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{name} = {value} of the prior is not positive. Give a value above 0.")
+            raise LfadsxError(f"{name} = {value} of the prior is not positive. Give a value above 0.")

@@ -48,7 +48,7 @@ class StudentTPrior(GaussianPosterior):
         post_var_min: Added to the posterior's variance; 0 for none.
 
     Raises:
-        ValueError: If `dim`, `df` or `scale` is not positive.
+        LfadsxError: If `dim`, `df` or `scale` is not positive.
     """
 
     def __init__(

@@ -81,7 +81,7 @@ def evaluate(
         seed: Seed of resamples, random halves and shuffles.
 
     Raises:
-        ValueError: The split or its posterior is missing, the two have different trials, or a scored rate is
+        LfadsxError: The split or its posterior is missing, the two have different trials, or a scored rate is
             NaN.
 
     Example:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, scored_mask
 from lfadsx.types import Dataset, Posterior, Session, Split
 
@@ -92,12 +93,12 @@ def check_task(task: Task) -> None:
     """Checks that there are data and rates to score and that they belong together.
 
     Raises:
-        ValueError: The split or its posterior is missing, the two have different trials, or a scored rate is
+        LfadsxError: The split or its posterior is missing, the two have different trials, or a scored rate is
             NaN or infinite.
     """
     dataset, posteriors = task.dataset, task.posteriors
     if task.split_name not in dataset.splits or task.split_name not in posteriors:
-        raise ValueError(
+        raise LfadsxError(
             f"Scoring the split {task.split_name!r} needs its data and its posterior, but there are data of "
             f"{sorted(dataset.splits)} and posteriors of {sorted(posteriors)}. Name a split that is in both."
         )
@@ -107,7 +108,7 @@ def check_task(task: Task) -> None:
         return
     rates, hidden = task.masked
     if rates.shape != task.scored.shape or hidden.shape != task.scored.shape:
-        raise ValueError(
+        raise LfadsxError(
             f"masked has rates of shape {rates.shape} and a mask of shape {hidden.shape}, but the "
             f"targets have shape {task.scored.shape}. Give both in the coordinates of the targets."
         )
@@ -119,7 +120,7 @@ def _check_posterior(dataset: Dataset, name: str, posterior: Posterior) -> None:
     rates, counts = posterior.rates[dataset.input_group], split.targets[dataset.input_group]
     agree = np.array_equal(posterior.trial_id, split.trial_id)
     if rates.shape != counts.shape or not agree:
-        raise ValueError(
+        raise LfadsxError(
             f"The posterior of {name!r} has rates of shape {rates.shape} and the data have shape "
             f"{counts.shape}; their trial ids {'agree' if agree else 'differ'}. Infer the rates of this "
             "very split and keep its order."
@@ -131,11 +132,11 @@ def check_finite(values: np.ndarray, scored: np.ndarray, what: str) -> None:
     """Checks that no scored value is NaN or infinite.
 
     Raises:
-        ValueError: At least one is.
+        LfadsxError: At least one is.
     """
     n_bad = np.count_nonzero(scored & ~np.isfinite(values))
     if n_bad:
-        raise ValueError(
+        raise LfadsxError(
             f"{n_bad} of {np.count_nonzero(scored)} {what} are NaN or infinite where the data exist. "
             "Check that training stayed finite and that the rates belong to these data."
         )

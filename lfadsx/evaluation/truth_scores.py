@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import scored_mask
 from lfadsx.evaluation.candidates import covers
 from lfadsx.evaluation.metrics import R2Floors, align, r2_floors, r2_per_trial, r2_pooled
@@ -28,7 +29,7 @@ def _true_rates(task: Task) -> np.ndarray | None:
     if truth is None or dataset.truth_unit != "Hz":
         return truth
     if dataset.bin_width is None:
-        raise ValueError(
+        raise LfadsxError(
             "The true rates are in Hz, but the width of the bins is unknown. Give the data set its bin width."
         )
     return truth * dataset.bin_width

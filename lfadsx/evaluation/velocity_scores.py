@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.metrics import velocity_decoding
 from lfadsx.evaluation.task import Task, has_sklearn
@@ -50,7 +51,7 @@ def score_velocity(task: Task, candidate: Candidate) -> dict[str, Any]:
 
 def _lag_bins(dataset: Dataset) -> int:
     if dataset.behaviour_lag and dataset.bin_width is None:
-        raise ValueError(
+        raise LfadsxError(
             f"Behaviour lags by {dataset.behaviour_lag:g} s, but the width of the bins is unknown. "
             "Give the data set its bin width."
         )

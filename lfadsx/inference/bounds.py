@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from lfadsx.data.batching import take
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics import nll_per_trial
 from lfadsx.inference import trials_at_once
 from lfadsx.models.compatibility import check_shapes
@@ -112,11 +113,11 @@ def bounds(
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
-        ValueError: If `n_samples` is below 1 or the data have no such split.
+        LfadsxError: If `n_samples` is below 1 or the data have no such split.
     """
     check_shapes(model, data)
     if split not in data.splits:
-        raise ValueError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
+        raise LfadsxError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
     return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed, mesh=mesh)
 
 
@@ -140,10 +141,10 @@ def bounds_of(
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
-        ValueError: If `n_samples` is below 1.
+        LfadsxError: If `n_samples` is below 1.
     """
     if n_samples < 1:
-        raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
+        raise LfadsxError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
     graphdef, state = nnx.split(model)
     state, key = replicate((state, jax.random.key(seed)), mesh)
     n_channels, n_devices = sum(target.shape[2] for target in split.targets.values()), n_data_devices(mesh)

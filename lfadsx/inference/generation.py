@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key, Num
 
+from lfadsx.errors import LfadsxError
 from lfadsx.inference import trials_at_once
 from lfadsx.models.lfads import LFADS, Encoded
 from lfadsx.modules import LinearReadout
@@ -82,11 +83,11 @@ def prior_sample(
         seed: Seed of the draws.
 
     Raises:
-        ValueError: If there is no trial, no bin or no such session, or known inputs are missing, of another shape, or
+        LfadsxError: If there is no trial, no bin or no such session, or known inputs are missing, of another shape, or
             of no use to the model.
     """
     if n_trials < 1 or n_bins < 1:
-        raise ValueError(f"{n_trials} trials of {n_bins} bins were asked for. Give at least 1 of both.")
+        raise LfadsxError(f"{n_trials} trials of {n_bins} bins were asked for. Give at least 1 of both.")
     number, name, widths = _session(model, session)
     _check_known(model, known_inputs, (n_trials, n_bins))
     graphdef, state = nnx.split(model)
@@ -144,7 +145,7 @@ def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]
     readouts = {group: part for group, part in model.readout.items() if isinstance(part, LinearReadout)}
     names = [name for name, _ in readouts[model.input_group].n_targets] if model.input_group in readouts else ["0"]
     if session not in names and session not in range(len(names)):
-        raise ValueError(f"The model has no session {session!r}, only {names}. Give one of these, or its number.")
+        raise LfadsxError(f"The model has no session {session!r}, only {names}. Give one of these, or its number.")
     number = names.index(session) if isinstance(session, str) else session
     return number, names[number], {group: part.n_targets[number][1] for group, part in readouts.items()}
 
@@ -152,12 +153,12 @@ def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]
 def _check_known(model: LFADS, known_inputs: np.ndarray | None, shape: tuple[int, int]) -> None:
     needed = model.known_inputs_to == "generator"
     if needed and known_inputs is None:
-        raise ValueError("The model's generator is driven by known inputs. Give known_inputs (trial, time, known).")
+        raise LfadsxError("The model's generator is driven by known inputs. Give known_inputs (trial, time, known).")
     if known_inputs is not None and not needed:
-        raise ValueError("Known inputs do not reach the generator of this model. Leave known_inputs out.")
+        raise LfadsxError("Known inputs do not reach the generator of this model. Leave known_inputs out.")
     n_known = getattr(model.decoder.generator, "n_known", None)
     if known_inputs is not None and np.shape(known_inputs) != (*shape, n_known or np.shape(known_inputs)[-1]):
-        raise ValueError(
+        raise LfadsxError(
             f"known_inputs have the shape {np.shape(known_inputs)}, and {shape[0]} trials of {shape[1]} bins were "
             f"asked for, with {n_known} known inputs. Give them the shape (trial, time, known)."
         )

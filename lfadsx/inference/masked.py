@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
+from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import MEMORY
 from lfadsx.inference.posterior import infer, split_of
 from lfadsx.models.lfads import LFADS
@@ -45,10 +46,10 @@ def masked_rates(
         Rates in counts per bin, shape (trial, time, target_channel), and where they are rates of hidden entries.
 
     Raises:
-        ValueError: If `n_masks` is below 2 or the data have no such split.
+        LfadsxError: If `n_masks` is below 2 or the data have no such split.
     """
     if n_masks < 2:
-        raise ValueError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
+        raise LfadsxError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
     chosen, group = split_of(model, data, split), data.input_group
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
     shape, centre = chosen.targets[group].shape, _centre(model, chosen)

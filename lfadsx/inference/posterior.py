@@ -11,6 +11,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.data.batching import take
+from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import MEMORY, chunks
 from lfadsx.inference.moments import summariser
 from lfadsx.models.compatibility import check_shapes
@@ -58,10 +59,10 @@ def posterior_sample_and_average(
         Averages and spreads, in the order of the split.
 
     Raises:
-        ValueError: If `n_samples` is below 1 or the data have no such split.
+        LfadsxError: If `n_samples` is below 1 or the data have no such split.
     """
     if n_samples < 1:
-        raise ValueError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
+        raise LfadsxError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
     chosen = split_of(model, data, split)
     return infer(model, data.sessions, chosen, n_samples, seed, memory=memory, samples=samples, mesh=mesh)
 
@@ -85,7 +86,7 @@ def posterior_mean(
         The means, in the order of the split, with `n_samples` = 0.
 
     Raises:
-        ValueError: If the data have no such split, or the model has no latent variable.
+        LfadsxError: If the data have no such split, or the model has no latent variable.
     """
     return infer(model, data.sessions, split_of(model, data, split), 0, 0, memory=memory, mesh=mesh)
 
@@ -114,10 +115,10 @@ def infer(
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
-        ValueError: If means are to be pushed through and the model has no latent variable.
+        LfadsxError: If means are to be pushed through and the model has no latent variable.
     """
     if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
-        raise ValueError(
+        raise LfadsxError(
             "The model has neither an initial condition that is inferred (ic_dim = 0) nor inferred inputs, so there is "
             "no posterior whose means could be pushed through. Ask for 1 sample."
         )
@@ -149,11 +150,11 @@ def split_of(model: LFADS, data: Dataset, name: str) -> Split:
     """Returns a split by its name, after a check that the data fit the model.
 
     Raises:
-        ValueError: If the data do not fit the model, or have no such split.
+        LfadsxError: If the data do not fit the model, or have no such split.
     """
     check_shapes(model, data)
     if name not in data.splits:
-        raise ValueError(f"The data have no split {name!r}, only {sorted(data.splits)}. Give one of these.")
+        raise LfadsxError(f"The data have no split {name!r}, only {sorted(data.splits)}. Give one of these.")
     return data.splits[name]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.types import INPUT_GROUP
 
@@ -49,19 +50,19 @@ def from_lfads_torch(
         sessions: Names of the sessions; by default "session", or "session0", "session1", ... for several.
 
     Raises:
-        ValueError: If a parameter is missing or the likelihood is unknown.
+        LfadsxError: If a parameter is missing or the likelihood is unknown.
     """
     arrays = _Parameters(arrays)
     likelihoods = {"poisson": distributions.Poisson, "gaussian": distributions.Gaussian}
     if likelihood not in likelihoods:
-        raise ValueError(
+        raise LfadsxError(
             f"likelihood = {likelihood!r} is none of {sorted(likelihoods)}. Give the one the model was trained with."
         )
     density = likelihoods[likelihood]()
     n_sessions = len({name.split(".")[1] for name in arrays if name.startswith("readout.")})
     names = tuple(sessions or (["session"] if n_sessions == 1 else [f"session{i}" for i in range(n_sessions)]))
     if len(names) != n_sessions:
-        raise ValueError(
+        raise LfadsxError(
             f"There are {n_sessions} read-outs but {len(names)} session names {names}. Give one name for each read-out."
         )
     rngs = nnx.Rngs(0)
@@ -91,7 +92,7 @@ class _Parameters(dict):
     """A state dict whose missing entries are explained."""
 
     def __missing__(self, name: str) -> np.ndarray:
-        raise ValueError(
+        raise LfadsxError(
             f"The lfads-torch parameters lack {name!r}; they hold {sorted(self)}. Give the whole state dict of "
             "the LFADS model."
         )

@@ -34,7 +34,7 @@ def write_parameters(path: str | Path, model: LFADS, *, keys: Literal["lfadsx", 
 
     Raises:
         DataError: If the file cannot be written.
-        ValueError: If `keys` is "tf" and the TensorFlow LFADS lacks a part of the model.
+        LfadsxError: If `keys` is "tf" and the TensorFlow LFADS lacks a part of the model.
     """
     if keys == "tf":
         arrays = to_tensorflow(model)

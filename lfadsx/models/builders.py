@@ -9,6 +9,7 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
+from lfadsx.errors import LfadsxError
 from lfadsx.models.initialization import (
     check_features,
     n_components_of,
@@ -38,7 +39,7 @@ def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rn
         **changes: Fields of `ModelConfig` to change.
 
     Raises:
-        ValueError: If `readin_dim` is below the number of the sessions' aligned components.
+        LfadsxError: If `readin_dim` is below the number of the sessions' aligned components.
         TypeError: If a name in `changes` is no field of `ModelConfig`.
     """
     return build(data, config, rngs=rngs, **changes, variant="autonomous")
@@ -54,7 +55,7 @@ def inferred_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nn
         **changes: Fields of `ModelConfig` to change.
 
     Raises:
-        ValueError: If `inferred_inputs` is 0.
+        LfadsxError: If `inferred_inputs` is 0.
         TypeError: If a name in `changes` is no field of `ModelConfig`.
     """
     return build(data, config, rngs=rngs, **changes, variant="inferred_input")
@@ -72,7 +73,7 @@ def external_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nn
         **changes: Fields of `ModelConfig` to change.
 
     Raises:
-        ValueError: If the data have no known inputs.
+        LfadsxError: If the data have no known inputs.
         TypeError: If a name in `changes` is no field of `ModelConfig`.
     """
     return build(data, config, rngs=rngs, **changes, variant="external_input")
@@ -124,28 +125,28 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
 
 def _check_variant(config: ModelConfig, data: Dataset) -> None:
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
-        raise ValueError(
+        raise LfadsxError(
             "The variant 'inferred_input' has inferred_inputs = 0. Give at least 1, or use the variant 'autonomous'."
         )
     if config.variant == "external_input" and data.n_known_inputs == 0:
-        raise ValueError(
+        raise LfadsxError(
             "The variant 'external_input' needs known inputs, but the data have none. Give them as "
             "train_ext_input (trials, bins, inputs) and so on, or use another variant."
         )
     if config.readin == "identity" and len(data.sessions) > 1:
-        raise ValueError(
+        raise LfadsxError(
             f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
             "sessions. Use readin = 'linear'."
         )
     if config.feedback == "rates" and len(data.sessions) > 1:
-        raise ValueError(
+        raise LfadsxError(
             f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
             "sessions. Use feedback = 'factors'."
         )
     if config.strictly_causal:
         _check_causal(config)
     if config.ic_window >= data.train.encoder_input.shape[1]:
-        raise ValueError(
+        raise LfadsxError(
             f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
             "Give fewer bins, or 0 for the whole trial."
         )
@@ -153,12 +154,12 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
 
 def _check_causal(config: ModelConfig) -> None:
     if _n_inferred(config) and config.encoder != "causal":
-        raise ValueError(
+        raise LfadsxError(
             f"strictly_causal is asked for, and encoder = {config.encoder!r} runs backward over the trial, so that the "
             "controller sees data after the current bin. Use encoder = 'causal'."
         )
     if config.ic_dim and not config.ic_window:
-        raise ValueError(
+        raise LfadsxError(
             f"strictly_causal is asked for, and the initial condition (ic_dim = {config.ic_dim}) is inferred from the "
             "whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
         )
@@ -289,7 +290,7 @@ def _in_bins(config: ModelConfig, bin_width: float | None) -> float:
     if not config.input_prior_tau_s:
         return config.input_prior_tau
     if bin_width is None:
-        raise ValueError(
+        raise LfadsxError(
             f"input_prior_tau_s = {config.input_prior_tau_s} is in seconds, but the bin width of the data is not "
             "known. Give the bin width, or input_prior_tau in bins."
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
 from lfadsx.types import Dataset, Split
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:
-    """Raises ValueError if the data do not fit the model.
+    """Raises LfadsxError if the data do not fit the model.
 
     Args:
         model: The model.
@@ -23,14 +24,14 @@ def check_fits(model: LFADS, data: Dataset) -> None:
 
 
 def check_shapes(model: LFADS, data: Dataset) -> None:
-    """Raises ValueError if sessions, channels, target groups or known inputs are not those of the model."""
+    """Raises LfadsxError if sessions, channels, target groups or known inputs are not those of the model."""
     _check_readin(model, data)
     _check_groups(model, data)
     _check_known(model, data)
 
 
 def check_parts(model: LFADS) -> None:
-    """Raises ValueError if a part was exchanged for one of another width than the maps beside it were made for."""
+    """Raises LfadsxError if a part was exchanged for one of another width than the maps beside it were made for."""
     decoder = model.decoder
     widths = [
         ("the generator's state", decoder.generator.n_state, "the map to factors", decoder.factor_map.n_in),
@@ -49,7 +50,7 @@ def check_parts(model: LFADS) -> None:
         ]
     for name, width, beside, expected in widths:
         if width != expected:
-            raise ValueError(
+            raise LfadsxError(
                 f"The width of {name} is {width}, but {beside} was made for {expected}. Give the new part the width of "
                 "the old one, or compose the model anew from its parts."
             )
@@ -59,12 +60,12 @@ def _check_readin(model: LFADS, data: Dataset) -> None:
     sizes = tuple((session.name, session.n_channels) for session in data.sessions)
     readin = model.readin
     if isinstance(readin, IdentityReadin) and [n for _, n in sizes] != [readin.n_features]:
-        raise ValueError(
+        raise LfadsxError(
             f"The model's encoders see {readin.n_features} channels of one session, but the data have {dict(sizes)}. "
             "Build the model for these data, or give it a linear read-in."
         )
     if isinstance(readin, LinearReadin) and readin.n_channels != sizes:
-        raise ValueError(
+        raise LfadsxError(
             f"The model's read-in is for {dict(readin.n_channels)} channels, but the data have {dict(sizes)}. Build "
             "the model for these data."
         )
@@ -72,14 +73,14 @@ def _check_readin(model: LFADS, data: Dataset) -> None:
 
 def _check_groups(model: LFADS, data: Dataset) -> None:
     if set(model.readout) != set(data.train.targets):
-        raise ValueError(
+        raise LfadsxError(
             f"The model reads out {sorted(model.readout)}, but the data hold {sorted(data.train.targets)}. Give one "
             "read-out and one likelihood for each target group."
         )
     for group, readout in model.readout.items():
         sizes = tuple((session.name, session.n_targets[group]) for session in data.sessions)
         if isinstance(readout, LinearReadout) and readout.n_targets != sizes:
-            raise ValueError(
+            raise LfadsxError(
                 f"The model's read-out of {group!r} is for {dict(readout.n_targets)} channels, but the data have "
                 f"{dict(sizes)}. Build the model for these data."
             )
@@ -88,13 +89,13 @@ def _check_groups(model: LFADS, data: Dataset) -> None:
 def _check_known(model: LFADS, data: Dataset) -> None:
     wanted = model.known_inputs_to
     if wanted != "none" and data.n_known_inputs == 0:
-        raise ValueError(
+        raise LfadsxError(
             f"The model gives known inputs to its {wanted}, but the data have none. Give them as known_inputs "
             "(trial, bin, input), or build a model without."
         )
     width = _n_known(model)
     if wanted != "none" and width is not None and width != data.n_known_inputs:
-        raise ValueError(
+        raise LfadsxError(
             f"The model gives {width} known inputs to its {wanted}, and the data have {data.n_known_inputs}. Give the "
             "inputs that it was built for, or build a model for these."
         )
@@ -118,7 +119,7 @@ def _check_counts(model: LFADS, name: str, split: Split) -> None:
         bad = (values < 0) | (values != np.floor(values))
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
+            raise LfadsxError(
                 f"The {name} data of {group!r} hold {values[place]} at (trial, bin, channel) {place}, which is no "
                 "count, and the likelihood is Poisson. Give whole numbers of 0 or more, or use a Gaussian likelihood."
             )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from lfadsx import distributions, modules
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.types import Dataset, Session, Split
 
@@ -96,7 +97,7 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
         data: Its sessions carry the alignment.
 
     Raises:
-        ValueError: If not all sessions have an alignment, or there are fewer features than components.
+        LfadsxError: If not all sessions have an alignment, or there are fewer features than components.
     """
     n_components = n_components_of(data.sessions)
     if isinstance(model.readin, modules.LinearReadin):
@@ -150,16 +151,16 @@ def _alignment(session: Session) -> tuple[np.ndarray, np.ndarray]:
 
 
 def n_components_of(sessions: tuple[Session, ...]) -> int:
-    """Returns the number of aligned components of all sessions, 0 for none; raises ValueError unless they agree."""
+    """Returns the number of aligned components of all sessions, 0 for none; raises LfadsxError unless they agree."""
     first = sessions[0]
     for session in sessions:
         if session.n_components != first.n_components:
-            raise ValueError(
+            raise LfadsxError(
                 f"Session {first.name!r} has {first.n_components} aligned components and session {session.name!r} "
                 f"has {session.n_components}. Give all sessions an alignment with the same components, or none."
             )
         if session.n_components and len(_alignment(session)[0]) != session.n_channels:
-            raise ValueError(
+            raise LfadsxError(
                 f"The alignment of session {session.name!r} has {len(_alignment(session)[0])} channels and its encoder "
                 f"sees {session.n_channels}. Give the matrix one row for each of these."
             )
@@ -167,9 +168,9 @@ def n_components_of(sessions: tuple[Session, ...]) -> int:
 
 
 def check_features(n_features: int, n_components: int) -> None:
-    """Raises ValueError unless a read-in is at least as wide as the alignment."""
+    """Raises LfadsxError unless a read-in is at least as wide as the alignment."""
     if n_features < n_components:
-        raise ValueError(
+        raise LfadsxError(
             f"The read-in has {n_features} features and the data's alignment has {n_components} components. Leave "
             "readin_dim out, give at least as many, or give the data an alignment with fewer components."
         )

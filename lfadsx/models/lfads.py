@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from lfadsx.config import HyperParams
 from lfadsx.distributions.likelihoods import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.decoder import Decoder, Trajectory
 from lfadsx.modules.dropout import drop, keep_masks, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
@@ -75,7 +76,7 @@ class LFADS(nnx.Module):
         rngs: Source of the initial weights.
 
     Raises:
-        ValueError: If read-outs and likelihoods name different groups, or parts do not fit together.
+        LfadsxError: If read-outs and likelihoods name different groups, or parts do not fit together.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class LFADS(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         if set(readout) != set(likelihood) or input_group not in readout:
-            raise ValueError(
+            raise LfadsxError(
                 f"The read-outs are for {sorted(readout)}, the likelihoods for {sorted(likelihood)} and the "
                 f"encoders see {input_group!r}. Give one of each for every target group."
             )

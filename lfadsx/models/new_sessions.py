@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from lfadsx.errors import LfadsxError
 from lfadsx.models.initialization import standardise, start_at_mean_rates, start_from_alignment
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout, Standardiser
@@ -40,7 +41,7 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
         rngs: Source of the new weights.
 
     Raises:
-        ValueError: If a read-in or read-out is a part of your own, which cannot be extended, or a session that the
+        LfadsxError: If a read-in or read-out is a part of your own, which cannot be extended, or a session that the
             model knows has another number of neurons now.
     """
     _check_feedback(model, data)
@@ -78,7 +79,7 @@ def _channels(data: Dataset) -> tuple[tuple[str, int], ...]:
 def _check_feedback(model: LFADS, data: Dataset) -> None:
     decoder, widths = model.decoder, [session.n_targets[model.input_group] for session in data.sessions]
     if decoder.controller is not None and decoder.feedback == "rates" and widths != [decoder.n_rates]:
-        raise ValueError(
+        raise LfadsxError(
             f"The controller of this model sees the rates of {decoder.n_rates} channels of one session, and the "
             f"sessions have {widths}. Only a model with feedback = 'factors' or 'none' can be given other sessions."
         )
@@ -86,7 +87,7 @@ def _check_feedback(model: LFADS, data: Dataset) -> None:
 
 def _new_readin(model: LFADS, data: Dataset, rngs: nnx.Rngs) -> LinearReadin:
     if not isinstance(model.readin, LinearReadin | IdentityReadin):
-        raise ValueError(
+        raise LfadsxError(
             f"The read-in of this model is a {type(model.readin).__name__}, which cannot be extended by sessions. "
             "Compose the new model from its parts."
         )
@@ -96,7 +97,7 @@ def _new_readin(model: LFADS, data: Dataset, rngs: nnx.Rngs) -> LinearReadin:
 def _new_readout(model: LFADS, group: str, data: Dataset, rngs: nnx.Rngs) -> LinearReadout:
     old = model.readout[group]
     if not isinstance(old, LinearReadout):
-        raise ValueError(
+        raise LfadsxError(
             f"The read-out of {group!r} is a {type(old).__name__}, which cannot be extended by sessions. Compose the "
             "new model from its parts."
         )
@@ -132,7 +133,7 @@ def _copy(old: Mapping[str, Mapping[str, Array]], new: Mapping[str, Mapping[str,
         for session in set(values) & set(new[part]):
             value, place = values[session], new[part][session]
             if value.shape != place[...].shape:
-                raise ValueError(
+                raise LfadsxError(
                     f"The model knows session {session!r} with arrays of shape {value.shape}, and the data ask for "
                     f"{place[...].shape}. Give the data of a new session a name of their own."
                 )

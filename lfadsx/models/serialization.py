@@ -9,6 +9,7 @@ from typing import Any
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 
 PARTS: dict[str, type[nnx.Module]] = {
@@ -50,7 +51,7 @@ def describe(part: nnx.Module) -> dict[str, Any]:
     names = [p.name for p in parameters if p.name not in ("self", "rngs") and p.kind not in variadic]
     for argument in names:
         if not hasattr(part, argument):
-            raise TypeError(
+            raise LfadsxError(
                 f"The part {name} does not keep its constructor's argument {argument!r}. Keep each argument as an "
                 "attribute of the same name; saved models are described by them."
             )
@@ -65,11 +66,11 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
         rngs: Source of the initial weights.
 
     Raises:
-        ValueError: If a part is not a built-in one.
+        LfadsxError: If a part is not a built-in one.
     """
     name = description["part"]
     if name not in PARTS:
-        raise ValueError(
+        raise LfadsxError(
             f"The saved model has a part {name!r}, which is none of the built-in parts {sorted(PARTS)}. Load it "
             "with load(run, build=...), giving a function that builds your model."
         )
@@ -88,7 +89,7 @@ def _describe(value: Any, name: str) -> Any:
         return tuple(_describe(item, name) for item in value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(
+    raise LfadsxError(
         f"The argument {name} of a part is a {type(value).__name__}, which no saved model can describe. Give numbers, "
         "strings, bools, tuples of these, or parts."
     )

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.dropout import drop
 from lfadsx.modules.fused_decoder import Known, Masks, Path, Rule, Start, Weights, run_joint
 from lfadsx.modules.gru import GRU, recur
@@ -69,7 +70,7 @@ class Decoder(nnx.Module):
         rngs: Source of the initial weights.
 
     Raises:
-        ValueError: If there is a controller without prior or a prior without controller.
+        LfadsxError: If there is a controller without prior or a prior without controller.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Decoder(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         if (controller is None) != (input_prior is None):
-            raise ValueError(
+            raise LfadsxError(
                 f"The decoder has controller = {_name(controller)} and input_prior = {_name(input_prior)}. Give "
                 "both for inferred inputs, or neither."
             )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.gru import GRU
 from lfadsx.modules.linear import Linear, filled
 
@@ -156,7 +157,7 @@ class GRUGenerator(AbstractGenerator):
         rngs: Source of the initial weights.
 
     Raises:
-        ValueError: If `initial` is "identity" and the widths differ.
+        LfadsxError: If `initial` is "identity" and the widths differ.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class GRUGenerator(AbstractGenerator):
         rngs: nnx.Rngs,
     ) -> None:
         if initial == "identity" and n_ic != n_hidden:
-            raise ValueError(
+            raise LfadsxError(
                 f"initial='identity' starts the generator at the initial condition, but n_ic = {n_ic} and "
                 f"n_hidden = {n_hidden} differ. Make them equal or use initial='linear'."
             )

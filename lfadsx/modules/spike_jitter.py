@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Num
 
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.augmentations import AbstractAugmentation, Masks, Weights
 from lfadsx.modules.dropout import trial_keys
 from lfadsx.random import derive
@@ -34,12 +35,12 @@ class SpikeJitter(AbstractAugmentation):
         group: The target group whose channels the encoder sees.
 
     Raises:
-        ValueError: If `width` is below 1.
+        LfadsxError: If `width` is below 1.
     """
 
     def __init__(self, width: int, group: str = INPUT_GROUP) -> None:
         if width < 1:
-            raise ValueError(f"width = {width} of SpikeJitter moves nothing. Give at least 1 bin, or leave it out.")
+            raise LfadsxError(f"width = {width} of SpikeJitter moves nothing. Give at least 1 bin, or leave it out.")
         self.width, self.group = width, group
 
     def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:

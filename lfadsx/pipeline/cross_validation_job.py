@@ -119,7 +119,7 @@ def cross_validation_run(
     Raises:
         DataError: If there are too many or too few folds.
         RunError: If the folder cannot be written or holds a run with other settings.
-        ValueError: If a setting is out of range or the data do not fit the model.
+        LfadsxError: If a setting is out of range or the data do not fit the model.
     """
     began, out, train = time.monotonic(), Path(out), train or TrainConfig()
     trials = all_trials(data)

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
@@ -57,7 +58,7 @@ def fit_run(
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
-        ValueError: If a setting is out of range or the data do not fit the model.
+        LfadsxError: If a setting is out of range or the data do not fit the model.
     """
     began, out = time.monotonic(), Path(out)
     train = train or TrainConfig()
@@ -95,7 +96,7 @@ def start_from(
 
     Raises:
         RunError: If the folder holds no run.
-        ValueError: If only new sessions are to train and there is none, or the data do not fit the model.
+        LfadsxError: If only new sessions are to train and there is none, or the data do not fit the model.
     """
     info, model = read_info(run), load(run)
     check_bin_width(info, data.bin_width)
@@ -104,7 +105,7 @@ def start_from(
     new = [name for name in names if name not in known]
     if new_sessions_only:
         if not new:
-            raise ValueError(
+            raise LfadsxError(
                 f"The model of {run} knows all sessions of the data: {names}. Leave out new_sessions_only."
             )
         train = dataclasses.replace(train, train=session_patterns(new))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jax.sharding import Mesh
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import PSTH_KERNEL_BINS
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
 from lfadsx.evaluation.metrics import velocity_decoding
@@ -131,7 +132,7 @@ def _decode(data: Dataset, candidate: Candidate, spikes: bool) -> np.ndarray | N
         return None
     prediction = np.full(split.behaviour.shape, np.nan)
     if data.behaviour_lag and data.bin_width is None:
-        raise ValueError(
+        raise LfadsxError(
             f"Behaviour lags by {data.behaviour_lag:g} s, but the width of the bins is unknown. Give the data set its "
             "bin width."
         )

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lfadsx.training.run_folder import RunError, RunInfo, read_info, write_text
+from lfadsx.errors import RunError
+from lfadsx.training.run_folder import RunInfo, read_info, write_text
 
 MEASURES = {
     "bits_per_spike": "bits per spike of neurons that the encoder saw (reconstruction)",

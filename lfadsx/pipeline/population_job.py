@@ -94,7 +94,7 @@ def population_run(
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
-        ValueError: If a setting is out of range or the data do not fit the model.
+        LfadsxError: If a setting is out of range or the data do not fit the model.
     """
     began, out = time.monotonic(), Path(out)
     population, train = population or PopulationConfig(), train or TrainConfig()

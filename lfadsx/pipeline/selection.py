@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import PSTH_KERNEL_BINS
 from lfadsx.evaluation.resampling import minus, ratio, resample, saved
 from lfadsx.evaluation.task import Task
@@ -151,7 +152,7 @@ def compare(saved: Sequence[Float[np.ndarray, "seed trial"]], spikes: Float[np.n
         spikes: Scored spikes of each trial.
 
     Raises:
-        ValueError: If there is no model with a seed that trained.
+        LfadsxError: If there is no model with a seed that trained.
     """
     by_seed = [np.sum(own, axis=1) / np.sum(spikes) for own in saved]
     best = _best(by_seed)
@@ -174,7 +175,7 @@ def compare_selection_scores(scores: Sequence[Float[np.ndarray, " seed"]]) -> Co
         scores: Selection scores in nats per trial of each model's seeds; empty where none has trained.
 
     Raises:
-        ValueError: If there is no model with a seed that trained.
+        LfadsxError: If there is no model with a seed that trained.
     """
     by_seed = [-np.asarray(own, float) for own in scores]
     best, errors = _best(by_seed), _errors_of_means(by_seed)
@@ -190,7 +191,7 @@ def compare_models(models: Sequence[Trained]) -> tuple[Comparison, str]:
         models: At least one; all of the same data.
 
     Raises:
-        ValueError: If none of them has trained.
+        LfadsxError: If none of them has trained.
     """
     if models[0].saved is None:
         return compare_selection_scores([one.selection_scores for one in models]), "selection_score"
@@ -206,7 +207,7 @@ def _comparison(by_seed: list[np.ndarray], errors: np.ndarray, of_differences: n
 def _best(by_seed: Sequence[np.ndarray]) -> int:
     means = _means(by_seed)
     if np.isnan(means).all():
-        raise ValueError(
+        raise LfadsxError(
             f"None of the {len(means)} models has trained: their losses were not finite. Lower learning_rate, or look "
             "for extreme values in the data."
         )

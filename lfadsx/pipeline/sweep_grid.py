@@ -11,6 +11,7 @@ from typing import Any
 from flax import nnx
 
 from lfadsx.config import ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.training.state import matches, path_name
 from lfadsx.types import Dataset
@@ -35,10 +36,10 @@ def architecture(model: ModelConfig, sizes: Mapping[str, Any]) -> ModelConfig:
     """Returns the configuration with some sizes; without inferred inputs it is that of the autonomous variant.
 
     Raises:
-        ValueError: If a size is out of range, or inferred inputs are to be tried in a variant that has none.
+        LfadsxError: If a size is out of range, or inferred inputs are to be tried in a variant that has none.
     """
     if model.variant == "autonomous" and sizes.get("inferred_inputs"):
-        raise ValueError(
+        raise LfadsxError(
             f"inferred_inputs = {sizes['inferred_inputs']} is to be tried and variant = 'autonomous' infers none. Use "
             "the variant 'inferred_input', in which 0 gives an autonomous model."
         )
@@ -57,7 +58,7 @@ def count_parameters(data: Dataset, config: ModelConfig, train: TrainConfig) -> 
     """Returns how many numbers of a model would be trained; no model is made.
 
     Raises:
-        ValueError: If a model cannot be built like this.
+        LfadsxError: If a model cannot be built like this.
     """
     outline = nnx.eval_shape(lambda: builders.build(data, config, rngs=nnx.Rngs(0)))
     parameters = nnx.to_flat_state(nnx.state(outline, nnx.Param))

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.feed import Feed
+from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
@@ -110,7 +111,7 @@ def sweep_run(
 
     Raises:
         RunError: If the folder cannot be written or holds runs with other settings.
-        ValueError: If there is nothing to choose from, a setting is out of range or the data do not fit.
+        LfadsxError: If there is nothing to choose from, a setting is out of range or the data do not fit.
     """
     began, out, train = time.monotonic(), Path(out), train or TrainConfig()
     model, hyper = model or ModelConfig(), hyper or HyperParams()
@@ -168,9 +169,9 @@ def sweep_run(
 
 def _check(seeds: int, n_models: int) -> None:
     if seeds < 1:
-        raise ValueError(f"{seeds} seeds leave nothing to train. Give at least 1, and 3 or more to know what they do.")
+        raise LfadsxError(f"{seeds} seeds leave nothing to train. Give at least 1, and 3 or more to know what they do.")
     if n_models < 2:
-        raise ValueError(
+        raise LfadsxError(
             f"The settings describe {n_models} model, so there is nothing to choose. Give two or more values of a size "
             "or a hyperparameter, such as factors 4 and 8."
         )

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import read_split
 from lfadsx.data.splits import choose
-from lfadsx.errors import DataError
+from lfadsx.errors import DataError, LfadsxError
 from lfadsx.inference import infer, posterior_sample_and_average, write_generated
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.inference.generation import prior_sample
@@ -59,7 +59,7 @@ def evaluate_run(
     Raises:
         RunError: If the folder holds no run.
         DataError: If the model does not know a session of the data.
-        ValueError: If the data do not fit the model.
+        LfadsxError: If the data do not fit the model.
     """
     began, info = time.monotonic(), read_info(run)
     check_bin_width(info, data.bin_width)
@@ -116,11 +116,11 @@ def infer_run(
     Raises:
         RunError: If the folder holds no run.
         DataError: If the file cannot be read or does not fit the model.
-        ValueError: If `max_trials` is below 1.
+        LfadsxError: If `max_trials` is below 1.
     """
     began, info = time.monotonic(), read_info(run)
     if max_trials is not None and max_trials < 1:
-        raise ValueError(f"max_trials = {max_trials} leaves no trial. Give at least 1, or leave it out.")
+        raise LfadsxError(f"max_trials = {max_trials} leaves no trial. Give at least 1, or leave it out.")
     model = load(run, which=which, build=build)
     splits = _read_for(info, model, file, split, missing)
     splits = {name: choose(trials, np.arange(trials.n_trials)[:max_trials]) for name, trials in splits.items()}
@@ -186,7 +186,7 @@ def generate_run(
     Raises:
         RunError: If the folder holds no run.
         DataError: If a file cannot be read or written.
-        ValueError: If there is no such session, or known inputs are missing or do not fit.
+        LfadsxError: If there is no such session, or known inputs are missing or do not fit.
     """
     began, info = time.monotonic(), read_info(run)
     model = load(run, which=which, build=build)

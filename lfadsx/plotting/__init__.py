@@ -4,10 +4,12 @@ Every function returns a `matplotlib.figure.Figure` that belongs to no window, b
 that figures can be made on a cluster node, in a callback and in a notebook alike.
 """
 
+from lfadsx.errors import MissingExtraError
+
 try:
     import matplotlib as _matplotlib  # noqa: F401
 except ImportError as error:
-    raise ImportError(
+    raise MissingExtraError(
         'The figures of lfadsx need matplotlib, which is not installed. Install it with `pip install "lfadsx[plot]"`.'
     ) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.plotting.style import colour_bar, image_map, new_figure, panel
 
 MOST_EXACT = 200
@@ -33,8 +34,8 @@ def embedding_figure(
         The figure, one panel per name.
 
     Raises:
-        ImportError: If scikit-learn is not installed.
-        ValueError: If there are fewer than 4 trials, or states and `colour` differ in number.
+        MissingExtraError: If scikit-learn is not installed.
+        LfadsxError: If there are fewer than 4 trials, or states and `colour` differ in number.
 
     Example:
         embedding_figure({"true": h0, "inferred": posterior.ic_mean}, output, "First output").savefig("tsne.png")
@@ -42,10 +43,12 @@ def embedding_figure(
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise ImportError('Embeddings need scikit-learn. Install it with `pip install "lfadsx[plot]"`.') from error
+        raise MissingExtraError(
+            'Embeddings need scikit-learn. Install it with `pip install "lfadsx[plot]"`.'
+        ) from error
     for name, of in states.items():
         if len(of) != len(colour) or len(of) < 4:
-            raise ValueError(
+            raise LfadsxError(
                 f"There are {len(of)} states {name!r} and {len(colour)} colours. Pass one of each for 4 trials or more."
             )
     figure = new_figure(3.3 * len(states) + 0.8, 3.4, title)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, few_ticks, legend_below, new_figure, panel
 
 
@@ -35,14 +36,14 @@ def histograms_figure(
         The figure, one panel per name.
 
     Raises:
-        ValueError: If there is no value at all.
+        LfadsxError: If there is no value at all.
 
     Example:
         histograms_figure({"PCA": r2_pca, "LFADS": r2_lfads}, "R2", limits=(0, 1)).savefig("r2.png")
     """
     known = {name: np.ravel(of)[np.isfinite(np.ravel(of))].astype(float) for name, of in values.items()}
     if not sum(len(of) for of in known.values()):
-        raise ValueError("There is no value to draw. Pass at least one that is no NaN.")
+        raise LfadsxError("There is no value to draw. Pass at least one that is no NaN.")
     everything = np.concatenate(list(known.values()))
     low, high = limits or (float(everything.min()), float(everything.max()))
     edges = np.linspace(low, high if high > low else low + 1.0, 41)

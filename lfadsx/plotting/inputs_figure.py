@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.style import (
     BLUE,
@@ -51,7 +52,7 @@ def inputs_figure(
         The figure, one row per input; None when the model infers no inputs.
 
     Raises:
-        ValueError: If the posterior is of other trials, or if `aligned` does not fit the true inputs.
+        LfadsxError: If the posterior is of other trials, or if `aligned` does not fit the true inputs.
 
     Example:
         figure = inputs_figure(dataset, dataset.valid, posterior)
@@ -149,7 +150,7 @@ def _check_aligned(split: Split, aligned: np.ndarray | None) -> None:
         return
     expected = None if split.true_inputs is None else split.true_inputs.shape
     if aligned.shape != expected:
-        raise ValueError(
+        raise LfadsxError(
             f"aligned has shape {aligned.shape}, but the true inputs of the split have "
             f"{'no values' if expected is None else f'shape {expected}'}. "
             "Pass the inferred inputs regressed onto the true ones, or None."

@@ -38,7 +38,7 @@ def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figu
         The figure: up to two planes above, up to three time courses below.
 
     Raises:
-        ValueError: If the posterior is of other trials.
+        LfadsxError: If the posterior is of other trials.
 
     Example:
         factors_figure(dataset, dataset.valid, posterior).savefig("factors.png")
@@ -110,7 +110,7 @@ def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posteri
         is drawn against the order of the trials.
 
     Raises:
-        ValueError: If the posterior is of other trials.
+        LfadsxError: If the posterior is of other trials.
 
     Example:
         initial_conditions_figure(dataset, dataset.valid, posterior).savefig("initial_conditions.png")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.style import (
     BLUE,
     DASHED,
@@ -59,7 +60,7 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
         The figure.
 
     Raises:
-        ValueError: If the history holds nothing that can be drawn.
+        LfadsxError: If the history holds nothing that can be drawn.
 
     Example:
         loss_figure({"loss": loss, "valid_loss": valid_loss}).savefig("loss.png")
@@ -69,7 +70,7 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
     has_rate = _has(history, "learning_rate")
     n_panels = len(titles) + has_ramp + has_rate
     if not has_curves(history):
-        raise ValueError("The history holds no curve that can be drawn. Pass the history that fit returned.")
+        raise LfadsxError("The history holds no curve that can be drawn. Pass the history that fit returned.")
     n_rows, n_columns = (1, n_panels) if n_panels <= 3 else (2, -(-n_panels // 2))
     figure = new_figure(2.5 * n_columns + 0.4, 2.15 * n_rows + 0.7, _title(history))
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)

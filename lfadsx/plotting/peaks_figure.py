@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.peak_times import PeakErrors
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.histograms import draw_histogram
@@ -44,13 +45,13 @@ def peaks_figure(dataset: Dataset, split: Split, inputs: np.ndarray, peaks: Peak
         The figure: a histogram of errors to the left, example trials to the right.
 
     Raises:
-        ValueError: If `inputs` and `peaks` are of other trials.
+        LfadsxError: If `inputs` and `peaks` are of other trials.
 
     Example:
         peaks_figure(dataset, dataset.valid, posterior.inputs[:, :, 0], peaks).savefig("peaks.png")
     """
     if len(inputs) != len(peaks.errors) or len(inputs) != split.n_trials:
-        raise ValueError(
+        raise LfadsxError(
             f"There are inputs of {len(inputs)} trials, peaks of {len(peaks.errors)}, and {split.n_trials} trials. "
             "Pass all three for the same split."
         )

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.loss_figure import NATS
 from lfadsx.plotting.style import (
     BLUE,
@@ -56,14 +57,14 @@ def scores_figure(rows: Sequence[Row]) -> Figure:
         The figure.
 
     Raises:
-        ValueError: If the history holds no finite score.
+        LfadsxError: If the history holds no finite score.
 
     Example:
         scores_figure(rows).savefig("scores.png")
     """
     finite = sorted((row for row in rows if np.isfinite(row["score"])), key=lambda row: row["epoch"])
     if not finite:
-        raise ValueError("The history holds no finite score that can be drawn. Pass rows of members that trained.")
+        raise LfadsxError("The history holds no finite score that can be drawn. Pass rows of members that trained.")
     best = ranking(rows)[0]
     bottom, top = _limits(finite)
     n_off = sum(row["score"] > top for row in finite)

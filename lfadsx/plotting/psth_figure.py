@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.averaging import mean_and_interval, smooth
 from lfadsx.plotting.style import BOLD, INK, LABEL, hide_tick_labels, legend_below, new_figure, panel
 from lfadsx.plotting.time_courses import frame_courses
@@ -37,13 +38,13 @@ def psth_figure(
         The figure, one panel per neuron.
 
     Raises:
-        ValueError: If `n_neurons` is below 1, or if the posterior is of other trials.
+        LfadsxError: If `n_neurons` is below 1, or if the posterior is of other trials.
 
     Example:
         psth_figure(dataset, dataset.valid, posterior, n_neurons=9).savefig("psth.png")
     """
     if n_neurons < 1:
-        raise ValueError(f"n_neurons is {n_neurons}, but a figure needs at least one neuron. Pass 1 or more.")
+        raise LfadsxError(f"n_neurons is {n_neurons}, but a figure needs at least one neuron. Pass 1 or more.")
     view = View.of(dataset, split, posterior)
     session = view.choose_session(session)
     neurons = view.telling_neurons(session, n_neurons)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, hide_tick_labels, legend_below, new_figure
@@ -40,13 +41,13 @@ def rates_figure(
         The figure, one column per trial.
 
     Raises:
-        ValueError: If `n_trials` is below 1, or if the posterior is of other trials.
+        LfadsxError: If `n_trials` is below 1, or if the posterior is of other trials.
 
     Example:
         rates_figure(dataset, dataset.valid, posterior, n_trials=4).savefig("rates.png")
     """
     if n_trials < 1:
-        raise ValueError(f"n_trials is {n_trials}, but a figure needs at least one trial. Pass 1 or more.")
+        raise LfadsxError(f"n_trials is {n_trials}, but a figure needs at least one trial. Pass 1 or more.")
     view = View.of(dataset, split, posterior)
     session = view.choose_session(session)
     trials = choose_trials(view, session, n_trials, seed)

@@ -49,7 +49,7 @@ def summary_figure(
         The figure, of the size of an A4 page.
 
     Raises:
-        ValueError: If the posterior is of other trials.
+        LfadsxError: If the posterior is of other trials.
 
     Example:
         summary_figure(dataset, dataset.valid, posterior, history, table, "day 31").savefig("summary.png")

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.figure_files import write_all
 from lfadsx.plotting.style import (
     BLUE,
@@ -85,14 +86,14 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
         The figure, one panel for each setting that has more than one value.
 
     Raises:
-        ValueError: If no setting has more than one value.
+        LfadsxError: If no setting has more than one value.
 
     Example:
         sweep_figure(sweep.rows, ["factors", "inferred_inputs"]).savefig("sweep.png")
     """
     swept = [name for name in names if len({row[name] for row in rows}) > 1]
     if not swept:
-        raise ValueError(f"Of the settings {list(names)} none has more than one value. Pass the rows of a sweep.")
+        raise LfadsxError(f"Of the settings {list(names)} none has more than one value. Pass the rows of a sweep.")
     chosen = next(row for row in rows if row["is_chosen"])
     n_rows = -(-len(swept) // MOST_COLUMNS)
     n_columns = -(-len(swept) // n_rows)
@@ -123,13 +124,13 @@ def folds_figure(
         The figure, one panel for each measure.
 
     Raises:
-        ValueError: If there is no measure.
+        LfadsxError: If there is no measure.
 
     Example:
         folds_figure(outcome.pooled.scores, outcome.pooled.folds).savefig("cv.png")
     """
     if not scores:
-        raise ValueError("There is no score to draw. Pass the scores of a cross-validation.")
+        raise LfadsxError("There is no score to draw. Pass the scores of a cross-validation.")
     models = list(dict.fromkeys(name for found in scores.values() for name in found))
     n_rows = -(-len(scores) // MOST_COLUMNS)
     n_columns = -(-len(scores) // n_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.histograms import draw_histogram
 from lfadsx.plotting.rates_figure import choose_trials
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
@@ -42,7 +43,7 @@ def truth_figure(
         The figure: one column per example trial, and the histogram to the right.
 
     Raises:
-        ValueError: If the posterior is of other trials or no score is a number.
+        LfadsxError: If the posterior is of other trials or no score is a number.
 
     Example:
         r2 = lfadsx.evaluation.metrics.r2_by_channel(posterior.rates["spikes"], dataset.valid.truth)
@@ -50,7 +51,7 @@ def truth_figure(
     """
     known = r2[np.isfinite(r2)]
     if not len(known):
-        raise ValueError("No R2 is a number, so there is nothing to draw. Pass the R2 of at least one neuron.")
+        raise LfadsxError("No R2 is a number, so there is nothing to draw. Pass the R2 of at least one neuron.")
     view = View.of(dataset, split, posterior)
     session = view.choose_session(session)
     trials = choose_trials(view, session, n_trials, seed)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
 from lfadsx.plotting.averaging import spread
 from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
@@ -39,12 +40,12 @@ class View:
         """Check that split and posterior belong together and prepare them.
 
         Raises:
-            ValueError: If there are no trials, or if the posterior is of other trials.
+            LfadsxError: If there are no trials, or if the posterior is of other trials.
         """
         if split.n_trials == 0:
-            raise ValueError("The split holds no trials, so there is nothing to draw. Pass a split with trials.")
+            raise LfadsxError("The split holds no trials, so there is nothing to draw. Pass a split with trials.")
         if not np.array_equal(split.trial_id, posterior.trial_id):
-            raise ValueError(
+            raise LfadsxError(
                 f"The posterior of {len(posterior.trial_id)} trials is not that of the split of "
                 f"{split.n_trials}: their trial_id differ. Pass the posterior of this split, in its order."
             )
@@ -133,13 +134,13 @@ class View:
         """Return the session to draw: the one asked for, or the one with the most trials in the split.
 
         Raises:
-            ValueError: If the split has no trial of the session asked for.
+            LfadsxError: If the split has no trial of the session asked for.
         """
         counts = np.bincount(self.split.session)
         if session is None:
             return int(counts.argmax())
         if session not in np.flatnonzero(counts):
-            raise ValueError(
+            raise LfadsxError(
                 f"The split has no trial of session {session}. Sessions with trials are "
                 f"{np.flatnonzero(counts).tolist()}; pass one of them."
             )

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.search.strategy import AbstractStrategy, Decision, Generation
 
 
@@ -27,7 +28,7 @@ class Fixed(AbstractStrategy):
         array([0.1, 0.1, 0.5, 0.5])
 
     Raises:
-        ValueError: If the list is empty or a value in it is out of range.
+        LfadsxError: If the list is empty or a value in it is out of range.
     """
 
     hypers: tuple[HyperParams, ...] = (HyperParams(),)
@@ -36,14 +37,14 @@ class Fixed(AbstractStrategy):
     def __post_init__(self) -> None:
         """Checks the list."""
         if not self.hypers:
-            raise ValueError("The list of hyperparameters is empty. Give at least one entry.")
+            raise LfadsxError("The list of hyperparameters is empty. Give at least one entry.")
         for hyper in self.hypers:
             hyper.check()
 
     def check(self, n_members: int) -> None:
-        """Raises ValueError unless equally many members can have each entry."""
+        """Raises LfadsxError unless equally many members can have each entry."""
         if n_members < 1 or n_members % len(self.hypers):
-            raise ValueError(
+            raise LfadsxError(
                 f"{n_members} members cannot share {len(self.hypers)} sets of hyperparameters evenly. Give a multiple "
                 "of these."
             )

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.search.space import Perturbation, Reduction, Space, repeat
 from lfadsx.search.strategy import AbstractStrategy, Decision, Generation
 
@@ -40,7 +41,7 @@ class PBT(AbstractStrategy):
         (array([1, 1]), True)
 
     Raises:
-        ValueError: If a setting is out of its range.
+        LfadsxError: If a setting is out of its range.
     """
 
     early_stopping: ClassVar[bool] = False
@@ -62,13 +63,13 @@ class PBT(AbstractStrategy):
     def __post_init__(self) -> None:
         """Checks the settings."""
         if self.perturbation not in get_args(Perturbation):
-            raise ValueError(f"perturbation = {self.perturbation!r} is none of the choices. Give 'log' or 'linear'.")
+            raise LfadsxError(f"perturbation = {self.perturbation!r} is none of the choices. Give 'log' or 'linear'.")
         if self.begin not in get_args(Begin):
-            raise ValueError(f"begin = {self.begin!r} is none of the choices. Give 'run' or 'space'.")
+            raise LfadsxError(f"begin = {self.begin!r} is none of the choices. Give 'run' or 'space'.")
         if self.patience < 2:
-            raise ValueError(f"patience = {self.patience} leaves no two generations to compare. Give at least 2.")
+            raise LfadsxError(f"patience = {self.patience} leaves no two generations to compare. Give at least 2.")
         if not self.min_improvement >= 0:
-            raise ValueError(f"min_improvement = {self.min_improvement} is no improvement. Give 0 or more.")
+            raise LfadsxError(f"min_improvement = {self.min_improvement} is no improvement. Give 0 or more.")
 
     @classmethod
     def autolfads(cls) -> Self:
@@ -96,9 +97,9 @@ class PBT(AbstractStrategy):
         return dataclasses.replace(self, space=self.space.converted(reduction, entries))
 
     def check(self, n_members: int) -> None:
-        """Raises ValueError for fewer than two members."""
+        """Raises LfadsxError for fewer than two members."""
         if n_members < 2:
-            raise ValueError(
+            raise LfadsxError(
                 f"A population of {n_members} members has no pairs to compare. "
                 "Give population-based training at least 2."
             )

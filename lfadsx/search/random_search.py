@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.search.space import Reduction, Space
 from lfadsx.search.strategy import AbstractStrategy, Decision, Generation
 
@@ -33,7 +34,7 @@ class RandomSearch(AbstractStrategy):
         array([False,  True, False,  True])
 
     Raises:
-        ValueError: If `halvings` is negative, or `keep` not between 0 and 1.
+        LfadsxError: If `halvings` is negative, or `keep` not between 0 and 1.
     """
 
     space: Space = dataclasses.field(default_factory=Space.default)
@@ -46,9 +47,9 @@ class RandomSearch(AbstractStrategy):
     def __post_init__(self) -> None:
         """Checks the settings of the halving."""
         if self.halvings < 0:
-            raise ValueError(f"halvings = {self.halvings} is negative. Give 0 or more.")
+            raise LfadsxError(f"halvings = {self.halvings} is negative. Give 0 or more.")
         if not 0 < self.keep < 1:
-            raise ValueError(f"keep = {self.keep} is no share that halves. Give a number between 0 and 1.")
+            raise LfadsxError(f"keep = {self.keep} is no share that halves. Give a number between 0 and 1.")
 
     def start(self, rng: np.random.Generator, n: int, hyper: HyperParams) -> HyperParams:
         """Returns hyperparameters that are drawn from the whole of their ranges."""

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 
 Reduction = Literal["sum", "mean"]
 """Whether scales refer to a loss that is summed over bins and neurons, or to its mean."""
@@ -58,25 +59,25 @@ class Range:
     """Whether perturbed values stay inside the range, too."""
 
     def check(self, name: str) -> None:
-        """Raises ValueError if this is no range of the hyperparameter called `name`."""
+        """Raises LfadsxError if this is no range of the hyperparameter called `name`."""
         for end in (self.low, self.high):
             HyperParams(**{name: end}).check()
         if self.low > self.high:
-            raise ValueError(
+            raise LfadsxError(
                 f"The range of {name} is empty: low = {self.low} is above high = {self.high}. Exchange them."
             )
         if self.log and self.low <= 0:
-            raise ValueError(
+            raise LfadsxError(
                 f"The range of {name} is logarithmic and begins at low = {self.low}. "
                 "Give a low above 0, or leave log out."
             )
         if self.start is not None and not self.low <= self.start <= self.high:
-            raise ValueError(
+            raise LfadsxError(
                 f"start = {self.start} of {name} is outside its range from {self.low} to {self.high}. "
                 "Give a start inside, or leave it out."
             )
         if not 0 < self.width < math.inf:
-            raise ValueError(f"width = {self.width} of {name} is no relative change. Give a number above 0.")
+            raise LfadsxError(f"width = {self.width} of {name} is no relative change. Give a number above 0.")
 
     def sample(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, " member"]:
         """Returns the first values of n members: `start`, or draws."""
@@ -133,7 +134,7 @@ class Space:
         (array([0.5, 0.5, 0.5]), array([0.1, 0.1, 0.1]))
 
     Raises:
-        ValueError: If a name is no hyperparameter, or a range makes no sense.
+        LfadsxError: If a name is no hyperparameter, or a range makes no sense.
     """
 
     ranges: Mapping[str, Range]
@@ -147,9 +148,9 @@ class Space:
         self.check()
 
     def check(self) -> None:
-        """Raises ValueError if a name is no hyperparameter, or a range makes no sense."""
+        """Raises LfadsxError if a name is no hyperparameter, or a range makes no sense."""
         if self.reduction not in get_args(Reduction):
-            raise ValueError(f"reduction = {self.reduction!r} is none of the choices. Give one of 'sum', 'mean'.")
+            raise LfadsxError(f"reduction = {self.reduction!r} is none of the choices. Give one of 'sum', 'mean'.")
         for name, span in self.ranges.items():
             _check_name(name)
             span.check(name)
@@ -255,12 +256,12 @@ class Space:
         """Returns the space that a JSON object describes, such as `to_dict` gives.
 
         Raises:
-            ValueError: If keys are missing or unknown, or a value makes no sense.
+            LfadsxError: If keys are missing or unknown, or a value makes no sense.
         """
         _check_keys("The search space", content, cls, ("reduction", "ranges"))
         ranges = content["ranges"]
         if not isinstance(ranges, dict):
-            raise ValueError(f"The search space has ranges = {ranges!r}. Give an object with a range for each name.")
+            raise LfadsxError(f"The search space has ranges = {ranges!r}. Give an object with a range for each name.")
         return cls({name: _range_of(name, entries) for name, entries in ranges.items()}, content["reduction"])
 
     def to_json(self, path: str | Path) -> None:
@@ -275,20 +276,20 @@ class Space:
         """Reads a space from a JSON file.
 
         Raises:
-            ValueError: If the file cannot be read, is no JSON, or describes no space; it names the file and the key.
+            LfadsxError: If the file cannot be read, is no JSON, or describes no space; it names the file and the key.
         """
         try:
             content = json.loads(Path(path).read_text())
         except OSError as error:
-            raise ValueError(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from error
+            raise LfadsxError(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from error
         except ValueError as error:  # no text, or no JSON
-            raise ValueError(
+            raise LfadsxError(
                 f"The file {str(path)!r} is no JSON ({error}). Write one with Space.to_json to see what it looks like."
             ) from error
         try:
             return cls.from_dict(content)
         except ValueError as error:
-            raise ValueError(f"In {str(path)!r}: {error}") from error
+            raise LfadsxError(f"In {str(path)!r}: {error}") from error
 
     def _in_order(self) -> list[tuple[str, Range]]:
         """The ranges in the order of `HyperParams`, so that equal spaces draw equal values."""
@@ -326,18 +327,18 @@ def _check_name(name: str) -> None:
     if name in names:
         return
     if name in _names(ModelConfig):
-        raise ValueError(
+        raise LfadsxError(
             f"{name} changes the shapes of arrays or the program, so it cannot be searched inside one program. "
             "Run `lfadsx sweep` over it instead."
         )
     if name in _names(TrainConfig):
-        raise ValueError(
+        raise LfadsxError(
             f"{name} is a setting of the whole run, which all members share. "
             f"Set it for the run, and search over {', '.join(names)}."
         )
     close = difflib.get_close_matches(name, names, 1, 0.6)
     advice = f"Perhaps {close[0]!r} is meant. " if close else ""
-    raise ValueError(f"{name!r} is no hyperparameter. {advice}Choose one of {', '.join(names)}.")
+    raise LfadsxError(f"{name!r} is no hyperparameter. {advice}Choose one of {', '.join(names)}.")
 
 
 def _range_of(name: str, entries: Any) -> Range:
@@ -349,18 +350,18 @@ def _range_of(name: str, entries: Any) -> Range:
         kinds = get_args(hints[key]) or (hints[key],)
         if type(value) not in kinds and not (float in kinds and type(value) is int):
             expected = " or ".join(words[kind] for kind in kinds)
-            raise ValueError(f"The range of {name} has {key} = {value!r}. Give {expected}.")
+            raise LfadsxError(f"The range of {name} has {key} = {value!r}. Give {expected}.")
     return Range(**entries)
 
 
 def _check_keys(what: str, content: Any, kind: type, required: tuple[str, ...]) -> None:
-    """Raises ValueError if `content` is no JSON object with the fields of a dataclass as its keys."""
+    """Raises LfadsxError if `content` is no JSON object with the fields of a dataclass as its keys."""
     keys = _names(kind)
     if not isinstance(content, dict):
-        raise ValueError(f"{what} is {content!r}. Give an object with the keys {', '.join(keys)}.")
+        raise LfadsxError(f"{what} is {content!r}. Give an object with the keys {', '.join(keys)}.")
     for key in content:
         if key not in keys:
-            raise ValueError(f"{what} has the unknown key {key!r}. Its keys are {', '.join(keys)}.")
+            raise LfadsxError(f"{what} has the unknown key {key!r}. Its keys are {', '.join(keys)}.")
     for key in required:
         if key not in content:
-            raise ValueError(f"{what} lacks the key {key!r}. Add it.")
+            raise LfadsxError(f"{what} lacks the key {key!r}. Add it.")

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lfadsx.config import HyperParams
+from lfadsx.errors import LfadsxError
 from lfadsx.search.space import Reduction, repeat
 
 
@@ -120,9 +121,9 @@ class AbstractStrategy(abc.ABC):
         return self
 
     def check(self, n_members: int) -> None:
-        """Raises ValueError if a population of this size cannot be searched."""
+        """Raises LfadsxError if a population of this size cannot be searched."""
         if n_members < 1:
-            raise ValueError(f"A population of {n_members} members is none. Give at least 1.")
+            raise LfadsxError(f"A population of {n_members} members is none. Give at least 1.")
 
     def is_done(self, best: Sequence[float]) -> bool:
         """Returns whether the whole search ends; asked after each generation.

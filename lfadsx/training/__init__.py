@@ -1,12 +1,13 @@
 """Training: `fit` and what it is made of."""
 
+from lfadsx.errors import CheckpointError as CheckpointError
+from lfadsx.errors import RunError as RunError
 from lfadsx.parallel import make_mesh as make_mesh
 from lfadsx.parallel import place_block as place_block
 from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
 from lfadsx.training.callbacks import CsvLog as CsvLog
 from lfadsx.training.callbacks import Progress as Progress
 from lfadsx.training.callbacks import ProgressBar as ProgressBar
-from lfadsx.training.checkpoint import CheckpointError as CheckpointError
 from lfadsx.training.fit import FitResult as FitResult
 from lfadsx.training.fit import fit as fit
 from lfadsx.training.generation_log import AbstractPopulationCallback as AbstractPopulationCallback
@@ -15,7 +16,6 @@ from lfadsx.training.generation_log import PopulationCsv as PopulationCsv
 from lfadsx.training.generation_log import PopulationProgress as PopulationProgress
 from lfadsx.training.population import PopulationResult as PopulationResult
 from lfadsx.training.population import fit_population as fit_population
-from lfadsx.training.run_folder import RunError as RunError
 from lfadsx.training.run_folder import RunInfo as RunInfo
 from lfadsx.training.run_folder import load as load
 from lfadsx.training.run_folder import read_info as read_info

@@ -14,9 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, or belongs to another model."""
+from lfadsx.errors import CheckpointError
 
 
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:

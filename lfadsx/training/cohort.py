@@ -73,7 +73,7 @@ class Cohort:
         """Trains a block of an epoch, and returns the fields of `StepReport` for every member and step.
 
         Raises:
-            ValueError: If so many members at once do not fit into the memory of the device.
+            LfadsxError: If so many members at once do not fit into the memory of the device.
         """
         hyper = jax.tree.map(self._member_array, hyper)
         with within_memory(f"{self._at_once} members at once", _REMEDY):
@@ -88,7 +88,7 @@ class Cohort:
         """Evaluates the validation trials with every member; NaN for those that are not active.
 
         Raises:
-            ValueError: If so many members at once do not fit into the memory of the device.
+            LfadsxError: If so many members at once do not fit into the memory of the device.
         """
         key, flags, sums = validation_key(), self._flags(active), np.zeros(())
         numbers = range(self._feeds[0].valid.blocks)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Key
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.feed import Feed
+from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
@@ -157,7 +158,7 @@ def fit(
         The trained model, the history and the reason why training stopped.
 
     Raises:
-        ValueError: If a setting is out of range, the data do not fit the model, or a step not into the memory of the
+        LfadsxError: If a setting is out of range, the data do not fit the model, or a step not into the memory of the
             device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
@@ -343,12 +344,12 @@ def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAu
     """Returns spike jitter, where the run settings ask for it, and coordinated dropout.
 
     Raises:
-        ValueError: If there are no spikes that could be moved.
+        LfadsxError: If there are no spikes that could be moved.
     """
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not model.likelihood[group].counts:
-        raise ValueError(
+        raise LfadsxError(
             f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are no counts. Give 0."
         )
     return (*jitter, CoordinatedDropout(group))

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import jax
 
+from lfadsx.errors import LfadsxError
+
 
 @contextmanager
 def within_memory(what: str, remedy: str) -> Iterator[None]:
@@ -17,11 +19,11 @@ def within_memory(what: str, remedy: str) -> Iterator[None]:
         remedy: A sentence that names settings.
 
     Raises:
-        ValueError: If the memory is full; all other errors pass.
+        LfadsxError: If the memory is full; all other errors pass.
     """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise ValueError(f"{what} do not fit into the memory of the device. {remedy}") from error
+        raise LfadsxError(f"{what} do not fit into the memory of the device. {remedy}") from error

@@ -12,6 +12,7 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfadsx.errors import LfadsxError
 from lfadsx.training.history import Row
 
 Table = dict[str, Float[np.ndarray, "generation member"]]
@@ -88,7 +89,7 @@ def lineage(rows: Sequence[Row], member: int) -> list[int]:
         member: Slot after the last generation.
 
     Raises:
-        ValueError: If the history has no such member.
+        LfadsxError: If the history has no such member.
 
     Example:
         Member 0 begins the second generation with a copy of member 1:
@@ -100,7 +101,7 @@ def lineage(rows: Sequence[Row], member: int) -> list[int]:
     """
     n_members = 1 + max((int(row["member"]) for row in rows), default=-1)
     if not 0 <= member < n_members:
-        raise ValueError(f"Member {member} is not among the {n_members} of the history. Give a slot that has rows.")
+        raise LfadsxError(f"Member {member} is not among the {n_members} of the history. Give a slot that has rows.")
     slots = [member]
     for parent in parents(generations(rows))[:0:-1]:
         slots.append(int(parent[slots[-1]]))
@@ -115,7 +116,7 @@ def ancestry(rows: Sequence[Row], member: int) -> list[Row]:
         member: Slot after the last generation.
 
     Raises:
-        ValueError: If the history has no such member.
+        LfadsxError: If the history has no such member.
 
     Example:
         >>> parents = [(1, 0, 0), (1, 1, 1), (2, 0, 1), (2, 1, 1)]
@@ -152,7 +153,7 @@ def summary(rows: Sequence[Row]) -> Summary:
         rows: History of the population.
 
     Raises:
-        ValueError: If there are no rows.
+        LfadsxError: If there are no rows.
 
     Example:
         >>> row = {"generation": 2, "epoch": 20, "parent": 1, "active": 1.0}
@@ -161,7 +162,7 @@ def summary(rows: Sequence[Row]) -> Summary:
         (5.0, 6.0, 1, [(1, 0)])
     """
     if not rows:
-        raise ValueError("The history has no rows. Sum it up after the first evaluation.")
+        raise LfadsxError("The history has no rows. Sum it up after the first evaluation.")
     number = _numbers(rows)[-1]
     last = sorted((row for row in rows if int(row["generation"]) == number), key=_epoch)
     rests = {int(row["member"]): not row["active"] for row in last}

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
 from lfadsx.data.feed import Feed
+from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
@@ -119,7 +120,7 @@ def fit_population(
         trainable: As in `fit`.
 
     Raises:
-        ValueError: If a setting is out of range, the data do not fit the model, members do not fit on the devices, or
+        LfadsxError: If a setting is out of range, the data do not fit the model, members do not fit on the devices, or
             the members' models differ in more than their values.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
@@ -197,7 +198,7 @@ def _datasets(data: Dataset | Sequence[Dataset], n: int) -> list[Dataset]:
     if isinstance(data, Dataset):
         return [data] * n
     if len(data) != n:
-        raise ValueError(f"{len(data)} data sets were given for {n} members. Give one for each, or one for all.")
+        raise LfadsxError(f"{len(data)} data sets were given for {n} members. Give one for each, or one for all.")
     return list(data)
 
 
@@ -230,7 +231,7 @@ def _begin(
         states.append(state)
     for member, program in enumerate(programs):
         if program != programs[0] or _shapes(states[member]) != _shapes(states[0]):
-            raise ValueError(
+            raise LfadsxError(
                 f"The model of member {member} has other sizes or parts than that of member 0, so they cannot share "
                 "one program. Train models that differ in more than their values in populations of their own."
             )
@@ -244,7 +245,7 @@ def _shapes(state: TrainState) -> list[tuple[int, ...]]:
 def _check_devices(n: int, mesh: Mesh | None) -> None:
     spread = 1 if mesh is None else mesh.shape["members"]
     if n % spread:
-        raise ValueError(
+        raise LfadsxError(
             f"{n} members cannot be spread evenly over the {spread} devices of the mesh's axis `members`. Give a "
             "multiple of these, or make_mesh with another number."
         )

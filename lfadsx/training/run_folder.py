@@ -19,6 +19,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.errors import RunError
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
@@ -29,10 +30,6 @@ POPULATION = "population.json"
 """What a population's folder has in place of `run.json`."""
 BEST_MEMBER = "best_member"
 """The run folder of its best member, within it."""
-
-
-class RunError(ValueError):
-    """A run folder cannot be used as asked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +183,7 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
     Raises:
         RunError: If the folder holds no run, or no checkpoint of this step.
         CheckpointError: If the checkpoint is missing, damaged, or does not fit.
-        ValueError: If the model has parts that are not built in and `build` is None.
+        LfadsxError: If the model has parts that are not built in and `build` is None.
     """
     info = read_info(run)
     model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
@@ -103,13 +104,13 @@ def start(
         mesh: Devices that the trials of a step are spread over; None for one.
 
     Raises:
-        ValueError: If nothing would train.
+        LfadsxError: If nothing would train.
     """
     trains = trainable or (lambda path: matches(path, config.train))
     is_trained = lambda path, value: isinstance(value, nnx.Param) and trains(path_name(path))  # noqa: E731
     graphdef, params, fixed = nnx.split(model, is_trained, ...)
     if not jax.tree.leaves(params):
-        raise ValueError(
+        raise LfadsxError(
             f"train = {config.train} matches none of the parameters, e.g. {parameter_paths(model)[:5]}. Give "
             "patterns over these paths, such as '*' or 'readout/*'."
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
+from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer
 from lfadsx.models.lfads import LFADS
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
@@ -57,7 +58,7 @@ class TensorBoard(AbstractCallback):
         seed: Seed of the choice of trials.
 
     Raises:
-        ImportError: If tensorboardX is missing, or matplotlib and figures are to be drawn.
+        MissingExtraError: If tensorboardX is missing, or matplotlib and figures are to be drawn.
     """
 
     def __init__(
@@ -72,12 +73,12 @@ class TensorBoard(AbstractCallback):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(
+            raise MissingExtraError(
                 "Logs for TensorBoard need tensorboardX, which is not installed. Install it with "
                 '`pip install "lfadsx[log]"`.'
             ) from error
         if figure_every < 1:
-            raise ValueError(f"figure_every = {figure_every} is no number of epochs. Give at least 1.")
+            raise LfadsxError(f"figure_every = {figure_every} is no number of epochs. Give at least 1.")
         if data is not None:
             import lfadsx.plotting  # noqa: F401 - says at once what is missing, not after ten epochs
         self._open = lambda: SummaryWriter(str(folder))

@@ -29,7 +29,7 @@ def fit_baselines(
         Counts per bin by name, each of shape (trial, time, target_channel).
 
     Raises:
-        ImportError: There are held-out neurons and scikit-learn is not installed.
+        MissingExtraError: There are held-out neurons and scikit-learn is not installed.
 
     Example:
         >>> from lfadsx.data import dataset_from_trials

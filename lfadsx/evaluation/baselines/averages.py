@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines.session_data import Part, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
 from lfadsx.evaluation.metrics import gaussian_kernel
@@ -49,7 +50,7 @@ def time_course(
         Counts per bin, shape (trial, time, target_channel).
 
     Raises:
-        ValueError: The width is negative.
+        LfadsxError: The width is negative.
 
     Example:
         >>> from lfadsx.data import dataset_from_trials
@@ -82,7 +83,7 @@ def condition_average(
         Counts per bin, shape (trial, time, target_channel).
 
     Raises:
-        ValueError: The width is negative, or trials have no condition.
+        LfadsxError: The width is negative, or trials have no condition.
 
     Example:
         >>> from lfadsx.data import dataset_from_trials
@@ -91,7 +92,7 @@ def condition_average(
         1.0
     """
     if split.condition is None or dataset.train.condition is None:
-        raise ValueError(
+        raise LfadsxError(
             "The condition average needs the condition of all training and scored trials, but one of the two "
             "splits has none. Give both splits conditions, or use time_course."
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
 from lfadsx.evaluation.baselines.session_data import Part, mean_count, part_of, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.smoothed_spikes import smooth_trials
@@ -44,7 +45,7 @@ def poisson_regression(
         Counts per bin, shape (trial, time, target_channel).
 
     Raises:
-        ImportError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed.
 
     Example:
         >>> from lfadsx.data import dataset_from_trials
@@ -94,7 +95,7 @@ class _Regression:
             from sklearn.linear_model import PoissonRegressor
             from threadpoolctl import threadpool_limits
         except ImportError as error:
-            raise ImportError(
+            raise MissingExtraError(
                 'The Poisson regression needs scikit-learn, which is not installed. Run pip install "lfadsx[plot]".'
             ) from error
         self._train, self._channels, self._width, self._n_bins = train, channels, width, n_bins

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines.session_data import Part, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
 from lfadsx.evaluation.metrics import gaussian_kernel
@@ -45,7 +46,7 @@ def smoothed_spikes(
         Counts per bin, shape (trial, time, target_channel).
 
     Raises:
-        ValueError: The width is negative, or the shrinkage is not above 0.
+        LfadsxError: The width is negative, or the shrinkage is not above 0.
 
     Example:
         >>> from lfadsx.data import dataset_from_trials
@@ -54,7 +55,7 @@ def smoothed_spikes(
         [1.0062, 1.0062, nan]
     """
     if shrinkage is not None and shrinkage <= 0:
-        raise ValueError(f"The shrinkage is {shrinkage:g} bins, which would give rates of 0. Give a number above 0.")
+        raise LfadsxError(f"The shrinkage is {shrinkage:g} bins, which would give rates of 0. Give a number above 0.")
     widths = WIDTHS if width is None else (width,)
     shrinkages = SHRINKAGES if shrinkage is None else (shrinkage,)
     settings = list(itertools.product(widths, shrinkages))

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.known_entries import masked_sum, scored_entries
 
 SMALLEST_RATE = 1e-9
@@ -58,7 +59,7 @@ def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shap
         Nats, of the same shape.
 
     Raises:
-        ValueError: A rate is negative, or a count is negative or no whole number.
+        LfadsxError: A rate is negative, or a count is negative or no whole number.
 
     Example:
         >>> poisson_nll(np.array([2.0, 2.0]), np.array([0, 1])).round(3).tolist()
@@ -66,7 +67,7 @@ def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shap
     """
     rates = np.asarray(rates, dtype=np.float64)
     if np.any(rates < 0):
-        raise ValueError(
+        raise LfadsxError(
             f"rates holds {np.nanmin(rates):g}, but expected counts are never below 0. "
             "Pass rates in counts per bin, not log rates."
         )
@@ -94,7 +95,7 @@ def bits_per_spike(
             each neuron's mean over the scored trials and bins when None.
 
     Raises:
-        ValueError: The shapes differ, a scored rate is NaN, infinite or negative, or a count is no count.
+        LfadsxError: The shapes differ, a scored rate is NaN, infinite or negative, or a count is no count.
 
     Example:
         >>> counts = np.array([[[0], [2]], [[0], [2]]])
@@ -130,7 +131,7 @@ def nll_per_trial(
         Nats, shape (trial,).
 
     Raises:
-        ValueError: As `bits_per_spike`.
+        LfadsxError: As `bits_per_spike`.
 
     Example:
         >>> nll_per_trial(np.ones((3, 4, 2)), np.zeros((3, 4, 2))).tolist()
@@ -160,7 +161,7 @@ def bootstrap_interval(
         level: Probability that the interval covers.
 
     Raises:
-        ValueError: The lengths differ, or there are fewer than 2 trials.
+        LfadsxError: The lengths differ, or there are fewer than 2 trials.
 
     Example:
         >>> bootstrap_interval(np.log(2) * np.array([1.0, 3.0]), np.array([2, 2]))
@@ -168,7 +169,7 @@ def bootstrap_interval(
     """
     n_trials = len(difference)
     if len(spikes) != n_trials or n_trials < 2:
-        raise ValueError(
+        raise LfadsxError(
             f"difference has {n_trials} trials and spikes {len(spikes)}, but a paired bootstrap needs "
             "the same 2 or more trials in both. Pass one number per trial in each."
         )
@@ -197,7 +198,7 @@ def _log_factorial(counts: np.ndarray) -> np.ndarray:
     whole = known.astype(np.int64)
     wrong = (whole != known) | (whole < 0)
     if wrong.any():
-        raise ValueError(
+        raise LfadsxError(
             f"counts holds {known[wrong][0]:g}, but spike counts are whole numbers from 0 up. "
             "Pass counts per bin, and NaN or a mask for missing entries."
         )

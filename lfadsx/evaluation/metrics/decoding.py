@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from jaxtyping import Float, Int
 
+from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.evaluation.metrics.r2 import r2_by_channel
 
 RIDGE_PENALTIES = np.logspace(-4, 0, 9)
@@ -57,8 +58,8 @@ def velocity_decoding(
         length: Number of bins of each scored trial; all when None.
 
     Raises:
-        ImportError: scikit-learn is not installed.
-        ValueError: No bins are left, or rates are NaN or infinite there.
+        MissingExtraError: scikit-learn is not installed.
+        LfadsxError: No bins are left, or rates are NaN or infinite there.
 
     Example:
         >>> rates = np.random.default_rng(0).normal(size=(20, 10, 3))
@@ -69,7 +70,7 @@ def velocity_decoding(
         from sklearn.linear_model import Ridge
         from sklearn.model_selection import GridSearchCV
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             'velocity_decoding needs scikit-learn, which is not installed. Run pip install "lfadsx[plot]".'
         ) from error
     trial, time = _decoding_bins(train_rates, train_behaviour, lag_bins, train_length)
@@ -89,7 +90,7 @@ def _decoding_bins(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Trial and bin of all rates whose behaviour, `lag_bins` later, is known and inside the trial."""
     if rates.shape[:2] != behaviour.shape[:2]:
-        raise ValueError(
+        raise LfadsxError(
             f"rates have shape {rates.shape} and behaviour has shape {behaviour.shape}. "
             "Pass the same trials and bins in both."
         )
@@ -102,12 +103,12 @@ def _decoding_bins(
     known = ~np.isnan(behaviour[trial, time + lag_bins]).any(1)
     trial, time = trial[known], time[known]
     if not len(trial):
-        raise ValueError(
+        raise LfadsxError(
             f"No bin has rates and, {lag_bins} bins later, known behaviour inside trials of at most "
             f"{ends.max()} bins. Check the lag and the NaN in behaviour."
         )
     if not np.isfinite(rates[trial, time]).all():
-        raise ValueError(
+        raise LfadsxError(
             f"rates of shape {rates.shape} hold NaN or infinity inside trials. Pass the length of each "
             "trial, and log rates only of positive rates."
         )

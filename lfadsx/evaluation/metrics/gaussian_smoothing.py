@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Num
 
+from lfadsx.errors import LfadsxError
+
 
 def gaussian_kernel(n_bins: int, width: float) -> Float[np.ndarray, "time time"]:
     """Weights `exp(-(t - s)^2 / (2 width^2))` between all pairs of bins; 1 on the diagonal.
@@ -14,14 +16,14 @@ def gaussian_kernel(n_bins: int, width: float) -> Float[np.ndarray, "time time"]
         width: Standard deviation in bins; 0 gives the identity.
 
     Raises:
-        ValueError: The width is negative.
+        LfadsxError: The width is negative.
 
     Example:
         >>> gaussian_kernel(3, 1.0)[0].round(3).tolist()
         [1.0, 0.607, 0.135]
     """
     if width < 0:
-        raise ValueError(f"The width of the kernel is {width:g} bins. Give 0 (no smoothing) or a positive number.")
+        raise LfadsxError(f"The width of the kernel is {width:g} bins. Give 0 (no smoothing) or a positive number.")
     if width == 0:
         return np.eye(n_bins)
     distance = np.arange(n_bins)[:, None] - np.arange(n_bins)
@@ -36,7 +38,7 @@ def smooth(values: Num[np.ndarray, "*rest time channel"], width: float) -> Float
         width: Standard deviation of the kernel in bins.
 
     Raises:
-        ValueError: The width is negative.
+        LfadsxError: The width is negative.
 
     Example:
         >>> smooth(np.array([[0.0], [1.0], [np.nan]]), 1.0).round(3).tolist()

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.errors import LfadsxError
+
 
 def known_entries(data: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """True for entries inside the mask that are not NaN, in the shape of the data."""
@@ -16,17 +18,17 @@ def scored_entries(estimate: np.ndarray, data: np.ndarray, mask: np.ndarray | No
     """The known entries of the data, after a check that there is an estimate for each.
 
     Raises:
-        ValueError: The shapes differ, or a scored estimate is NaN or infinite.
+        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
     """
     if estimate.shape != data.shape:
-        raise ValueError(
+        raise LfadsxError(
             f"The estimate has shape {estimate.shape} and the data have shape {data.shape}. "
             "Pass the same trials, bins and channels in both."
         )
     scored = known_entries(data, mask)
     n_bad = np.count_nonzero(scored & ~np.isfinite(estimate))
     if n_bad:
-        raise ValueError(
+        raise LfadsxError(
             f"{n_bad} of {np.count_nonzero(scored)} scored estimates are NaN or infinite. "
             "Leave those entries out with mask, or find out where the estimate broke."
         )

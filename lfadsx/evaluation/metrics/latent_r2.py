@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Num
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.linear_alignment import align
 from lfadsx.evaluation.metrics.r2 import r2_by_channel
 
@@ -30,7 +31,7 @@ def latent_r2(
         R2 of each true state, shape (true,), at most 1; NaN for one that is constant.
 
     Raises:
-        ValueError: As `align`, or if `inferred` and `truth` have other trials or bins.
+        LfadsxError: As `align`, or if `inferred` and `truth` have other trials or bins.
 
     Example:
         >>> truth = np.random.default_rng(0).normal(size=(8, 5, 3))
@@ -40,7 +41,7 @@ def latent_r2(
         (True, True)
     """
     if inferred.shape[:2] != truth.shape[:2]:
-        raise ValueError(
+        raise LfadsxError(
             f"The inferred states have shape {inferred.shape} and the true ones {truth.shape}. "
             "Pass the same trials and bins in both."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.r2 import r2_per_trial, r2_pooled
 
 
@@ -26,7 +27,7 @@ def align(
         Shape (trial, time, true), in the unit of the truth.
 
     Raises:
-        ValueError: The two arrays of `fit_on` have different trials or bins, or no bin without NaN.
+        LfadsxError: The two arrays of `fit_on` have different trials or bins, or no bin without NaN.
 
     Example:
         >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))
@@ -35,13 +36,13 @@ def align(
     """
     train, train_truth = fit_on
     if train.shape[:2] != train_truth.shape[:2]:
-        raise ValueError(
+        raise LfadsxError(
             f"fit_on has inferred values of shape {train.shape} and truth of shape {train_truth.shape}. "
             "Pass the same training trials and bins in both."
         )
     known = ~np.isnan(train).any(2) & ~np.isnan(train_truth).any(2)
     if not known.any():
-        raise ValueError("fit_on has no bin without NaN. Pass training trials with inferred and true values.")
+        raise LfadsxError("fit_on has no bin without NaN. Pass training trials with inferred and true values.")
     weights = np.linalg.lstsq(_with_one(train[known]), train_truth[known], rcond=None)[0]
     return _with_one(inferred) @ weights
 
@@ -64,7 +65,7 @@ def inputs_r2_pooled(
         mask: True where an entry is scored; everything when None.
 
     Raises:
-        ValueError: As `align` and `r2_pooled`.
+        LfadsxError: As `align` and `r2_pooled`.
 
     Example:
         >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))
@@ -90,7 +91,7 @@ def inputs_r2(
         mask: True where an entry is scored; everything when None.
 
     Raises:
-        ValueError: As `align` and `r2_per_trial`.
+        LfadsxError: As `align` and `r2_per_trial`.
 
     Example:
         >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))

@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Num
 
+from lfadsx.errors import LfadsxError
+
 
 @dataclasses.dataclass(frozen=True)
 class PeakErrors:
@@ -57,7 +59,7 @@ def peak_errors(
         Errors in bins and the share of pulses found.
 
     Raises:
-        ValueError: If inferred and true inputs differ in shape, or no training trial has a true input.
+        LfadsxError: If inferred and true inputs differ in shape, or no training trial has a true input.
 
     Example:
         >>> truth = np.eye(8)[[2, 5, 3]]
@@ -68,13 +70,13 @@ def peak_errors(
     train, train_truth = fit_on
     for one, other in ((inferred, truth), (train, train_truth)):
         if one.shape != other.shape or one.ndim != 2:
-            raise ValueError(
+            raise LfadsxError(
                 f"The inferred input has shape {one.shape} and the true one {other.shape}. "
                 "Pass one input of the same trials and bins in both, shape (trial, time)."
             )
     train_times = _true_times(train_truth)
     if np.isnan(train_times).all():
-        raise ValueError("No training trial has a true input other than 0. Pass trials with pulses in fit_on.")
+        raise LfadsxError("No training trial has a true input other than 0. Pass trials with pulses in fit_on.")
     known = ~np.isnan(train)
     mean = np.where(known, train, 0).sum(0) / np.maximum(known.sum(0), 1)
     # Several lags may find equally many pulses; among them the smallest miss decides.

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.gaussian_smoothing import smooth
 from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, mean_known, scored_entries
 from lfadsx.evaluation.metrics.r2 import r2_by_channel
@@ -57,7 +58,7 @@ def psth(
         The labels in ascending order, and the means in the unit of `values`, NaN where no trial has data.
 
     Raises:
-        ValueError: `condition` does not have one label per trial.
+        LfadsxError: `condition` does not have one label per trial.
 
     Example:
         >>> labels, means = psth(np.array([[[1.0]], [[3.0]], [[5.0]]]), np.array([0, 0, 1]))
@@ -96,7 +97,7 @@ def psth_r2(
         mask: True where an entry is scored; everything when None.
 
     Raises:
-        ValueError: Shapes differ, a scored rate is NaN or infinite, or labels are missing.
+        LfadsxError: Shapes differ, a scored rate is NaN or infinite, or labels are missing.
 
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (5, 1, 1))
@@ -137,7 +138,7 @@ def psth_ceiling(
         NaN where no condition has two trials or the PSTH is constant.
 
     Raises:
-        ValueError: `condition` does not have one label per trial.
+        LfadsxError: `condition` does not have one label per trial.
 
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (6, 1, 1))
@@ -164,7 +165,9 @@ def psth_ceiling(
 
 def _check_labels(condition: np.ndarray, values: np.ndarray) -> None:
     if len(condition) != len(values):
-        raise ValueError(f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label.")
+        raise LfadsxError(
+            f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label."
+        )
 
 
 def _halves(condition: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, scored_entries
 
 # Signals whose standard deviation is below this share of their size are constant in float32.
@@ -45,7 +46,7 @@ def r2_pooled(
         R2, at most 1; NaN when the truth is constant.
 
     Raises:
-        ValueError: The shapes differ, or a scored estimate is NaN or infinite.
+        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
 
     Example:
         >>> truth = np.array([[[0.0], [2.0]]])
@@ -78,7 +79,7 @@ def r2_per_trial(
         Mean over trials and channels, 0 to 1; NaN when every pair is constant.
 
     Raises:
-        ValueError: The shapes differ, or a scored estimate is NaN or infinite.
+        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
 
     Example:
         >>> truth = np.linspace(0, 1, 5).reshape(1, 5, 1)
@@ -106,7 +107,7 @@ def r2_of_trials(
         From 0 to 1, shape (trial, channel); NaN where the truth is constant.
 
     Raises:
-        ValueError: The shapes differ, or a scored estimate is NaN or infinite.
+        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
 
     Example:
         >>> truth = np.array([[[0.0, 1.0], [1.0, 1.0], [3.0, 1.0]]])
@@ -142,7 +143,7 @@ def r2_floors(
         seed: Seed of the shuffles.
 
     Raises:
-        ValueError: There are fewer than 2 trials.
+        LfadsxError: There are fewer than 2 trials.
 
     Example:
         >>> walks = np.random.default_rng(0).normal(size=(2000, 25, 1)).cumsum(1)
@@ -150,7 +151,7 @@ def r2_floors(
         0.24
     """
     if len(truth) < 2:
-        raise ValueError(f"truth has {len(truth)} trial, but shuffling needs at least 2. Pass all trials of a split.")
+        raise LfadsxError(f"truth has {len(truth)} trial, but shuffling needs at least 2. Pass all trials of a split.")
     scored = known_entries(truth, mask)
     ramp = np.broadcast_to(np.arange(truth.shape[1])[:, None], truth.shape)
     rng = np.random.default_rng(seed)

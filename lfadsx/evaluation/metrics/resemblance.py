@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Num
 
+from lfadsx.errors import LfadsxError
+
 
 @dataclasses.dataclass(frozen=True)
 class Resemblance:
@@ -62,7 +64,7 @@ def resemblance(
         min_spikes: Channels with a smaller sum of recorded data are not `chosen`.
 
     Raises:
-        ValueError: The channels differ, or there are no more bins than lags.
+        LfadsxError: The channels differ, or there are no more bins than lags.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -72,13 +74,13 @@ def resemblance(
         (True, True)
     """
     if generated.shape[2] != recorded.shape[2]:
-        raise ValueError(
+        raise LfadsxError(
             f"Generated trials have {generated.shape[2]} channels and recorded ones {recorded.shape[2]}. Pass those of "
             "the same session."
         )
     n_bins = min(generated.shape[1], recorded.shape[1])
     if n_lags >= n_bins:
-        raise ValueError(f"n_lags = {n_lags}, and the trials have {n_bins} bins. Give fewer lags than bins.")
+        raise LfadsxError(f"n_lags = {n_lags}, and the trials have {n_bins} bins. Give fewer lags than bins.")
     both = [np.asarray(values, np.float64) for values in (generated, recorded)]
     means = np.stack([values.mean((0, 1)) for values in both])
     centred = [values - mean for values, mean in zip(both, means, strict=True)]

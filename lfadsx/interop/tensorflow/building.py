@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.types import INPUT_GROUP
 
@@ -27,7 +28,7 @@ class Parameters(dict):
         if found and not _by_session(self, r"LFADS_glm_fac_2_(?:logrates|means)_(.+)_W:0"):
             n = self["LFADS_gen_gen_2_fac_W:0"].shape[1]
             return np.eye(n) if found.group(2) == "W" else np.zeros((1, n))
-        raise ValueError(
+        raise LfadsxError(
             f"The parameters of the TensorFlow LFADS lack {name!r}; they hold {sorted(self)[:8]} and so on. Give the "
             "whole file of --kind=write_model_params."
         )
@@ -111,7 +112,7 @@ class _Sizes:
         ins = _by_session(arrays, r"LFADS_x_2_infac_(.+)_W:0")
         names = settings["dataset_names"] or sorted(outs or ins) or ["session"]
         if missing := [name for name in names if (outs and name not in outs) or (ins and name not in ins)]:
-            raise ValueError(
+            raise LfadsxError(
                 f"The settings name the session {missing[0]!r} and the parameters are of {sorted(outs or ins)}. Give "
                 "the settings of the same model."
             )
@@ -156,7 +157,7 @@ def _feedback(arrays: Arrays, settings: Settings, factors: int, rates: int) -> F
     for name, expected in possible.items():
         if width == expected:
             return name
-    raise ValueError(
+    raise LfadsxError(
         f"The controller sees {width} values of the generator, and there are {factors} factors and {rates} rates. Give "
         "the whole file of one model."
     )

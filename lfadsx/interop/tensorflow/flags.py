@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.errors import LfadsxError
 
 ENDLESS = 100_000
 """Epochs of a training that ends when the learning rate has become small."""
@@ -107,7 +108,7 @@ def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Set
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If there is no such flag, or a value is out of range.
+        LfadsxError: If there is no such flag, or a value is out of range.
     """
     flags = read_flags(source)
     found = Settings(_model(flags), _hyper(flags), _train(flags))
@@ -123,12 +124,14 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no such file, there is no such flag, or a value is of another type.
+        LfadsxError: If it is no such file, there is no such flag, or a value is of another type.
     """
     given = _from_file(Path(source)) if isinstance(source, str | Path) else dict(source)
     unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))
     if unknown:
-        raise ValueError(f"The TensorFlow LFADS has no flag {unknown[0]!r}. Its flags are {sorted([*FLAGS, *OTHERS])}.")
+        raise LfadsxError(
+            f"The TensorFlow LFADS has no flag {unknown[0]!r}. Its flags are {sorted([*FLAGS, *OTHERS])}."
+        )
     flags = {name: _of_type(name, given.get(name, default)) for name, default in FLAGS.items()}
     # That program cuts the window to the trial before it writes its file; the whole trial is 0 here.
     if flags["num_steps_for_gen_ic"] >= given.get("num_steps", LONGEST_WINDOW):
@@ -142,7 +145,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except ValueError as error:  # no text, or no JSON
         found = error
     if not isinstance(found, dict):
-        raise ValueError(f"{str(path)!r} holds no settings. Give the program's hyperparameters-<step>.txt.")
+        raise LfadsxError(f"{str(path)!r} holds no settings. Give the program's hyperparameters-<step>.txt.")
     return found
 
 
@@ -155,7 +158,7 @@ def _of_type(name: str, value: Any) -> Any:
         value = float(value)
     if type(value) is not kind:
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-        raise ValueError(f"The flag {name} is {value!r}. Give {words[kind]}, as its default {FLAGS[name]!r}.")
+        raise LfadsxError(f"The flag {name} is {value!r}. Give {words[kind]}, as its default {FLAGS[name]!r}.")
     return value
 
 

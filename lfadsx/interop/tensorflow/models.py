@@ -12,6 +12,7 @@ import numpy as np
 
 from lfadsx import distributions, modules
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.errors import LfadsxError
 from lfadsx.interop.tensorflow.building import Arrays, Parameters, build
 from lfadsx.interop.tensorflow.flags import read_flags
 from lfadsx.interop.tensorflow.slots import slots_of
@@ -40,7 +41,7 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[
 
     Raises:
         DataError: If a file cannot be read.
-        ValueError: If an array is missing or does not fit the others, or a setting is unknown.
+        LfadsxError: If an array is missing or does not fit the others, or a setting is unknown.
     """
     arrays = Parameters(_read(source) if isinstance(source, str | Path) else source)
     chosen = read_flags({} if settings is None else settings)
@@ -62,7 +63,7 @@ def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
         model: A model of parts that the TensorFlow LFADS has, too.
 
     Raises:
-        ValueError: If it has a part that the TensorFlow LFADS lacks.
+        LfadsxError: If it has a part that the TensorFlow LFADS lacks.
     """
     _check_is_known(model)
     arrays = {slot.name: slot.value() for slot in slots_of(model)}
@@ -84,7 +85,7 @@ def _read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _check_is_known(model: LFADS) -> None:
-    """Raises ValueError if the TensorFlow LFADS has no such part."""
+    """Raises LfadsxError if the TensorFlow LFADS has no such part."""
     decoder = model.decoder
     wanted = {
         "the read-in": (model.readin, (modules.IdentityReadin, modules.LinearReadin)),
@@ -105,13 +106,13 @@ def _check_is_known(model: LFADS) -> None:
     for name, (part, kinds) in wanted.items():
         if type(part) not in kinds:
             what = "none of its own" if part is None else type(part).__name__
-            raise ValueError(
+            raise LfadsxError(
                 f"{name.capitalize()} of this model is {what}, which the TensorFlow LFADS does not have: there it is "
                 f"{' or '.join(kind.__name__ for kind in kinds)}. Write the model with its own names instead."
             )
     if model.standardiser is not None or set(model.readout) != {model.input_group}:
         what = "standardised data" if model.standardiser is not None else f"the target groups {sorted(model.readout)}"
-        raise ValueError(
+        raise LfadsxError(
             f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
         )
     prior: Any = decoder.input_prior
@@ -124,7 +125,7 @@ def _check_is_known(model: LFADS) -> None:
     }
     for what, differs in differences.items():
         if differs:
-            raise ValueError(
+            raise LfadsxError(
                 f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
             )
 

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.errors import LfadsxError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Slot:
         array = np.asarray(arrays[self.name])
         expected = self.value().shape
         if array.shape != expected:
-            raise ValueError(
+            raise LfadsxError(
                 f"{self.name!r} has shape {array.shape}, and the other arrays ask for {expected}. Give the whole file "
                 "of one model, and its settings."
             )
