@@ -24,11 +24,11 @@ class Finding:
         ...         value=3,
         ...         threshold=0,
         ...         where="day1",
-        ...         sentence="3 of 24 neurons have no spike in the training trials.",
-        ...         remedy="Leave these neurons out, or check the spike sorting.",
+        ...         sentence="3 of 24 neurons never fire in training.",
+        ...         remedy="Leave them out, or check the sorting.",
         ...     )
         ... )
-        warning: 3 of 24 neurons have no spike in the training trials. Leave these neurons out, or check the spike sorting.
+        warning: 3 of 24 neurons never fire in training. Leave them out, or check the sorting.
 
     Attributes:
         level: "note": a fact to know; "warning": look at it; "error": do not use the result as it is.
