@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from example_tools.quick_settings import shorter
 from flax import nnx
 from scipy import stats
 
@@ -17,7 +18,6 @@ from lfadsx import align
 from lfadsx.data.splits import choose
 from lfadsx.evaluation.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.inference import infer
-from lfadsx.shrink import shorter
 from lfadsx.training import FitResult
 from lfadsx.types import Dataset
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from example_tools.quick_settings import shorter
+
 import lfadsx
 from benchmarks.changes import changed
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.shrink import shorter
 from lfadsx.types import Dataset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -13,13 +13,14 @@ Figures need matplotlib: pip install "lfadsx[plot]".
 import argparse
 from pathlib import Path
 
+from example_tools.quick_settings import shorter, tiny_model
+from example_tools.truth_figure import truth_figure
+
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_by_channel
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
-from lfadsx.plotting.truth_figure import truth_figure
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_no_inputs"

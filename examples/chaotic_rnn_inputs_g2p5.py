@@ -13,13 +13,14 @@ Figures need matplotlib: pip install "lfadsx[plot]".
 import argparse
 from pathlib import Path
 
+from example_tools.peaks_figure import peaks_figure
+from example_tools.quick_settings import shorter, tiny_model
+
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import peak_errors
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
-from lfadsx.plotting.peaks_figure import peaks_figure
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_inputs_g2p5"

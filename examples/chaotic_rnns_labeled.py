@@ -16,14 +16,14 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from example_tools.histograms import histograms_figure
+from example_tools.quick_settings import shorter, tiny_model
 
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import bootstrap_interval, r2_of_trials
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
-from lfadsx.plotting.histograms import histograms_figure
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 from lfadsx.types import Dataset
 

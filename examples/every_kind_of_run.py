@@ -15,15 +15,15 @@ import argparse
 from pathlib import Path
 
 import h5py
+from example_tools.quick_settings import shorter, tiny_model
+from example_tools.resemblance import resemblance
+from example_tools.resemblance_figure import resemblance_figure
 
 import lfadsx
 from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import resemblance
 from lfadsx.interop import write_parameters
 from lfadsx.pipeline import fit_run, generate_run, infer_run
-from lfadsx.plotting import resemblance_figure
 from lfadsx.plotting.panels import images_figure
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_inputs_g2p5"

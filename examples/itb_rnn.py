@@ -15,13 +15,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from example_tools.quick_settings import shorter, tiny_model
 from matplotlib.figure import Figure
 
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_of_trials
 from lfadsx.pipeline import fit_run
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "itb_rnn"

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from example_tools.embedding import embedding_figure
+from example_tools.histograms import histograms_figure
+from example_tools.quick_settings import shorter, tiny_model
 from matplotlib.figure import Figure
 from scipy.signal import filtfilt
 from sklearn.decomposition import PCA
@@ -35,10 +38,7 @@ from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, r2_floors, r2_of_trials, r2_pooled
 from lfadsx.inference import infer, read_posterior
 from lfadsx.pipeline import fit_run
-from lfadsx.plotting.embedding import embedding_figure
-from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.plotting.panels import curves_figure, images_figure
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "integrator_rnn"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from example_tools.quick_settings import shorter, tiny_model
 from matplotlib.figure import Figure
 
 import lfadsx
@@ -23,7 +24,6 @@ from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, latent_r2
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
 
 NAME = "lorenz"

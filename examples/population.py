@@ -23,6 +23,7 @@ from pathlib import Path
 import h5py
 import jax
 import numpy as np
+from example_tools.quick_settings import shorter, tiny_model
 
 import lfadsx
 from lfadsx.evaluation import format_table
@@ -31,7 +32,6 @@ from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run, population_run
 from lfadsx.plotting import write_population_figures
 from lfadsx.search import PBT, Range, Space
-from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import GenerationTable, PopulationResult, ProgressBar, make_mesh
 
 NAME = "lorenz"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from example_tools.quick_settings import shorter, tiny_model
 from flax import nnx
 
 import lfadsx
@@ -27,7 +28,6 @@ from lfadsx.data import read
 from lfadsx.datasets import chaotic_rnn, simulate
 from lfadsx.datasets.named_datasets import RECIPES
 from lfadsx.evaluation.metrics import r2_pooled
-from lfadsx.shrink import shorter, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,11 @@ def links(text):
 
 def modules_with_examples():
     """Returns the names of the modules whose docstrings have examples."""
-    paths = [path for path in sorted((ROOT / "lfadsx").rglob("*.py")) if ">>>" in path.read_text()]
-    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    found = []
+    for root, folder in ((ROOT, "lfadsx"), (ROOT / "examples", "example_tools")):
+        paths = [path for path in sorted((root / folder).rglob("*.py")) if ">>>" in path.read_text()]
+        found += [".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return found
 
 
 @pytest.mark.parametrize("name", modules_with_examples())

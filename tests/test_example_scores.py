@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from example_tools.quick_settings import shorter, tiny_model
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 import lfadsx
 from lfadsx.evaluation.metrics import latent_r2, peak_errors, r2_by_channel, r2_of_trials, r2_per_trial
-from lfadsx.shrink import shorter, tiny_model
 
 # Latent states
 

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
+from example_tools.embedding import embedding_figure
+from example_tools.histograms import histograms_figure
+from example_tools.peaks_figure import peaks_figure
+from example_tools.truth_figure import truth_figure
 from matplotlib.colors import to_hex
 from test_plotting import make
 
 from lfadsx.data import dataset_from_trials
 from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.plotting.embedding import embedding_figure
-from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.plotting.panels import curves_figure, images_figure
-from lfadsx.plotting.peaks_figure import peaks_figure
 from lfadsx.plotting.style import GREY, INK
-from lfadsx.plotting.truth_figure import truth_figure
 
 
 def counts_of(ax):

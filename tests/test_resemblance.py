@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from lfadsx.evaluation.metrics import resemblance
-from lfadsx.plotting import resemblance_figure
+from example_tools.resemblance import resemblance
+from example_tools.resemblance_figure import resemblance_figure
 
 
 @pytest.fixture(scope="module")

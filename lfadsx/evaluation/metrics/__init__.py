@@ -34,5 +34,3 @@ from lfadsx.evaluation.metrics.r2 import r2_floors as r2_floors
 from lfadsx.evaluation.metrics.r2 import r2_of_trials as r2_of_trials
 from lfadsx.evaluation.metrics.r2 import r2_per_trial as r2_per_trial
 from lfadsx.evaluation.metrics.r2 import r2_pooled as r2_pooled
-from lfadsx.evaluation.metrics.resemblance import Resemblance as Resemblance
-from lfadsx.evaluation.metrics.resemblance import resemblance as resemblance

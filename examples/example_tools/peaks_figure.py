@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from example_tools.histograms import draw_histogram
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.peak_times import PeakErrors
 from lfadsx.plotting.condition_colours import evenly
-from lfadsx.plotting.histograms import draw_histogram
 from lfadsx.plotting.style import (
     BLUE,
     DASHED,

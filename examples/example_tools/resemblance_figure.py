@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lfadsx.evaluation.metrics import Resemblance
+from example_tools.resemblance import Resemblance
 from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, legend_below, new_figure, panel
 
 
@@ -14,7 +14,7 @@ def resemblance_figure(found: Resemblance, title: str = "Generated and recorded 
     """Draw means, covariances and autocovariances of generated trials against those of recorded ones.
 
     Args:
-        found: What `lfadsx.evaluation.metrics.resemblance` returned.
+        found: What `example_tools.resemblance` returned.
         title: Title of the figure.
 
     Returns:

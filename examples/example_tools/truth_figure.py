@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from example_tools.histograms import draw_histogram
 from lfadsx.errors import LfadsxError
-from lfadsx.plotting.histograms import draw_histogram
 from lfadsx.plotting.rates_figure import choose_trials
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, hide_tick_labels, legend_below, new_figure, panel

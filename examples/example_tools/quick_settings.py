@@ -15,7 +15,7 @@ def tiny_model(config: ModelConfig) -> ModelConfig:
 
     Example:
         >>> import lfadsx
-        >>> from lfadsx.shrink import tiny_model
+        >>> from example_tools.quick_settings import tiny_model
         >>> tiny_model(lfadsx.ModelConfig(factors=20, inferred_inputs=1)).factors
         6
 
@@ -38,7 +38,7 @@ def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> 
 
     Example:
         >>> import lfadsx
-        >>> from lfadsx.shrink import shorter
+        >>> from example_tools.quick_settings import shorter
         >>> shorter(lfadsx.TrainConfig(epochs=1000, kl_ramp_epochs=100), 50).kl_ramp_epochs
         5
 
