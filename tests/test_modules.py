@@ -402,14 +402,15 @@ def test_factor_map_has_unit_columns():
     columns = np.asarray(layer(jnp.eye(6)))
     np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, rtol=1e-6)
     same(layer(jnp.zeros((1, 6))), np.zeros((1, 4)))
-    before = np.asarray(layer(normal(3, 6)))
+    x = jnp.asarray(normal(3, 6))
+    before = np.asarray(layer(x))
     layer.weight[...] = layer.weight[...] * jnp.array([0.1, 1.0, 7.0, 100.0])
-    close(layer(normal(3, 6)), before)
+    close(layer(x), before)
 
 
 def test_linear_is_affine():
     layer = made(lambda rngs: modules.Linear(3, 2, rngs=rngs))
-    x = normal(5, 4, 3)
+    x = jnp.asarray(normal(5, 4, 3))
     close(layer(x), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
 
 

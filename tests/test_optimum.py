@@ -17,7 +17,7 @@ from benchmarks.optimum.methods import data_and_truth, optimum, recipe_of, sprea
 from benchmarks.optimum.posterior import Generator, Outcome
 from benchmarks.optimum.scores import estimates, scores
 from lfadsx.data import dataset_from_trials, read
-from lfadsx.datasets.chaotic_rnn import ChaoticRNN
+from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz

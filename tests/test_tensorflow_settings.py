@@ -94,7 +94,7 @@ def test_all_62_flags_are_on_the_page_and_what_stands_beside_them_exists():
     table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
     assert len(FLAGS) + len(OTHERS) == 62 and set(table) == set(FLAGS) | set(OTHERS)
     names = {*by_name(settings_from_tensorflow())}
-    names |= {field.name for command in cli.entry.COMMANDS.values() for field in dataclasses.fields(command)}
+    names |= {field.name for command in cli.command_line.COMMANDS.values() for field in dataclasses.fields(command)}
     known = {f"--{name.replace('_', '-')}" for name in names}
     for flag, text in table.items():
         named = re.findall(r"`(--[\w-]+)", text)
@@ -159,7 +159,7 @@ def test_the_command_prints_flags_that_fit_takes(capsys):
     words = ["gen_dim=30", "do_train_readin=false", "output_dist=gaussian", "do_feed_factors_to_controller=False"]
     assert cli.main(["translate", *words]) == 0
     line = capsys.readouterr().out.split()
-    fit = cli.entry.parse(["fit", "data.h5", "--out", "run", *line])
+    fit = cli.command_line.parse(["fit", "data.h5", "--out", "run", *line])
     flags = {"gen_dim": 30, "do_train_readin": False, "output_dist": "gaussian", "do_feed_factors_to_controller": False}
     assert (fit.model, fit.hyper, fit.train) == tuple(settings_from_tensorflow(flags))
     assert cli.main(["translate", "gen_dim=30", "co_dim"]) == 2

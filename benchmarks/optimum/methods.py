@@ -18,7 +18,7 @@ from benchmarks.optimum.bank import importance, refine
 from benchmarks.optimum.posterior import Generator, Samples, hmc, laplace
 from benchmarks.optimum.scores import estimates, scores
 from benchmarks.optimum.tempering import smc
-from lfadsx.datasets.chaotic_rnn import ChaoticRNN
+from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz

@@ -7,7 +7,7 @@ try:
 except ImportError:  # the command then says which extra brings it
     sys.exit('The command lfadsx needs the package tyro. Install it with: pip install "lfadsx[cli]"')
 
-from lfadsx.cli.main import main as main
-from lfadsx.cli.main import parse as parse
+from lfadsx.cli.command_line import main as main
+from lfadsx.cli.command_line import parse as parse
 from lfadsx.cli.terminal import use_compilation_cache as use_compilation_cache
 from lfadsx.cli.terminal import use_devices as use_devices

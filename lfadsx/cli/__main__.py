@@ -2,6 +2,6 @@
 
 import sys
 
-from lfadsx.cli.main import main
+from lfadsx.cli.command_line import main
 
 sys.exit(main())

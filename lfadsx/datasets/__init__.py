@@ -1,6 +1,6 @@
 """Synthetic data whose true rates and inputs are known."""
 
-from lfadsx.datasets.chaotic_rnn import ChaoticRNN as ChaoticRNN
+from lfadsx.datasets.chaotic_network import ChaoticRNN as ChaoticRNN
 from lfadsx.datasets.demonstration import chaotic_rnn as chaotic_rnn
 from lfadsx.datasets.integration_to_bound import IntegrationToBound as IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN as IntegratorRNN

@@ -8,7 +8,7 @@ import numpy as np
 
 from lfadsx.data.arrays import dataset_from_trials
 from lfadsx.data.splits import names_in_order
-from lfadsx.datasets.chaotic_rnn import draw_network, draw_pulses, run_network
+from lfadsx.datasets.chaotic_network import draw_network, draw_pulses, run_network
 from lfadsx.datasets.recipe import above_zero, bins_of
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
 from lfadsx.types import Dataset

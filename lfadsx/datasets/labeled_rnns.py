@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lfadsx.datasets.chaotic_rnn import draw_network, run_network
+from lfadsx.datasets.chaotic_network import draw_network, run_network
 from lfadsx.datasets.recipe import AbstractTrials, Simulation, above_zero
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
 
