@@ -18,9 +18,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.speed import PopulationTrainer, Trainer, machine
+from benchmarks.speed import PopulationTrainer, Trainer, machine, use_devices
 from benchmarks.workloads import WORKLOADS
-from lfadsx.cli.terminal import use_devices
 from lfadsx.evaluation import format_table
 
 

@@ -19,9 +19,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 import lfadsx
-from benchmarks.speed import figure_of, machine, make_data, model_config, peak_memory_mb
+from benchmarks.speed import figure_of, machine, make_data, model_config, peak_memory_mb, use_devices
 from benchmarks.workloads import WORKLOADS
-from lfadsx.cli.terminal import use_devices
 from lfadsx.evaluation import format_table
 from lfadsx.training import make_mesh
 from lfadsx.types import Dataset

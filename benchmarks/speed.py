@@ -45,7 +45,7 @@ from lfadsx.training.step import block_runner
 from lfadsx.types import Batch, Dataset
 
 PRODUCT = 2048
-"""Rows and columns of the matrices whose product measures the machine."""
+"""Rows and columns of the matrices whose product measures a CPU."""
 
 
 def model_config(load: Workload) -> ModelConfig:
@@ -161,9 +161,17 @@ def median_ms(call: Callable[[], float], repeats: int) -> float:
     return 1e3 * statistics.median(call() for _ in range(repeats))
 
 
-def peak_flops(repeats: int = 7) -> float:
-    """Returns the FLOP per second of a large product of float32 matrices: the fastest of some."""
-    a = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
+def peak_flops(repeats: int = 7, *, dtype: Any = jnp.float32, size: int = 0) -> float:
+    """Returns the FLOP per second of a large product of random matrices: the fastest of some.
+
+    Args:
+        repeats: Timed products.
+        dtype: Type of the matrices.
+        size: Rows and columns; 0: `PRODUCT`, and on other devices than CPUs four times as many, beside whose product
+            the time of a launch is small.
+    """
+    size = size or (PRODUCT if jax.default_backend() == "cpu" else 4 * PRODUCT)
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(lambda x, y: x @ y)
     product(a, a).block_until_ready()
     seconds = []
@@ -171,7 +179,7 @@ def peak_flops(repeats: int = 7) -> float:
         began = time.perf_counter()
         product(a, a).block_until_ready()
         seconds.append(time.perf_counter() - began)
-    return 2.0 * PRODUCT**3 / min(seconds)
+    return 2.0 * size**3 / min(seconds)
 
 
 def forward_flops(model: LFADS, data: Dataset, batch: int) -> int:
@@ -215,6 +223,12 @@ def peak_memory_mb() -> float:
     if found and "peak_bytes_in_use" in found:
         return found["peak_bytes_in_use"] / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
+
+
+def use_devices(n: int) -> None:
+    """Makes several devices of a CPU; must come before JAX has looked for devices."""
+    if n > 1:
+        jax.config.update("jax_num_cpu_devices", n)
 
 
 def machine() -> dict[str, Any]:

@@ -18,9 +18,17 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.speed import Trainer, figure_of, forward_flops, machine, median_ms, peak_flops, peak_memory_mb
+from benchmarks.speed import (
+    Trainer,
+    figure_of,
+    forward_flops,
+    machine,
+    median_ms,
+    peak_flops,
+    peak_memory_mb,
+    use_devices,
+)
 from benchmarks.workloads import WORKLOADS
-from lfadsx.cli.terminal import use_devices
 from lfadsx.evaluation import format_table
 
 
@@ -74,7 +82,7 @@ def measure(
     line = {
         "config": name,
         "ms_per_step": round(ms, 2),
-        "bound_ms": round(bound, 2),
+        "bound_ms": round(bound, 4),
         "times_bound": round(ms / bound, 2),
         "compile_s": round(compiled, 2),
         "first_step_s": round(first, 2),
