@@ -15,32 +15,39 @@ from lfadsx import modules
 from lfadsx.data import batch as batch_of
 from lfadsx.errors import LfadsxError
 from lfadsx.models.serialization import describe, rebuild
+from lfadsx.objective import Objective, RampWeights, loss
 
 CASES = {
     "controller": (making.ragged, {}, {}),
     "known inputs": (making.ragged, {"known": 2}, {"variant": "external_input"}),
     "known inputs alone": (making.ragged, {"known": 2}, {"variant": "external_input", "inferred_inputs": 0}),
-    "autonomous": (making.ragged, {}, {"variant": "autonomous"}),
-    "segments": (making.ragged, {}, {"segment_bins": 3}),
-    "autonomous segments": (making.ragged, {}, {"variant": "autonomous", "segment_bins": 4}),
-    "several sessions, causal": (making.several_sessions, {}, {"encoder": "causal", "initial_feedback": "zeros"}),
+    "autonomous in segments": (making.ragged, {}, {"variant": "autonomous", "segment_bins": 4}),
     "feedback of rates": (making.one_session, {}, {"feedback": "rates"}),
-    "real values": (making.ragged, {"likelihood": "gaussian"}, {"likelihood": "gaussian", "input_prior": "student_t"}),
+    "sessions of real values": (
+        making.several_sessions,
+        {"likelihood": "gaussian"},
+        {"likelihood": "gaussian", "input_prior": "student_t", "encoder": "causal", "initial_feedback": "zeros"},
+    ),
 }
 
 
 def made(case, adjoint="autodiff"):
-    """A tiny model in float64 and a batch of ragged trials, half of them padded."""
+    """A tiny model and a batch of trials of different length, padded."""
     make, settings, changes = CASES[case]
     data = make(**settings)
     return making.build(data, adjoint=adjoint, **changes), batch_of(data)
 
 
-def loss_of(model, batch):
-    """The training loss, noise and dropout on, as a function of the parameters."""
-    value = making.training_loss(model)
-    key, hyper = jax.random.key(0), making.hyper()
-    return lambda params: value(params, batch, key, hyper)
+def total(model, batch):
+    """The loss as a function of the parameters alone, noise and dropout on, and the parameters."""
+    graphdef, params, fixed = making.split(model)
+    noise, hyper = making.drawer(model)(batch), making.hyper()
+
+    def value(params):
+        model = nnx.merge(graphdef, params, fixed)
+        return loss(model, batch, model(batch, noise), hyper, RampWeights(), Objective())[0]
+
+    return value, params
 
 
 def direction(params, seed=0):
@@ -48,8 +55,16 @@ def direction(params, seed=0):
     return jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape), x.dtype), params)
 
 
-def moved(params, tangent, by):
-    return jax.tree.map(lambda x, d: x + by * d, params, tangent)
+def slope(function):
+    """The compiled forward derivative of a function, along a direction."""
+    return jax.jit(lambda params, tangent: jax.jvp(function, (params,), (tangent,))[1])
+
+
+def difference(function, params, tangent, step=1e-5):
+    """The same by central differences."""
+    moved = lambda by: function(jax.tree.map(lambda x, d: x + by * d, params, tangent))  # noqa: E731
+    up, down = moved(step), moved(-step)
+    return jax.tree.map(lambda up, down: (up - down) / (2 * step), up, down)
 
 
 def product(one, other):
@@ -62,44 +77,26 @@ def close(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_derivatives_of_the_loss_are_equal(case):
+def test_reverse_and_forward_derivatives_of_the_loss_agree(case):
+    """The one written out, the one that JAX finds, the slope along a direction, and central differences."""
     with jax.enable_x64(True):
-        found = []
-        for adjoint in ("fused", "autodiff"):
-            model, batch = made(case, adjoint)
-            (total, _), gradient = loss_of(model, batch)(making.split(model)[1])
-            found.append((total, gradient))
-        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(found[0][1]))
-    close(*found, 1e-10)
+        values, params = zip(*(total(*made(case, adjoint)) for adjoint in ("fused", "autodiff")), strict=True)
+        both = [jax.jit(jax.value_and_grad(value)) for value in values]
+        (_, fused), (_, found) = (run(p) for run, p in zip(both, params, strict=True))
+        close(found, fused, 1e-10)
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(fused))
+        tangent = direction(params[1])
+        along = slope(values[1])(params[1], tangent)
+        np.testing.assert_allclose(along, product(fused, tangent), rtol=1e-9)
+        np.testing.assert_allclose(along, difference(lambda p: both[1](p)[0], params[1], tangent), rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_forward_mode_is_the_slope_of_the_loss(case):
-    """Along one direction of all parameters, against central differences and against the gradient."""
-    with jax.enable_x64(True):
-        model, batch = made(case)
-        params = making.split(model)[1]
-        tangent, loss = direction(params), loss_of(model, batch)
-        total = lambda params: loss(params)[0][0]  # noqa: E731
-        _, slope = jax.jvp(total, (params,), (tangent,))
-        step = 1e-5
-        difference = (total(moved(params, tangent, step)) - total(moved(params, tangent, -step))) / (2 * step)
-        np.testing.assert_allclose(slope, difference, rtol=1e-6)
-        np.testing.assert_allclose(slope, product(loss(params)[1], tangent), rtol=1e-10)
-
-
-@pytest.mark.parametrize("case", ["controller", "known inputs alone", "autonomous segments"])
+@pytest.mark.parametrize("case", ["controller", "autonomous in segments"])
 def test_forward_over_reverse_is_the_slope_of_the_gradient(case):
     with jax.enable_x64(True):
-        model, batch = made(case)
-        params = making.split(model)[1]
-        tangent, loss = direction(params), loss_of(model, batch)
-        gradient = lambda params: loss(params)[1]  # noqa: E731
-        _, found = jax.jvp(gradient, (params,), (tangent,))
-        step = 1e-5
-        ends = [gradient(moved(params, tangent, by)) for by in (step, -step)]
-        expected = jax.tree.map(lambda up, down: (up - down) / (2 * step), *ends)
-        close(found, expected, 1e-5)
+        value, params = total(*made(case))
+        gradient, tangent = jax.grad(value), direction(params)
+        close(slope(gradient)(params, tangent), difference(jax.jit(gradient), params, tangent), 1e-5)
 
 
 def decoding(model, batch):
@@ -132,7 +129,7 @@ def test_forward_and_reverse_jacobians_of_rates_are_equal(case):
 def test_a_trained_generator_can_be_linearised():
     """The step of a small change is the Jacobian of the step times it, from the step's own equations."""
     with jax.enable_x64(True):
-        model, _ = made("autonomous")
+        model, _ = made("autonomous in segments")
         generator = model.decoder.generator
         state = generator.initial_state(jnp.full((1, 4), 0.1))
         step = lambda state: generator.step(state[None], None, None)[0]  # noqa: E731
@@ -158,26 +155,20 @@ def test_padding_has_no_slope():
         assert np.all(np.asarray(padding) == 0) and np.any(np.asarray(own) != 0)
 
 
-def test_a_population_has_the_derivatives_of_its_members():
+def test_a_population_has_the_slopes_of_its_members():
     with jax.enable_x64(True):
-        model, batch = made("controller")
-        params = making.split(model)[1]
-        members = [params, moved(params, direction(params), 0.1)]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *members)
-        tangent = jax.tree.map(lambda *x: jnp.stack(x), *(direction(params, seed) for seed in (1, 2)))
-        loss = loss_of(model, batch)
-        total = lambda params: loss(params)[0][0]  # noqa: E731
-        _, slopes = jax.jvp(jax.vmap(total), (stacked,), (tangent,))
-        expected = [product(loss(member)[1], direction(params, seed)) for member, seed in zip(members, (1, 2))]
-        np.testing.assert_allclose(slopes, expected, rtol=1e-10)
+        value, params = total(*made("known inputs alone"))
+        members = [params, jax.tree.map(lambda x: 1.1 * x, params)]
+        tangents = [direction(params, seed) for seed in (1, 2)]
+        stacked = (jax.tree.map(lambda *x: jnp.stack(x), *trees) for trees in (members, tangents))
+        alone = [slope(value)(*pair) for pair in zip(members, tangents, strict=True)]
+        np.testing.assert_allclose(slope(jax.vmap(value))(*stacked), alone, rtol=1e-10)
 
 
 def test_the_written_out_derivative_has_no_forward_mode():
-    model, batch = made("autonomous", "fused")
-    params = making.split(model)[1]
-    loss = loss_of(model, batch)
+    value, params = total(*made("known inputs alone", "fused"))
     with pytest.raises(TypeError, match=r"can't apply forward-mode autodiff \(jvp\) to a custom_vjp function"):
-        jax.jvp(lambda params: loss(params)[0][0], (params,), (direction(params),))
+        slope(value)(params, direction(params))
 
 
 class Own(modules.AbstractGenerator):

@@ -402,15 +402,15 @@ def test_factor_map_has_unit_columns():
     columns = np.asarray(layer(jnp.eye(6)))
     np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, rtol=1e-6)
     same(layer(jnp.zeros((1, 6))), np.zeros((1, 4)))
-    before = np.asarray(layer(normal(3, 6)))
+    before = np.asarray(layer(jnp.asarray(normal(3, 6))))
     layer.weight[...] = layer.weight[...] * jnp.array([0.1, 1.0, 7.0, 100.0])
-    close(layer(normal(3, 6)), before)
+    close(layer(jnp.asarray(normal(3, 6))), before)
 
 
 def test_linear_is_affine():
     layer = made(lambda rngs: modules.Linear(3, 2, rngs=rngs))
     x = normal(5, 4, 3)
-    close(layer(x), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
+    close(layer(jnp.asarray(x)), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
 
 
 # Read-in and read-out
@@ -802,18 +802,16 @@ def every_part(rngs):
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
     model = PARTS["LFADS"](
-        readin,
-        encoder,
-        gaussian,
-        decoder,
-        {"emg": readout, "lfp": other},
+        *(nnx.clone(part) for part in (readin, encoder, gaussian, decoder)),  # whose derivative the model changes
+        {"emg": nnx.clone(readout), "lfp": other},
         {"emg": likelihood, "lfp": distributions.Poisson()},
         standardiser=standardiser,
-        input_encoder=causal,
+        input_encoder=nnx.clone(causal),
         known_inputs_to="generator",
         ic_window=2,
         controller_sees_ic_window=False,
         input_group="emg",
+        adjoint="autodiff",
         rngs=rngs,
     )
     parts = (

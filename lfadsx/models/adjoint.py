@@ -16,11 +16,10 @@ def with_adjoint(model: M, adjoint: Adjoint) -> M:
     """Returns a copy of a model, or of a part, that has the derivative of your choice and the same values.
 
     * "fused", the default of every model, is written out by hand: in a loop over time, each weight gets its gradient in
-      one product after the loop. It is the faster one, and has reverse mode only (`jax.grad`, `jax.vjp`,
-      `jax.jacrev`). `jax.jvp` of it raises JAX's TypeError "can't apply forward-mode autodiff (jvp) to a custom_vjp
-      function".
-    * "autodiff" is what JAX finds by itself. It also has forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) and
-      higher derivatives (`jax.hessian`): what linearises a trained model.
+      one product after the loop. It is the faster one, and has reverse mode (`jax.grad`, `jax.vjp`, `jax.jacrev`).
+      Forward mode raises JAX's TypeError "can't apply forward-mode autodiff (jvp) to a custom_vjp function".
+    * "autodiff" is what JAX finds by itself. It has forward mode as well (`jax.jvp`, `jax.jacfwd`, `jax.linearize`),
+      which linearises a trained model.
 
     Both give the same numbers, but for rounding. At states exactly at their bound they may choose another
     one-sided derivative.
