@@ -20,6 +20,7 @@ from lfadsx.inference.bounds import Bounds as Bounds
 from lfadsx.inference.bounds import bounds as bounds
 from lfadsx.inference.generation import Generated as Generated
 from lfadsx.inference.generation import prior_sample as prior_sample
+from lfadsx.models.adjoint import with_adjoint as with_adjoint
 from lfadsx.models.builders import autonomous as autonomous
 from lfadsx.models.builders import build as build
 from lfadsx.models.builders import external_input as external_input

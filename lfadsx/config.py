@@ -118,6 +118,9 @@ class ModelConfig:
     segment_bins: int = 0
     """Bins between states that the gradient keeps; those between are computed again, so that the memory of long trials
     is bounded for the price of a second forward pass. 0: all are kept."""
+    adjoint: Literal["fused", "autodiff"] = "fused"
+    """How gradients are computed. fused: written out, the faster one; autodiff: by JAX alone, which also has forward
+    mode (`jax.jvp`), for linearising a model."""
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""

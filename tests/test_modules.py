@@ -803,18 +803,16 @@ def every_part(rngs):
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
     model = PARTS["LFADS"](
-        readin,
-        encoder,
-        gaussian,
-        decoder,
-        {"emg": readout, "lfp": other},
+        *(nnx.clone(part) for part in (readin, encoder, gaussian, decoder)),  # whose derivative the model changes
+        {"emg": nnx.clone(readout), "lfp": other},
         {"emg": likelihood, "lfp": distributions.Poisson()},
         standardiser=standardiser,
-        input_encoder=causal,
+        input_encoder=nnx.clone(causal),
         known_inputs_to="generator",
         ic_window=2,
         controller_sees_ic_window=False,
         input_group="emg",
+        adjoint="autodiff",
         rngs=rngs,
     )
     parts = (

@@ -114,6 +114,7 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
         ic_window=config.ic_window,
         controller_sees_ic_window=config.controller_sees_ic_window,
         input_group=group,
+        adjoint=config.adjoint,
         rngs=rngs,
     )
     standardise(model, data)

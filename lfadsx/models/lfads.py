@@ -16,10 +16,11 @@ from lfadsx.config import HyperParams
 from lfadsx.distributions.likelihoods import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
+from lfadsx.models.adjoint import set_adjoint
 from lfadsx.modules.decoder import Decoder, Trajectory
 from lfadsx.modules.dropout import drop, keep_masks, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
-from lfadsx.modules.linear import Linear
+from lfadsx.modules.linear import Adjoint, Linear
 from lfadsx.modules.readin_readout import AbstractReadin, AbstractReadout, LinearReadout
 from lfadsx.modules.standardiser import Standardiser
 from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
@@ -73,6 +74,8 @@ class LFADS(nnx.Module):
         ic_window: Bins from the start that the initial condition is inferred from; 0 for all.
         controller_sees_ic_window: Whether `input_encoder` sees these bins, too.
         input_group: The target group whose channels the encoders see.
+        adjoint: Derivative of all parts, which are set to it: "fused", written out and fast, or "autodiff", which also
+            has forward mode; see `lfadsx.with_adjoint`.
         rngs: Source of the initial weights.
 
     Raises:
@@ -94,6 +97,7 @@ class LFADS(nnx.Module):
         ic_window: int = 0,
         controller_sees_ic_window: bool = True,
         input_group: str = INPUT_GROUP,
+        adjoint: Adjoint = "fused",
         rngs: nnx.Rngs,
     ) -> None:
         if set(readout) != set(likelihood) or input_group not in readout:
@@ -109,6 +113,8 @@ class LFADS(nnx.Module):
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
         # A prior without posterior, such as a trained point, has nothing to be inferred.
         self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
+        self.adjoint: Adjoint = "fused"
+        set_adjoint(self, adjoint)
 
     def __call__(self, batch: Batch, noise: Noise | None = None) -> Output:
         """Runs the whole model, deterministically.

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from lfadsx.errors import LfadsxError
+from lfadsx.models.adjoint import set_adjoint
 from lfadsx.models.initialization import standardise, start_at_mean_rates, start_from_alignment
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout, Standardiser
@@ -55,6 +56,7 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
     if all(session.n_components for session in data.sessions):
         start_from_alignment(new, data)
     _keep_known(model, new)
+    set_adjoint(new, model.adjoint)
     return new
 
 

@@ -13,10 +13,12 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
+from lfadsx.modules.decoder_arrays import Known, Masks, Path, Rule, Start, Weights
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.fused_decoder import Known, Masks, Path, Rule, Start, Weights, run_joint
-from lfadsx.modules.gru import GRU, recur
-from lfadsx.modules.linear import Linear, UnitNormLinear, product
+from lfadsx.modules.fused_decoder import fused_decoder
+from lfadsx.modules.fused_gru import fused_gru
+from lfadsx.modules.gru import GRU
+from lfadsx.modules.linear import Adjoint, Linear, UnitNormLinear, product
 from lfadsx.modules.recurrent import AbstractController, AbstractGenerator, GRUController, GRUGenerator
 from lfadsx.modules.segmented_scan import in_segments
 from lfadsx.types import Noise
@@ -55,6 +57,10 @@ class Decoder(nnx.Module):
 
     The rows of F have unit length. Dropout acts on what is read out of the generator and on what the controller
     sees, never on a carried state. Instead of the factors the controller may see the expected data ("rates").
+
+    Two loops compute this. The one of any parts steps them bin by bin, and JAX derives it. The one of the built-in
+    GRUs has its derivative written out (`fused_decoder`; `fused_gru` for a generator alone): same numbers, faster
+    gradients, reverse mode only. `lfadsx.with_adjoint` chooses the first for built-in parts, too.
 
     Source: Sussillo et al. 2016 (arXiv 1608.06315), figure 1 and equations 7 to 18.
 
@@ -95,6 +101,7 @@ class Decoder(nnx.Module):
         self.controller, self.input_prior = controller, input_prior
         self.feedback, self.initial_feedback, self.n_rates = feedback, initial_feedback, n_rates
         self.segment_bins = segment_bins
+        self.adjoint: Adjoint = "fused"
         self.n_feedback = {"factors": n_factors, "rates": n_rates, "none": 0}[feedback]
         self.factor_map = UnitNormLinear(generator.n_state, n_factors, rngs=rngs)
         self.input_posterior = (
@@ -172,11 +179,11 @@ class Decoder(nnx.Module):
         fed_back: Callable[[Array], Array | None],
     ) -> Path:
         """Runs controller and generator."""
-        cells = self._built_in()
+        cells = self._cells()
 
         def run(start: Start, streams: _Streams, n_bins: int) -> tuple[Start, Path]:
             if cells:
-                return self._run_built_in(*cells, start, streams, rate)
+                return self._run_fused(*cells, start, streams, rate)
             return jax.lax.scan(step, start, streams, length=n_bins)
 
         def step(last: Start, now: _Streams) -> tuple[Start, Path]:
@@ -194,12 +201,11 @@ class Decoder(nnx.Module):
 
     def _run_generator(self, start: Any, streams: _Streams, rate: Array | float, n_bins: int) -> Path:
         """Runs the generator alone, with known inputs or given ones; factors are read out of all bins at once."""
-        # A class derived from the built-in one may step in another way.
-        gru = cast(GRUGenerator, self.generator).gru if type(self.generator) is GRUGenerator else None
+        cell = self._generator_cell()
 
         def run(state: Any, streams: _Streams, n_bins: int) -> tuple[Any, Array]:
-            if gru:
-                return self._run_gru(gru, state, streams, n_bins)
+            if cell:
+                return self._run_fused_generator(cell, state, streams, n_bins)
             return jax.lax.scan(step, state, streams, length=n_bins)
 
         def step(state: Any, now: _Streams) -> tuple[Any, Array]:
@@ -210,32 +216,35 @@ class Decoder(nnx.Module):
         factors = self.factor_map(drop(states, streams.keep_readout, rate))
         return Path(None, None, streams.inputs, states, factors)
 
-    def _run_gru(self, gru: GRU, start: Array, streams: _Streams, n_bins: int) -> tuple[Array, Array]:
-        """Runs a GRU generator alone, whose derivative is written out."""
+    def _generator_cell(self) -> GRU | None:
+        """The generator's cell, if the loop with the written-out derivative is asked for and computes what it says."""
+        # A class derived from the built-in one may step in another way.
+        fits = self.adjoint == "fused" and type(self.generator) is GRUGenerator
+        return cast(GRUGenerator, self.generator).gru if fits else None
+
+    def _cells(self) -> tuple[GRU, GRU] | None:
+        """The cells of controller and generator, if the loop of both is asked for and computes what they say."""
+        generate = self._generator_cell()
+        fits = generate is not None and type(self.controller) is GRUController and self.feedback != "rates"
+        return (cast(GRUController, self.controller).gru, generate) if fits else None
+
+    def _run_fused_generator(self, gru: GRU, start: Array, streams: _Streams, n_bins: int) -> tuple[Array, Array]:
+        """Runs a GRU generator alone."""
+        # All inputs are known here, so that their share of the gates is one product for all bins.
         projected = gru.bias[...] if streams.known is None else streams.known
         if streams.inputs is not None and gru.w_live is not None:
             projected = projected + product(streams.inputs, gru.w_live[...])
+        # Without any input, one row for all trials keeps the loop from reading the bias of each.
         if projected.ndim == 1:
             projected = jnp.broadcast_to(projected, (n_bins, 1, projected.size))
-        states: Array = recur(gru.clip, False, projected, start, None, gru.w_hidden[...])  # pyright: ignore
+        states: Array = fused_gru(gru.clip, False, projected, start, None, gru.w_hidden[...])  # pyright: ignore
         return states[-1] if n_bins else start, states
 
-    def _built_in(self) -> tuple[GRU, GRU, AbstractPrior] | None:
-        """The cells of controller and generator, and the prior, if `run_joint` computes what the parts say.
-
-        A class derived from the built-in ones may step in another way.
-        """
-        if type(self.controller) is not GRUController or type(self.generator) is not GRUGenerator:
-            return None
-        if self.feedback == "rates" or self.input_prior is None:
-            return None
-        return self.controller.gru, self.generator.gru, self.input_prior
-
-    def _run_built_in(
-        self, control: GRU, generate: GRU, prior: AbstractPrior, start: Start, streams: _Streams, rate: Array | float
+    def _run_fused(
+        self, control: GRU, generate: GRU, start: Start, streams: _Streams, rate: Array | float
     ) -> tuple[Start, Path]:
-        """Runs the loop of the built-in parts, whose derivative is written out."""
-        structure, values = nnx.split(prior)
+        """Runs the loop of a GRU controller and a GRU generator."""
+        structure, values = nnx.split(cast(AbstractPrior, self.input_prior))
         weights = Weights(
             feedback=None if control.w_live is None else control.w_live[...],
             controller=control.w_hidden[...],
@@ -249,7 +258,7 @@ class Decoder(nnx.Module):
         known = Known(streams.encoding, generate.bias[...] if streams.known is None else streams.known, streams.noise)
         masks = Masks(streams.keep_feedback, streams.keep_readout, rate)
         rule = Rule(control.clip, generate.clip, structure)
-        path: Path = run_joint(rule, weights, start, known, masks)  # pyright: ignore[reportAssignmentType]
+        path: Path = fused_decoder(rule, weights, start, known, masks)  # pyright: ignore[reportAssignmentType]
         seen = None if start.seen is None else path.factors[-1]
         return Start(cast(Array, path.controller)[-1], path.generator[-1], seen), path
 

@@ -1,121 +1,56 @@
-"""The loop of a GRU controller and a GRU generator that drive each other, with the derivative written out."""
+r"""The loop of a GRU controller and a GRU generator that drive each other, with the derivative written out.
+
+Forward, at bin t, with the masks of dropout D, the encoding's share e of the controller's gates and the known inputs'
+share v of the generator's (both with the biases):
+
+.. math::
+    a^c_t &= e_t + V D_t f_{t-1} & c_t &= GRU_c(c_{t-1}, a^c_t) \\
+    p_t &= W c_t + b & u_t &= sample(p_t, noise_t) \\
+    a^g_t &= v_t + B u_t & g_t &= GRU_g(g_{t-1}, a^g_t) \\
+    f_t &= F D'_t g_t
+
+Backward, a bar marking the derivative of the loss by a value: what stands outside of the loop gives
+:math:`\partial c, \partial p, \partial u, \partial g, \partial f` of every bin, and the bin after hands back
+:math:`\bar c_t, \bar g_t` of the carried states and :math:`\bar s_t` of the factors that its controller saw:
+
+.. math::
+    \bar f_t &= \partial f_t + \bar s_t \\
+    (\bar g_{t-1}, \bar a^g_t) &= GRU_g^T(\bar g_t + \partial g_t + D'_t F^T \bar f_t) \\
+    \bar u_t &= \partial u_t + B^T \bar a^g_t \\
+    \bar p_t &= \partial p_t + (\partial u_t / \partial p_t)^T \bar u_t \\
+    (\bar c_{t-1}, \bar a^c_t) &= GRU_c^T(\bar c_t + \partial c_t + W^T \bar p_t) \\
+    \bar s_{t-1} &= D_t V^T \bar a^c_t
+
+with the transposed step of `lfadsx.modules.fused_gru`. The weights follow from all bins and trials at once:
+
+.. math::
+    \bar V = \sum_t \bar a^c_t (D_t f_{t-1})^T, \quad \bar W = \sum_t \bar p_t c_t^T, \quad
+    \bar b = \sum_t \bar p_t, \quad \bar B = \sum_t \bar a^g_t u_t^T, \quad \bar F = \sum_t \bar f_t (D'_t g_t)^T
+
+Arrays hold a row per trial, so that weights stand to the right: the code's `c @ W` is the W c of the equations.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array
 
-from lfadsx.distributions.prior import AbstractPrior
+from lfadsx.modules.decoder_arrays import Known, Masks, Path, Rule, Start, Weights
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.gru import by_gate, hidden_gradient, states_before, step_cell, step_cell_back
+from lfadsx.modules.fused_gru import by_gate, hidden_gradient, states_before, step_cell, step_cell_back
 from lfadsx.modules.linear import weight_gradient
 
 
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What does not change while a model trains; static.
-
-    Attributes:
-        controller_clip: Bound of the controller's state.
-        generator_clip: Bound of the generator's state.
-        prior: Structure of the inputs' prior, which turns parameters and noise into inputs.
-    """
-
-    controller_clip: float
-    generator_clip: float
-    prior: nnx.GraphDef[AbstractPrior]
-
-    def inputs(self, values: Any, params: Array, noise: Array | None) -> Array:
-        """Returns the inputs: a sample of their posterior, or its mean without noise."""
-        prior = nnx.merge(self.prior, values)
-        return prior.posterior_mean(params) if noise is None else prior.sample(params, noise)
-
-
-class Weights(NamedTuple):
-    """What trains.
-
-    Attributes:
-        feedback: From the fed-back factors to the controller's gates, shape (factor, gates); None without feedback.
-        controller: The controller's recurrent weights, shape (controller, gates).
-        posterior: From the controller to the parameters of the inputs, shape (controller, input_params).
-        posterior_bias: Shape (input_params,).
-        prior: Values of the inputs' prior.
-        inputs: From the inputs to the generator's gates, shape (input, gates).
-        generator: The generator's recurrent weights, shape (generator, gates).
-        factors: From the generator to the factors, shape (generator, factor).
-    """
-
-    feedback: Array | None
-    controller: Array
-    posterior: Array
-    posterior_bias: Array
-    prior: Any
-    inputs: Array
-    generator: Array
-    factors: Array
-
-
-class Start(NamedTuple):
-    """What the first bin finds: states of controller and generator, and what is fed back, or None; trial first."""
-
-    controller: Array
-    generator: Array
-    seen: Array | None
-
-
-class Known(NamedTuple):
-    """What is known before the loop, time first.
-
-    Attributes:
-        controller: Share of the encoding in the controller's gates, shape (time, trial, gates).
-        generator: Share of the known inputs in the generator's gates, shape (time, trial, gates), or the bias
-            of every bin, shape (gates,).
-        noise: Noise of the inputs, shape (time, trial, input), or None for their means.
-    """
-
-    controller: Array
-    generator: Array
-    noise: Array | None
-
-
-class Masks(NamedTuple):
-    """Dropout, which nothing is differentiated by.
-
-    Attributes:
-        feedback: True where what is fed back is kept, shape (time, trial, factor), or None.
-        readout: True where the generator's state is kept in the factors, shape (time, trial, generator), or None.
-        rate: The rate that both were drawn with, shape ().
-    """
-
-    feedback: Array | None
-    readout: Array | None
-    rate: Array | float
-
-
-class Path(NamedTuple):
-    """What the loop computes, time first: states, parameters of the inputs, inputs and factors.
-
-    Without a controller the first two are None; without inputs the third is.
-    """
-
-    controller: Array | None
-    params: Array | None
-    inputs: Array | None
-    generator: Array
-    factors: Array
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def run_joint(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> Path:
+def fused_decoder(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> Path:
     """Runs controller and generator over a trial, as `Decoder` says.
 
-    The gradients of weights are formed after the loop backward, in one product each over all bins and trials.
+    The gradients of weights are formed after the loop backward, in one product each over all bins and trials. Forward
+    mode (`jax.jvp`) does not exist: JAX refuses it for a `custom_vjp` function.
 
     Args:
         rule: What is static.
@@ -129,23 +64,27 @@ def run_joint(rule: Rule, weights: Weights, start: Start, known: Known, masks: M
 
 def _loop(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> tuple[Path, Any]:
     """Runs the loop; also returns the gates and new values of both parts, which the derivative needs."""
+    # A bias is the same in all bins: the loop closes over it instead of reading it bin by bin.
     always = known.generator if known.generator.ndim == 1 else None
     control, generate = by_gate(weights.controller), by_gate(weights.generator)
 
-    def step(carry: tuple[Array, Array, Array | None], now: tuple[Any, ...]) -> tuple[Any, Any]:
+    def step(carry: Start, now: tuple[Any, ...]) -> tuple[Start, tuple[Path, Any]]:
         controller, generator, seen = carry
         for_controller, for_generator, noise, keep_feedback, keep_readout = now
+        # The controller sees the encoding, whose share came before the loop, and the factors of the last bin.
         if weights.feedback is not None:
             for_controller = for_controller + drop(seen, keep_feedback, masks.rate) @ weights.feedback
         controller, saved_controller = step_cell(rule.controller_clip, for_controller, controller, control)
         params = controller @ weights.posterior + weights.posterior_bias
         inputs = rule.inputs(weights.prior, params, noise)
+        # The generator is driven by the inferred inputs and by the known ones, whose share came before the loop.
         for_generator = (for_generator if always is None else always) + inputs @ weights.inputs
         generator, saved_generator = step_cell(rule.generator_clip, for_generator, generator, generate)
+        # Dropout acts on what is read out, never on the state that is carried on.
         factors = drop(generator, keep_readout, masks.rate) @ weights.factors
         seen = None if seen is None else factors
         path = Path(controller, params, inputs, generator, factors)
-        return (controller, generator, seen), (path, (saved_controller, saved_generator))
+        return Start(controller, generator, seen), (path, (saved_controller, saved_generator))
 
     streams = (
         known.controller,
@@ -154,8 +93,26 @@ def _loop(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks
         masks.feedback,
         masks.readout,
     )
-    _, (path, saved) = jax.lax.scan(step, (start.controller, start.generator, start.seen), streams)
+    _, (path, saved) = jax.lax.scan(step, start, streams)
     return path, saved
+
+
+class _Derivatives(NamedTuple):
+    """Derivatives by what each bin computes, time first: all that the gradients of the weights need.
+
+    Attributes:
+        controller: By the share of the inputs in the controller's gates, shape (time, trial, gates).
+        generator: By that in the generator's gates, shape (time, trial, gates).
+        params: By the parameters of the inputs, shape (time, trial, input_params).
+        factors: By the factors, shape (time, trial, factor).
+        noise: By the noise of the inputs, shape (time, trial, input), or None.
+    """
+
+    controller: Array
+    generator: Array
+    params: Array
+    factors: Array
+    noise: Array | None
 
 
 def _forward(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> tuple[Path, Any]:
@@ -166,63 +123,90 @@ def _forward(rule: Rule, weights: Weights, start: Start, known: Known, masks: Ma
 def _backward(rule: Rule, residuals: Any, d_path: Path) -> tuple[Weights, Start, Known, None]:
     weights, start, known, masks, path, saved = residuals
     before = states_before(start.controller, path.controller), states_before(start.generator, path.generator)
+    streams = (d_path, path, before, saved, known.noise, masks.feedback, masks.readout)
+    d_start, d_prior, found = _loop_back(rule, weights, start, masks.rate, streams)
+    d_weights = _weight_gradients(weights, start, masks, path, before, saved, found, d_prior)
+    d_known = Known(
+        controller=found.controller,
+        # What all bins and trials share gets the sum of their derivatives.
+        generator=found.generator if known.generator.ndim > 1 else found.generator.sum((0, 1)),
+        noise=found.noise,
+    )
+    return d_weights, d_start, d_known, None
+
+
+def _loop_back(
+    rule: Rule, weights: Weights, start: Start, rate: Array | float, streams: tuple[Any, ...]
+) -> tuple[Start, Any, _Derivatives]:
+    """Runs the loop from the last bin to the first, by the equations above in their order.
+
+    Returns:
+        The derivatives by the start and by the values of the prior, and those of every bin.
+    """
     # Transposed once, not at every bin.
     back = jax.tree.map(jnp.transpose, (by_gate(weights.controller), by_gate(weights.generator)))
     from_params, from_inputs, from_factors = weights.posterior.T, weights.inputs.T, weights.factors.T
     from_feedback = None if weights.feedback is None else weights.feedback.T
 
-    def step(carry: tuple[Array, Array, Array | None, Any], now: tuple[Any, ...]) -> tuple[Any, Any]:
-        d_controller, d_generator, d_seen, d_prior = carry
+    def step(carry: tuple[Start, Any], now: tuple[Any, ...]) -> tuple[tuple[Start, Any], _Derivatives]:
+        (d_controller, d_generator, d_seen), d_prior = carry
         d_path, path, before, saved, noise, keep_feedback, keep_readout = now
+        # Factors: read out here, and seen by the controller of the bin after.
         d_factors = d_path.factors if d_seen is None else d_path.factors + d_seen
-        d_generator = d_generator + d_path.generator + drop(d_factors @ from_factors, keep_readout, masks.rate)
+        # Generator: carried on undropped, read out through the mask.
+        d_generator = d_generator + d_path.generator + drop(d_factors @ from_factors, keep_readout, rate)
         d_generator, d_for_generator = step_cell_back(
             rule.generator_clip, d_generator, before[1], path.generator, saved[1], back[1]
         )
+        # Inputs: how they follow from parameters and noise is up to the prior, so JAX derives it.
         d_inputs = d_path.inputs + d_for_generator @ from_inputs
         _, pull_back = jax.vjp(rule.inputs, weights.prior, path.params, noise)
         d_prior_t, d_params, d_noise = pull_back(d_inputs)
+        # The prior's values are few: carrying their sum takes less memory than keeping the derivatives of every bin.
         d_prior = jax.tree.map(jnp.add, d_prior, d_prior_t)
+        # Controller: carried on, and read out as parameters of the inputs.
         d_params = d_path.params + d_params
         d_controller = d_controller + d_path.controller + d_params @ from_params
         d_controller, d_for_controller = step_cell_back(
             rule.controller_clip, d_controller, before[0], path.controller, saved[0], back[0]
         )
+        # Feedback: what the factors of the bin before get from this bin.
         if from_feedback is not None:
-            d_seen = drop(d_for_controller @ from_feedback, keep_feedback, masks.rate)
-        return (d_controller, d_generator, d_seen, d_prior), (
-            d_for_controller,
-            d_for_generator,
-            d_params,
-            d_factors,
-            d_noise,
-        )
+            d_seen = drop(d_for_controller @ from_feedback, keep_feedback, rate)
+        found = _Derivatives(d_for_controller, d_for_generator, d_params, d_factors, d_noise)
+        return (Start(d_controller, d_generator, d_seen), d_prior), found
 
-    zeros = jax.tree.map(jnp.zeros_like, (start.controller, start.generator, start.seen, weights.prior))
-    streams = (d_path, path, before, saved, known.noise, masks.feedback, masks.readout)
-    (d_controller, d_generator, d_seen, d_prior), stacked = jax.lax.scan(step, zeros, streams, reverse=True)
-    d_for_controller, d_for_generator, d_params, d_factors, d_noise = stacked
+    zeros = jax.tree.map(jnp.zeros_like, (start, weights.prior))
+    (d_start, d_prior), found = jax.lax.scan(step, zeros, streams, reverse=True)
+    return d_start, d_prior, found
 
+
+def _weight_gradients(
+    weights: Weights,
+    start: Start,
+    masks: Masks,
+    path: Path,
+    before: tuple[Array, Array],
+    saved: Any,
+    found: _Derivatives,
+    d_prior: Any,
+) -> Weights:
+    """Forms the gradient of every weight in one product over all bins and trials, after the loop."""
+    # Added up within the loop instead, every gradient would be read and written once per bin.
     d_feedback = None
     if weights.feedback is not None:
         seen = drop(states_before(start.seen, path.factors), masks.feedback, masks.rate)
-        d_feedback = weight_gradient(seen, d_for_controller)
-    d_weights = Weights(
+        d_feedback = weight_gradient(seen, found.controller)
+    return Weights(
         feedback=d_feedback,
-        controller=hidden_gradient(before[0], saved[0][0], d_for_controller),
-        posterior=weight_gradient(path.controller, d_params),
-        posterior_bias=d_params.sum((0, 1)),
+        controller=hidden_gradient(before[0], saved[0][0], found.controller),
+        posterior=weight_gradient(path.controller, found.params),
+        posterior_bias=found.params.sum((0, 1)),
         prior=d_prior,
-        inputs=weight_gradient(path.inputs, d_for_generator),
-        generator=hidden_gradient(before[1], saved[1][0], d_for_generator),
-        factors=weight_gradient(drop(path.generator, masks.readout, masks.rate), d_factors),
+        inputs=weight_gradient(path.inputs, found.generator),
+        generator=hidden_gradient(before[1], saved[1][0], found.generator),
+        factors=weight_gradient(drop(path.generator, masks.readout, masks.rate), found.factors),
     )
-    d_known = Known(
-        controller=d_for_controller,
-        generator=d_for_generator if known.generator.ndim > 1 else d_for_generator.sum((0, 1)),
-        noise=d_noise,
-    )
-    return d_weights, Start(d_controller, d_generator, d_seen), d_known, None
 
 
-run_joint.defvjp(_forward, _backward)
+fused_decoder.defvjp(_forward, _backward)

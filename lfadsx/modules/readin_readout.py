@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.modules.linear import Frozen, filled, product, scaled_normal
+from lfadsx.modules.linear import Adjoint, Frozen, filled, product, scaled_normal
 
 
 class AbstractReadin(nnx.Module):
@@ -88,6 +88,7 @@ class LinearReadin(AbstractReadin):
 
     def __init__(self, n_channels: tuple[tuple[str, int], ...], n_features: int, *, rngs: nnx.Rngs) -> None:
         self.n_channels, self.n_features = n_channels, n_features
+        self.adjoint: Adjoint = "fused"
         self.weight = nnx.Dict({name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels})
         self.bias = nnx.Dict({name: nnx.Param(filled(n_features)) for name, _ in n_channels})
 
@@ -98,7 +99,7 @@ class LinearReadin(AbstractReadin):
         names = [name for name, _ in self.n_channels]
         weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
         if len(names) == 1:
-            return product(x, weights[0]) + biases[0]
+            return product(x, weights[0], self.adjoint) + biases[0]
         # Padded rows are zero: whatever stands in a trial's padded channels cannot matter.
         weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
         return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
@@ -137,6 +138,7 @@ class LinearReadout(AbstractReadout):
     ) -> None:
         self.n_factors, self.n_targets, self.n_params = n_factors, n_targets, n_params
         self.scale, self.units = scale, units
+        self.adjoint: Adjoint = "fused"
         self.n_channels = max(n for _, n in n_targets)
         self.weight = nnx.Dict(
             {name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale)) for name, n in n_targets}
@@ -155,7 +157,7 @@ class LinearReadout(AbstractReadout):
             weights = [weight * unit for weight, unit in zip(weights, units, strict=True)]
             biases = [bias * unit for bias, unit in zip(biases, units, strict=True)]
         if len(names) == 1:
-            flat = product(factors, weights[0].reshape(self.n_factors, -1))
+            flat = product(factors, weights[0].reshape(self.n_factors, -1), self.adjoint)
             return flat.reshape(*factors.shape[:2], *biases[0].shape) + biases[0]
         weight = jnp.stack([_pad(w, self.n_channels, axis=1) for w in weights])[session]
         bias = jnp.stack([_pad(b, self.n_channels, axis=0) for b in biases])[session]

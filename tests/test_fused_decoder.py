@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import lfadsx
 from lfadsx import modules
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.types import Noise
@@ -142,6 +143,21 @@ def test_the_written_out_loop_equals_the_plain_one(case):
         unused = "input_prior" in jax.tree_util.keystr(path) and np.all(np.asarray(expected) == 0)
         assert not unused or "log_variance" not in jax.tree_util.keystr(path) or settings.get("prior") is not Scaling
         np.testing.assert_array_equal(found, expected) if unused else alike(found, expected)
+
+
+@pytest.mark.parametrize("case", ["usual", "a generator with both"])
+def test_without_the_written_out_derivative_built_in_parts_run_in_the_plain_loop(case):
+    """With the other choice the program of built-in parts is that of parts that the decoder does not know."""
+    settings, rate = CASES[case]
+    arrays, drawn = arrays_of(settings, rate)
+
+    def program(decoder):
+        graphdef, state = nnx.split(decoder)
+        return jax.jit(lambda state: run(nnx.merge(graphdef, state), arrays, drawn)).lower(state).as_text()
+
+    fused, _ = decoders(**settings)
+    found, expected = (program(lfadsx.with_adjoint(d, "autodiff")) for d in decoders(**settings))
+    assert found == expected != program(fused)
 
 
 def test_a_bound_that_acts_stops_the_gradient():
