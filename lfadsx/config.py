@@ -390,7 +390,7 @@ def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[
             raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
         number, field = fields[name]
         changes[number][name] = _of_type(name, value, field.default)
-    return tuple(dataclasses.replace(own, **change) if change else own for own, change in zip(configs, changes))
+    return tuple(dataclasses.replace(own, **change) for own, change in zip(configs, changes, strict=True))
 
 
 def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, ...]) -> str:
@@ -399,7 +399,10 @@ def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, .
         return f"`{name}` is a setting of the model. Give it to the function that builds the model, not to `{of}`."
     nearest = difflib.get_close_matches(name, known, 1, 0.5)
     advice = f"Did you mean `{nearest[0]}`? " if nearest else ""
-    return f"`{name}` must be a setting of `{of}`, and there is none of that name. {advice}Settings are the fields of {places}."
+    return (
+        f"`{name}` must be a setting of `{of}`, and there is none of that name. {advice}Settings are the fields of "
+        f"{places}."
+    )
 
 
 def _of_type(name: str, value: Any, default: Any) -> Any:

@@ -434,6 +434,6 @@ def test_members_that_do_not_fit_into_memory_are_a_matter_of_settings(data, monk
     monkeypatch.setattr("lfadsx.training.cohort.member_runner", lambda mesh: Full())
     with pytest.raises(
         ValueError,
-        match="trials of a step of 1 members at once do not fit into .* Set a smaller members_at_once or trials_at_once",
+        match="of 1 members at once do not fit into .* Set a smaller members_at_once or trials",
     ):
         lfadsx.population(build, data, population=FOUR, config=SHORT)

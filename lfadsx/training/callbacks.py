@@ -31,7 +31,8 @@ class Progress:
         epoch: Number of epochs trained.
         epochs: Largest number of epochs.
         rows: Figures by name: of `fit` one row per epoch, of a population one per member and epoch, the latest last.
-        model: Returns the model as it is now of a member, 0 for `fit`. Its arrays are given up when the callback returns.
+        model: Returns the model of a member, 0 for `fit`, as it is now. Its arrays are given up when the callback
+            returns.
         generation: Number of the generation, the first being 1; 1 throughout for `fit`.
         reason: Why training stopped; empty before.
     """
@@ -69,12 +70,15 @@ class AbstractCallback(abc.ABC):
 
     def on_start(self, progress: Progress) -> None:
         """Is called once before the first epoch, with what a resumed run has done already."""
+        del progress
 
     def on_generation_end(self, progress: Progress) -> None:
         """Is called after every generation of a population, before the search decides."""
+        del progress
 
     def on_end(self, progress: Progress) -> None:
         """Is called once after the last epoch."""
+        del progress
 
 
 class ProgressBar(AbstractCallback):

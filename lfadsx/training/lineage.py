@@ -46,9 +46,9 @@ class Summary(TypedDict):
 
 
 def generations(rows: Sequence[Row]) -> Table:
-    """Collects the last row of every generation and member: of those that are evaluated and in which the member trained.
+    """Collects the last row of every generation and member.
 
-    If there are none, others take their place.
+    Rows that are evaluated and in which the member trained come before others.
 
     Args:
         rows: History of the population.

@@ -103,9 +103,11 @@ class PopulationResult:
     def __repr__(self) -> str:
         """Returns a summary with the best members."""
         n, shown = len(self.members), self.ranking[:MOST_MEMBERS]
-        lines = [f"PopulationResult: {n} members, stopped ({self.reason}) after {self.seconds:.0f} s"]
+        lines = [
+            f"PopulationResult: {n} members, stopped ({self.reason}) after {self.seconds:.0f} s; scores in nats per trial"
+        ]
         lines += [
-            f"  member {m}: selection score {_number(own.best_score)} nats per trial, epoch {own.best_epoch}, {own.reason}"
+            f"  member {m}: score {_number(own.best_score)} nats per trial, epoch {own.best_epoch}, {own.reason}"
             for m, own in zip(shown, (self.members[m] for m in shown), strict=True)
         ]
         lines += [f"  and {n - len(shown)} more"] if n > len(shown) else []

@@ -230,7 +230,7 @@ class RunFolder:
         return int(meta["step"])
 
     def _at_step(self, step: int, state: nnx.State) -> nnx.State:
-        """Returns the values of a model at a step: those that trained and the others, which a checkpoint keeps apart."""
+        """Returns the values of a model at a step, of which a checkpoint keeps trained and other ones apart."""
         found = {int(path.name): path for path in checkpoint.numbered(self.checkpoints)}
         if step not in found:
             raise RunError(
