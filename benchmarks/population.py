@@ -60,7 +60,7 @@ def measure(
         name: Name of the workload.
         members: Sizes of the population; 1 is added.
         devices: Devices to spread members and trials over.
-        at_once: Members that a device computes at once; 0: as many as `lfadsx.fit_population` chooses.
+        at_once: Members that a device computes at once; 0: as many as `lfadsx.population` chooses.
         repeats: Turns.
         steps: Steps of a compiled block.
     """

@@ -60,7 +60,7 @@ def main() -> None:
             result = trained(data, name, options.population, train, out)
             if result.reason == "interrupted":
                 raise SystemExit(f"Stopped and saved in {out}. Give the same command again to go on.")
-            for kind, members, epochs in kinds(name, result, train):
+            for kind, members, epochs in kinds(name, result):
                 posterior = rates_of(data, split, result, members)
                 found.setdefault(kind, []).append((statistic(data, split, posterior), epochs))
     lines = [line(kind, of, found, data.splits[split].n_trials) for kind, of in found.items()]
@@ -77,25 +77,25 @@ def trained(data: Dataset, name: str, members: int, train: lfadsx.TrainConfig, o
         return lfadsx.build(data, rngs=rngs)
 
     flags = Population(population=members, search=name)  # pyright: ignore[reportArgumentType]
-    return lfadsx.fit_population(
+    return lfadsx.population(
         build,
         data,
         strategy=flags.strategy(),
         population=lfadsx.PopulationConfig(population=members),
         config=train,
         out=out,
-        callbacks=[GenerationTable(train.epochs)],
+        callbacks=[GenerationTable()],
     )
 
 
-def kinds(name: str, result: PopulationResult, train: lfadsx.TrainConfig) -> list[tuple[str, list[int], float]]:
+def kinds(name: str, result: PopulationResult) -> list[tuple[str, list[int], float]]:
     """Returns what a population gives: a name, the members whose rates are averaged, and the epochs that it took."""
     best, top = result.ranking[:1], result.ranking[: lfadsx.PopulationConfig().ensemble]
-    # A member that rests has rows, too, but takes no time; rows are as many epochs apart as evaluations.
-    epochs = train.validate_every * sum(row["active"] for row in result.rows)
+    # A member that rests has rows, too, but takes no time.
+    epochs = sum(row["active"] for row in result.rows)
     if name != "ensemble":
         return [(f"{name}, best member", best, epochs), (f"{name}, ensemble of {len(top)}", top, epochs)]
-    single = train.validate_every * sum(row["active"] for row in result.rows if row["member"] == 0)
+    single = sum(row["active"] for row in result.rows if row["member"] == 0)
     averages = {len(members): members for members in (top, result.ranking)}  # the same ones in a small population
     return [
         ("single model", [0], single),

@@ -124,14 +124,14 @@ class Trainer:
 
 
 class PopulationTrainer:
-    """Steps of a population, as `lfadsx.fit_population` compiles them.
+    """Steps of a population, as `lfadsx.population` compiles them.
 
     Args:
         load: The workload.
         members: Number of members.
         steps: Steps of a compiled block.
         devices: Devices. As with the command line, as many as possible see to members of their own.
-        at_once: Members that a device computes at once; 0: as many as `lfadsx.fit_population` chooses.
+        at_once: Members that a device computes at once; 0: as many as `lfadsx.population` chooses.
     """
 
     def __init__(self, load: Workload, members: int, *, steps: int = 4, devices: int = 1, at_once: int = 0) -> None:

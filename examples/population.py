@@ -104,7 +104,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         train=train,
         mesh=make_mesh(n, members=math.gcd(population.population, n)) if n > 1 else None,
         figures=not quick,
-        callbacks=[GenerationTable(train.epochs)],
+        callbacks=[GenerationTable()],
     )
     if searched.ensemble is None:
         return

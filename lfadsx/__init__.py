@@ -29,9 +29,10 @@ from lfadsx.models.lfads import LFADS as LFADS
 from lfadsx.models.new_sessions import session_patterns as session_patterns
 from lfadsx.models.new_sessions import with_sessions as with_sessions
 from lfadsx.training import FitResult as FitResult
+from lfadsx.training import PopulationResult as PopulationResult
 from lfadsx.training import fit as fit
-from lfadsx.training import fit_population as fit_population
 from lfadsx.training import load as load
+from lfadsx.training import population as population
 from lfadsx.types import Batch as Batch
 from lfadsx.types import Dataset as Dataset
 from lfadsx.types import Noise as Noise

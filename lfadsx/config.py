@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
@@ -365,3 +367,59 @@ class PopulationConfig:
         first = evaluated(self.burn_in) or evaluated(train.ramp_end(steps_per_epoch)) + length
         ends = [*range(first, train.epochs, length), train.epochs]
         return tuple(ends[: self.generations or None])
+
+
+def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
+    """Returns configurations with settings by name: each setting replaces the field of its name.
+
+    Example:
+        >>> from lfadsx.config import HyperParams, TrainConfig, with_settings
+        >>> hyper, train = with_settings("fit", {"epochs": 3, "cd_rate": 0.1}, HyperParams(), TrainConfig())
+        >>> hyper.cd_rate, train.epochs
+        (0.1, 3)
+
+    Args:
+        of: The function that the settings were given to, for messages.
+        settings: Values by name.
+        configs: Configurations, dataclasses without a field of the same name.
+
+    Raises:
+        LfadsxError: If a setting is unknown, of another type, or out of range.
+    """
+    fields = {field.name: (number, field) for number, own in enumerate(configs) for field in dataclasses.fields(own)}
+    changes: list[dict[str, Any]] = [{} for _ in configs]
+    for name, value in settings.items():
+        if name not in fields:
+            raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
+        number, field = fields[name]
+        changes[number][name] = _of_type(name, value, field.default)
+    return tuple(dataclasses.replace(own, **change) for own, change in zip(configs, changes, strict=True))
+
+
+def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, ...]) -> str:
+    places = " and ".join(f"lfadsx.{type(own).__name__}" for own in configs)
+    if name in {field.name for field in dataclasses.fields(ModelConfig)}:
+        return f"`{name}` is a setting of the model. Give it to the function that builds the model, not to `{of}`."
+    nearest = difflib.get_close_matches(name, known, 1, 0.5)
+    advice = f"Did you mean `{nearest[0]}`? " if nearest else ""
+    return (
+        f"`{name}` must be a setting of `{of}`, and there is none of that name. {advice}Settings are the fields of "
+        f"{places}."
+    )
+
+
+def _of_type(name: str, value: Any, default: Any) -> Any:
+    """Returns a value as its field holds it; numbers of NumPy and JAX become plain ones."""
+    if isinstance(default, tuple):
+        return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(default, bool | str) or not isinstance(default, int | float):
+        return value  # the configuration checks its names itself
+    whole = isinstance(default, int)
+    try:
+        number = float(value) if not isinstance(value, str | bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number) or (whole and number != int(number)):
+        kind = "a whole number" if whole else "a number"
+        raise LfadsxError(f"`{name}` must be {kind}, got {value!r}. Give one such as {default}.")
+    return int(number) if whole else number

@@ -18,7 +18,22 @@ from lfadsx.types import Batch, Output
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """How the terms of the loss are put together; static.
+    """The loss: how its terms are put together; static.
+
+    Derive from it for a loss of your own, as a frozen dataclass, and give that to `fit`: override `__call__`, add terms
+    to what `super().__call__` returns, and keep the parts, which are what is reported. Only the training loss changes;
+    the selection score stays the negative log likelihood of hidden entries.
+
+    Example:
+        >>> import dataclasses
+        >>> from lfadsx.objective import Objective
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class QuietRates(Objective):
+        ...     scale: float = 0.1
+        ...
+        ...     def __call__(self, model, batch, output, *args):
+        ...         value, parts = super().__call__(model, batch, output, *args)
+        ...         return value + self.scale * (output.factors**2).mean(), parts
 
     Attributes:
         reduction: A trial's log likelihood is the "sum" over its bins and neurons, or their "mean".
@@ -33,6 +48,19 @@ class Objective:
     estimator: Literal["path", "sample"] = "path"
     l2_normalize: Literal["each", "pooled"] = "each"
     nominal_batch: float | None = None
+
+    def __call__(
+        self,
+        model: LFADS,
+        batch: Batch,
+        output: Output,
+        hyper: HyperParams,
+        ramps: RampWeights,
+        weights: Weights | None = None,
+        opened: Masks | None = None,
+    ) -> tuple[Float[Array, ""], LossParts]:
+        """Returns the loss of a batch, which is differentiated, and its parts; arguments as of `loss`."""
+        return loss(model, batch, output, hyper, ramps, self, weights, opened)
 
 
 @jax.tree_util.register_dataclass

@@ -84,7 +84,7 @@ def place_member_blocks(blocks: Batch, mesh: Mesh | None) -> Batch:
 
 def to_host(array: jax.Array) -> np.ndarray:
     """Returns an array whose parts may lie on the devices of several hosts."""
-    if array.is_fully_addressable:
+    if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 

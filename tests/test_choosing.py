@@ -22,7 +22,7 @@ from lfadsx.pipeline import sweep_run
 from lfadsx.pipeline.selection import Comparison, compare, compare_selection_scores
 from lfadsx.pipeline.sweep_grid import architecture, count_parameters, grid
 from lfadsx.search import Fixed
-from lfadsx.training import AbstractPopulationCallback, load
+from lfadsx.training import AbstractCallback, load
 from lfadsx.training.members import member_runner
 
 SIZES = {name: value for name, value in making.SIZES.items() if name != "readin_dim"}
@@ -221,14 +221,11 @@ def test_finished_groups_are_not_trained_again_and_new_ones_are(swept, data):
         sweep_run(data, out, **settings | {"seeds": 3}, **QUICK)
 
 
-class Interrupt(AbstractPopulationCallback):
+class Interrupt(AbstractCallback):
     """Stops the run after its first epoch, as Ctrl-C would."""
 
-    def on_generation_end(self, progress):
-        pass
-
-    def on_epoch_end(self, epoch, rows):
-        if epoch == 1:
+    def on_epoch_end(self, progress):
+        if progress.epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -23,7 +23,7 @@ from lfadsx.inference import posterior as posterior_module
 from lfadsx.inference import read_posterior
 from lfadsx.parallel import n_data_devices
 from lfadsx.pipeline import fit_run
-from lfadsx.training import read_info
+from lfadsx.training import RunFolder
 
 SMALL = [
     *("--factors", "3", "--generator-dim", "6", "--ic-dim", "4", "--ic-encoder-dim", "5", "--input-encoder-dim", "4"),
@@ -137,7 +137,7 @@ def test_infer_pushes_means_without_samples(run, file, tmp_path):
 def test_report_names_data_versions_seed_and_score(run, capsys):
     assert cli.main(["report", str(run)]) == 0
     text = capsys.readouterr().out
-    info = read_info(run)
+    info = RunFolder(run).info
     (source,) = info.data["source"].values()
     for fact in (
         source["sha256"],

@@ -12,10 +12,9 @@ from matplotlib.colors import to_hex
 from lfadsx import plotting
 from lfadsx.config import HyperParams
 from lfadsx.plotting.style import BLUE, ORANGE
-from lfadsx.training import generation_log
-from lfadsx.training.generation_log import GenerationTable, PopulationCsv, PopulationProgress, read_rows
-from lfadsx.training.history import Row
-from lfadsx.training.lineage import ancestry, generations, lineage, ranking, summary
+from lfadsx.training import CsvLog, GenerationTable, Progress, ProgressBar, read_rows
+from lfadsx.training.callbacks import table_line
+from lfadsx.training.lineage import Row, ancestry, generations, lineage, ranking, summary
 
 PARENTS = [[0, 1, 2, 3], [0, 1, 1, 3], [2, 1, 2, 0]]
 """Three generations: 2 is given the weights of 1; then 0 those of 2, and 3 those that 0 had."""
@@ -128,25 +127,23 @@ def test_summary_of_the_last_generation():
         summary([])
 
 
-def progress(rows, generation) -> PopulationProgress:
-    done = [row for row in rows if row["generation"] <= generation]
-    return PopulationProgress(generation, 10 * generation, 30, done)
+def progress(rows, epoch, reason="") -> Progress:
+    done = [row for row in rows if row["epoch"] <= epoch]
+    return Progress(epoch, 30, done, None, generation=-(-epoch // 10), reason=reason)
 
 
 def run(callback, rows, first=1, last=3) -> None:
     """Calls a callback as a run does that begins with one generation and ends with another."""
-    callback.on_start([row for row in rows if row["generation"] < first])
+    callback.on_start(progress(rows, 10 * (first - 1)))
     for generation in range(first, last + 1):
-        now = progress(rows, generation)
-        for epoch in range(now.epoch - 9, now.epoch + 1):
-            callback.on_epoch_end(epoch, [row for row in now.rows if row["epoch"] <= epoch])
-        callback.on_generation_end(now)
-    callback.on_end("last epoch")
+        for epoch in range(10 * generation - 9, 10 * generation + 1):
+            callback.on_epoch_end(progress(rows, epoch))
+        callback.on_generation_end(progress(rows, 10 * generation))
+    callback.on_end(progress(rows, 10 * last, "last epoch"))
 
 
-@pytest.mark.parametrize("epochs", [None, 30])
-def test_the_table_has_one_line_per_generation(capsys, epochs):
-    run(GenerationTable(epochs), make())
+def test_the_table_has_one_line_per_generation(capsys):
+    run(GenerationTable(), make())
     out, err = capsys.readouterr()
     table = [line for line in err.replace("\r", "\n").splitlines() if re.match(r" +\d+ +\d+ ", line)]
     assert out == "" and err.count("winner -> loser") == 1
@@ -159,9 +156,24 @@ def test_the_table_has_one_line_per_generation(capsys, epochs):
 
 
 def test_the_bar_of_a_resumed_run_goes_on(capsys):
-    run(GenerationTable(30), make(), first=3)
+    run(GenerationTable(), make(), first=3)
     err = capsys.readouterr().err
     assert "20/30" in err and "30/30" in err and "10/30" not in err
+
+
+def test_a_plain_bar_shows_the_best_member(capsys):
+    run(ProgressBar(), make())
+    err = capsys.readouterr().err
+    assert "loss 6.00, validation 6.50 (best 3.00)" in err and "30/30" in err and "winner" not in err
+
+
+def test_a_generation_is_read_off_its_last_evaluation():
+    """The epochs after it have no scores, since nothing was evaluated."""
+    rows = make()
+    after = [row | {"epoch": 31.0, "evaluated": 0.0, "score": float("nan")} for row in rows[-4:]]
+    for given in ([*rows, *after], [*after, *rows]):
+        np.testing.assert_array_equal(generations(given)["score"], SCORES)
+        assert summary(given)["best"] == 3.0 and summary(given)["not_finite"] == []
 
 
 def test_lines_stay_short_and_name_what_failed():
@@ -169,11 +181,11 @@ def test_lines_stay_short_and_name_what_failed():
     parents = [[0] * 10]
     active = [[1] * 8 + [0] * 2]
     found = summary(make(parents, [[5.0] + [nan] * 9], active, learning_rate=[[0.1] * 10]))
-    line = generation_log.table_line(found, 2.04)
+    line = table_line(found, 2.04)
     assert "2.0  0 -> 1, 0 -> 2, 0 -> 3, 0 -> 4, 0 -> 5, 0 -> 6 and 3 more; 2 inactive" in line
     assert line.endswith("not finite: 1, 2, 3, 4, 5, 6, 7")
     lost = summary(make([[0, 1]], [[nan, nan]], learning_rate=[[0.1, 0.1]]))
-    assert generation_log.table_line(lost, 0.0).split()[2:6] == ["-", "-", "-", "-"]
+    assert table_line(lost, 0.0).split()[2:6] == ["-", "-", "-", "-"]
 
 
 def same(found, expected) -> None:
@@ -184,30 +196,28 @@ def same(found, expected) -> None:
 def test_the_csv_file_has_every_row_and_comes_back(tmp_path):
     scores = [[9.0, float("nan"), 1234.5678, 1e7]] * 3
     rows = make(scores=scores)
-    log = PopulationCsv(tmp_path / "population.csv")
-    log.on_start([])
+    log = CsvLog(tmp_path / "population.csv")
+    log.on_start(progress(rows, 0))
     assert read_rows(log.path) == []
-    for generation in (1, 2):
-        log.on_generation_end(progress(rows, generation))
-        same(read_rows(log.path), progress(rows, generation).rows)
-    log.on_generation_end(progress(rows, 2))
-    same(read_rows(log.path), progress(rows, 2).rows)
+    for epoch in (1, 5, 10, 20, 20):
+        log.on_epoch_end(progress(rows, epoch))
+        same(read_rows(log.path), progress(rows, epoch).rows)
 
 
 def test_a_resumed_run_writes_the_csv_file_anew(tmp_path):
     rows = make()
     path = tmp_path / "population.csv"
-    run(PopulationCsv(path), rows)
+    run(CsvLog(path), rows)
     whole = path.read_bytes()
     # What was written after the last checkpoint, and a line that was cut off.
     path.write_bytes(whole[:-7])
-    resumed = PopulationCsv(path)
-    resumed.on_start(rows[:8])
+    resumed = CsvLog(path)
+    resumed.on_start(progress(rows, 10))
     same(read_rows(path), rows[:8])
     run(resumed, rows, first=2)
     assert path.read_bytes() == whole
     wider = [*rows[:8], *({**row, "extra": 1.0} for row in rows[8:])]
-    run(PopulationCsv(path), wider)
+    run(CsvLog(path), wider)
     assert [row["extra"] for row in read_rows(path)[7:9]] == [pytest.approx(float("nan"), nan_ok=True), 1.0]
 
 

@@ -75,7 +75,7 @@ def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monk
 
     config = dataclasses.replace(CONFIG, epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(f"lfadsx.training.fit.{compiled}", (lambda _: full) if compiled == "block_runner" else full)
+        patch.setattr(f"lfadsx.training.cohort.{compiled}", (lambda _: full) if compiled == "block_runner" else full)
         with pytest.raises(ValueError, match=f"{what} do not fit .* Set trials_at_once, e.g. to 32"):
             lfadsx.fit(build(data), data, config=config, out=tmp_path / "run")
     result = lfadsx.fit(build(data), data, config=dataclasses.replace(config, trials_at_once=4), out=tmp_path / "run")

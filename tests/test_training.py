@@ -33,7 +33,8 @@ from lfadsx.training import (
     start,
     train_block,
 )
-from lfadsx.training.fit import _Loop
+from lfadsx.training.cohort import OneModel
+from lfadsx.training.loop import Loop
 from lfadsx.training.model_selection import Monitor, observe
 from lfadsx.training.state import matches
 
@@ -212,14 +213,14 @@ def test_blocks_of_any_size_train_and_validate_alike(data):
 
 
 def test_every_trial_is_loaded_once_an_epoch_and_one_block_ahead(data, monkeypatch):
-    events, original = [], _Loop._load
+    events, original = [], OneModel._load
 
     def load(self, epoch, block):
         loaded = original(self, epoch, block)
         events.append(np.sort(loaded.trial_id[loaded.trial_weight > 0]).tolist())
         return loaded
 
-    monkeypatch.setattr(_Loop, "_load", load)
+    monkeypatch.setattr(OneModel, "_load", load)
     config = dataclasses.replace(CONFIG, epochs=2, steps_per_block=1)
     lfadsx.fit(build(data), data, config=config)
     n, blocks = data.train.n_trials, -(-data.train.n_trials // CONFIG.batch_size)
@@ -490,14 +491,14 @@ def test_resuming_in_the_middle_of_an_epoch(data, tmp_path, monkeypatch):
     whole = lfadsx.fit(build(data), data, config=config)
     blocks = []
 
-    def train(self, original=_Loop._train_block):
+    def train(self, original=Loop._train_block):
         blocks.append(self.position.block)
         if len(blocks) == 5:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_Loop, "_train_block", train)
+        patched.setattr(Loop, "_train_block", train)
         first = lfadsx.fit(build(data), data, config=config, out=tmp_path)
     assert first.reason == "interrupted"
     second = lfadsx.fit(build(data), data, config=config, out=tmp_path)

@@ -79,8 +79,7 @@ class Population(PopulationConfig):
     ) -> int:
         """Trains the population, prints the closing table and returns the exit code."""
         from lfadsx.pipeline import Outcome, population_run
-        from lfadsx.training import make_mesh
-        from lfadsx.training.generation_log import GenerationTable
+        from lfadsx.training import GenerationTable, make_mesh
         from lfadsx.training.run_folder import BEST_MEMBER
 
         config = PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})
@@ -99,7 +98,7 @@ class Population(PopulationConfig):
             mesh=mesh,
             n_samples=n_samples,
             figures=figures,
-            callbacks=[GenerationTable(epochs=train.epochs)],
+            callbacks=[GenerationTable()],
         )
         best, ensemble = outcome.best, outcome.ensemble
         if best is None or best.evaluation is None or ensemble is None:

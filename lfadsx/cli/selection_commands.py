@@ -110,7 +110,7 @@ class Sweep:
         """Trains, compares, chooses and writes."""
         from lfadsx.data.session_alignment import align
         from lfadsx.pipeline import Outcome, sweep_run
-        from lfadsx.training.generation_log import GenerationTable
+        from lfadsx.training import GenerationTable
 
         model, sizes = split_lists(self.model, ModelConfig)
         hyper, hypers = split_lists(self.hyper, HyperParams)
@@ -132,7 +132,7 @@ class Sweep:
             mesh=_mesh(devices, n_members),
             n_samples=self.samples,
             figures=self.figures,
-            callbacks=[GenerationTable(epochs=self.train.epochs)],
+            callbacks=[GenerationTable()],
         )
         if outcome.outcome is None or outcome.outcome.evaluation is None:
             return _stopped(outcome.seconds, outcome.signal)
@@ -194,7 +194,7 @@ class CrossValidate:
     def run(self) -> int:
         """Trains the folds, tests them and writes."""
         from lfadsx.pipeline import cross_validation_run
-        from lfadsx.training.generation_log import GenerationTable
+        from lfadsx.training import GenerationTable
 
         n_members = self.folds * max(1, self.neuron_folds)
         devices = use_devices(self.devices, self.train.batch_size * max(1, n_members))
@@ -214,7 +214,7 @@ class CrossValidate:
             mesh=_mesh(devices, n_members),
             n_samples=self.samples,
             figures=self.figures,
-            callbacks=[GenerationTable(epochs=self.train.epochs)],
+            callbacks=[GenerationTable()],
         )
         if found.pooled is None:
             return _stopped(found.seconds, found.result.signal)

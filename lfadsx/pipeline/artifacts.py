@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
 from lfadsx.evaluation import Evaluation
+from lfadsx.files import write_json
 from lfadsx.inference import posterior_sample_and_average
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, score, scored_split, write_results
 from lfadsx.training import FitResult
-from lfadsx.training.run_folder import write_text
 from lfadsx.types import Dataset, Posterior
 
 
@@ -58,7 +56,7 @@ def finish(
     files = [_write_posteriors(out / "posterior.h5", model, posteriors, data)]
     seconds = time.monotonic() - began
     files += _write_metrics(out, evaluation, result, seconds)
-    warnings = _training_warnings(result)
+    warnings = [f"{finding.sentence} {finding.remedy}" for finding in result.findings]
     if figures:
         drawn, undrawn = draw_figures(out, data, split, posteriors, evaluation, result.history)
         files, warnings = files + drawn, warnings + undrawn
@@ -94,22 +92,6 @@ def draw_figures(
     )
 
 
-def _training_warnings(result: FitResult) -> list[str]:
-    """Says what a reader of the scores has to know about the training."""
-    warnings = []
-    if result.reason == "not finite":
-        warnings.append(
-            f"Training broke off: {result.skipped_steps} steps had a loss or gradient that was not finite. The scores "
-            "are those of the model before; lower learning_rate or look for extreme values in the data."
-        )
-    if not result.best_epoch:
-        warnings.append(
-            "Training ended before the ramps did, so the last model is scored, not a selected one. Give more epochs, "
-            "or shorter ramps (kl_ramp_epochs and l2_ramp_epochs, or kl_ramp_steps and l2_ramp_steps)."
-        )
-    return warnings
-
-
 def _write_posteriors(path: Path, model: LFADS, posteriors: dict[str, Posterior], data: Dataset) -> Path:
     small = {
         name: dataclasses.replace(posterior, controller_states=None, encoding=None)
@@ -130,21 +112,9 @@ def _write_metrics(out: Path, evaluation: Evaluation, result: FitResult, seconds
             "best_score": result.best_score,
             "skipped_steps": result.skipped_steps,
             "seconds": result.seconds,
+            "findings": result.findings,
         },
         "detail": evaluation.detail,
         "table": evaluation.table,
     }
-    path = out / "metrics.json"
-    write_text(path, json.dumps(metrics, indent=1, default=plain))
-    return [path, write_report(out)]
-
-
-def plain(value: Any) -> Any:
-    """Turns values into what JSON holds; for `json.dumps`."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return str(value)
+    return [write_json(out / "metrics.json", metrics), write_report(out)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -27,17 +26,17 @@ from lfadsx.data.folds import (
 )
 from lfadsx.data.session_alignment import align
 from lfadsx.distributions import Gaussian
+from lfadsx.files import write_json
 from lfadsx.models import builders
 from lfadsx.models.initialization import smallest_variance
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.csv_tables import plain_numbers, write_csv
+from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.fold_inference import Groups, infer_fold
 from lfadsx.pipeline.fold_pooling import FoldResult, Pooled, merge_posteriors, pool
 from lfadsx.pipeline.outcome import likelihood_name, write_results
-from lfadsx.training import PopulationResult, fit_population
-from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
-from lfadsx.training.run_folder import write_text
+from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
+from lfadsx.training import population as train_population
 from lfadsx.types import Dataset, Split
 
 log = logging.getLogger("lfadsx")
@@ -54,7 +53,7 @@ class CrossValidation:
 
     Attributes:
         pooled: The scores; None when training was interrupted.
-        result: What `fit_population` returned: the members are the folds, with neuron folds those of the first fold
+        result: What `lfadsx.population` returned: the members are the folds, with neuron folds those of the first fold
             first.
         fold: Which fold tested each trial, shape (trial,), in the order of `lfadsx.data.folds.all_trials`.
         files: Files written.
@@ -86,7 +85,7 @@ def cross_validation_run(
     mesh: Mesh | None = None,
     n_samples: int = 64,
     figures: bool = True,
-    callbacks: Sequence[AbstractPopulationCallback] = (),
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> CrossValidation:
     """Tests a model on every trial of a data set, each by a model that was trained without it.
 
@@ -129,7 +128,7 @@ def cross_validation_run(
     datasets = _datasets(data, trials, fold, hidden, division)
     if components:
         datasets = [align(own, components) for own in datasets]
-    result = fit_population(
+    result = train_population(
         _builder(model or ModelConfig(), dataclasses.replace(data, train=trials)),
         datasets,
         population=PopulationConfig(population=len(datasets), members_at_once=members_at_once),
@@ -137,7 +136,8 @@ def cross_validation_run(
         config=train,
         out=out / POPULATION,
         mesh=mesh,
-        callbacks=[*callbacks, PopulationCsv(out / POPULATION / "population.csv")],
+        callbacks=[*callbacks, CsvLog(out / POPULATION / "population.csv")],
+        progress=False,
     )
     if result.reason == "interrupted":
         return CrossValidation(None, result, fold, [], [], time.monotonic() - began)
@@ -153,7 +153,7 @@ def cross_validation_run(
         write_results(out / "cross_validated.h5", first, posteriors, data.bin_width, sessions, source),
         write_csv(out / "cv.csv", _fold_rows(pooled, fold, datasets[:: neuron_folds or 1])),
     ]
-    warnings = _warnings(result, trials, folds, train)
+    warnings = _warnings(result, trials, folds)
     files.append(_write_json(out / "cv.json", data, trials, fold, pooled, result, division, warnings))
     drawn, undrawn = _draw(out, pooled) if figures else ([], [])
     return CrossValidation(pooled, result, fold, files + drawn, warnings + undrawn, time.monotonic() - began)
@@ -266,11 +266,10 @@ def _write_json(
         "warnings": list(warnings),
         "trials": by_trial,
     }
-    write_text(path, json.dumps(plain_numbers(found), indent=1))
-    return path
+    return write_json(path, found)
 
 
-def _warnings(result: PopulationResult, trials: Split, folds: int, train: TrainConfig) -> list[str]:
+def _warnings(result: PopulationResult, trials: Split, folds: int) -> list[str]:
     """Says what a reader of the scores has to know."""
     warnings = []
     if rare := rare_conditions(trials, folds):
@@ -278,18 +277,7 @@ def _warnings(result: PopulationResult, trials: Split, folds: int, train: TrainC
             f"{rare} condition(s) have fewer trials than the {folds} folds. Each of their trials is tested once, but "
             "some folds test none of them, and what is tested may have no trial of its condition to train on."
         )
-    broken = [m for m, own in enumerate(result.members) if own.skipped_steps > train.max_skipped_steps]
-    if broken:
-        warnings.append(
-            f"Members {broken} broke off: more than {train.max_skipped_steps} of their steps had a loss or gradient "
-            "that was not finite. Lower learning_rate, or look for extreme values in the data."
-        )
-    if any(not own.best_epoch for own in result.members):
-        warnings.append(
-            "Training ended before the ramps did, so the last models are scored, not selected ones. Give more epochs, "
-            "or shorter ramps (kl_ramp_epochs and l2_ramp_epochs)."
-        )
-    return warnings
+    return warnings + [f"{finding.sentence} {finding.remedy}" for finding in result.findings]
 
 
 def _draw(out: Path, pooled: Pooled) -> tuple[list[Path], list[str]]:

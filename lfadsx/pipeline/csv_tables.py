@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lfadsx.training.run_folder import write_text
+from lfadsx.files import write_text
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -44,17 +44,6 @@ def with_error(value: float | None, error: float | None, digits: int = 3) -> str
         return None
     text = f"{value:.{digits}f}"
     return text if error is None or math.isnan(error) else f"{text} ± {error:.{digits}f}"
-
-
-def plain_numbers(value: Any) -> Any:
-    """Returns a JSON value in which None stands for what is NaN or infinite, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {name: plain_numbers(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_numbers(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _cell(value: Any) -> Any:

@@ -18,7 +18,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
 from lfadsx.pipeline.artifacts import finish, samples_of
 from lfadsx.pipeline.outcome import Outcome, check_bin_width
-from lfadsx.training import CsvLog, fit, load, read_info
+from lfadsx.training import CsvLog, RunFolder, fit, load
 from lfadsx.training.callbacks import AbstractCallback
 from lfadsx.types import Dataset
 
@@ -64,7 +64,7 @@ def fit_run(
     train = train or TrainConfig()
     if not isinstance(model, LFADS):
         model = builders.build(data, model, rngs=nnx.Rngs(train.seed))
-    log = CsvLog(out / "history.csv")
+    log = CsvLog(RunFolder(out).history)
     result = fit(
         model,
         data,
@@ -73,6 +73,7 @@ def fit_run(
         out=out,
         mesh=mesh,
         callbacks=[*callbacks, log],
+        progress=False,
         reset_learning_rate=reset_learning_rate,
     )
     if result.reason == "interrupted":
@@ -98,7 +99,7 @@ def start_from(
         RunError: If the folder holds no run.
         LfadsxError: If only new sessions are to train and there is none, or the data do not fit the model.
     """
-    info, model = read_info(run), load(run)
+    info, model = RunFolder(run).info, load(run)
     check_bin_width(info, data.bin_width)
     known = [session.name for session in info.sessions]
     names = [session.name for session in data.sessions]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lfadsx.errors import RunError
-from lfadsx.training.run_folder import RunInfo, read_info, write_text
+from lfadsx.files import write_text
+from lfadsx.training.run_folder import RunFolder, RunInfo
 
 MEASURES = {
     "bits_per_spike": "bits per spike of neurons that the encoder saw (reconstruction)",
@@ -31,7 +32,8 @@ def methods(run: str | Path) -> str:
     Raises:
         RunError: If the folder holds no finished run.
     """
-    info, file = read_info(run), Path(run) / "metrics.json"
+    folder = RunFolder(run)
+    info, file = folder.info, folder.metrics
     if not file.is_file():
         raise RunError(f"The run {run} is not finished: there is no metrics.json. Resume it with its fit command.")
     metrics = json.loads(file.read_text())
@@ -40,9 +42,7 @@ def methods(run: str | Path) -> str:
 
 def write_report(run: str | Path) -> Path:
     """Writes `report.md` into a run folder and returns its path."""
-    path = Path(run) / "report.md"
-    write_text(path, f"# Methods\n\n{methods(run)}\n")
-    return path
+    return write_text(RunFolder(run).report, f"# Methods\n\n{methods(run)}\n")
 
 
 def _data(info: RunInfo) -> str:

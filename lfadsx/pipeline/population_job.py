@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +14,18 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.files import write_json
 from lfadsx.inference import masked_rates, posterior_sample_and_average
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.artifacts import finish, plain, samples_of
-from lfadsx.pipeline.csv_tables import plain_numbers
+from lfadsx.pipeline.artifacts import finish, samples_of
 from lfadsx.pipeline.outcome import Outcome, likelihood_name, scored_split, write_results
 from lfadsx.search import AbstractStrategy
-from lfadsx.training import CsvLog, PopulationResult, fit_population
-from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
-from lfadsx.training.history import rows_of
-from lfadsx.training.run_folder import BEST_MEMBER, write_text
+from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
+from lfadsx.training import population as train_population
+from lfadsx.training.run_folder import BEST_MEMBER
+from lfadsx.training.training_findings import BROKE_OFF
 from lfadsx.types import Dataset, Posterior
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
@@ -43,7 +42,7 @@ class PopulationOutcome:
         best: The outcome of the best member, as `fit_run` returns it; None when training was interrupted.
         ensemble: Scores of the rates averaged over the best members, whose table has the best member and the baselines
             besides; None when training was interrupted.
-        result: What `fit_population` returned.
+        result: What `lfadsx.population` returned.
         files: Files written besides those of the best member.
         warnings: What went wrong without stopping the job.
         seconds: Time spent.
@@ -70,7 +69,7 @@ def population_run(
     n_samples: int = 64,
     n_train_samples: int | None = None,
     figures: bool = True,
-    callbacks: Sequence[AbstractPopulationCallback] = (),
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> PopulationOutcome:
     """Trains a population, and writes the best member and the average of the best few into a folder.
 
@@ -81,7 +80,7 @@ def population_run(
     Args:
         data: The data set.
         out: The folder.
-        strategy: What decides between generations, as in `fit_population`.
+        strategy: What decides between generations, as in `lfadsx.population`.
         population: Number of members and generations.
         model: A model that all members start from, or the configuration of one, whose members start from their seeds.
         hyper: Hyperparameters of whatever the strategy leaves alone.
@@ -102,7 +101,7 @@ def population_run(
     def build(data: Dataset, rngs: nnx.Rngs) -> LFADS:
         return builders.build(data, None if isinstance(model, LFADS) else model, rngs=rngs)
 
-    result = fit_population(
+    result = train_population(
         model if isinstance(model, LFADS) else build,
         data,
         strategy=strategy,
@@ -111,14 +110,14 @@ def population_run(
         config=train,
         out=out,
         mesh=mesh,
-        callbacks=[*callbacks, PopulationCsv(out / "population.csv")],
+        callbacks=[*callbacks, CsvLog(out / "population.csv")],
+        progress=False,
     )
     if result.reason == "interrupted":
         return PopulationOutcome(None, None, result, [], [], time.monotonic() - began)
     own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     samples = samples_of(data, n_samples, n_train_samples)
     seed = result.seeds[result.ranking[0]]
-    CsvLog(out / BEST_MEMBER / "history.csv").on_start(0, 0, rows_of(result.best.history))
     best = finish(
         data, out / BEST_MEMBER, result.best, samples=samples, seed=seed, mesh=own, figures=figures, began=began
     )
@@ -132,7 +131,8 @@ def population_run(
     seconds = time.monotonic() - began
     files = [file, _write_metrics(out / "metrics.json", result, chosen, best, ensemble, seconds)]
     drawn, undrawn = draw_search(out, result) if figures else ([], [])
-    warnings = [*_warnings(result, train), *undrawn]
+    broken = [finding for finding in result.findings if finding.name == BROKE_OFF]
+    warnings = [*(f"{finding.sentence} {finding.remedy}" for finding in broken), *undrawn]
     return PopulationOutcome(best, ensemble, result, files + drawn, warnings, time.monotonic() - began)
 
 
@@ -235,15 +235,4 @@ def _write_metrics(
         "training": {"reason": result.reason, "seconds": result.seconds},
         "table": ensemble.table,
     }
-    write_text(path, json.dumps(plain_numbers(metrics), indent=1, default=plain))
-    return path
-
-
-def _warnings(result: PopulationResult, train: TrainConfig) -> list[str]:
-    broken = [m for m, found in enumerate(result.members) if found.skipped_steps > train.max_skipped_steps]
-    if not broken:
-        return []
-    return [
-        f"Members {broken} broke off: more than {train.max_skipped_steps} of their steps had a loss or gradient that "
-        "was not finite. Lower the learning rates of the search, or look for extreme values in the data."
-    ]
+    return write_json(path, metrics)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 import shutil
@@ -19,20 +18,18 @@ from jax.sharding import Mesh
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
+from lfadsx.files import write_json
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.csv_tables import plain_numbers, write_csv
+from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.outcome import Outcome
 from lfadsx.pipeline.selection import Comparison, Trained, compare_models, score_members
 from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
-from lfadsx.search import Fixed, repeat
-from lfadsx.training import CsvLog, PopulationResult, fit_population
-from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
-from lfadsx.training.history import rows_of
-from lfadsx.training.population import write_best
-from lfadsx.training.run_folder import write_text
+from lfadsx.search import Fixed
+from lfadsx.training import AbstractCallback, CsvLog, RunFolder
+from lfadsx.training import population as train_population
 from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
@@ -82,7 +79,7 @@ def sweep_run(
     mesh: Mesh | None = None,
     n_samples: int = 64,
     figures: bool = True,
-    callbacks: Sequence[AbstractPopulationCallback] = (),
+    callbacks: Sequence[AbstractCallback] = (),
 ) -> Sweep:
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 
@@ -126,7 +123,7 @@ def sweep_run(
     for number, (config, own_sizes) in enumerate(zip(configs, grid_of_sizes, strict=True)):
         name = group_name(own_sizes)
         log.info("Group %d of %d: %s, %d models.", number + 1, len(configs), name, population.population)
-        result = fit_population(
+        result = train_population(
             _builder(config),
             data,
             strategy=strategy,
@@ -135,7 +132,8 @@ def sweep_run(
             config=train,
             out=out / name,
             mesh=mesh,
-            callbacks=[*callbacks, PopulationCsv(out / name / "population.csv")],
+            callbacks=[*callbacks, CsvLog(out / name / "population.csv")],
+            progress=False,
         )
         if result.reason == "interrupted":
             return Sweep([], "", 0, 0, None, [], [], time.monotonic() - began, result.signal)
@@ -226,9 +224,7 @@ def _write_chosen(
     best, seed = one.members[0], one.seeds[0]
     config = dataclasses.replace(train, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)  # that of a sweep with fewer values may hold another model
-    alone = PopulationResult((best,), repeat(one.hyper, 1), (seed,), [], best.reason, best.seconds)
-    write_best(folder, alone, [Feed.of(data, config, None)], [config])
-    CsvLog(folder / "history.csv").on_start(0, 0, rows_of(best.history))
+    RunFolder(folder).write_run(best, data, one.hyper, config, Feed.of(data, config, None).train.steps)
     samples = samples_of(data, n_samples)
     return finish(data, folder, best, samples=samples, seed=seed, mesh=mesh, figures=figures, began=began)
 
@@ -263,8 +259,7 @@ def _write_json(
         "of that difference, paired by trial"
     )
     found = {"measure": measure, "rule": rule, "best": best, "chosen": chosen, "models": rows, "warnings": warnings}
-    write_text(path, json.dumps(plain_numbers(found), indent=1))
-    return path
+    return write_json(path, found)
 
 
 def _draw(

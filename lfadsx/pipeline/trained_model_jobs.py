@@ -23,8 +23,8 @@ from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
 from lfadsx.pipeline.outcome import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
-from lfadsx.training import load, read_info
-from lfadsx.training.run_folder import RunInfo, Which, step_of, versions
+from lfadsx.training import RunFolder, load
+from lfadsx.training.run_folder import RunInfo, Which, versions
 from lfadsx.types import Dataset, Split
 
 Keys = Literal["lfadsx", "tf"]
@@ -61,7 +61,7 @@ def evaluate_run(
         DataError: If the model does not know a session of the data.
         LfadsxError: If the data do not fit the model.
     """
-    began, info = time.monotonic(), read_info(run)
+    began, info = time.monotonic(), RunFolder(run).info
     check_bin_width(info, data.bin_width)
     data, model = _matched(info, data, load(run, which=which, build=build))
     split = split or scored_split(data)
@@ -118,7 +118,7 @@ def infer_run(
         DataError: If the file cannot be read or does not fit the model.
         LfadsxError: If `max_trials` is below 1.
     """
-    began, info = time.monotonic(), read_info(run)
+    began, info = time.monotonic(), RunFolder(run).info
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"max_trials = {max_trials} leaves no trial. Give at least 1, or leave it out.")
     model = load(run, which=which, build=build)
@@ -144,7 +144,7 @@ def infer_run(
             sessions=info.sessions,
             hyper=HyperParams(**info.hyper),
             config=TrainConfig(**info.train),
-            step=step_of(run, which),
+            step=RunFolder(run).step_of(which),
         )
     else:
         source = {"run": str(run), "file": str(file), **info.data["source"]}
@@ -188,7 +188,7 @@ def generate_run(
         DataError: If a file cannot be read or written.
         LfadsxError: If there is no such session, or known inputs are missing or do not fit.
     """
-    began, info = time.monotonic(), read_info(run)
+    began, info = time.monotonic(), RunFolder(run).info
     model = load(run, which=which, build=build)
     known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
     if n_bins is None:

@@ -17,7 +17,7 @@ from lfadsx.plotting.population_figures import hyperparameters_figure, scores_fi
 from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
 from lfadsx.plotting.summary_page import summary_figure
-from lfadsx.training.history import Row
+from lfadsx.training.lineage import Row
 from lfadsx.types import Dataset, Posterior, Split
 
 DPI = 150

@@ -32,8 +32,7 @@ from lfadsx.plotting.style import (
     new_figure,
     panel,
 )
-from lfadsx.training.history import Row
-from lfadsx.training.lineage import Table, ancestry, generations, lineage, parents, ranking
+from lfadsx.training.lineage import Row, Table, ancestry, generations, lineage, parents, ranking
 
 MOST_COLUMNS = 4
 LOG_SPAN = 10
@@ -51,7 +50,7 @@ def scores_figure(rows: Sequence[Row]) -> Figure:
     coloured one leads to it from there. Scores that are worse than most by far are off the axis; the title counts them.
 
     Args:
-        rows: History of the population: one row for each member at each evaluation.
+        rows: History of the population: one row for each member and epoch.
 
     Returns:
         The figure.
@@ -92,7 +91,7 @@ def hyperparameters_figure(rows: Sequence[Row]) -> Figure | None:
     branch where weights were copied. What other weights took the place of is grey.
 
     Args:
-        rows: History of the population: one row for each member at each evaluation.
+        rows: History of the population: one row for each member and epoch.
 
     Returns:
         The figure, one panel per hyperparameter; None when all members have the same ones throughout.

@@ -1,4 +1,4 @@
-"""Training: `fit` and what it is made of."""
+"""Training: `fit`, `population`, and what they are made of."""
 
 from lfadsx.errors import CheckpointError as CheckpointError
 from lfadsx.errors import RunError as RunError
@@ -6,19 +6,17 @@ from lfadsx.parallel import make_mesh as make_mesh
 from lfadsx.parallel import place_block as place_block
 from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
 from lfadsx.training.callbacks import CsvLog as CsvLog
+from lfadsx.training.callbacks import GenerationTable as GenerationTable
 from lfadsx.training.callbacks import Progress as Progress
 from lfadsx.training.callbacks import ProgressBar as ProgressBar
-from lfadsx.training.fit import FitResult as FitResult
 from lfadsx.training.fit import fit as fit
-from lfadsx.training.generation_log import AbstractPopulationCallback as AbstractPopulationCallback
-from lfadsx.training.generation_log import GenerationTable as GenerationTable
-from lfadsx.training.generation_log import PopulationCsv as PopulationCsv
-from lfadsx.training.generation_log import PopulationProgress as PopulationProgress
-from lfadsx.training.population import PopulationResult as PopulationResult
-from lfadsx.training.population import fit_population as fit_population
+from lfadsx.training.history import read_rows as read_rows
+from lfadsx.training.populations import population as population
+from lfadsx.training.results import FitResult as FitResult
+from lfadsx.training.results import PopulationResult as PopulationResult
+from lfadsx.training.run_folder import RunFolder as RunFolder
 from lfadsx.training.run_folder import RunInfo as RunInfo
 from lfadsx.training.run_folder import load as load
-from lfadsx.training.run_folder import read_info as read_info
 from lfadsx.training.schedules import Schedule as Schedule
 from lfadsx.training.state import Program as Program
 from lfadsx.training.state import TrainState as TrainState

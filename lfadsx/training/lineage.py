@@ -1,7 +1,7 @@
 """Who descends from whom in a population: pure functions on the rows of its history.
 
-A row is of one member at one evaluation. Its `parent` is the member whose weights this one began the row's generation
-with: its own number unless weights were copied.
+A row is of one member and epoch; `evaluated` says whether its score was computed then. Its `parent` is the member whose
+weights this one began the row's generation with: its own number unless weights were copied.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lfadsx.errors import LfadsxError
-from lfadsx.training.history import Row
 
+Row = dict[str, float]
+"""Figures of a member and an epoch by name."""
 Table = dict[str, Float[np.ndarray, "generation member"]]
 
 
@@ -45,7 +46,9 @@ class Summary(TypedDict):
 
 
 def generations(rows: Sequence[Row]) -> Table:
-    """Collects the last row of every generation and member: of those in which the member trained, if there are any.
+    """Collects the last row of every generation and member.
+
+    Rows that are evaluated and in which the member trained come before others.
 
     Args:
         rows: History of the population.
@@ -65,7 +68,7 @@ def generations(rows: Sequence[Row]) -> Table:
     names = dict.fromkeys(name for row in rows for name in row)
     table = {name: np.full((len(place), n_members), np.nan) for name in names}
     # What comes later overwrites what came before. The rows of a member that has stopped have no score.
-    for row in sorted(rows, key=lambda row: (row.get("active", 1.0), row["epoch"])):
+    for row in sorted(rows, key=lambda row: (row.get("active", 1.0), row.get("evaluated", 1.0), row["epoch"])):
         for name, value in row.items():
             table[name][place[int(row["generation"])], int(row["member"])] = value
     return table

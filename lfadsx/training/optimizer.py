@@ -1,47 +1,73 @@
-"""The optimiser: clipped Adam whose learning rate and weight decay stay outside of it."""
+"""The optimiser, whose learning rate and weight decay stay outside of it."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import types
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
 from lfadsx.config import TrainConfig
+from lfadsx.errors import LfadsxError
 
 
-@dataclasses.dataclass(frozen=True)
-class AdamSettings:
-    """Settings of the optimiser, static.
-
-    Attributes:
-        max_grad_norm: Bound of the gradient's global norm.
-        b1: Decay of the first moment.
-        b2: Decay of the second moment.
-        eps: Added to the root of the second moment.
-    """
-
-    max_grad_norm: float
-    b1: float
-    b2: float
-    eps: float
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> AdamSettings:
-        """Returns the settings of a run."""
-        return cls(config.max_grad_norm, config.adam_b1, config.adam_b2, config.adam_eps)
-
-
-def make_optimizer(settings: AdamSettings) -> optax.GradientTransformation:
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Returns gradient clipping by the global norm followed by Adam's scaling.
 
-    Learning rate and weight decay are no part of its state: they are read from `HyperParams` at every step, so
+    Learning rate and weight decay are not part of its state: they are read from `HyperParams` at every step, so
     that members of a population which exchange weights have one truth about them.
     """
-    return optax.chain(
-        optax.clip_by_global_norm(settings.max_grad_norm),
-        optax.scale_by_adam(b1=settings.b1, b2=settings.b2, eps=settings.eps),
-    )
+    return _clipped_adam(config.max_grad_norm, config.adam_b1, config.adam_b2, config.adam_eps)
+
+
+@functools.cache  # The same settings are the same object, so that equal programs share one compilation.
+def _clipped_adam(max_grad_norm: float, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
+
+
+def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
+    """Returns a user's optimiser if `fit` can use it.
+
+    Raises:
+        LfadsxError: If it is not an Optax transformation, or its updates point against the gradient.
+    """
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise LfadsxError(
+            f"`optimizer` must be an Optax gradient transformation, got {type(optimizer).__name__}. "
+            "Give one such as optax.scale_by_lion()."
+        )
+    gradient = jnp.ones(3)
+    update: Any = optimizer.update(gradient, optimizer.init(jnp.zeros(3)), jnp.zeros(3))[0]
+    if float(jnp.vdot(update, gradient)) < 0:
+        raise LfadsxError(
+            "`optimizer` must return updates along the gradient, got some against it: it has a learning rate of its "
+            "own. Leave that out, as optax.scale_by_adam() does, since `fit` multiplies by -learning_rate."
+        )
+    return optimizer
+
+
+def describe_optimizer(value: Any) -> str:
+    """Returns a transformation as text, the same in every process: its functions, and the settings that they hold."""
+    if isinstance(value, functools.partial):
+        return f"{describe_optimizer(value.func)}({describe_optimizer(value.args)}, {value.keywords})"
+    if isinstance(value, types.FunctionType):
+        held = zip(value.__code__.co_freevars, (cell.cell_contents for cell in value.__closure__ or ()), strict=True)
+        # A function that holds itself would never end.
+        inner = ", ".join(f"{name}={describe_optimizer(of)}" for name, of in held if of is not value)
+        return f"{value.__module__}.{value.__qualname__}({inner})"
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(map(describe_optimizer, value)) + ")"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {describe_optimizer(of)}" for name, of in value.items()) + "}"
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return str(np.asarray(value).tolist())
+    # An object's own text may hold an address, which is another one in the next process.
+    return str(value) if value is None or isinstance(value, bool | int | float | str) else type(value).__qualname__
 
 
 def apply_update(
@@ -50,7 +76,7 @@ def apply_update(
     learning_rate: Array | float,
     weight_decay: Array | float,
 ) -> Float[Array, " parameter"]:
-    """Returns params - learning_rate * (update + weight_decay * params), which is AdamW.
+    """Returns params - learning_rate * (update + weight_decay * params), which is AdamW for Adam's update.
 
     Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).
     """

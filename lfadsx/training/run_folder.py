@@ -1,17 +1,16 @@
-"""A run folder: what it says about itself, and loading a model from it."""
+"""A run folder: what it says about itself, its checkpoints, and the models in it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +19,19 @@ from flax import nnx
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.errors import RunError
+from lfadsx.files import to_json, write_json
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
+from lfadsx.training.history import rows_of, write_rows
 from lfadsx.types import Dataset, Session
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from lfadsx.training.results import FitResult
+
+FORMAT = 2
+"""Models of all formats up to this one load; only runs of this one resume."""
+SINGLE = "run.json"
 POPULATION = "population.json"
 """What a population's folder has in place of `run.json`."""
 BEST_MEMBER = "best_member"
@@ -37,7 +43,7 @@ class RunInfo:
     """What a run folder says about itself.
 
     Attributes:
-        model: What `parts.describe` returned.
+        model: The model, as `lfadsx.models.serialization.describe` returns it.
         hyper: Hyperparameters.
         train: Run settings.
         data: Sessions, splits, bin width, input group and sources of the data.
@@ -45,7 +51,9 @@ class RunInfo:
         device: The devices.
         command: The command line.
         created: Date and time, UTC.
+        format: Format of the folder.
         population: Members, generations and search of a population; empty for a single model.
+        parts: Objective and optimiser that were given to `fit` in place of its own, as text.
     """
 
     model: dict[str, Any]
@@ -58,6 +66,7 @@ class RunInfo:
     created: str = ""
     format: int = FORMAT
     population: dict[str, Any] = dataclasses.field(default_factory=dict)
+    parts: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -83,7 +92,7 @@ def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConf
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return RunInfo(**json.loads(_json(info)))  # what a file would give back: lists for tuples
+    return RunInfo(**json.loads(to_json(info)))  # what a file would give back: lists for tuples
 
 
 def versions() -> dict[str, str]:
@@ -92,78 +101,165 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
-def open_run(folder: Path, info: RunInfo) -> bool:
-    """Makes a run folder, or finds one that the same settings have begun.
-
-    Returns:
-        True if the folder holds a run of the same settings, which can be resumed.
-
-    Raises:
-        RunError: If the folder cannot be written or holds a run with other settings.
-    """
-    other = Path(folder) / ("run.json" if info.population else POPULATION)
-    if other.is_file():
-        kinds = ("a single model", "a population")
-        held, wanted = kinds if info.population else kinds[::-1]
-        raise RunError(
-            f"The folder {folder} holds the run of {held}, and {wanted} is to be trained. Give another folder."
-        )
-    if _file(folder, info).is_file():
-        _compare(folder, _read(_file(folder, info)), info)
-        return True
-    write_info(folder, info)
-    return False
-
-
-def write_info(folder: Path, info: RunInfo) -> None:
-    """Makes a folder, if need be, and writes what a run says about itself.
-
-    Raises:
-        RunError: If the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(_file(folder, info), _json(info))
-    except OSError as error:
-        raise RunError(
-            f"The output folder {folder} cannot be written: {error.strerror}. Give another folder, or make this one "
-            "writable."
-        ) from error
-
-
-def read_info(folder: str | Path) -> RunInfo:
-    """Reads what a run folder says about itself.
-
-    Raises:
-        RunError: If the folder holds no run, or one of a newer format.
-    """
-    file = Path(folder) / "run.json"
-    if (Path(folder) / POPULATION).is_file():
-        raise RunError(
-            f"The folder {folder} holds a population. Give the run folder of its best member: "
-            f"{Path(folder) / BEST_MEMBER}, which is there when the population has ended."
-        )
-    if not file.is_file():
-        what = "does not exist" if not Path(folder).exists() else "holds no run: there is no run.json"
-        raise RunError(f"The folder {folder} {what}. Give the folder that was the --out of a fit.")
-    return _read(file)
-
-
-def _file(folder: Path, info: RunInfo) -> Path:
-    return Path(folder) / (POPULATION if info.population else "run.json")
-
-
-def _read(file: Path) -> RunInfo:
-    content = json.loads(file.read_text())
-    if content.get("format", 0) > FORMAT:
-        raise RunError(
-            f"The run {file.parent} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
-        )
-    return RunInfo(**content)
-
-
 Which = Literal["best", "last"] | int
 """The model with the best selection score, the last one, or that of a step whose checkpoint is still there."""
+
+
+class RunFolder:
+    """The folder of a run: one place for what it holds and what that is called.
+
+    Example:
+        ```python
+        run = RunFolder("runs/monkey")
+        run.info.train["epochs"], run.load(which="last")
+        ```
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.history, self.posterior = self.path / "history.csv", self.path / "posterior.h5"
+        self.metrics, self.report = self.path / "metrics.json", self.path / "report.md"
+        self.figures, self.checkpoints = self.path / "figures", self.path / "checkpoints"
+
+    @property
+    def best_member(self) -> RunFolder:
+        """The run folder of a population's best member."""
+        return RunFolder(self.path / BEST_MEMBER)
+
+    @property
+    def info(self) -> RunInfo:
+        """What the folder says about itself.
+
+        Raises:
+            RunError: If it holds no run, or one of a newer format.
+        """
+        if (self.path / POPULATION).is_file():
+            raise RunError(
+                f"The folder {self.path} holds a population. Give the run folder of its best member: "
+                f"{self.best_member.path}, which is there when the population has ended."
+            )
+        if not (self.path / SINGLE).is_file():
+            what = "does not exist" if not self.path.exists() else "holds no run: there is no run.json"
+            raise RunError(f"The folder {self.path} {what}. Give the folder that was the --out of a fit.")
+        return self._read(SINGLE)
+
+    def open(self, info: RunInfo) -> bool:
+        """Makes the folder, or finds a run that the same settings have begun.
+
+        Returns:
+            True if it holds a run of the same settings, which can be resumed.
+
+        Raises:
+            RunError: If the folder cannot be written, or holds a run with other settings or of another format.
+        """
+        own, other = (POPULATION, SINGLE) if info.population else (SINGLE, POPULATION)
+        if (self.path / other).is_file():
+            held, wanted = ("a single model", "a population")[:: 1 if info.population else -1]
+            raise RunError(
+                f"The folder {self.path} holds the run of {held}, and {wanted} is to be trained. Give another folder."
+            )
+        if not (self.path / own).is_file():
+            self._write(info)
+            return False
+        old = self._read(own)
+        if old.format != FORMAT:
+            raise RunError(
+                f"The run in {self.path} has format {old.format}, and this lfadsx resumes only format {FORMAT}. Give "
+                "another folder; the models in this one still load."
+            )
+        _compare(self.path, old, info)
+        return True
+
+    def save_state(self, step: int, state: Any, meta: dict[str, Any], *, keep: int) -> None:
+        """Saves all that a resumed run needs, and deletes all but the last such checkpoints."""
+        checkpoint.save_numbered(self.checkpoints, step, state, meta, keep=keep)
+
+    def restore_state(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """Returns the newest state and what was saved with it, or None; arguments as of `checkpoint.restore`."""
+        return checkpoint.restore_newest(self.checkpoints, like)
+
+    def save_models(
+        self, best: LFADS, last: LFADS, *, epoch: int, best_epoch: int, step: int, steps_per_epoch: int, **meta: Any
+    ) -> None:
+        """Saves the best and the last model for `load`, with how long they have trained."""
+        facts = meta | {"epoch": epoch, "best_epoch": best_epoch}
+        of_best = best_epoch * steps_per_epoch if best_epoch else step
+        checkpoint.save(self.path / "best", {"model": nnx.state(best)}, facts | {"step": of_best})
+        checkpoint.save(self.path / "last", {"model": nnx.state(last)}, facts | {"step": step})
+
+    def write_run(
+        self,
+        result: FitResult,
+        data: Dataset,
+        hyper: HyperParams,
+        config: TrainConfig,
+        steps_per_epoch: int,
+        **meta: Any,
+    ) -> None:
+        """Writes a member of a population as the folder that `fit` would have written, with its history."""
+        self._write(make_info(result.model, data, hyper, config))
+        write_rows(self.history, rows_of(result.history))
+        epoch = int(result.history["epoch"][-1]) if result.history else 0
+        how: dict[str, Any] = dict(epoch=epoch, best_epoch=result.best_epoch, step=epoch * steps_per_epoch)
+        self.save_models(result.model, result.last, **how, steps_per_epoch=steps_per_epoch, **meta)
+
+    def load(self, *, which: Which = "best", build: Callable[[], LFADS] | None = None) -> LFADS:
+        """Loads a model; arguments and errors as of `lfadsx.load`."""
+        info = self.info
+        model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
+        state = nnx.state(model)
+        if isinstance(which, int):
+            nnx.update(model, self._at_step(which, state))
+        else:
+            restored, _ = checkpoint.restore(self.path / which, {"model": state})
+            nnx.update(model, restored["model"])
+        return model
+
+    def step_of(self, which: Which) -> int:
+        """Returns how many steps a model has trained; argument as of `lfadsx.load`."""
+        if isinstance(which, int):
+            return which
+        meta = checkpoint.read_meta(self.path / which)
+        if "step" not in meta:
+            raise RunError(
+                f"The run {self.path} does not say how many steps its models have trained. Name a step's checkpoint."
+            )
+        return int(meta["step"])
+
+    def _at_step(self, step: int, state: nnx.State) -> nnx.State:
+        """Returns the values of a model at a step, of which a checkpoint keeps trained and other ones apart."""
+        found = {int(path.name): path for path in checkpoint.numbered(self.checkpoints)}
+        if step not in found:
+            raise RunError(
+                f"The run {self.path} has no checkpoint of step {step}, only of {sorted(found)}. Give one of these."
+            )
+        arrays = checkpoint.read_arrays(found[step])
+        values = {name: arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in checkpoint.by_name(state)}
+        missing = [name for name, value in values.items() if value is None]
+        if missing:
+            raise RunError(f"The checkpoint {found[step]} lacks {missing[0]}. Build the model that it was written for.")
+        return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
+
+    def _read(self, name: str) -> RunInfo:
+        content = json.loads((self.path / name).read_text())
+        if content.get("format", 0) > FORMAT:
+            raise RunError(
+                f"The run {self.path} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
+            )
+        return RunInfo(**content)
+
+    def _write(self, info: RunInfo) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.path / (POPULATION if info.population else SINGLE), info)
+        except OSError as error:
+            raise RunError(
+                f"The output folder {self.path} cannot be written: {error.strerror}. Give another folder, or make this "
+                "one writable."
+            ) from error
 
 
 def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] | None = None) -> LFADS:
@@ -185,49 +281,7 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
         CheckpointError: If the checkpoint is missing, damaged, or does not fit.
         LfadsxError: If the model has parts that are not built in and `build` is None.
     """
-    info = read_info(run)
-    model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
-    state = nnx.state(model)
-    if isinstance(which, int):
-        nnx.update(model, _at_step(Path(run), which, state))
-    else:
-        restored, _ = checkpoint.restore(Path(run) / which, {"model": state})
-        nnx.update(model, restored["model"])
-    return model
-
-
-def step_of(run: str | Path, which: Which) -> int:
-    """Returns how many steps a model of a run has trained; arguments as in `load`."""
-    if isinstance(which, int):
-        return which
-    meta = checkpoint.read_meta(Path(run) / which)
-    if "step" not in meta:
-        raise RunError(f"The run {run} does not say how many steps its models have trained. Name a step's checkpoint.")
-    return int(meta["step"])
-
-
-def _at_step(run: Path, step: int, state: nnx.State) -> nnx.State:
-    """Returns the values of a model at a step: those that trained and the others, which a checkpoint keeps apart."""
-    found = {int(path.name): path for path in checkpoint.numbered(run / "checkpoints")}
-    if step not in found:
-        raise RunError(f"The run {run} has no checkpoint of step {step}, only of {sorted(found)}. Give one of these.")
-    arrays = checkpoint.read_arrays(found[step])
-    values = {name: arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in checkpoint.by_name(state)}
-    missing = [name for name, value in values.items() if value is None]
-    if missing:
-        raise RunError(f"The checkpoint {found[step]} lacks {missing[0]}. Build the model that it was written for.")
-    return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and moves it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def _json(info: RunInfo) -> str:
-    return json.dumps(dataclasses.asdict(info), indent=1)
+    return RunFolder(run).load(which=which, build=build)
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
@@ -256,7 +310,7 @@ FREE = ("trials_at_once", "members_at_once")
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
-    for part in ("model", "hyper", "train", "data", "population"):
+    for part in ("model", "hyper", "train", "data", "population", "parts"):
         before, now = ({k: v for k, v in getattr(info, part).items() if k not in FREE} for info in (old, new))
         if before == now:
             continue

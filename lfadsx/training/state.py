@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
@@ -22,7 +23,7 @@ from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.parallel import portion_limit
 from lfadsx.training.model_selection import Monitor
-from lfadsx.training.optimizer import AdamSettings, make_optimizer
+from lfadsx.training.optimizer import make_optimizer
 
 PRODUCTS: dict[Precision, str] = {"float32": "highest", "tf32": "high", "bfloat16": "BF16_BF16_F32"}
 """What JAX calls the precisions; with all of them products are added up in float32."""
@@ -64,7 +65,7 @@ class Program:
     model: Any
     augmentations: Any
     objective: Objective
-    optimizer: AdamSettings
+    optimizer: optax.GradientTransformation
     selection_samples: int
     precision: Precision = "tf32"
     mesh: Mesh | None = None
@@ -91,6 +92,8 @@ def start(
     n_trials: int,
     trainable: Callable[[str], bool] | None = None,
     mesh: Mesh | None = None,
+    objective: Objective | None = None,
+    optimizer: optax.GradientTransformation | None = None,
 ) -> tuple[Program, TrainState]:
     """Returns the program and the first state of a run; the model itself is left alone.
 
@@ -102,6 +105,8 @@ def start(
         trainable: Says for a parameter path such as "decoder/generator/gru/bias" whether it trains; by default
             the patterns `config.train`.
         mesh: Devices that the trials of a step are spread over; None for one.
+        objective: The loss; by default that of the run settings. Its `nominal_batch` is set here.
+        optimizer: Makes updates of gradients; by default the clipped Adam of the run settings.
 
     Raises:
         LfadsxError: If nothing would train.
@@ -119,15 +124,16 @@ def start(
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
     at_once = portion_limit(config.trials_at_once, mesh)
     nominal = float(min(config.batch_size, n_trials))
-    objective = Objective(config.reduction, config.estimator, config.l2_normalize, nominal_batch=nominal)
-    adam = AdamSettings.of(config)
+    objective = objective or Objective(config.reduction, config.estimator, config.l2_normalize)
+    objective = dataclasses.replace(objective, nominal_batch=nominal)
+    optimizer = optimizer or make_optimizer(config)
     settings = config.selection_samples, config.precision, mesh, at_once
-    program = Program(graphdef, augmentation_def, objective, adam, *settings)
+    program = Program(graphdef, augmentation_def, objective, optimizer, *settings)
     state = TrainState(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=make_optimizer(adam).init(_zeros_like_vector(params)),
+        optimizer=optimizer.init(_zeros_like_vector(params)),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),

@@ -24,13 +24,12 @@ from lfadsx.objective import (
     held_in,
     kl_inferred_inputs,
     kl_initial_condition,
-    loss,
     reconstruction,
 )
 from lfadsx.parallel import compiler_options, on_devices, over_trials
 from lfadsx.random import derive
 from lfadsx.training.model_selection import observe, observe_loss
-from lfadsx.training.optimizer import apply_update, make_optimizer
+from lfadsx.training.optimizer import apply_update
 from lfadsx.training.schedules import Schedule, decay, ramp
 from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
@@ -117,7 +116,6 @@ def _step(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
 ) -> tuple[TrainState, Float[Array, " figure"]]:
     """Returns the state after a step and the fields of `StepReport`."""
-    optimizer = make_optimizer(program.optimizer)
     ramps = _ramps(state.step, schedule)
     differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.portion_limit)
     (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
@@ -127,7 +125,7 @@ def _step(
     value, l2 = value + ramps.l2 * penalty, l2 + penalty
     gradient = gradient + 2.0 * ramps.l2 * hyper.l2_scale * params
     update: Any
-    update, optimizer_state = optimizer.update(gradient, state.optimizer, params)
+    update, optimizer_state = program.optimizer.update(gradient, state.optimizer, params)
     monitor = state.monitor
     rate = hyper.learning_rate * monitor.rate_scale * decay(state.step - monitor.rate_start, schedule)
     norm = optax.tree.norm(gradient)
@@ -180,7 +178,7 @@ def _differentiate(
     def objective(params: Any) -> tuple[Array, LossParts]:
         model = program.merge_model(params, state.fixed)
         output = model(changed, model.draw(noise_key, changed, hyper))
-        return loss(model, changed, output, hyper, ramps, of_share, weights, opened)
+        return of_share(model, changed, output, hyper, ramps, weights, opened)
 
     (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))

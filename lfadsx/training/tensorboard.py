@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from lfadsx.distributions import AutoregressivePrior
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer
 from lfadsx.models.lfads import LFADS
-from lfadsx.training.callbacks import AbstractCallback, Progress, Row
+from lfadsx.training.callbacks import AbstractCallback, Progress
+from lfadsx.training.history import STEP_SIZE
 from lfadsx.types import Dataset
 
 TAGS = {
@@ -43,7 +43,8 @@ class TensorBoard(AbstractCallback):
 
     Scalars are the parts of the loss in nats per trial, weights, learning rate, norm of the gradient, and time constant
     (bins) and stationary variance of each input's AR(1) prior. The figure is `lfadsx.plotting.example_figure`, of
-    trials drawn at random. A run that goes on writes on: its steps are epochs.
+    trials drawn at random. A resumed run continues the file: its steps are epochs. Members of a population have tags
+    of their own, and the figure is that of the first one.
 
     Example:
         ```python
@@ -86,26 +87,29 @@ class TensorBoard(AbstractCallback):
         self.data, self.figure_every, self.n_samples = data, figure_every, n_samples
         self._random = np.random.default_rng(seed)
 
-    def on_start(self, epoch: int, epochs: int, history: Sequence[Row]) -> None:
+    def on_start(self, progress: Progress) -> None:
         """Opens the event file."""
-        del epoch, epochs, history
+        del progress
         self._writer = self._open()
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Writes the scalars of an epoch, and a figure if its turn has come."""
-        row, epoch = progress.history[-1], progress.epoch
-        model, _ = progress.program.merge(progress.state)
-        scalars = {tag: row[name] for name, tag in TAGS.items()} | _prior_of_inputs(model)
-        for tag, value in scalars.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(tag, value, epoch)
+        epoch, latest = progress.epoch, progress.latest
+        for member, row in enumerate(latest):
+            model = progress.model(member)
+            row = row | {"learning_rate": row.get(STEP_SIZE, row["learning_rate"])}
+            scalars = {tag: row[name] for name, tag in TAGS.items()} | _prior_of_inputs(model)
+            of = f"/member_{member}" if len(latest) > 1 else ""
+            for tag, value in scalars.items():
+                if math.isfinite(value):
+                    self._writer.add_scalar(tag + of, value, epoch)
         if self.data is not None and epoch % self.figure_every == 0:
-            self._writer.add_figure("example", self._figure(model, self.data), epoch)
+            self._writer.add_figure("example", self._figure(progress.model(0), self.data), epoch)
         self._writer.flush()
 
-    def on_end(self, reason: str) -> None:
+    def on_end(self, progress: Progress) -> None:
         """Closes the event file."""
-        del reason
+        del progress
         self._writer.close()
 
     def _figure(self, model: LFADS, data: Dataset) -> Any:

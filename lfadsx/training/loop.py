@@ -1,0 +1,301 @@
+"""The training loop: blocks, epochs, generations, and when to stop. A single model is a population of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.data.batching import Layout
+from lfadsx.search import AbstractStrategy, Generation
+from lfadsx.training.callbacks import AbstractCallback, Progress
+from lfadsx.training.cohort import AbstractCohort, Facts
+from lfadsx.training.history import STEP_SIZE, report_skipped, single, summarise, valid_loss
+from lfadsx.training.lineage import Row
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.step import StepReport, ValidReport
+from lfadsx.training.stopping import Reason, reason_to_stop, stop_request
+
+log = logging.getLogger("lfadsx")
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run stands, on the host; saved with every checkpoint, hence of plain numbers.
+
+    Attributes:
+        hyper: Hyperparameters of the members by name.
+        best_hyper: The same of each member's best model.
+        parents: The slot whose weights each member began the generation with.
+        active: Whether each member trains.
+        reasons: Why those that do not have stopped.
+        epoch: Number of epochs trained.
+        block: Number of blocks trained of the next one.
+        generation: Number of the generation.
+        rows: A row of figures for every member and epoch.
+        best: The best score at the end of each generation.
+        pending: Figures of the blocks of an epoch that has not ended, (block, member, step, figure).
+        seconds: Time spent.
+        reason: Why the run has stopped.
+    """
+
+    hyper: dict[str, list[float]]
+    best_hyper: dict[str, list[float]]
+    parents: list[int]
+    active: list[bool]
+    reasons: list[Any]
+    epoch: int = 0
+    block: int = 0
+    generation: int = 1
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    best: list[float] = dataclasses.field(default_factory=list)
+    pending: list[Any] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    reason: Any = None
+
+    @classmethod
+    def start(cls, hyper: HyperParams) -> Position:
+        """Returns the position before the first step of members with hyperparameters of shape (member,)."""
+        n = len(hyper.learning_rate)  # pyright: ignore[reportArgumentType]
+        return cls(by_name(hyper), by_name(hyper), list(range(n)), [True] * n, [None] * n)
+
+    @property
+    def hypers(self) -> list[HyperParams]:
+        """Each member's hyperparameters as numbers."""
+        return [HyperParams(**{name: of[m] for name, of in self.hyper.items()}) for m in range(len(self.active))]
+
+    def forget_learning_rate(self) -> None:
+        """Lets members train again that had stopped because their learning rate was low."""
+        for member, reason in enumerate(self.reasons):
+            if reason == "learning rate":
+                self.active[member], self.reasons[member] = True, None
+        if self.reason == "finished" and any(self.active):
+            self.reason = None
+
+
+def by_name(hyper: HyperParams) -> dict[str, list[float]]:
+    """Returns the members' hyperparameters as lists, one value for each member."""
+    return {f.name: np.asarray(getattr(hyper, f.name), float).tolist() for f in dataclasses.fields(hyper)}
+
+
+def of_members(values: dict[str, list[float]]) -> HyperParams:
+    """Returns hyperparameters as arrays of shape (member,), from what `by_name` returned."""
+    return HyperParams(**{name: np.array(of) for name, of in values.items()})  # pyright: ignore[reportArgumentType]
+
+
+class Loop:
+    """Hands out blocks to all members, validates, asks the search, saves, and decides to stop.
+
+    Args:
+        cohort: The members on the devices.
+        position: Where the run stands.
+        strategy: What decides between generations.
+        ends: Epochs after which generations end, the last one being the end of the run.
+        config: Run settings.
+        layout: How an epoch is cut into blocks.
+        folder: Where to save, if anywhere.
+        callbacks: Called after epochs and generations.
+        is_population: If True, the run is a population, even one of a single member; if False, it is that of `fit`.
+    """
+
+    def __init__(
+        self,
+        cohort: AbstractCohort,
+        position: Position,
+        strategy: AbstractStrategy,
+        ends: Sequence[int],
+        config: TrainConfig,
+        layout: Layout,
+        *,
+        folder: RunFolder | None,
+        callbacks: Sequence[AbstractCallback],
+        is_population: bool,
+    ) -> None:
+        self.cohort, self.position, self.strategy, self.ends = cohort, position, strategy, ends
+        self.config, self.layout, self.folder, self.callbacks = config, layout, folder, callbacks
+        self.is_population, self.signal = is_population, 0
+        self._shown = position.rows if is_population else [single(row) for row in position.rows]
+
+    def run(self) -> Reason:
+        """Trains until there is a reason to stop."""
+        position = self.position
+        self._tell("on_start")
+        last_save = time.monotonic()
+        began = last_save - position.seconds
+        with stop_request() as requested:
+            while not position.reason:
+                ended_epoch = self._train_block()
+                position.seconds = time.monotonic() - began
+                if ended_epoch:
+                    self._end_epoch()
+                elif self._broken()[position.active].all():
+                    self._retire()
+                    position.reason = "not finite"
+                self.signal = 0 if position.reason else requested()
+                due = time.monotonic() - last_save > 60.0 * self.config.checkpoint_minutes
+                # A run that broke down keeps the checkpoint from before.
+                if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
+                    self._save(self.folder)
+                    last_save = time.monotonic()
+                if self.signal:
+                    break
+        reason: Reason = position.reason or "interrupted"
+        self._tell("on_end", reason)
+        return reason
+
+    def _tell(self, event: str, reason: str = "") -> None:
+        position = self.position
+        facts = position.epoch, self.ends[-1], self._shown, self.cohort.model
+        progress = Progress(*facts, generation=position.generation, reason=reason)
+        for callback in self.callbacks:
+            getattr(callback, event)(progress)
+
+    def _train_block(self) -> bool:
+        """Trains one block of every active member; returns whether it ended an epoch."""
+        position, active = self.position, np.array(self.position.active)
+        figures = self.cohort.train(position.epoch, position.block, position.hypers, active)
+        position.pending.append(figures.tolist())
+        for member in np.flatnonzero(active):
+            who = f"Member {member}: " if self.is_population else ""
+            report_skipped(StepReport.of(figures[member])._asdict(), position.epoch + 1, who)
+        position.block += 1
+        return position.block == self.layout.blocks
+
+    def _end_epoch(self) -> None:
+        position, config, active = self.position, self.config, np.array(self.position.active)
+        position.epoch, position.block = position.epoch + 1, 0
+        steps = np.concatenate(position.pending, axis=1)
+        trained = [summarise(StepReport.of(own)._asdict()) for own in steps]
+        position.pending = []
+        if config.schedule == "training_loss":
+            self.cohort.watch([row["loss"] for row in trained], active)
+        reports: Sequence[ValidReport | None] = [None] * len(active)
+        if position.epoch % config.validate_every == 0 or position.epoch == config.epochs:
+            reports = self._evaluate()
+        facts = self.cohort.facts()
+        hypers = position.hypers
+        rows = [self._row(m, hypers[m], trained[m], report, facts) for m, report in enumerate(reports)]
+        position.rows += rows
+        if not self.is_population:
+            self._shown.append(single(rows[0]))
+        self._retire()
+        self._tell("on_epoch_end")
+        if position.epoch in self.ends or not any(position.active):
+            self._end_generation()
+
+    def _evaluate(self) -> list[ValidReport]:
+        """Evaluates the validation trials and lets the monitors see the scores."""
+        position, active = self.position, np.array(self.position.active)
+        reports = self.cohort.validate(active)
+        after_ramps = position.epoch >= self.config.ramp_end(self.layout.steps)
+        self.cohort.select([report.score for report in reports], position.epoch, after_ramps, active)
+        for member in np.flatnonzero(active & (self.cohort.facts().best_epoch == position.epoch)):
+            for name, values in position.hyper.items():
+                position.best_hyper[name][member] = values[member]
+        return reports
+
+    def _row(self, member: int, hyper: HyperParams, trained: Row, report: ValidReport | None, facts: Facts) -> Row:
+        position, nan = self.position, math.nan
+        found = report or ValidReport(nan, nan, nan, nan)
+        row = {
+            "generation": float(position.generation),
+            "epoch": float(position.epoch),
+            "member": float(member),
+            "parent": float(position.parents[member]),
+            "active": float(position.active[member]),
+            "evaluated": float(report is not None),
+            **trained,
+            "score": found.score,
+            "valid_loss": nan,
+            "valid_reconstruction": found.reconstruction,
+            "valid_kl_ic": found.kl_ic,
+            "valid_kl_inputs": found.kl_inputs,
+            "best_epoch": float(facts.best_epoch[member]),
+            "best_score": float(facts.best_score[member]),
+            "seconds": position.seconds,
+            STEP_SIZE: trained["learning_rate"],
+        }
+        return row | {"valid_loss": valid_loss(row, hyper)} | dataclasses.asdict(hyper)
+
+    def _broken(self) -> np.ndarray:
+        """Which members have skipped too many steps."""
+        return self.cohort.facts().skipped > self.config.max_skipped_steps
+
+    def _retire(self) -> None:
+        """Lets members rest that have a reason of their own to stop."""
+        facts, position = self.cohort.facts(), self.position
+        for member in np.flatnonzero(position.active):
+            reason = reason_to_stop(
+                self.config,
+                self.cohort.schedule,
+                learning_rate=position.hyper["learning_rate"][member] * float(facts.rate_scale[member]),
+                steps=int(facts.step[member] - facts.rate_start[member]),
+                skipped=int(facts.skipped[member]),
+                since_best=int(facts.since_best[member]) if self.strategy.early_stopping else 0,
+            )
+            if reason:
+                position.active[member], position.reasons[member] = False, reason
+                log.info("Member %d stops after epoch %d: %s.", member, position.epoch, reason)
+
+    def _end_generation(self) -> None:
+        """Asks the strategy what the next generation is, unless this was the last one."""
+        position = self.position
+        if self.is_population:
+            self._tell("on_generation_end")
+        scores = self._scores()
+        position.best.append(float(scores.min()))
+        position.reason = self._reason(scores)
+        if position.reason:
+            return
+        rng = np.random.default_rng([self.config.seed, position.generation])
+        generation = Generation(position.generation, scores, of_members(position.hyper), np.array(position.active))
+        decision = self.strategy.decide(rng, generation)
+        parents, active = np.asarray(decision.parents), np.asarray(decision.active)
+        self.cohort.exchange(parents)
+        position.hyper = by_name(decision.hyper)
+        for hyper in position.hypers:
+            hyper.check()
+        position.best_hyper = {name: [of[parent] for parent in parents] for name, of in position.best_hyper.items()}
+        # Members that keep training have their stop reason cleared.
+        reasons = zip(active, position.reasons, strict=True)
+        position.reasons = [None if on else reason or "search" for on, reason in reasons]
+        position.parents, position.active = parents.tolist(), active.tolist()
+        position.generation += 1
+        if not active.any():
+            position.reason = "finished"
+
+    def _scores(self) -> Float[np.ndarray, " member"]:
+        """The members' smoothed scores; infinite for those that broke down."""
+        newest = {int(row["member"]): row["score"] for row in self.position.rows if row["evaluated"]}
+        failed = [on and not math.isfinite(newest.get(m, math.nan)) for m, on in enumerate(self.position.active)]
+        return np.where(self._broken() | np.array(failed), np.inf, self.cohort.facts().smoothed.astype(float))
+
+    def _reason(self, scores: np.ndarray) -> Reason | None:
+        position = self.position
+        if self._broken().all():
+            return "not finite"
+        if position.epoch >= self.ends[-1]:
+            return "epochs" if self.ends[-1] == self.config.epochs else "generations"
+        if not np.isfinite(scores).any():
+            return "not finite"
+        return "converged" if self.strategy.is_done(position.best) else None
+
+    def _save(self, folder: RunFolder) -> None:
+        """Saves all that a resumed run needs and, of a single model, the best and the last one for `load`."""
+        position, layout = self.position, self.layout
+        step = position.epoch * layout.steps + position.block * layout.block_steps
+        meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints_to_keep
+        folder.save_state(step, self.cohort.state, meta, keep=keep)
+        if not self.is_population:
+            best, last = self.cohort.models()[0]
+            best_epoch = int(self.cohort.facts().best_epoch[0])
+            folder.save_models(
+                best, last, epoch=position.epoch, best_epoch=best_epoch, step=step, steps_per_epoch=layout.steps
+            )

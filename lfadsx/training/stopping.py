@@ -1,0 +1,70 @@
+"""When training stops: the rules of a model, and Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from lfadsx.config import TrainConfig
+from lfadsx.training.schedules import Schedule
+
+Reason = Literal[
+    "patience", "epochs", "learning rate", "interrupted", "not finite", "search", "generations", "converged", "finished"
+]
+"""Why training stopped; the last four are those of a population and of its members."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def reason_to_stop(
+    config: TrainConfig, schedule: Schedule, *, learning_rate: float, steps: int, skipped: int, since_best: int
+) -> Reason | None:
+    """Returns why a model stops training, or None.
+
+    Args:
+        config: Run settings.
+        schedule: The schedule made from them.
+        learning_rate: Learning rate before its exponential decay.
+        steps: Steps since that decay began.
+        skipped: Steps skipped because loss or gradient were not finite.
+        since_best: Epochs since the best selection score.
+    """
+    if skipped > config.max_skipped_steps:
+        return "not finite"
+    if since_best >= config.patience:
+        return "patience"
+    rate = learning_rate * math.exp(steps * schedule.decay_log)
+    waits = config.schedule not in ("constant", "cosine")
+    return "learning rate" if waits and rate < config.learning_rate_stop else None
+
+
+@contextlib.contextmanager
+def stop_request() -> Iterator[Callable[[], int]]:
+    """Turns the first Ctrl-C or SIGTERM into a request to finish the block and save; the second Ctrl-C stops at once.
+
+    Yields:
+        A function that returns the number of the signal that has asked to stop, 0 for none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0  # only the main thread may set handlers
+        return
+    received = [0]
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def request(number, frame):
+        del frame
+        if received[0] and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received[0] = number
+
+    for number in SIGNALS:
+        signal.signal(number, request)
+    try:
+        yield lambda: received[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
