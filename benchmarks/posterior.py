@@ -22,9 +22,9 @@ import lfadsx
 from benchmarks.speed import figure_of, machine, make_data, model_config, peak_memory_mb
 from benchmarks.workloads import WORKLOADS
 from lfadsx.cli.terminal import use_devices
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.training import make_mesh
-from lfadsx.types import Dataset
 
 
 def main() -> None:

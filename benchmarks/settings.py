@@ -12,8 +12,8 @@ from types import ModuleType
 import lfadsx
 from benchmarks.changes import changed
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.shrink import shorter
-from lfadsx.types import Dataset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

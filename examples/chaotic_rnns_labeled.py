@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import lfadsx
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import bootstrap_interval, r2_of_trials
 from lfadsx.inference import read_posterior
@@ -25,7 +26,6 @@ from lfadsx.pipeline import fit_run
 from lfadsx.plotting.histograms import histograms_figure
 from lfadsx.shrink import shorter, tiny_model
 from lfadsx.training import ProgressBar
-from lfadsx.types import Dataset
 
 NAME = "chaotic_rnns_labeled"
 

@@ -45,7 +45,7 @@ def file(tmp_path_factory):
     course = np.sin(2 * np.pi * time_[None, :] + 2 * condition[:, None])
     rates = 1.0 + 0.8 * course[:, :, None] * rng.standard_normal(8)
     rates = np.maximum(rates, 0.05)
-    data = lfadsx.data.dataset_from_trials(
+    data = lfadsx.data.from_arrays(
         rng.poisson(rates),
         held_out=2,
         forward_bins=2,

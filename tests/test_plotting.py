@@ -13,12 +13,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lfadsx import plotting
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.plotting.averaging import mean_and_interval, principal_components, smooth
 from lfadsx.plotting.condition_colours import condition_colours, conditions_of, cyclic_colours
 from lfadsx.plotting.style import ORANGE
 from lfadsx.plotting.table_panel import format_cell
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior
 
 WIDTH = 0.02
 

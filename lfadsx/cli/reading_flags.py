@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lfadsx.types import Dataset
+    from lfadsx.data.dataset import Dataset
 
 
 @dataclasses.dataclass(frozen=True)

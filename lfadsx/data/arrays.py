@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.dataset import Dataset, TruthUnit
 from lfadsx.data.splits import choose, random_names
 from lfadsx.data.trials import COUNT_LIKELIHOODS, RawTrials, SessionLayout, session_of, split_of
 from lfadsx.errors import DataError
-from lfadsx.types import INPUT_GROUP, Dataset, TruthUnit
+from lfadsx.types import INPUT_GROUP
 
 Trials = np.ndarray | Sequence[np.ndarray]
 """Arrays by trial: one array (trial, time, channel), or for each trial an array (its time, channel)."""
 
 
-def dataset_from_trials(
+def from_arrays(
     trials: Trials,
     *,
     held_out: int | Sequence[int] = 0,
@@ -49,9 +50,9 @@ def dataset_from_trials(
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> spikes = np.random.default_rng(0).poisson(0.3, (100, 50, 20))
-        >>> data = dataset_from_trials(spikes, held_out=5, bin_width=0.01)
+        >>> data = from_arrays(spikes, held_out=5, bin_width=0.01)
         >>> data.train.encoder_input.shape, data.train.targets["spikes"].shape
         ((80, 50, 15), (80, 50, 20))
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Int
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.sessions import join_splits
 from lfadsx.data.splits import choose, random_names
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
 def all_trials(data: Dataset) -> Split:
@@ -21,9 +21,9 @@ def all_trials(data: Dataset) -> Split:
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import all_trials
-        >>> all_trials(dataset_from_trials(np.ones((6, 4, 2), int))).trial_id
+        >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
         array([0, 1, 2, 3, 4, 5])
 
     Args:
@@ -57,10 +57,10 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import all_trials, stratified_folds
         >>> condition = np.repeat([0, 1], 6)
-        >>> trials = all_trials(dataset_from_trials(np.ones((12, 4, 2), int), condition=condition))
+        >>> trials = all_trials(from_arrays(np.ones((12, 4, 2), int), condition=condition))
         >>> fold = stratified_folds(trials, 3)
         >>> np.bincount(fold[condition == 0]), np.bincount(fold[condition == 1])
         (array([2, 2, 2]), array([2, 2, 2]))
@@ -139,9 +139,9 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import neuron_groups
-        >>> hidden = neuron_groups(dataset_from_trials(np.ones((10, 5, 7), int)), 3)
+        >>> hidden = neuron_groups(from_arrays(np.ones((10, 5, 7), int)), 3)
         >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
         ([3, 3, 3], True)
 

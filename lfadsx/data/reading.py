@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.file_keys import WHOLE, Contents, keys_of, read_contents
-from lfadsx.data.sessions import concatenate_sessions, pad_to_sessions
+from lfadsx.data.sessions import concatenate, pad_to_sessions
 from lfadsx.data.splits import choose, random_names
 from lfadsx.data.trials import COUNT_LIKELIHOODS, RawTrials, SessionLayout, session_of, split_of
 from lfadsx.errors import DataError
-from lfadsx.types import INPUT_GROUP, Dataset, Session, Split
+from lfadsx.types import INPUT_GROUP
 
 ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
 """Endings of files that are no part of a session's name."""
@@ -98,7 +99,7 @@ def read(
                 source={session.name: source},
             )
         )
-    return concatenate_sessions(*datasets)
+    return concatenate(*datasets)
 
 
 def read_split(

@@ -8,8 +8,8 @@ import logging
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Split
 
 log = logging.getLogger("lfadsx")
 
@@ -57,7 +57,7 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
     Example:
         >>> import lfadsx
         >>> days = [lfadsx.datasets.chaotic_rnn(conditions=4, neurons=n, session=f"day{n}") for n in (50, 40)]
-        >>> data = lfadsx.align(lfadsx.data.concatenate_sessions(*days), n_components=5)
+        >>> data = lfadsx.align(lfadsx.data.concatenate(*days), n_components=5)
         >>> [session.alignment.shape for session in data.sessions]
         [(50, 5), (40, 5)]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.trials import inside
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
-def concatenate_sessions(*datasets: Dataset) -> Dataset:
+def concatenate(*datasets: Dataset) -> Dataset:
     """Joins data sets into one whose sessions are all of theirs, in the order given.
 
     Arrays are padded to the widest session and the longest trial (0 in data and known inputs, NaN in `truth`,
@@ -21,11 +21,11 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
     theirs are NaN; where some lack conditions, theirs are -1 (or "" among conditions that are text).
 
     Example:
-        >>> from lfadsx.data import concatenate_sessions
+        >>> from lfadsx.data import concatenate
         >>> from lfadsx.datasets import chaotic_rnn
         >>> monday = chaotic_rnn(conditions=2, neurons=50, session="monday")
         >>> tuesday = chaotic_rnn(conditions=3, neurons=30, session="tuesday")
-        >>> concatenate_sessions(monday, tuesday).train.encoder_input.shape
+        >>> concatenate(monday, tuesday).train.encoder_input.shape
         (40, 100, 50)
 
     Args:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.dataset import Split
 from lfadsx.errors import DataError
-from lfadsx.types import Split
 
 
 def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Split:
@@ -66,7 +66,7 @@ def split(
         seed: Seed of the draw.
 
     Returns:
-        "train", "valid" or "test" for each trial, shape (trial,), as `dataset_from_trials(..., split=...)` takes it.
+        "train", "valid" or "test" for each trial, shape (trial,), as `from_arrays(..., split=...)` takes it.
 
     Raises:
         DataError: If the fractions leave a split empty, or `condition` is no list of conditions.

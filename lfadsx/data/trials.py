@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from lfadsx.data import validation
-from lfadsx.types import Session, Split
+from lfadsx.data.dataset import Session, Split
 
 COUNT_LIKELIHOODS = ("poisson", "negative_binomial", "bernoulli")
 """Likelihoods of counts; the data of any other are real numbers."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.data.dataset import Split
 from lfadsx.errors import DataError
-from lfadsx.types import Split
 
 AXES = {
     1: "(trial,)",

@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.file_keys import ALIGNMENT_KEYS, KEYS
 from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:

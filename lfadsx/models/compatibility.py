@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
-from lfadsx.types import Dataset, Split
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation
 from lfadsx.inference import posterior_sample_and_average
 from lfadsx.models.lfads import LFADS
@@ -18,7 +19,7 @@ from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, score, scored_split, write_results
 from lfadsx.training import FitResult
 from lfadsx.training.run_folder import write_text
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 
 def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:

@@ -16,6 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.folds import (
     all_trials,
     fold_dataset,
@@ -38,7 +39,6 @@ from lfadsx.pipeline.outcome import likelihood_name, write_results
 from lfadsx.training import PopulationResult, fit_population
 from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
 from lfadsx.training.run_folder import write_text
-from lfadsx.types import Dataset, Split
 
 log = logging.getLogger("lfadsx")
 

@@ -14,6 +14,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.inference import masked_rates, posterior_sample_and_average
 from lfadsx.models import builders
@@ -27,7 +28,7 @@ from lfadsx.training import CsvLog, PopulationResult, fit_population
 from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
 from lfadsx.training.history import rows_of
 from lfadsx.training.run_folder import BEST_MEMBER, write_text
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
 """Fields of a posterior that an average over models has none of."""

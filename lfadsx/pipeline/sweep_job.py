@@ -17,6 +17,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
@@ -33,7 +34,6 @@ from lfadsx.training.generation_log import AbstractPopulationCallback, Populatio
 from lfadsx.training.history import rows_of
 from lfadsx.training.population import write_best
 from lfadsx.training.run_folder import write_text
-from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import read_split
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.inference import infer, posterior_sample_and_average, write_generated
@@ -25,7 +26,6 @@ from lfadsx.models.new_sessions import with_sessions
 from lfadsx.pipeline.outcome import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
 from lfadsx.training import load, read_info
 from lfadsx.training.run_folder import RunInfo, Which, step_of, versions
-from lfadsx.types import Dataset, Split
 
 Keys = Literal["lfadsx", "tf"]
 """Names of our own, or those of the TensorFlow LFADS."""

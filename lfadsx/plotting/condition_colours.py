@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.style import BLUE, BOLD, GREY, MEDIUM, legend_beside
-from lfadsx.types import Dataset, Split
 
 QUALITATIVE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#262626")
 """Colours of Okabe and Ito, distinct for any colour vision, without the yellow that fades on white."""

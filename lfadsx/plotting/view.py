@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.averaging import spread
 from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)

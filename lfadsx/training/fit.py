@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
@@ -34,7 +35,7 @@ from lfadsx.training.schedules import Schedule
 from lfadsx.training.signals import stop_request
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.step import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
-from lfadsx.types import Batch, Dataset
+from lfadsx.types import Batch
 
 log = logging.getLogger("lfadsx")
 

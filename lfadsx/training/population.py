@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
@@ -30,7 +31,6 @@ from lfadsx.training.lineage import ancestry
 from lfadsx.training.members import stack
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
-from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
 

@@ -19,11 +19,11 @@ import numpy as np
 from flax import nnx
 
 from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import RunError
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
-from lfadsx.types import Dataset, Session
 
 FORMAT = 1
 POPULATION = "population.json"

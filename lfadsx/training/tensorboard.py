@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer
 from lfadsx.models.lfads import LFADS
 from lfadsx.training.callbacks import AbstractCallback, Progress, Row
-from lfadsx.types import Dataset
 
 TAGS = {
     "loss": "loss/train",
