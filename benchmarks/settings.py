@@ -108,7 +108,7 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
         lfadsx.datasets.simulate(settings.recipe, unfinished, **changes)
         unfinished.rename(folder)
     files = sorted(folder.glob("*.h5"))
-    return files, lfadsx.data.read(*files, likelihood=settings.model.likelihood)
+    return files, lfadsx.data.read(*files, kind="real" if settings.model.likelihood == "gaussian" else None)
 
 
 def _load(name: str) -> ModuleType:

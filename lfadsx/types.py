@@ -12,14 +12,14 @@
 | factor, ic, input, known | factors; initial condition; inferred inputs; known inputs    |
 | generator, controller    | units of the generator's and the controller's state          |
 
-`Split`, `Session` and `Dataset` live on the host (NumPy). `Batch`, `Noise` and `Output` are pytrees for
+`Split`, `Session` and `Dataset` of `lfadsx.data.dataset` live on the host (NumPy). `Batch`, `Noise` and `Output` are pytrees for
 the device. `Posterior` is what inference returns to the host.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -75,13 +75,30 @@ class TimeAxis:
         return bins if self.bin_width is None else self.start + self.bin_width * (bins + 0.5)
 
 
+def array_shapes(value: Any) -> str:
+    """Returns type and shape of the arrays of a dataclass, one field a line; fields that are None are left out."""
+    lines = []
+    for field in dataclasses.fields(value):
+        held = getattr(value, field.name)
+        parts = held if isinstance(held, dict) else {"": held}
+        shown = [
+            f"{name} {part.dtype} {tuple(part.shape)}" if hasattr(part, "shape") else f"{name} {part}"
+            for name, part in parts.items()
+            if part is not None
+        ]
+        if shown:
+            lines.append(f"  {field.name}: {', '.join(text.strip() for text in shown)}")
+    return "\n".join(lines)
+
+
 T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True)
 def _pytree(cls: type[T]) -> type[T]:
     """Makes a class a frozen dataclass whose fields are the leaves of a pytree."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+    cls.__repr__ = lambda self: f"{cls.__name__}\n{array_shapes(self)}"
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, repr=False)(cls))
 
 
 @_pytree

@@ -64,7 +64,7 @@ def _dataset(session, lengths, n_channels, known, likelihood, seed, changes):
     known = [rng.standard_normal((n, known)) for n in lengths] if known else None
     settings = dict(
         known_inputs=known,
-        likelihood=likelihood,
+        kind=None if likelihood == "poisson" else "real",
         session=session,
         split=["valid" if i % 2 else "train" for i in range(len(lengths))],
     )

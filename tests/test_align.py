@@ -48,7 +48,9 @@ def sessions(n_conditions=8, *, trials=12, has=None, labels=True, scale=1.0, noi
             values = values * np.broadcast_to(scale, 25)[:n]
         split = np.where(np.arange(len(condition)) % trials < trials - 2, "train", "valid")
         settings = dict(condition=condition) if labels else {}
-        days.append(from_arrays(values, split=split, session=day, likelihood=noise, **settings))
+        days.append(
+            from_arrays(values, split=split, session=day, kind="real" if noise == "gaussian" else None, **settings)
+        )
     return concatenate(*days)
 
 
@@ -118,7 +120,8 @@ def test_without_labels_time_alone_aligns_and_that_is_said(caplog):
     with caplog.at_level(logging.INFO, "lfadsx"):
         data = lfadsx.align(sessions(1, labels=False, trials=60), 1)
     assert (
-        "Not all trials have condition labels: sessions are aligned by the average of all their trials." in caplog.text
+        "Not all sessions have condition labels: sessions are aligned by the average of all their trials."
+        in caplog.text
     )
     assert lfadsx.shared_components(data).conditions == [None]
     assert worst(data) > 0.9

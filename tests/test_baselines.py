@@ -226,7 +226,7 @@ def test_known_figures_of_decision_data(recordings):
     small = dataclasses.replace(
         data,
         **{name: change_channels(split, few) for name, split in data.splits.items()},
-        sessions=(dataclasses.replace(data.sessions[0], n_targets={"spikes": len(few)}, channel_names=None),),
+        sessions=(dataclasses.replace(data.sessions[0], n_targets={"spikes": len(few)}, channel_names={}),),
     )
     rates = baselines.poisson_regression(small, small.test, widths=(0.7,), penalties=(1e-3,))
     assert co_bps(small, rates) > co_bps(small, baselines.time_course(small, small.test, width=0.0)) + 0.05

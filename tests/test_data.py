@@ -50,6 +50,10 @@ def flatten(value, prefix=""):
     return {k: v for name, item in value.items() for k, v in flatten(item, f"{prefix}/{name}").items()}
 
 
+def named(findings):
+    return {finding.name: finding for finding in findings}
+
+
 def everything(session="monday", n_channels=6, n_trials=12, lengths=None, **changes):
     """A data set with every optional part: held-out channels, forward bins, gaps, known inputs and truth."""
     rng = np.random.default_rng(n_channels)
@@ -112,7 +116,7 @@ def test_counts_have_the_smallest_type(largest, expected):
 
 
 def test_real_numbers_become_float32():
-    data = from_arrays(counts() - 0.5, likelihood="gaussian")
+    data = from_arrays(counts() - 0.5)
     assert data.train.encoder_input.dtype == np.float32
 
 
@@ -187,9 +191,9 @@ def test_round_trip_of_text_and_of_a_named_file(tmp_path):
 def test_round_trip_of_real_numbers_with_gaps(tmp_path):
     trials = counts() - 0.25
     trials[0, 0] = np.nan
-    data = from_arrays(trials, likelihood="gaussian", missing=True)
+    data = from_arrays(trials, missing=True)
     files = write_dataset(tmp_path, data)
-    assert_equal(read(*files, likelihood="gaussian"), data)
+    assert_equal(read(*files), data)
 
 
 def test_padding_of_sessions():
@@ -212,7 +216,7 @@ def test_what_only_some_sessions_have():
     data = concatenate(bare, full)
     first = data.train.session == 0
     assert np.isnan(data.train.truth[first]).all() and not np.isnan(data.train.truth[~first]).all()
-    assert (data.train.condition[first] == -1).all()
+    assert np.isnan(data.train.condition[first]).all()
     assert data.truth_unit == "Hz" and data.behaviour_name == "cursor" and data.behaviour_lag == 0.1
     assert data.sessions[0].n_targets == {"spikes": 3, "emg": 0}
     mask = data.train.target_observed["spikes"][first]
@@ -257,7 +261,7 @@ def test_counts_of_any_number_type_are_read(tmp_path, kind):
     assert data.train.encoder_input.dtype == np.uint8
     np.testing.assert_array_equal(data.train.encoder_input, trials[:8])
     assert [session.name for session in data.sessions] == ["thits_data_N6"]
-    real = read(write(tmp_path / "real.h5", train_data=trials[:8], valid_data=trials[8:]), likelihood="gaussian")
+    real = read(write(tmp_path / "real.h5", train_data=trials[:8], valid_data=trials[8:]), kind="real")
     assert real.train.encoder_input.dtype == np.float32
 
 
@@ -289,10 +293,18 @@ def test_truth_without_conversion_factor_is_relative(tmp_path):
     assert read(write(tmp_path / "b.h5", **arrays, attr_truth_unit="Hz")).truth_unit == "Hz"
 
 
-def test_warns_when_truth_and_counts_disagree(tmp_path):
+def test_a_finding_says_that_truth_and_counts_disagree(tmp_path):
     arrays = {"train_data": counts(), "valid_data": counts(), "train_truth": np.ones((12, 10, 6))}
-    with pytest.warns(UserWarning, match="truth of 'a.h5' is 3.* times the counts"):
-        read(write(tmp_path / "a.h5", **arrays, conversion_factor=0.3))
+    found = {
+        finding.name: finding for finding in read(write(tmp_path / "a.h5", **arrays, conversion_factor=0.3)).findings
+    }
+    assert found["scale of the truth"].value == pytest.approx(1 / 0.3 / counts().mean(), rel=1e-5)
+    assert (
+        "truth is 3" in found["scale of the truth"].sentence
+        and "conversion_factor" in found["scale of the truth"].sentence
+    )
+    right = read(write(tmp_path / "b.h5", **arrays, conversion_factor=1.0))
+    assert "scale of the truth" not in {finding.name for finding in right.findings}
 
 
 def test_lfads_torch_keys_with_held_out_channels_and_forward_bins(tmp_path):

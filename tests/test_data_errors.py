@@ -213,7 +213,7 @@ FILES = {
 def test_mistakes_in_a_file(tmp_path, name):
     arrays, message = FILES[name]
     with pytest.raises(DataError, match=message):
-        read(write(tmp_path / "a.h5", arrays))
+        read(write(tmp_path / "a.h5", arrays), kind="counts")
 
 
 def test_mistakes_in_attributes(tmp_path):
@@ -285,16 +285,16 @@ ARRAYS = {
     "forward_bins": ({"forward_bins": 10}, "forward_bins is 10 and the shortest trial has 10 bins. Leave"),
     "split": ({"split": ["train"] * 12}, "No trial of 'split' is 'valid'"),
     "name of a split": ({"split": ["train", "dev"] * 6}, "entry of 'split' is 'dev'. Choose one of 'train'"),
-    "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'trials' has 12"),
+    "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'spikes' has 12"),
     "fractions": (
         {"valid_fraction": 0.6, "test_fraction": 0.4},
         "valid_fraction is 0.6 and test_fraction is 0.4",
     ),
     "bin width": ({"bin_width": -0.01}, "The bin width is -0.01, which is not a positive number"),
     "unit": ({"truth": TRIALS, "truth_unit": "spikes"}, "The unit of the truth is 'spikes'. Choose one of"),
-    "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'trials' has shape"),
-    "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'trials' has 12"),
-    "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'trials' has 12"),
+    "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'spikes' has shape"),
+    "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'spikes' has 12"),
+    "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'spikes' has 12"),
     "names": ({"channel_names": ["a"]}, "'channel_names' of 'session' has 1 names"),
 }
 
@@ -307,16 +307,16 @@ def test_mistakes_in_arrays(name):
 
 
 def test_mistakes_in_trials_of_different_length():
-    with pytest.raises(DataError, match=r"Trial 1 of 'trials' has shape \(5, 3\) and trial 0 has \(4, 2\)"):
+    with pytest.raises(DataError, match=r"Trial 1 of 'spikes' has shape \(5, 3\) and trial 0 has \(4, 2\)"):
         from_arrays([np.ones((4, 2)), np.ones((5, 3))])
-    with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'trials'"):
+    with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'spikes'"):
         from_arrays([np.ones((4, 2)), np.ones((5, 2))], behaviour=[np.ones((4, 2))] * 2)
     with pytest.raises(DataError, match="forward_bins is 4 and the shortest trial has 4 bins"):
         from_arrays([np.ones((4, 2)), np.ones((5, 2))], forward_bins=4)
-    with pytest.raises(DataError, match="'trials' holds no trials"):
+    with pytest.raises(DataError, match="'spikes' holds no trials"):
         from_arrays([])
-    with pytest.raises(DataError, match=r"'trials' is fractional \(0.5\) at trial 0, bin 0, channel 0"):
-        from_arrays([np.full((4, 2), 0.5)] * 3)
+    with pytest.raises(DataError, match=r"'spikes' is fractional \(0.5\) at trial 0, bin 0, channel 0"):
+        from_arrays([np.full((4, 2), 0.5)] * 3, kind="counts")
 
 
 def test_files_that_do_not_fit_the_model(tmp_path):

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from lfadsx import evaluation
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.evaluation import baselines, evaluate, format_table, metrics
-from lfadsx.types import Posterior
+from lfadsx.types import Posterior, TimeAxis
 
 N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
 
@@ -238,7 +238,7 @@ def test_real_numbers_whose_truth_has_their_unit_get_a_pooled_r2():
     rates = true_rates()[0] - 3
     noisy = rates + np.random.default_rng(0).normal(size=rates.shape)
     data = from_arrays(
-        noisy, truth=rates, truth_unit="data", true_inputs=np.zeros((N_TRIALS, N_BINS, 1)), likelihood="gaussian",
+        noisy, truth=rates, truth_unit="data", true_inputs=np.zeros((N_TRIALS, N_BINS, 1)), kind="real",
         bin_width=0.02,
     )  # fmt: skip
     result = evaluate(data, "valid", truths(data), baselines={}, likelihood="gaussian")
@@ -257,14 +257,12 @@ def test_behaviour_is_decoded_at_its_lag(data):
     assert result.scores["velocity_r2"] > 0.9
     assert result.detail["velocity"]["lag_bins"] == 2
     with pytest.raises(ValueError, match=r"lags by 0\.04 s, but the width.*\. Give the data set its bin width"):
-        evaluate(dataclasses.replace(lagged, bin_width=None), "test", truths(data), baselines={})
+        evaluate(dataclasses.replace(lagged, time=TimeAxis()), "test", truths(data), baselines={})
 
 
 def test_data_that_are_no_spikes_get_r2_of_the_targets_and_no_bits():
     values = true_rates()[0] - 3
-    data = from_arrays(
-        values, held_out=2, forward_bins=FORWARD, likelihood="gaussian", valid_fraction=0.3, bin_width=0.02
-    )
+    data = from_arrays(values, held_out=2, forward_bins=FORWARD, kind="real", valid_fraction=0.3, bin_width=0.02)
     exact = {"valid": posterior(data.valid, data.valid.targets["spikes"].astype(float))}
     hidden = np.zeros(exact["valid"].rates["spikes"].shape, dtype=bool)
     hidden[:, 2, :4] = True

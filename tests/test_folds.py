@@ -78,16 +78,14 @@ def test_no_trial_is_in_two_splits_of_a_fold_and_all_are_in_one():
 def test_trials_come_in_the_order_of_the_input():
     data = recording()
     np.testing.assert_array_equal(all_trials(data).trial_id, np.arange(24))
-    # Ids that begin anew in every split say nothing about the order of splits.
+    # Ids that begin anew in every split say nothing about the order, which the rows of the input keep.
     anew = {name: dataclasses.replace(split, trial_id=np.arange(split.n_trials)) for name, split in data.splits.items()}
     trials = all_trials(dataclasses.replace(data, **anew))
-    counts = np.concatenate([split.encoder_input for split in data.splits.values()])
-    np.testing.assert_array_equal(trials.encoder_input, counts)
-    # Valid trials that were drawn from the train trials go back to them, those of the test come after.
-    shared = data.splits | {"test": anew["test"]}
-    trials = all_trials(dataclasses.replace(data, **shared))
-    first = np.sort(np.concatenate([data.train.trial_id, data.valid.trial_id]))
-    np.testing.assert_array_equal(trials.trial_id, np.concatenate([first, np.arange(anew["test"].n_trials)]))
+    np.testing.assert_array_equal(trials.row, np.arange(24))
+    np.testing.assert_array_equal(trials.encoder_input, all_trials(data).encoder_input)
+    both = all_trials(concatenate(data, recording(13, session="tuesday", seed=1)))
+    np.testing.assert_array_equal(both.row, np.arange(37))
+    np.testing.assert_array_equal(both.session, np.repeat([0, 1], [24, 13]))
 
 
 @pytest.mark.parametrize("folds", [1, 25])

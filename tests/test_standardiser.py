@@ -28,7 +28,7 @@ def waves():
 
 
 def dataset(values, **options):
-    return from_arrays(values, likelihood="gaussian", valid_fraction=0.2, **options)
+    return from_arrays(values, kind="real", valid_fraction=0.2, **options)
 
 
 def fitted(data, out=None, **changes):

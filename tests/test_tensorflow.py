@@ -64,7 +64,7 @@ def batch(sessions, data, known, gaussian):
     again = [*range(N_TRIALS), 0]  # one more trial, since there has to be something to validate on
     for name, n in sessions.items():
         own = data if name == last else np.zeros((N_TRIALS, N_BINS, n), int)
-        settings = dict(session=name, likelihood="gaussian" if gaussian else "poisson")
+        settings = dict(session=name, kind="real" if gaussian else None)
         settings["known_inputs"] = None if known is None else known[again]
         split = ["train"] * N_TRIALS + ["valid"]
         datasets.append(lfadsx.data.from_arrays(own[again], split=split, **settings))

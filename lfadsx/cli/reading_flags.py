@@ -31,7 +31,7 @@ class Reading:
             *files,
             bin_width=self.bin_width,
             behaviour_lag=self.behaviour_lag,
-            likelihood=likelihood,
+            kind="real" if likelihood == "gaussian" else None,
             missing=self.missing,
             seed=seed,
             sessions=self.session_names,

@@ -14,10 +14,7 @@ from lfadsx.errors import DataError
 
 
 def all_trials(data: Dataset) -> Split:
-    """Returns the trials of all splits as one split, in the order of the input.
-
-    Sessions follow each other. Within one, trials have the order of their ids if these number the trials through all
-    splits; otherwise split follows split: train, valid, test.
+    """Returns the trials of all splits as one split, in the order of the input (`Split.row`).
 
     Example:
         >>> import numpy as np
@@ -29,24 +26,8 @@ def all_trials(data: Dataset) -> Split:
     Args:
         data: The data set.
     """
-    splits = list(data.splits.values())
-    joined = join_splits(splits, data.sessions)
-    part = np.repeat(np.arange(len(splits)), [split.n_trials for split in splits])
-    rows = [np.flatnonzero(joined.session == number) for number in range(len(data.sessions))]
-    return choose(joined, np.concatenate([own[_in_order(joined.trial_id[own], part[own])] for own in rows]))
-
-
-def _in_order(ids: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Returns the order of one session's trials, whose splits are `part`: 0 train, 1 valid, 2 test."""
-    # A reader that draws the valid trials takes them from the train trials: these two may share one numbering.
-    for shared in ([0, 0, 0], [0, 0, 1]):
-        series = np.array(shared)[part]
-        order = np.lexsort((ids, series))
-        numbered = np.all((np.diff(series[order]) != 0) | (ids[order][1:] != ids[order][:-1]))
-        kept = all(np.all(np.diff(order[part[order] == own]) > 0) for own in range(3))
-        if numbered and kept:
-            return order
-    return np.argsort(part, kind="stable")
+    joined = join_splits(list(data.splits.values()), data.sessions)
+    return choose(joined, np.argsort(joined.row))
 
 
 def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarray, " trial"]:

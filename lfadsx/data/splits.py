@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.condition_labels import is_labelled, tidy_labels
 from lfadsx.data.dataset import Split
 from lfadsx.errors import DataError
 
@@ -59,7 +60,8 @@ def split(
         [3, 1, 1]
 
     Args:
-        condition: Condition of each trial, number or text, shape (trial,).
+        condition: Condition of each trial, number or text, shape (trial,). Trials without one (None, NaN, "") are drawn
+            among each other by trials, and all train by conditions.
         by: "trials" for trials of each condition in proportion, "conditions" for whole conditions.
         valid_fraction: Share of trials, or of conditions, for validation, above 0.
         test_fraction: Share of trials, or of conditions, for the test, 0 for no test.
@@ -72,12 +74,18 @@ def split(
         DataError: If the fractions leave a split empty, or `condition` is no list of conditions.
     """
     validation.one_of(by, ("trials", "conditions"), "by")
-    condition = np.asarray(condition)
+    n_trials, condition = len(condition), tidy_labels(condition, "condition")
+    if condition is None:
+        if by == "conditions":
+            raise DataError("No trial has a condition, so whole conditions cannot be split. Use by='trials'.")
+        return random_names(None, n_trials, valid_fraction, test_fraction, seed)
     validation.dimensions(condition, 1, "condition")
     if by == "trials":
         return random_names(condition, len(condition), valid_fraction, test_fraction, seed)
-    found, place = np.unique(condition, return_inverse=True)
-    return random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
+    labelled, names = is_labelled(condition), np.full(n_trials, "train")
+    found, place = np.unique(condition[labelled], return_inverse=True)
+    names[labelled] = random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
+    return names
 
 
 def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:

@@ -23,7 +23,7 @@ from lfadsx.inference.generation import prior_sample
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
-from lfadsx.pipeline.outcome import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split, write_results
 from lfadsx.training import load, read_info
 from lfadsx.training.run_folder import RunInfo, Which, step_of, versions
 
@@ -246,6 +246,6 @@ def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, 
         forward_bins=info.data["forward_bins"],
         n_known_inputs=info.data["n_known_inputs"],
         bin_width=info.bin_width,
-        likelihood=likelihood_name(model),
+        kind=info.kinds or ("counts" if model.likelihood[model.input_group].counts else "real"),
         missing=missing,
     )

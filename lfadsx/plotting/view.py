@@ -159,7 +159,7 @@ class View:
 
     def neuron_name(self, session: int, neuron: int) -> str:
         """Return the name of a neuron, and whether it was held out."""
-        names = self._session(session).channel_names
+        names = self._session(session).channel_names.get(self.dataset.input_group)
         name = f"Neuron {neuron}" if names is None else str(names[neuron])
         return f"{name} (held out)" if self.held_out(session)[neuron] else name
 
