@@ -12,8 +12,8 @@
 | factor, ic, input, known | factors; initial condition; inferred inputs; known inputs    |
 | generator, controller    | units of the generator's and the controller's state          |
 
-`Split`, `Session` and `Dataset` of `lfadsx.data.dataset` live on the host (NumPy). `Batch`, `Noise` and `Output` are pytrees for
-the device. `Posterior` is what inference returns to the host.
+`Split`, `Session` and `Dataset` of `lfadsx.data.dataset` live on the host (NumPy). `Batch`, `Noise` and
+`Output` are pytrees for the device. `Posterior` is what inference returns to the host.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def scored_entries(data: Dataset, split: Split, group: str) -> Bool[np.ndarray, 
 def mean_count(data: Dataset, group: str) -> float:
     """Returns the mean of a target group over the observed entries of the training trials, in its unit."""
     exists = scored_entries(data, data.train, group)
-    return float(data.train.targets[group][exists].mean()) if exists.any() else float("nan")
+    total = data.train.targets[group].sum(where=exists, dtype=np.float64)
+    return float(total / exists.sum()) if exists.any() else float("nan")
 
 
 def _silent_channels(data: Dataset) -> Iterator[Finding]:
@@ -67,9 +68,9 @@ def _silent_channels(data: Dataset) -> Iterator[Finding]:
             there, part = exists[own][:, :, :n], values[own][:, :, :n]
             if not there.any():
                 continue
-            low = np.where(there, part, np.inf).min((0, 1))
-            high = np.where(there, part, -np.inf).max((0, 1))
-            flat = np.flatnonzero(~(high > (0 if counts else low)))
+            high = part.max((0, 1), where=there, initial=0 if counts else -np.inf)
+            low = 0 if counts else part.min((0, 1), where=there, initial=np.inf)
+            flat = np.flatnonzero(~(high > low))
             if len(flat):
                 names = _some([session.names(group)[i] for i in flat])
                 what = "never have a count" if counts else "do not vary"

@@ -82,10 +82,11 @@ class Task:
             "fp_bps": self.scored & ~seen,
         }
 
-    def sessions(self) -> Iterator[tuple[Session, np.ndarray, int]]:
-        """Each session with scored trials, its trials, and its number of neurons."""
+    def sessions(self, only: np.ndarray | None = None) -> Iterator[tuple[Session, np.ndarray, int]]:
+        """Each session with scored trials, its trials (of those that `only` marks), and its number of neurons."""
         for index, session in enumerate(self.dataset.sessions):
-            trials = np.flatnonzero(self.split.session == index)
+            own = self.split.session == index
+            trials = np.flatnonzero(own if only is None else own & only)
             if len(trials):
                 yield session, trials, session.n_targets[self.dataset.input_group]
 

@@ -114,10 +114,11 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
     """
     if split.condition is None:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], known=False)
-    everywhere = [other.condition for other in dataset.splits.values() if other.condition is not None]
-    values = np.unique(np.concatenate([*everywhere, split.condition]))
+    having = [other for other in (*dataset.splits.values(), split) if other.condition is not None]
+    values = np.unique(np.concatenate([other.condition[other.labelled] for other in having]))
     named = zip(values, condition_colours(values), strict=True)
     groups = [Group(_name(value), np.flatnonzero(split.condition == value), colour) for value, colour in named]
+    groups.append(Group("no condition", np.flatnonzero(~split.labelled), GREY))
     return Conditions([group for group in groups if len(group.members)], known=True)
 
 

@@ -101,7 +101,9 @@ def condition_average(
     rates = unknown_rates(dataset, split)
     for part, train in parts_and_training(dataset, split):
         course = _course(train, width, split.n_bins)
-        for label in np.unique(split.condition[part.trials]):
+        labelled = split.labelled[part.trials]
+        rates[part.trials[~labelled], :, : part.n_channels] = course  # trials without a label
+        for label in np.unique(split.condition[part.trials[labelled]]):
             chosen = part.trials[split.condition[part.trials] == label]
             alike = train.only(dataset.train.condition[train.trials] == label)
             rates[chosen, :, : part.n_channels] = _smoothed_mean(alike, course, width, split.n_bins)
