@@ -121,7 +121,7 @@ def from_arrays(
     if channel_names is not None and not isinstance(channel_names, Mapping):
         channel_names = {INPUT_GROUP: channel_names}
     owner = session_of(session, raw, INPUT_GROUP, held_in, channel_names)
-    whole = split_of(raw, owner, INPUT_GROUP, forward_bins=forward_bins, missing=missing)
+    whole = split_of(raw, owner, INPUT_GROUP, forward_bins, missing)
     groups = target_groups([(whole, raw.labels)], INPUT_GROUP, kind, unit)
     whole = cast(whole, groups, INPUT_GROUP)
     if split is None:

@@ -166,7 +166,7 @@ def _unused(file: h5py.File, splits: list[str]) -> list[str]:
     used = {key for split in splits for field in KEYS for key in keys_of(field, split)} | set(FACTS)
     used |= {key for keys in ALIGNMENT_KEYS.values() for key in keys}
     used |= {f"{split}_{what}".removeprefix(f"{WHOLE}_") for split in splits for what in OTHER_GROUPS}
-    return [key for key in file if key not in used]
+    return [key for key in map(str, file) if key not in used]
 
 
 def _channel_names(attributes: dict[str, Any], input_group: str) -> dict[str, tuple[str, ...]]:

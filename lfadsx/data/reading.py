@@ -19,7 +19,7 @@ from lfadsx.data.target_kinds import Asked, cast, target_groups
 from lfadsx.data.trials import RawTrials, session_of, split_of
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis
+from lfadsx.types import INPUT_GROUP, Kind, TargetGroup, TimeAxis
 
 ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
 """Endings of files that are no part of a session's name."""
@@ -102,7 +102,9 @@ def read(
             splits, source["split"] = _with_valid(splits, valid_fraction, seed)
         lag = contents.behaviour_lag if behaviour_lag is None else behaviour_lag
         data = Dataset(
-            **splits,
+            train=splits["train"],
+            valid=splits["valid"],
+            test=splits.get("test"),
             sessions=(file.session,),
             groups={group: groups[group] for group in file.session.n_targets},
             time=_time(contents, bin_width, start, event),
@@ -158,9 +160,8 @@ def read_split(
     position, found = _position(Path(path), sessions, session), contents.splits
     if split is not None:
         validation.one_of(split, list(found), f"The split to read from {contents.path.name!r}")
-    owner, given = sessions[position], dict(forward_bins=forward_bins, missing=missing)
     wanted = [split] if split is not None else list(found)
-    splits = {name: split_of(found[name], owner, input_group, **given) for name in wanted}
+    splits = {name: split_of(found[name], sessions[position], input_group, forward_bins, missing) for name in wanted}
     groups = target_groups([(own, found[name].labels) for name, own in splits.items()], input_group, kind)
     for name, read_in in _with_rows(splits, {name: found[name] for name in wanted}).items():
         read_in = cast(read_in, groups, input_group)
@@ -192,10 +193,7 @@ class _File:
         session = session_of(name, train, group, contents.target_index, contents.channel_names)
         session = _aligned(session, contents, train.encoder_label)
         forward_bins = _forward_bins(train, group)
-        splits = {
-            kind: split_of(raw, session, group, forward_bins=forward_bins, missing=missing)
-            for kind, raw in raws.items()
-        }
+        splits = {name: split_of(raw, session, group, forward_bins, missing) for name, raw in raws.items()}
         return cls(dataclasses.replace(contents, splits=raws), _with_rows(splits, raws), session)
 
     def check_order(self, splits: dict[str, Split], groups: dict[str, TargetGroup]) -> None:
@@ -216,7 +214,7 @@ def _groups(
 ) -> dict[str, TargetGroup]:
     """Returns what the numbers of all files are: as the caller says, else as the files say, else by the numbers."""
     input_group = found[0].contents.input_group
-    kinds = {group: said.kind for file in found for group, said in file.contents.groups.items()}
+    kinds: dict[str, Kind] = {group: said.kind for file in found for group, said in file.contents.groups.items()}
     units = {group: said.unit for file in found for group, said in file.contents.groups.items() if said.unit}
     kinds |= {input_group: kind} if isinstance(kind, str) else dict(kind or {})
     units |= {input_group: unit} if isinstance(unit, str) else dict(unit or {})
@@ -303,13 +301,13 @@ def _time(contents: Contents, bin_width: float | None, start: float | None, even
     for width in (contents.bin_width, bin_width):
         if width is not None:
             validation.positive(width, f"bin width of {name!r}")
-    both = contents.bin_width is not None and bin_width is not None
-    if both and not np.isclose(contents.bin_width, bin_width, rtol=1e-6):
+    said = contents.bin_width
+    if said is not None and bin_width is not None and not np.isclose(said, bin_width, rtol=1e-6):
         raise DataError(
-            f"{name!r} has bins of {contents.bin_width:g} s and {bin_width:g} s are asked for. "
-            "Leave the bin width out, or bin the data anew."
+            f"{name!r} has bins of {said:g} s and {bin_width:g} s are asked for. "
+            "Leave the bin width out, or change the bins with `data.rebin`."
         )
-    width = bin_width if contents.bin_width is None else contents.bin_width
+    width = bin_width if said is None else said
     facts = {"start": contents.start if start is None else start, "event": contents.event if event is None else event}
     return time_axis(width, **{name: value for name, value in facts.items() if value is not None})
 

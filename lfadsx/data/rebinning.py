@@ -93,9 +93,8 @@ def _joined(
     values: np.ndarray, n: int, length: np.ndarray, observed: np.ndarray | None, summed: bool, padding: float = 0.0
 ) -> np.ndarray:
     """Sums or averages n bins each; `padding` where there is no trial or not all parts are observed."""
-    parts = _parts(values, n)
-    made = parts.sum(2, dtype=np.uint64 if values.dtype.kind in "iu" else None)
-    inside = (np.arange(made.shape[1]) < length[:, None])[:, :, None]
+    made = _parts(values, n).sum(2, dtype=np.uint64 if values.dtype.kind in "iu" else None)
+    inside = (np.arange(values.shape[1] // n) < length[:, None])[:, :, None]
     exists = inside if observed is None else inside & observed
     return np.where(exists, made if summed else made / n, np.asarray(padding, made.dtype if summed else float))
 
@@ -105,7 +104,7 @@ def _observed(mask: np.ndarray | None, n: int, length: np.ndarray) -> np.ndarray
     if mask is None:
         return None
     known = _parts(mask, n).all(2)
-    return known & (np.arange(known.shape[1]) < length[:, None])[:, :, None]
+    return known & (np.arange(mask.shape[1] // n) < length[:, None])[:, :, None]
 
 
 def _parts(values: np.ndarray, n: int) -> np.ndarray:

@@ -74,16 +74,16 @@ def split(
         DataError: If the fractions leave a split empty, or `condition` is no list of conditions.
     """
     validation.one_of(by, ("trials", "conditions"), "by")
-    n_trials, condition = len(condition), tidy_labels(condition, "condition")
-    if condition is None:
+    n_trials, labels = len(condition), tidy_labels(condition, "condition")
+    if labels is None:
         if by == "conditions":
             raise DataError("No trial has a condition, so whole conditions cannot be split. Use by='trials'.")
         return random_names(None, n_trials, valid_fraction, test_fraction, seed)
-    validation.dimensions(condition, 1, "condition")
+    validation.dimensions(labels, 1, "condition")
     if by == "trials":
-        return random_names(condition, len(condition), valid_fraction, test_fraction, seed)
-    labelled, names = is_labelled(condition), np.full(n_trials, "train")
-    found, place = np.unique(condition[labelled], return_inverse=True)
+        return random_names(labels, n_trials, valid_fraction, test_fraction, seed)
+    labelled, names = is_labelled(labels), np.full(n_trials, "train")
+    found, place = np.unique(labels[labelled], return_inverse=True)
     names[labelled] = random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
     return names
 

@@ -90,9 +90,7 @@ def session_of(
     return Session(name, n_channels, n_targets, index.astype(np.int64), named)
 
 
-def split_of(
-    raw: RawTrials, session: Session, input_group: str, *, forward_bins: int = 0, missing: bool = False
-) -> Split:
+def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: int = 0, missing: bool = False) -> Split:
     """Checks the trials of one session and makes a `Split` of them, whose data keep their type until `cast`.
 
     Entries outside a trial or not observed become 0 in data and known inputs, and NaN in `truth`,
