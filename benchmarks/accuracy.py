@@ -31,6 +31,7 @@ from benchmarks.optimum import ceiling, optimum, spread
 from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated, with_changes
 from lfadsx.cli import use_compilation_cache, use_devices
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.evaluation import format_table
@@ -47,7 +48,7 @@ from lfadsx.evaluation.metrics import (
 )
 from lfadsx.inference import infer
 from lfadsx.training import FitResult, ProgressBar, make_mesh
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Posterior
 
 SAMPLES = 128
 """Posterior samples of the averages."""

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.metrics import gaussian_kernel, smooth
-from lfadsx.types import Dataset, Split
 
 WIDTHS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 """Standard deviations of Gaussian smoothing in bins."""

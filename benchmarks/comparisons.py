@@ -15,11 +15,11 @@ from scipy import stats
 import lfadsx
 from benchmarks.settings import Settings
 from lfadsx import align
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.evaluation.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
 from lfadsx.inference import infer
 from lfadsx.training import FitResult
-from lfadsx.types import Dataset
 
 Train = Callable[..., FitResult]
 """Trains settings on data in a run folder with a seed, and, if it is given one, from a model."""

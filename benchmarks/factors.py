@@ -24,9 +24,9 @@ import optax
 
 from benchmarks.settings import settings_of, simulated
 from lfadsx.cli import use_compilation_cache
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_per_trial, r2_pooled
-from lfadsx.types import Dataset
 
 TRIALS = 400
 """Training trials, at most, that are expressed; of sessions that are joined one of each condition."""

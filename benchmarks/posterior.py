@@ -21,9 +21,9 @@ from jax.sharding import Mesh
 import lfadsx
 from benchmarks.speed import figure_of, machine, make_data, model_config, peak_memory_mb, use_devices
 from benchmarks.workloads import WORKLOADS
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.training import make_mesh
-from lfadsx.types import Dataset
 
 
 def main() -> None:

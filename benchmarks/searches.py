@@ -25,6 +25,7 @@ import lfadsx
 from benchmarks.speed import machine
 from lfadsx.cli import use_compilation_cache
 from lfadsx.cli.population_flags import Population
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import PSTH_KERNEL_BINS, format_table
 from lfadsx.evaluation.metrics import r2_of_trials
 from lfadsx.evaluation.resampling import Statistic, minus, ratio, resample, saved
@@ -32,7 +33,7 @@ from lfadsx.evaluation.task import Task
 from lfadsx.pipeline import scored_split
 from lfadsx.pipeline.population_job import average
 from lfadsx.training import GenerationTable, PopulationResult
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 SAMPLES = 64
 """Posterior samples of rates; the members of an ensemble share them."""

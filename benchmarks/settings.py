@@ -14,7 +14,7 @@ from example_tools.quick_settings import shorter
 import lfadsx
 from benchmarks.changes import changed
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.types import Dataset
+from lfadsx.data.dataset import Dataset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -109,7 +109,7 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
         lfadsx.datasets.simulate(settings.recipe, unfinished, **changes)
         unfinished.rename(folder)
     files = sorted(folder.glob("*.h5"))
-    return files, lfadsx.data.read(*files, likelihood=settings.model.likelihood)
+    return files, lfadsx.data.read(*files, kind="real" if settings.model.likelihood == "gaussian" else None)
 
 
 def _load(name: str) -> ModuleType:

@@ -24,8 +24,9 @@ from jax.sharding import Mesh
 import lfadsx
 from benchmarks.workloads import Workload
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import from_arrays
 from lfadsx.data.batching import Layout, take
+from lfadsx.data.dataset import Dataset
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import CoordinatedDropout
 from lfadsx.parallel import (
@@ -42,7 +43,7 @@ from lfadsx.training.run_folder import versions
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.step import block_runner
-from lfadsx.types import Batch, Dataset
+from lfadsx.types import Batch
 
 PRODUCT = 2048
 """Rows and columns of the matrices whose product measures a CPU."""
@@ -69,7 +70,7 @@ def make_data(load: Workload, n_batches: int = 1, seed: int = 0) -> Dataset:
     settings: dict[str, Any] = dict(split=["train"] * n_trials + ["valid"] * 2, forward_bins=load.forward_bins)
     if load.held_out:
         settings["held_out"] = list(range(load.neurons, n_neurons))
-    return dataset_from_trials(list(counts), **settings)
+    return from_arrays(list(counts), **settings)
 
 
 class Beginning(NamedTuple):

@@ -1,6 +1,6 @@
 """Arrays of your own: trials of different length, with conditions and behaviour, from memory.
 
-`dataset_from_trials` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
+`from_arrays` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
 length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
 
     python examples/arrays_of_your_own.py                 # simulated reaches; a few minutes on a CPU
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import lfadsx
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import from_arrays
 from lfadsx.evaluation import format_table
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
@@ -61,7 +61,7 @@ def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials,
 def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfadsx.Dataset:
     """Wraps the arrays; a fifth of the trials validate, a fifth test, and every fourth neuron is held out."""
     n_neurons = spikes[0].shape[1]
-    return dataset_from_trials(
+    return from_arrays(
         spikes,
         # The encoder never sees these neurons. How well their spikes are predicted tells a good model from one
         # that copies what it sees.

@@ -20,12 +20,12 @@ from example_tools.histograms import histograms_figure
 from example_tools.quick_settings import shorter, tiny_model
 
 import lfadsx
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import bootstrap_interval, r2_of_trials
 from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar
-from lfadsx.types import Dataset
 
 NAME = "chaotic_rnns_labeled"
 

@@ -74,7 +74,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     file = out / "data.h5"
     if not file.exists():
         lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file, likelihood="gaussian")
+    data = lfadsx.data.read(file, kind="real")
     # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
     outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
     if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there

@@ -8,9 +8,15 @@ from lfadsx.config import HyperParams as HyperParams
 from lfadsx.config import ModelConfig as ModelConfig
 from lfadsx.config import PopulationConfig as PopulationConfig
 from lfadsx.config import TrainConfig as TrainConfig
+from lfadsx.data.arrays import from_arrays as from_arrays
+from lfadsx.data.dataset import Dataset as Dataset
+from lfadsx.data.dataset import Session as Session
+from lfadsx.data.dataset import Split as Split
+from lfadsx.data.reading import read as read
 from lfadsx.data.session_alignment import SharedComponents as SharedComponents
 from lfadsx.data.session_alignment import align as align
 from lfadsx.data.session_alignment import shared_components as shared_components
+from lfadsx.data.sessions import concatenate as concatenate
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
 from lfadsx.inference import masked_rates as masked_rates
@@ -34,11 +40,8 @@ from lfadsx.training import fit as fit
 from lfadsx.training import load as load
 from lfadsx.training import population as population
 from lfadsx.types import Batch as Batch
-from lfadsx.types import Dataset as Dataset
 from lfadsx.types import Noise as Noise
 from lfadsx.types import Output as Output
 from lfadsx.types import Posterior as Posterior
-from lfadsx.types import Session as Session
-from lfadsx.types import Split as Split
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 import lfadsx
-from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.data import concatenate, from_arrays
 from lfadsx.modules.augmentations import combine
 from lfadsx.objective import Objective, RampWeights, loss
 from lfadsx.training.state import path_name
@@ -51,7 +51,7 @@ def apart(*, known=0, likelihood="poisson", seed=0):
 
 def several_sessions(**settings):
     """The sessions that `apart` returns, in one data set."""
-    return concatenate_sessions(*apart(**settings))
+    return concatenate(*apart(**settings))
 
 
 def _dataset(session, lengths, n_channels, known, likelihood, seed, changes):
@@ -64,11 +64,11 @@ def _dataset(session, lengths, n_channels, known, likelihood, seed, changes):
     known = [rng.standard_normal((n, known)) for n in lengths] if known else None
     settings = dict(
         known_inputs=known,
-        likelihood=likelihood,
+        kind=None if likelihood == "poisson" else "real",
         session=session,
         split=["valid" if i % 2 else "train" for i in range(len(lengths))],
     )
-    return dataset_from_trials(trials, **(settings | changes))
+    return from_arrays(trials, **(settings | changes))
 
 
 def build(data, *, seed=0, **changes):

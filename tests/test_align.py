@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.data import concatenate, from_arrays
 from lfadsx.data.session_alignment import _smooth
 from lfadsx.datasets.pca_alignment import align_sessions
 from lfadsx.errors import DataError
@@ -48,8 +48,10 @@ def sessions(n_conditions=8, *, trials=12, has=None, labels=True, scale=1.0, noi
             values = values * np.broadcast_to(scale, 25)[:n]
         split = np.where(np.arange(len(condition)) % trials < trials - 2, "train", "valid")
         settings = dict(condition=condition) if labels else {}
-        days.append(dataset_from_trials(values, split=split, session=day, likelihood=noise, **settings))
-    return concatenate_sessions(*days)
+        days.append(
+            from_arrays(values, split=split, session=day, kind="real" if noise == "gaussian" else None, **settings)
+        )
+    return concatenate(*days)
 
 
 def worst(data):
@@ -118,7 +120,8 @@ def test_without_labels_time_alone_aligns_and_that_is_said(caplog):
     with caplog.at_level(logging.INFO, "lfadsx"):
         data = lfadsx.align(sessions(1, labels=False, trials=60), 1)
     assert (
-        "Not all trials have condition labels: sessions are aligned by the average of all their trials." in caplog.text
+        "Not all sessions have condition labels: sessions are aligned by the average of all their trials."
+        in caplog.text
     )
     assert lfadsx.shared_components(data).conditions == [None]
     assert worst(data) > 0.9
@@ -148,7 +151,7 @@ def test_missing_entries_and_short_trials():
     trials = [v[:n] for v, n in zip(values, lengths, strict=True)]
     masks = [o[:n] for o, n in zip(observed, lengths, strict=True)]
     split = ["train"] * 5 + ["valid"]
-    data = dataset_from_trials(trials, split=split, observed=masks, condition=np.zeros(6, int))
+    data = from_arrays(trials, split=split, observed=masks, condition=np.zeros(6, int))
     course = np.stack([values[:5, t].mean(0) if t < 12 else values[[0, 1, 3, 4], t].mean(0) for t in range(20)])
     course[3, 1] = values[1:5, 3, 1].mean()
     found = lfadsx.align(data, 2, taps=1).sessions[0]

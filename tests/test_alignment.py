@@ -10,7 +10,7 @@ from flax import nnx
 from making import SIZES, several_sessions
 
 import lfadsx
-from lfadsx.data import concatenate_sessions, dataset_from_trials, read, write_dataset
+from lfadsx.data import concatenate, from_arrays, read, write_dataset
 from lfadsx.errors import DataError
 from lfadsx.models.initialization import start_from_alignment
 
@@ -218,7 +218,7 @@ def test_readout_is_random_with_fewer_factors_than_components(data):
 
 def test_one_session_uses_its_alignment_on_request_only():
     spikes = np.random.default_rng(0).poisson(1.0, (8, 6, 5))
-    data = with_alignment(dataset_from_trials(spikes))
+    data = with_alignment(from_arrays(spikes))
     assert isinstance(build(data).readin, lfadsx.modules.IdentityReadin)
     readin = build(data, readin="linear").readin
     np.testing.assert_allclose(readin.weight["session"][...], data.sessions[0].alignment, rtol=1e-6)
@@ -252,7 +252,7 @@ def test_sessions_of_one_latent_start_with_the_same_features():
     components = np.linalg.svd(np.concatenate(averages, axis=1), full_matrices=False)
     scores = components.U[:, :N_COMPONENTS] * components.S[:N_COMPONENTS]
     weights = [np.linalg.lstsq(average, scores, rcond=None)[0] for average in averages]
-    data = concatenate_sessions(*sessions)
+    data = concatenate(*sessions)
     aligned = tuple(
         dataclasses.replace(session, alignment=weight) for session, weight in zip(data.sessions, weights, strict=True)
     )
@@ -272,7 +272,7 @@ def _recordings_of_one_latent():
         trials = rng.poisson(rates[condition])
         average = np.stack([trials[condition == c].mean(0) for c in range(n_conditions)]).reshape(-1, n_neurons)
         averages.append(average - average.mean(0))
-        sessions.append(dataset_from_trials(trials, condition=condition, session=name))
+        sessions.append(from_arrays(trials, condition=condition, session=name))
     return sessions, averages
 
 

@@ -8,7 +8,7 @@ import pytest
 from making import several_sessions
 from threadpoolctl import threadpool_limits
 
-from lfadsx.data import batch, concatenate_sessions, dataset_from_trials, read
+from lfadsx.data import batch, concatenate, from_arrays, read
 from lfadsx.evaluation import baselines
 from lfadsx.evaluation.metrics import bits_per_spike
 
@@ -37,7 +37,7 @@ def shared_drive(n_trials=80, n_bins=12, n_channels=9, *, held_out=3, seed=0, **
     course = np.sin(np.linspace(0, 3, n_bins))[:, None] * (1 + condition[:, None, None])
     rates = np.exp(0.3 + 0.7 * drive * rng.uniform(0.5, 1.0, n_channels) + 0.4 * course)
     given = dict(held_out=held_out, condition=condition, valid_fraction=0.25, test_fraction=0.25)
-    return dataset_from_trials(rng.poisson(rates), **(given | settings))
+    return from_arrays(rng.poisson(rates), **(given | settings))
 
 
 def change_targets(split, where, value=0):
@@ -85,7 +85,7 @@ def test_sessions_are_treated_apart(baseline):
         baselines.poisson_regression: {"widths": (1.4,), "penalties": (0.1,)},
         baselines.smoothed_spikes: {"width": 2.0, "shrinkage": 4.0},
     }.get(baseline, {"width": 1.0})
-    both = concatenate_sessions(one, two)
+    both = concatenate(one, two)
     rates = baseline(both, both.test, **fixed)
     for index, alone in enumerate((one, two)):
         expected = baseline(alone, alone.test, **fixed)
@@ -226,7 +226,7 @@ def test_known_figures_of_decision_data(recordings):
     small = dataclasses.replace(
         data,
         **{name: change_channels(split, few) for name, split in data.splits.items()},
-        sessions=(dataclasses.replace(data.sessions[0], n_targets={"spikes": len(few)}, channel_names=None),),
+        sessions=(dataclasses.replace(data.sessions[0], n_targets={"spikes": len(few)}, channel_names={}),),
     )
     rates = baselines.poisson_regression(small, small.test, widths=(0.7,), penalties=(1e-3,))
     assert co_bps(small, rates) > co_bps(small, baselines.time_course(small, small.test, width=0.0)) + 0.05

@@ -13,7 +13,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
-from lfadsx.data import dataset_from_trials, write_dataset
+from lfadsx.data import from_arrays, write_dataset
 from lfadsx.errors import RunError
 from lfadsx.evaluation.resampling import bits
 from lfadsx.evaluation.task import Task
@@ -51,7 +51,7 @@ def recording(n_trials=24, n_neurons=6, *, held_out=1, session="monday", seed=0,
         test_fraction=0.2,
         session=session,
     )
-    return dataset_from_trials(rng.poisson(rates), **(settings | changes))
+    return from_arrays(rng.poisson(rates), **(settings | changes))
 
 
 def ones(task):

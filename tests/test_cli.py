@@ -45,7 +45,7 @@ def file(tmp_path_factory):
     course = np.sin(2 * np.pi * time_[None, :] + 2 * condition[:, None])
     rates = 1.0 + 0.8 * course[:, :, None] * rng.standard_normal(8)
     rates = np.maximum(rates, 0.05)
-    data = lfadsx.data.dataset_from_trials(
+    data = lfadsx.data.from_arrays(
         rng.poisson(rates),
         held_out=2,
         forward_bins=2,
@@ -411,7 +411,7 @@ def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch
     for name in recipes:
         files = sorted(tmp_path.glob(f"{name}.h5")) or sorted(tmp_path.glob(f"{name}_n*.h5"))
         assert len(files) == (5 if name == "chaotic_rnn_multisession" else 1)
-        data = lfadsx.data.read(*files, likelihood="gaussian" if name.startswith("gaussian") else "poisson")
+        data = lfadsx.data.read(*files, kind="real" if name.startswith("gaussian") else None)
         assert data.train.truth is not None and abs(data.train.truth.mean() / data.train.encoder_input.mean() - 1) < 0.1
         if "split" in {field.name for field in dataclasses.fields(recipes[name])}:
             with h5py.File(files[0]) as file:

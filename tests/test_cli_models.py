@@ -29,7 +29,7 @@ def days(tmp_path_factory):
     files = []
     for name, width in (("monday", 7), ("tuesday", 5)):
         rates = np.exp(0.5 * course[:, :, None] * rng.standard_normal(width))
-        data = lfadsx.data.dataset_from_trials(
+        data = lfadsx.data.from_arrays(
             rng.poisson(rates), condition=condition, bin_width=0.02, valid_fraction=0.2, session=name
         )
         files += lfadsx.data.write_dataset(folder / f"{name}.h5", data)

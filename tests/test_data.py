@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsx.data import concatenate_sessions, dataset_from_trials, read, read_split, write_dataset
+from lfadsx.data import concatenate, from_arrays, read, read_split, write_dataset
 from lfadsx.data.splits import random_names
 from lfadsx.datasets import chaotic_rnn
 
@@ -50,6 +50,10 @@ def flatten(value, prefix=""):
     return {k: v for name, item in value.items() for k, v in flatten(item, f"{prefix}/{name}").items()}
 
 
+def named(findings):
+    return {finding.name: finding for finding in findings}
+
+
 def everything(session="monday", n_channels=6, n_trials=12, lengths=None, **changes):
     """A data set with every optional part: held-out channels, forward bins, gaps, known inputs and truth."""
     rng = np.random.default_rng(n_channels)
@@ -78,12 +82,12 @@ def everything(session="monday", n_channels=6, n_trials=12, lengths=None, **chan
         other_targets={"emg": series(3, rng.standard_normal)},
     )
     trials = series(n_channels, lambda shape: rng.poisson(1.0, shape))
-    return dataset_from_trials(trials, **(arguments | changes))
+    return from_arrays(trials, **(arguments | changes))
 
 
 def test_arrays_hold_out_channels_and_bins():
     trials = counts()
-    data = dataset_from_trials(trials, held_out=2, forward_bins=3, split=["train"] * 8 + ["valid"] * 4)
+    data = from_arrays(trials, held_out=2, forward_bins=3, split=["train"] * 8 + ["valid"] * 4)
     assert data.test is None and data.truth_unit is None
     np.testing.assert_array_equal(data.train.encoder_input, trials[:8, :7, :4])
     np.testing.assert_array_equal(data.valid.targets["spikes"], trials[8:])
@@ -94,7 +98,7 @@ def test_arrays_hold_out_channels_and_bins():
 
 def test_held_out_indices_keep_the_order_of_channels():
     trials = counts()
-    data = dataset_from_trials(trials, held_out=[0, 3], split=["train", "valid"] * 6)
+    data = from_arrays(trials, held_out=[0, 3], split=["train", "valid"] * 6)
     np.testing.assert_array_equal(data.sessions[0].target_index, [1, 2, 4, 5])
     np.testing.assert_array_equal(data.train.targets["spikes"], trials[::2])
     np.testing.assert_array_equal(data.train.encoder_input, trials[::2][:, :, [1, 2, 4, 5]])
@@ -106,13 +110,13 @@ def test_held_out_indices_keep_the_order_of_channels():
 def test_counts_have_the_smallest_type(largest, expected):
     trials = counts().astype(float)
     trials[0, 0, 0] = largest
-    data = dataset_from_trials(trials)
+    data = from_arrays(trials)
     assert data.train.encoder_input.dtype == data.valid.targets["spikes"].dtype == expected
     assert max(part.encoder_input.max() for part in data.splits.values()) == largest
 
 
 def test_real_numbers_become_float32():
-    data = dataset_from_trials(counts() - 0.5, likelihood="gaussian")
+    data = from_arrays(counts() - 0.5)
     assert data.train.encoder_input.dtype == np.float32
 
 
@@ -132,7 +136,7 @@ def test_ragged_trials_are_padded():
 
 def test_forward_bins_of_short_trials_are_hidden_from_the_encoder():
     trials = [np.full((length, 2), 1) for length in (5, 8)] * 2
-    data = dataset_from_trials(trials, forward_bins=3, split=["train", "train", "valid", "valid"])
+    data = from_arrays(trials, forward_bins=3, split=["train", "train", "valid", "valid"])
     np.testing.assert_array_equal(data.train.encoder_input.sum(axis=(1, 2)), [4, 10])
     np.testing.assert_array_equal(data.train.targets["spikes"].sum(axis=(1, 2)), [10, 16])
 
@@ -140,7 +144,7 @@ def test_forward_bins_of_short_trials_are_hidden_from_the_encoder():
 def test_missing_entries_are_zero_and_marked():
     trials = counts().astype(float)
     trials[3, 2, 1] = np.nan
-    data = dataset_from_trials(trials, missing=True, split=["train"] * 6 + ["valid"] * 6)
+    data = from_arrays(trials, missing=True, split=["train"] * 6 + ["valid"] * 6)
     assert data.train.encoder_input.dtype == np.uint8
     for mask in (data.train.encoder_observed, data.train.target_observed["spikes"]):
         assert np.argwhere(~mask).tolist() == [[3, 2, 1]]
@@ -166,21 +170,19 @@ def test_round_trip_of_everything(tmp_path):
 
 
 def test_round_trip_of_several_sessions(tmp_path):
-    plain = dataset_from_trials(
+    plain = from_arrays(
         counts(9, 14, 8),
         session="plain",
         bin_width=0.02,
         known_inputs=np.ones((9, 14, 2)),
         condition=np.arange(9),
     )
-    data = concatenate_sessions(everything(), plain, everything("tuesday", 9))
+    data = concatenate(everything(), plain, everything("tuesday", 9))
     assert_equal(read(*write_dataset(tmp_path / "new" / "folder", data)), data)
 
 
 def test_round_trip_of_text_and_of_a_named_file(tmp_path):
-    data = dataset_from_trials(
-        counts(), condition=["left", "right"] * 6, trial_id=[f"t{i}" for i in range(12)], session="one"
-    )
+    data = from_arrays(counts(), condition=["left", "right"] * 6, trial_id=[f"t{i}" for i in range(12)], session="one")
     (file,) = write_dataset(tmp_path / "one.h5", data)
     assert file == tmp_path / "one.h5"
     assert_equal(read(file), data)
@@ -189,15 +191,15 @@ def test_round_trip_of_text_and_of_a_named_file(tmp_path):
 def test_round_trip_of_real_numbers_with_gaps(tmp_path):
     trials = counts() - 0.25
     trials[0, 0] = np.nan
-    data = dataset_from_trials(trials, likelihood="gaussian", missing=True)
+    data = from_arrays(trials, missing=True)
     files = write_dataset(tmp_path, data)
-    assert_equal(read(*files, likelihood="gaussian"), data)
+    assert_equal(read(*files), data)
 
 
 def test_padding_of_sessions():
-    small = dataset_from_trials(counts(6, 8, 3), held_out=1, session="small", split=["train", "valid"] * 3)
-    wide = dataset_from_trials(counts(4, 11, 5), session="wide", split=["train", "valid"] * 2)
-    data = concatenate_sessions(small, wide)
+    small = from_arrays(counts(6, 8, 3), held_out=1, session="small", split=["train", "valid"] * 3)
+    wide = from_arrays(counts(4, 11, 5), session="wide", split=["train", "valid"] * 2)
+    data = concatenate(small, wide)
     assert data.train.encoder_input.shape == (5, 11, 5)
     np.testing.assert_array_equal(data.train.session, [0, 0, 0, 1, 1])
     np.testing.assert_array_equal(data.train.target_length, [8, 8, 8, 11, 11])
@@ -210,11 +212,11 @@ def test_padding_of_sessions():
 
 def test_what_only_some_sessions_have():
     full = everything("full")
-    bare = dataset_from_trials(counts(6, 8, 3), session="bare", bin_width=0.02, known_inputs=np.ones((6, 8, 2)), seed=1)
-    data = concatenate_sessions(bare, full)
+    bare = from_arrays(counts(6, 8, 3), session="bare", bin_width=0.02, known_inputs=np.ones((6, 8, 2)), seed=1)
+    data = concatenate(bare, full)
     first = data.train.session == 0
     assert np.isnan(data.train.truth[first]).all() and not np.isnan(data.train.truth[~first]).all()
-    assert (data.train.condition[first] == -1).all()
+    assert np.isnan(data.train.condition[first]).all()
     assert data.truth_unit == "Hz" and data.behaviour_name == "cursor" and data.behaviour_lag == 0.1
     assert data.sessions[0].n_targets == {"spikes": 3, "emg": 0}
     mask = data.train.target_observed["spikes"][first]
@@ -259,7 +261,7 @@ def test_counts_of_any_number_type_are_read(tmp_path, kind):
     assert data.train.encoder_input.dtype == np.uint8
     np.testing.assert_array_equal(data.train.encoder_input, trials[:8])
     assert [session.name for session in data.sessions] == ["thits_data_N6"]
-    real = read(write(tmp_path / "real.h5", train_data=trials[:8], valid_data=trials[8:]), likelihood="gaussian")
+    real = read(write(tmp_path / "real.h5", train_data=trials[:8], valid_data=trials[8:]), kind="real")
     assert real.train.encoder_input.dtype == np.float32
 
 
@@ -291,10 +293,18 @@ def test_truth_without_conversion_factor_is_relative(tmp_path):
     assert read(write(tmp_path / "b.h5", **arrays, attr_truth_unit="Hz")).truth_unit == "Hz"
 
 
-def test_warns_when_truth_and_counts_disagree(tmp_path):
+def test_a_finding_says_that_truth_and_counts_disagree(tmp_path):
     arrays = {"train_data": counts(), "valid_data": counts(), "train_truth": np.ones((12, 10, 6))}
-    with pytest.warns(UserWarning, match="truth of 'a.h5' is 3.* times the counts"):
-        read(write(tmp_path / "a.h5", **arrays, conversion_factor=0.3))
+    found = {
+        finding.name: finding for finding in read(write(tmp_path / "a.h5", **arrays, conversion_factor=0.3)).findings
+    }
+    assert found["scale of the truth"].value == pytest.approx(1 / 0.3 / counts().mean(), rel=1e-5)
+    assert (
+        "truth is 3" in found["scale of the truth"].sentence
+        and "conversion_factor" in found["scale of the truth"].sentence
+    )
+    right = read(write(tmp_path / "b.h5", **arrays, conversion_factor=1.0))
+    assert "scale of the truth" not in {finding.name for finding in right.findings}
 
 
 def test_lfads_torch_keys_with_held_out_channels_and_forward_bins(tmp_path):
@@ -372,7 +382,7 @@ def test_behaviour_lag_given_by_the_caller_wins(tmp_path):
 
 
 def test_read_split_for_a_trained_model(tmp_path):
-    sessions = concatenate_sessions(everything("monday"), everything("tuesday", 9)).sessions
+    sessions = concatenate(everything("monday"), everything("tuesday", 9)).sessions
     encoder = counts(4, 8, 7)
     file = write(tmp_path / "tuesday.h5", test_encod_data=encoder, test_ext_input=np.ones((4, 8, 2)))
     splits = read_split(file, sessions, forward_bins=2, n_known_inputs=2, bin_width=0.02)
@@ -388,7 +398,7 @@ def test_read_split_for_a_trained_model(tmp_path):
 
 
 def test_read_split_uses_the_only_session(tmp_path):
-    sessions = dataset_from_trials(counts()).sessions
+    sessions = from_arrays(counts()).sessions
     file = write(tmp_path / "new.h5", train_data=counts(3), valid_data=counts(2))
     assert {k: v.n_trials for k, v in read_split(file, sessions).items()} == {"train": 3, "valid": 2}
     assert list(read_split(file, sessions, split="valid")) == ["valid"]
@@ -420,7 +430,7 @@ def test_cursor_recording_has_trials_of_different_length(recordings, tmp_path):
         ends = np.cumsum(file["lengths"])[:-1]
         spikes = np.split(file["spikes_concat"], ends)
         cursor = np.split(file["cursor_concat"], ends)
-        data = dataset_from_trials(
+        data = from_arrays(
             spikes, behaviour=cursor, behaviour_name="cursor", condition=file["condition"], session="golub"
         )
     assert data.train.n_bins == 40

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lfadsx.data import concatenate_sessions, dataset_from_trials, read, read_split, write_dataset
+from lfadsx.data import concatenate, from_arrays, read, read_split, write_dataset
 from lfadsx.datasets import chaotic_rnn
 from lfadsx.errors import DataError
 
@@ -213,7 +213,7 @@ FILES = {
 def test_mistakes_in_a_file(tmp_path, name):
     arrays, message = FILES[name]
     with pytest.raises(DataError, match=message):
-        read(write(tmp_path / "a.h5", arrays))
+        read(write(tmp_path / "a.h5", arrays), kind="counts")
 
 
 def test_mistakes_in_attributes(tmp_path):
@@ -259,7 +259,7 @@ def test_sessions_that_do_not_fit(tmp_path):
         read(*files)
 
     def session(name, **changes):
-        return dataset_from_trials(TRIALS, session=name, **({"bin_width": 0.01} | changes))
+        return from_arrays(TRIALS, session=name, **({"bin_width": 0.01} | changes))
 
     cases = [
         ({"bin_width": 0.02}, "bin width of session 'a' is 0.01 and that of session 'b' is 0.02"),
@@ -267,15 +267,15 @@ def test_sessions_that_do_not_fit(tmp_path):
     ]
     for changes, message in cases:
         with pytest.raises(DataError, match=message):
-            concatenate_sessions(session("a"), session("b", **changes))
+            concatenate(session("a"), session("b", **changes))
     with pytest.raises(DataError, match="unit of the truth of session 'a' is 'Hz' .* is 'relative'"):
-        concatenate_sessions(session("a", truth=TRIALS, truth_unit="Hz"), session("b", truth=TRIALS))
+        concatenate(session("a", truth=TRIALS, truth_unit="Hz"), session("b", truth=TRIALS))
     with pytest.raises(DataError, match="behaviour lag of session 'a' is 0.0 and that of session 'b' is 0.1"):
-        concatenate_sessions(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS, behaviour_lag=0.1))
+        concatenate(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS, behaviour_lag=0.1))
     with pytest.raises(DataError, match="number of behaviour columns of train of session 'a' is 6"):
-        concatenate_sessions(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS[:, :, :1]))
+        concatenate(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS[:, :, :1]))
     with pytest.raises(DataError, match="no data sets to join"):
-        concatenate_sessions()
+        concatenate()
 
 
 ARRAYS = {
@@ -285,16 +285,16 @@ ARRAYS = {
     "forward_bins": ({"forward_bins": 10}, "forward_bins is 10 and the shortest trial has 10 bins. Leave"),
     "split": ({"split": ["train"] * 12}, "No trial of 'split' is 'valid'"),
     "name of a split": ({"split": ["train", "dev"] * 6}, "entry of 'split' is 'dev'. Choose one of 'train'"),
-    "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'trials' has 12"),
+    "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'spikes' has 12"),
     "fractions": (
         {"valid_fraction": 0.6, "test_fraction": 0.4},
         "valid_fraction is 0.6 and test_fraction is 0.4",
     ),
     "bin width": ({"bin_width": -0.01}, "The bin width is -0.01, which is not a positive number"),
     "unit": ({"truth": TRIALS, "truth_unit": "spikes"}, "The unit of the truth is 'spikes'. Choose one of"),
-    "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'trials' has shape"),
-    "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'trials' has 12"),
-    "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'trials' has 12"),
+    "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'spikes' has shape"),
+    "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'spikes' has 12"),
+    "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'spikes' has 12"),
     "names": ({"channel_names": ["a"]}, "'channel_names' of 'session' has 1 names"),
 }
 
@@ -303,24 +303,24 @@ ARRAYS = {
 def test_mistakes_in_arrays(name):
     arguments, message = ARRAYS[name]
     with pytest.raises(DataError, match=message):
-        dataset_from_trials(TRIALS, **arguments)
+        from_arrays(TRIALS, **arguments)
 
 
 def test_mistakes_in_trials_of_different_length():
-    with pytest.raises(DataError, match=r"Trial 1 of 'trials' has shape \(5, 3\) and trial 0 has \(4, 2\)"):
-        dataset_from_trials([np.ones((4, 2)), np.ones((5, 3))])
-    with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'trials'"):
-        dataset_from_trials([np.ones((4, 2)), np.ones((5, 2))], behaviour=[np.ones((4, 2))] * 2)
+    with pytest.raises(DataError, match=r"Trial 1 of 'spikes' has shape \(5, 3\) and trial 0 has \(4, 2\)"):
+        from_arrays([np.ones((4, 2)), np.ones((5, 3))])
+    with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'spikes'"):
+        from_arrays([np.ones((4, 2)), np.ones((5, 2))], behaviour=[np.ones((4, 2))] * 2)
     with pytest.raises(DataError, match="forward_bins is 4 and the shortest trial has 4 bins"):
-        dataset_from_trials([np.ones((4, 2)), np.ones((5, 2))], forward_bins=4)
-    with pytest.raises(DataError, match="'trials' holds no trials"):
-        dataset_from_trials([])
-    with pytest.raises(DataError, match=r"'trials' is fractional \(0.5\) at trial 0, bin 0, channel 0"):
-        dataset_from_trials([np.full((4, 2), 0.5)] * 3)
+        from_arrays([np.ones((4, 2)), np.ones((5, 2))], forward_bins=4)
+    with pytest.raises(DataError, match="'spikes' holds no trials"):
+        from_arrays([])
+    with pytest.raises(DataError, match=r"'spikes' is fractional \(0.5\) at trial 0, bin 0, channel 0"):
+        from_arrays([np.full((4, 2), 0.5)] * 3, kind="counts")
 
 
 def test_files_that_do_not_fit_the_model(tmp_path):
-    sessions = dataset_from_trials(TRIALS, session="one").sessions
+    sessions = from_arrays(TRIALS, session="one").sessions
     file = write(tmp_path / "a.h5", {"test_data": TRIALS[:, :, :4]}, bin_width_s=0.02)
     with pytest.raises(DataError, match="'test_data' of 'a.h5' has 4 channels and session 'one' has 6"):
         read_split(file, sessions)
@@ -331,7 +331,7 @@ def test_files_that_do_not_fit_the_model(tmp_path):
         read_split(file, sessions, n_known_inputs=2)
     with pytest.raises(DataError, match="split to read from 'b.h5' is 'valid'. Choose one of 'test'"):
         read_split(file, sessions, split="valid")
-    two = sessions + dataset_from_trials(TRIALS, session="two").sessions
+    two = sessions + from_arrays(TRIALS, session="two").sessions
     with pytest.raises(DataError, match="'b.h5' is called like none of the model's sessions one, two. Say which"):
         read_split(file, two)
     with pytest.raises(DataError, match="The session is 'three'. Choose one of 'one', 'two'"):
@@ -343,11 +343,11 @@ def test_files_that_do_not_fit_the_model(tmp_path):
 
 def test_mistakes_in_writing(tmp_path):
     (tmp_path / "file").write_text("")
-    data = dataset_from_trials(TRIALS, session="one")
+    data = from_arrays(TRIALS, session="one")
     with pytest.raises(DataError, match="cannot be written .* Name a file in a folder that you may write to"):
         write_dataset(tmp_path / "file" / "folder", data)
     with pytest.raises(DataError, match="session name 'one/two' cannot be a file name. Rename the session"):
-        write_dataset(tmp_path, dataset_from_trials(TRIALS, session="one/two"))
+        write_dataset(tmp_path, from_arrays(TRIALS, session="one/two"))
 
 
 def test_mistakes_in_a_simulation():

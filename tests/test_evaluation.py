@@ -10,9 +10,9 @@ from making import several_sessions
 from threadpoolctl import threadpool_limits
 
 from lfadsx import evaluation
-from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.data import concatenate, from_arrays
 from lfadsx.evaluation import baselines, evaluate, format_table, metrics
-from lfadsx.types import Posterior
+from lfadsx.types import Posterior, TimeAxis
 
 N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
 
@@ -47,7 +47,7 @@ def simulate(seed=0, **settings):
         valid_fraction=0.25,
         test_fraction=0.25,
     )
-    return dataset_from_trials(spikes, **(given | settings))
+    return from_arrays(spikes, **(given | settings))
 
 
 def posterior(split, rates, inputs=None, group="spikes"):
@@ -201,7 +201,7 @@ def test_silent_neurons_are_named_and_leave_the_difference_consistent():
 
 def test_sessions_are_scored_apart_and_pooled():
     one, two = simulate(seed=1, session="one"), simulate(seed=2, session="two", truth_unit="counts per bin")
-    both = concatenate_sessions(one, two)
+    both = concatenate(one, two)
     apart = [evaluate(data, "test", truths(data), baselines={}) for data in (one, two)]
     pooled = evaluate(both, "test", truths(both), baselines={})
     for measure in ("bits_per_spike", "co_bps", "fp_bps"):
@@ -237,8 +237,8 @@ def test_a_truth_in_hertz_is_compared_in_counts_and_one_without_unit_by_correlat
 def test_real_numbers_whose_truth_has_their_unit_get_a_pooled_r2():
     rates = true_rates()[0] - 3
     noisy = rates + np.random.default_rng(0).normal(size=rates.shape)
-    data = dataset_from_trials(
-        noisy, truth=rates, truth_unit="data", true_inputs=np.zeros((N_TRIALS, N_BINS, 1)), likelihood="gaussian",
+    data = from_arrays(
+        noisy, truth=rates, truth_unit="data", true_inputs=np.zeros((N_TRIALS, N_BINS, 1)), kind="real",
         bin_width=0.02,
     )  # fmt: skip
     result = evaluate(data, "valid", truths(data), baselines={}, likelihood="gaussian")
@@ -257,14 +257,12 @@ def test_behaviour_is_decoded_at_its_lag(data):
     assert result.scores["velocity_r2"] > 0.9
     assert result.detail["velocity"]["lag_bins"] == 2
     with pytest.raises(ValueError, match=r"lags by 0\.04 s, but the width.*\. Give the data set its bin width"):
-        evaluate(dataclasses.replace(lagged, bin_width=None), "test", truths(data), baselines={})
+        evaluate(dataclasses.replace(lagged, time=TimeAxis()), "test", truths(data), baselines={})
 
 
 def test_data_that_are_no_spikes_get_r2_of_the_targets_and_no_bits():
     values = true_rates()[0] - 3
-    data = dataset_from_trials(
-        values, held_out=2, forward_bins=FORWARD, likelihood="gaussian", valid_fraction=0.3, bin_width=0.02
-    )
+    data = from_arrays(values, held_out=2, forward_bins=FORWARD, kind="real", valid_fraction=0.3, bin_width=0.02)
     exact = {"valid": posterior(data.valid, data.valid.targets["spikes"].astype(float))}
     hidden = np.zeros(exact["valid"].rates["spikes"].shape, dtype=bool)
     hidden[:, 2, :4] = True
@@ -282,7 +280,7 @@ def test_other_target_groups_get_r2():
         np.random.default_rng(0).poisson(1.0, (20, 8, 3)),
         np.random.default_rng(1).normal(size=(20, 8, 2)),
     )
-    data = dataset_from_trials(spikes, other_targets={"emg": emg})
+    data = from_arrays(spikes, other_targets={"emg": emg})
     rates = posterior(data.valid, np.ones(data.valid.targets["spikes"].shape))
     rates.rates["emg"] = data.valid.targets["emg"].astype(float)
     result = evaluate(data, "valid", {"valid": rates}, baselines={})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_choosing import MODEL, QUICK, TRAIN, ones, recording
 
-from lfadsx.data import concatenate_sessions, dataset_from_trials
+from lfadsx.data import concatenate, from_arrays
 from lfadsx.data.folds import (
     all_trials,
     fold_dataset,
@@ -37,7 +37,7 @@ def two_days():
     """Two sessions of other sizes, the second with ragged trials that have gaps."""
     lengths = (9, 9, 7, 7, 8, 8, 9, 7, 9, 8)
     condition = np.arange(10) % 2
-    return concatenate_sessions(
+    return concatenate(
         recording(behaviour=None), making.ragged("tuesday", lengths, n_channels=8, condition=condition, bin_width=0.02)
     )
 
@@ -51,7 +51,7 @@ def data():
 
 
 def test_every_trial_is_tested_once_and_conditions_are_dealt_out_evenly():
-    data = concatenate_sessions(recording(25), recording(13, session="tuesday", seed=1))
+    data = concatenate(recording(25), recording(13, session="tuesday", seed=1))
     trials = all_trials(data)
     fold = stratified_folds(trials, 4)
     assert np.ptp(np.bincount(fold)) <= 1
@@ -78,16 +78,14 @@ def test_no_trial_is_in_two_splits_of_a_fold_and_all_are_in_one():
 def test_trials_come_in_the_order_of_the_input():
     data = recording()
     np.testing.assert_array_equal(all_trials(data).trial_id, np.arange(24))
-    # Ids that begin anew in every split say nothing about the order of splits.
+    # Ids that begin anew in every split say nothing about the order, which the rows of the input keep.
     anew = {name: dataclasses.replace(split, trial_id=np.arange(split.n_trials)) for name, split in data.splits.items()}
     trials = all_trials(dataclasses.replace(data, **anew))
-    counts = np.concatenate([split.encoder_input for split in data.splits.values()])
-    np.testing.assert_array_equal(trials.encoder_input, counts)
-    # Valid trials that were drawn from the train trials go back to them, those of the test come after.
-    shared = data.splits | {"test": anew["test"]}
-    trials = all_trials(dataclasses.replace(data, **shared))
-    first = np.sort(np.concatenate([data.train.trial_id, data.valid.trial_id]))
-    np.testing.assert_array_equal(trials.trial_id, np.concatenate([first, np.arange(anew["test"].n_trials)]))
+    np.testing.assert_array_equal(trials.row, np.arange(24))
+    np.testing.assert_array_equal(trials.encoder_input, all_trials(data).encoder_input)
+    both = all_trials(concatenate(data, recording(13, session="tuesday", seed=1)))
+    np.testing.assert_array_equal(both.row, np.arange(37))
+    np.testing.assert_array_equal(both.session, np.repeat([0, 1], [24, 13]))
 
 
 @pytest.mark.parametrize("folds", [1, 25])
@@ -204,9 +202,7 @@ def test_weights_are_numbers_of_copies(task):
 def test_condition_averages_of_other_folds_do_not_help():
     """Averages over the other folds of noise without conditions make up those of all trials, if folds are mixed."""
     n, rng = 60, np.random.default_rng(0)
-    data = dataset_from_trials(
-        rng.poisson(1.0, (n, 6, 4)), condition=np.arange(n) % 3, split=["train"] * 59 + ["valid"]
-    )
+    data = from_arrays(rng.poisson(1.0, (n, 6, 4)), condition=np.arange(n) % 3, split=["train"] * 59 + ["valid"])
     trials = all_trials(data)
     task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 0.0, 0)
     fold = stratified_folds(trials, 3)
@@ -321,7 +317,7 @@ def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
     """Made candidates: what comes out of pooling is not about training."""
     n, rng = 90, np.random.default_rng(0)
     rates = np.exp(rng.standard_normal((n, 5, 4)))
-    data = dataset_from_trials(rng.poisson(rates), held_out=1, split=["train"] * 89 + ["valid"])
+    data = from_arrays(rng.poisson(rates), held_out=1, split=["train"] * 89 + ["valid"])
     trials = all_trials(data)
     fold = stratified_folds(trials, 3)
     tested = []

@@ -20,7 +20,7 @@ def jittered(batch, width=2, key=0):
 def counts_of(values):
     """A batch with these counts, shape (trial, time, channel)."""
     names = ["train"] * (len(values) - 1) + ["valid"]
-    return batch_of(lfadsx.data.dataset_from_trials(values, split=names), "train")
+    return batch_of(lfadsx.data.from_arrays(values, split=names), "train")
 
 
 def test_moves_are_even_and_unbiased():

@@ -176,7 +176,7 @@ def test_a_trial_in_a_batch_is_the_trial_alone(case, reduction, estimator):
     how = dict(objective=objective, ramps=RampWeights(l2=0.0), augmentations=[modules.CoordinatedDropout()])
     with jax.enable_x64(True):
         parts = making.apart(known=2, likelihood=settings["likelihood"])
-        data = lfadsx.data.concatenate_sessions(*parts)
+        data = lfadsx.data.concatenate(*parts)
         large, batch = making.build(data, **settings), making.rows(batch_of(data), [0, 3])
         run, params = making.training_loss(large, **how), making.split(large)[1]
 

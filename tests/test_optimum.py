@@ -16,7 +16,7 @@ from benchmarks.optimum import bank, generators, methods, posterior, tempering
 from benchmarks.optimum.methods import data_and_truth, optimum, recipe_of, spread
 from benchmarks.optimum.posterior import Generator, Outcome
 from benchmarks.optimum.scores import estimates, scores
-from lfadsx.data import dataset_from_trials, read
+from lfadsx.data import from_arrays, read
 from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
@@ -204,7 +204,7 @@ def integration():
     data = np.concatenate([arrays["train_data"], arrays["valid_data"]])
     truth = np.concatenate([arrays["train_truth"], arrays["valid_truth"]])
     inputs = np.concatenate([arrays["input_train_truth"], arrays["input_valid_truth"]])
-    return recipe, dataset_from_trials(
+    return recipe, from_arrays(
         data, truth=truth, true_inputs=inputs, truth_unit="counts per bin", valid_fraction=0.5, test_fraction=0.0
     )
 
@@ -278,7 +278,7 @@ def test_classical_methods_choose_without_the_truth_and_beat_the_mean(monkeypatc
     rng = np.random.default_rng(0)
     factors = np.cumsum(rng.normal(size=(60, 20, 2)), axis=1) / 4
     truth = np.exp(factors @ rng.normal(size=(2, 20)) / 2)
-    dataset = dataset_from_trials(rng.poisson(truth), truth=truth, truth_unit="counts per bin")
+    dataset = from_arrays(rng.poisson(truth), truth=truth, truth_unit="counts per bin")
     blind = dataclasses.replace(dataset, valid=dataclasses.replace(dataset.valid, truth=None))
     rates = classical.baselines(dataset, "valid")
     for name, values in classical.baselines(blind, "valid").items():
@@ -291,13 +291,13 @@ def test_classical_methods_choose_without_the_truth_and_beat_the_mean(monkeypatc
 
 def test_smoothing_of_width_zero_is_the_data():
     data = np.random.default_rng(0).poisson(1.0, (12, 6, 3))
-    dataset = dataset_from_trials(data)
+    dataset = from_arrays(data)
     np.testing.assert_allclose(classical.smoothing(dataset, dataset.valid, width=0.0), dataset.valid.encoder_input)
 
 
 def test_projection_on_all_components_is_the_data():
     data = np.random.default_rng(0).poisson(1.0, (12, 6, 3))
-    dataset = dataset_from_trials(data)
+    dataset = from_arrays(data)
     rates = classical.pca(dataset, dataset.valid, n_components=3, width=0.0)
     np.testing.assert_allclose(rates, dataset.valid.encoder_input, atol=1e-10)
 
@@ -306,7 +306,7 @@ def test_condition_mean_is_shrunk_by_one_trial():
     data = np.repeat([0, 6], 10)[:, None, None] * np.ones((20, 4, 2), int)
     condition = np.repeat([0, 1], 10)
     split = np.where(np.arange(20) % 5 == 0, "valid", "train")
-    dataset = dataset_from_trials(data, condition=condition, split=split)
+    dataset = from_arrays(data, condition=condition, split=split)
     means = classical.condition_mean(dataset, dataset.valid, width=0.0)
     np.testing.assert_allclose(means[dataset.valid.condition == 1], (8 * 6 + 3) / 9)
     np.testing.assert_allclose(means[dataset.valid.condition == 0], 3 / 9)

@@ -13,12 +13,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lfadsx import plotting
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.plotting.averaging import mean_and_interval, principal_components, smooth
 from lfadsx.plotting.condition_colours import condition_colours, conditions_of, cyclic_colours
 from lfadsx.plotting.style import ORANGE
 from lfadsx.plotting.table_panel import format_cell
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior, TargetGroup, TimeAxis
 
 WIDTH = 0.02
 
@@ -61,12 +62,14 @@ def make(
         target_length=length,
         session=np.zeros(n_trials, int),
         trial_id=100 + np.arange(n_trials),
+        row=np.arange(n_trials),
         truth=None if truth is None else (rates / (WIDTH if truth == "Hz" else 1)).astype(np.float32),
         true_inputs=inputs[:, :, :1].astype(np.float32) if n_inputs else None,
         condition=condition if n_conditions else None,
     )
     session = Session("day", n_neurons - n_held_out, {"spikes": n_neurons}, np.arange(n_neurons - n_held_out))
-    dataset = Dataset(split, split, (session,), bin_width=bin_width, truth_unit=truth)
+    groups = {"spikes": TargetGroup("counts", "counts per bin")}
+    dataset = Dataset(split, split, (session,), groups, time=TimeAxis(bin_width), truth_unit=truth)
     noise = 0.1 * np.cumsum(rng.standard_normal((n_trials, n_bins, n_neurons)), axis=1) / np.sqrt(n_bins)
     decay = np.broadcast_to(np.exp(-np.arange(n_bins) / 15)[None, :, None], (n_trials, n_bins, 1))
     directions = np.linalg.qr(rng.standard_normal((max(3, n_factors), 3)))[0][:n_factors]

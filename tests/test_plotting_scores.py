@@ -9,7 +9,7 @@ from example_tools.truth_figure import truth_figure
 from matplotlib.colors import to_hex
 from test_plotting import make
 
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import from_arrays
 from lfadsx.evaluation.metrics import peak_errors
 from lfadsx.plotting.panels import curves_figure, images_figure
 from lfadsx.plotting.style import GREY, INK
@@ -70,7 +70,7 @@ def test_embedding_shows_every_trial_in_its_colour(tmp_path):
 def test_peaks_figure_counts_trials_and_says_the_share(tmp_path):
     times = np.tile([8, 12, 10, 14, 9], 4)
     truth = 20.0 * (np.arange(30) == times[:, None])
-    data = dataset_from_trials(
+    data = from_arrays(
         np.random.default_rng(0).poisson(1.0, (20, 30, 3)), true_inputs=truth[:, :, None], bin_width=0.01
     )
     inputs = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}

@@ -10,7 +10,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.data import batch as batch_of
-from lfadsx.data import concatenate_sessions
+from lfadsx.data import concatenate
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
 from lfadsx.pipeline import evaluate_run, fit_run
@@ -28,10 +28,10 @@ def days():
 
 def test_a_known_session_computes_what_it_did(days):
     monday, tuesday = days
-    both = concatenate_sessions(*days)
+    both = concatenate(*days)
     old = making.build(both)
     third = making.ragged("friday", n_channels=5, seed=7)
-    new = lfadsx.with_sessions(old, concatenate_sessions(tuesday, third), rngs=nnx.Rngs(3))
+    new = lfadsx.with_sessions(old, concatenate(tuesday, third), rngs=nnx.Rngs(3))
     before, after = (making.forward(model)(batch_of(data)) for model, data in ((old, tuesday_of(both)), (new, tuesday)))
     np.testing.assert_allclose(after.factors, before.factors, rtol=1e-5, atol=1e-6)
     n = 4
@@ -61,12 +61,12 @@ def test_rates_of_other_sessions_cannot_be_fed_back(days):
 
 
 def test_a_run_is_evaluated_on_its_sessions_in_any_order_and_on_no_others(days, tmp_path):
-    both = concatenate_sessions(*days)
+    both = concatenate(*days)
     config = lfadsx.TrainConfig(epochs=1, kl_ramp_epochs=0, l2_ramp_epochs=0)
     fit_run(both, tmp_path, model=making.build(both), train=config, n_samples=2, figures=False)
     scores = {
         order: evaluate_run(tmp_path, data, split="valid", n_samples=400).evaluation.scores["bits_per_spike"]
-        for order, data in (("there", both), ("back", concatenate_sessions(*reversed(days))))
+        for order, data in (("there", both), ("back", concatenate(*reversed(days))))
     }
     # The wrong maps would cost a multiple of that.
     assert scores["back"] == pytest.approx(scores["there"], abs=0.02)
@@ -78,10 +78,10 @@ def test_a_run_is_evaluated_on_its_sessions_in_any_order_and_on_no_others(days, 
 
 def test_inference_on_other_sessions_than_the_models_is_refused(days):
     monday, tuesday = days
-    model = making.build(concatenate_sessions(monday, tuesday))
+    model = making.build(concatenate(monday, tuesday))
     for call in (lfadsx.posterior_mean, lfadsx.bounds):
         with pytest.raises(ValueError, match="read-in is for {'monday': 4, 'tuesday': 3} channels"):
-            call(model, concatenate_sessions(tuesday, monday), "valid")
+            call(model, concatenate(tuesday, monday), "valid")
 
 
 def test_a_new_session_starts_at_its_mean_rates(days):
@@ -95,10 +95,10 @@ def test_a_new_session_starts_at_its_mean_rates(days):
 def test_one_session_that_passed_as_it_was_becomes_the_identity(days):
     monday, tuesday = days
     old = making.build(monday)
-    new = lfadsx.with_sessions(old, concatenate_sessions(monday, tuesday), rngs=nnx.Rngs(3))
+    new = lfadsx.with_sessions(old, concatenate(monday, tuesday), rngs=nnx.Rngs(3))
     n = monday.sessions[0].n_channels
     np.testing.assert_array_equal(new.readin.weight["monday"][...], np.eye(n))
-    both = batch_of(concatenate_sessions(monday, tuesday))
+    both = batch_of(concatenate(monday, tuesday))
     rows = np.flatnonzero(np.asarray(both.session) == 0)
     after = making.forward(new)(making.rows(both, rows))
     before = making.forward(old)(batch_of(monday))
@@ -107,7 +107,7 @@ def test_one_session_that_passed_as_it_was_becomes_the_identity(days):
 
 def test_only_the_maps_of_the_new_session_train(days):
     monday, tuesday = days
-    both = concatenate_sessions(monday, tuesday)
+    both = concatenate(monday, tuesday)
     model = lfadsx.with_sessions(making.build(monday), both, rngs=nnx.Rngs(3))
     patterns = lfadsx.session_patterns(["tuesday"])
     trained = [path for path in parameter_paths(model) if matches(path, patterns)]
@@ -134,7 +134,7 @@ def test_real_valued_sessions_keep_their_units():
     monday = making.one_session(likelihood="gaussian", session="monday")
     friday = making.one_session(likelihood="gaussian", n_channels=3, session="friday", seed=4)
     old = making.build(monday, likelihood="gaussian")
-    new = lfadsx.with_sessions(old, concatenate_sessions(monday, friday), rngs=nnx.Rngs(1))
+    new = lfadsx.with_sessions(old, concatenate(monday, friday), rngs=nnx.Rngs(1))
     fresh = lfadsx.build(friday, likelihood="gaussian", **making.SIZES, rngs=nnx.Rngs(0))
     for part in ("mean", "unit"):
         found = getattr(new.standardiser, part)

@@ -7,7 +7,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import from_arrays
 from lfadsx.distributions import Gaussian, mean_and_std
 from lfadsx.inference import infer
 from lfadsx.models.initialization import ENCODER_STD
@@ -28,7 +28,7 @@ def waves():
 
 
 def dataset(values, **options):
-    return dataset_from_trials(values, likelihood="gaussian", valid_fraction=0.2, **options)
+    return from_arrays(values, kind="real", valid_fraction=0.2, **options)
 
 
 def fitted(data, out=None, **changes):
@@ -101,7 +101,7 @@ def test_sessions_have_units_of_their_own():
 
 
 def test_counts_stay_as_they_are(waves):
-    counts = dataset_from_trials(np.random.default_rng(0).poisson(1.0, (20, 6, 3)))
+    counts = from_arrays(np.random.default_rng(0).poisson(1.0, (20, 6, 3)))
     assert lfadsx.autonomous(counts, **SMALL, rngs=nnx.Rngs(0)).standardiser is None
     data = dataset(waves * SCALE)
     model = lfadsx.autonomous(data, likelihood="gaussian", standardise=False, **SMALL, rngs=nnx.Rngs(0))

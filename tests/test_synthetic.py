@@ -182,7 +182,7 @@ def test_seeds_reproduce_and_the_global_generator_does_not_matter():
 
 def test_the_gaussian_twin_has_the_same_rates_on_the_scale_of_the_data(tmp_path):
     (file,) = simulate("gaussian_chaotic_rnn_no_inputs", tmp_path, **{**SMALL, "conditions": 30})
-    data = read(file, likelihood="gaussian")
+    data = read(file, kind="real")
     assert data.truth_unit == "data" and file.name == "gaussian_chaotic_rnn_no_inputs.h5"
     truth, values = data.train.truth, data.train.encoder_input
     assert np.polyfit(truth.ravel(), values.ravel(), 1)[0] == pytest.approx(1, abs=0.03)

@@ -64,11 +64,11 @@ def batch(sessions, data, known, gaussian):
     again = [*range(N_TRIALS), 0]  # one more trial, since there has to be something to validate on
     for name, n in sessions.items():
         own = data if name == last else np.zeros((N_TRIALS, N_BINS, n), int)
-        settings = dict(session=name, likelihood="gaussian" if gaussian else "poisson")
+        settings = dict(session=name, kind="real" if gaussian else None)
         settings["known_inputs"] = None if known is None else known[again]
         split = ["train"] * N_TRIALS + ["valid"]
-        datasets.append(lfadsx.data.dataset_from_trials(own[again], split=split, **settings))
-    every = batch_of(lfadsx.data.concatenate_sessions(*datasets), "train")
+        datasets.append(lfadsx.data.from_arrays(own[again], split=split, **settings))
+    every = batch_of(lfadsx.data.concatenate(*datasets), "train")
     return making.rows(every, np.flatnonzero(np.asarray(every.session) == len(sessions) - 1))
 
 
@@ -159,7 +159,7 @@ def test_files_and_a_model_that_is_saved(tmp_path):
 def test_it_can_be_trained_on():
     arrays, flags, sessions, data, known = make(CASES["inferred inputs"])
     model = from_tensorflow(arrays, settings_of(flags))
-    own = lfadsx.data.dataset_from_trials(data, split=["train"] * 3 + ["valid"], session="monday")
+    own = lfadsx.data.from_arrays(data, split=["train"] * 3 + ["valid"], session="monday")
     config = lfadsx.TrainConfig(epochs=1, batch_size=3, kl_ramp_epochs=0, l2_ramp_epochs=0)
     history = lfadsx.fit(model, own, config=config).history
     assert np.all(np.isfinite(history["loss"]))

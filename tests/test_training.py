@@ -75,11 +75,11 @@ def ragged_sessions(seed=0):
     def session(name, n_trials, n_channels, held_out):
         lengths = rng.integers(8, 13, n_trials)
         trials = [rng.poisson(0.8, (length, n_channels)) for length in lengths]
-        return lfadsx.data.dataset_from_trials(
+        return lfadsx.data.from_arrays(
             trials, held_out=held_out, forward_bins=2, session=name, valid_fraction=0.25, seed=seed
         )
 
-    return lfadsx.data.concatenate_sessions(session("day1", 16, 6, 1), session("day2", 13, 4, 1))
+    return lfadsx.data.concatenate(session("day1", 16, 6, 1), session("day2", 13, 4, 1))
 
 
 def build(data, generator="gru", **changes):
@@ -570,13 +570,11 @@ def test_settings_out_of_range_are_named(data):
 
 
 def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
-    other = lfadsx.data.dataset_from_trials(np.ones((8, 10, 5), int), seed=0)
+    other = lfadsx.data.from_arrays(np.ones((8, 10, 5), int), seed=0)
     with pytest.raises(ValueError, match="read-in is for .*day1.* but the data have .*Build the model for these"):
         lfadsx.fit(build(data), other, config=CONFIG)
-    fractional = dataclasses.replace(
-        other, valid=dataclasses.replace(other.valid, targets={"spikes": np.full((2, 10, 5), 0.5)})
-    )
-    with pytest.raises(ValueError, match=r"hold 0.5 at \(trial, bin, channel\) \(0, 0, 0\).*no count"):
+    fractional = lfadsx.data.from_arrays(np.full((8, 10, 5), 0.5), seed=0)
+    with pytest.raises(ValueError, match="train data of 'spikes' hold 0.5 at trial 0, bin 0, channel 0.*not a count"):
         lfadsx.fit(lfadsx.autonomous(other, **SMALL, rngs=nnx.Rngs(0)), fractional, config=CONFIG)
 
 

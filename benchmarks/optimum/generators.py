@@ -16,12 +16,12 @@ from jax import Array
 from jax.scipy.special import ndtr, ndtri
 
 from benchmarks.optimum.posterior import Generator, Outcome
+from lfadsx.data.dataset import Split
 from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import BETA, BURN_IN, RHO, SIGMA, Lorenz
 from lfadsx.datasets.task_network import TaskNetwork
-from lfadsx.types import Split
 
 
 def integrator(recipe: IntegratorRNN) -> Generator:

@@ -18,13 +18,13 @@ from benchmarks.optimum.bank import importance, refine
 from benchmarks.optimum.posterior import Generator, Samples, hmc, laplace
 from benchmarks.optimum.scores import estimates, scores
 from benchmarks.optimum.tempering import smc
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.datasets.recipe import AbstractRecipe
 from lfadsx.evaluation.metrics import r2_floors
-from lfadsx.types import Dataset, Split
 
 Sampler = Callable[..., Samples]
 """From data of shape (trial, time, neuron) and a seed to samples of the posterior of each trial."""

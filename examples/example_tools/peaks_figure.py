@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from example_tools.histograms import draw_histogram
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.peak_times import PeakErrors
 from lfadsx.plotting.condition_colours import evenly
@@ -25,7 +26,6 @@ from lfadsx.plotting.style import (
     panel,
 )
 from lfadsx.plotting.units import units_of
-from lfadsx.types import Dataset, Split
 
 N_EXAMPLES = 4
 MOST = 20

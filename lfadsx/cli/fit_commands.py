@@ -13,8 +13,8 @@ from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset
     from lfadsx.models.lfads import LFADS
-    from lfadsx.types import Dataset
 
 
 @dataclasses.dataclass

@@ -12,9 +12,9 @@ from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfi
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset
     from lfadsx.models.lfads import LFADS
     from lfadsx.search import AbstractStrategy, Space
-    from lfadsx.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)

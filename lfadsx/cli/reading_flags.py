@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lfadsx.types import Dataset
+    from lfadsx.data.dataset import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Reading:
             *files,
             bin_width=self.bin_width,
             behaviour_lag=self.behaviour_lag,
-            likelihood=likelihood,
+            kind="real" if likelihood == "gaussian" else None,
             missing=self.missing,
             seed=seed,
             sessions=self.session_names,

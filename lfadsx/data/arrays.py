@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.choices import Choice, held_out_mask
+from lfadsx.data.condition_labels import tidy_labels
+from lfadsx.data.data_findings import with_findings
+from lfadsx.data.dataset import Dataset, TruthUnit
 from lfadsx.data.splits import choose, random_names
-from lfadsx.data.trials import COUNT_LIKELIHOODS, RawTrials, SessionLayout, session_of, split_of
+from lfadsx.data.target_kinds import Asked, cast, target_groups
+from lfadsx.data.trials import RawTrials, session_of, split_of
 from lfadsx.errors import DataError
-from lfadsx.types import INPUT_GROUP, Dataset, TruthUnit
+from lfadsx.types import INPUT_GROUP, TimeAxis
 
 Trials = np.ndarray | Sequence[np.ndarray]
 """Arrays by trial: one array (trial, time, channel), or for each trial an array (its time, channel)."""
 
 
-def dataset_from_trials(
-    trials: Trials,
+def from_arrays(
+    spikes: Trials,
     *,
-    held_out: int | Sequence[int] = 0,
+    held_out: int | Choice = 0,
     forward_bins: int = 0,
+    bin_width: float | None = None,
+    start: float = 0.0,
+    event: str = "trial start",
+    condition: Sequence[Any] | np.ndarray | None = None,
+    behaviour: Trials | None = None,
+    behaviour_name: str = "velocity",
+    behaviour_lag: float = 0.0,
     known_inputs: Trials | None = None,
     truth: Trials | None = None,
     truth_unit: TruthUnit | None = None,
     true_inputs: Trials | None = None,
-    condition: Sequence | np.ndarray | None = None,
-    behaviour: Trials | None = None,
-    behaviour_name: str = "velocity",
-    behaviour_lag: float = 0.0,
-    trial_id: Sequence | np.ndarray | None = None,
-    bin_width: float | None = None,
+    trial_id: Sequence[Any] | np.ndarray | None = None,
+    channel_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    observed: Trials | None = None,
+    missing: bool = False,
+    other_targets: Mapping[str, Trials] | None = None,
+    kind: Asked = None,
+    unit: str | Mapping[str, str] | None = None,
     valid_fraction: float = 0.2,
     test_fraction: float = 0.0,
     split: Sequence[str] | np.ndarray | None = None,
     session: str = "session",
-    channel_names: Sequence[str] | None = None,
-    observed: Trials | None = None,
-    other_targets: Mapping[str, Trials] | None = None,
-    likelihood: str = "poisson",
-    missing: bool = False,
     seed: int = 0,
 ) -> Dataset:
     """Makes a data set of one session out of arrays, and splits its trials.
@@ -49,89 +58,100 @@ def dataset_from_trials(
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> import lfadsx
         >>> spikes = np.random.default_rng(0).poisson(0.3, (100, 50, 20))
-        >>> data = dataset_from_trials(spikes, held_out=5, bin_width=0.01)
+        >>> data = lfadsx.from_arrays(spikes, held_out=5, bin_width=0.01)
         >>> data.train.encoder_input.shape, data.train.targets["spikes"].shape
         ((80, 50, 15), (80, 50, 20))
 
     Args:
-        trials: Counts per bin, or values under another likelihood, (trial, time, channel).
-        held_out: Number of channels, the last ones, that the encoder does not see, or their indices. The
-            targets keep the order of the channels.
+        spikes: Counts per bin, or real numbers, (trial, time, channel).
+        held_out: Channels that the encoder does not see: their number (the last ones), their indices, or a boolean
+            mask of all channels. The targets keep the order of the channels.
         forward_bins: Bins at the end of each trial that the encoder does not see.
-        known_inputs: Known inputs, any unit, (trial, time, known).
-        truth: True rates in `truth_unit`, (trial, time, channel).
-        truth_unit: "counts per bin", "Hz", "data" (the unit of `trials`, for real numbers) or "relative";
-            "relative" when not given.
-        true_inputs: True inputs, any unit, (trial, time, true_input).
-        condition: Condition of each trial, number or text, shape (trial,).
+        bin_width: Width of a bin in seconds, or None when unknown.
+        start: Time of the left edge of the first bin relative to the event, in seconds.
+        event: Name of the event that time is counted from.
+        condition: Condition of each trial, number or text, shape (trial,). Trials without one (None, NaN, "") are
+            trained on and scored like all others, but for scores by condition; the random draw of the splits treats
+            them as a condition of their own.
         behaviour: Behaviour such as hand velocity, any unit, (trial, time, behaviour).
         behaviour_name: What the behaviour is.
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        known_inputs: Known inputs, any unit, (trial, time, known).
+        truth: True rates in `truth_unit`, (trial, time, channel).
+        truth_unit: "counts per bin", "Hz", "data" (the unit of `spikes`, for real numbers) or "relative";
+            "relative" when not given.
+        true_inputs: True inputs, any unit, (trial, time, true_input).
         trial_id: Your ids of the trials, number or text, shape (trial,); row numbers by default.
-        bin_width: Width of a bin in seconds, or None when unknown.
+        channel_names: Names of the channels; by target group where others than those of `spikes` have names.
+        observed: False where an entry of `spikes` is missing, (trial, time, channel).
+        missing: If True, NaN in the data means a missing entry.
+        other_targets: By name, further target groups such as EMG, (trial, time, channel of the group); the
+            decoder explains them and the encoder does not see them.
+        kind: What `spikes` are, "counts" or "real", or a dict by target group. By default whole numbers from 0 are
+            counts and all others real.
+        unit: Unit of `spikes`, or a dict by target group; counts have "counts per bin" by default.
         valid_fraction: Share of trials for validation, drawn at random from each condition.
         test_fraction: Share of trials for the test, drawn likewise.
         split: "train", "valid" or "test" for each trial, shape (trial,), in place of a random draw.
         session: Name of the session.
-        channel_names: Names of the channels.
-        observed: False where an entry of `trials` is missing, (trial, time, channel).
-        other_targets: By name, further target groups such as EMG, (trial, time, channel of the group); the
-            decoder explains them and the encoder does not see them.
-        likelihood: "poisson" for counts, "gaussian" and others for real numbers.
-        missing: True when NaN in the data means a missing entry.
         seed: Seed of the draw of trials.
 
     Returns:
-        The data set.
+        The data set; `Split.row` says which row of the arrays each trial is.
 
     Raises:
-        DataError: If arrays do not fit each other, are no counts, or leave a split empty.
+        DataError: If arrays do not fit each other, are not counts where `kind` says so, or leave a split empty.
     """
-    if bin_width is not None:
-        validation.positive(bin_width, "bin width")
+    time = time_axis(bin_width, start, event)
     if truth_unit is not None:
         validation.one_of(truth_unit, validation.TRUTH_UNITS, "The unit of the truth")
-    given = {
-        "known_inputs": known_inputs,
-        "truth": truth,
-        "true_inputs": true_inputs,
-        "behaviour": behaviour,
-        "observed": observed,
-        **{f"targets/{group}": values for group, values in (other_targets or {}).items()},
-    }
-    data, length = _stack(trials, "trials")
-    validation.dimensions(data, 3, "'trials'")
-    arrays = {name: _along(values, name, length) for name, values in given.items() if values is not None}
-    arrays |= {
-        name: np.asarray(values)
-        for name, values in (("condition", condition), ("trial_id", trial_id))
-        if values is not None
-    }
-    held_in = _held_in(held_out, data.shape[2])
-    names = None if channel_names is None else tuple(channel_names)
+    data, length = _stack(spikes, "spikes")
+    validation.dimensions(data, 3, "'spikes'")
+    along = {"known_inputs": known_inputs, "truth": truth, "true_inputs": true_inputs, "behaviour": behaviour}
+    along |= {"observed": observed} | {f"targets/{group}": values for group, values in (other_targets or {}).items()}
+    arrays = {name: _along(values, name, length) for name, values in along.items() if values is not None}
+    labels = None if condition is None else tidy_labels(condition, "'condition'")
+    per_trial = {"condition": labels, "trial_id": trial_id}
+    arrays |= {name: np.asarray(values) for name, values in per_trial.items() if values is not None}
+
+    held_in = np.flatnonzero(~held_out_mask(held_out, data.shape[2]))
     raw = _raw_trials(data, length, arrays, held_in, forward_bins)
-    owner = session_of(session, raw, INPUT_GROUP, held_in, names)
-    counts = likelihood in COUNT_LIKELIHOODS
-    whole = split_of(raw, SessionLayout(owner, forward_bins, INPUT_GROUP, counts, missing))
+    if channel_names is not None and not isinstance(channel_names, Mapping):
+        channel_names = {INPUT_GROUP: channel_names}
+    owner = session_of(session, raw, INPUT_GROUP, held_in, channel_names)
+    whole = split_of(raw, owner, INPUT_GROUP, forward_bins, missing)
+    groups = target_groups([(whole, raw.labels)], INPUT_GROUP, kind, unit)
+    whole = cast(whole, groups, INPUT_GROUP)
     if split is None:
         chosen = random_names(whole.condition, whole.n_trials, valid_fraction, test_fraction, seed)
         made = {"valid_fraction": valid_fraction, "test_fraction": test_fraction, "seed": seed}
     else:
         chosen, made = _given_names(split, whole.n_trials), {"given": True}
-    return Dataset(
-        train=choose(whole, chosen == "train"),
-        valid=choose(whole, chosen == "valid"),
-        test=choose(whole, chosen == "test") if np.any(chosen == "test") else None,
-        sessions=(owner,),
-        bin_width=bin_width,
-        input_group=INPUT_GROUP,
-        truth_unit=None if truth is None else truth_unit or "relative",
-        behaviour_name=behaviour_name,
-        behaviour_lag=behaviour_lag,
-        source={session: {"split": made}},
+    return with_findings(
+        Dataset(
+            train=choose(whole, chosen == "train"),
+            valid=choose(whole, chosen == "valid"),
+            test=choose(whole, chosen == "test") if np.any(chosen == "test") else None,
+            sessions=(owner,),
+            groups=groups,
+            time=time,
+            truth_unit=None if truth is None else truth_unit or "relative",
+            behaviour_name=behaviour_name,
+            behaviour_lag=behaviour_lag,
+            source={session: {"split": made}},
+        )
     )
+
+
+def time_axis(bin_width: float | None, start: float = 0.0, event: str = "trial start") -> TimeAxis:
+    """Returns a checked time axis; arguments as in `from_arrays`."""
+    if bin_width is not None:
+        validation.positive(bin_width, "bin width")
+    if not np.isfinite(start):
+        raise DataError(f"The start of the first bin must be a time in seconds, got {start}.")
+    return TimeAxis(None if bin_width is None else float(bin_width), float(start), str(event))
 
 
 def _stack(trials: Trials, name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -161,30 +181,10 @@ def _along(values: Trials, name: str, length: np.ndarray | None) -> np.ndarray:
     if own is not None and length is not None and len(own) == len(length) and not np.array_equal(own, length):
         trial = int(np.argmax(own != length))
         raise DataError(
-            f"Trial {trial} has {own[trial]} bins in '{name}' and {length[trial]} bins in 'trials'. "
+            f"Trial {trial} has {own[trial]} bins in '{name}' and {length[trial]} bins in 'spikes'. "
             "Give every trial the same number of bins in both."
         )
     return stacked
-
-
-def _held_in(held_out: int | Sequence[int], n_channels: int) -> np.ndarray:
-    """Returns the indices of the channels that the encoder sees, shape (channel,)."""
-    if isinstance(held_out, int | np.integer):
-        if not 0 <= held_out < n_channels:
-            raise DataError(
-                f"held_out is {held_out} and there are {n_channels} channels. Hold out 0 to {n_channels - 1}."
-            )
-        return np.arange(n_channels - held_out)
-    indices = np.asarray(held_out, int)
-    if len(indices) and (indices.min() < 0 or indices.max() >= n_channels):
-        raise DataError(
-            f"held_out holds the index {indices.min() if indices.min() < 0 else indices.max()} and there are "
-            f"{n_channels} channels. Give indices from 0 to {n_channels - 1}."
-        )
-    held_in = np.setdiff1d(np.arange(n_channels), indices)
-    if not len(held_in):
-        raise DataError(f"held_out names all {n_channels} channels. Leave at least one for the encoder.")
-    return held_in
 
 
 def _raw_trials(
@@ -203,23 +203,23 @@ def _raw_trials(
     n_encoder_bins = data.shape[1] - forward_bins
     arrays = {**arrays, "encoder_input": data[:, :n_encoder_bins, held_in], f"targets/{INPUT_GROUP}": data}
     labels = {name: repr(name.removeprefix("targets/")) for name in arrays}
-    labels |= {"encoder_input": "'trials'", f"targets/{INPUT_GROUP}": "'trials'"}
+    labels |= {"encoder_input": "'spikes'", f"targets/{INPUT_GROUP}": "'spikes'"}
     if "observed" in arrays:
         mask = arrays.pop("observed")
-        validation.same_shape(mask, data.shape, "'observed'", "'trials'")
+        validation.same_shape(mask, data.shape, "'observed'", "'spikes'")
         arrays["encoder_observed"] = mask[:, :n_encoder_bins, held_in]
         arrays[f"target_observed/{INPUT_GROUP}"] = mask
         labels |= {"encoder_observed": "'observed'", f"target_observed/{INPUT_GROUP}": "'observed'"}
     if length is not None:
         arrays["target_length"] = length
-        labels["target_length"] = "The length of 'trials'"
+        labels["target_length"] = "The length of 'spikes'"
     return RawTrials(arrays, labels)
 
 
 def _given_names(split: Sequence[str] | np.ndarray, n_trials: int) -> np.ndarray:
     names = np.asarray(split)
     validation.dimensions(names, 1, "'split'")
-    validation.same_trials(names, n_trials, "'split'", "'trials'")
+    validation.same_trials(names, n_trials, "'split'", "'spikes'")
     for name in np.unique(names):
         validation.one_of(str(name), ("train", "valid", "test"), "An entry of 'split'")
     for name in ("train", "valid"):

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.parallel import n_portions
-from lfadsx.types import Batch, Dataset, Session, Split
+from lfadsx.types import Batch
 
 
 def batch(data: Dataset, split: str = "train", rows: np.ndarray | None = None) -> Batch:

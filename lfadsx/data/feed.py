@@ -9,8 +9,9 @@ from jax.sharding import Mesh
 
 from lfadsx.config import TrainConfig
 from lfadsx.data.batching import Layout, epoch_order, take
+from lfadsx.data.dataset import Dataset
 from lfadsx.parallel import n_data_devices, portion_limit
-from lfadsx.types import Batch, Dataset
+from lfadsx.types import Batch
 
 
 @dataclasses.dataclass(frozen=True)

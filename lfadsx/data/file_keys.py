@@ -14,7 +14,7 @@ from lfadsx.data import validation
 from lfadsx.data.hdf5_files import as_text, attributes_of, describe, open_to_read, read_array, subgroup
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
-from lfadsx.types import INPUT_GROUP
+from lfadsx.types import INPUT_GROUP, TargetGroup
 
 SPLITS = ("train", "valid", "test")
 WHOLE = "all"
@@ -34,6 +34,7 @@ KEYS = {
     "condition": ("{split}_condition", "condition_labels_{split}"),
     "behaviour": ("{split}_velocity", "{split}_behaviour", "{split}_behavior"),
     "trial_id": ("{split}_inds",),
+    "row": ("{split}_row",),
 }
 """The keys that a file may use, by what they hold; the first one is written. Beside them, the HDF5 groups
 `{split}_other_targets` and `{split}_other_observed` hold further target groups by name."""
@@ -44,6 +45,12 @@ ALIGNMENT_KEYS = {
 }
 """The keys of a session's alignment, by the field of `Session`; the first one is written."""
 
+OTHER_GROUPS = {"other_targets": "targets", "other_observed": "target_observed"}
+"""HDF5 groups of further target groups, by the field of `Split` that they hold."""
+
+FACTS = ("target_index", "conversion_factor", "dt")
+"""Further keys that are read."""
+
 
 @dataclasses.dataclass
 class Contents:
@@ -53,29 +60,37 @@ class Contents:
         path: The file.
         splits: The trials by split.
         bin_width: Width of a bin in seconds, or None.
+        start: Time of the first bin relative to the event in seconds, or None.
+        event: Name of the event that time is counted from, or None.
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds, or None.
         behaviour_name: What the behaviour is.
         truth_unit: Unit of the truth, or None when there is no truth.
         input_group: Name of the target group whose channels the encoder sees.
         target_index: For each encoder channel its channel of the input group, shape (channel,), or None.
-        channel_names: Names of the channels of the input group, or None.
+        channel_names: By target group, the names of its channels.
+        groups: What the file says that the numbers of its target groups are.
         alignment: Matrix onto aligned components, shape (channel, component), or None.
         alignment_bias: What is subtracted from the data before, shape (channel,), or None.
         source: Name, SHA-256 and size of the file, and what it says itself about where it came from.
+        unused: Keys that nothing reads.
     """
 
     path: Path
     splits: dict[str, RawTrials]
     bin_width: float | None
+    start: float | None
+    event: str | None
     behaviour_lag: float | None
     behaviour_name: str
     truth_unit: str | None
     input_group: str
     target_index: np.ndarray | None
-    channel_names: tuple[str, ...] | None
+    channel_names: dict[str, tuple[str, ...]]
+    groups: dict[str, TargetGroup]
     alignment: np.ndarray | None
     alignment_bias: np.ndarray | None
     source: dict[str, Any]
+    unused: list[str]
 
 
 def read_contents(path: Path, input_group: str | None = None) -> Contents:
@@ -97,28 +112,31 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         width = attributes.get("bin_width_s", _scalar(file, "dt"))
         index = read_array(file, "target_index", "'target_index'") if "target_index" in file else None
         alignment, alignment_bias = _alignment(file, path.name)
-        keys = set(file)
+        keys, unused = set(file), _unused(file, names)
     unit = str(attributes.get("truth_unit", "relative"))
     validation.one_of(unit, validation.TRUTH_UNITS, f"The attribute 'truth_unit' of {path.name!r}")
     if factor is not None:
         _convert_truth(splits, factor, path.name)
         unit = "data" if unit == "data" else "counts per bin"
     has_truth = any(raw.get("truth") is not None for raw in splits.values())
-    lag, channels = attributes.get("behaviour_lag_s"), attributes.get("channel_names")
-    made = attributes.get("lfadsx_source")
+    lag, start, event, made = (attributes.get(key) for key in ("behaviour_lag_s", "start_s", "event", "lfadsx_source"))
     return Contents(
         path=path,
         splits=splits,
         bin_width=None if width is None else float(width),
+        start=None if start is None else float(start),
+        event=None if event is None else str(event),
         behaviour_lag=None if lag is None else float(lag),
         behaviour_name=str(attributes.get("behaviour_name", _behaviour_name(keys))),
         truth_unit=unit if has_truth else None,
         input_group=group,
         target_index=index,
-        channel_names=None if channels is None else tuple(as_text(name) for name in channels),
+        channel_names=_channel_names(attributes, group),
+        groups=_groups(attributes, path.name),
         alignment=alignment,
         alignment_bias=alignment_bias,
         source=describe(path) if made is None else {**describe(path), "made_from": json.loads(made)},
+        unused=unused,
     )
 
 
@@ -131,7 +149,7 @@ def keys_of(field: str, split: str) -> list[str]:
 
 def _splits_in(file: h5py.File, name: str) -> list[str]:
     known = [key for split in SPLITS for field in KEYS for key in keys_of(field, split)]
-    groups = [f"{split}_{what}" for split in SPLITS for what in ("other_targets", "other_observed")]
+    groups = [f"{split}_{what}" for split in SPLITS for what in OTHER_GROUPS]
     validation.misspelt(list(file), known + groups, SPLITS, name)
     found = [split for split in SPLITS if any(key in file for key in keys_of("encoder_input", split))]
     if not found and any(key in file for key in keys_of("encoder_input", WHOLE)):
@@ -141,6 +159,32 @@ def _splits_in(file: h5py.File, name: str) -> list[str]:
     for wanted in [[split] for split in begun] or [SPLITS]:
         validation.has_data(list(file), [k for s in wanted for k in keys_of("encoder_input", s)], name)
     return found
+
+
+def _unused(file: h5py.File, splits: list[str]) -> list[str]:
+    """Returns the keys of a file that nothing reads."""
+    used = {key for split in splits for field in KEYS for key in keys_of(field, split)} | set(FACTS)
+    used |= {key for keys in ALIGNMENT_KEYS.values() for key in keys}
+    used |= {f"{split}_{what}".removeprefix(f"{WHOLE}_") for split in splits for what in OTHER_GROUPS}
+    return [key for key in map(str, file) if key not in used]
+
+
+def _channel_names(attributes: dict[str, Any], input_group: str) -> dict[str, tuple[str, ...]]:
+    """Returns the names of channels by target group, from `channel_names` and `channel_names/GROUP`."""
+    found = {key: value for key, value in attributes.items() if key.partition("/")[0] == "channel_names"}
+    return {key.partition("/")[2] or input_group: tuple(map(as_text, names)) for key, names in found.items()}
+
+
+def _groups(attributes: dict[str, Any], name: str) -> dict[str, TargetGroup]:
+    """Returns kind and unit of target groups from the attribute `target_groups`, which is JSON."""
+    try:
+        said = json.loads(str(attributes.get("target_groups", "{}")))
+        return {group: TargetGroup(**facts) for group, facts in said.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"The attribute 'target_groups' of {name!r} cannot be read ({error}). Give JSON such as "
+            '{"emg": {"kind": "real", "unit": "mV"}}, or leave it out.'
+        ) from error
 
 
 def _raw_trials(file: h5py.File, split: str, input_group: str, name: str) -> RawTrials:
@@ -156,7 +200,7 @@ def _raw_trials(file: h5py.File, split: str, input_group: str, name: str) -> Raw
             raise DataError(f"{name!r} holds {present[0]!r} and {present[1]!r}, which mean the same. Keep one.")
         if present:
             add(f"{field}/{input_group}" if field in ("targets", "target_observed") else field, present[0])
-    for kind, field in (("other_targets", "targets"), ("other_observed", "target_observed")):
+    for kind, field in OTHER_GROUPS.items():
         key = kind if split == WHOLE else f"{split}_{kind}"
         for group in subgroup(file, key):
             add(f"{field}/{group}", f"{key}/{group}")

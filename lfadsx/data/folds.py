@@ -7,46 +7,27 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Int
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.sessions import join_splits
 from lfadsx.data.splits import choose, random_names
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
 def all_trials(data: Dataset) -> Split:
-    """Returns the trials of all splits as one split, in the order of the input.
-
-    Sessions follow each other. Within one, trials have the order of their ids if these number the trials through all
-    splits; otherwise split follows split: train, valid, test.
+    """Returns the trials of all splits as one split, in the order of the input (`Split.row`).
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import all_trials
-        >>> all_trials(dataset_from_trials(np.ones((6, 4, 2), int))).trial_id
+        >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
         array([0, 1, 2, 3, 4, 5])
 
     Args:
         data: The data set.
     """
-    splits = list(data.splits.values())
-    joined = join_splits(splits, data.sessions)
-    part = np.repeat(np.arange(len(splits)), [split.n_trials for split in splits])
-    rows = [np.flatnonzero(joined.session == number) for number in range(len(data.sessions))]
-    return choose(joined, np.concatenate([own[_in_order(joined.trial_id[own], part[own])] for own in rows]))
-
-
-def _in_order(ids: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Returns the order of one session's trials, whose splits are `part`: 0 train, 1 valid, 2 test."""
-    # A reader that draws the valid trials takes them from the train trials: these two may share one numbering.
-    for shared in ([0, 0, 0], [0, 0, 1]):
-        series = np.array(shared)[part]
-        order = np.lexsort((ids, series))
-        numbered = np.all((np.diff(series[order]) != 0) | (ids[order][1:] != ids[order][:-1]))
-        kept = all(np.all(np.diff(order[part[order] == own]) > 0) for own in range(3))
-        if numbered and kept:
-            return order
-    return np.argsort(part, kind="stable")
+    joined = join_splits(list(data.splits.values()), data.sessions)
+    return choose(joined, np.argsort(joined.row))
 
 
 def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarray, " trial"]:
@@ -57,10 +38,10 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import all_trials, stratified_folds
         >>> condition = np.repeat([0, 1], 6)
-        >>> trials = all_trials(dataset_from_trials(np.ones((12, 4, 2), int), condition=condition))
+        >>> trials = all_trials(from_arrays(np.ones((12, 4, 2), int), condition=condition))
         >>> fold = stratified_folds(trials, 3)
         >>> np.bincount(fold[condition == 0]), np.bincount(fold[condition == 1])
         (array([2, 2, 2]), array([2, 2, 2]))
@@ -139,9 +120,9 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
 
     Example:
         >>> import numpy as np
-        >>> from lfadsx.data import dataset_from_trials
+        >>> from lfadsx.data import from_arrays
         >>> from lfadsx.data.folds import neuron_groups
-        >>> hidden = neuron_groups(dataset_from_trials(np.ones((10, 5, 7), int)), 3)
+        >>> hidden = neuron_groups(from_arrays(np.ones((10, 5, 7), int)), 3)
         >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
         ([3, 3, 3], True)
 

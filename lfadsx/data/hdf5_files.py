@@ -31,7 +31,7 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
         if not h5py.is_hdf5(path):
             raise DataError(
                 f"{str(path)!r} is not an HDF5 file. "
-                "Write the data with h5py, or build them in Python with `dataset_from_trials`."
+                "Write the data with h5py, or build them in Python with `from_arrays`."
             )
         with h5py.File(path, "r") as file:
             yield file

@@ -8,8 +8,8 @@ import logging
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Split
 
 log = logging.getLogger("lfadsx")
 
@@ -57,7 +57,7 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
     Example:
         >>> import lfadsx
         >>> days = [lfadsx.datasets.chaotic_rnn(conditions=4, neurons=n, session=f"day{n}") for n in (50, 40)]
-        >>> data = lfadsx.align(lfadsx.data.concatenate_sessions(*days), n_components=5)
+        >>> data = lfadsx.align(lfadsx.data.concatenate(*days), n_components=5)
         >>> [session.alignment.shape for session in data.sessions]
         [(50, 5), (40, 5)]
 
@@ -85,7 +85,7 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
     # A channel that was never observed has mean 0 and, below, no weight.
     means = [_nanmean(course.T) for course in courses]
     means = [np.nan_to_num(mean) for mean in means]
-    units = [np.ones(len(course)) if _are_counts(data) else _spread(course) for course in courses]
+    units = [np.ones(len(course)) if data.is_counts() else _spread(course) for course in courses]
     scaled = [
         (course - mean[:, None]) / unit[:, None] for course, mean, unit in zip(courses, means, units, strict=True)
     ]
@@ -134,22 +134,17 @@ def _conditions(data: Dataset) -> list:
     """The conditions of the training trials; only `None` unless all sessions have labels."""
     labels = data.train.condition
     own = range(len(data.sessions))
-    if labels is None or any(np.all(_is_blank(labels[data.train.session == number])) for number in own):
+    if labels is None or not all(data.train.labelled[data.train.session == number].any() for number in own):
         return [None]
-    return list(np.unique(labels))
-
-
-def _is_blank(labels: np.ndarray) -> np.ndarray:
-    """True for what stands in for a missing label when sessions are joined."""
-    return labels == ("" if labels.dtype.kind == "U" else -1)
+    return list(np.unique(labels[data.train.labelled]))
 
 
 def _say_how(data: Dataset, conditions: list) -> None:
     labels = data.train.condition
     if labels is None or conditions == [None]:
-        log.info("Not all trials have condition labels: sessions are aligned by the average of all their trials.")
+        log.info("Not all sessions have condition labels: sessions are aligned by the average of all their trials.")
         return
-    own = [set(labels[data.train.session == number]) for number in range(len(data.sessions))]
+    own = [set(labels[data.train.labelled & (data.train.session == number)]) for number in range(len(data.sessions))]
     for session, has in zip(data.sessions, own, strict=True):
         others = set().union(*(other for other in own if other is not has)) if len(own) > 1 else has
         if not has & others:
@@ -208,10 +203,6 @@ def _fill_in(
         if np.linalg.norm(filled[gaps] - before) <= TOLERANCE * np.linalg.norm(filled):
             break
     return filled, axes
-
-
-def _are_counts(data: Dataset) -> bool:
-    return np.issubdtype(data.train.encoder_input.dtype, np.integer)
 
 
 def _spread(course: Float[np.ndarray, "channel sample"]) -> Float[np.ndarray, " channel"]:

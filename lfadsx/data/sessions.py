@@ -8,24 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.trials import inside
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
-def concatenate_sessions(*datasets: Dataset) -> Dataset:
+def concatenate(*datasets: Dataset) -> Dataset:
     """Joins data sets into one whose sessions are all of theirs, in the order given.
 
     Arrays are padded to the widest session and the longest trial (0 in data and known inputs, NaN in `truth`,
     `true_inputs` and `behaviour`, False in masks). Where some sessions lack truth, true inputs or behaviour,
-    theirs are NaN; where some lack conditions, theirs are -1 (or "" among conditions that are text).
+    theirs are NaN; where some lack conditions, theirs are NaN (or "" among conditions that are text).
 
     Example:
-        >>> from lfadsx.data import concatenate_sessions
+        >>> from lfadsx.data import concatenate
         >>> from lfadsx.datasets import chaotic_rnn
         >>> monday = chaotic_rnn(conditions=2, neurons=50, session="monday")
         >>> tuesday = chaotic_rnn(conditions=3, neurons=30, session="tuesday")
-        >>> concatenate_sessions(monday, tuesday).train.encoder_input.shape
+        >>> concatenate(monday, tuesday).train.encoder_input.shape
         (40, 100, 50)
 
     Args:
@@ -35,9 +35,13 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
         The data set; a split that only some sessions have holds the trials of these.
 
     Raises:
-        DataError: If sessions share a name, or disagree on the bin width, the input group, the number of
-            known inputs, the unit of the truth, what the behaviour is or the number of aligned components.
+        DataError: If sessions share a name, or disagree on the time axis, the input group, kind or unit of a target
+            group, the number of known inputs, the unit of the truth, the labels of conditions (numbers or text), what
+            the behaviour is or the number of aligned components.
     """
+    for dataset in datasets:
+        if not isinstance(dataset, Dataset):
+            raise DataError(f"`concatenate` joins data sets, got {type(dataset).__name__}. Give them one by one.")
     if not datasets:
         raise DataError("There are no data sets to join. Give at least one.")
     sessions = [session for dataset in datasets for session in dataset.sessions]
@@ -46,20 +50,27 @@ def concatenate_sessions(*datasets: Dataset) -> Dataset:
     splits = [split for dataset in datasets for split in dataset.splits.values()]
     extent = extent_of(splits, sessions, datasets[0].input_group)
     sessions = tuple(_with_groups(session, extent) for session in sessions)
-    joined = {}
+    ends = [1 + max(int(split.row.max()) for split in d.splits.values()) for d in datasets]
+    first_rows, joined = np.cumsum([0, *ends]), {}
     for name in ("train", "valid", "test"):
-        parts = [_renumbered(d, name, sessions, extent) for d in datasets if name in d.splits]
+        parts = [
+            _renumbered(d, name, sessions, extent, first)
+            for d, first in zip(datasets, first_rows, strict=False)
+            if name in d.splits
+        ]
         joined[name] = join_splits(parts, sessions) if parts else None
     behaving = next((d for d in datasets if _widths(d, "behaviour")), datasets[0])
     return Dataset(
         **joined,
         sessions=sessions,
-        bin_width=datasets[0].bin_width,
+        groups={name: group for d in reversed(datasets) for name, group in d.groups.items()},
+        time=datasets[0].time,
         input_group=datasets[0].input_group,
         truth_unit=next((d.truth_unit for d in datasets if d.truth_unit is not None), None),
         behaviour_name=behaving.behaviour_name,
         behaviour_lag=behaving.behaviour_lag,
         source={name: value for d in datasets for name, value in d.source.items()},
+        findings=tuple(finding for d in datasets for finding in d.findings),
     )
 
 
@@ -173,11 +184,11 @@ def _with_groups(session: Session, extent: Extent) -> Session:
     return dataclasses.replace(session, n_targets={g: session.n_targets.get(g, 0) for g in extent.n_targets})
 
 
-def _renumbered(dataset: Dataset, name: str, sessions: Sequence[Session], extent: Extent) -> Split:
-    """Returns a split of a data set in the sizes of `extent`, its sessions counted among `sessions`."""
+def _renumbered(dataset: Dataset, name: str, sessions: Sequence[Session], extent: Extent, first_row: int) -> Split:
+    """Returns a split in the sizes of `extent`, its sessions counted among `sessions`, its rows from `first_row`."""
     split = fit(dataset.splits[name], extent)
     start = [session.name for session in sessions].index(dataset.sessions[0].name)
-    return dataclasses.replace(split, session=(split.session + start).astype(np.int32))
+    return dataclasses.replace(split, session=(split.session + start).astype(np.int32), row=split.row + first_row)
 
 
 def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
@@ -212,6 +223,7 @@ def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
         target_length=target_length,
         session=session,
         trial_id=every("trial_id"),
+        row=every("row"),
         encoder_observed=_join_some(
             [split.encoder_observed for split in splits],
             sizes,
@@ -221,7 +233,7 @@ def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
         known_inputs=series("known_inputs", 0.0),
         truth=series("truth", np.nan),
         true_inputs=series("true_inputs", np.nan),
-        condition=_join_some(conditions, sizes, np.full(sum(sizes), "" if is_text else -1)),
+        condition=_join_some(conditions, sizes, np.full(sum(sizes), "" if is_text else np.nan)),
         behaviour=series("behaviour", np.nan),
     )
 
@@ -253,7 +265,22 @@ def _check_agreement(datasets: Sequence[Dataset]) -> None:
     named = {f"session {dataset.sessions[0].name!r}": dataset for dataset in datasets}
     advice = "Give all sessions the same bins, or fit them apart."
     validation.agree({name: d.bin_width for name, d in named.items()}, "bin width", advice)
+    advice = "Give all sessions trials that start at the same time of the same event, or fit them apart."
+    validation.agree({name: d.time.start for name, d in named.items()}, "start of the first bin", advice)
+    validation.agree({name: d.time.event for name, d in named.items()}, "event", advice)
     validation.agree({name: d.input_group for name, d in named.items()}, "input group", "Rename it in one.")
+    for group in {group for d in datasets for group in d.groups}:
+        own = {name: d.groups[group] for name, d in named.items() if group in d.groups}
+        advice = 'Read all as real numbers (`kind="real"`), or give all counts.'
+        validation.agree({name: g.kind for name, g in own.items()}, f"kind of {group!r}", advice)
+        validation.agree({name: g.unit for name, g in own.items()}, f"unit of {group!r}", "Convert one to the other.")
+    labels = {
+        f"{split_name} of {name}": "text" if split.condition.dtype.kind == "U" else "numbers"
+        for name, d in named.items()
+        for split_name, split in d.splits.items()
+        if split.condition is not None
+    }
+    validation.agree(labels, "kind of condition labels", "Give all trials numbers, or all of them text.")
     units = {name: d.truth_unit for name, d in named.items() if d.truth_unit is not None}
     validation.agree(units, "unit of the truth", "Convert the truth of one.")
     behaving = {name: d for name, d in named.items() if _widths(d, "behaviour")}

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.condition_labels import is_labelled, tidy_labels
+from lfadsx.data.dataset import Split
 from lfadsx.errors import DataError
-from lfadsx.types import Split
 
 
 def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Split:
@@ -59,25 +60,32 @@ def split(
         [3, 1, 1]
 
     Args:
-        condition: Condition of each trial, number or text, shape (trial,).
+        condition: Condition of each trial, number or text, shape (trial,). Trials without one (None, NaN, "") are drawn
+            among each other by trials, and all train by conditions.
         by: "trials" for trials of each condition in proportion, "conditions" for whole conditions.
         valid_fraction: Share of trials, or of conditions, for validation, above 0.
         test_fraction: Share of trials, or of conditions, for the test, 0 for no test.
         seed: Seed of the draw.
 
     Returns:
-        "train", "valid" or "test" for each trial, shape (trial,), as `dataset_from_trials(..., split=...)` takes it.
+        "train", "valid" or "test" for each trial, shape (trial,), as `from_arrays(..., split=...)` takes it.
 
     Raises:
         DataError: If the fractions leave a split empty, or `condition` is no list of conditions.
     """
     validation.one_of(by, ("trials", "conditions"), "by")
-    condition = np.asarray(condition)
-    validation.dimensions(condition, 1, "condition")
+    n_trials, labels = len(condition), tidy_labels(condition, "condition")
+    if labels is None:
+        if by == "conditions":
+            raise DataError("No trial has a condition, so whole conditions cannot be split. Use by='trials'.")
+        return random_names(None, n_trials, valid_fraction, test_fraction, seed)
+    validation.dimensions(labels, 1, "condition")
     if by == "trials":
-        return random_names(condition, len(condition), valid_fraction, test_fraction, seed)
-    found, place = np.unique(condition, return_inverse=True)
-    return random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
+        return random_names(labels, n_trials, valid_fraction, test_fraction, seed)
+    labelled, names = is_labelled(labels), np.full(n_trials, "train")
+    found, place = np.unique(labels[labelled], return_inverse=True)
+    names[labelled] = random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
+    return names
 
 
 def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lfadsx.data import validation
-from lfadsx.types import Session, Split
-
-COUNT_LIKELIHOODS = ("poisson", "negative_binomial", "bernoulli")
-"""Likelihoods of counts; the data of any other are real numbers."""
+from lfadsx.data.condition_labels import tidy_labels
+from lfadsx.data.dataset import Session, Split
 
 
 @dataclasses.dataclass
@@ -42,31 +41,12 @@ class RawTrials:
         return self.labels["encoder_input"]
 
 
-@dataclasses.dataclass(frozen=True)
-class SessionLayout:
-    """What all splits of a session have in common and what their numbers are.
-
-    Attributes:
-        session: The session.
-        forward_bins: Bins of forward prediction, after those that the encoder sees.
-        input_group: The target group whose channels the encoder sees.
-        counts: True when the encoder's data are counts, False when they are real numbers.
-        missing: True when NaN marks missing entries of the data; otherwise NaN is an error.
-    """
-
-    session: Session
-    forward_bins: int
-    input_group: str
-    counts: bool
-    missing: bool
-
-
 def session_of(
     name: str,
     raw: RawTrials,
     input_group: str,
     target_index: np.ndarray | None = None,
-    channel_names: tuple[str, ...] | None = None,
+    channel_names: Mapping[str, Sequence[str]] | None = None,
 ) -> Session:
     """Works out a session's channels from its trials.
 
@@ -76,7 +56,7 @@ def session_of(
         input_group: The target group whose channels the encoder sees.
         target_index: For each encoder channel its target channel or -1, shape (channel,); by default the
             encoder's channels are the first ones of the targets.
-        channel_names: Names of the channels of the input group.
+        channel_names: By target group, the names of its channels.
 
     Returns:
         The session.
@@ -102,14 +82,16 @@ def session_of(
         validation.at_least(n_targets[input_group], n_channels, "channels", label, raw.encoder_label, advice)
     index = np.arange(n_channels) if target_index is None else np.asarray(target_index)
     validation.target_index(index, n_channels, n_targets[input_group], f"'target_index' of {name!r}")
-    if channel_names is not None:
+    for group, names in (channel_names or {}).items():
+        validation.one_of(group, n_targets, f"A target group of 'channel_names' of {name!r}")
         label = f"'channel_names' of {name!r}"
-        validation.size(len(channel_names), n_targets[input_group], "names", label, "the target, one a channel,")
-    return Session(name, n_channels, n_targets, index.astype(np.int64), channel_names)
+        validation.size(len(names), n_targets[group], "names", label, "the target, one a channel,")
+    named = {group: tuple(map(str, names)) for group, names in (channel_names or {}).items()}
+    return Session(name, n_channels, n_targets, index.astype(np.int64), named)
 
 
-def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
-    """Checks the trials of one session and makes a `Split` of them.
+def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: int = 0, missing: bool = False) -> Split:
+    """Checks the trials of one session and makes a `Split` of them, whose data keep their type until `cast`.
 
     Entries outside a trial or not observed become 0 in data and known inputs, and NaN in `truth`,
     `true_inputs` and `behaviour`. Without targets of the input group, the encoder's data are the targets as
@@ -117,7 +99,10 @@ def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
 
     Args:
         raw: The trials.
-        layout: Channels of the session and meaning of the numbers.
+        session: The session that they belong to.
+        input_group: The target group whose channels the encoder sees.
+        forward_bins: Bins of forward prediction, after those that the encoder sees.
+        missing: If True, NaN marks missing entries of the data; otherwise NaN is an error.
 
     Returns:
         The split, of session index 0 and as wide and long as the session.
@@ -128,29 +113,31 @@ def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
     encoder = raw.arrays["encoder_input"]
     validation.dimensions(encoder, 3, raw.encoder_label)
     n_trials, n_encoder_bins, n_channels = encoder.shape
-    expected = f"session {layout.session.name!r}"
-    validation.size(n_channels, layout.session.n_channels, "channels", raw.encoder_label, expected)
-    n_bins = _check_targets(raw, layout)
+    expected = f"session {session.name!r}"
+    validation.size(n_channels, session.n_channels, "channels", raw.encoder_label, expected)
+    n_bins = n_encoder_bins + forward_bins
+    _check_targets(raw, session, n_bins)
     encoder_length, target_length = _lengths(raw, n_trials, n_encoder_bins, n_bins)
 
-    encoder_input, encoder_observed = _data(raw, "encoder_input", encoder_length, layout)
+    encoder_input, encoder_observed = _data(raw, "encoder_input", encoder_length, missing)
     seen = encoder_observed
     if seen is None:
         seen = np.broadcast_to(inside(encoder_length, n_encoder_bins)[:, :, None], encoder.shape)
     targets, observed = {}, {}
-    for group, n_targets in layout.session.n_targets.items():
+    for group, n_targets in session.n_targets.items():
         if f"targets/{group}" in raw.arrays:
-            made = _data(raw, f"targets/{group}", target_length, layout)
-        elif group == layout.input_group:
-            made = _from_encoder(encoder_input, seen, target_length, n_bins, layout)
+            made = _data(raw, f"targets/{group}", target_length, missing)
+        elif group == input_group:
+            made = _from_encoder(encoder_input, seen, target_length, n_bins, session.target_index, n_targets)
         else:
             unknown = np.zeros((n_trials, n_bins, n_targets), bool)
-            made = unknown.astype(np.float32), unknown
+            made = unknown.astype(np.uint8), unknown
         targets[group], observed[group] = made
-    trial_id = _per_trial(raw, "trial_id", n_trials)
+    trial_id, row = (_per_trial(raw, name, n_trials) for name in ("trial_id", "row"))
+    condition = _per_trial(raw, "condition", n_trials)
     if raw.get("truth") is not None:
-        label = raw.labels.get(f"targets/{layout.input_group}", raw.encoder_label)
-        validation.same_shape(raw.arrays["truth"], targets[layout.input_group].shape, raw.labels["truth"], label)
+        label = raw.labels.get(f"targets/{input_group}", raw.encoder_label)
+        validation.same_shape(raw.arrays["truth"], targets[input_group].shape, raw.labels["truth"], label)
     return Split(
         encoder_input=encoder_input,
         targets=targets,
@@ -158,12 +145,13 @@ def split_of(raw: RawTrials, layout: SessionLayout) -> Split:
         target_length=target_length,
         session=np.zeros(n_trials, np.int32),
         trial_id=np.arange(n_trials) if trial_id is None else trial_id,
+        row=np.arange(n_trials) if row is None else row,
         encoder_observed=encoder_observed,
         target_observed=observed,
         known_inputs=_series(raw, "known_inputs", target_length, n_bins, 0.0),
         truth=_series(raw, "truth", target_length, n_bins, np.nan),
         true_inputs=_series(raw, "true_inputs", target_length, n_bins, np.nan),
-        condition=_per_trial(raw, "condition", n_trials),
+        condition=None if condition is None else tidy_labels(condition, raw.labels["condition"]),
         behaviour=_series(raw, "behaviour", target_length, n_bins, np.nan),
     )
 
@@ -173,19 +161,17 @@ def inside(length: np.ndarray, n_bins: int) -> np.ndarray:
     return np.arange(n_bins) < length[:, None]
 
 
-def _check_targets(raw: RawTrials, layout: SessionLayout) -> int:
-    """Returns the number of bins of the decoder."""
-    n_trials, n_encoder_bins, n_channels = raw.arrays["encoder_input"].shape
-    n_bins = n_encoder_bins + layout.forward_bins
+def _check_targets(raw: RawTrials, session: Session, n_bins: int) -> None:
+    """Raises `DataError` unless all targets have the trials, the decoder's bins and the session's channels."""
+    n_trials = len(raw.arrays["encoder_input"])
     for group in raw.groups:
         target, label = raw.arrays[f"targets/{group}"], raw.labels[f"targets/{group}"]
         validation.dimensions(target, 3, label)
         validation.same_trials(target, n_trials, label, raw.encoder_label)
-        validation.one_of(group, layout.session.n_targets, f"A target group of session {layout.session.name!r}")
-        n_targets = layout.session.n_targets[group]
-        validation.size(target.shape[2], n_targets, "channels", label, f"session {layout.session.name!r}")
+        validation.one_of(group, session.n_targets, f"A target group of session {session.name!r}")
+        n_targets = session.n_targets[group]
+        validation.size(target.shape[2], n_targets, "channels", label, f"session {session.name!r}")
         validation.size(target.shape[1], n_bins, "bins", label, f"the decoder, after {raw.encoder_label},")
-    return n_bins
 
 
 def _lengths(raw: RawTrials, n_trials: int, n_encoder_bins: int, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
@@ -205,32 +191,22 @@ def _lengths(raw: RawTrials, n_trials: int, n_encoder_bins: int, n_bins: int) ->
     return encoder.astype(np.int32), target.astype(np.int32)
 
 
-def _data(raw: RawTrials, name: str, length: np.ndarray, layout: SessionLayout) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns data of the smallest type, 0 where there are none, and what of it is observed or None."""
+def _data(raw: RawTrials, name: str, length: np.ndarray, missing: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns data, 0 where there are none, and what of them is observed or None."""
     values, label = raw.arrays[name], raw.labels[name]
     validation.numbers(values, label)
     exists = np.broadcast_to(inside(length, values.shape[1])[:, :, None], values.shape)
     mask = _mask(raw, name, values)
     observed = exists if mask is None else exists & mask
     gaps = mask is not None
-    if layout.missing and values.dtype.kind == "f":
+    if missing and values.dtype.kind == "f":
         unknown = np.isnan(values) & observed
         gaps |= bool(unknown.any())
         observed = observed & ~unknown
     validation.finite(values, observed, label)
-    if layout.counts and name in ("encoder_input", f"targets/{layout.input_group}"):
-        validation.counts(values, observed, label)
     if not observed.all():
         values = np.where(observed, values, 0)
-    dtype = np.min_scalar_type(int(values.max())) if _holds_counts(name, values, layout) else np.float32
-    return values.astype(dtype, copy=False), observed if gaps else None
-
-
-def _holds_counts(name: str, values: np.ndarray, layout: SessionLayout) -> bool:
-    if name in ("encoder_input", f"targets/{layout.input_group}"):
-        return layout.counts
-    # The likelihood of other groups is not known here; their type on disk says what they are.
-    return values.dtype.kind in "iub" and int(values.min()) >= 0
+    return values, observed if gaps else None
 
 
 def _mask(raw: RawTrials, name: str, values: np.ndarray) -> np.ndarray | None:
@@ -245,12 +221,11 @@ def _mask(raw: RawTrials, name: str, values: np.ndarray) -> np.ndarray | None:
 
 
 def _from_encoder(
-    encoder: np.ndarray, seen: np.ndarray, target_length: np.ndarray, n_bins: int, layout: SessionLayout
+    encoder: np.ndarray, seen: np.ndarray, target_length: np.ndarray, n_bins: int, index: np.ndarray, n_targets: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns targets made of the encoder's data, with the mask of what is observed or None."""
     n_trials, n_encoder_bins, _ = encoder.shape
-    index = layout.session.target_index
-    shape = (n_trials, n_bins, layout.session.n_targets[layout.input_group])
+    shape = (n_trials, n_bins, n_targets)
     targets, observed = np.zeros(shape, encoder.dtype), np.zeros(shape, bool)
     targets[:, :n_encoder_bins, index[index >= 0]] = encoder[:, :, index >= 0]
     observed[:, :n_encoder_bins, index[index >= 0]] = seen[:, :, index >= 0]

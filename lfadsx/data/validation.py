@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from lfadsx.errors import DataError
-from lfadsx.types import Split
 
 AXES = {
     1: "(trial,)",
@@ -114,35 +113,27 @@ def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
         )
 
 
-def counts(values: np.ndarray, known: np.ndarray, label: str) -> None:
-    """Raises `DataError` when an entry that `known` marks True is no count; both (trial, time, channel)."""
-    if values.dtype.kind in "ub":
-        return
-    wrong = values < 0
-    if values.dtype.kind == "f":
-        wrong |= values != np.floor(values)
-    wrong &= known
+LARGEST_COUNT = np.iinfo(np.uint32).max
+"""The largest count that a device's integers hold."""
+
+
+def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
+    """Returns True for entries that are not counts: not whole, below 0, or too large for an integer of 32 bits."""
+    if values.dtype.kind == "b":
+        return np.zeros(values.shape, bool)
+    wrong = (values < 0) | (values > LARGEST_COUNT)
+    return wrong | (values != np.floor(values)) if values.dtype.kind == "f" else wrong
+
+
+def counts(values: np.ndarray, label: str) -> None:
+    """Raises `DataError` when an entry is not a count, shape (trial, time, channel)."""
+    wrong = not_counts(values)
     if wrong.any():
         value = values[np.unravel_index(np.argmax(wrong), wrong.shape)]
-        kind = "negative" if value < 0 else "fractional"
+        kind = "negative" if value < 0 else "too large" if value > LARGEST_COUNT else "fractional"
         raise DataError(
-            f"{label} is {kind} ({value:g}) at {_place(wrong)}, but a Poisson likelihood needs counts. Give "
-            "spike counts per bin (rates in Hz are not counts), or use --likelihood gaussian for other data."
-        )
-
-
-def truth_scale(split: Split, group: str, file: str) -> None:
-    """Warns when the true rates of a split, in counts per bin, are far from what was counted on average."""
-    if split.truth is None:
-        return
-    exists = np.isfinite(split.truth)
-    expected, counted = float(split.truth[exists].sum()), float(split.targets[group][exists].sum())
-    if counted > 100 and not 0.5 < expected / counted < 2:
-        ratio = expected / counted
-        warnings.warn(
-            f"The truth of {file!r} is {ratio:.3g} times the counts on average, after division by its "
-            "'conversion_factor'. Check that counts per bin times that factor are the truth.",
-            stacklevel=4,
+            f"{label} is {kind} ({value:g}) at {_place(wrong)}, and the data were said to be counts. Give spike counts "
+            'per bin (rates in Hz are not counts), or read them as real numbers (kind="real", --likelihood gaussian).'
         )
 
 
@@ -198,7 +189,9 @@ def positive(value: float, what: str) -> None:
 def one_of(value: str, allowed: Collection[str], what: str) -> None:
     """Raises `DataError` unless a setting has one of the allowed values."""
     if value not in allowed:
-        raise DataError(f"{what} is {value!r}. Choose one of {_listed(allowed)}.")
+        close = difflib.get_close_matches(str(value), [str(name) for name in allowed], 1)
+        advice = f" Perhaps {close[0]!r} is meant." if close else ""
+        raise DataError(f"{what} is {value!r}. Choose one of {_listed(allowed)}.{advice}")
 
 
 def agree(values: Mapping[str, Any], what: str, advice: str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.file_keys import ALIGNMENT_KEYS, KEYS
 from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
-from lfadsx.types import Dataset, Session, Split
 
 
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
@@ -63,8 +64,11 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
         "behaviour_name": dataset.behaviour_name,
         "behaviour_lag_s": dataset.behaviour_lag,
         "bin_width_s": dataset.bin_width,
+        "start_s": dataset.time.start,
+        "event": dataset.time.event,
+        "target_groups": json.dumps({name: dataclasses.asdict(group) for name, group in dataset.groups.items()}),
         "truth_unit": dataset.truth_unit,
-        "channel_names": None if session.channel_names is None else list(session.channel_names),
+        **{f"channel_names/{group}": list(names) for group, names in session.channel_names.items()},
         "lfadsx_source": json.dumps(dataset.source.get(session.name, dataset.source), default=str),
     }
     file.attrs.update({name: value for name, value in facts.items() if value is not None})
@@ -103,6 +107,7 @@ def _write_split(
         "true_inputs": (split.true_inputs, series),
         "condition": (split.condition, np.s_[:]),
         "trial_id": (split.trial_id, np.s_[:]),
+        "row": (split.row, np.s_[:]),
         "behaviour": (split.behaviour, series),
     }
     for field, (values, part) in arrays.items():

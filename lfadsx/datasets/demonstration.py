@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from lfadsx.data.arrays import dataset_from_trials
+from lfadsx.data.arrays import from_arrays
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import names_in_order
 from lfadsx.datasets.chaotic_network import draw_network, draw_pulses, run_network
 from lfadsx.datasets.recipe import above_zero, bins_of
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
-from lfadsx.types import Dataset
 
 
 def chaotic_rnn(
@@ -93,7 +93,7 @@ def chaotic_rnn(
     rates = between_zero_and_one(courses) * max_rate
     spikes = spikify(rates, bin_width=bin_width, seed=random)
 
-    dataset = dataset_from_trials(
+    dataset = from_arrays(
         spikes,
         held_out=held_out,
         truth=rates * bin_width,

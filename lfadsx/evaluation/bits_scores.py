@@ -43,7 +43,7 @@ def bits_detail(task: Task, model: Candidate, found: Mapping[str, Mapping[str, B
     """Bits against three nulls, for each neuron, and the neurons and spikes that went in."""
     found = {measure: by_session for measure, by_session in found.items() if by_session}
     nulls = _nulls(task) if found else {}
-    names = {session.name: session.channel_names or tuple(map(str, range(n))) for session, _, n in task.sessions()}
+    names = {session.name: session.names(task.dataset.input_group)[:n] for session, _, n in task.sessions()}
     return {
         "nulls": {
             measure: {name: pooled(score_bits(task, model, measure, null)) for name, null in nulls.items()}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation.bits_scores import bits_detail, differences, pooled, score_bits
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
 from lfadsx.evaluation.psth_scores import score_ceiling, score_psth
@@ -23,7 +24,7 @@ from lfadsx.evaluation.task import (
 )
 from lfadsx.evaluation.truth_scores import score_floors, score_inputs, score_rates, score_targets
 from lfadsx.evaluation.velocity_scores import score_velocity
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)

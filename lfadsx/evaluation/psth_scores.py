@@ -14,8 +14,8 @@ from lfadsx.evaluation.task import Task
 
 def score_psth(task: Task, rates: np.ndarray) -> dict[str, Any]:
     """PSTH R2: mean over all neurons of all sessions."""
-    condition = task.split.condition
-    if condition is None or not covers(rates, task.scored):
+    condition, labelled = task.split.condition, task.split.labelled
+    if condition is None or not labelled.any() or not covers(rates, task.scored):
         return {}
     per_neuron = {
         session.name: psth_r2(
@@ -25,7 +25,7 @@ def score_psth(task: Task, rates: np.ndarray) -> dict[str, Any]:
             kernel_bins=task.kernel_bins,
             mask=task.scored[trials, :, :n],
         ).per_neuron
-        for session, trials, n in task.sessions()
+        for session, trials, n in task.sessions(labelled)
     }
     return {
         "r2": mean_known(np.concatenate(list(per_neuron.values()))),
@@ -36,8 +36,8 @@ def score_psth(task: Task, rates: np.ndarray) -> dict[str, Any]:
 
 def score_ceiling(task: Task) -> dict[str, float]:
     """What noise leaves of PSTH R2, from random halves of the scored trials; means over all neurons."""
-    condition = task.split.condition
-    if condition is None or not task.scored.any():
+    condition, labelled = task.split.condition, task.split.labelled
+    if condition is None or not task.scored[labelled].any():
         return {}
     found = [
         psth_ceiling(
@@ -47,7 +47,7 @@ def score_ceiling(task: Task) -> dict[str, float]:
             mask=task.scored[trials, :, :n],
             seed=task.seed,
         )
-        for _, trials, n in task.sessions()
+        for _, trials, n in task.sessions(labelled)
     ]
     return {
         "ceiling": mean_known(np.concatenate([of_session.per_neuron for of_session in found])),

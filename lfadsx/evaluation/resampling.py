@@ -190,7 +190,7 @@ def averaged(task: Task, rates: np.ndarray, fold: Int[np.ndarray, " trial"]) -> 
     folds = [
         [
             (own, *_condition_sums(condition[own], *(x[own, :, :n] for x in (rates, task.counts, task.scored))))
-            for own, n in ((trials[fold[trials] == number], n) for _, trials, n in task.sessions())
+            for own, n in ((trials[fold[trials] == number], n) for _, trials, n in task.sessions(task.split.labelled))
             if len(own)
         ]
         for number in np.unique(fold)

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, scored_mask
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")
 """Measures in bits per spike; they exist for spike counts only."""
@@ -81,10 +82,11 @@ class Task:
             "fp_bps": self.scored & ~seen,
         }
 
-    def sessions(self) -> Iterator[tuple[Session, np.ndarray, int]]:
-        """Each session with scored trials, its trials, and its number of neurons."""
+    def sessions(self, only: np.ndarray | None = None) -> Iterator[tuple[Session, np.ndarray, int]]:
+        """Each session with scored trials, its trials (of those that `only` marks), and its number of neurons."""
         for index, session in enumerate(self.dataset.sessions):
-            trials = np.flatnonzero(self.split.session == index)
+            own = self.split.session == index
+            trials = np.flatnonzero(own if only is None else own & only)
             if len(trials):
                 yield session, trials, session.n_targets[self.dataset.input_group]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.metrics import velocity_decoding
 from lfadsx.evaluation.task import Task, has_sklearn
-from lfadsx.types import Dataset
 
 
 def score_velocity(task: Task, candidate: Candidate) -> dict[str, Any]:

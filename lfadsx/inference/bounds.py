@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from lfadsx.data.batching import take
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics import nll_per_trial
 from lfadsx.inference import trials_at_once
@@ -30,7 +31,7 @@ from lfadsx.objective import (
 )
 from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.random import derive
-from lfadsx.types import Batch, Dataset, Output, Session, Split
+from lfadsx.types import Batch, Output
 
 Kind = Literal["elbo", "importance_weighted"]
 """Evidence lower bound, or importance-weighted bound."""

@@ -9,11 +9,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import MEMORY
 from lfadsx.inference.posterior import infer, split_of
 from lfadsx.models.lfads import LFADS
-from lfadsx.types import Dataset, Session, Split
 
 
 def masked_rates(

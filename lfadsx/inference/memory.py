@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from lfadsx.data.dataset import Split
 from lfadsx.models.lfads import LFADS
-from lfadsx.types import Split
 
 MEMORY = 512
 """Memory in MB that inference may use on the device, unless told otherwise."""

@@ -11,13 +11,14 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.data.batching import take
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import MEMORY, chunks
 from lfadsx.inference.moments import summariser
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import n_data_devices, place_trials, replicate
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior
 
 
 def posterior_sample_and_average(

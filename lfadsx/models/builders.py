@@ -9,6 +9,7 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
+from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import LfadsxError
 from lfadsx.models.initialization import (
     check_features,
@@ -19,7 +20,6 @@ from lfadsx.models.initialization import (
     start_from_alignment,
 )
 from lfadsx.models.lfads import LFADS
-from lfadsx.types import Dataset, Session
 
 
 def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:

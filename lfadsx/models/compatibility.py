@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.target_kinds import first_not_count
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
-from lfadsx.types import Dataset, Split
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:
@@ -19,8 +18,7 @@ def check_fits(model: LFADS, data: Dataset) -> None:
     """
     check_parts(model)
     check_shapes(model, data)
-    for name, split in data.splits.items():
-        _check_counts(model, name, split)
+    _check_counts(model, data)
 
 
 def check_shapes(model: LFADS, data: Dataset) -> None:
@@ -111,15 +109,18 @@ def _n_known(model: LFADS) -> int | None:
     return None if n_in is None or n_features is None else n_in - n_features
 
 
-def _check_counts(model: LFADS, name: str, split: Split) -> None:
+def _check_counts(model: LFADS, data: Dataset) -> None:
     for group, likelihood in model.likelihood.items():
-        values = split.targets[group]
-        if not likelihood.counts or np.issubdtype(values.dtype, np.unsignedinteger):
+        if not likelihood.counts or data.is_counts(group):
             continue
-        bad = (values < 0) | (values != np.floor(values))
-        if bad.any():
-            place = tuple(int(i) for i in np.argwhere(bad)[0])
+        found = first_not_count(data, group)
+        if found is None:
             raise LfadsxError(
-                f"The {name} data of {group!r} hold {values[place]} at (trial, bin, channel) {place}, which is no "
-                "count, and the likelihood is Poisson. Give whole numbers of 0 or more, or use a Gaussian likelihood."
+                f"The data of {group!r} were read as real numbers, and the likelihood is of counts. Read them as "
+                'counts (kind="counts"), or use a Gaussian likelihood.'
             )
+        split, value, place = found
+        raise LfadsxError(
+            f"The {split} data of {group!r} hold {value:g} at {place}, which is not a count, and the likelihood is of "
+            "counts. Give whole numbers of 0 or more, or use a Gaussian likelihood (--likelihood gaussian)."
+        )

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array
 
 from lfadsx import distributions, modules
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
-from lfadsx.types import Dataset, Session, Split
 
 ENCODER_STD = 0.2
 """Standard deviation of a real-valued channel as the encoders see it. Small inputs keep them near linear at the start,

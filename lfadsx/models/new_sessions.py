@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.models.adjoint import set_adjoint
 from lfadsx.models.initialization import standardise, start_at_mean_rates, start_from_alignment
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout, Standardiser
-from lfadsx.types import Dataset
 
 
 def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jax.sharding import Mesh
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation
 from lfadsx.files import write_json
 from lfadsx.inference import posterior_sample_and_average
@@ -16,7 +17,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, score, scored_split, write_results
 from lfadsx.training import FitResult
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 
 def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:

@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.folds import (
     all_trials,
     fold_dataset,
@@ -37,7 +38,6 @@ from lfadsx.pipeline.fold_pooling import FoldResult, Pooled, merge_posteriors, p
 from lfadsx.pipeline.outcome import likelihood_name, write_results
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
-from lfadsx.types import Dataset, Split
 
 log = logging.getLogger("lfadsx")
 

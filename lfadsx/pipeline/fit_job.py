@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
@@ -20,7 +21,6 @@ from lfadsx.pipeline.artifacts import finish, samples_of
 from lfadsx.pipeline.outcome import Outcome, check_bin_width
 from lfadsx.training import CsvLog, RunFolder, fit, load
 from lfadsx.training.callbacks import AbstractCallback
-from lfadsx.types import Dataset
 
 
 def fit_run(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jax.sharding import Mesh
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import PSTH_KERNEL_BINS
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
@@ -17,7 +18,7 @@ from lfadsx.inference import masked_rates, posterior_sample_and_average
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.fold_pooling import FoldResult
 from lfadsx.pipeline.outcome import likelihood_name
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation import PSTH_KERNEL_BINS, PSTH_KERNEL_SECONDS
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.resampling import (
@@ -23,7 +24,7 @@ from lfadsx.evaluation.resampling import (
     resample,
 )
 from lfadsx.evaluation.task import Task
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Posterior
 
 REGIONS = {"masked": "masked_bps", "held_out": "co_bps", "forward": "fp_bps"}
 """What is scored of the entries that no encoder saw, and the measure in bits per spike."""

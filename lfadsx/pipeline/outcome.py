@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jax.sharding import Mesh
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.inference import masked_rates, write_posterior
@@ -17,7 +18,7 @@ from lfadsx.inference.bounds import Bounds
 from lfadsx.models.lfads import LFADS
 from lfadsx.training import FitResult
 from lfadsx.training.run_folder import RunInfo, versions
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.files import write_json
 from lfadsx.inference import masked_rates, posterior_sample_and_average
@@ -26,7 +27,7 @@ from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 from lfadsx.training.run_folder import BEST_MEMBER
 from lfadsx.training.training_findings import BROKE_OFF
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Posterior
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
 """Fields of a posterior that an average over models has none of."""

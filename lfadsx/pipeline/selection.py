@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from lfadsx.config import HyperParams
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import PSTH_KERNEL_BINS
 from lfadsx.evaluation.resampling import minus, ratio, resample, saved
@@ -17,7 +18,6 @@ from lfadsx.evaluation.task import Task
 from lfadsx.inference import masked_rates
 from lfadsx.pipeline.outcome import likelihood_name
 from lfadsx.training import FitResult
-from lfadsx.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)

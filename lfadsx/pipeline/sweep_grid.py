@@ -11,10 +11,10 @@ from typing import Any
 from flax import nnx
 
 from lfadsx.config import ModelConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.training.state import matches, path_name
-from lfadsx.types import Dataset
 
 Settings = Mapping[str, Sequence[float]]
 """Values to try, by name of the setting."""

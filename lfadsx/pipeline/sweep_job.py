@@ -16,6 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.files import write_json
@@ -30,7 +31,6 @@ from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters,
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder
 from lfadsx.training import population as train_population
-from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
 

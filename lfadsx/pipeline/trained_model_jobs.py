@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import read_split
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.inference import infer, posterior_sample_and_average, write_generated
@@ -22,10 +23,9 @@ from lfadsx.inference.generation import prior_sample
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
-from lfadsx.pipeline.outcome import Outcome, check_bin_width, likelihood_name, score, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split, write_results
 from lfadsx.training import RunFolder, load
 from lfadsx.training.run_folder import RunInfo, Which, versions
-from lfadsx.types import Dataset, Split
 
 Keys = Literal["lfadsx", "tf"]
 """Names of our own, or those of the TensorFlow LFADS."""
@@ -246,6 +246,6 @@ def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, 
         forward_bins=info.data["forward_bins"],
         n_known_inputs=info.data["n_known_inputs"],
         bin_width=info.bin_width,
-        likelihood=likelihood_name(model),
+        kind=info.kinds or ("counts" if model.likelihood[model.input_group].counts else "real"),
         missing=missing,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.session_alignment import shared_components
 from lfadsx.plotting.panels import curves_figure
-from lfadsx.types import Dataset
 
 MOST_COMPONENTS, MOST_CONDITIONS = 8, 4
 MEAN = "mean over sessions"

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.style import BLUE, BOLD, GREY, MEDIUM, legend_beside
-from lfadsx.types import Dataset, Split
 
 QUALITATIVE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#262626")
 """Colours of Okabe and Ito, distinct for any colour vision, without the yellow that fades on white."""
@@ -114,10 +114,11 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
     """
     if split.condition is None:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], known=False)
-    everywhere = [other.condition for other in dataset.splits.values() if other.condition is not None]
-    values = np.unique(np.concatenate([*everywhere, split.condition]))
+    having = [other for other in (*dataset.splits.values(), split) if other.condition is not None]
+    values = np.unique(np.concatenate([other.condition[other.labelled] for other in having]))
     named = zip(values, condition_colours(values), strict=True)
     groups = [Group(_name(value), np.flatnonzero(split.condition == value), colour) for value, colour in named]
+    groups.append(Group("no condition", np.flatnonzero(~split.labelled), GREY))
     return Conditions([group for group in groups if len(group.members)], known=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.alignment_figure import alignment_figure
 from lfadsx.plotting.inputs_figure import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
@@ -18,7 +19,7 @@ from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
 from lfadsx.plotting.summary_page import summary_figure
 from lfadsx.training.lineage import Row
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Posterior
 
 DPI = 150
 

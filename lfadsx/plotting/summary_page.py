@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.averaging import principal_components
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.inputs_figure import draw_input_averages
@@ -18,7 +19,7 @@ from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, legend_below, n
 from lfadsx.plotting.table_panel import draw_table
 from lfadsx.plotting.time_courses import draw_averages, frame_courses
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Posterior
 
 PAGE = (8.27, 11.69)
 """Width and height of A4 in inches."""

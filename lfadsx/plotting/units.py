@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from lfadsx.types import Dataset, Split
+from lfadsx.data.dataset import Dataset, Split
 
 KERNEL_SECONDS = 0.05
 """Standard deviation of the Gaussian that smooths recorded counts in figures; a tenth of short trials."""

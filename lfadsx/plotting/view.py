@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.averaging import spread
 from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +159,7 @@ class View:
 
     def neuron_name(self, session: int, neuron: int) -> str:
         """Return the name of a neuron, and whether it was held out."""
-        names = self._session(session).channel_names
+        names = self._session(session).channel_names.get(self.dataset.input_group)
         name = f"Neuron {neuron}" if names is None else str(names[neuron])
         return f"{name} (held out)" if self.held_out(session)[neuron] else name
 

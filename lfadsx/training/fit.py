@@ -10,13 +10,13 @@ import optax
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig, with_settings
+from lfadsx.data.dataset import Dataset
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
-from lfadsx.types import Dataset
 
 
 def fit(

@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
@@ -35,7 +36,6 @@ from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import Reason
 from lfadsx.training.training_findings import training_findings
-from lfadsx.types import Dataset
 
 log = logging.getLogger("lfadsx")
 

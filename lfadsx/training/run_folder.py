@@ -18,13 +18,14 @@ import numpy as np
 from flax import nnx
 
 from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import RunError
 from lfadsx.files import to_json, write_json
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
 from lfadsx.training.history import rows_of, write_rows
-from lfadsx.types import Dataset, Session
+from lfadsx.types import Kind
 
 if TYPE_CHECKING:
     from lfadsx.training.results import FitResult
@@ -71,12 +72,23 @@ class RunInfo:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions of the training data."""
-        return tuple(Session(**{**s, "target_index": np.array(s["target_index"], int)}) for s in self.data["sessions"])
+        return tuple(self._session(facts) for facts in self.data["sessions"])
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """By target group, what the training data are; empty in a run folder that does not say."""
+        return {name: group["kind"] for name, group in self.data.get("groups", {}).items()}
 
     @property
     def bin_width(self) -> float | None:
         """Bin width of the training data in seconds, or None."""
         return self.data["bin_width"]
+
+    def _session(self, facts: dict[str, Any]) -> Session:
+        names = facts["channel_names"]  # runs from before 0.1.0 hold those of the input group, or None
+        names = names if isinstance(names, dict) else {self.data["input_group"]: names} if names else {}
+        names = {group: tuple(own) for group, own in names.items()}
+        return Session(**{**facts, "target_index": np.array(facts["target_index"], int), "channel_names": names})
 
 
 def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConfig) -> RunInfo:
@@ -288,6 +300,9 @@ def _describe_data(data: Dataset) -> dict[str, Any]:
     return {
         "sessions": [_describe_session(session) for session in data.sessions],
         "bin_width": data.bin_width,
+        "start": data.time.start,
+        "event": data.time.event,
+        "groups": {name: dataclasses.asdict(group) for name, group in data.groups.items()},
         "input_group": data.input_group,
         "behaviour_lag": data.behaviour_lag,
         "n_trials": {name: split.n_trials for name, split in data.splits.items()},

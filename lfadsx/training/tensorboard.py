@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.errors import LfadsxError, MissingExtraError
@@ -15,7 +16,6 @@ from lfadsx.inference import infer
 from lfadsx.models.lfads import LFADS
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.history import STEP_SIZE
-from lfadsx.types import Dataset
 
 TAGS = {
     "loss": "loss/train",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.baselines.averages import condition_average, time_course
 from lfadsx.evaluation.baselines.poisson_regression import poisson_regression
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
 from lfadsx.evaluation.baselines.smoothed_spikes import smoothed_spikes
-from lfadsx.types import Dataset, Split
 
 
 def fit_baselines(
@@ -32,8 +32,8 @@ def fit_baselines(
         MissingExtraError: There are held-out neurons and scikit-learn is not installed.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> list(fit_baselines(dataset, dataset.valid))
         ['time course', 'smoothed spikes', 'Poisson regression']
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines.session_data import Part, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
 from lfadsx.evaluation.metrics import gaussian_kernel
-from lfadsx.types import Dataset, Split
 
 
 def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time target_channel"]:
@@ -23,8 +23,8 @@ def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time t
         Counts per bin, shape (trial, time, target_channel).
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> round(float(mean_rate(dataset, dataset.valid)[0, 0, 0]), 4)
         1.0125
     """
@@ -53,8 +53,8 @@ def time_course(
         LfadsxError: The width is negative.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> round(float(time_course(dataset, dataset.valid)[0, 0, 0]), 3)
         1.001
     """
@@ -86,8 +86,8 @@ def condition_average(
         LfadsxError: The width is negative, or trials have no condition.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), condition=np.repeat([0, 1], 5))
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), condition=np.repeat([0, 1], 5))
         >>> round(float(condition_average(dataset, dataset.valid)[0, 0, 0]), 3)
         1.0
     """
@@ -101,7 +101,9 @@ def condition_average(
     rates = unknown_rates(dataset, split)
     for part, train in parts_and_training(dataset, split):
         course = _course(train, width, split.n_bins)
-        for label in np.unique(split.condition[part.trials]):
+        labelled = split.labelled[part.trials]
+        rates[part.trials[~labelled], :, : part.n_channels] = course  # trials without a label
+        for label in np.unique(split.condition[part.trials[labelled]]):
             chosen = part.trials[split.condition[part.trials] == label]
             alike = train.only(dataset.train.condition[train.trials] == label)
             rates[chosen, :, : part.n_channels] = _smoothed_mean(alike, course, width, split.n_bins)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
 from lfadsx.evaluation.baselines.session_data import Part, mean_count, part_of, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.smoothed_spikes import smooth_trials
 from lfadsx.evaluation.metrics import nll_per_trial
-from lfadsx.types import Dataset, Split
 
 REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations in bins, ascending, that the Poisson regression chooses among."""
@@ -48,8 +48,8 @@ def poisson_regression(
         MissingExtraError: scikit-learn is not installed.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> poisson_regression(dataset, dataset.valid)[0, 0].round(3).tolist()
         [nan, nan, 1.0]
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool
 
-from lfadsx.types import Dataset, Split
+from lfadsx.data.dataset import Dataset, Split
 
 
 def scored_mask(
@@ -24,8 +24,8 @@ def scored_mask(
         Shape (trial, time, target_channel).
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> int(scored_mask(dataset.valid, dataset).sum())
         30
     """
@@ -49,8 +49,8 @@ def held_out_channels(dataset: Dataset) -> Bool[np.ndarray, "session target_chan
         Shape (session, target_channel); False for channels that a session does not have.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> held_out_channels(dataset).tolist()
         [[False, False, True]]
     """

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.baselines.scored_entries import scored_mask
-from lfadsx.types import Dataset, Split
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,11 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines.session_data import Part, parts_and_training, unknown_rates
 from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
 from lfadsx.evaluation.metrics import gaussian_kernel
-from lfadsx.types import Dataset, Split
 
 SHRINKAGES = (1.0, 4.0, 16.0)
 """Weights of the mean rate, in bins, that smoothed spikes choose among."""
@@ -49,8 +49,8 @@ def smoothed_spikes(
         LfadsxError: The width is negative, or the shrinkage is not above 0.
 
     Example:
-        >>> from lfadsx.data import dataset_from_trials
-        >>> dataset = dataset_from_trials(np.ones((10, 5, 3), int), held_out=1)
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> smoothed_spikes(dataset, dataset.valid, width=0.0, shrinkage=1.0)[0, 0].round(4).tolist()
         [1.0062, 1.0062, nan]
     """

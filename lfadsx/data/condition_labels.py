@@ -1,0 +1,78 @@
+"""Condition labels of trials: numbers or text, with one way to say that a trial has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from lfadsx.errors import DataError
+
+
+def is_labelled(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
+    """Returns True for the labels that are there: not NaN among numbers, not "" among text."""
+    if condition.dtype.kind == "U":
+        return condition != ""
+    return ~np.isnan(condition) if condition.dtype.kind == "f" else np.ones(len(condition), bool)
+
+
+def tidy_labels(values: Sequence[Any] | np.ndarray, label: str) -> np.ndarray | None:
+    """Returns the conditions of trials with every missing label (None, NaN, blank text) said in one way.
+
+    Example:
+        >>> from lfadsx.data.condition_labels import tidy_labels
+        >>> tidy_labels(["left", None, float("nan"), "right"], "'condition'").tolist()
+        ['left', '', '', 'right']
+        >>> tidy_labels([1, None, 2], "'condition'").tolist()
+        [1.0, nan, 2.0]
+
+    Args:
+        values: Number or text for each trial, shape (trial,).
+        label: What a message calls them.
+
+    Returns:
+        Text with "", or numbers with NaN, for trials without a label, shape (trial,); None if no trial has one.
+
+    Raises:
+        DataError: If labels are neither numbers nor text, or some are numbers and some text.
+    """
+    if isinstance(values, np.ndarray) and (values.dtype.kind in "iub" or values.ndim != 1):
+        return values
+    # Taken one by one, because NumPy turns a NaN among text into the text "nan".
+    items = [value.decode() if isinstance(value, bytes) else value for value in np.ndarray.tolist(_objects(values))]
+    there = np.array([not _is_blank(value) for value in items], bool)
+    kept = [value for value, exists in zip(items, there, strict=True) if exists]
+    if not kept:
+        return None
+    other = next((value for value in kept if isinstance(value, str) != isinstance(kept[0], str)), None)
+    if other is not None:
+        raise DataError(f"{label} holds {kept[0]!r} and {other!r}. Give all trials numbers, or all of them text.")
+    found = np.asarray(kept)
+    if found.dtype.kind not in "iufbU" or found.ndim != 1:
+        raise DataError(f"{label} holds {kept[0]!r}. Give each trial a number or a text.")
+    if there.all():
+        return found
+    filled = np.full(
+        len(items),
+        "" if found.dtype.kind == "U" else np.nan,
+        np.result_type(found, np.float64) if found.dtype.kind != "U" else found.dtype,
+    )
+    filled[there] = found
+    return filled
+
+
+def _objects(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
+    objects = np.empty(len(values), object)
+    objects[:] = list(values)
+    return objects
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    # `pandas.NA` and `NaT` cannot be compared, so they are known by their names.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

@@ -1,0 +1,225 @@
+"""What looks odd in data: each finding is one function of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool
+
+from lfadsx.findings import Finding
+
+if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset, Split
+
+HIGHEST_RATE = 2000.0
+"""Rate in Hz that no single neuron and hardly any channel of threshold crossings reaches."""
+
+HIGHEST_COUNT = 250
+"""Count in a bin of unknown width that suggests numbers that wrapped around, or rates in place of counts."""
+
+LONGEST_BIN = 1.0
+"""Bin width in seconds from which milliseconds are suspected."""
+
+SPLIT_ARRAYS = ("condition", "behaviour", "truth", "true_inputs")
+"""Optional arrays that a split may lack while others have them."""
+
+
+def with_findings(data: Dataset, *notes: Finding) -> Dataset:
+    """Returns the data with what looks odd in them, and with notes of how they were made."""
+    found = [finding for examine in EXAMINATIONS for finding in examine(data)]
+    return dataclasses.replace(data, findings=tuple([*notes, *found]))
+
+
+def kept_notes(data: Dataset) -> tuple[Finding, ...]:
+    """Returns the findings that do not follow from the data themselves, such as keys of a file that nothing uses."""
+    return tuple(finding for finding in data.findings if finding.name in NOTES)
+
+
+NOTES = ("unused keys", "bins dropped", "trials dropped")
+"""Names of findings about how data were read or changed."""
+
+
+def scored_entries(data: Dataset, split: Split, group: str) -> Bool[np.ndarray, "trial time target_channel"]:
+    """Returns True for the entries of a target group that exist: inside the trial, of its session, and observed."""
+    values = split.targets[group]
+    inside = np.arange(values.shape[1]) < split.target_length[:, None]
+    width = np.array([session.n_targets.get(group, 0) for session in data.sessions])[split.session]
+    exists = inside[:, :, None] & (np.arange(values.shape[2]) < width[:, None])[:, None, :]
+    observed = split.target_observed.get(group)
+    return exists if observed is None else exists & observed
+
+
+def mean_count(data: Dataset, group: str) -> float:
+    """Returns the mean of a target group over the observed entries of the training trials, in its unit."""
+    exists = scored_entries(data, data.train, group)
+    total = data.train.targets[group].sum(where=exists, dtype=np.float64)
+    return float(total / exists.sum()) if exists.any() else float("nan")
+
+
+def _silent_channels(data: Dataset) -> Iterator[Finding]:
+    for group in data.train.targets:
+        exists, counts = scored_entries(data, data.train, group), data.is_counts(group)
+        values = data.train.targets[group]
+        for number, session in enumerate(data.sessions):
+            n, own = session.n_targets.get(group, 0), data.train.session == number
+            there, part = exists[own][:, :, :n], values[own][:, :, :n]
+            if not there.any():
+                continue
+            high = part.max((0, 1), where=there, initial=0 if counts else -np.inf)
+            low = 0 if counts else part.min((0, 1), where=there, initial=np.inf)
+            flat = np.flatnonzero(~(high > low))
+            if len(flat):
+                names = _some([session.names(group)[i] for i in flat])
+                what = "never have a count" if counts else "do not vary"
+                yield Finding(
+                    level="warning",
+                    name="silent neurons" if counts else "constant channels",
+                    value=len(flat),
+                    threshold=0,
+                    where=session.name,
+                    sentence=f"{len(flat)} of {n} channels of {group!r} of session {session.name!r} {what} in "
+                    f"training: {names}.",
+                    remedy="Leave them out with `data.select(neurons=...)`, or check the recording.",
+                )
+
+
+def _high_counts(data: Dataset) -> Iterator[Finding]:
+    limit = HIGHEST_COUNT if data.bin_width is None else max(10.0, HIGHEST_RATE * data.bin_width)
+    for group in data.train.targets:
+        if not data.is_counts(group):
+            continue
+        for name, split in data.splits.items():
+            values = split.targets[group]
+            if values.max() > limit:
+                place = np.unravel_index(values.argmax(), values.shape)
+                trial, bin_, channel = (int(i) for i in place)
+                session = data.sessions[split.session[trial]]
+                yield Finding(
+                    level="warning",
+                    name="high counts",
+                    value=float(values.max()),
+                    threshold=limit,
+                    where=session.name,
+                    sentence=f"Channel {session.names(group)[channel]} of session {session.name!r} has "
+                    f"{values.max()} {data.groups[group].unit} in bin {bin_} of {name} trial {trial}, above {limit:g}.",
+                    remedy="Check that the data are counts per bin, not Hz, and that no number wrapped around.",
+                )
+
+
+def _long_bins(data: Dataset) -> Iterator[Finding]:
+    width = data.bin_width
+    if width is not None and width >= LONGEST_BIN:
+        yield Finding(
+            level="warning",
+            name="long bins",
+            value=width,
+            threshold=LONGEST_BIN,
+            where="",
+            sentence=f"The bin width is {width:g} s.",
+            remedy=f"If {width:g} ms are meant, give bin_width={width / 1000:g}.",
+        )
+
+
+def _unlabelled(data: Dataset) -> Iterator[Finding]:
+    for name, split in data.splits.items():
+        missing = 0 if split.condition is None else int((~split.labelled).sum())
+        if missing:
+            yield Finding(
+                level="note",
+                name="trials without condition",
+                value=missing,
+                threshold=0,
+                where=name,
+                sentence=f"{missing} of {split.n_trials} {name} trials have no condition. They are trained on and "
+                "scored like all others, but for scores by condition.",
+            )
+
+
+def _lacking(data: Dataset) -> Iterator[Finding]:
+    for field in SPLIT_ARRAYS:
+        having = {name: getattr(split, field) is not None for name, split in data.splits.items()}
+        if any(having.values()) and not all(having.values()):
+            lacking = " and ".join(name for name, has in having.items() if not has)
+            yield _lack(field, lacking, f"Scores that need it are left out for {lacking}.")
+    for group in data.train.targets:
+        empty = [name for name, split in data.splits.items() if not scored_entries(data, split, group).any()]
+        if empty:
+            yield _lack(group, " and ".join(empty), f"{group!r} is not scored there.")
+    for name, split in data.splits.items():
+        exists = scored_entries(data, split, data.input_group)
+        for number, session in enumerate(data.sessions):
+            held_out = session.held_out(data.input_group)
+            own = exists[split.session == number]
+            if own.any() and len(held_out) and not own[:, :, held_out].any():
+                yield _lack(
+                    "held-out channels", f"{name} of session {session.name!r}", "Co-smoothing is not scored there."
+                )
+
+
+def _lack(what: str, where: str, sentence: str) -> Finding:
+    return Finding(
+        level="note",
+        name="arrays missing",
+        value=None,
+        threshold=None,
+        where=where,
+        sentence=f"There are no data of {what!r} in {where}, and other trials have some. {sentence}",
+    )
+
+
+def _repeated(data: Dataset) -> Iterator[Finding]:
+    seen: dict[int, tuple[str, int]] = {}
+    repeated = []
+    for name, split in data.splits.items():
+        own = {}
+        for row in range(split.n_trials):
+            trial = split.encoder_input[row, : split.encoder_length[row]]
+            if not trial.any():  # trials without a spike are alike by chance
+                continue
+            key = hash((int(split.session[row]), trial.shape, trial.astype(np.float32).tobytes()))
+            own[key] = (name, row)
+            if key in seen:
+                repeated.append((seen[key], (name, row)))
+        seen = own | seen
+    if repeated:
+        (first, row), (second, other) = repeated[0]
+        yield Finding(
+            level="warning",
+            name="repeated trials",
+            value=len(repeated),
+            threshold=0,
+            where="",
+            sentence=f"{len(repeated)} trials are in two splits with the same data, the first as {first} trial {row} "
+            f"and {second} trial {other}.",
+            remedy="Scores of such trials say nothing about new trials. Keep each trial in one split.",
+        )
+
+
+def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
+    split, group = data.train, data.input_group
+    if split.truth is None or data.truth_unit != "counts per bin" or not data.is_counts():
+        return
+    exists = np.isfinite(split.truth) & scored_entries(data, split, group)
+    expected, counted = float(split.truth[exists].sum()), float(split.targets[group][exists].sum())
+    if counted > 100 and not 0.5 < expected / counted < 2:
+        yield Finding(
+            level="warning",
+            name="scale of the truth",
+            value=expected / counted,
+            threshold=2,
+            where="",
+            sentence=f"The truth is {expected / counted:.3g} times the counts on average, after division by the "
+            "'conversion_factor' of a file that has one.",
+            remedy="Check that counts per bin times that factor are the truth.",
+        )
+
+
+EXAMINATIONS = (_silent_channels, _high_counts, _long_bins, _unlabelled, _lacking, _repeated, _scale_of_truth)
+"""Every examination of a data set."""
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

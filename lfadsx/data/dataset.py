@@ -1,0 +1,269 @@
+"""Data sets on the host: sessions, splits, and what their numbers mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from lfadsx.data.choices import Choice
+from lfadsx.data.condition_labels import is_labelled
+from lfadsx.errors import LfadsxError
+from lfadsx.findings import Finding
+from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis, array_shapes
+
+TruthUnit = Literal["counts per bin", "Hz", "data", "relative"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One recording session: its neurons and how they map between encoder and targets.
+
+    Attributes:
+        name: Name of the session; its read-in and read-out keep their parameters under it.
+        n_channels: Number of encoder channels (neurons held in).
+        n_targets: Number of channels of each target group.
+        target_index: For each encoder channel the channel of the input group that it is, shape (channel,);
+            -1 for an encoder channel that is not a target.
+        channel_names: By target group, the names of its channels; groups whose channels have no names are left out.
+        alignment: W of the aligned components (x - b) W, where a linear read-in starts, shape (channel, component),
+            in the unit of the components by that of the data (counts per bin), or None. All sessions of a data set
+            have the same components, or none has any.
+        alignment_bias: b, what is subtracted from the data x before, shape (channel,), in the unit of the data
+            (counts per bin); None for zeros.
+    """
+
+    name: str
+    n_channels: int
+    n_targets: dict[str, int]
+    target_index: np.ndarray
+    channel_names: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    alignment: np.ndarray | None = None
+    alignment_bias: np.ndarray | None = None
+
+    @property
+    def n_components(self) -> int:
+        """Number of aligned components, 0 without an alignment."""
+        return 0 if self.alignment is None else self.alignment.shape[1]
+
+    def names(self, group: str) -> tuple[str, ...]:
+        """Returns the names of the channels of a target group; their numbers, from 0, when they have none."""
+        return self.channel_names.get(group) or tuple(map(str, range(self.n_targets.get(group, 0))))
+
+    def held_out(self, group: str = INPUT_GROUP) -> np.ndarray:
+        """Returns the channels of the input group that the encoder does not see, shape (channel,)."""
+        return np.setdiff1d(np.arange(self.n_targets.get(group, 0)), self.target_index)
+
+    def __repr__(self) -> str:
+        """Returns name and sizes in one line."""
+        targets = ", ".join(f"{n} {group}" for group, n in self.n_targets.items())
+        aligned = f", {self.n_components} aligned components" if self.n_components else ""
+        return f"Session {self.name!r}: encoder sees {self.n_channels} channels; targets {targets}{aligned}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The trials of one split (train, valid or test) of all sessions, in the order of the input.
+
+    Arrays are padded to the longest trial and the widest session; counts have the smallest integer type that
+    holds them. Optional fields are None where the data have nothing.
+
+    Attributes:
+        encoder_input: Shape (trial, encoder_time, channel).
+        targets: By group, shape (trial, time, target_channel).
+        encoder_observed: False where `encoder_input` is missing, same shape, or None.
+        target_observed: By group, False where the target is missing, or None.
+        known_inputs: Shape (trial, time, known), float32, or None.
+        encoder_length: Shape (trial,).
+        target_length: Shape (trial,).
+        session: Index into `Dataset.sessions`, shape (trial,).
+        trial_id: The user's own ids of the trials (the row number when the file has none), shape (trial,).
+        row: Position of each trial in the input, shape (trial,); no two trials of a data set share one. The row of
+            the arrays for `from_arrays`. For files: the order of the trial ids if these are numbers that differ
+            between all trials of a file, else train, valid, test; a file's trials come before those of the next file.
+        truth: True rates of the input group, shape of its target, in `Dataset.truth_unit`, or None.
+        true_inputs: True inputs, shape (trial, time, true_input), or None.
+        condition: Condition of each trial, shape (trial,), or None. A trial without a label has "" among text and
+            NaN among numbers; see `labelled`.
+        behaviour: Behaviour such as hand velocity, shape (trial, time, behaviour), NaN in the padding, or None.
+    """
+
+    encoder_input: np.ndarray
+    targets: dict[str, np.ndarray]
+    encoder_length: np.ndarray
+    target_length: np.ndarray
+    session: np.ndarray
+    trial_id: np.ndarray
+    row: np.ndarray
+    encoder_observed: np.ndarray | None = None
+    target_observed: dict[str, np.ndarray | None] = dataclasses.field(default_factory=dict)
+    known_inputs: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    true_inputs: np.ndarray | None = None
+    condition: np.ndarray | None = None
+    behaviour: np.ndarray | None = None
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.trial_id)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins of the longest trial, forward prediction included."""
+        return next(iter(self.targets.values())).shape[1]
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """True for trials with a condition, shape (trial,)."""
+        return np.zeros(self.n_trials, bool) if self.condition is None else is_labelled(self.condition)
+
+    def __repr__(self) -> str:
+        """Returns the shape of every array, one a line."""
+        return f"Split of {self.n_trials} trials\n{array_shapes(self)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A whole data set: splits, sessions and what the numbers mean.
+
+    Attributes:
+        train: Trials that parameters, alignments, regressions and read-outs are fitted on.
+        valid: Trials that early stopping and every choice of settings use.
+        test: Trials scored once at the end, or None.
+        sessions: The sessions, in the order of `Split.session`.
+        groups: By target group, what its numbers are: counts or real numbers, and their unit.
+        time: Where the bins lie: their width, the time of the first one, and the event that time is counted from.
+        input_group: The target group whose channels the encoder sees.
+        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz", "data" (that of the data, for real
+            numbers) or "relative".
+        behaviour_name: What `Split.behaviour` is, for tables and figures.
+        behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        source: Where the data came from, by session: file name, SHA-256 of its content, seed of a simulation.
+        findings: What looks odd in the data, from `lfadsx.data.data_findings`.
+    """
+
+    train: Split
+    valid: Split
+    sessions: tuple[Session, ...]
+    groups: dict[str, TargetGroup]
+    test: Split | None = None
+    time: TimeAxis = TimeAxis()
+    input_group: str = INPUT_GROUP
+    truth_unit: TruthUnit | None = None
+    behaviour_name: str = "velocity"
+    behaviour_lag: float = 0.0
+    source: dict[str, Any] = dataclasses.field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def bin_width(self) -> float | None:
+        """Width of a bin in seconds, or None when it is not known (then nothing is given in Hz)."""
+        return self.time.bin_width
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name, those that exist."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    @property
+    def n_known_inputs(self) -> int:
+        """Number of known inputs, 0 for none."""
+        return 0 if self.train.known_inputs is None else self.train.known_inputs.shape[2]
+
+    def is_counts(self, group: str | None = None) -> bool:
+        """Returns whether the numbers of a target group, by default the input group, are counts."""
+        return self.groups[self._group(group)].kind == "counts"
+
+    def held_out(self, group: str | None = None) -> dict[str, np.ndarray]:
+        """Returns, by session, the channels that the encoder does not see: all of a group that is not the input group.
+
+        Example:
+            >>> import lfadsx
+            >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1, held_out=3)
+            >>> data.held_out()
+            {'chaotic_rnn': array([47, 48, 49])}
+
+        Args:
+            group: The target group; the input group by default.
+        """
+        group = self._group(group)
+        seen = group == self.input_group
+        return {s.name: s.held_out(group) if seen else np.arange(s.n_targets.get(group, 0)) for s in self.sessions}
+
+    def channel_names(self, group: str | None = None) -> dict[str, tuple[str, ...]]:
+        """Returns, by session, the names of the channels of a group; their numbers, from 0, when they have none."""
+        group = self._group(group)
+        return {session.name: session.names(group) for session in self.sessions}
+
+    def select(
+        self,
+        *,
+        trials: Choice | Callable[[Split], np.ndarray] | None = None,
+        neurons: Choice | Mapping[str, Choice] | None = None,
+        window: tuple[float | None, float | None] | None = None,
+    ) -> Dataset:
+        """Returns a part of the data: some trials, some neurons, some bins. Nothing is reordered.
+
+        Example:
+            >>> import lfadsx
+            >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.5)
+            >>> part = data.select(trials=lambda split: split.condition == 1, neurons=range(10), window=(0.1, 0.4))
+            >>> part.train.encoder_input.shape, part.time.start
+            ((8, 30, 10), 0.1)
+
+        Args:
+            trials: Indices or a boolean mask of the trials of all splits together, counted in the order of
+                `Split.row` (that of the input); or a function from a split to the mask of its trials.
+            neurons: Channels of the input group: indices, a boolean mask or names; by session name where there are
+                several sessions (sessions that are left out keep all). Held-out neurons stay held out. Encoder
+                channels that are not targets stay.
+            window: First and last time in seconds relative to the event, or in bins when the bin width is not known;
+                None for an open end. Bins that lie wholly inside stay. Trials without a bin that the encoder sees
+                are left out, which a finding says.
+
+        Raises:
+            DataError: If a choice is out of range or repeats itself, or nothing would be left of the train or valid
+                trials or of a session's neurons.
+        """
+        from lfadsx.data.selecting import select
+
+        return select(self, trials, neurons, window)
+
+    def rebin(self, n: int) -> Dataset:
+        """Returns the data with bins that are n times as wide.
+
+        Counts are summed; real values, behaviour, known inputs and true inputs are averaged; true rates are summed
+        in counts per bin and averaged in any other unit. A new bin is observed if all its parts are. The bins that
+        remain at the end of a trial are dropped, which a finding says.
+
+        Example:
+            >>> import lfadsx
+            >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1).rebin(2)
+            >>> data.train.n_bins, data.bin_width
+            (5, 0.02)
+
+        Args:
+            n: Number of bins that make a new one.
+
+        Raises:
+            DataError: If n is not a whole number of at least 1, or a trial is shorter than n bins.
+        """
+        from lfadsx.data.rebinning import rebin
+
+        return rebin(self, n)
+
+    def __repr__(self) -> str:
+        """Returns what there is, in at most 20 lines."""
+        from lfadsx.data.dataset_summary import summarise
+
+        return summarise(self)
+
+    def _group(self, group: str | None) -> str:
+        group = self.input_group if group is None else group
+        if group not in self.train.targets:
+            raise LfadsxError(f"There is no target group {group!r}. Choose one of {sorted(self.train.targets)}.")
+        return group

@@ -1,0 +1,73 @@
+"""What a data set holds, in at most 20 lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lfadsx.data.data_findings import mean_count
+
+if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset
+
+OPTIONAL = ("behaviour", "known_inputs", "true_inputs", "truth")
+"""The arrays of `Split` that data may have beside the targets."""
+
+MOST_GROUPS = 5
+"""Target groups that are listed."""
+
+
+def summarise(data: Dataset) -> str:
+    """Returns sessions, trials, bins, channels, rates, conditions, other arrays and findings of a data set."""
+    return "\n".join([_title(data), *(f"  {name + ':':<14}{text}" for name, text in _facts(data))])
+
+
+def _title(data: Dataset) -> str:
+    names = [session.name for session in data.sessions]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"Dataset of {len(names)} session{'s' * (len(names) > 1)}: {shown}"
+
+
+def _facts(data: Dataset) -> Iterator[tuple[str, str]]:
+    yield "trials", ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
+    yield "bins", _bins(data)
+    if data.bin_width is not None:
+        yield "time", f"the first bin starts at {data.time.start:g} s relative to {data.time.event!r}"
+    for name in list(data.train.targets)[:MOST_GROUPS]:
+        yield name, _group(data, name)
+    if len(data.train.targets) > MOST_GROUPS:
+        yield "more targets", ", ".join(list(data.train.targets)[MOST_GROUPS:])
+    labels = [split.condition[split.labelled] for split in data.splits.values() if split.condition is not None]
+    if labels:
+        bare = sum(int((~split.labelled).sum()) for split in data.splits.values())
+        yield "conditions", f"{len(np.unique(np.concatenate(labels)))}" + (f", {bare} trials without" if bare else "")
+    units = {"behaviour": f" ({data.behaviour_name})", "truth": f" in {data.truth_unit}"}
+    for field in OPTIONAL:
+        arrays = {name: getattr(split, field) for name, split in data.splits.items()}
+        having = [name for name, values in arrays.items() if values is not None]
+        if having:
+            only = "" if len(having) == len(arrays) else f", only in {' and '.join(having)}"
+            yield field.replace("_", " "), f"{arrays[having[0]].shape[2]} columns{units.get(field, '')}{only}"
+    kinds = ", ".join(list(dict.fromkeys(finding.name for finding in data.findings))[:8])
+    yield "findings", f"{len(data.findings)}" + (f" ({kinds})" if kinds else "")
+
+
+def _bins(data: Dataset) -> str:
+    length = np.concatenate([split.target_length for split in data.splits.values()])
+    forward = np.concatenate([split.target_length - split.encoder_length for split in data.splits.values()])
+    text = f"{length.max()}" if length.min() == length.max() else f"{length.min()} to {length.max()}"
+    text += ", of unknown width" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
+    return text + (f"; the encoder does not see the last {forward.max()}" if forward.any() else "")
+
+
+def _group(data: Dataset, name: str) -> str:
+    sizes = {session.n_targets.get(name, 0) for session in data.sessions}
+    channels = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+    group, held_out = data.groups[name], sum(map(len, data.held_out(name).values()))
+    text = f"{channels} channels" + (f" ({held_out} held out)" if held_out and name == data.input_group else "")
+    if group.kind == "real":
+        return f"{text}, real numbers" + (f" in {group.unit}" if group.unit else "")
+    mean = mean_count(data, name)
+    return f"{text}, {mean:.3g} {group.unit}" + ("" if data.bin_width is None else f", {mean / data.bin_width:.3g} Hz")

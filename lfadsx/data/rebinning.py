@@ -1,0 +1,113 @@
+"""Wider bins: counts are summed, real values averaged."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lfadsx.data.data_findings import kept_notes, with_findings
+from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.target_kinds import cast
+from lfadsx.errors import DataError
+from lfadsx.findings import Finding
+
+
+def rebin(data: Dataset, n: int) -> Dataset:
+    """Returns the data with bins that are n times as wide; see `Dataset.rebin`."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"`rebin` needs a whole number of bins of at least 1, got {n!r}.")
+    shortest = min(int(split.encoder_length.min()) for split in data.splits.values())
+    if n > shortest:
+        raise DataError(
+            f"`rebin` joins {n} bins, and the encoder sees only {shortest} of the shortest trial. Give at most "
+            f"{shortest}, or leave short trials out with `data.select`."
+        )
+    splits = {name: _rebinned(split, n, data) for name, split in data.splits.items()}
+    splits = {name: cast(split, data.groups, data.input_group) for name, split in splits.items()}
+    width = None if data.bin_width is None else round(data.bin_width * n, 12)
+    left = sum(int((split.target_length % n > 0).sum()) for split in data.splits.values())
+    note = Finding(
+        level="note",
+        name="bins dropped",
+        value=left,
+        threshold=0,
+        where="",
+        sentence=f"The last bins of {left} trials were dropped, because they do not fill a bin of {n}.",
+    )
+    return with_findings(
+        dataclasses.replace(
+            data,
+            **splits,
+            sessions=tuple(_with_alignment(session, n) for session in data.sessions)
+            if data.is_counts()
+            else data.sessions,
+            time=dataclasses.replace(data.time, bin_width=width),
+        ),
+        *kept_notes(data),
+        *([note] if left else []),
+    )
+
+
+def _with_alignment(session: Session, n: int) -> Session:
+    """Returns a session whose alignment gives the same components of counts that are n times as high."""
+    matrix, bias = session.alignment, session.alignment_bias
+    return dataclasses.replace(
+        session,
+        alignment=None if matrix is None else matrix / n,
+        alignment_bias=None if bias is None else bias * n,
+    )
+
+
+def _rebinned(split: Split, n: int, data: Dataset) -> Split:
+    """Joins the bins of a split, whose counts keep a wide type until `cast`."""
+    encoder_length, target_length = (
+        (length // n).astype(np.int32) for length in (split.encoder_length, split.target_length)
+    )
+    encoder_observed = _observed(split.encoder_observed, n, encoder_length)
+    observed = {group: _observed(mask, n, target_length) for group, mask in split.target_observed.items()}
+
+    def series(name: str, padding: float, summed: bool = False) -> np.ndarray | None:
+        values = getattr(split, name)
+        return None if values is None else _joined(values, n, target_length, None, summed, padding).astype(np.float32)
+
+    return dataclasses.replace(
+        split,
+        encoder_input=_joined(split.encoder_input, n, encoder_length, encoder_observed, data.is_counts()),
+        encoder_observed=encoder_observed,
+        encoder_length=encoder_length,
+        targets={
+            group: _joined(values, n, target_length, observed.get(group), data.is_counts(group))
+            for group, values in split.targets.items()
+        },
+        target_observed=observed,
+        target_length=target_length,
+        known_inputs=series("known_inputs", 0.0),
+        truth=series("truth", np.nan, data.truth_unit == "counts per bin"),
+        true_inputs=series("true_inputs", np.nan),
+        behaviour=series("behaviour", np.nan),
+    )
+
+
+def _joined(
+    values: np.ndarray, n: int, length: np.ndarray, observed: np.ndarray | None, summed: bool, padding: float = 0.0
+) -> np.ndarray:
+    """Sums or averages n bins each; `padding` where there is no trial or not all parts are observed."""
+    made = _parts(values, n).sum(2, dtype=np.uint64 if values.dtype.kind in "iu" else None)
+    inside = (np.arange(values.shape[1] // n) < length[:, None])[:, :, None]
+    exists = inside if observed is None else inside & observed
+    return np.where(exists, made if summed else made / n, np.asarray(padding, made.dtype if summed else float))
+
+
+def _observed(mask: np.ndarray | None, n: int, length: np.ndarray) -> np.ndarray | None:
+    """Returns True for new bins inside the trial whose parts are all observed."""
+    if mask is None:
+        return None
+    known = _parts(mask, n).all(2)
+    return known & (np.arange(mask.shape[1] // n) < length[:, None])[:, :, None]
+
+
+def _parts(values: np.ndarray, n: int) -> np.ndarray:
+    """Returns the bins that make each new one, shape (trial, new bin, n, channel); the remainder is left out."""
+    n_bins = values.shape[1] // n
+    return values[:, : n_bins * n].reshape(len(values), n_bins, n, values.shape[2])

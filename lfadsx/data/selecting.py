@@ -1,0 +1,210 @@
+"""A part of a data set: some trials, some neurons, some bins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lfadsx.data.choices import Choice, chosen
+from lfadsx.data.data_findings import kept_notes, with_findings
+from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.folds import hide_neurons
+from lfadsx.data.sessions import extent_of, fit
+from lfadsx.data.splits import choose
+from lfadsx.errors import DataError
+from lfadsx.findings import Finding
+
+Window = tuple[float | None, float | None]
+
+
+def select(
+    data: Dataset,
+    trials: Choice | Callable[[Split], np.ndarray] | None,
+    neurons: Choice | Mapping[str, Choice] | None,
+    window: Window | None,
+) -> Dataset:
+    """Returns a part of the data; see `Dataset.select`."""
+    notes = list(kept_notes(data))
+    if trials is not None:
+        data = _with_trials(data, _trial_masks(data, trials))
+    if neurons is not None:
+        data = _with_neurons(data, neurons)
+    if window is not None:
+        data, dropped = _with_window(data, window)
+        notes += dropped
+    return with_findings(data, *notes)
+
+
+def _trial_masks(data: Dataset, trials: Choice | Callable[[Split], np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns True for the chosen trials of each split."""
+    if callable(trials):
+        masks = {name: trials(split) for name, split in data.splits.items()}
+        return {
+            name: chosen(np.asarray(mask), data.splits[name].n_trials, f"trials({name})", "trials")
+            for name, mask in masks.items()
+        }
+    rows = np.concatenate([split.row for split in data.splits.values()])
+    place = np.argsort(np.argsort(rows))  # the position of each trial among all that there are
+    mask = chosen(trials, len(rows), "trials", "trials")[place]
+    ends = np.cumsum([split.n_trials for split in data.splits.values()])
+    return dict(zip(data.splits, np.split(mask, ends[:-1]), strict=True))
+
+
+def _with_trials(data: Dataset, masks: Mapping[str, np.ndarray]) -> Dataset:
+    """Keeps trials; a session without any is left out, and so is a test split."""
+    for name in ("train", "valid"):
+        if not masks[name].any():
+            raise DataError(f"None of the {len(masks[name])} {name} trials is chosen. Choose one or more of them.")
+    splits = {name: choose(split, masks[name]) if masks[name].any() else None for name, split in data.splits.items()}
+    used = np.unique(np.concatenate([split.session for split in splits.values() if split is not None]))
+    number = np.full(len(data.sessions), -1)
+    number[used] = np.arange(len(used))
+    renumbered = {
+        name: None if split is None else dataclasses.replace(split, session=number[split.session].astype(np.int32))
+        for name, split in splits.items()
+    }
+    sessions = tuple(data.sessions[i] for i in used)
+    source = {name: value for name, value in data.source.items() if name in {session.name for session in sessions}}
+    return _fitted(dataclasses.replace(data, **renumbered, sessions=sessions, source=source or data.source))
+
+
+def _with_neurons(data: Dataset, neurons: Choice | Mapping[str, Choice]) -> Dataset:
+    """Keeps channels of the input group, among the targets and in the encoder."""
+    group, names = data.input_group, [session.name for session in data.sessions]
+    if not isinstance(neurons, Mapping):
+        if len(names) > 1:
+            raise DataError(
+                f"Choose neurons by session, such as neurons={{{names[0]!r}: [0, 1]}}: there are {len(names)} sessions."
+            )
+        neurons = {names[0]: neurons}
+    for name in neurons:
+        if name not in names:
+            raise DataError(f"There is no session {name!r}. Choose neurons of {', '.join(map(repr, names))}.")
+    kept = []
+    for session in data.sessions:
+        n, everything = session.n_targets[group], np.ones(session.n_targets[group], bool)
+        choice = neurons.get(session.name)
+        labels = session.channel_names.get(group, ())
+        what = f"neurons of {session.name!r}"
+        kept.append(everything if choice is None else chosen(choice, n, what, "channels", labels))
+    return _fitted(_keep_channels(data, kept))
+
+
+def _keep_channels(data: Dataset, kept: list[np.ndarray]) -> Dataset:
+    group = data.input_group
+    hidden = np.zeros((len(kept), data.train.encoder_input.shape[2]), bool)
+    for row, session, own in zip(hidden, data.sessions, kept, strict=True):
+        row[: session.n_channels] = (session.target_index >= 0) & ~own[session.target_index]
+        if row[: session.n_channels].all():
+            raise DataError(
+                f"The encoder would see no channel of session {session.name!r}. Choose neurons that are not all "
+                "held out."
+            )
+    data = hide_neurons(data, hidden)
+    width = max(int(own.sum()) for own in kept)
+    index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
+    for number, own in enumerate(kept):
+        index[number, : own.sum()], exists[number, : own.sum()] = np.flatnonzero(own), True
+
+    def take(split: Split, values: np.ndarray | None, padding: float) -> np.ndarray | None:
+        if values is None:
+            return None
+        taken = np.take_along_axis(values, index[split.session][:, None], axis=2)
+        return np.where(exists[split.session][:, None], taken, np.asarray(padding, values.dtype))
+
+    splits = {
+        name: dataclasses.replace(
+            split,
+            targets={**split.targets, group: take(split, split.targets[group], 0)},
+            target_observed={**split.target_observed, group: take(split, split.target_observed.get(group), 0)},
+            truth=take(split, split.truth, np.nan),
+        )
+        for name, split in data.splits.items()
+    }
+    sessions = tuple(_with_targets(session, own, group) for session, own in zip(data.sessions, kept, strict=True))
+    return dataclasses.replace(data, **splits, sessions=sessions)
+
+
+def _with_targets(session: Session, kept: np.ndarray, group: str) -> Session:
+    place = np.cumsum(kept) - 1
+    names = dict(session.channel_names)
+    if group in names:
+        names[group] = tuple(np.array(names[group], object)[kept])
+    return dataclasses.replace(
+        session,
+        n_targets={**session.n_targets, group: int(kept.sum())},
+        target_index=np.where(session.target_index >= 0, place[session.target_index], -1),
+        channel_names=names,
+    )
+
+
+def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]:
+    """Keeps the bins that lie wholly in a window, and the trials of which the encoder then sees something."""
+    n_bins = max(split.n_bins for split in data.splits.values())
+    first, stop = _bins_of(data, window, n_bins)
+    masks = {name: split.encoder_length > first for name, split in data.splits.items()}
+    if not all(masks[name].any() for name in ("train", "valid")):
+        raise DataError(
+            f"The encoder sees nothing of the train or valid trials in the window {window}. Choose an earlier one."
+        )
+    gone = sum(int((~mask).sum()) for mask in masks.values())
+    if gone:
+        data = _with_trials(data, masks)
+    splits = {name: _cut(split, first, stop) for name, split in data.splits.items()}
+    width = data.bin_width
+    time = dataclasses.replace(data.time, start=round(data.time.start + first * width, 9)) if width else data.time
+    note = Finding(
+        level="note",
+        name="trials dropped",
+        value=gone,
+        threshold=0,
+        where="",
+        sentence=f"{gone} trials were left out because the encoder sees none of their bins in the window {window}.",
+    )
+    return _fitted(dataclasses.replace(data, **splits, time=time)), [note] if gone else []
+
+
+def _bins_of(data: Dataset, window: Window, n_bins: int) -> tuple[int, int]:
+    """Returns the first bin of a window and the one after its last."""
+    if len(window) != 2:
+        raise DataError(f"window must be a pair (start, stop), got {window!r}. Use None for an open end.")
+    width, start = (1.0, 0.0) if data.bin_width is None else (data.bin_width, data.time.start)
+    low, high = window
+    # A millionth of a bin allows for rounding: 0.3 / 0.1 is a little less than 3.
+    first = 0 if low is None else int(np.ceil((low - start) / width - 1e-6))
+    stop = n_bins if high is None else int(np.floor((high - start) / width + 1e-6))
+    first, stop = max(first, 0), min(stop, n_bins)
+    if first >= stop:
+        unit = "bins" if data.bin_width is None else "s"
+        raise DataError(
+            f"The window {window} holds no whole bin. Choose one of at least one bin between {start:g} and "
+            f"{start + n_bins * width:g} {unit}."
+        )
+    return first, stop
+
+
+def _cut(split: Split, first: int, stop: int) -> Split:
+    def cut(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[:, first:stop]
+
+    return dataclasses.replace(
+        split,
+        encoder_input=cut(split.encoder_input),
+        encoder_observed=cut(split.encoder_observed),
+        targets={group: cut(values) for group, values in split.targets.items()},
+        target_observed={group: cut(mask) for group, mask in split.target_observed.items()},
+        encoder_length=(np.minimum(split.encoder_length, stop) - first).astype(np.int32),
+        target_length=(np.minimum(split.target_length, stop) - first).astype(np.int32),
+        known_inputs=cut(split.known_inputs),
+        truth=cut(split.truth),
+        true_inputs=cut(split.true_inputs),
+        behaviour=cut(split.behaviour),
+    )
+
+
+def _fitted(data: Dataset) -> Dataset:
+    """Returns the data with arrays no larger than the longest trial and the widest session need."""
+    extent = extent_of(list(data.splits.values()), data.sessions, data.input_group)
+    return dataclasses.replace(data, **{name: fit(split, extent) for name, split in data.splits.items()})
