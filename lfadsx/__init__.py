@@ -13,13 +13,13 @@ from lfadsx.data.session_alignment import align as align
 from lfadsx.data.session_alignment import shared_components as shared_components
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
-from lfadsx.inference import masked_rates as masked_rates
-from lfadsx.inference import posterior_mean as posterior_mean
-from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
+from lfadsx.inference import Posterior as Posterior
+from lfadsx.inference import infer as infer
+from lfadsx.inference import read_posterior as read_posterior
 from lfadsx.inference.bounds import Bounds as Bounds
 from lfadsx.inference.bounds import bounds as bounds
 from lfadsx.inference.generation import Generated as Generated
-from lfadsx.inference.generation import prior_sample as prior_sample
+from lfadsx.inference.generation import generate as generate
 from lfadsx.models.builders import autonomous as autonomous
 from lfadsx.models.builders import build as build
 from lfadsx.models.builders import external_input as external_input
@@ -35,7 +35,6 @@ from lfadsx.types import Batch as Batch
 from lfadsx.types import Dataset as Dataset
 from lfadsx.types import Noise as Noise
 from lfadsx.types import Output as Output
-from lfadsx.types import Posterior as Posterior
 from lfadsx.types import Session as Session
 from lfadsx.types import Split as Split
 

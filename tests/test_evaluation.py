@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from lfadsx import evaluation
 from lfadsx.data import concatenate_sessions, dataset_from_trials
 from lfadsx.evaluation import baselines, evaluate, format_table, metrics
-from lfadsx.types import Posterior
+from lfadsx.inference.posterior import Posterior
 
 N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, scored_mask
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.inference.posterior import Posterior
+from lfadsx.types import Dataset, Session, Split
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")
 """Measures in bits per spike; they exist for spike counts only."""

@@ -23,7 +23,7 @@ from lfadsx.plotting.population_figures import hyperparameters_figure, scores_fi
 from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
 from lfadsx.plotting.resemblance_figure import resemblance_figure
-from lfadsx.plotting.summary_page import summary_figure
+from lfadsx.plotting.summary_page import summary
 from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure, write_folds_figure, write_sweep_figure
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "psth_figure",
     "rates_figure",
     "resemblance_figure",
-    "summary_figure",
+    "summary",
     "sweep_figure",
     "write_figures",
     "write_folds_figure",

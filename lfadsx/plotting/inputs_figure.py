@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.errors import LfadsxError
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.style import (
     BLUE,
@@ -26,7 +27,7 @@ from lfadsx.plotting.style import (
 )
 from lfadsx.plotting.time_courses import course_handles, draw_averages, draw_single_trials, frame_courses
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Dataset, Split
 
 N_EXAMPLES = 3
 Row = tuple[str, np.ndarray, np.ndarray | None]

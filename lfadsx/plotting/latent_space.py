@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, principal_components
 from lfadsx.plotting.style import few_ticks, legend_below, new_figure, panel
 from lfadsx.plotting.time_courses import (
@@ -17,7 +18,7 @@ from lfadsx.plotting.time_courses import (
     frame_courses,
 )
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Dataset, Split
 
 PLANES = ((0, 1), (0, 2))
 HALVES = np.array([-0.5, 0.5])

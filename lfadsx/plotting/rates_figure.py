@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lfadsx.errors import LfadsxError
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, hide_tick_labels, legend_below, new_figure
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Dataset, Split
 
 N_NEURONS = 3
 """Single neurons below the images."""

@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lfadsx.errors import LfadsxError
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.histograms import draw_histogram
 from lfadsx.plotting.rates_figure import choose_trials
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, hide_tick_labels, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Dataset, Split
 
 
 def truth_figure(
