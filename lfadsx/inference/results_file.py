@@ -120,7 +120,7 @@ def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
                 f"{path.name!r} must be a file of posteriors of format version 1 or {FORMAT_VERSION}, got version "
                 f"{found} with {len(groups)} splits. Name a file that `Posterior.save` or a run of lfadsx wrote."
             )
-        yield {name: groups[name] for name in sorted(groups, key=lambda name: groups[name].attrs["position"])}
+        yield {name: groups[name] for name in sorted(groups, key=lambda name: attributes_of(groups[name])["position"])}
 
 
 def _facts(result: Posterior | Generated) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], groups: 
         return own | {group: _by_neuron(values, groups.held_out, data.splits["test"])}
 
     # A neuron is asked of the model that did not see it, so each counts as held out.
-    held_out = np.any([posterior.held_out for posterior in posteriors], axis=0)
+    held_out = np.any([np.asarray(posterior.held_out) for posterior in posteriors], axis=0)
     fields = {field: by_neuron(field) for field in ("rates", "rates_std", "variance")}
     return dataclasses.replace(first, **fields, held_out=held_out)
 
