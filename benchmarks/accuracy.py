@@ -46,9 +46,9 @@ from lfadsx.evaluation.metrics import (
     r2_per_trial,
     r2_pooled,
 )
-from lfadsx.inference import infer
+from lfadsx.inference import Labels, infer_trials
+from lfadsx.inference.posterior import Posterior
 from lfadsx.training import FitResult, ProgressBar, make_mesh
-from lfadsx.types import Posterior
 
 SAMPLES = 128
 """Posterior samples of the averages."""
@@ -188,8 +188,8 @@ class Truth:
 
     def score_model(self, result: FitResult, some: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
         """Returns the scores of a trained model on all trials, those on some, and its rates."""
-        model, sessions = result.model, self.data.sessions
-        posterior, train = (infer(model, sessions, s, SAMPLES, 0) for s in (self.split, self.train))
+        model, labels = result.model, Labels.of(self.data)
+        posterior, train = (infer_trials(model, labels, s, SAMPLES, 0) for s in (self.split, self.train))
         found = self._scores(posterior, train, spread(self.split.n_trials)) | self._coverage(model, train)
         of_some = self._scores(posterior, train, some) if len(some) else {}
         if posterior.inputs is not None:
@@ -288,7 +288,7 @@ class Truth:
     def _coverage(self, model: lfadsx.LFADS, train: Posterior) -> dict[str, float]:
         """Returns the share of true rates and inputs inside the central intervals of posterior samples."""
         part: Split = choose(self.split, spread(self.split.n_trials, COVERAGE_TRIALS))
-        samples = infer(model, self.data.sessions, part, SAMPLES, 1, samples=True).samples
+        samples = infer_trials(model, Labels.of(self.data), part, SAMPLES, 1, samples=True).samples
         pairs = {"rates": (samples["rates"], part.truth)}
         if train.inputs is not None and self._has_inputs():  # on the scale of the truth, as the scores of inputs
             fit_on = (train.inputs, self.train.true_inputs)

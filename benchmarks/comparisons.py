@@ -18,7 +18,7 @@ from lfadsx import align
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.evaluation.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
-from lfadsx.inference import infer
+from lfadsx.inference import Labels, infer_trials
 from lfadsx.training import FitResult
 
 Train = Callable[..., FitResult]
@@ -54,13 +54,14 @@ def stitching(
         for seed in seeds:
             out = folder / f"share{share:g}_seed{seed}"
             stitched = train(_with_steps(settings, data, part, settings, steps), part, out / "stitched", seed).model
-            rates = infer(stitched, data.sessions, data.splits[split], SAMPLES, 0).rates[data.input_group]
+            rates = infer_trials(stitched, Labels.of(data), data.splits[split], SAMPLES, 0).rates[data.input_group]
             for number, session in enumerate(data.sessions):
                 single = _session(part, number)
                 one = _with_batch(settings, round(settings.train.batch_size / len(data.sessions)))
                 one = _with_steps(one, data, single, settings, steps)
                 own = train(one, single, out / session.name, seed).model
-                own_rates = infer(own, single.sessions, single.splits[split], SAMPLES, 0).rates[data.input_group]
+                own_posterior = infer_trials(own, Labels.of(single), single.splits[split], SAMPLES, 0)
+                own_rates = own_posterior.rates[data.input_group]
                 rows = data.splits[split].session == number
                 truth, n = single.splits[split].truth, session.n_targets[data.input_group]
                 lines.append(
@@ -89,7 +90,7 @@ def new_session(
     lines = []
     for seed in seeds:
         joint = train(settings, align(data, data.sessions[0].n_components), folder / f"joint_seed{seed}", seed).model
-        rates = infer(joint, data.sessions, data.splits[split], SAMPLES, 0).rates[data.input_group]
+        rates = infer_trials(joint, Labels.of(data), data.splits[split], SAMPLES, 0).rates[data.input_group]
         for number, session in enumerate(data.sessions):
             out = folder / f"{session.name}_seed{seed}"
             others = align(_without(data, number), session.n_components)
@@ -97,7 +98,7 @@ def new_session(
             own = _unaligned(_session(data, number))
             start = lfadsx.with_sessions(trained, own, rngs=nnx.Rngs(seed))
             added = train(_maps_only(settings, session.name), own, out / "added", seed, model=start).model
-            own_rates = infer(added, own.sessions, own.splits[split], SAMPLES, 0).rates[data.input_group]
+            own_rates = infer_trials(added, Labels.of(own), own.splits[split], SAMPLES, 0).rates[data.input_group]
             rows = data.splits[split].session == number
             truth, n = own.splits[split].truth, session.n_targets[data.input_group]
             found = _compared("added", "joint", own_rates, rates[rows][:, :, :n], truth)

@@ -75,7 +75,7 @@ def measure(name: str, n_samples: int, repeats: int, devices: int = 1, against: 
 def _average(model: lfadsx.LFADS, data: Dataset, n_samples: int, mesh: Mesh | None) -> float:
     """Averages the posterior of the training trials and returns the seconds."""
     began = time.perf_counter()
-    lfadsx.posterior_sample_and_average(model, data, "train", n_samples=n_samples, mesh=mesh)
+    lfadsx.infer(model, data, "train", n_samples=n_samples, mesh=mesh)
     return time.perf_counter() - began
 
 

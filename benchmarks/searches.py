@@ -30,10 +30,10 @@ from lfadsx.evaluation import PSTH_KERNEL_BINS, format_table
 from lfadsx.evaluation.metrics import r2_of_trials
 from lfadsx.evaluation.resampling import Statistic, minus, ratio, resample, saved
 from lfadsx.evaluation.task import Task
+from lfadsx.inference.posterior import Posterior
 from lfadsx.pipeline import scored_split
 from lfadsx.pipeline.population_job import average
 from lfadsx.training import GenerationTable, PopulationResult
-from lfadsx.types import Posterior
 
 SAMPLES = 64
 """Posterior samples of rates; the members of an ensemble share them."""
@@ -110,9 +110,7 @@ def rates_of(data: Dataset, split: str, result: PopulationResult, members: Seque
     n_samples = max(8, SAMPLES // len(members))
     return average(
         [
-            lfadsx.posterior_sample_and_average(
-                result.members[member].model, data, split, n_samples=n_samples, seed=result.seeds[member]
-            )
+            lfadsx.infer(result.members[member].model, data, split, n_samples=n_samples, seed=result.seeds[member])
             for member in members
         ]
     )

@@ -121,7 +121,7 @@ def main(file: Path | None, quick: bool, out: Path) -> None:
     (out / "scores.txt").write_text(table + "\n")
 
     # What was inferred, trial by trial: arrays are as long as the longest trial, with NaN after each one's end.
-    posterior = read_posterior(out / "posterior.h5")["test"]
+    posterior = read_posterior(out / "posterior.h5", "test")
     trial = int(np.argmin(posterior.length))
     rates = posterior.rates["spikes"][trial, : posterior.length[trial]] / BIN_WIDTH
     print(

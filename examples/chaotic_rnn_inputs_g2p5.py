@@ -19,7 +19,7 @@ from example_tools.quick_settings import shorter, tiny_model
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.inference import read_posterior
+from lfadsx.inference import read_posteriors
 from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar
 
@@ -81,7 +81,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     # An inferred input has an arbitrary sign and may lead or lag the pulse by some bins. Both are chosen on
     # training trials, once for all, and the trials that are scored had no part in training.
     scored = outcome.evaluation.scores["split"]
-    inputs = {name: of.inputs[:, :, 0] for name, of in read_posterior(out / "posterior.h5").items()}
+    inputs = {name: of.inputs[:, :, 0] for name, of in read_posteriors(out / "posterior.h5").items()}
     pulses = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}
     peaks = peak_errors(inputs[scored], pulses[scored], fit_on=(inputs["train"], pulses["train"]))
     peaks_figure(data, data.splits[scored], inputs[scored], peaks).savefig(out / "pulses.png", dpi=150)

@@ -88,7 +88,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         return
 
     scored = outcome.evaluation.scores["split"]
-    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5")[scored]
+    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5", scored)
     table, averages = [], {}
     for number, session in enumerate(data.sessions):
         trials, n = np.flatnonzero(split.session == number), session.n_targets["spikes"]

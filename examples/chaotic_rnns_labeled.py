@@ -85,7 +85,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
             return
         scored = outcome.evaluation.scores["split"]
-        rates[name] = read_posterior(out / name / "posterior.h5")[scored].rates["spikes"]
+        rates[name] = read_posterior(out / name / "posterior.h5", scored).rates["spikes"]
         bounds[name] = lfadsx.bounds(outcome.result.model, own, scored, n_samples=32).importance_weighted
         row = {**outcome.evaluation.table[0], "model": name, "bound": float(bounds[name].mean())}
         table.append(row | {"r2_pooled": outcome.evaluation.detail["rates"]["r2_pooled"]})

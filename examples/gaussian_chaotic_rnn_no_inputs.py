@@ -82,7 +82,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     # The share of each neuron's true variance that the inferred rates explain, over all trials and bins.
     scored = outcome.evaluation.scores["split"]
-    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5")[scored]
+    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5", scored)
     r2 = r2_by_channel(posterior.rates["spikes"], split.truth)
     truth_figure(data, split, posterior, r2).savefig(out / "rates.png", dpi=150)
 

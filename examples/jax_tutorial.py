@@ -36,7 +36,7 @@ from lfadsx.datasets.task_network import TaskNetwork, load_network
 from lfadsx.datasets.train_networks import TASKS, save_network, train
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, r2_floors, r2_of_trials, r2_pooled
-from lfadsx.inference import infer, read_posterior
+from lfadsx.inference import Labels, infer_trials, read_posteriors
 from lfadsx.pipeline import fit_run
 from lfadsx.plotting.panels import curves_figure, images_figure
 from lfadsx.training import ProgressBar
@@ -117,7 +117,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
     )
     if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
         return
-    posteriors = read_posterior(out / "posterior.h5")
+    posteriors = read_posteriors(out / "posterior.h5")
     rates = posteriors["valid"].rates["spikes"][: split.n_trials]
     ic_mean = posteriors["valid"].ic_mean[: split.n_trials]
     # Scale, sign and offset of the inferred input are fitted once, on training trials.
@@ -128,7 +128,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
     r2_inputs = r2_of_trials(inputs, split.true_inputs)
 
     # The file holds no states of encoder and controller, so the example trial is inferred once more.
-    example = infer(outcome.result.model, data.sessions, choose(split, np.array([TRIAL])), N_SAMPLES, 0)
+    example = infer_trials(outcome.result.model, Labels.of(data), choose(split, np.array([TRIAL])), N_SAMPLES, 0)
     figures = {
         "14_ramp_and_learning_rate": ramp_and_rate(outcome.result.history),
         "15_losses": losses(outcome.result.history, ramped=True),

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, latent_r2
-from lfadsx.inference import read_posterior
+from lfadsx.inference import read_posteriors
 from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar
 
@@ -76,7 +76,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
     # The states are beside the spikes in the simulated file, in the order of the trials.
     scored = outcome.evaluation.scores["split"]
-    factors = {name: of.factors for name, of in read_posterior(out / "posterior.h5").items()}
+    factors = {name: of.factors for name, of in read_posteriors(out / "posterior.h5").items()}
     with h5py.File(file) as simulated:
         states = {name: simulated[f"{name}_states"][:] for name in data.splits}
     r2 = latent_r2(factors[scored], states[scored], fit_on=(factors["train"], states["train"]))

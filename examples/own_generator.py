@@ -111,7 +111,7 @@ def main(quick: bool, out: Path) -> None:
         # A part of your own needs nothing further: it trains, joins checkpoints and resumes like the others.
         run = out / name.replace(" ", "_")
         result = lfadsx.fit(build(data, config), data, hyper=hyper, config=train, out=run, callbacks=[ProgressBar()])
-        rates[name] = lfadsx.posterior_sample_and_average(result.model, data, "valid").rates["spikes"]
+        rates[name] = lfadsx.infer(result.model, data, "valid").rates["spikes"]
         parameters = sum(weight.size for weight in jax.tree.leaves(nnx.state(result.model, nnx.Param)))
         rows.append({"generator": name, "rates_r2": r2_per_trial(rates[name], truth), "parameters": parameters})
     table = format_table(rows)
@@ -122,7 +122,7 @@ def main(quick: bool, out: Path) -> None:
     # Loading runs no code that a file names. So a model with a part of your own is loaded by giving a function
     # that builds it; its weights are then read from the run folder.
     loaded = lfadsx.load(out / "tanh_RNN", build=lambda: tanh_model(data, config))
-    again = lfadsx.posterior_sample_and_average(loaded, data, "valid").rates["spikes"]
+    again = lfadsx.infer(loaded, data, "valid").rates["spikes"]
     print("The loaded model infers the same rates:", np.array_equal(again, rates["tanh RNN"]))
 
 

@@ -28,7 +28,7 @@ from example_tools.quick_settings import shorter, tiny_model
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import latent_r2, r2_per_trial
-from lfadsx.inference import read_posterior
+from lfadsx.inference import read_posteriors
 from lfadsx.pipeline import fit_run, population_run
 from lfadsx.plotting import write_population_figures
 from lfadsx.search import PBT, Range, Space
@@ -130,7 +130,7 @@ def scores(file: Path, posterior: Path) -> dict[str, float]:
     States are read out of the logarithms of the rates, which depend on them linearly, by a map fitted on training
     trials. Factors would do for a single model; those of several have nothing in common.
     """
-    rates = {split: of.rates["spikes"] for split, of in read_posterior(posterior).items()}
+    rates = {split: of.rates["spikes"] for split, of in read_posteriors(posterior).items()}
     logs = {split: np.log(values) for split, values in rates.items()}
     with h5py.File(file) as simulated:
         truth = np.asarray(simulated["valid_truth"])

@@ -19,13 +19,13 @@ from lfadsx.data.session_alignment import shared_components as shared_components
 from lfadsx.data.sessions import concatenate as concatenate
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
-from lfadsx.inference import masked_rates as masked_rates
-from lfadsx.inference import posterior_mean as posterior_mean
-from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
+from lfadsx.inference import Posterior as Posterior
+from lfadsx.inference import infer as infer
+from lfadsx.inference import read_posterior as read_posterior
 from lfadsx.inference.bounds import Bounds as Bounds
 from lfadsx.inference.bounds import bounds as bounds
 from lfadsx.inference.generation import Generated as Generated
-from lfadsx.inference.generation import prior_sample as prior_sample
+from lfadsx.inference.generation import generate as generate
 from lfadsx.models.adjoint import with_adjoint as with_adjoint
 from lfadsx.models.builders import autonomous as autonomous
 from lfadsx.models.builders import build as build
@@ -42,6 +42,5 @@ from lfadsx.training import population as population
 from lfadsx.types import Batch as Batch
 from lfadsx.types import Noise as Noise
 from lfadsx.types import Output as Output
-from lfadsx.types import Posterior as Posterior
 
 __version__ = "0.1.0"

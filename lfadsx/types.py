@@ -12,8 +12,8 @@
 | factor, ic, input, known | factors; initial condition; inferred inputs; known inputs    |
 | generator, controller    | units of the generator's and the controller's state          |
 
-`Split`, `Session` and `Dataset` of `lfadsx.data.dataset` live on the host (NumPy). `Batch`, `Noise` and
-`Output` are pytrees for the device. `Posterior` is what inference returns to the host.
+`Split`, `Session` and `Dataset` (`lfadsx.data.dataset`) live on the host (NumPy). `Batch`, `Noise` and `Output` are
+pytrees for the device. What inference returns to the host is a `Posterior` (`lfadsx.inference.posterior`).
 """
 
 from __future__ import annotations
@@ -222,63 +222,3 @@ class Output:
     input_params: Float[Array, "trial time input_params"] | None
     controller_states: Float[Array, "trial time controller"] | None
     encoding: Float[Array, "trial time encoding"] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Posterior:
-    """Averages over posterior samples for the trials of one split, in the order of the input (NumPy).
-
-    Bins after a trial's end hold NaN; so do channels that a trial's session does not have. Times are bins.
-
-    Attributes:
-        rates: By group, mean over samples of the expected data (for spikes: counts per bin), shape
-            (trial, time, target_channel).
-        rates_std: By group, standard deviation of the same over samples.
-        variance: By group, how far the likelihood lets data scatter about the rates: their variance, mean over samples,
-            in squared units; for groups that are no counts (a Poisson count has its rate as variance).
-        factors: Mean over samples, shape (trial, time, factor).
-        initial_condition: Mean over samples, shape (trial, ic).
-        ic_mean: Mean of its posterior, shape (trial, ic).
-        ic_std: Standard deviation of its posterior, shape (trial, ic).
-        initial_state: Mean over samples, shape (trial, generator).
-        generator_states: Mean over samples, shape (trial, time, generator).
-        inputs: Inferred inputs, mean over samples, shape (trial, time, input), or None.
-        inputs_std: Standard deviation of the inputs over samples, or None.
-        input_mean: Mean of the inputs' posterior given the path, averaged over samples, or None.
-        input_std: Standard deviation of the inputs' posterior given the path, averaged, or None.
-        controller_states: Mean over samples, shape (trial, time, controller), or None.
-        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
-        samples: Single samples where asked for: `rates` (sample, trial, time, target_channel), `factors`,
-            `inputs`; empty otherwise.
-        trial_id: The user's ids of the trials, shape (trial,).
-        session: Index of each trial's session, shape (trial,).
-        length: Number of bins of each trial, shape (trial,).
-        n_samples: Number of posterior samples; 0 when posterior means were pushed through.
-        seed: Seed that the samples were drawn with.
-    """
-
-    rates: dict[str, np.ndarray]
-    rates_std: dict[str, np.ndarray]
-    factors: np.ndarray
-    initial_condition: np.ndarray
-    ic_mean: np.ndarray
-    ic_std: np.ndarray
-    initial_state: np.ndarray
-    generator_states: np.ndarray
-    inputs: np.ndarray | None
-    inputs_std: np.ndarray | None
-    input_mean: np.ndarray | None
-    input_std: np.ndarray | None
-    controller_states: np.ndarray | None
-    encoding: np.ndarray | None
-    trial_id: np.ndarray
-    session: np.ndarray
-    length: np.ndarray
-    n_samples: int
-    seed: int
-    variance: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-    def log_rates(self, group: str = INPUT_GROUP) -> np.ndarray:
-        """Log of the averaged rates (log counts per bin), the form that decoding uses."""
-        return np.log(np.maximum(self.rates[group], np.finfo(np.float32).tiny))

@@ -15,6 +15,7 @@ import lfadsx
 from lfadsx.data.splits import choose
 from lfadsx.datasets import chaotic_rnn
 from lfadsx.evaluation.metrics import bits_per_spike
+from lfadsx.inference import Labels
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.objective import elbo
 from lfadsx.random import derive
@@ -72,7 +73,7 @@ def test_bounds_are_ordered_and_meet_at_one_sample(data, model):
 def test_two_devices_give_the_bounds_of_one(data, model):
     trials = choose(data.valid, np.arange(5))  # one device has a row more, which must not show
     one, two = (
-        dataclasses.asdict(bounds_of(model, data.sessions, trials, n_samples=3, mesh=mesh))
+        dataclasses.asdict(bounds_of(model, Labels.of(data), trials, n_samples=3, mesh=mesh))
         for mesh in (None, make_mesh(2))
     )
     assert one["elbo"].shape == (5,)
@@ -152,8 +153,18 @@ def test_as_many_trials_at_once_as_fit_into_memory(data, model, monkeypatch):
     np.testing.assert_allclose(parts.elbo, whole.elbo, rtol=1e-6)
 
 
+def test_the_split_is_chosen_as_for_rates_and_the_result_says_what_it_is(data, model):
+    found, valid = lfadsx.bounds(model, data, n_samples=2), lfadsx.bounds(model, data, "valid", n_samples=2)
+    np.testing.assert_array_equal(found.elbo, valid.elbo)
+    every = lfadsx.bounds(model, data, "all", n_samples=2)
+    assert len(every.elbo) == sum(split.n_trials for split in data.splits.values())
+    lines = repr(found).splitlines()
+    assert lines[0] == f"Bounds of the log evidence of {len(found.elbo)} trials, 2 samples"
+    assert f"elbo: {found.elbo.mean():.3f} nats per trial, {found.bits_per_spike('elbo'):.4f} bits per" in lines[1]
+
+
 def test_messages(data, model):
-    with pytest.raises(ValueError, match="n_samples = 0"):
+    with pytest.raises(ValueError, match="`n_samples` must be at least 1, got 0"):
         lfadsx.bounds(model, data, "valid", n_samples=0)
-    with pytest.raises(ValueError, match="no split 'test'"):
-        lfadsx.bounds(model, data)
+    with pytest.raises(ValueError, match="`split` must be one of 'train', 'valid', 'all', got 'test'"):
+        lfadsx.bounds(model, data, "test")

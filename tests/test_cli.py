@@ -20,7 +20,7 @@ from lfadsx import cli
 from lfadsx.cli import terminal
 from lfadsx.data import read
 from lfadsx.inference import posterior as posterior_module
-from lfadsx.inference import read_posterior
+from lfadsx.inference import read_posterior, read_posteriors
 from lfadsx.parallel import n_data_devices
 from lfadsx.pipeline import fit_run
 from lfadsx.training import RunFolder
@@ -82,7 +82,7 @@ def test_fit_writes_everything(run, file):
     figures = {path.name for path in (run / "figures").iterdir()}
     parts = ("rates", "factors", "inputs", "psth", "initial_conditions", "summary")
     assert figures == {"loss.png", *(f"test_{part}.png" for part in parts)}
-    posteriors = read_posterior(run / "posterior.h5")
+    posteriors = read_posteriors(run / "posterior.h5")
     assert posteriors["test"].rates["spikes"].shape == (12, 14, 8)
     with h5py.File(file) as source:
         np.testing.assert_array_equal(posteriors["train"].trial_id, source["train_inds"])
@@ -97,7 +97,7 @@ def test_training_trials_may_have_fewer_samples(run, file, tmp_path):
     fit = cli.parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL])
     settings = {"model": fit.model, "hyper": fit.hyper, "train": fit.train}
     fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figures=False)
-    posteriors = read_posterior(tmp_path / "run" / "posterior.h5")
+    posteriors = read_posteriors(tmp_path / "run" / "posterior.h5")
     assert {name: of.n_samples for name, of in posteriors.items()} == {"train": 2, "valid": 8, "test": 8}
 
 
@@ -120,8 +120,8 @@ def test_infer_on_a_new_file_without_splits(run, file, tmp_path):
     out = tmp_path / "rates.h5"
     options = ["--samples", "8", "--out", str(out), "--keep-samples", "--controller-states", "--encoder-states"]
     assert cli.main(["infer", str(run), str(tmp_path / "new.h5"), *options]) == 0
-    (posterior,) = read_posterior(out).values()
-    known = read_posterior(run / "posterior.h5")["test"]
+    (posterior,) = read_posteriors(out).values()
+    known = read_posterior(run / "posterior.h5", "test")
     assert posterior.controller_states is not None and posterior.encoding is not None
     assert posterior.samples["rates"].shape == (8, 12, 14, 8)
     np.testing.assert_allclose(posterior.ic_mean[::-1], known.ic_mean, rtol=1e-4, atol=1e-5)
@@ -129,7 +129,7 @@ def test_infer_on_a_new_file_without_splits(run, file, tmp_path):
 
 def test_infer_pushes_means_without_samples(run, file, tmp_path):
     assert cli.main(["infer", str(run), str(file), "--samples", "0", "--out", str(tmp_path / "m.h5")]) == 0
-    posterior = read_posterior(tmp_path / "m.h5")["test"]
+    posterior = read_posterior(tmp_path / "m.h5", "test")
     assert posterior.n_samples == 0 and not posterior.inputs_std[:, :-2].any()
     np.testing.assert_allclose(posterior.initial_condition, posterior.ic_mean, rtol=1e-5)
 
@@ -177,7 +177,7 @@ def test_infer_and_evaluate_spread_trials_over_devices(run, file, tmp_path, caps
         assert cli.main(["evaluate", str(run), str(file), "--samples", "2", "--json", *words]) == 0
         assert devices_used == {n}
         devices_used.clear()
-        found.append(read_posterior(out)["test"])
+        found.append(read_posterior(out, "test"))
         scores.append(last_json(capsys.readouterr().out))
     np.testing.assert_allclose(found[0].rates["spikes"], found[1].rates["spikes"], rtol=1e-4)
     for key in KEYS[1:-1]:
@@ -328,7 +328,7 @@ def test_other_bins_at_inference_are_an_error(run, file, tmp_path, capsys):
 
 
 def test_a_fault_of_ours_ends_with_code_1(run, file, capsys, monkeypatch):
-    monkeypatch.setattr("lfadsx.pipeline.trained_model_jobs.infer", lambda *a, **k: np.zeros(3)[5])
+    monkeypatch.setattr("lfadsx.pipeline.trained_model_jobs.infer_trials", lambda *a, **k: np.zeros(3)[5])
     assert cli.main(["infer", str(run), str(file)]) == 1
     assert "This is a fault of lfadsx" in capsys.readouterr().err
 

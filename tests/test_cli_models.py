@@ -54,7 +54,7 @@ def test_generate_writes_new_trials_with_their_units(run, tmp_path):
         assert file["rates_hz"].shape == file["data"].shape == (6, 12, 7) and file["inputs"].shape == (6, 12, 1)
         np.testing.assert_allclose(file["rates_hz"][...], file["rates_counts"][...] / 0.02, rtol=1e-6)
         assert file["rates_hz"].attrs["unit"] == "Hz" and file.attrs["seed"] == 3
-        assert list(file["data"].attrs["dims"]) == ["trial", "time", "target_channel"]
+        assert list(file["data"].attrs["dims"]) == ["trial", "time", "channel"]
         assert (file.attrs["session"], file.attrs["bin_width_s"]) == ("monday", 0.02)
     out = tmp_path / "long.h5"
     assert cli.main(["generate", str(run), "--trials", "2", "--bins", "30", "--out", str(out)]) == 0
@@ -79,7 +79,7 @@ def test_a_step_names_its_checkpoint(run, days, tmp_path, capsys):
     for which in (str(steps[0]), "last"):
         out = str(tmp_path / f"{which}.h5")
         assert cli.main(["infer", str(run), str(days[0]), "--which", which, "--samples", "0", "--out", out]) == 0
-    early, last = (read_posterior(tmp_path / f"{name}.h5")["valid"] for name in (str(steps[0]), "last"))
+    early, last = (read_posterior(tmp_path / f"{name}.h5", "valid") for name in (str(steps[0]), "last"))
     assert np.any(early.factors != last.factors)
     assert cli.main(["infer", str(run), str(days[0]), "--which", "99999"]) == 2
     assert f"has no checkpoint of step 99999, only of {steps}" in capsys.readouterr().err
@@ -129,7 +129,7 @@ def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):
     expected = {f"model_runs_monday_{split}_{kind}" for split in ("train", "valid") for kind in kinds}
     assert {path.name for path in folder.iterdir()} == expected
     data, model = lfadsx.data.read(days[0]), lfadsx.load(run)
-    averaged = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=8)
+    averaged = lfadsx.infer(model, data, "valid", n_samples=8)
     found = lfadsx.bounds(model, data, "valid", n_samples=8)
     with h5py.File(folder / f"model_runs_monday_valid_{kinds[0]}") as file:
         shapes = {name: values.shape for name, values in file.items()}
@@ -152,14 +152,14 @@ def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):
         steps = best_epoch * -(-data.train.n_trials // 16)
         np.testing.assert_array_equal(file["train_steps"][...], [steps] * 4)
         np.testing.assert_allclose(file["prior_g0_logvar"][...], np.log(0.1), rtol=1e-6)
-    pushed = lfadsx.posterior_mean(model, data, "valid")
+    pushed = lfadsx.infer(model, data, "valid", n_samples=0)
     with h5py.File(folder / f"model_runs_monday_valid_{kinds[1]}") as file:
         np.testing.assert_allclose(file["output_dist_params"][...], pushed.rates["spikes"][:4], rtol=1e-5)
 
 
 def test_generated_trials_by_the_names_of_the_original(run, tmp_path):
     assert cli.main(["generate", str(run), "--trials", "3", "--keys", "tf", "--seed", "2"]) == 0
-    found = lfadsx.prior_sample(lfadsx.load(run), 3, 12, seed=2)
+    found = lfadsx.generate(lfadsx.load(run), 3, 12, seed=2)
     with h5py.File(run / "model_runs_prior_sample") as file:
         assert set(file) == {
             *("gen_ics", "gen_states", "factors", "output_dist_params", "prior_zs_ar_con"),
@@ -181,7 +181,7 @@ def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys)
         bits = group.attrs["importance_weighted_bits_per_spike"]
     assert bits == pytest.approx(found.bits_per_spike(), abs=1e-5)
     assert f"({bits:.4f} bits per spike), 4 samples" in capsys.readouterr().err
-    assert set(read_posterior(out)["valid"].rates) == {"spikes"}  # bounds are no target group
+    assert set(read_posterior(out, "valid").rates) == {"spikes"}  # bounds are no target group
     assert cli.main(["infer", str(run), str(days[0]), "--max-trials", "0"]) == 2
     assert "max_trials = 0 leaves no trial" in capsys.readouterr().err
 

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from lfadsx import evaluation
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.evaluation import baselines, evaluate, format_table, metrics
-from lfadsx.types import Posterior, TimeAxis
+from lfadsx.inference.posterior import Posterior
+from lfadsx.types import TimeAxis
 
 N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
 

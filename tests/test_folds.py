@@ -26,7 +26,7 @@ from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
 from lfadsx.evaluation.resampling import averaged, bits, decoded, explained, ratio, resample
 from lfadsx.evaluation.task import Task
-from lfadsx.inference import posterior_sample_and_average, read_posterior
+from lfadsx.inference import infer, read_posterior
 from lfadsx.pipeline import cross_validation_run
 from lfadsx.pipeline.fold_pooling import FoldResult, pool
 
@@ -132,9 +132,7 @@ def test_hidden_neurons_are_not_seen_by_the_encoder():
         counts = np.where(hidden[split.session][:, None], split.encoder_input + 3, split.encoder_input)
         changed.append((name, dataclasses.replace(split, encoder_input=counts)))
     other = dataclasses.replace(data, **dict(changed))
-    found = [
-        posterior_sample_and_average(model, hide_neurons(of, hidden), "valid", n_samples=2) for of in (data, other)
-    ]
+    found = [infer(model, hide_neurons(of, hidden), "valid", n_samples=2) for of in (data, other)]
     np.testing.assert_array_equal(found[0].factors, found[1].factors)
     assert not np.array_equal(data.valid.encoder_input, other.valid.encoder_input)
 
@@ -236,11 +234,11 @@ def crossed(data, tmp_path_factory):
 def test_every_trial_gets_the_rates_of_the_fold_that_did_not_see_it(crossed, data):
     out, found = crossed
     trials = all_trials(data)
-    (posterior,) = read_posterior(out / "cross_validated.h5").values()
+    posterior = read_posterior(out / "cross_validated.h5")
     np.testing.assert_array_equal(posterior.trial_id, np.arange(24))
     for number, member in enumerate(found.result.members):
         own = fold_dataset(data, trials, found.fold == number)
-        expected = posterior_sample_and_average(member.model, own, "test", n_samples=4, seed=TRAIN.seed)
+        expected = infer(member.model, own, "test", n_samples=4, seed=TRAIN.seed)
         np.testing.assert_allclose(posterior.rates["spikes"][found.fold == number], expected.rates["spikes"], rtol=1e-5)
         np.testing.assert_allclose(posterior.factors[found.fold == number], expected.factors, rtol=1e-4, atol=1e-5)
 
@@ -252,7 +250,7 @@ def test_scores_are_pooled_over_folds(crossed, data):
     names = ["lfads", "time course", "condition average", "smoothed spikes", "Poisson regression"]
     assert set(found.pooled.models) == set(names) and set(scores["velocity_r2"]) == {"lfads", "smoothed spikes"}
     trials = all_trials(data)
-    (posterior,) = read_posterior(out / "cross_validated.h5").values()
+    posterior = read_posterior(out / "cross_validated.h5")
     task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 1.0, 0)
     whole = Candidate("lfads", posterior.rates["spikes"])
     assert scores["co_bps"]["lfads"].value == pytest.approx(pooled(score_bits(task, whole, "co_bps")), rel=1e-6)
@@ -286,13 +284,13 @@ def test_with_neuron_folds_every_neuron_is_predicted_from_others(tmp_path):
     assert len(found.result.members) == 6
     trials, hidden = all_trials(data), neuron_groups(data, 3)
     held_out, _ = scoring_groups(data, hidden)
-    (posterior,) = read_posterior(tmp_path / "cross_validated.h5").values()
+    posterior = read_posterior(tmp_path / "cross_validated.h5")
     for number in range(2):
         own = fold_dataset(data, trials, found.fold == number)
         rows = np.flatnonzero(found.fold == number)
         for group in range(3):
             member = found.result.members[number * 3 + group].model
-            expected = posterior_sample_and_average(member, hide_neurons(own, hidden[group]), "test", n_samples=4)
+            expected = infer(member, hide_neurons(own, hidden[group]), "test", n_samples=4)
             chosen = (held_out[trials.session[rows]] == group)[:, None] & np.isfinite(expected.rates["spikes"])
             left, right = posterior.rates["spikes"][rows], expected.rates["spikes"]
             np.testing.assert_allclose(left[chosen], right[chosen], rtol=1e-5)

@@ -1,6 +1,9 @@
 """Inference: averages over posterior samples, posterior means, and rates of hidden entries."""
 
 import dataclasses
+import importlib
+import re
+import sys
 
 import jax
 import making
@@ -11,11 +14,12 @@ from flax import nnx
 import lfadsx
 from lfadsx.data import batch as batch_of
 from lfadsx.data.splits import choose
-from lfadsx.inference import infer, memory
+from lfadsx.errors import LfadsxError, MissingExtraError
+from lfadsx.inference import Labels, infer_trials, join_posteriors, memory
 from lfadsx.inference import masked as hidden_entries
-from lfadsx.inference import posterior as posterior_module
 from lfadsx.random import derive
 from lfadsx.training import make_mesh
+from lfadsx.types import TargetGroup, TimeAxis
 
 N_SAMPLES = 6
 TIMED = ("factors", "generator_states", "inputs", "input_mean", "input_std", "controller_states", "encoding")
@@ -42,7 +46,7 @@ def model(data):
 
 @pytest.fixture(scope="module")
 def posterior(model, data):
-    return lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=N_SAMPLES, seed=3, samples=True)
+    return lfadsx.infer(model, data, "valid", n_samples=N_SAMPLES, seed=3, samples=True)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,9 @@ def assert_equal(left, right, tolerance=0.0):
 @pytest.mark.parametrize("n_trials", [1, 3, 4])
 def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_samples, samples, n_trials):
     trials, mesh = choose(data.valid, np.arange(n_trials)), make_mesh(2)
-    one, two = (infer(model, data.sessions, trials, n_samples, 3, samples=samples, mesh=of) for of in (None, mesh))
+    one, two = (
+        infer_trials(model, Labels.of(data), trials, n_samples, 3, samples=samples, mesh=of) for of in (None, mesh)
+    )
     assert two.trial_id.shape == (n_trials,)
     assert_equal(two, one, 3e-6)
 
@@ -100,15 +106,16 @@ def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_sa
 @pytest.fixture
 def meshes(monkeypatch):
     """The meshes of all inferences of a test."""
-    found, original = [], posterior_module.summariser
-    monkeypatch.setattr(posterior_module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
+    module = importlib.import_module("lfadsx.inference.infer")  # the package has a function of this name
+    found, original = [], module.summariser
+    monkeypatch.setattr(module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
     return found
 
 
 def test_averages_and_means_use_the_devices_of_a_mesh(model, data, meshes):
     mesh = make_mesh(2)
-    for of in (lfadsx.posterior_sample_and_average, lfadsx.posterior_mean):
-        one, two = of(model, data, "valid"), of(model, data, "valid", mesh=mesh)
+    for n_samples in (2, 0):
+        one, two = (lfadsx.infer(model, data, n_samples=n_samples, mesh=of) for of in (None, mesh))
         assert_equal(two, one, 3e-6)
     assert meshes == [None, mesh] * 2
 
@@ -178,9 +185,7 @@ def test_memory_changes_nothing(model, data, posterior, monkeypatch):
     found = set()
     for size, samples in ((1e-6, True), (0.013, False), (0.04, False)):
         found.add(memory.chunks(model, data.valid, N_SAMPLES, size, samples, 1))
-        small = lfadsx.posterior_sample_and_average(
-            model, data, "valid", n_samples=N_SAMPLES, seed=3, memory=size, samples=samples
-        )
+        small = lfadsx.infer(model, data, "valid", n_samples=N_SAMPLES, seed=3, memory=size, samples=samples)
         assert_equal(small, posterior if samples else dataclasses.replace(posterior, samples={}), 2e-5)
     # One trial and sample at a time, and other ways between that and all at once.
     assert len(found) == 3 and (1, 1) in found
@@ -189,17 +194,144 @@ def test_memory_changes_nothing(model, data, posterior, monkeypatch):
 
 def test_samples_depend_on_seed_and_trial_alone(model, data, posterior):
     few = choose(data.valid, np.array([True, True, False, False]))
-    part = infer(model, data.sessions, few, N_SAMPLES, 3)
+    part = infer_trials(model, Labels.of(data), few, N_SAMPLES, 3)
     close(part.factors, posterior.factors[:2])
-    other = infer(model, data.sessions, few, N_SAMPLES, 4)
+    other = infer_trials(model, Labels.of(data), few, N_SAMPLES, 4)
     assert np.all((other.factors != part.factors)[~np.isnan(part.factors)])
+
+
+# Labels
+
+
+def test_a_posterior_knows_its_trials_bins_and_channels(model, data):
+    names = dataclasses.replace(data.sessions[0], channel_names=("a", "b", "c", "d", "e", "f"))
+    behaviour = np.ones((4, data.valid.n_bins, 2), np.float32)
+    valid = dataclasses.replace(data.valid, condition=np.array(["left", "", "left", "up"]), behaviour=behaviour)
+    told = dataclasses.replace(
+        data, valid=valid, sessions=(names, data.sessions[1]), bin_width=0.02, behaviour_lag=0.1, source={"file": 1}
+    )
+    post = lfadsx.infer(model, told, n_samples=2)
+    assert (post.split, post.sessions, post.input_group) == ("valid", ("monday", "tuesday"), "spikes")
+    assert post.groups == {"spikes": TargetGroup("counts", "counts per bin")}
+    assert (post.time.bin_width, post.behaviour_lag, post.behaviour_name) == (0.02, 0.1, "velocity")
+    assert post.version == lfadsx.__version__ and post.source == {"file": 1}
+    np.testing.assert_array_equal(post.condition, valid.condition)
+    np.testing.assert_array_equal(post.behaviour, behaviour)
+    np.testing.assert_array_equal(post.channel_names, [["a", "b", "c", "d", "e", "f"], [""] * 6])
+    np.testing.assert_array_equal(np.flatnonzero(post.held_out[0]), [1, 4])
+    np.testing.assert_array_equal(np.flatnonzero(post.held_out[1]), [1])  # of 4 neurons; the padding is not held out
+    np.testing.assert_allclose(post.times, 0.02 * (np.arange(9) + 0.5))
+    np.testing.assert_array_equal(post.rates_hz(), post.rates["spikes"] / 0.02)
+
+
+def test_the_split_is_the_test_if_there_is_one_else_valid(model, data):
+    assert lfadsx.infer(model, data, n_samples=0).split == "valid"
+    tested = dataclasses.replace(data, test=data.train)
+    post = lfadsx.infer(model, tested, n_samples=0)
+    assert post.split == "test"
+    np.testing.assert_array_equal(post.trial_id, data.train.trial_id)
+
+
+def test_all_trials_come_in_the_order_of_the_input():
+    data = making.one_session()
+    post = lfadsx.infer(making.build(data, variant="autonomous"), data, "all", n_samples=0)
+    assert post.split == "all"
+    np.testing.assert_array_equal(post.trial_id, np.arange(6))
+    train = lfadsx.infer(making.build(data, variant="autonomous"), data, "train", n_samples=0)
+    close(post.factors[::2], train.factors)
+
+
+def test_joined_posteriors_are_padded_and_sorted(posterior):
+    short = {name: getattr(posterior, name)[:2, :7] for name in TIMED}
+    short |= {name: {"spikes": getattr(posterior, name)["spikes"][:2, :7]} for name in ("rates", "rates_std")}
+    short |= {name: getattr(posterior, name)[:2] for name in ("trial_id", "session", "length", "initial_condition")}
+    short |= {"samples": {name: values[:, :2, :7] for name, values in posterior.samples.items()}, "n_samples": 2}
+    first = dataclasses.replace(posterior, row=np.array([5, 1, 0, 7]))
+    joined = join_posteriors([first, dataclasses.replace(posterior, **short, row=np.array([3, 0]))])
+    # Both sessions are in the order of the input; the trials of the second posterior are of the first session.
+    np.testing.assert_array_equal(joined.trial_id, [10, 10, 70, 70, 40, 20])
+    np.testing.assert_array_equal(joined.session, [0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(joined.factors[3], posterior.factors[0])
+    assert np.isnan(joined.factors[0, 7:]).all()
+    np.testing.assert_array_equal(joined.samples["factors"][:, 0, :7], posterior.samples["factors"][:, 1, :7])
+    assert (joined.split, joined.n_samples) == ("all", 2) and joined.held_out is posterior.held_out
+
+
+def test_rates_in_hz_need_counts_and_a_bin_width(posterior):
+    with pytest.raises(LfadsxError, match="Rates in Hz need the width of a bin, which is not known. Give the data set"):
+        posterior.rates_hz()
+    with pytest.raises(LfadsxError, match="`group` must be one of 'spikes', got 'spike'. Did you mean 'spikes'?"):
+        posterior.rates_hz("spike")
+    real = dataclasses.replace(posterior, groups={"spikes": TargetGroup("real", "mV")})
+    for of, what in ((real.rates_hz, "Rates in Hz"), (real.log_rates, "Log rates")):
+        with pytest.raises(LfadsxError, match=f"{what} need data that are counts, and those of 'spikes' are real"):
+            of()
+
+
+def test_only_real_numbers_have_a_variance(posterior):
+    assert posterior.variance == {}
+    data = making.one_session(likelihood="gaussian")
+    post = lfadsx.infer(making.build(data, likelihood="gaussian", variant="autonomous"), data, n_samples=2)
+    assert post.groups["spikes"].kind == "real" and np.all(post.variance["spikes"] > 0)
+
+
+def test_the_repr_is_short(posterior):
+    lines = repr(posterior).splitlines()
+    assert lines[0] == "Posterior of 4 trials, split 'valid'" and "  sessions: monday, tuesday" in lines
+    assert "  time: 7 to 9 bins of unknown width (trial start)" in lines
+    assert "  rates['spikes']: (4, 9, 6) counts, counts per bin" in lines
+    many = {f"group{i}": posterior.rates["spikes"] for i in range(30)}
+    crowded = dataclasses.replace(posterior, rates=many, sessions=tuple(map(str, range(99))), condition=np.ones(4))
+    assert len(repr(crowded).splitlines()) <= 20 and "0, 1, 2, 3 and 95 more" in repr(crowded)
+
+
+def test_an_xarray_has_dimensions_coordinates_and_units(posterior):
+    xarray = pytest.importorskip("xarray")
+    names = np.array([["a", "b", "c", "d", "e", "f"], ["g", "h", "i", "j", "", ""]])
+    told = dataclasses.replace(
+        posterior, time=TimeAxis(0.02, -0.1, "go cue"), channel_names=names, condition=np.array([3, 1, 3, 2])
+    )
+    found = told.to_xarray()
+    assert found.rates_hz.dims == ("trial", "time", "channel") and found.rates_hz.attrs["unit"] == "Hz"
+    assert found.factors.dims == ("trial", "time", "factor") and found.factors.attrs["description"] == "Factors"
+    np.testing.assert_allclose(found.time, -0.1 + 0.02 * (np.arange(9) + 0.5))
+    assert found.time.attrs["unit"] == "s" and "go cue" in found.time.attrs["description"]
+    np.testing.assert_array_equal(found.rates_counts.sel(trial=found.trial_id == 10)[0], posterior.rates["spikes"][1])
+    assert np.isnan(found.factors.isel(trial=1, time=8)).all()
+    assert found.session.values.tolist() == ["monday"] * 2 + ["tuesday"] * 2
+    assert found.channel_name.isel(trial=2).values.tolist() == names[1].tolist()
+    np.testing.assert_array_equal(found.held_out.isel(trial=0), posterior.held_out[0])
+    assert found.attrs["split"] == "valid" and found.attrs["bin_width_s"] == 0.02
+    assert found.groupby("condition").mean().sizes["condition"] == 3
+
+    emg = posterior.rates["spikes"][..., :2]
+    one = dataclasses.replace(
+        told,
+        rates=told.rates | {"emg": emg},
+        groups=told.groups | {"emg": TargetGroup("real", "mV")},
+        sessions=("monday",),
+        session=np.zeros(4, int),
+        held_out=posterior.held_out[:1],
+        channel_names=names[:1],
+    ).to_xarray()
+    assert one.emg_rates.dims == ("trial", "time", "emg_channel") and one.emg_rates.attrs["unit"] == "mV"
+    np.testing.assert_array_equal(
+        one.rates_counts.sel(channel=one.channel_name == "c")[..., 0], told.rates["spikes"][..., 2]
+    )
+    assert isinstance(one, xarray.Dataset)
+
+
+def test_without_xarray_the_extra_is_named(posterior, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(MissingExtraError, match=re.escape('pip install "lfadsx[xarray]"')):
+        posterior.to_xarray()
 
 
 # Means
 
 
 def test_posterior_mean_is_the_model_without_noise(model, data):
-    mean = lfadsx.posterior_mean(model, data, "valid")
+    mean = lfadsx.infer(model, data, "valid", n_samples=0)
     output = making.forward(model)(batch_of(data, "valid"))
     for name in ("factors", "generator_states", "inputs", "controller_states", "encoding"):
         close(getattr(mean, name), np.where(outside(data), np.nan, getattr(output, name)))
@@ -213,13 +345,13 @@ def test_posterior_mean_is_the_model_without_noise(model, data):
 
 
 def test_trials_come_back_in_the_order_of_the_input(model, data):
-    mean = lfadsx.posterior_mean(model, data, "valid")
+    mean = lfadsx.infer(model, data, "valid", n_samples=0)
     order = np.array([2, 0, 3, 1])
     turned = jax.tree.map(
         lambda x: x[order], {f.name: getattr(data.valid, f.name) for f in dataclasses.fields(data.valid)}
     )
     turned = dataclasses.replace(data, valid=dataclasses.replace(data.valid, **turned))
-    again = lfadsx.posterior_mean(model, turned, "valid")
+    again = lfadsx.infer(model, turned, "valid", n_samples=0)
     np.testing.assert_array_equal(again.trial_id, [40, 70, 20, 10])
     np.testing.assert_array_equal(again.session, mean.session[order])
     close(again.factors, mean.factors[order])
@@ -228,15 +360,15 @@ def test_trials_come_back_in_the_order_of_the_input(model, data):
 
 def test_many_samples_tend_to_the_posterior_of_the_initial_condition(model, data):
     n = 400
-    many = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=n, memory=2)
+    many = lfadsx.infer(model, data, "valid", n_samples=n, memory=2)
     assert np.all(np.abs(many.initial_condition - many.ic_mean) < 5 * many.ic_std / np.sqrt(n))
 
 
 def test_a_model_without_controller_has_no_inputs(data):
     model = making.build(data, variant="autonomous")
     for posterior in (
-        lfadsx.posterior_mean(model, data, "valid"),
-        lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=2, samples=True),
+        lfadsx.infer(model, data, "valid", n_samples=0),
+        lfadsx.infer(model, data, "valid", n_samples=2, samples=True),
     ):
         fields = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
         assert all(getattr(posterior, name) is None for name in fields)
@@ -259,7 +391,7 @@ def held_in(data, split="valid"):
 
 
 def masked(model, data, **changes):
-    return lfadsx.masked_rates(model, data, "valid", **(dict(n_masks=3, n_samples=2, seed=1) | changes))
+    return lfadsx.inference.masked_rates(model, data, "valid", **(dict(n_masks=3, n_samples=2, seed=1) | changes))
 
 
 def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
@@ -270,12 +402,12 @@ def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
     ones = dataclasses.replace(data.valid, encoder_input=np.ones_like(data.valid.encoder_input))
     seen = []
 
-    def spy(model, sessions, split, *args, **names):
-        seen.append(split.encoder_input)
-        return original(model, sessions, split, *args, **names)
+    def spy(model, labels, trials, *args, **names):
+        seen.append(trials.encoder_input)
+        return original(model, labels, trials, *args, **names)
 
-    original = hidden_entries.infer
-    monkeypatch.setattr(hidden_entries, "infer", spy)
+    original = hidden_entries.infer_trials
+    monkeypatch.setattr(hidden_entries, "infer_trials", spy)
     masked(model, dataclasses.replace(data, valid=ones))
     seen = np.stack(seen)
     assert len(seen) == 3
@@ -297,7 +429,9 @@ def test_hidden_entries_get_the_rate_inferred_without_them(model, data):
     # The same parts, with the draw that the function documents: one number for every encoder entry.
     part = np.random.default_rng(1).integers(3, size=data.valid.encoder_input.shape)
     kept = np.where(part == 0, 0, data.valid.encoder_input * 1.5).astype(np.float32)
-    alone = infer(model, data.sessions, dataclasses.replace(data.valid, encoder_input=kept), 3, 1).rates["spikes"]
+    alone = infer_trials(model, Labels.of(data), dataclasses.replace(data.valid, encoder_input=kept), 3, 1).rates[
+        "spikes"
+    ]
     found = 0
     for trial, t, channel in zip(*np.nonzero(part == 0), strict=True):
         session = data.sessions[data.valid.session[trial]]
@@ -331,16 +465,16 @@ def test_a_hidden_value_does_not_reach_its_own_rate(model, data):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda m, d: lfadsx.infer(m, d, n_samples=-1), "`n_samples` must be at least 0, got -1"),
         (
-            lambda m, d: lfadsx.posterior_sample_and_average(m, d, "valid", n_samples=0),
-            "n_samples = 0 is no number of samples. Give at least 1, or use posterior_mean",
+            lambda m, d: lfadsx.infer(m, d, "test"),
+            "`split` must be one of 'train', 'valid', 'all', got 'test'. Give one of these.",
         ),
-        (lambda m, d: lfadsx.posterior_mean(m, d), r"no split 'test', only \['train', 'valid'\]"),
-        (lambda m, d: lfadsx.posterior_sample_and_average(m, d, "validation"), "no split 'validation'"),
-        (lambda m, d: lfadsx.masked_rates(m, d, "tset"), "no split 'tset'"),
-        (lambda m, d: lfadsx.masked_rates(m, d, "valid", n_masks=1), "n_masks = 1"),
+        (lambda m, d: lfadsx.infer(m, d, "validation"), "got 'validation'. Did you mean 'valid'?"),
+        (lambda m, d: lfadsx.inference.masked_rates(m, d, "trian"), "got 'trian'. Did you mean 'train'?"),
+        (lambda m, d: lfadsx.inference.masked_rates(m, d, "valid", n_masks=1), "`n_masks` must be at least 2, got 1"),
     ],
 )
 def test_what_cannot_be_inferred_is_named(model, data, call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(LfadsxError, match=re.escape(message)):
         call(model, data)

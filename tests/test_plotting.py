@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 
 from lfadsx import plotting
 from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, principal_components, smooth
 from lfadsx.plotting.condition_colours import condition_colours, conditions_of, cyclic_colours
 from lfadsx.plotting.style import ORANGE
 from lfadsx.plotting.table_panel import format_cell
 from lfadsx.plotting.view import View
-from lfadsx.types import Posterior, TargetGroup, TimeAxis
+from lfadsx.types import TargetGroup, TimeAxis
 
 WIDTH = 0.02
 
@@ -97,6 +98,10 @@ def make(
         length=length,
         n_samples=n_samples,
         seed=0,
+        split="valid",
+        sessions=("day",),
+        time=TimeAxis(bin_width),
+        groups={"spikes": TargetGroup("counts", "counts per bin")},
     )
     return dataset, split, posterior
 
@@ -153,7 +158,7 @@ def figures(dataset: Dataset, split: Split, posterior: Posterior) -> dict[str, F
         "inputs": plotting.inputs_figure(dataset, split, posterior),
         "psth": plotting.psth_figure(dataset, split, posterior, n_neurons=2),
         "initial_conditions": plotting.initial_conditions_figure(dataset, split, posterior),
-        "summary": plotting.summary_figure(dataset, split, posterior, make_history(20), TABLE, "A run"),
+        "summary": plotting.summary(posterior, dataset, history=make_history(20), table=TABLE, title="A run"),
     }
 
 
@@ -312,8 +317,30 @@ def test_missing_data_and_continuous_data():
     assert np.ma.getmaskarray(shown)[:, 5:9].all() and np.ma.getmaskarray(shown)[0].all()
     plotting.psth_figure(dataset, gaps, posterior, n_neurons=99)
     values = split.targets["spikes"] * 0.37 - 0.5
-    words = texts(plotting.rates_figure(dataset, dataclasses.replace(split, targets={"spikes": values}), posterior))
-    assert "Mean (data units)" in words and "spikes" not in words.lower()
+    real = dataclasses.replace(split, targets={"spikes": values})
+    for unit, shown in (("", "data units"), ("mV", "mV")):
+        measured = dataclasses.replace(posterior, groups={"spikes": TargetGroup("real", unit)})
+        words = texts(plotting.rates_figure(dataset, real, measured))
+        assert f"Mean ({shown})" in words and f"Data ({shown})" in words and "spikes" not in words.lower()
+
+
+def test_time_is_counted_from_the_event():
+    dataset, split, posterior = make(n_trials=4)
+    posterior = dataclasses.replace(posterior, time=TimeAxis(WIDTH, -0.2, "go cue"))
+    figure = plotting.rates_figure(dataset, split, posterior)
+    assert "Time from go cue (ms)" in texts(figure)
+    assert figure.axes[0].get_xlim() == pytest.approx((-200.0, 600.0))
+    assert figure.axes[0].images[0].get_extent()[:2] == pytest.approx([-200.0, 600.0])
+    assert View.of(dataset, split, posterior).forward_start() == pytest.approx(440.0)
+
+
+def test_a_summary_needs_only_posterior_and_data():
+    dataset, _, posterior = make(n_trials=6)
+    figure = plotting.summary(posterior, dataset)
+    words = texts(figure)
+    assert "day: valid trials" in words and "Factors" in words and "Loss" not in words
+    with pytest.raises(ValueError, match="`split` must be one of"):
+        plotting.summary(dataclasses.replace(posterior, split="tests"), dataset)
 
 
 def test_figures_of_one_neuron_set_are_of_one_session():
@@ -389,7 +416,8 @@ def test_psth_compares_smoothed_data_with_rates():
 
 
 def test_summary_is_one_page_with_dashes_for_missing_scores():
-    figure = plotting.summary_figure(*make(n_trials=6), make_history(20), TABLE, "A run")
+    dataset, _, posterior = make(n_trials=6)
+    figure = plotting.summary(posterior, dataset, history=make_history(20), table=TABLE, title="A run")
     words = texts(figure)
     for word in (
         "A run",
@@ -468,21 +496,22 @@ def test_files_are_written_and_one_failure_stops_nothing(tmp_path, monkeypatch):
     dataset, split, posterior = make(n_trials=4, n_neurons=5, n_held_out=1, n_bins=20, n_forward=4)
     monkeypatch.setattr("lfadsx.plotting.figure_files.DPI", 40)
     folder = tmp_path / "figures"
-    written, warnings = plotting.write_figures(folder, dataset, "valid", split, posterior, {}, [], "A run")
+    written, warnings = plotting.write_figures(folder, dataset, posterior, {}, [], "A run")
     assert warnings == []
     names = ["rates", "factors", "inputs", "psth", "initial_conditions", "summary"]
     assert [path.name for path in written] == [f"valid_{name}.png" for name in names]
     assert sorted(folder.iterdir()) == sorted(written)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("no ink")
 
-    for name in ("factors", "summary", "rates", "psth"):
-        monkeypatch.setattr(f"lfadsx.plotting.figure_files.{name}_figure", broken)
-    autonomous = dataclasses.replace(posterior, inputs=None)
+    for name in ("factors_figure", "summary", "rates_figure", "psth_figure"):
+        monkeypatch.setattr(f"lfadsx.plotting.figure_files.{name}", broken)
+    autonomous = dataclasses.replace(posterior, inputs=None, split="test")
+    dataset = dataclasses.replace(dataset, test=split)
     again, warnings = plotting.write_figures(
-        tmp_path / "again", dataset, "test", split, autonomous, {"loss": np.arange(5)}, [], "A run"
+        tmp_path / "again", dataset, autonomous, {"loss": np.arange(5)}, [], "A run"
     )
     assert [path.name for path in again] == ["loss.png", "test_initial_conditions.png"]
     assert len(warnings) == 4 and "test_rates" in warnings[0] and "no ink" in warnings[0]

@@ -341,9 +341,9 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["ensemble"]["members"] == outcome.result.ranking[:2] == metrics["ranking"][:2]
     assert [row["model"] for row in metrics["table"][:3]] == ["ensemble of 2", "best member", "time course"]
-    ensemble = lfadsx.inference.read_posterior(tmp_path / "ensemble.h5")["valid"]
+    ensemble = lfadsx.inference.read_posterior(tmp_path / "ensemble.h5", "valid")
     own = [
-        lfadsx.posterior_sample_and_average(
+        lfadsx.infer(
             outcome.result.members[member].model, data, "valid", n_samples=8, seed=outcome.result.seeds[member]
         )
         for member in outcome.result.ranking[:2]
@@ -355,9 +355,7 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
 
 def test_the_spread_of_an_average_is_that_of_the_mixture(data):
     result = lfadsx.population(build, data, population=FOUR, config=dataclasses.replace(SHORT, epochs=1))
-    own = [
-        lfadsx.posterior_sample_and_average(m.model, data, "valid", n_samples=8, samples=True) for m in result.members
-    ]
+    own = [lfadsx.infer(m.model, data, "valid", n_samples=8, samples=True) for m in result.members]
     both = average(own)
     pooled = np.concatenate([posterior.samples["rates"] for posterior in own])
     np.testing.assert_allclose(both.rates["spikes"], pooled.mean(0), rtol=1e-4)

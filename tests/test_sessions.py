@@ -79,7 +79,7 @@ def test_a_run_is_evaluated_on_its_sessions_in_any_order_and_on_no_others(days, 
 def test_inference_on_other_sessions_than_the_models_is_refused(days):
     monday, tuesday = days
     model = making.build(concatenate(monday, tuesday))
-    for call in (lfadsx.posterior_mean, lfadsx.bounds):
+    for call in (lfadsx.infer, lfadsx.bounds):
         with pytest.raises(ValueError, match="read-in is for {'monday': 4, 'tuesday': 3} channels"):
             call(model, concatenate(tuesday, monday), "valid")
 

@@ -9,7 +9,7 @@ import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import from_arrays
 from lfadsx.distributions import Gaussian, mean_and_std
-from lfadsx.inference import infer
+from lfadsx.inference import Labels, infer_trials
 from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser
 
@@ -52,7 +52,7 @@ def plain(waves):
 
 
 def rates_of(model, data):
-    return infer(model, data.sessions, data.valid, 0, 0).rates["spikes"]
+    return infer_trials(model, Labels.of(data), data.valid, 0, 0).rates["spikes"]
 
 
 def test_training_does_not_see_the_unit(plain, run):
@@ -73,8 +73,8 @@ def test_units_are_saved_with_the_model(run):
 
 def test_rates_of_hidden_entries_do_not_see_the_unit(plain, run):
     _, model, data = run
-    rates, hidden = lfadsx.masked_rates(model, data, "valid", n_samples=2)
-    wanted, _ = lfadsx.masked_rates(plain[0], plain[1], "valid", n_samples=2)
+    rates, hidden = lfadsx.inference.masked_rates(model, data, "valid", n_samples=2)
+    wanted, _ = lfadsx.inference.masked_rates(plain[0], plain[1], "valid", n_samples=2)
     assert hidden.all()
     np.testing.assert_allclose((rates - SHIFT) / SCALE, wanted, rtol=5e-3, atol=5e-3)
 

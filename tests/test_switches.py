@@ -54,7 +54,7 @@ def test_the_one_trained_state_learns_and_is_saved(data, tmp_path):
     assert np.all(result.history["kl_ic"] == 0) and np.all(result.history["kl_inputs"] > 0)
     again = lfadsx.load(tmp_path / "run")
     same(again.ic_prior.value[...], result.model.ic_prior.value[...])
-    posterior = lfadsx.posterior_sample_and_average(again, data, "valid", n_samples=2)
+    posterior = lfadsx.infer(again, data, "valid", n_samples=2)
     assert np.all(posterior.ic_std == 0) and np.all(np.isfinite(posterior.rates["spikes"]))
 
 
@@ -185,7 +185,7 @@ def test_what_looks_ahead_is_refused_when_causality_is_asked_for(data, changes, 
 def test_without_a_latent_variable_there_are_no_means_to_push(data):
     model = making.build(data, variant="autonomous", ic_dim=0)
     with pytest.raises(ValueError, match="neither an initial condition .* nor inferred inputs, so .* Ask for 1 sample"):
-        lfadsx.posterior_mean(model, data, "valid")
+        lfadsx.infer(model, data, "valid", n_samples=0)
 
 
 def test_gains_of_the_initial_weights(data):

@@ -201,7 +201,7 @@ def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_prog
     """One file for each session, of its own channels; of real values means and, after them, variances."""
     data = making.several_sessions(likelihood="gaussian")
     model = making.build(data, likelihood="gaussian")
-    posterior = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=2)
+    posterior = lfadsx.infer(model, data, "valid", n_samples=2)
     hyper = lfadsx.HyperParams(kl_ic_scale=0.5, kl_co_scale=0.25, l2_gen_scale=3.0)
     files = write_posterior_runs(
         tmp_path,

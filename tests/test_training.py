@@ -594,7 +594,7 @@ def test_another_number_of_known_inputs_is_named(data):
         lfadsx.fit(model, making.one_session(known=3))
     seen = making.build(known, variant="external_input", known_inputs_to="encoders")
     with pytest.raises(ValueError, match="gives 2 known inputs to its encoders, and the data have 3"):
-        lfadsx.posterior_mean(seen, making.one_session(known=3), "valid")
+        lfadsx.infer(seen, making.one_session(known=3), "valid", n_samples=0)
 
 
 def test_a_batch_larger_than_the_data_works(data):

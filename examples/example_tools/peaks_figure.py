@@ -11,6 +11,7 @@ from example_tools.histograms import draw_histogram
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.peak_times import PeakErrors
+from lfadsx.inference.labels import Labels
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.style import (
     BLUE,
@@ -58,7 +59,9 @@ def peaks_figure(dataset: Dataset, split: Split, inputs: np.ndarray, peaks: Peak
     figure = new_figure(6.8, 3.2, "Times of inferred pulses")
     grid = figure.add_gridspec(N_EXAMPLES, 2)
     _draw_errors(figure.add_subplot(grid[:, 0]), peaks)
-    units, shown = units_of(dataset, split), evenly(len(inputs), N_EXAMPLES)
+    labels = Labels.of(dataset)
+    units = units_of(labels.time, labels.groups[dataset.input_group], split.n_bins)
+    shown = evenly(len(inputs), N_EXAMPLES)
     for place, trial in enumerate(shown):
         ax = figure.add_subplot(grid[place, 1])
         panel(ax, "Example trials" if place == 0 else "", "", f"Trial {split.trial_id[trial]}")
@@ -66,7 +69,7 @@ def peaks_figure(dataset: Dataset, split: Split, inputs: np.ndarray, peaks: Peak
         true = peaks.times[trial] - peaks.errors[trial]
         for bin_, colour, style in ((true, INK, DASHED), (peaks.times[trial], ORANGE, "-")):
             if np.isfinite(bin_):
-                ax.axvline((bin_ + 0.5) * units.time_scale, color=colour, lw=1.0, ls=style)  # type: ignore[arg-type]
+                ax.axvline(units.edge(bin_ + 0.5), color=colour, lw=1.0, ls=style)  # type: ignore[arg-type]
         few_ticks(ax, x=4)
         ax.set_yticks([])
         if place == len(shown) - 1:

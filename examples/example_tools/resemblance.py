@@ -58,7 +58,7 @@ def resemblance(
     """Returns means and covariances of generated beside those of recorded trials.
 
     Args:
-        generated: Rates of generated trials in the unit of the data, from `lfadsx.prior_sample`.
+        generated: Rates of generated trials in the unit of the data, from `lfadsx.generate`.
         recorded: Recorded trials of the same channels, all of them of full length and observed.
         n_lags: Largest lag in bins.
         min_spikes: Channels with a smaller sum of recorded data are not `chosen`.

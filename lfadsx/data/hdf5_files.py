@@ -65,13 +65,15 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
             temporary.unlink(missing_ok=True)
 
 
-def write_array(group: h5py.Group, name: str, values: Any, **attributes: Any) -> None:
+def write_array(
+    group: h5py.Group, name: str, values: Any, *, compression: str | None = "gzip", **attributes: Any
+) -> None:
     """Writes an array of any shape (unit of the caller), compressed, with attributes; text becomes UTF-8."""
     shape = getattr(values, "shape", ())
     if getattr(values, "dtype", None) is not None and values.dtype.kind in "US":
         values = values.astype(h5py.string_dtype())
     # HDF5 can compress neither scalars nor arrays without elements.
-    options = {"compression": "gzip", "shuffle": True} if shape and 0 not in shape else {}
+    options = {"compression": compression, "shuffle": True} if compression and shape and 0 not in shape else {}
     dataset = group.create_dataset(name, data=values, **options)
     dataset.attrs.update(attributes)
 

@@ -24,7 +24,7 @@ from lfadsx.evaluation.task import (
 )
 from lfadsx.evaluation.truth_scores import score_floors, score_inputs, score_rates, score_targets
 from lfadsx.evaluation.velocity_scores import score_velocity
-from lfadsx.types import Posterior
+from lfadsx.inference.posterior import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def evaluate(
         >>> from flax import nnx
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
-        >>> posteriors = {name: lfadsx.posterior_mean(model, data, name) for name in ("train", "valid")}
+        >>> posteriors = {name: lfadsx.infer(model, data, name, n_samples=0) for name in ("train", "valid")}
         >>> evaluation = evaluate(data, "valid", posteriors)
         >>> [row["model"] for row in evaluation.table]
         ['lfads', 'time course', 'condition average', 'smoothed spikes']

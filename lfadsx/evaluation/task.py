@@ -12,7 +12,7 @@ import numpy as np
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, scored_mask
-from lfadsx.types import Posterior
+from lfadsx.inference.posterior import Posterior
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")
 """Measures in bits per spike; they exist for spike counts only."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -16,10 +15,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from lfadsx.data.batching import take
-from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics import nll_per_trial
-from lfadsx.inference import trials_at_once
+from lfadsx.inference.labels import Labels
+from lfadsx.inference.memory import trials_at_once
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.objective import (
@@ -37,7 +38,7 @@ Kind = Literal["elbo", "importance_weighted"]
 """Evidence lower bound, or importance-weighted bound."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Bounds:
     """Lower bounds of each trial's log evidence log p(x), in nats, in the order of the split.
 
@@ -76,11 +77,20 @@ class Bounds:
         saved, spikes = getattr(self, which) - self.null, self.n_spikes.sum()
         return float(saved.sum() / (math.log(2.0) * spikes)) if spikes > 0 else math.nan
 
+    def __repr__(self) -> str:
+        """Returns both bounds, averaged over trials, in nats and in bits per spike."""
+        lines = [f"Bounds of the log evidence of {len(self.elbo)} trials, {self.n_samples} samples"]
+        kinds: tuple[Kind, ...] = ("elbo", "importance_weighted")
+        for kind in kinds:
+            bits = f", {self.bits_per_spike(kind):.4f} bits per spike" if self.n_spikes.sum() > 0 else ""
+            lines.append(f"  {kind}: {getattr(self, kind).mean():.3f} nats per trial{bits}")
+        return "\n".join(lines)
+
 
 def bounds(
     model: LFADS,
     data: Dataset,
-    split: str = "test",
+    split: str | None = None,
     *,
     n_samples: int = 64,
     seed: int = 0,
@@ -108,7 +118,8 @@ def bounds(
     Args:
         model: The model.
         data: The data set.
-        split: "train", "valid" or "test".
+        split: "train", "valid", "test", or "all" for all trials in the order of the input; by default test if there is
+            one, else valid.
         n_samples: Number of samples per trial.
         seed: Seed of the samples. The same seed gives two models the same noise, so that they compare in pairs.
         mesh: Devices to spread the trials over, on its axis `data`.
@@ -117,14 +128,13 @@ def bounds(
         LfadsxError: If `n_samples` is below 1 or the data have no such split.
     """
     check_shapes(model, data)
-    if split not in data.splits:
-        raise LfadsxError(f"The data have no split {split!r}, only {sorted(data.splits)}. Give one of these.")
-    return bounds_of(model, data.sessions, data.splits[split], n_samples=n_samples, seed=seed, mesh=mesh)
+    _, trials = trials_of(data, split)
+    return bounds_of(model, Labels.of(data), trials, n_samples=n_samples, seed=seed, mesh=mesh)
 
 
 def bounds_of(
     model: LFADS,
-    sessions: Sequence[Session],
+    labels: Labels,
     split: Split,
     *,
     n_samples: int = 64,
@@ -135,7 +145,7 @@ def bounds_of(
 
     Args:
         model: The model.
-        sessions: The sessions that `split.session` counts.
+        labels: What the trials are; `split.session` counts its sessions.
         split: The trials.
         n_samples: Number of samples per trial.
         seed: Seed of the samples.
@@ -145,7 +155,7 @@ def bounds_of(
         LfadsxError: If `n_samples` is below 1.
     """
     if n_samples < 1:
-        raise LfadsxError(f"n_samples = {n_samples} is no number of samples. Give at least 1.")
+        raise LfadsxError(f"`n_samples` must be at least 1, got {n_samples}: a bound is an average over samples.")
     graphdef, state = nnx.split(model)
     state, key = replicate((state, jax.random.key(seed)), mesh)
     n_channels, n_devices = sum(target.shape[2] for target in split.targets.values()), n_data_devices(mesh)
@@ -154,12 +164,12 @@ def bounds_of(
     found, compute = [], _on_devices(mesh)
     for first in range(0, split.n_trials, rows):
         index = np.arange(first, first + rows)
-        batch = place_trials(take(sessions, split, np.where(index < split.n_trials, index, -1)), mesh)
+        batch = place_trials(take(labels.sessions, split, np.where(index < split.n_trials, index, -1)), mesh)
         one = compute(graphdef, state, batch, key, n_samples)
         found.append(jax.tree.map(lambda x, n=split.n_trials - first: np.asarray(x)[:n], one))
     every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     elbo, weighted = every.pop("elbo"), every.pop("importance_weighted")
-    return Bounds(elbo, weighted, *_null(model, sessions, split), every, n_samples)
+    return Bounds(elbo, weighted, *_null(labels, split), every, n_samples)
 
 
 @cache
@@ -207,16 +217,16 @@ def _terms(model: LFADS, batch: Batch, output: Output) -> dict[str, Float[Array,
     }
 
 
-def _null(model: LFADS, sessions: Sequence[Session], split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _null(labels: Labels, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log likelihood of mean rates, number of spikes and number of entries of each trial: of targets that count."""
-    are_counts = all(likelihood.counts for likelihood in model.likelihood.values())
+    are_counts = all(group.kind == "counts" for group in labels.groups.values())
     unknown = 0.0 if are_counts else np.nan
     log_likelihood, n_spikes = np.full(split.n_trials, unknown), np.full(split.n_trials, unknown)
     n_scored = np.zeros(split.n_trials)
-    for group in model.likelihood:
+    for group in labels.groups:
         for number in np.unique(split.session):
             rows = np.flatnonzero(split.session == number)
-            trials = take(sessions, split, rows)
+            trials = take(labels.sessions, split, rows)
             counts, scored = np.asarray(trials.targets[group]), np.asarray(trials.scored(group))
             n_scored[rows] += scored.sum((1, 2))
             if not are_counts:

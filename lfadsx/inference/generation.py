@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,21 +14,24 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key, Num
 
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
-from lfadsx.inference import trials_at_once
+from lfadsx.inference.labels import Labels, groups_of_model
+from lfadsx.inference.memory import trials_at_once
+from lfadsx.inference.results_file import write_generated
 from lfadsx.models.lfads import LFADS, Encoded
 from lfadsx.modules import LinearReadout
 from lfadsx.random import derive
+from lfadsx.types import TargetGroup, TimeAxis
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Generated:
     """New trials of one session; every array has the trial axis first.
 
     Attributes:
         rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
-        variance: By group, how far the likelihood lets data scatter about the rates: their variance, in squared
-            units; for groups that are no counts.
+        variance: By group, variance of the data about the rates, in squared units; for groups of real numbers.
         data: By group, data drawn from the likelihood, same shape; empty unless asked for.
         factors: Shape (trial, time, factor).
         initial_condition: Draws from its prior, shape (trial, ic).
@@ -35,6 +40,11 @@ class Generated:
         inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
         session: Name of the session that is read out.
         seed: Seed of the draws.
+        time: The time axis of a trial.
+        groups: What the numbers of each target group are: counts or real, and their unit.
+        input_group: The target group whose channels the encoder sees.
+        version: Version of lfadsx that generated.
+        source: Where the data came from that the model was trained on.
     """
 
     rates: dict[str, Float[np.ndarray, "trial time target_channel"]]
@@ -47,13 +57,43 @@ class Generated:
     inputs: Float[np.ndarray, "trial time input"] | None
     session: str
     seed: int
+    time: TimeAxis
+    groups: dict[str, TargetGroup]
+    input_group: str
+    version: str
+    source: dict[str, Any]
+
+    @property
+    def times(self) -> np.ndarray:
+        """Middle of each bin in seconds, shape (time,); numbers of the bins when their width is not known."""
+        return self.time.centres(self.factors.shape[1])
+
+    def save(self, path: str | Path, *, compression: str | None = "gzip") -> None:
+        """Writes the trials to an HDF5 file, every array with its description, unit and dimensions.
+
+        Args:
+            path: The file; its folder is made when it does not exist.
+            compression: "gzip", "lzf" (faster, larger files), or None for no compression.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        write_generated(path, self, compression=compression)
+
+    def __repr__(self) -> str:
+        """Returns how many trials were generated, and which arrays there are."""
+        shapes = [f"  rates[{group!r}]: {rates.shape}" for group, rates in self.rates.items()]
+        shapes += [f"  data[{group!r}]: {values.shape}" for group, values in self.data.items()]
+        head = f"Generated: {len(self.factors)} trials of session {self.session!r}, seed {self.seed}"
+        return "\n".join([head, *shapes[:16], f"  factors: {self.factors.shape}"])
 
 
-def prior_sample(
+def generate(
     model: LFADS,
     n_trials: int,
     n_bins: int,
     *,
+    data: Dataset | None = None,
     session: str | int = 0,
     known_inputs: Float[np.ndarray, "trial time known"] | None = None,
     draw_data: bool = False,
@@ -70,16 +110,18 @@ def prior_sample(
         >>> from flax import nnx
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.inferred_input(data, generator_dim=8, rngs=nnx.Rngs(0))
-        >>> lfadsx.prior_sample(model, 5, 30, draw_data=True).data["spikes"].shape
+        >>> lfadsx.generate(model, 5, 30, data=data, draw_data=True).data["spikes"].shape
         (5, 30, 50)
 
     Args:
         model: The model.
         n_trials: Number of trials.
         n_bins: Number of bins of each; not bound to those that it was trained with.
+        data: The data set that the model was trained on, which gives the bins their width and the target groups their
+            units.
         session: Name or number of the session whose read-out is used.
         known_inputs: Known inputs of the trials, shape (trial, time, known), for a model whose generator has some.
-        draw_data: Whether to draw data from the likelihood, too.
+        draw_data: If True, data are drawn from the likelihood, too.
         seed: Seed of the draws.
 
     Raises:
@@ -87,7 +129,7 @@ def prior_sample(
             of no use to the model.
     """
     if n_trials < 1 or n_bins < 1:
-        raise LfadsxError(f"{n_trials} trials of {n_bins} bins were asked for. Give at least 1 of both.")
+        raise LfadsxError(f"`n_trials` and `n_bins` must be at least 1, got {n_trials} trials of {n_bins} bins.")
     number, name, widths = _session(model, session)
     _check_known(model, known_inputs, (n_trials, n_bins))
     graphdef, state = nnx.split(model)
@@ -100,7 +142,10 @@ def prior_sample(
     every = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     for kind in ("rates", "variance", "data"):
         every[kind] = {group: values[:, :, : widths.get(group)] for group, values in every[kind].items()}
-    return Generated(**every, session=name, seed=seed)
+    own = Labels.of(data) if data else Labels((), TimeAxis(), groups_of_model(model), model.input_group)
+    every["variance"] = {group: v for group, v in every["variance"].items() if own.groups[group].kind == "real"}
+    labels = {name: getattr(own, name) for name in ("time", "groups", "input_group", "source")}
+    return Generated(**every, **labels, session=name, seed=seed, version=metadata.version("lfadsx"))
 
 
 @partial(jax.jit, static_argnums=(0, 6, 7))

@@ -10,16 +10,19 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
 from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
+from lfadsx.inference.infer import infer_trials
+from lfadsx.inference.labels import Labels
 from lfadsx.inference.memory import MEMORY
-from lfadsx.inference.posterior import infer, split_of
+from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 
 
 def masked_rates(
     model: LFADS,
     data: Dataset,
-    split: str = "test",
+    split: str | None = None,
     *,
     n_masks: int = 5,
     n_samples: int = 32,
@@ -35,7 +38,7 @@ def masked_rates(
     Args:
         model: The model.
         data: The data set.
-        split: "train", "valid" or "test".
+        split: "train", "valid", "test" or "all"; by default test if there is one, else valid.
         n_masks: Number of parts; 1 / n_masks of the entries is hidden at a time.
         n_samples: Posterior samples per trial.
         seed: Seed of the parts and of the samples.
@@ -49,15 +52,18 @@ def masked_rates(
         LfadsxError: If `n_masks` is below 2 or the data have no such split.
     """
     if n_masks < 2:
-        raise LfadsxError(f"n_masks = {n_masks} hides everything at once. Give at least 2.")
-    chosen, group = split_of(model, data, split), data.input_group
+        raise LfadsxError(
+            f"`n_masks` must be at least 2, got {n_masks}: one part at a time is hidden from the encoders."
+        )
+    check_shapes(model, data)
+    (_, chosen), group, labels = trials_of(data, split), data.input_group, Labels.of(data)
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
     shape, centre = chosen.targets[group].shape, _centre(model, chosen)
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for number in range(n_masks):
         kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
         masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
-        inferred = infer(model, data.sessions, masked, n_samples, seed, memory=memory, mesh=mesh).rates[group]
+        inferred = infer_trials(model, labels, masked, n_samples, seed, memory=memory, mesh=mesh).rates[group]
         mask = _to_targets(data.sessions, chosen, part == number, shape)
         rates[mask] = inferred[mask]
         hidden |= mask

@@ -1,217 +1,268 @@
-"""The posterior of trials: averages over its samples, or its means pushed through."""
+"""What inference returns: averages over the posterior of some trials, and what these trials are."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh
 
-from lfadsx.data.batching import take
-from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.memory import MEMORY, chunks
-from lfadsx.inference.moments import summariser
-from lfadsx.models.compatibility import check_shapes
-from lfadsx.models.lfads import LFADS
-from lfadsx.parallel import n_data_devices, place_trials, replicate
-from lfadsx.types import Posterior
+from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis
+
+if TYPE_CHECKING:
+    import xarray
 
 
-def posterior_sample_and_average(
-    model: LFADS,
-    data: Dataset,
-    split: str = "test",
-    *,
-    n_samples: int = 64,
-    seed: int = 0,
-    memory: float = MEMORY,
-    samples: bool = False,
-    mesh: Mesh | None = None,
-) -> Posterior:
-    """Averages rates, factors, inputs and states over samples of the posterior.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Posterior:
+    """Averages over posterior samples of the trials of one split, in its order, and what these trials are (NumPy).
 
-    Trials are encoded once; only the decoder is repeated. A trial's samples depend on `seed` and its number
-    in the split alone, whatever the memory allows to be done at once.
+    Bins after a trial's end hold NaN, and so do channels that a trial's session does not have.
 
     Example:
         >>> import lfadsx
         >>> from flax import nnx
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
-        >>> posterior = lfadsx.posterior_sample_and_average(model, data, "valid", n_samples=4)
-        >>> posterior.rates["spikes"].shape
-        (4, 10, 50)
+        >>> post = lfadsx.infer(model, data, n_samples=4)
+        >>> post.split, post.rates_hz().shape, post.times[:2].round(3).tolist()
+        ('valid', (4, 10, 50), [0.005, 0.015])
 
-    Args:
-        model: The model.
-        data: The data set.
-        split: "train", "valid" or "test".
-        n_samples: Number of samples per trial.
+    Attributes:
+        rates: By group, mean over samples of the expected data (for counts: counts per bin), shape
+            (trial, time, target_channel).
+        rates_std: By group, standard deviation of the rates over samples.
+        factors: Mean over samples, shape (trial, time, factor).
+        initial_condition: Mean over samples, shape (trial, ic).
+        ic_mean: Mean of its posterior, shape (trial, ic).
+        ic_std: Standard deviation of its posterior, shape (trial, ic).
+        initial_state: Generator state before the first bin, mean over samples, shape (trial, generator).
+        generator_states: Mean over samples, shape (trial, time, generator).
+        inputs: Inferred inputs, mean over samples, shape (trial, time, input), or None.
+        inputs_std: Standard deviation of the inputs over samples, or None.
+        input_mean: Mean of the inputs' posterior given the path, averaged over samples, or None.
+        input_std: Standard deviation of the inputs' posterior given the path, averaged, or None.
+        controller_states: Mean over samples, shape (trial, time, controller), or None.
+        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
+        trial_id: The user's ids of the trials, shape (trial,).
+        session: Index of each trial's session in `sessions`, shape (trial,).
+        length: Number of bins of each trial, shape (trial,).
+        n_samples: Number of posterior samples; 0 when posterior means were pushed through.
         seed: Seed of the samples.
-        memory: Memory to use on each device, in MB.
-        samples: Whether to return single samples of rates, factors and inputs, too.
-        mesh: Devices to spread the trials over, on its axis `data`.
-
-    Returns:
-        Averages and spreads, in the order of the split.
-
-    Raises:
-        LfadsxError: If `n_samples` is below 1 or the data have no such split.
+        variance: By group of real numbers, variance of the data about the rates (observation variance), mean over
+            samples, in squared units of the data.
+        samples: Single samples where asked for: `rates` of the input group (sample, trial, time, target_channel),
+            `factors`, `inputs`; empty otherwise.
+        split: Name of the split: "train", "valid", "test" or "all".
+        sessions: Names of the sessions.
+        time: The time axis of a trial.
+        groups: What the numbers of each target group are: counts or real, and their unit.
+        input_group: The target group whose channels the encoder sees.
+        channel_names: Names of the input group's channels, shape (session, target_channel), "" where a session has
+            none; None if no channel has a name.
+        held_out: True for channels of the input group that the encoder did not see, shape (session, target_channel);
+            None if that is not known.
+        row: Position of each trial in the input, shape (trial,), or None.
+        condition: Condition of each trial, shape (trial,), or None.
+        behaviour: Recorded behaviour, shape (trial, time, behaviour), or None.
+        behaviour_name: What the behaviour is.
+        behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        version: Version of lfadsx that inferred.
+        source: Where the data came from, as in `Dataset.source`.
     """
-    if n_samples < 1:
-        raise LfadsxError(f"n_samples = {n_samples} is no number of samples. Give at least 1, or use posterior_mean.")
-    chosen = split_of(model, data, split)
-    return infer(model, data.sessions, chosen, n_samples, seed, memory=memory, samples=samples, mesh=mesh)
 
+    rates: dict[str, np.ndarray]
+    rates_std: dict[str, np.ndarray]
+    factors: np.ndarray
+    initial_condition: np.ndarray
+    ic_mean: np.ndarray
+    ic_std: np.ndarray
+    initial_state: np.ndarray
+    generator_states: np.ndarray
+    inputs: np.ndarray | None
+    inputs_std: np.ndarray | None
+    input_mean: np.ndarray | None
+    input_std: np.ndarray | None
+    controller_states: np.ndarray | None
+    encoding: np.ndarray | None
+    trial_id: np.ndarray
+    session: np.ndarray
+    length: np.ndarray
+    n_samples: int
+    seed: int
+    variance: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    split: str = ""
+    sessions: tuple[str, ...] = ()
+    time: TimeAxis = TimeAxis()
+    groups: dict[str, TargetGroup] = dataclasses.field(default_factory=dict)
+    input_group: str = INPUT_GROUP
+    channel_names: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+    row: np.ndarray | None = None
+    condition: np.ndarray | None = None
+    behaviour: np.ndarray | None = None
+    behaviour_name: str = "velocity"
+    behaviour_lag: float = 0.0
+    version: str = ""
+    source: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-def posterior_mean(
-    model: LFADS, data: Dataset, split: str = "test", *, memory: float = MEMORY, mesh: Mesh | None = None
-) -> Posterior:
-    """Pushes the posterior means of initial condition and inputs through the decoder.
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.trial_id)
 
-    One pass, no sampling: faster than `posterior_sample_and_average`, but rates are those of a single path and
-    all spreads are 0.
+    @property
+    def times(self) -> np.ndarray:
+        """Middle of each bin in seconds, shape (time,); numbers of the bins when their width is not known."""
+        return self.time.centres(self.factors.shape[1])
 
-    Args:
-        model: The model.
-        data: The data set.
-        split: "train", "valid" or "test".
-        memory: Memory to use on each device, in MB.
-        mesh: Devices to spread the trials over, on its axis `data`.
+    def rates_hz(self, group: str | None = None) -> np.ndarray:
+        """Returns the averaged rates in Hz, shape (trial, time, target_channel).
 
-    Returns:
-        The means, in the order of the split, with `n_samples` = 0.
+        Args:
+            group: A target group of counts; by default the input group.
 
-    Raises:
-        LfadsxError: If the data have no such split, or the model has no latent variable.
-    """
-    return infer(model, data.sessions, split_of(model, data, split), 0, 0, memory=memory, mesh=mesh)
-
-
-def infer(
-    model: LFADS,
-    sessions: Sequence[Session],
-    split: Split,
-    n_samples: int,
-    seed: int,
-    *,
-    memory: float = MEMORY,
-    samples: bool = False,
-    mesh: Mesh | None = None,
-) -> Posterior:
-    """Infers any trials of the model's sessions; 0 samples push the means through.
-
-    Args:
-        model: The model.
-        sessions: The sessions that `split.session` counts.
-        split: The trials.
-        n_samples: Number of samples per trial, or 0.
-        seed: Seed of the samples.
-        memory: Memory to use on each device, in MB.
-        samples: Whether to return single samples, too.
-        mesh: Devices to spread the trials over, on its axis `data`.
-
-    Raises:
-        LfadsxError: If means are to be pushed through and the model has no latent variable.
-    """
-    if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
-        raise LfadsxError(
-            "The model has neither an initial condition that is inferred (ic_dim = 0) nor inferred inputs, so there is "
-            "no posterior whose means could be pushed through. Ask for 1 sample."
-        )
-    n_devices = n_data_devices(mesh)
-    rows, at_once = chunks(model, split, n_samples, memory, samples, n_devices)
-    rows = rows * n_devices
-    graphdef, state = nnx.split(model)
-    state, key = replicate((state, jax.random.key(seed)), mesh)
-    summarise = summariser(mesh)
-    parts = []
-    for first in range(0, split.n_trials, rows):
-        index = np.arange(first, first + rows)
-        batch = place_trials(take(sessions, split, np.where(index < split.n_trials, index, -1)), mesh)
-        summary, single = summarise(graphdef, state, batch, key, n_samples, at_once, samples)
-        n = min(rows, split.n_trials - first)
-        parts.append(
-            (
-                jax.tree.map(lambda x, n=n: np.asarray(x)[:n], summary),
-                jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], single),
+        Raises:
+            LfadsxError: If there is no such group, its data are not counts, or the bin width is not known.
+        """
+        group = self._counted(group, "Rates in Hz")
+        if self.time.bin_width is None:
+            raise LfadsxError(
+                "Rates in Hz need the width of a bin, which is not known. Give the data set its bin width "
+                "(`bin_width=`, in seconds), or use `rates` (counts per bin)."
             )
-        )
-    summary, single = jax.tree.map(lambda *x: np.concatenate(x), *[p[0] for p in parts]), {}
-    if samples:
-        single = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *[p[1] for p in parts])
-    return _to_posterior(model, summary, single, split, sessions, n_samples, seed)
+        return self.rates[group] / self.time.bin_width
+
+    def log_rates(self, group: str | None = None) -> np.ndarray:
+        """Returns the log of the averaged rates (log counts per bin), the form that decoding uses.
+
+        Args:
+            group: A target group of counts; by default the input group.
+
+        Raises:
+            LfadsxError: If there is no such group, or its data are not counts.
+        """
+        group = self._counted(group, "Log rates")
+        return np.log(np.maximum(self.rates[group], np.finfo(np.float32).tiny))
+
+    def save(self, path: str | Path, *, compression: str | None = "gzip") -> None:
+        """Writes the posterior to an HDF5 file, which `lfadsx.read_posterior` reads.
+
+        Args:
+            path: The file; its folder is made when it does not exist.
+            compression: "gzip", "lzf" (faster, larger files), or None for no compression.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        from lfadsx.inference.results_file import write_posteriors
+
+        write_posteriors(path, {self.split or "trials": self}, compression=compression)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Returns all arrays as an `xarray.Dataset` with named dimensions, coordinates and units.
+
+        Variables have the dimensions trial, time, channel and so on, and the attributes `description` and `unit`.
+        Coordinates are `time` (seconds, or bins), `trial_id`, `session`, `condition`, `channel_name`, `held_out`.
+        Names of target groups other than the input group begin their variables (`emg_rates`).
+
+        Raises:
+            MissingExtraError: If xarray is not installed.
+        """
+        from lfadsx.inference.xarray_dataset import to_xarray
+
+        return to_xarray(self)
+
+    def _counted(self, group: str | None, what: str) -> str:
+        group = self.input_group if group is None else group
+        if group not in self.rates:
+            near = difflib.get_close_matches(group, self.rates, 1)
+            advice = f"Did you mean {near[0]!r}?" if near else "Give one of these."
+            raise LfadsxError(f"`group` must be one of {', '.join(map(repr, self.rates))}, got {group!r}. {advice}")
+        if group in self.groups and self.groups[group].kind != "counts":
+            raise LfadsxError(
+                f"{what} need data that are counts, and those of {group!r} are real numbers. Use `rates[{group!r}]`, "
+                "their expected value in the unit of the data."
+            )
+        return group
+
+    def __repr__(self) -> str:
+        """Returns what the posterior is of, and which arrays it has, in at most 20 lines."""
+        width, lengths = self.time.bin_width, np.unique(self.length)[[0, -1][: len(set(self.length))]]
+        bins = "bins of unknown width" if width is None else f"bins of {width:g} s from {self.time.start:g} s"
+        more = f" and {len(self.sessions) - 4} more" if len(self.sessions) > 4 else ""
+        lines = [
+            f"Posterior of {self.n_trials} trials, split {self.split!r}",
+            f"  sessions: {', '.join(self.sessions[:4])}{more}",
+            f"  time: {' to '.join(map(str, lengths))} {bins} ({self.time.event})",
+            f"  samples: {self.n_samples}, seed {self.seed}" if self.n_samples else "  samples: none (posterior means)",
+        ]
+        for name, rates in [*self.rates.items()][:5]:
+            group = self.groups.get(name, TargetGroup("counts"))
+            lines.append(f"  rates[{name!r}]: {rates.shape} {group.kind}{group.unit and f', {group.unit}'}")
+        if self.held_out is not None:
+            lines.append(f"  held out: {self.held_out.sum()} channels of {self.input_group!r}")
+        for name in ("factors", "initial_condition", "inputs", "condition", "behaviour"):
+            if (values := getattr(self, name)) is not None:
+                lines.append(f"  {name}: {values.shape}")
+        return "\n".join(lines)
 
 
-def split_of(model: LFADS, data: Dataset, name: str) -> Split:
-    """Returns a split by its name, after a check that the data fit the model.
+SHARED = ("channel_names", "held_out")
+"""Arrays that have no trial axis."""
 
-    Raises:
-        LfadsxError: If the data do not fit the model, or have no such split.
+
+def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = None) -> Posterior:
+    """Returns the posteriors of several sets of trials of the same sessions as one, split "all".
+
+    Latent variables of different models have nothing in common. `n_samples` is the smallest.
+
+    Args:
+        posteriors: The posteriors; arrays with fewer bins are padded with NaN. What the first one lacks is left out.
+        order: Row numbers in the order of the result; by default the order of the input if it is known (`row`), session
+            by session, else one posterior after the other.
     """
-    check_shapes(model, data)
-    if name not in data.splits:
-        raise LfadsxError(f"The data have no split {name!r}, only {sorted(data.splits)}. Give one of these.")
-    return data.splits[name]
+    first = posteriors[0]
+
+    def joined(parts: Sequence[Any], axis: int = 0) -> Any:
+        if isinstance(parts[0], dict):
+            return {name: joined([part[name] for part in parts], axis) for name in parts[0]}
+        if any(part is None for part in parts):
+            return None
+        return np.concatenate(_padded(parts, axis), axis)
+
+    fields = {field.name: [getattr(p, field.name) for p in posteriors] for field in dataclasses.fields(Posterior)}
+    by_trial = {
+        name: joined(parts, axis=int(name == "samples"))
+        for name, parts in fields.items()
+        if name in ("rates", "rates_std", "variance", "samples")
+        or (name not in SHARED and isinstance(parts[0], np.ndarray))
+    }
+    if order is None:
+        rows = by_trial.get("row")
+        order = np.arange(len(by_trial["trial_id"])) if rows is None else np.lexsort((rows, by_trial["session"]))
+
+    def in_order(values: Any, axis: int) -> Any:
+        if isinstance(values, dict):
+            return {name: in_order(value, axis) for name, value in values.items()}
+        return None if values is None else np.take(values, order, axis)
+
+    by_trial = {name: in_order(values, int(name == "samples")) for name, values in by_trial.items()}
+    return dataclasses.replace(first, **by_trial, split="all", n_samples=min(fields["n_samples"]))
 
 
-def _to_posterior(
-    model: LFADS,
-    summary: dict[str, Any],
-    single: dict[str, Any],
-    split: Split,
-    sessions: Sequence[Session],
-    n_samples: int,
-    seed: int,
-) -> Posterior:
-    mean, std = summary["mean"], summary["std"]
-    outside = np.arange(split.n_bins) >= split.target_length[:, None]
-
-    def timed(x: np.ndarray) -> np.ndarray:
-        x = np.asarray(x, np.float32)  # marked in place: nobody else has these arrays
-        x[..., outside, :] = np.nan
-        return x
-
-    def optional(x: np.ndarray | None) -> np.ndarray | None:
-        return None if x is None else timed(x)
-
-    def channels(x: np.ndarray, group: str) -> np.ndarray:
-        counts = np.array([session.n_targets[group] for session in sessions])[split.session]
-        x, absent = timed(x), np.arange(x.shape[-1]) >= counts[:, None]
-        np.moveaxis(x, -2, -1)[..., absent, :] = np.nan
-        return x
-
-    def by_group(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {group: channels(values, group) for group, values in x.items()}
-
-    kept = {name: timed(value) for name, value in single.items() if name != "rates"}
-    if "rates" in single:
-        kept["rates"] = channels(single["rates"][model.input_group], model.input_group)
-    has_inputs = mean["inputs"] is not None
-    return Posterior(
-        rates=by_group(mean["rates"]),
-        rates_std=by_group(std["rates"]),
-        variance=by_group(mean["variance"]),
-        factors=timed(mean["factors"]),
-        initial_condition=mean["initial_condition"],
-        ic_mean=summary["ic_mean"],
-        ic_std=summary["ic_std"],
-        initial_state=mean["initial_state"],
-        generator_states=timed(mean["generator_states"]),
-        inputs=optional(mean["inputs"]),
-        inputs_std=timed(std["inputs"]) if has_inputs else None,
-        input_mean=optional(mean["input_mean"]),
-        input_std=optional(mean["input_std"]),
-        controller_states=optional(mean["controller_states"]),
-        encoding=optional(summary["encoding"]),
-        trial_id=split.trial_id,
-        session=split.session,
-        length=split.target_length,
-        n_samples=n_samples,
-        seed=seed,
-        samples=kept,
-    )
+def _padded(parts: Sequence[np.ndarray], axis: int) -> list[np.ndarray]:
+    """Returns arrays that are equally large but along `axis`, with NaN in the padding."""
+    largest = np.max([part.shape for part in parts], axis=0)
+    widths = [
+        [(0, 0 if i == axis else most - n) for i, (n, most) in enumerate(zip(part.shape, largest, strict=True))]
+        for part in parts
+    ]
+    if not np.any(widths):
+        return list(parts)
+    return [np.pad(part, width, constant_values=np.nan) for part, width in zip(parts, widths, strict=True)]

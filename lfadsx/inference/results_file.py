@@ -1,221 +1,224 @@
-"""Files of results: posterior averages in HDF5, each array with its unit and the names of its axes."""
+"""Files of results in HDF5: each array with its description, its unit and the names of its dimensions."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
-from lfadsx.data.hdf5_files import attributes_of, open_to_read, open_to_write, read_array, subgroup, write_array
+from lfadsx.data.hdf5_files import (
+    as_text,
+    attributes_of,
+    open_to_read,
+    open_to_write,
+    read_array,
+    subgroup,
+    write_array,
+)
+from lfadsx.data.split_names import split_name
 from lfadsx.errors import DataError
-from lfadsx.types import INPUT_GROUP, Posterior
+from lfadsx.inference.described_arrays import FIELDS, TARGETS, Described, described_arrays
+from lfadsx.inference.posterior import Posterior, join_posteriors
+from lfadsx.types import TargetGroup, TimeAxis
 
 if TYPE_CHECKING:
     from lfadsx.inference.bounds import Bounds, Kind
+    from lfadsx.inference.generation import Generated
 
-FORMAT_VERSION = 1
-
-LAYOUT = {
-    "factors": ("trial time factor", "arbitrary"),
-    "initial_condition": ("trial ic", "arbitrary"),
-    "ic_mean": ("trial ic", "arbitrary"),
-    "ic_std": ("trial ic", "arbitrary"),
-    "initial_state": ("trial generator", "arbitrary"),
-    "generator_states": ("trial time generator", "arbitrary"),
-    "inputs": ("trial time input", "arbitrary"),
-    "inputs_std": ("trial time input", "arbitrary"),
-    "input_mean": ("trial time input", "arbitrary"),
-    "input_std": ("trial time input", "arbitrary"),
-    "controller_states": ("trial time controller", "arbitrary"),
-    "encoding": ("trial time encoding", "arbitrary"),
-    "trial_id": ("trial", "none"),
-    "session": ("trial", "index into the file's attribute sessions"),
-    "length": ("trial", "bins"),
-}
-"""Axes and unit of the arrays of a `Posterior` but for the rates and the samples."""
-
-SAMPLES = {
-    "rates": "sample trial time target_channel",
-    "factors": "sample trial time factor",
-    "inputs": "sample trial time input",
-}
-"""Axes of the single samples."""
-
-NO_TARGETS = ("samples", "bounds")
-"""Groups within a split's that are no target groups."""
-
-RATES = "trial time target_channel"
-COUNTS = "counts per bin"
-DATA = "units of the data"
+FORMAT_VERSION = 2
 
 
-def write_posterior(
+def write_posteriors(
     path: str | Path,
     posteriors: Mapping[str, Posterior],
     *,
-    bin_width: float | None,
-    sessions: Sequence[str],
-    input_group: str = INPUT_GROUP,
-    version: str,
-    source: Mapping[str, Any],
-    count_groups: Collection[str] | None = None,
     bounds: Mapping[str, Bounds] | None = None,
-) -> None:
-    """Writes posterior averages of some splits to an HDF5 file, one group for each split.
+    compression: str | None = "gzip",
+) -> Path:
+    """Writes posteriors of some splits to an HDF5 file, one group for each split, and returns the file.
 
-    A split's group holds the fields of `Posterior`. Rates are `rates_counts` (counts per bin), `rates_hz`
-    (when the bin width is known), `rates_std` and `log_rates`; for data that are no counts only `rates`,
-    `rates_std` and `variance`. Other target groups have a group of their own within the split's, and so have
-    bounds of the evidence: `bounds`, with one value for each trial in nats. Each array has the attributes `unit`
-    and `dims`; bins after a trial's end hold NaN. The file appears under its name when it is whole.
-
-    Example:
-        >>> from lfadsx.inference import write_posterior
-        >>> def save(posterior, dataset):
-        ...     write_posterior(
-        ...         "posterior.h5",
-        ...         {"valid": posterior},
-        ...         bin_width=dataset.bin_width,
-        ...         sessions=[session.name for session in dataset.sessions],
-        ...         version="0.1.0",
-        ...         source=dataset.source,
-        ...     )
+    A split's group holds the fields of `Posterior`. Rates are `rates_counts` (counts per bin), `rates_hz` (if the bin
+    width is known), `rates_std` and `log_rates`; for real numbers `rates`, `rates_std` and `variance`. Other target
+    groups are in `targets`, single samples in `samples`, bounds of the evidence (nats, one for each trial) in `bounds`.
+    Each array has the attributes `description`, `unit` and `dims`; bins after a trial's end hold NaN. Facts that are
+    the same for all splits, such as the bin width, are attributes of the file. The file appears when it is whole.
 
     Args:
         path: The file; its folder is made when it does not exist.
-        posteriors: The averages by name of the split.
-        bin_width: Width of a bin in seconds, or None when unknown.
-        sessions: Names of the sessions that `Posterior.session` counts.
-        input_group: The target group whose channels the encoder sees.
-        version: Version of the program.
-        source: Where the data came from, as in `Dataset.source`.
-        count_groups: The target groups whose data are counts; only the input group by default.
+        posteriors: The posteriors by name of the split.
         bounds: Bounds of the evidence by name of the split, from `lfadsx.bounds`.
+        compression: "gzip", "lzf", or None for no compression.
 
     Raises:
-        DataError: If the file cannot be written, or a target group is called like a field of `Posterior`.
+        DataError: If the file cannot be written.
     """
-    counts = (input_group,) if count_groups is None else tuple(count_groups)
+    facts = {name: _facts(posterior) for name, posterior in posteriors.items()}
+    shared = _shared([*facts.values()])
     with open_to_write(Path(path)) as file:
-        file.attrs.update(
-            {
-                "format_version": FORMAT_VERSION,
-                "lfadsx_version": version,
-                "sessions": list(sessions),
-                "input_group": input_group,
-                "source": json.dumps(dict(source), default=_plain),
-            }
-        )
-        if bin_width is not None:
-            file.attrs["bin_width_s"] = bin_width
-        for name in ("n_samples", "seed"):
-            values = {getattr(posterior, name) for posterior in posteriors.values()}
-            if len(values) == 1:
-                file.attrs[name] = values.pop()
-        for split, posterior in posteriors.items():
-            group = file.create_group(split)
-            group.attrs["position"] = len(file) - 1
-            _write_split(group, posterior, input_group, counts, bin_width)
-            if bounds is not None and split in bounds:
-                _write_bounds(group.create_group("bounds"), bounds[split])
+        file.attrs.update(shared | {"format_version": FORMAT_VERSION})
+        for position, (name, posterior) in enumerate(posteriors.items()):
+            group = file.create_group(name)
+            own = {fact: value for fact, value in facts[name].items() if fact not in shared}
+            group.attrs.update(own | {"position": position})
+            _write_arrays(group, described_arrays(posterior), compression)
+            if bounds is not None and name in bounds:
+                _write_bounds(group.create_group("bounds"), bounds[name])
+    return Path(path)
 
 
-def read_posterior(path: str | Path) -> dict[str, Posterior]:
-    """Reads posterior averages that `write_posterior` wrote.
+def write_generated(path: str | Path, generated: Generated, *, compression: str | None = "gzip") -> Path:
+    """Writes generated trials to an HDF5 file and returns it: the arrays as in `write_posteriors`, and drawn `data`."""
+    with open_to_write(Path(path)) as file:
+        file.attrs.update(_facts(generated) | {"session": generated.session})
+        _write_arrays(file, described_arrays(generated), compression)
+    return Path(path)
+
+
+def read_posterior(path: str | Path, split: str | None = None) -> Posterior:
+    """Reads the posterior of a split from a file that `Posterior.save` or a run wrote.
+
+    Example:
+        ```python
+        post = lfadsx.read_posterior("runs/first/posterior.h5")
+        ```
 
     Args:
         path: The file.
-
-    Returns:
-        The averages by name of the split, in the order they were written.
+        split: "train", "valid", "test", or "all" for all trials together; by default test if there is one, else valid.
 
     Raises:
         DataError: If the file cannot be read or is not of this format.
+        LfadsxError: If it has no such split.
     """
-    path = Path(path)
+    with _open(Path(path)) as splits:
+        name = split_name(splits, split)
+        if name in splits:
+            return _read(splits[name])
+        return join_posteriors([_read(group) for group in splits.values()])
+
+
+def read_posteriors(path: str | Path) -> dict[str, Posterior]:
+    """Reads the posteriors of all splits by name, in the order they were written; errors as in `read_posterior`."""
+    with _open(Path(path)) as splits:
+        return {name: _read(group) for name, group in splits.items()}
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
+    """Opens a file of posteriors; gives the groups of its splits in the order they were written."""
     with open_to_read(path) as file:
         found = file.attrs.get("format_version")
-        if found != FORMAT_VERSION:
-            raise DataError(
-                f"{path.name!r} has the format version {found} and version {FORMAT_VERSION} is read here. "
-                "Name a file that `write_posterior` of this version wrote."
-            )
         groups = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
-        names = sorted(groups, key=lambda name: attributes_of(groups[name])["position"])
-        return {name: _read_split(groups[name], attributes_of(file)["input_group"]) for name in names}
+        if found not in (1, FORMAT_VERSION) or not groups:
+            raise DataError(
+                f"{path.name!r} must be a file of posteriors of format version 1 or {FORMAT_VERSION}, got version "
+                f"{found} with {len(groups)} splits. Name a file that `Posterior.save` or a run of lfadsx wrote."
+            )
+        yield {name: groups[name] for name in sorted(groups, key=lambda name: attributes_of(groups[name])["position"])}
 
 
-def _write_split(
-    group: h5py.Group,
-    posterior: Posterior,
-    input_group: str,
-    counts: Collection[str],
-    bin_width: float | None,
-) -> None:
-    group.attrs.update({"n_samples": posterior.n_samples, "seed": posterior.seed})
-    for name, (dims, unit) in LAYOUT.items():
-        values = getattr(posterior, name)
-        if values is not None:
-            write_array(group, name, np.asarray(values), unit=unit, dims=dims.split())
-    for target in posterior.rates:
-        if target in LAYOUT or target in NO_TARGETS:
-            raise DataError(f"A target group is called {target!r}, like a result. Give it another name.")
-        place = group if target == input_group else group.create_group(target)
-        _write_rates(place, posterior, target, target in counts, bin_width)
-    for name, values in posterior.samples.items():
-        unit = "arbitrary" if name != "rates" else COUNTS if input_group in counts else DATA
-        write_array(group, f"samples/{name}", np.asarray(values), unit=unit, dims=SAMPLES[name].split())
+def _facts(result: Posterior | Generated) -> dict[str, Any]:
+    """What a result knows besides its arrays, as attributes of a file."""
+    facts = {
+        "lfadsx_version": result.version,
+        "seed": result.seed,
+        "input_group": result.input_group,
+        "groups": json.dumps({name: dataclasses.asdict(group) for name, group in result.groups.items()}),
+        "start_s": result.time.start,
+        "event": result.time.event,
+        "source": json.dumps(result.source, default=_plain),
+    }
+    for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag"):
+        if hasattr(result, name):
+            facts[name] = getattr(result, name)
+    return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
 
 
-def _write_rates(
-    group: h5py.Group, posterior: Posterior, target: str, are_counts: bool, bin_width: float | None
-) -> None:
-    rates, std = np.asarray(posterior.rates[target]), np.asarray(posterior.rates_std[target])
-    unit = COUNTS if are_counts else DATA
-    arrays = {"rates_counts" if are_counts else "rates": (rates, unit), "rates_std": (std, unit)}
-    if target in posterior.variance:
-        arrays["variance"] = (np.asarray(posterior.variance[target]), f"squared {unit}")
-    if are_counts:
-        arrays["log_rates"] = (posterior.log_rates(target), f"log {COUNTS}")
-    if are_counts and bin_width is not None:
-        arrays["rates_hz"] = (rates / bin_width, "Hz")
-    for name, (values, own) in arrays.items():
-        write_array(group, name, values, unit=own, dims=RATES.split())
+def _shared(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in facts[0].items() if all(other.get(name) == value for other in facts)}
+
+
+def _write_arrays(place: h5py.Group, arrays: Mapping[str, Described], compression: str | None = "gzip") -> None:
+    for name, (values, dims, unit, description) in arrays.items():
+        about = {"description": description, "unit": unit, "dims": dims.split()}
+        write_array(place, name, np.asarray(values), compression=compression, **about)
 
 
 def _write_bounds(group: h5py.Group, found: Bounds) -> None:
     kinds: tuple[Kind, ...] = ("elbo", "importance_weighted")
     group.attrs.update({f"{kind}_bits_per_spike": found.bits_per_spike(kind) for kind in kinds})
     group.attrs["n_samples"] = found.n_samples
-    arrays = {"elbo": found.elbo, "importance_weighted": found.importance_weighted, "null": found.null} | found.terms
-    for name, values in arrays.items():
-        unit = "none" if name == "correlation" else "nats"
-        write_array(group, name, np.asarray(values), unit=unit, dims=["trial"])
-    write_array(group, "n_spikes", np.asarray(found.n_spikes), unit="spikes", dims=["trial"])
+    described = {
+        "elbo": "Evidence lower bound",
+        "importance_weighted": "Importance-weighted bound of the log evidence",
+        "null": "Log likelihood under the mean rate of each neuron",
+        "reconstruction": "Negative log likelihood, mean over samples",
+        "kl_ic": "Divergence of the initial condition's posterior from its prior",
+        "kl_inputs": "Divergence of the inputs' posterior from their prior",
+        "correlation": "Correlation of the inputs, a penalty of training",
+    }
+    values = {name: getattr(found, name, found.terms.get(name)) for name in described}
+    arrays = {
+        name: Described(value, "trial", "none" if name == "correlation" else "nats", described[name])
+        for name, value in values.items()
+        if value is not None
+    }
+    arrays["n_spikes"] = Described(found.n_spikes, "trial", "spikes", "Number of spikes of each trial")
+    _write_arrays(group, arrays)
 
 
-def _read_split(group: h5py.Group, input_group: str) -> Posterior:
-    places = {name: value for name, value in group.items() if isinstance(value, h5py.Group)}
-    places = {input_group: group, **{name: place for name, place in places.items() if name not in NO_TARGETS}}
-    facts = attributes_of(group)
+def _read(group: h5py.Group) -> Posterior:
+    """Reads the group of a split."""
+    facts = attributes_of(group.file) | attributes_of(group)
+    groups, places = _target_groups(group, facts)
 
     def array(place: h5py.Group, name: str) -> np.ndarray:
         return read_array(place, name, f"{name!r} of {group.name!r}")
 
-    fields: dict[str, Any] = {name: array(group, name) if name in group else None for name in LAYOUT}
+    fields: dict[str, Any] = {name: array(group, name) if name in group else None for name in FIELDS}
+    width = facts.get("bin_width_s")
     return Posterior(
         **fields,
-        rates={name: array(p, "rates_counts" if "rates_counts" in p else "rates") for name, p in places.items()},
-        rates_std={name: array(place, "rates_std") for name, place in places.items()},
+        rates={n: array(p, "rates" if groups[n].kind == "real" else "rates_counts") for n, p in places.items()},
+        rates_std={name: array(place, "rates_std") for name, place in places.items() if "rates_std" in place},
         variance={name: array(place, "variance") for name, place in places.items() if "variance" in place},
         samples={name: array(group, f"samples/{name}") for name in subgroup(group, "samples")},
         n_samples=int(facts["n_samples"]),
         seed=int(facts["seed"]),
+        split=facts.get("split", str(group.name).strip("/")),
+        sessions=tuple(as_text(name) for name in facts["sessions"]),
+        time=TimeAxis(
+            None if width is None else float(width),
+            float(facts.get("start_s", 0.0)),
+            facts.get("event", TimeAxis.event),
+        ),
+        groups=groups,
+        input_group=facts["input_group"],
+        behaviour_name=facts.get("behaviour_name", Posterior.behaviour_name),
+        behaviour_lag=float(facts.get("behaviour_lag", 0.0)),
+        version=facts["lfadsx_version"],
+        source=json.loads(facts["source"]),
     )
+
+
+def _target_groups(group: h5py.Group, facts: dict[str, Any]) -> tuple[dict[str, TargetGroup], dict[str, h5py.Group]]:
+    """Returns what the target groups of a split are, and where their arrays are."""
+    first = facts["input_group"]
+    if facts["format_version"] == FORMAT_VERSION:
+        groups = {name: TargetGroup(**known) for name, known in json.loads(facts["groups"]).items()}
+        others = subgroup(group, TARGETS)
+        return groups, {name: group if name == first else others[name] for name in groups}
+    # Version 1: other target groups lie beside the arrays, and the names of rates tell their kinds.
+    others = {name: place for name, place in group.items() if isinstance(place, h5py.Group)}
+    places = {first: group} | {name: place for name, place in others.items() if name not in ("samples", "bounds")}
+    counts, real = TargetGroup("counts", "counts per bin"), TargetGroup("real")
+    return {name: counts if "rates_counts" in place else real for name, place in places.items()}, places
 
 
 def _plain(value: Any) -> Any:

@@ -12,12 +12,10 @@ from jax.sharding import Mesh
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation
 from lfadsx.files import write_json
-from lfadsx.inference import posterior_sample_and_average
-from lfadsx.models.lfads import LFADS
+from lfadsx.inference import Posterior, infer, write_posteriors
 from lfadsx.pipeline.methods_paragraph import write_report
-from lfadsx.pipeline.outcome import Outcome, score, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, score, scored_split
 from lfadsx.training import FitResult
-from lfadsx.types import Posterior
 
 
 def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:
@@ -49,12 +47,9 @@ def finish(
         began: When the job began, on the monotonic clock.
     """
     model, split = result.model, scored_split(data)
-    posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n, seed=seed, mesh=mesh)
-        for name, n in samples.items()
-    }
+    posteriors = {name: infer(model, data, name, n_samples=n, seed=seed, mesh=mesh) for name, n in samples.items()}
     evaluation = score(model, data, split, posteriors, seed, mesh=mesh)
-    files = [_write_posteriors(out / "posterior.h5", model, posteriors, data)]
+    files = [_write_posteriors(out / "posterior.h5", posteriors)]
     seconds = time.monotonic() - began
     files += _write_metrics(out, evaluation, result, seconds)
     warnings = [f"{finding.sentence} {finding.remedy}" for finding in result.findings]
@@ -83,8 +78,6 @@ def draw_figures(
     return plotting.write_figures(
         Path(run) / "figures",
         data,
-        split,
-        data.splits[split],
         posteriors[split],
         history,
         evaluation.table,
@@ -93,12 +86,12 @@ def draw_figures(
     )
 
 
-def _write_posteriors(path: Path, model: LFADS, posteriors: dict[str, Posterior], data: Dataset) -> Path:
+def _write_posteriors(path: Path, posteriors: dict[str, Posterior]) -> Path:
     small = {
         name: dataclasses.replace(posterior, controller_states=None, encoding=None)
         for name, posterior in posteriors.items()
     }
-    return write_results(path, model, small, data.bin_width, [s.name for s in data.sessions], data.source)
+    return write_posteriors(path, small)
 
 
 def _write_metrics(out: Path, evaluation: Evaluation, result: FitResult, seconds: float) -> list[Path]:

@@ -28,6 +28,7 @@ from lfadsx.data.folds import (
 from lfadsx.data.session_alignment import align
 from lfadsx.distributions import Gaussian
 from lfadsx.files import write_json
+from lfadsx.inference import write_posteriors
 from lfadsx.models import builders
 from lfadsx.models.initialization import smallest_variance
 from lfadsx.models.lfads import LFADS
@@ -35,7 +36,7 @@ from lfadsx.parallel import all_data
 from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.fold_inference import Groups, infer_fold
 from lfadsx.pipeline.fold_pooling import FoldResult, Pooled, merge_posteriors, pool
-from lfadsx.pipeline.outcome import likelihood_name, write_results
+from lfadsx.pipeline.outcome import likelihood_name
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 
@@ -146,11 +147,9 @@ def cross_validation_run(
     tested = _tested(result, datasets, fold, groups, n_samples, train.seed, own)
     first = result.members[0].model
     pooled = pool(_scored(data, hidden), trials, tested, spikes=likelihood_name(first) == "poisson", seed=train.seed)
-    sessions = [session.name for session in data.sessions]
-    source = data.source | {"division": division}
-    posteriors = {ALL: merge_posteriors(tested)}
+    posterior = dataclasses.replace(merge_posteriors(tested), source=data.source | {"division": division})
     files = [
-        write_results(out / "cross_validated.h5", first, posteriors, data.bin_width, sessions, source),
+        write_posteriors(out / "cross_validated.h5", {ALL: posterior}),
         write_csv(out / "cv.csv", _fold_rows(pooled, fold, datasets[:: neuron_folds or 1])),
     ]
     warnings = _warnings(result, trials, folds)

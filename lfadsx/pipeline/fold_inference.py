@@ -14,11 +14,10 @@ from lfadsx.evaluation import PSTH_KERNEL_BINS
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
 from lfadsx.evaluation.metrics import velocity_decoding
 from lfadsx.evaluation.task import Task, check_task, has_sklearn
-from lfadsx.inference import masked_rates, posterior_sample_and_average
+from lfadsx.inference import Posterior, infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.fold_pooling import FoldResult
 from lfadsx.pipeline.outcome import likelihood_name
-from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +80,7 @@ def infer_fold(
 def _task(model: LFADS, data: Dataset, n_samples: int, seed: int, mesh: Mesh | None) -> Task:
     """Infers the test trials, and where behaviour is decoded the training trials."""
     names = ["test", *(["train"] if data.train.behaviour is not None and has_sklearn() else [])]
-    posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
-        for name in names
-    }
+    posteriors = {name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh) for name in names}
     masked = masked_rates(model, data, "test", seed=seed, mesh=mesh)
     # PSTHs are scored when all trials are together.
     task = Task(data, "test", posteriors, masked, likelihood_name(model) == "poisson", PSTH_KERNEL_BINS, seed)
@@ -123,7 +119,10 @@ def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], groups: 
         values = [getattr(posterior, field)[group] for posterior in posteriors]
         return own | {group: _by_neuron(values, groups.held_out, data.splits["test"])}
 
-    return dataclasses.replace(first, **{field: by_neuron(field) for field in ("rates", "rates_std", "variance")})
+    # A neuron is asked of the model that did not see it, so each counts as held out.
+    held_out = np.any([np.asarray(posterior.held_out) for posterior in posteriors], axis=0)
+    fields = {field: by_neuron(field) for field in ("rates", "rates_std", "variance")}
+    return dataclasses.replace(first, **fields, held_out=held_out)
 
 
 def _decode(data: Dataset, candidate: Candidate, spikes: bool) -> np.ndarray | None:

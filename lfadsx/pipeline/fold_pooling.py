@@ -24,7 +24,7 @@ from lfadsx.evaluation.resampling import (
     resample,
 )
 from lfadsx.evaluation.task import Task
-from lfadsx.types import Posterior
+from lfadsx.inference.posterior import Posterior, join_posteriors
 
 REGIONS = {"masked": "masked_bps", "held_out": "co_bps", "forward": "fp_bps"}
 """What is scored of the entries that no encoder saw, and the measure in bits per spike."""
@@ -88,11 +88,8 @@ def merge(tested: Sequence[FoldResult], values: Sequence[Any]) -> Any:
 
 def merge_posteriors(tested: Sequence[FoldResult]) -> Posterior:
     """Returns the posterior of all trials; latent variables of different folds have nothing in common."""
-    first = tested[0].posterior
-    names = [f.name for f in dataclasses.fields(first) if f.name not in ("n_samples", "seed")]
-    return dataclasses.replace(
-        first, **{name: merge(tested, [getattr(fold.posterior, name) for fold in tested]) for name in names}
-    )
+    order = np.argsort(np.concatenate([fold.rows for fold in tested]))
+    return join_posteriors([fold.posterior for fold in tested], order)
 
 
 def pool(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, spikes: bool, seed: int = 0) -> Pooled:

@@ -1,11 +1,10 @@
-"""What the jobs on a run folder share: what they return, how they score, what they write."""
+"""What the jobs on a run folder share: what they return, how they score."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jax.sharding import Mesh
@@ -13,12 +12,11 @@ from jax.sharding import Mesh
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.evaluation import Evaluation, evaluate
-from lfadsx.inference import masked_rates, write_posterior
+from lfadsx.inference import Posterior, masked_rates
 from lfadsx.inference.bounds import Bounds
 from lfadsx.models.lfads import LFADS
 from lfadsx.training import FitResult
-from lfadsx.training.run_folder import RunInfo, versions
-from lfadsx.types import Posterior
+from lfadsx.training.run_folder import RunInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,28 +73,3 @@ def score(
     likelihood = likelihood_name(model)
     masked = masked_rates(model, data, split, seed=seed, mesh=mesh) if likelihood == "poisson" else None
     return evaluate(data, split, posteriors, masked=masked, likelihood=likelihood)
-
-
-def write_results(
-    path: Path,
-    model: LFADS,
-    posteriors: dict[str, Posterior],
-    bin_width: float | None,
-    sessions: Sequence[str],
-    source: dict[str, Any],
-    bounds: dict[str, Bounds] | None = None,
-) -> Path:
-    """Writes posterior averages of a model, and bounds of the evidence if there are any, to a file and returns it."""
-    counts = [name for name, density in model.likelihood.items() if density.counts]
-    write_posterior(
-        path,
-        posteriors,
-        bin_width=bin_width,
-        sessions=sessions,
-        input_group=model.input_group,
-        version=versions()["lfadsx"],
-        source=source,
-        count_groups=counts,
-        bounds=bounds,
-    )
-    return path

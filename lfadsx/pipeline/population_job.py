@@ -16,18 +16,17 @@ from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfi
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation, evaluate
 from lfadsx.files import write_json
-from lfadsx.inference import masked_rates, posterior_sample_and_average
+from lfadsx.inference import Posterior, infer, masked_rates, write_posteriors
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.outcome import Outcome, likelihood_name, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, likelihood_name, scored_split
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 from lfadsx.training.run_folder import BEST_MEMBER
 from lfadsx.training.training_findings import BROKE_OFF
-from lfadsx.types import Posterior
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
 """Fields of a posterior that an average over models has none of."""
@@ -184,10 +183,7 @@ def _ensemble(
     split, first = scored_split(data), models[0][0]
     posteriors = {
         name: average(
-            [
-                posterior_sample_and_average(model, data, name, n_samples=_share(n, models), seed=seed, mesh=mesh)
-                for model, seed in models
-            ]
+            [infer(model, data, name, n_samples=_share(n, models), seed=seed, mesh=mesh) for model, seed in models]
         )
         for name, n in samples.items()
     }
@@ -197,9 +193,9 @@ def _ensemble(
         hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
         masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
     evaluation = evaluate(data, split, posteriors, masked=masked, likelihood=likelihood, baselines={})
-    sessions = [session.name for session in data.sessions]
     source = data.source | {"members": list(map(int, chosen)), "latents_of": int(chosen[0])}
-    return evaluation, write_results(out / "ensemble.h5", first, posteriors, data.bin_width, sessions, source)
+    written = {name: dataclasses.replace(posterior, source=source) for name, posterior in posteriors.items()}
+    return evaluation, write_posteriors(out / "ensemble.h5", written)
 
 
 def _share(n_samples: int, models: Sequence[object]) -> int:

@@ -17,15 +17,17 @@ from lfadsx.data import read_split
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
-from lfadsx.inference import infer, posterior_sample_and_average, write_generated
+from lfadsx.inference import Labels, infer, infer_trials, write_generated, write_posteriors
 from lfadsx.inference.bounds import bounds_of
-from lfadsx.inference.generation import prior_sample
+from lfadsx.inference.generation import generate
+from lfadsx.inference.labels import groups_of_model
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
-from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split
 from lfadsx.training import RunFolder, load
-from lfadsx.training.run_folder import RunInfo, Which, versions
+from lfadsx.training.run_folder import RunInfo, Which
+from lfadsx.types import TimeAxis
 
 Keys = Literal["lfadsx", "tf"]
 """Names of our own, or those of the TensorFlow LFADS."""
@@ -66,7 +68,7 @@ def evaluate_run(
     data, model = _matched(info, data, load(run, which=which, build=build))
     split = split or scored_split(data)
     posteriors = {
-        name: posterior_sample_and_average(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
+        name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
         for name in dict.fromkeys(("train", split))
     }
     evaluation = score(model, data, split, posteriors, seed, mesh=mesh)
@@ -124,17 +126,20 @@ def infer_run(
     model = load(run, which=which, build=build)
     splits = _read_for(info, model, file, split, missing)
     splits = {name: choose(trials, np.arange(trials.n_trials)[:max_trials]) for name, trials in splits.items()}
+    source = {"run": str(run), "file": str(file), **info.data["source"]}
+    labels = dataclasses.replace(_labels(info, model), source=source)
     posteriors, found = {}, {}
     for name, trials in splits.items():
-        posterior = infer(model, info.sessions, trials, n_samples, seed, samples=samples, mesh=mesh)
+        posterior = infer_trials(model, labels, trials, n_samples, seed, samples=samples, mesh=mesh)
         posteriors[name] = dataclasses.replace(
             posterior,
+            split=name,
             controller_states=posterior.controller_states if controller_states else None,
             encoding=posterior.encoding if encoder_states else None,
         )
         if bounds or keys == "tf":
             of_bound = n_samples or BOUND_SAMPLES
-            found[name] = bounds_of(model, info.sessions, trials, n_samples=of_bound, seed=seed, mesh=mesh)
+            found[name] = bounds_of(model, labels, trials, n_samples=of_bound, seed=seed, mesh=mesh)
     if keys == "tf":
         files = write_posterior_runs(
             out,
@@ -147,9 +152,7 @@ def infer_run(
             step=RunFolder(run).step_of(which),
         )
     else:
-        source = {"run": str(run), "file": str(file), **info.data["source"]}
-        names = [session.name for session in info.sessions]
-        files = [write_results(Path(out), model, posteriors, info.bin_width, names, source, found)]
+        files = [write_posteriors(out, posteriors, bounds=found)]
     return Outcome(None, None, files, [], time.monotonic() - began, found)
 
 
@@ -193,20 +196,26 @@ def generate_run(
     known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
     if n_bins is None:
         n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])
-    found = prior_sample(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
+    found = generate(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
     if keys == "tf":
         write_prior_run(out, model, found)
     else:
-        write_generated(
-            out,
-            found,
-            bin_width=info.bin_width,
-            input_group=model.input_group,
-            count_groups=[name for name, density in model.likelihood.items() if density.counts],
-            version=versions()["lfadsx"],
-            source={"run": str(run), **info.data["source"]},
-        )
+        labels = _labels(info, model)
+        source = {"run": str(run), **labels.source}
+        write_generated(out, dataclasses.replace(found, time=labels.time, groups=labels.groups, source=source))
     return Outcome(None, None, [Path(out)], [], time.monotonic() - began)
+
+
+def _labels(info: RunInfo, model: LFADS) -> Labels:
+    """Returns what a run folder says about the data of its model."""
+    return Labels(
+        sessions=info.sessions,
+        time=TimeAxis(info.bin_width),
+        groups=groups_of_model(model),
+        input_group=model.input_group,
+        behaviour_lag=info.data.get("behaviour_lag", 0.0),
+        source=info.data["source"],
+    )
 
 
 def _matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:

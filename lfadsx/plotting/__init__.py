@@ -22,7 +22,7 @@ from lfadsx.plotting.loss_figure import loss_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
 from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
-from lfadsx.plotting.summary_page import summary_figure
+from lfadsx.plotting.summary_page import summary
 from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure, write_folds_figure, write_sweep_figure
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "scores_figure",
     "psth_figure",
     "rates_figure",
-    "summary_figure",
+    "summary",
     "sweep_figure",
     "write_figures",
     "write_folds_figure",

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.images import draw_images
 from lfadsx.plotting.style import BLUE, GREY, INK, LABEL, MEDIUM, THIN, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
-from lfadsx.types import Posterior
 
 MOST_TRACES = 10
 """Neurons, factors and states that are drawn, one above the other."""
@@ -70,7 +70,7 @@ def _draw_traces(ax: Axes, view: View, groups: list[tuple[np.ndarray, str]], lab
     """Draw groups of traces of shape (time, trace), trace i of all groups at the same height."""
     panel(ax, "", "", label if labelled else "")
     ax.set_yticks([])
-    ax.set_xlim(0.0, view.end)
+    ax.set_xlim(view.units.start, view.end)
     shown = [(values[:, :MOST_TRACES], colour) for values, colour in groups]
     spans = [np.ptp(values[np.isfinite(values)]) for values, _ in shown if np.isfinite(values).any()]
     step = 0.7 * max(spans, default=1.0) or 1.0

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import trials_of
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.alignment_figure import alignment_figure
 from lfadsx.plotting.inputs_figure import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
@@ -17,9 +19,8 @@ from lfadsx.plotting.loss_figure import has_curves, loss_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
 from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
-from lfadsx.plotting.summary_page import summary_figure
-from lfadsx.training.lineage import Row
-from lfadsx.types import Posterior
+from lfadsx.plotting.summary_page import summary
+from lfadsx.training.history import Row
 
 DPI = 150
 
@@ -27,8 +28,6 @@ DPI = 150
 def write_figures(
     folder: str | os.PathLike[str],
     dataset: Dataset,
-    split_name: str,
-    split: Split,
     posterior: Posterior,
     history: Mapping[str, np.ndarray],
     table: Sequence[Mapping[str, object]],
@@ -40,11 +39,9 @@ def write_figures(
     Args:
         folder: Folder of the files; made when it is missing.
         dataset: The data set.
-        split_name: "train", "valid" or "test"; the file names begin with it.
-        split: The trials.
-        posterior: Posterior of that split.
+        posterior: Posterior of a split; the file names begin with its name.
         history: As for `loss_figure`; empty when there is none.
-        table: As for `summary_figure`; empty when there is none.
+        table: As for `summary`; empty when there is none.
         title: Title of the summary.
         aligned: As for `inputs_figure`.
 
@@ -52,8 +49,9 @@ def write_figures(
         The files written, and one warning for each figure that could not be drawn or written.
 
     Example:
-        files, warnings = write_figures("run/figures", dataset, "valid", split, posterior, {}, [], "A run")
+        files, warnings = write_figures("run/figures", dataset, posterior, {}, [], "A run")
     """
+    split_name, split = trials_of(dataset, posterior.split)
     figures: dict[str, Callable[[], Figure | None]] = {
         "alignment": lambda: alignment_figure(dataset) if _are_aligned(dataset) else None,
         "loss": lambda: loss_figure(history) if has_curves(history) else None,
@@ -62,7 +60,7 @@ def write_figures(
         f"{split_name}_inputs": lambda: inputs_figure(dataset, split, posterior, aligned),
         f"{split_name}_psth": lambda: psth_figure(dataset, split, posterior),
         f"{split_name}_initial_conditions": lambda: initial_conditions_figure(dataset, split, posterior),
-        f"{split_name}_summary": lambda: summary_figure(dataset, split, posterior, history, table, title),
+        f"{split_name}_summary": lambda: summary(posterior, dataset, history=history, table=table, title=title),
     }
     return write_all(Path(folder), figures)
 

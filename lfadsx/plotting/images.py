@@ -38,12 +38,12 @@ def draw_images(row: Sequence[Axes], view: View, trials: np.ndarray, kind: Kind)
     order = np.argsort(held_out, kind="stable")
     values = _values(view, trials, order, kind)
     low, high = _limits(view, trials, order, kind)
-    extent = (0.0, view.split.n_bins * view.units.time_scale, len(order), 0.0)
+    extent = (view.units.start, view.units.edge(view.split.n_bins), len(order), 0.0)
     images = []
     for ax, trial, one in zip(row, trials, values, strict=True):
         panel(ax, image=True)
         images.append(ax.imshow(one.T, aspect="auto", extent=extent, cmap=image_map(MAPS[kind]), vmin=low, vmax=high))
-        ax.set_xlim(0.0, view.end)
+        ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
         _mark_forward(ax, view, trial, named=kind == "counts")
@@ -55,7 +55,7 @@ def draw_images(row: Sequence[Axes], view: View, trials: np.ndarray, kind: Kind)
 def image_label(view: View, kind: Kind) -> str:
     """Return the label of an image's colour bar, with its unit."""
     if kind == "counts":
-        return "Spikes per bin" if view.units.are_counts else "Data (data units)"
+        return "Spikes per bin" if view.units.are_counts else f"Data ({view.units.rate_unit})"
     if kind == "rates":
         return view.rate_label
     return f"True rate ({view.truth_unit})"

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, principal_components
 from lfadsx.plotting.style import few_ticks, legend_below, new_figure, panel
 from lfadsx.plotting.time_courses import (
@@ -18,7 +19,6 @@ from lfadsx.plotting.time_courses import (
     frame_courses,
 )
 from lfadsx.plotting.view import View
-from lfadsx.types import Posterior
 
 PLANES = ((0, 1), (0, 2))
 HALVES = np.array([-0.5, 0.5])

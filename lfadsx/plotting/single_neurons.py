@@ -46,7 +46,7 @@ def draw_neuron(row: Sequence[Axes], view: View, trials: np.ndarray, neuron: int
         start = view.forward_start(trial)
         if start is not None:
             ax.axvline(start, color=ORANGE, lw=1.0)
-        ax.set_xlim(0.0, view.end)
+        ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4, y=3)
     shown = [rates + band, rates - band, truth] + [counts] * (not view.units.are_counts)
     row[0].set_ylim(*_limits(np.concatenate([values.ravel() for values in shown]), view.units.are_counts))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import trials_of
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import principal_components
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.inputs_figure import draw_input_averages
@@ -19,7 +21,6 @@ from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, legend_below, n
 from lfadsx.plotting.table_panel import draw_table
 from lfadsx.plotting.time_courses import draw_averages, frame_courses
 from lfadsx.plotting.view import View
-from lfadsx.types import Posterior
 
 PAGE = (8.27, 11.69)
 """Width and height of A4 in inches."""
@@ -28,34 +29,34 @@ HISTORY = ("Loss", "Reconstruction", "Selection score", *PARTS)
 """Parts of the loss in the order in which they are chosen for the page."""
 
 
-def summary_figure(
-    dataset: Dataset,
-    split: Split,
+def summary(
     posterior: Posterior,
-    history: Mapping[str, np.ndarray],
-    table: Sequence[Mapping[str, object]],
-    title: str,
+    data: Dataset,
+    *,
+    history: Mapping[str, np.ndarray] | None = None,
+    table: Sequence[Mapping[str, object]] = (),
+    title: str | None = None,
 ) -> Figure:
-    """Draw one page: the table of scores, the loss, an example trial, the factors, PSTHs and inputs.
+    """Draw one page: an example trial, the factors, PSTHs and inputs, and if given the scores and the loss.
 
     Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
-        history: As for `loss_figure`; empty to leave the loss out.
+        posterior: Posterior of a split.
+        data: The data set.
+        history: As for `loss_figure`; None leaves the loss out.
         table: One mapping per model or baseline, its name first, then its scores; None where there is none.
-        title: Title of the page.
+        title: Title of the page; by default the names of sessions and split.
 
     Returns:
         The figure, of the size of an A4 page.
 
     Raises:
-        LfadsxError: If the posterior is of other trials.
+        LfadsxError: If the posterior is of other trials than those of its split in the data.
 
     Example:
-        summary_figure(dataset, dataset.valid, posterior, history, table, "day 31").savefig("summary.png")
+        lfadsx.plotting.summary(post, data).savefig("summary.png")
     """
-    view = View.of(dataset, split, posterior)
+    view, history = View.of(data, trials_of(data, posterior.split)[1], posterior), history or {}
+    title = f"{', '.join(posterior.sessions[:3])}: {posterior.split} trials" if title is None else title
     parts: list[tuple[float, Callable[[SubFigure], None]]] = []
     if table:
         parts.append((0.6 + 0.2 * len(table), lambda part: draw_table(part.subplots(), table)))

@@ -76,7 +76,7 @@ def frame_courses(ax: Axes, view: View) -> None:
     start = view.forward_start()
     if start is not None:
         ax.axvline(start, color=ORANGE, lw=1.0, zorder=0)
-    ax.set_xlim(0.0, view.end)
+    ax.set_xlim(view.units.start, view.end)
     few_ticks(ax, x=4, y=4)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.types import TargetGroup, TimeAxis
 
 KERNEL_SECONDS = 0.05
 """Standard deviation of the Gaussian that smooths recorded counts in figures; a tenth of short trials."""
@@ -22,11 +22,14 @@ class Units:
         time_scale: Length of one bin in `time_unit`.
         time_unit: "s", "ms" or "bins".
         rate_scale: What an expected value per bin is multiplied by to be in `rate_unit`.
-        rate_unit: "Hz", "counts per bin", or "data units" for data that are no counts.
+        rate_unit: "Hz", "counts per bin", or the unit of real numbers.
         kernel: Standard deviation of the smoothing kernel in bins.
+        are_counts: True if the data are counts, so that they can be drawn as spikes.
+        start: Left edge of the first bin in `time_unit`.
+        event: What time is counted from.
 
     Example:
-        units = units_of(dataset, split)
+        units = units_of(posterior.time, posterior.groups["spikes"], split.n_bins)
         ax.plot(units.centres(split.n_bins), rates * units.rate_scale)
         ax.set_xlabel(units.time_label)
     """
@@ -36,16 +39,15 @@ class Units:
     rate_scale: float
     rate_unit: str
     kernel: float
+    are_counts: bool
+    start: float = 0.0
+    event: str = TimeAxis.event
 
     @property
     def time_label(self) -> str:
         """Label of a time axis."""
-        return f"Time ({self.time_unit})"
-
-    @property
-    def are_counts(self) -> bool:
-        """True when the data are counts, so that they can be drawn as spikes."""
-        return self.rate_unit != "data units"
+        origin = "" if self.event == TimeAxis.event else f" from {self.event}"
+        return f"Time{origin} ({self.time_unit})"
 
     @property
     def kernel_label(self) -> str:
@@ -55,32 +57,26 @@ class Units:
 
     def centres(self, n_bins: int) -> np.ndarray:
         """Return the centres of the first `n_bins` bins in `time_unit`, shape (n_bins,)."""
-        return (np.arange(n_bins) + 0.5) * self.time_scale
+        return self.start + (np.arange(n_bins) + 0.5) * self.time_scale
+
+    def edge(self, bin_: float) -> float:
+        """Return the left edge of a bin in `time_unit`."""
+        return self.start + float(bin_) * self.time_scale
 
 
-def units_of(dataset: Dataset, split: Split) -> Units:
-    """Choose the units in which a split is drawn.
+def units_of(time: TimeAxis, group: TargetGroup, n_bins: int) -> Units:
+    """Choose the units in which a target group is drawn.
 
     Args:
-        dataset: Gives the width of a bin in seconds, if known.
-        split: Its longest trial decides between seconds and milliseconds.
-
-    Returns:
-        The units of time and rates.
+        time: The time axis of a trial.
+        group: What the numbers of the group are.
+        n_bins: Bins of the longest trial, which decide between seconds and milliseconds.
     """
-    counts = _are_counts(split.targets[dataset.input_group])
-    rate_unit = "counts per bin" if counts else "data units"
-    width = dataset.bin_width
+    counts, width = group.kind == "counts", time.bin_width
+    rate_unit = "counts per bin" if counts else group.unit or "data units"
     if width is None:
-        return Units(1.0, "bins", 1.0, rate_unit, min(KERNEL_BINS, 0.1 * split.n_bins))
-    scale, unit = (1.0, "s") if split.n_bins * width >= 1.0 else (1000.0, "ms")
+        return Units(1.0, "bins", 1.0, rate_unit, min(KERNEL_BINS, 0.1 * n_bins), counts)
+    scale, unit = (1.0, "s") if n_bins * width >= 1.0 else (1000.0, "ms")
     rate_scale, rate_unit = (1.0 / width, "Hz") if counts else (1.0, rate_unit)
-    return Units(width * scale, unit, rate_scale, rate_unit, min(KERNEL_SECONDS / width, 0.1 * split.n_bins))
-
-
-def _are_counts(values: np.ndarray) -> bool:
-    """True for whole, non-negative numbers, whatever type holds them."""
-    if np.issubdtype(values.dtype, np.integer):
-        return True
-    finite = values[np.isfinite(values)]
-    return bool(np.all((finite >= 0) & (finite == np.round(finite))))
+    kernel = min(KERNEL_SECONDS / width, 0.1 * n_bins)
+    return Units(width * scale, unit, rate_scale, rate_unit, kernel, counts, time.start * scale, time.event)

@@ -8,10 +8,10 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
+from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import spread
 from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
-from lfadsx.types import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,8 @@ class View:
                 f"The posterior of {len(posterior.trial_id)} trials is not that of the split of "
                 f"{split.n_trials}: their trial_id differ. Pass the posterior of this split, in its order."
             )
-        return cls(dataset, split, posterior, units_of(dataset, split), conditions_of(dataset, split))
+        units = units_of(posterior.time, posterior.groups[posterior.input_group], split.n_bins)
+        return cls(dataset, split, posterior, units, conditions_of(dataset, split))
 
     @property
     def time(self) -> np.ndarray:
@@ -60,7 +61,7 @@ class View:
     @property
     def end(self) -> float:
         """End of the longest trial in the unit of the time axis."""
-        return float(self.split.target_length.max()) * self.units.time_scale
+        return self.units.edge(self.split.target_length.max())
 
     def forward_start(self, trial: int | None = None) -> float | None:
         """Return where forward prediction begins, in the unit of the time axis.
@@ -74,7 +75,7 @@ class View:
         which = slice(None) if trial is None else slice(trial, trial + 1)
         starts, ends = self.split.encoder_length[which], self.split.target_length[which]
         common = np.all(ends > starts) and np.all(starts == starts[0])
-        return float(starts[0]) * self.units.time_scale if common else None
+        return self.units.edge(starts[0]) if common else None
 
     def counts(self, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray:
         """Return recorded data per bin, shape (chosen trial, time, chosen neuron), NaN where missing."""

@@ -12,7 +12,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.errors import LfadsxError, MissingExtraError
-from lfadsx.inference import infer
+from lfadsx.inference import Labels, infer_trials
 from lfadsx.models.lfads import LFADS
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.history import STEP_SIZE
@@ -118,7 +118,7 @@ class TensorBoard(AbstractCallback):
         trials = {}
         for title, split in {"Training": data.train, "Validation": data.valid}.items():
             one = choose(split, self._random.integers(split.n_trials, size=1))
-            trials[title] = (one, infer(model, data.sessions, one, self.n_samples, 0))
+            trials[title] = (one, infer_trials(model, Labels.of(data), one, self.n_samples, 0))
         return example_figure(data, trials)
 
 

@@ -14,9 +14,9 @@ from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.distributions import GaussianPrior
 from lfadsx.inference.bounds import Bounds
 from lfadsx.inference.generation import Generated
+from lfadsx.inference.posterior import Posterior
 from lfadsx.models.lfads import LFADS
 from lfadsx.objective import l2_penalty
-from lfadsx.types import Posterior
 
 AVERAGED, PUSHED = "posterior_sample_and_average", "posterior_push_mean"
 
