@@ -13,6 +13,7 @@ from lfadsx.data.session_alignment import align as align
 from lfadsx.data.session_alignment import shared_components as shared_components
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
+from lfadsx.errors import PartError as PartError
 from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import posterior_mean as posterior_mean
 from lfadsx.inference import posterior_sample_and_average as posterior_sample_and_average
@@ -24,9 +25,11 @@ from lfadsx.models.builders import autonomous as autonomous
 from lfadsx.models.builders import build as build
 from lfadsx.models.builders import external_input as external_input
 from lfadsx.models.builders import inferred_input as inferred_input
+from lfadsx.models.initialization import initialise as initialise
 from lfadsx.models.lfads import LFADS as LFADS
 from lfadsx.models.new_sessions import session_patterns as session_patterns
 from lfadsx.models.new_sessions import with_sessions as with_sessions
+from lfadsx.models.summary import summary as summary
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import fit as fit
 from lfadsx.training import fit_population as fit_population

@@ -475,7 +475,7 @@ def test_the_start_of_one_sessions_read_out_is_set_alone():
 
 def test_identity_read_in_passes_on():
     x = jnp.asarray(normal(2, 3, 4))
-    same(modules.IdentityReadin(4)(x, jnp.zeros(2, int)), x)
+    same(modules.IdentityReadin((("a", 4),))(x, jnp.zeros(2, int)), x)
 
 
 # Dropout
@@ -830,7 +830,7 @@ def every_part(rngs):
         likelihood,
         model,
     )
-    parts += (modules.IdentityReadin(4), standardiser, distributions.Poisson())
+    parts += (modules.IdentityReadin((("a", 4),)), standardiser, distributions.Poisson())
     parts += (modules.NoEncoder(), distributions.PointPrior(3))
     return {type(part).__name__: part for part in parts}
 
@@ -879,7 +879,7 @@ def test_a_part_of_ones_own_is_described_and_not_rebuilt():
     own = Counter(4, 3, 5, rngs=nnx.Rngs(0))
     description = describe(own)
     assert description == {"part": "Counter", "arguments": {"n_ic": 4, "n_live": 3, "n_state": 5}}
-    with pytest.raises(ValueError, match=r"a part 'Counter', which is none .* load\(run, build=\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"the part 'Counter' of your own\. Use load\(run, build=\.\.\.\)"):
         rebuild(description, rngs=nnx.Rngs(0))
 
 
@@ -905,7 +905,7 @@ def test_an_unfinished_part_cannot_be_made(abstract):
     [
         (
             lambda rngs: modules.GRUGenerator(3, 0, 0, 4, initial="identity", rngs=rngs),
-            "n_ic = 3 and n_hidden = 4 differ. Make them equal or use initial='linear'",
+            "n_ic = 3 and n_units = 4 differ. Make them equal or use initial='linear'",
         ),
         (
             lambda rngs: modules.Decoder(

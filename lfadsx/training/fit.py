@@ -21,6 +21,7 @@ from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
+from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.spike_jitter import SpikeJitter
@@ -164,6 +165,7 @@ def fit(
     """
     hyper, config = hyper or HyperParams(), config or TrainConfig()
     hyper.check()
+    model = initialise_if_needed(model, data)
     check_fits(model, data)
     if augmentations is None:
         augmentations = default_augmentations(model, config)

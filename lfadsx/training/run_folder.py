@@ -187,6 +187,7 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
     """
     info = read_info(run)
     model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
+    model.initialised = True
     state = nnx.state(model)
     if isinstance(which, int):
         nnx.update(model, _at_step(Path(run), which, state))
