@@ -669,7 +669,11 @@ def replaced(model, **changes):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda d: lfadsx.autonomous(d, wrong=1, rngs=nnx.Rngs(0)), TypeError, "wrong"),
+        (
+            lambda d: lfadsx.autonomous(d, facters=1),
+            lfadsx.LfadsxError,
+            r"`facters` is not .*\(did you mean 'factors'\?\)",
+        ),
         (
             lambda d: lfadsx.inferred_input(d, inferred_inputs=0, rngs=nnx.Rngs(0)),
             ValueError,

@@ -402,9 +402,9 @@ def test_factor_map_has_unit_columns():
     columns = np.asarray(layer(jnp.eye(6)))
     np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, rtol=1e-6)
     same(layer(jnp.zeros((1, 6))), np.zeros((1, 4)))
-    before = np.asarray(layer(normal(3, 6)))
+    before = np.asarray(layer(jnp.asarray(normal(3, 6))))
     layer.weight[...] = layer.weight[...] * jnp.array([0.1, 1.0, 7.0, 100.0])
-    close(layer(normal(3, 6)), before)
+    close(layer(jnp.asarray(normal(3, 6))), before)
 
 
 def test_linear_is_affine():
