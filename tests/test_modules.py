@@ -12,11 +12,13 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.models.serialization import PARTS, describe, rebuild
+from lfadsx.models.serialization import OLD_NAMES, PARTS, describe, rebuild
 from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
+from lfadsx.modules.spike_jitter import SpikeJitter
 from lfadsx.objective import reconstruction
 from lfadsx.random import derive
+from lfadsx.testing import check
 from lfadsx.types import Noise
 
 
@@ -845,14 +847,22 @@ def constructor(part):
     return {name: p for name, p in names.items() if name not in ("self", "rngs")}
 
 
+@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("LFADS", "Decoder", "Standardiser")])
+def test_every_part_does_what_its_seam_promises(parts, name):
+    check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
+
+
+@pytest.mark.parametrize("augmentation", [modules.CoordinatedDropout(), SpikeJitter(2)], ids=type)
+def test_every_augmentation_does_what_its_seam_promises(augmentation):
+    check(augmentation)
+
+
 @pytest.mark.parametrize("name", PARTS)
-def test_every_constructor_argument_is_kept_as_attribute(parts, name):
-    part = parts[name]
-    for argument, parameter in constructor(part).items():
-        assert hasattr(part, argument), argument
-        # Not at its default, so that the round trip below cannot pass by chance.
+def test_every_argument_is_tested_away_from_its_default(parts, name):
+    """So that the round trips cannot pass by chance."""
+    for argument, parameter in constructor(parts[name]).items():
         if parameter.default is not inspect.Parameter.empty:
-            assert getattr(part, argument) != parameter.default, argument
+            assert getattr(parts[name], argument) != parameter.default, argument
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -867,6 +877,21 @@ def test_a_part_is_built_again_from_its_description(parts, name):
     assert shapes[0] == shapes[1]
     # The same graph: the values of one can be put into the structure of the other.
     assert nnx.graphdef(again) == nnx.graphdef(part)
+
+
+def test_a_model_is_built_from_the_names_of_older_run_folders():
+    """From before widths had the same names at every seam."""
+    data = making.one_session(known=2)
+    description = json.loads(json.dumps(describe(making.outline(data, variant="external_input"))))
+    text = json.dumps(description)
+    for old, new in OLD_NAMES.items():
+        assert f'"{new}": ' in text
+        text = text.replace(f'"{new}": ', f'"{old}": ')
+    old = json.loads(text)
+    old["arguments"]["readin"]["arguments"] = {"n_features": 5}
+    models = [rebuild(each, rngs=nnx.Rngs(0)) for each in (old, description)]
+    assert nnx.graphdef(models[0]) == nnx.graphdef(models[1])
+    assert models[0].readin.n_channels == (("session", 5),)
 
 
 def test_an_endless_bound_survives_json():

@@ -10,7 +10,7 @@ from typing import Any
 from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.errors import LfadsxError, nearest
+from lfadsx.errors import LfadsxError, PartError, nearest
 
 ENCODER = ("n_in", "n_units", "lag", "rngs")
 SEAMS: dict[str, tuple[type[nnx.Module], tuple[str, ...]]] = {
@@ -50,6 +50,7 @@ def make(seam: str, part: Part, **known: Any) -> Any:
 
     Raises:
         LfadsxError: If the constructor asks for another name, or what is made is not a part of this seam.
+        PartError: If the constructor raises an exception of another kind.
     """
     abstract, names = SEAMS[seam]
     if isinstance(part, abstract):
@@ -58,7 +59,13 @@ def make(seam: str, part: Part, **known: Any) -> Any:
         raise LfadsxError(
             f"`{seam}` must be an instance of {abstract.__name__} or a class that makes one, got {part!r:.60}."
         )
-    made = part(**arguments(seam, part, known))
+    given = arguments(seam, part, known)
+    try:
+        made = part(**given)
+    except LfadsxError:
+        raise
+    except Exception as error:
+        raise PartError(f"The {seam} {_name(part)} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(made, abstract):
         raise LfadsxError(
             f"`{seam}` must be an instance of {abstract.__name__}, but {_name(part)} makes a {type(made).__name__}. "
