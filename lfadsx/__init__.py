@@ -19,8 +19,10 @@ from lfadsx.data.session_alignment import shared_components as shared_components
 from lfadsx.data.sessions import concatenate as concatenate
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
+from lfadsx.errors import PartError as PartError
 from lfadsx.inference import Posterior as Posterior
 from lfadsx.inference import infer as infer
+from lfadsx.inference import masked_rates as masked_rates
 from lfadsx.inference import read_posterior as read_posterior
 from lfadsx.inference.bounds import Bounds as Bounds
 from lfadsx.inference.bounds import bounds as bounds
@@ -31,9 +33,11 @@ from lfadsx.models.builders import autonomous as autonomous
 from lfadsx.models.builders import build as build
 from lfadsx.models.builders import external_input as external_input
 from lfadsx.models.builders import inferred_input as inferred_input
+from lfadsx.models.initialization import initialise as initialise
 from lfadsx.models.lfads import LFADS as LFADS
 from lfadsx.models.new_sessions import session_patterns as session_patterns
 from lfadsx.models.new_sessions import with_sessions as with_sessions
+from lfadsx.models.summary import summary as summary
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import PopulationResult as PopulationResult
 from lfadsx.training import fit as fit

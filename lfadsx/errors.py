@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class LfadsxError(ValueError):
     """A mistake that the user can mend: a value, a name, a type, a file, a folder or a missing extra.
@@ -40,3 +43,26 @@ class CheckpointError(LfadsxError):
 
 class MissingExtraError(LfadsxError, ImportError):
     """An optional package is needed; the message names the extra of lfadsx that brings it."""
+
+
+class PartError(Exception):
+    """A part of the user's own raised an exception; the message names the part and what it was given.
+
+    It is not an `LfadsxError`: the traceback is needed to mend the part.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Returns " (did you mean 'x'?)" for the valid name that is nearest to a misspelt one, or an empty text.
+
+    Example:
+        >>> from lfadsx.errors import nearest
+        >>> nearest("factor", ["factors", "ic_dim"])
+        " (did you mean 'factors'?)"
+
+    Args:
+        name: The name as it was given.
+        valid: The names that there are.
+    """
+    found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -12,7 +12,7 @@ from making import SIZES, several_sessions
 import lfadsx
 from lfadsx.data import concatenate, from_arrays, read, write_dataset
 from lfadsx.errors import DataError
-from lfadsx.models.initialization import start_from_alignment
+from lfadsx.models.initialization import initialise
 
 N_COMPONENTS = 3
 WIDTHS = {**SIZES, "readin_dim": 0, "factors": N_COMPONENTS}
@@ -240,7 +240,7 @@ def test_wrong_widths(data, model):
     with pytest.raises(ValueError, match=r"'monday' has 3 channels and its encoder sees 4\. Give"):
         build(dataclasses.replace(data, sessions=(short, second)))
     with pytest.raises(ValueError, match=r"has 3 features and the data's alignment has 4 components"):
-        start_from_alignment(model, with_alignment(data, n_components=4))
+        initialise(model, with_alignment(data, n_components=4))
 
 
 # What it is for

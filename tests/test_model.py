@@ -348,7 +348,7 @@ def test_encoding_is_zero_in_forward_bins(model, batch, output):
 
 def test_known_inputs_of_the_generator_pass_the_encoders_by(data, batch):
     model = making.build(data, variant="external_input", inferred_inputs=0)
-    assert model.decoder.controller is None and model.decoder.generator.n_known == 2
+    assert model.decoder.controller is None and model.decoder.generator.n_known_inputs == 2
     run = making.forward(model)
     before = run(batch)
     after = run(dataclasses.replace(batch, known_inputs=batch.known_inputs.at[:, 4].add(1.0)))
@@ -360,7 +360,7 @@ def test_known_inputs_of_the_generator_pass_the_encoders_by(data, batch):
 
 def test_known_inputs_of_the_encoders_pass_the_generator_by(data, batch):
     model = making.build(data, variant="external_input", known_inputs_to="encoders")
-    assert model.decoder.generator.n_known == 0
+    assert model.decoder.generator.n_known_inputs == 0
     run = making.forward(model)
     before = run(batch)
     seen = run(dataclasses.replace(batch, known_inputs=batch.known_inputs.at[:, 4].add(1.0)))
@@ -597,7 +597,7 @@ def test_builders_make_the_parts_that_the_configuration_names(data):
     assert model.readin.n_channels == (("monday", 4), ("tuesday", 3))
     assert model.readout["spikes"].n_targets == (("monday", 6), ("tuesday", 4))
     assert model.input_encoder.lag == 1 and model.ic_encoder.lag == 0
-    assert model.known_inputs_to == "none" and model.decoder.generator.n_known == 0
+    assert model.known_inputs_to == "none" and model.decoder.generator.n_known_inputs == 0
     causal = making.outline(data, encoder="causal", input_encoder_dim=0, feedback="none", controller_lag=3)
     assert isinstance(causal.ic_encoder, modules.CausalGRU) and causal.ic_encoder.lag == 3
     assert causal.input_encoder is None and causal.decoder.controller.n_feedback == 0
@@ -621,7 +621,7 @@ def test_builders_by_name_are_build(variant):
     assert nnx.graphdef(built) == nnx.graphdef(making.outline(data, variant=variant))
     has_controller, n_known = variant != "autonomous", int(variant == "external_input")
     assert (built.decoder.controller is not None) == has_controller
-    assert built.decoder.generator.n_known == n_known
+    assert built.decoder.generator.n_known_inputs == n_known
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "gaussian"])
@@ -669,7 +669,11 @@ def replaced(model, **changes):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda d: lfadsx.autonomous(d, wrong=1, rngs=nnx.Rngs(0)), TypeError, "wrong"),
+        (
+            lambda d: lfadsx.autonomous(d, facters=1),
+            lfadsx.LfadsxError,
+            r"`facters` is not .*\(did you mean 'factors'\?\)",
+        ),
         (
             lambda d: lfadsx.inferred_input(d, inferred_inputs=0, rngs=nnx.Rngs(0)),
             ValueError,

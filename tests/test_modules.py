@@ -12,11 +12,13 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.models.serialization import PARTS, describe, rebuild
+from lfadsx.models.serialization import OLD_NAMES, PARTS, describe, rebuild
 from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
+from lfadsx.modules.spike_jitter import SpikeJitter
 from lfadsx.objective import reconstruction
 from lfadsx.random import derive
+from lfadsx.testing import check
 from lfadsx.types import Noise
 
 
@@ -476,7 +478,7 @@ def test_the_start_of_one_sessions_read_out_is_set_alone():
 
 def test_identity_read_in_passes_on():
     x = jnp.asarray(normal(2, 3, 4))
-    same(modules.IdentityReadin(4)(x, jnp.zeros(2, int)), x)
+    same(modules.IdentityReadin((("a", 4),))(x, jnp.zeros(2, int)), x)
 
 
 # Dropout
@@ -829,7 +831,7 @@ def every_part(rngs):
         likelihood,
         model,
     )
-    parts += (modules.IdentityReadin(4), standardiser, distributions.Poisson())
+    parts += (modules.IdentityReadin((("a", 4),)), standardiser, distributions.Poisson())
     parts += (modules.NoEncoder(), distributions.PointPrior(3))
     return {type(part).__name__: part for part in parts}
 
@@ -844,14 +846,22 @@ def constructor(part):
     return {name: p for name, p in names.items() if name not in ("self", "rngs")}
 
 
+@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("LFADS", "Decoder", "Standardiser")])
+def test_every_part_does_what_its_seam_promises(parts, name):
+    check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
+
+
+@pytest.mark.parametrize("augmentation", [modules.CoordinatedDropout(), SpikeJitter(2)], ids=type)
+def test_every_augmentation_does_what_its_seam_promises(augmentation):
+    check(augmentation)
+
+
 @pytest.mark.parametrize("name", PARTS)
-def test_every_constructor_argument_is_kept_as_attribute(parts, name):
-    part = parts[name]
-    for argument, parameter in constructor(part).items():
-        assert hasattr(part, argument), argument
-        # Not at its default, so that the round trip below cannot pass by chance.
+def test_every_argument_is_tested_away_from_its_default(parts, name):
+    """So that the round trips cannot pass by chance."""
+    for argument, parameter in constructor(parts[name]).items():
         if parameter.default is not inspect.Parameter.empty:
-            assert getattr(part, argument) != parameter.default, argument
+            assert getattr(parts[name], argument) != parameter.default, argument
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -868,6 +878,21 @@ def test_a_part_is_built_again_from_its_description(parts, name):
     assert nnx.graphdef(again) == nnx.graphdef(part)
 
 
+def test_a_model_is_built_from_the_names_of_older_run_folders():
+    """From before widths had the same names at every seam."""
+    data = making.one_session(known=2)
+    description = json.loads(json.dumps(describe(making.outline(data, variant="external_input"))))
+    text = json.dumps(description)
+    for old, new in OLD_NAMES.items():
+        assert f'"{new}": ' in text
+        text = text.replace(f'"{new}": ', f'"{old}": ')
+    old = json.loads(text)
+    old["arguments"]["readin"]["arguments"] = {"n_features": 5}
+    models = [rebuild(each, rngs=nnx.Rngs(0)) for each in (old, description)]
+    assert nnx.graphdef(models[0]) == nnx.graphdef(models[1])
+    assert models[0].readin.n_channels == (("session", 5),)
+
+
 def test_an_endless_bound_survives_json():
     gru = modules.CausalGRU(2, 3, clip=float("inf"), rngs=nnx.Rngs(0))
     again = rebuild(json.loads(json.dumps(describe(gru))), rngs=nnx.Rngs(0))
@@ -878,7 +903,7 @@ def test_a_part_of_ones_own_is_described_and_not_rebuilt():
     own = Counter(4, 3, 5, rngs=nnx.Rngs(0))
     description = describe(own)
     assert description == {"part": "Counter", "arguments": {"n_ic": 4, "n_live": 3, "n_state": 5}}
-    with pytest.raises(ValueError, match=r"a part 'Counter', which is none .* load\(run, build=\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"the part 'Counter' of your own\. Use load\(run, build=\.\.\.\)"):
         rebuild(description, rngs=nnx.Rngs(0))
 
 
@@ -904,7 +929,7 @@ def test_an_unfinished_part_cannot_be_made(abstract):
     [
         (
             lambda rngs: modules.GRUGenerator(3, 0, 0, 4, initial="identity", rngs=rngs),
-            "n_ic = 3 and n_hidden = 4 differ. Make them equal or use initial='linear'",
+            "n_ic = 3 and n_units = 4 differ. Make them equal or use initial='linear'",
         ),
         (
             lambda rngs: modules.Decoder(

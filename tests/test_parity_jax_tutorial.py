@@ -62,7 +62,7 @@ def tutorial_model(arrays):
     ic_prior.loc[...] = arrays["param/ic_prior/mean"]
     ic_prior.log_variance[...] = arrays["param/ic_prior/logvar"]
     model = LFADS(
-        modules.IdentityReadin(12),
+        modules.IdentityReadin((("session", 12),)),
         encoder,
         ic_prior,
         decoder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,18 +47,24 @@ class AbstractLikelihood(nnx.Module):
     """What a likelihood provides, entry by entry.
 
     To write one: set `n_params` and `safe_value` and write the methods below. In return the loss, the
-    masks (missing bins, padding, coordinated dropout), inference and the start of the read-out work with it.
+    masks (missing bins, padding, coordinated dropout), inference and the start of the read-out work with it. A class is
+    made by the builders with `rngs`, if its constructor has it.
 
     Attributes:
         n_params: Number of parameters per channel and bin that the read-out provides.
         safe_value: A value of the support that stands in for missing data, so that no masked entry ever
             yields an infinity.
-        counts: Whether the data are counts; then bits per spike and rates in Hz mean something.
+        support: What data it is for: "counts", "real" values, or "any". Data of the other kind are refused.
     """
 
     n_params: int
     safe_value: float
-    counts: bool = False
+    support: Literal["counts", "real", "any"] = "any"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is for counts only. To be deleted once every user asks `Dataset.groups` instead."""
+        return self.support == "counts"
 
     @abc.abstractmethod
     def log_prob(
@@ -70,9 +76,10 @@ class AbstractLikelihood(nnx.Module):
     def mean(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"]:
         """Returns the expected data of every entry, in the unit of the data."""
 
-    def variance(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"]:
-        """Returns how far the data of every entry scatter about that, in squared units; NaN where nobody says."""
-        return jnp.full(params.shape[:-1], jnp.nan)
+    def variance(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"] | None:
+        """Returns the variance of the data around `mean`, in squared units; None, the default, if it is not known."""
+        del params
+        return None
 
     @abc.abstractmethod
     def sample(self, key: Key[Array, ""], params: Float[Array, "*entries n_params"]) -> Num[Array, "*entries"]:
@@ -122,7 +129,7 @@ class Poisson(AbstractLikelihood):
     log k! is exact. Log rates are the identity on [-15, 8] (`soft_clip`).
     """
 
-    counts = True
+    support = "counts"
 
     def __init__(self) -> None:
         self.n_params, self.safe_value = 1, 0
@@ -164,6 +171,8 @@ class Gaussian(AbstractLikelihood):
     Args:
         variance_min: Added to the variance, in squared units of the data.
     """
+
+    support = "real"
 
     def __init__(self, variance_min: float = 1e-6) -> None:
         self.n_params, self.safe_value = 2, 0.0

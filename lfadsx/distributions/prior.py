@@ -21,7 +21,8 @@ class AbstractPrior(nnx.Module):
 
     To write one: set `dim` and `n_params` in the constructor and write the methods below. In return the
     prior can be used for the initial condition or the inputs, with the closed form or the sampled KL, and to
-    generate new trials.
+    generate new trials. A class is made by the builders with those of these names that its constructor has: `dim` and
+    `rngs`.
 
     Attributes:
         dim: Number of latent variables.

@@ -20,7 +20,6 @@ from lfadsx.inference.labels import Labels, groups_of_model
 from lfadsx.inference.memory import trials_at_once
 from lfadsx.inference.results_file import write_generated
 from lfadsx.models.lfads import LFADS, Encoded
-from lfadsx.modules import LinearReadout
 from lfadsx.random import derive
 from lfadsx.types import TargetGroup, TimeAxis
 
@@ -187,7 +186,7 @@ def _generate(
 
 def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]]:
     """Returns number and name of a session and its channels by group."""
-    readouts = {group: part for group, part in model.readout.items() if isinstance(part, LinearReadout)}
+    readouts = {group: part for group, part in model.readout.items() if part.n_targets}
     names = [name for name, _ in readouts[model.input_group].n_targets] if model.input_group in readouts else ["0"]
     if session not in names and session not in range(len(names)):
         raise LfadsxError(f"The model has no session {session!r}, only {names}. Give one of these, or its number.")
@@ -201,7 +200,7 @@ def _check_known(model: LFADS, known_inputs: np.ndarray | None, shape: tuple[int
         raise LfadsxError("The model's generator is driven by known inputs. Give known_inputs (trial, time, known).")
     if known_inputs is not None and not needed:
         raise LfadsxError("Known inputs do not reach the generator of this model. Leave known_inputs out.")
-    n_known = getattr(model.decoder.generator, "n_known", None)
+    n_known = getattr(model.decoder.generator, "n_known_inputs", None)
     if known_inputs is not None and np.shape(known_inputs) != (*shape, n_known or np.shape(known_inputs)[-1]):
         raise LfadsxError(
             f"known_inputs have the shape {np.shape(known_inputs)}, and {shape[0]} trials of {shape[1]} bins were "

@@ -85,6 +85,7 @@ def from_lfads_torch(
         rngs=rngs,
     )
     _set_linear(model.ic_posterior, arrays, "encoder.ic_linear")
+    model.initialised = True
     return model
 
 
@@ -176,7 +177,7 @@ def _n_known(arrays: Arrays) -> int:
 
 def _readin(arrays: Arrays, names: tuple[str, ...], n_features: int, rngs: nnx.Rngs) -> modules.AbstractReadin:
     if "readin.0.weight" not in arrays:
-        return modules.IdentityReadin(n_features)
+        return modules.IdentityReadin(((names[0], n_features),))
     sizes = tuple((name, arrays[f"readin.{i}.weight"].shape[1]) for i, name in enumerate(names))
     readin = modules.LinearReadin(sizes, n_features, rngs=rngs)
     for i, name in enumerate(names):

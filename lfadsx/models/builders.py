@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flax import nnx
@@ -10,105 +12,114 @@ from flax import nnx
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
 from lfadsx.data.dataset import Dataset, Session
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
+from lfadsx.models.compatibility import check_parts, check_shapes, n_channels_of, n_targets_of
 from lfadsx.models.initialization import (
+    TrainingSums,
     check_features,
+    initialise_from,
     n_components_of,
-    smallest_variance,
-    standardise,
-    start_at_mean_rates,
-    start_from_alignment,
 )
 from lfadsx.models.lfads import LFADS
+from lfadsx.models.seams import SEAMS, make
 
 
-def autonomous(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
+def autonomous(
+    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+) -> LFADS:
     """Builds an LFADS without controller: each trial follows from its initial condition.
 
     Example:
         >>> import lfadsx
-        >>> from flax import nnx
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.2, input_magnitude=0.0)
-        >>> model = lfadsx.autonomous(data, factors=8, rngs=nnx.Rngs(0))
+        >>> model = lfadsx.autonomous(data, factors=8, likelihood=lfadsx.distributions.Gaussian())
 
     Args:
-        data: Gives the sessions and, from its training trials, where the read-out starts. A linear read-in has
-            the width of the sessions' alignment and starts from it, if they have one (`start_from_alignment`).
+        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
         config: Sizes and names of parts.
-        rngs: Source of the initial weights.
-        **changes: Fields of `ModelConfig` to change.
+        seed: Seed of the initial weights.
+        rngs: Source of the initial weights, instead of `seed`.
+        **parts: Fields of `ModelConfig` to change, and parts of your own by the name of their seam, a class or an
+            instance; see `build`.
 
     Raises:
-        LfadsxError: If `readin_dim` is below the number of the sessions' aligned components.
-        TypeError: If a name in `changes` is no field of `ModelConfig`.
+        LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
     """
-    return build(data, config, rngs=rngs, **changes, variant="autonomous")
+    return build(data, config, seed=seed, rngs=rngs, **parts, variant="autonomous")
 
 
-def inferred_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
-    """Builds an LFADS whose controller infers inputs to the generator.
-
-    Args:
-        data: Gives the sessions and, from its training trials, where the read-out starts.
-        config: Sizes and names of parts.
-        rngs: Source of the initial weights.
-        **changes: Fields of `ModelConfig` to change.
-
-    Raises:
-        LfadsxError: If `inferred_inputs` is 0.
-        TypeError: If a name in `changes` is no field of `ModelConfig`.
-    """
-    return build(data, config, rngs=rngs, **changes, variant="inferred_input")
+def inferred_input(
+    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+) -> LFADS:
+    """Builds an LFADS whose controller infers inputs to the generator; arguments and errors as in `autonomous`."""
+    return build(data, config, seed=seed, rngs=rngs, **parts, variant="inferred_input")
 
 
-def external_input(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
+def external_input(
+    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+) -> LFADS:
     """Builds an LFADS with known inputs; they drive the generator or inform the encoders.
 
-    With `inferred_inputs=0` there is no controller.
+    With `inferred_inputs=0` there is no controller. Arguments and errors are as in `autonomous`.
+    """
+    return build(data, config, seed=seed, rngs=rngs, **parts, variant="external_input")
+
+
+def build(
+    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+) -> LFADS:
+    """Builds the variant that the configuration names, out of built-in parts and your own.
+
+    A part of your own is given by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
+    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and the parts
+    beside it are made to fit. A class is called by keyword with those of the seam's names that its constructor has;
+    the docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target
+    group; a dictionary gives them by group.
+
+    Example:
+        >>> import lfadsx
+        >>> class Slow(lfadsx.modules.GRUGenerator):
+        ...     def step(self, state, projected_t, live_t):
+        ...         return 0.9 * state + 0.1 * super().step(state, projected_t, live_t)
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.1)
+        >>> model = lfadsx.build(data, generator=Slow, generator_dim=8, input_prior="student_t")
+        >>> model.decoder.generator.n_units
+        8
 
     Args:
-        data: Gives sessions, known inputs and, from its training trials, where the read-out starts.
+        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
         config: Sizes and names of parts.
-        rngs: Source of the initial weights.
-        **changes: Fields of `ModelConfig` to change.
+        seed: Seed of the initial weights.
+        rngs: Source of the initial weights, instead of `seed`.
+        **parts: Fields of `ModelConfig` to change, and parts of your own.
 
     Raises:
-        LfadsxError: If the data have no known inputs.
-        TypeError: If a name in `changes` is no field of `ModelConfig`.
+        LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
+        PartError: If a part of your own raises an exception on arrays of the widths that it gets.
     """
-    return build(data, config, rngs=rngs, **changes, variant="external_input")
-
-
-def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, **changes: Any) -> LFADS:
-    """Builds the variant that the configuration names; see `autonomous` for the arguments."""
-    config = dataclasses.replace(config or ModelConfig(), **changes)
-    _check_variant(config, data)
+    config, own = _settings(config or ModelConfig(), parts)
+    rngs = nnx.Rngs(seed) if rngs is None else rngs
+    _check_variant(config, data, own)
+    sums, group, sizes = TrainingSums(data), data.input_group, n_channels_of(data.sessions)
     n_known = data.n_known_inputs if config.variant == "external_input" else 0
     to_generator = n_known if config.known_inputs_to == "generator" else 0
 
-    readin = _readin(config, data.sessions, rngs)
-    n_sequence = readin.n_features + n_known - to_generator
-    ic_encoder, input_encoder = _encoders(config, n_sequence, rngs)
-    likelihood = _likelihood(config, data)
-    standardised = config.standardise and not likelihood.counts
-    group, ic_prior = data.input_group, _ic_prior(config)
-    decoder = _decoder(config, data, ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states, rngs)
-    readout = modules.LinearReadout(
-        config.factors,
-        tuple((session.name, session.n_targets[group]) for session in data.sessions),
-        n_params=likelihood.n_params,
-        scale=config.readout_scale,
-        units=standardised,
-        rngs=rngs,
+    readin = _readin(config, data.sessions, own, rngs)
+    ic_encoder, input_encoder = _encoders(config, readin.n_features + n_known - to_generator, own, rngs)
+    likelihood = {name: _likelihood(config, sums, name, own, rngs) for name in data.train.targets}
+    ic_prior = make(
+        "ic_prior", own.get("ic_prior", _ic_prior(config)), dim=config.ic_dim or config.generator_dim, rngs=rngs
     )
+    decoder = _decoder(config, data, ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states, own, rngs)
+    readout = {name: _readout(config, data, name, likelihood[name], own, rngs) for name in likelihood}
     model = LFADS(
         readin,
         ic_encoder,
         ic_prior,
         decoder,
-        {group: readout},
-        {group: likelihood},
-        standardiser=modules.Standardiser(_n_channels(data.sessions)) if standardised else None,
+        readout,
+        likelihood,
+        standardiser=modules.Standardiser(sizes) if _in_units(config, data, group, likelihood[group]) else None,
         input_encoder=input_encoder,
         known_inputs_to=config.known_inputs_to if n_known else "none",
         ic_window=config.ic_window,
@@ -117,14 +128,35 @@ def build(data: Dataset, config: ModelConfig | None = None, *, rngs: nnx.Rngs, *
         adjoint=config.adjoint,
         rngs=rngs,
     )
-    standardise(model, data)
-    start_at_mean_rates(model, data)
-    if any(session.n_components for session in data.sessions) and isinstance(readin, modules.LinearReadin):
-        start_from_alignment(model, data)
+    if own:
+        check_parts(model)
+        check_shapes(model, data)
+    initialise_from(model, sums)
     return model
 
 
-def _check_variant(config: ModelConfig, data: Dataset) -> None:
+def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
+    """Returns the settings and, by seam, the parts of the user's own; a string names a built-in part."""
+    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    own = {name: value for name, value in given.items() if name in SEAMS and not isinstance(value, str)}
+    changes = {name: value for name, value in given.items() if name not in own}
+    for name, value in changes.items():
+        if name in SEAMS and name not in fields:
+            raise LfadsxError(f"`{name}` must be a class or an instance, got {value!r}. Leave it out for the default.")
+        if name not in fields:
+            raise LfadsxError(
+                f"`{name}` is not a setting of the model{nearest(name, fields | set(SEAMS) | {'seed'})}. Give fields "
+                f"of ModelConfig, or a part as {', '.join(SEAMS)}."
+            )
+    if not isinstance(changes.get("encoder", ""), str):
+        raise LfadsxError(
+            "`encoder` must be 'bidirectional' or 'causal'. Give an encoder of your own as `ic_encoder` or "
+            "`input_encoder`, or one for both as `ic_encoder` with input_encoder_dim=0."
+        )
+    return dataclasses.replace(config, **changes), {name: part for name, part in own.items() if part is not None}
+
+
+def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> None:
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
         raise LfadsxError(
             "The variant 'inferred_input' has inferred_inputs = 0. Give at least 1, or use the variant 'autonomous'."
@@ -134,7 +166,13 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
             "The variant 'external_input' needs known inputs, but the data have none. Give them as "
             "train_ext_input (trials, bins, inputs) and so on, or use another variant."
         )
-    if config.readin == "identity" and len(data.sessions) > 1:
+    if without := [name for name in ("controller", "input_prior", "input_encoder") if name in own]:
+        if not _n_inferred(config):
+            raise LfadsxError(
+                f"`{without[0]}` serves the inference of inputs, but the variant {config.variant!r} has "
+                "inferred_inputs = 0 here. Leave it out, or use the variant 'inferred_input'."
+            )
+    if config.readin == "identity" and "readin" not in own and len(data.sessions) > 1:
         raise LfadsxError(
             f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
             "sessions. Use readin = 'linear'."
@@ -145,7 +183,7 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
             "sessions. Use feedback = 'factors'."
         )
     if config.strictly_causal:
-        _check_causal(config)
+        _check_causal(config, own)
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise LfadsxError(
             f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
@@ -153,8 +191,9 @@ def _check_variant(config: ModelConfig, data: Dataset) -> None:
         )
 
 
-def _check_causal(config: ModelConfig) -> None:
-    if _n_inferred(config) and config.encoder != "causal":
+def _check_causal(config: ModelConfig, own: dict[str, Any]) -> None:
+    # Of an encoder of the user's own only its author knows whether it looks ahead.
+    if _n_inferred(config) and not {"ic_encoder", "input_encoder"} & set(own) and config.encoder != "causal":
         raise LfadsxError(
             f"strictly_causal is asked for, and encoder = {config.encoder!r} runs backward over the trial, so that the "
             "controller sees data after the current bin. Use encoder = 'causal'."
@@ -166,66 +205,83 @@ def _check_causal(config: ModelConfig) -> None:
         )
 
 
-def _readin(config: ModelConfig, sessions: tuple[Session, ...], rngs: nnx.Rngs) -> modules.AbstractReadin:
-    if config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1):
-        return modules.IdentityReadin(sessions[0].n_channels)
-    n_components = n_components_of(sessions)
-    n_features = config.readin_dim or max(n_components, config.factors)
-    check_features(n_features, n_components)  # before any other part is made in a width that does not fit
-    return modules.LinearReadin(_n_channels(sessions), n_features, rngs=rngs)
-
-
-def _n_channels(sessions: tuple[Session, ...]) -> tuple[tuple[str, int], ...]:
-    return tuple((session.name, session.n_channels) for session in sessions)
-
-
 def _n_inferred(config: ModelConfig) -> int:
     return 0 if config.variant == "autonomous" else config.inferred_inputs
 
 
+def _readin(
+    config: ModelConfig, sessions: tuple[Session, ...], own: dict[str, Any], rngs: nnx.Rngs
+) -> modules.AbstractReadin:
+    n_components = n_components_of(sessions)
+    n_features = config.readin_dim or max(n_components, config.factors)
+    passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
+    part = own.get("readin", modules.IdentityReadin if passes_on else modules.LinearReadin)
+    if part is modules.LinearReadin:
+        check_features(n_features, n_components)  # before any other part is made in a width that does not fit
+    return make("readin", part, n_channels=n_channels_of(sessions), n_features=n_features, rngs=rngs)
+
+
 def _encoders(
-    config: ModelConfig, n_in: int, rngs: nnx.Rngs
+    config: ModelConfig, n_in: int, own: dict[str, Any], rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale, "rngs": rngs}
+    """The encoder of the initial condition, and the controller's if it has one of its own."""
+    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale}
     gru["segment_bins"] = config.segment_bins
-    seen = modules.BidirectionalGRU if config.encoder == "bidirectional" else modules.CausalGRU
-    has_controller = _n_inferred(config) > 0
-    if has_controller and config.input_encoder_dim == 0:
-        return seen(n_in, config.ic_encoder_dim, lag=config.controller_lag, **gru), None
-    ic_encoder = modules.BidirectionalGRU(n_in, config.ic_encoder_dim, **gru) if config.ic_dim else modules.NoEncoder()
-    if not has_controller:
+    bidirectional = partial(modules.BidirectionalGRU, **gru)
+    seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
+    has_controller, lag = _n_inferred(config) > 0, config.controller_lag
+    shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in own
+    default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
+    known = dict(n_in=n_in, n_units=config.ic_encoder_dim, lag=lag if shared else 0, rngs=rngs)
+    ic_encoder = make("ic_encoder", own.get("ic_encoder", default), **known)
+    if shared or not has_controller:
         return ic_encoder, None
-    return ic_encoder, seen(n_in, config.input_encoder_dim, lag=config.controller_lag, **gru)
+    known = dict(n_in=n_in, n_units=config.input_encoder_dim or config.ic_encoder_dim, lag=lag, rngs=rngs)
+    return ic_encoder, make("input_encoder", own.get("input_encoder", seen), **known)
 
 
 def _decoder(
-    config: ModelConfig, data: Dataset, n_ic: int, n_driving: int, n_encoding: int, rngs: nnx.Rngs
+    config: ModelConfig,
+    data: Dataset,
+    n_ic: int,
+    n_driving: int,
+    n_encoding: int,
+    own: dict[str, Any],
+    rngs: nnx.Rngs,
 ) -> modules.Decoder:
     """Generator and, where inputs are inferred, controller, which sees an encoding and what is fed back."""
-    n_inferred = _n_inferred(config)
-    generator = modules.GRUGenerator(
-        n_ic,
-        n_driving,
-        n_inferred,
-        config.generator_dim,
+    n_inferred, controller, input_prior = _n_inferred(config), None, None
+    if n_inferred:
+        default = own.get("input_prior", _input_prior(config, n_inferred, data.bin_width))
+        input_prior = make("input_prior", default, dim=n_inferred, rngs=rngs)
+        n_inferred = input_prior.dim
+    gru = partial(
+        modules.GRUGenerator,
         initial=config.initial_state if config.ic_dim else "identity",
         **_gates(config),
         input_scale=config.generator_input_scale,
         recurrent_scale=config.generator_recurrent_scale,
+    )
+    generator = make(
+        "generator",
+        own.get("generator", gru),
+        n_ic=n_ic,
+        n_known_inputs=n_driving,
+        n_inferred_inputs=n_inferred,
+        n_units=config.generator_dim,
         rngs=rngs,
     )
     n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
-    controller, input_prior = None, None
     if n_inferred:
-        controller = modules.GRUController(
-            n_encoding,
-            {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
-            config.controller_dim,
-            **_gates(config),
-            weight_scale=config.cell_weight_scale,
+        gru = partial(modules.GRUController, **_gates(config), weight_scale=config.cell_weight_scale)
+        controller = make(
+            "controller",
+            own.get("controller", gru),
+            n_encoding=n_encoding,
+            n_feedback={"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
+            n_units=config.controller_dim,
             rngs=rngs,
         )
-        input_prior = _input_prior(config, n_inferred, data.bin_width)
     return modules.Decoder(
         generator,
         config.factors,
@@ -235,6 +291,59 @@ def _decoder(
         initial_feedback=config.initial_feedback,
         n_rates=n_rates,
         segment_bins=config.segment_bins,
+        rngs=rngs,
+    )
+
+
+def _of_group(own: dict[str, Any], seam: str, data: Dataset, group: str) -> Any:
+    """The user's read-out or likelihood of a target group, or None."""
+    given = own.get(seam)
+    if isinstance(given, Mapping):
+        if unknown := set(given) - set(data.train.targets):
+            name = min(unknown)
+            raise LfadsxError(
+                f"`{seam}` must name target groups of the data, {sorted(data.train.targets)}, got {name!r}"
+                f"{nearest(name, data.train.targets)}."
+            )
+        return given.get(group)
+    return given if group == data.input_group else None
+
+
+def _likelihood(
+    config: ModelConfig, sums: TrainingSums, group: str, own: dict[str, Any], rngs: nnx.Rngs
+) -> distributions.AbstractLikelihood:
+    given, data = _of_group(own, "likelihood", sums.data, group), sums.data
+    if given is not None:
+        return make("likelihood", given, rngs=rngs)
+    if config.likelihood == "poisson" if group == data.input_group else data.is_counts(group):
+        return distributions.Poisson()
+    # A floor of the variance that is nothing beside the data, whatever their unit.
+    return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
+
+
+def _in_units(config: ModelConfig, data: Dataset, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
+    """Whether data are given in units of their own: real values, and counts that are modelled as real values."""
+    as_counts = likelihood.support == "counts" or (likelihood.support == "any" and data.is_counts(group))
+    return config.standardise and not as_counts
+
+
+def _readout(
+    config: ModelConfig,
+    data: Dataset,
+    group: str,
+    likelihood: distributions.AbstractLikelihood,
+    own: dict[str, Any],
+    rngs: nnx.Rngs,
+) -> modules.AbstractReadout:
+    units = _in_units(config, data, group, likelihood)
+    linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
+    given = _of_group(own, "readout", data, group)
+    return make(
+        "readout",
+        linear if given is None else given,
+        n_factors=config.factors,
+        n_targets=n_targets_of(data.sessions, group),
+        n_params=likelihood.n_params,
         rngs=rngs,
     )
 
@@ -255,13 +364,6 @@ def _ic_prior(config: ModelConfig) -> distributions.AbstractPrior:
         variance_bounds=(low, high) if high > low else None,
         post_var_min=config.ic_post_var_min,
     )
-
-
-def _likelihood(config: ModelConfig, data: Dataset) -> distributions.AbstractLikelihood:
-    if config.likelihood == "poisson":
-        return distributions.Poisson()
-    # A floor of the variance that is nothing beside the data, whatever their unit.
-    return distributions.Gaussian(variance_min=1e-6 * smallest_variance(data))
 
 
 def _input_prior(config: ModelConfig, n_inferred: int, bin_width: float | None) -> distributions.AbstractPrior:

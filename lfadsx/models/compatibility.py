@@ -1,12 +1,16 @@
-"""Whether a data set fits a model, said before anything is compiled."""
+"""Whether the parts of a model fit together and a data set fits a model, said before anything is compiled."""
 
 from __future__ import annotations
 
-from lfadsx.data.dataset import Dataset
+from collections.abc import Iterator
+
+from lfadsx.data.dataset import Dataset, Session
 from lfadsx.data.target_kinds import first_not_count
 from lfadsx.errors import LfadsxError
+from lfadsx.models.exercises import run_abstractly
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout
+from lfadsx.models.serialization import is_built_in
+from lfadsx.modules.readin_readout import Sizes
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:
@@ -18,70 +22,77 @@ def check_fits(model: LFADS, data: Dataset) -> None:
     """
     check_parts(model)
     check_shapes(model, data)
-    _check_counts(model, data)
+    for group in model.likelihood:
+        _check_support(model, data, group)
 
 
 def check_shapes(model: LFADS, data: Dataset) -> None:
     """Raises LfadsxError if sessions, channels, target groups or known inputs are not those of the model."""
-    _check_readin(model, data)
-    _check_groups(model, data)
-    _check_known(model, data)
-
-
-def check_parts(model: LFADS) -> None:
-    """Raises LfadsxError if a part was exchanged for one of another width than the maps beside it were made for."""
-    decoder = model.decoder
-    widths = [
-        ("the generator's state", decoder.generator.n_state, "the map to factors", decoder.factor_map.n_in),
-    ]
-    ends, n_params = model.ic_encoder.n_ends, model.ic_prior.n_params
-    made_for = model.ic_posterior
-    if made_for is not None:
-        widths.append(("the ends of the initial condition's encoder", ends, "its posterior", made_for.n_in))
-    n_made_for = 0 if made_for is None else made_for.n_out
-    widths.append(("the parameters of the initial condition's prior", n_params, "its posterior", n_made_for))
-    if decoder.controller is not None and decoder.input_prior is not None and decoder.input_posterior is not None:
-        posterior = decoder.input_posterior
-        widths += [
-            ("the controller's state", decoder.controller.n_state, "the inputs' posterior", posterior.n_in),
-            ("the parameters of the inputs' prior", decoder.input_prior.n_params, "their posterior", posterior.n_out),
-        ]
-    for name, width, beside, expected in widths:
-        if width != expected:
-            raise LfadsxError(
-                f"The width of {name} is {width}, but {beside} was made for {expected}. Give the new part the width of "
-                "the old one, or compose the model anew from its parts."
-            )
-
-
-def _check_readin(model: LFADS, data: Dataset) -> None:
-    sizes = tuple((session.name, session.n_channels) for session in data.sessions)
-    readin = model.readin
-    if isinstance(readin, IdentityReadin) and [n for _, n in sizes] != [readin.n_features]:
-        raise LfadsxError(
-            f"The model's encoders see {readin.n_features} channels of one session, but the data have {dict(sizes)}. "
-            "Build the model for these data, or give it a linear read-in."
-        )
-    if isinstance(readin, LinearReadin) and readin.n_channels != sizes:
-        raise LfadsxError(
-            f"The model's read-in is for {dict(readin.n_channels)} channels, but the data have {dict(sizes)}. Build "
-            "the model for these data."
-        )
-
-
-def _check_groups(model: LFADS, data: Dataset) -> None:
+    model.readin.check(n_channels_of(data.sessions))
     if set(model.readout) != set(data.train.targets):
         raise LfadsxError(
             f"The model reads out {sorted(model.readout)}, but the data hold {sorted(data.train.targets)}. Give one "
             "read-out and one likelihood for each target group."
         )
     for group, readout in model.readout.items():
-        sizes = tuple((session.name, session.n_targets[group]) for session in data.sessions)
-        if isinstance(readout, LinearReadout) and readout.n_targets != sizes:
+        readout.check(n_targets_of(data.sessions, group), group)
+    _check_known(model, data)
+    _check_own_parts(model, data)
+
+
+def check_parts(model: LFADS) -> None:
+    """Raises LfadsxError if two neighbouring parts were not made for one another's widths."""
+    for part, name, value, meaning in _widths(model):
+        found = getattr(part, name, value)
+        if part is not None and found != value:
+            kind = type(part).__name__
             raise LfadsxError(
-                f"The model's read-out of {group!r} is for {dict(readout.n_targets)} channels, but the data have "
-                f"{dict(sizes)}. Build the model for these data."
+                f"The {kind} must have {name} = {value}, which is {meaning}, but has {found}. Give all parts of your "
+                f"own to the builder, which makes the others to fit, or make the {kind} with {name} = {value}."
             )
+
+
+def n_channels_of(sessions: tuple[Session, ...]) -> Sizes:
+    """Returns the number of encoder channels of each session, as ((name, number), ...)."""
+    return tuple((session.name, session.n_channels) for session in sessions)
+
+
+def n_targets_of(sessions: tuple[Session, ...], group: str) -> Sizes:
+    """Returns the number of target channels of each session, as ((name, number), ...)."""
+    return tuple((session.name, session.n_targets[group]) for session in sessions)
+
+
+def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
+    """Each part with the name of a width, the value that its neighbour has, and what that is.
+
+    A part that does not keep a width under its documented name is taken to fit.
+    """
+    decoder, prior = model.decoder, model.decoder.input_prior
+    ends, n_features = "the width of the ends of the initial condition's encoder", model.readin.n_features
+    generator, controller, seen = decoder.generator, decoder.controller, model.input_encoder or model.ic_encoder
+    yield decoder.factor_map, "n_in", generator.n_state, f"the state of the {type(generator).__name__}"
+    n_params = model.ic_prior.n_params
+    yield model.ic_posterior, "n_in", model.ic_encoder.n_ends, ends
+    meaning = f"the number of parameters of the initial condition's {type(model.ic_prior).__name__}"
+    yield model.ic_prior if model.ic_posterior is None else None, "n_params", 0, "that of a model without posterior"
+    yield model.ic_posterior, "n_out", n_params, meaning
+    yield generator, "n_ic", model.ic_prior.dim, "the dimension of the initial condition's prior"
+    yield generator, "n_inferred_inputs", 0 if prior is None else prior.dim, "the dimension of the inputs' prior"
+    if controller is not None and prior is not None:
+        state = f"the state of the {type(controller).__name__}"
+        yield decoder.input_posterior, "n_in", controller.n_state, state
+        meaning = f"the number of parameters of the inputs' {type(prior).__name__}"
+        yield decoder.input_posterior, "n_out", prior.n_params, meaning
+        yield controller, "n_encoding", seen.n_states, "the width of its encoder's states"
+        yield controller, "n_feedback", decoder.n_feedback, f"the width of the feedback, {decoder.feedback!r}"
+    if model.known_inputs_to != "encoders":
+        for encoder in (model.ic_encoder, model.input_encoder):
+            yield encoder, "n_in", n_features, f"the number of features of the {type(model.readin).__name__}"
+    for group, readout in model.readout.items():
+        likelihood = model.likelihood[group]
+        yield readout, "n_factors", decoder.n_factors, "the decoder's number of factors"
+        meaning = f"the number of parameters of the {type(likelihood).__name__} likelihood of {group!r}"
+        yield readout, "n_params", likelihood.n_params, meaning
 
 
 def _check_known(model: LFADS, data: Dataset) -> None:
@@ -102,25 +113,47 @@ def _check_known(model: LFADS, data: Dataset) -> None:
 def _n_known(model: LFADS) -> int | None:
     """Number of known inputs that the model was built for; None where a part of one's own does not say."""
     if model.known_inputs_to == "generator":
-        return getattr(model.decoder.generator, "n_known", None)
-    n_in, n_features = getattr(model.ic_encoder, "n_in", None), getattr(model.readin, "n_features", None)
-    if n_in is None and model.input_encoder is not None:
-        n_in = getattr(model.input_encoder, "n_in", None)
-    return None if n_in is None or n_features is None else n_in - n_features
+        return getattr(model.decoder.generator, "n_known_inputs", None)
+    n_in = getattr(model.ic_encoder, "n_in", None) or getattr(model.input_encoder, "n_in", None)
+    return None if n_in is None else n_in - model.readin.n_features
 
 
-def _check_counts(model: LFADS, data: Dataset) -> None:
-    for group, likelihood in model.likelihood.items():
-        if not likelihood.counts or data.is_counts(group):
-            continue
-        found = first_not_count(data, group)
-        if found is None:
-            raise LfadsxError(
-                f"The data of {group!r} were read as real numbers, and the likelihood is of counts. Read them as "
-                'counts (kind="counts"), or use a Gaussian likelihood.'
-            )
-        split, value, place = found
+def _check_own_parts(model: LFADS, data: Dataset) -> None:
+    """Runs the parts that are not built in on arrays without values, so that a wrong shape is named with its part."""
+    decoder, prior, group = model.decoder, model.decoder.input_prior, data.input_group
+    n_known = data.n_known_inputs
+    n_in = model.readin.n_features + (n_known if model.known_inputs_to == "encoders" else 0)
+    widths = {"n_channels": n_channels_of(data.sessions), "n_in": n_in, "n_factors": decoder.n_factors}
+    widths |= {"n_ic": model.ic_prior.dim, "n_inferred_inputs": 0 if prior is None else prior.dim}
+    widths["n_known_inputs"] = n_known if model.known_inputs_to == "generator" else 0
+    widths |= {"n_encoding": (model.input_encoder or model.ic_encoder).n_states, "n_feedback": decoder.n_feedback}
+    parts = {"readin": model.readin, "ic_encoder": model.ic_encoder, "input_encoder": model.input_encoder}
+    parts |= {"controller": decoder.controller, "generator": decoder.generator}
+    parts |= {"ic_prior": model.ic_prior, "input_prior": prior}
+    for seam, part in parts.items():
+        if part is not None and not is_built_in(part):
+            run_abstractly(seam, part, widths)
+    for group, readout in model.readout.items():
+        likelihood = model.likelihood[group]
+        of_group = widths | {"n_targets": n_targets_of(data.sessions, group), "n_params": likelihood.n_params}
+        for seam, part in {"readout": readout, "likelihood": likelihood}.items():
+            if not is_built_in(part):
+                run_abstractly(seam, part, of_group)
+
+
+def _check_support(model: LFADS, data: Dataset, group: str) -> None:
+    """Refuses real-valued data for a likelihood of counts."""
+    likelihood = model.likelihood[group]
+    if likelihood.support != "counts" or data.is_counts(group):
+        return
+    name, found = type(likelihood).__name__, first_not_count(data, group)
+    if found is None:
         raise LfadsxError(
-            f"The {split} data of {group!r} hold {value:g} at {place}, which is not a count, and the likelihood is of "
-            "counts. Give whole numbers of 0 or more, or use a Gaussian likelihood (--likelihood gaussian)."
+            f"The data of {group!r} were read as real numbers, and the likelihood {name} is of counts. Read them as "
+            'counts (kind="counts"), or use a Gaussian likelihood (--likelihood gaussian).'
         )
+    split, value, place = found
+    raise LfadsxError(
+        f"The {split} data of {group!r} hold {value:g} at {place}, which is not a count, and the likelihood {name} is "
+        "of counts. Give whole numbers of 0 or more, or use a Gaussian likelihood (--likelihood gaussian)."
+    )

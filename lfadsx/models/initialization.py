@@ -1,65 +1,135 @@
-"""Where a model starts, as far as the data say: mean rates, and the alignment of several sessions."""
+"""Where a model starts, as far as the data say: units, mean rates, and the alignment of several sessions."""
 
 from __future__ import annotations
 
-import math
+import functools
+import logging
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
+
+log = logging.getLogger("lfadsx")
 
 ENCODER_STD = 0.2
 """Standard deviation of a real-valued channel as the encoders see it. Small inputs keep them near linear at the start,
 so that they average noise away; see docs/accuracy.md."""
 
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Sum of the data, of their squares, and number of observed entries, each of shape (channel,)."""
 
-def start_at_mean_rates(model: LFADS, data: Dataset) -> None:
-    """Starts every read-out's bias where the training data's mean (and variance) lie, in the likelihood's units.
+
+class TrainingSums:
+    """Sums over the training trials, per session and channel, each computed once; missing entries do not count.
+
+    Args:
+        data: The data set.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+
+    @functools.cached_property
+    def targets(self) -> dict[str, list[Sums]]:
+        """Of what is to be reconstructed, by target group, one entry for each session."""
+        split = self.data.train
+        return {
+            group: [
+                _sums(
+                    values,
+                    split.target_length,
+                    split.target_observed.get(group),
+                    split.session == i,
+                    s.n_targets[group],
+                )
+                for i, s in enumerate(self.data.sessions)
+            ]
+            for group, values in split.targets.items()
+        }
+
+    @functools.cached_property
+    def encoder(self) -> list[Sums]:
+        """Of what the encoders see, one entry for each session."""
+        split = self.data.train
+        return [
+            _sums(split.encoder_input, split.encoder_length, split.encoder_observed, split.session == i, s.n_channels)
+            for i, s in enumerate(self.data.sessions)
+        ]
+
+    def smallest_variance(self, group: str) -> float:
+        """Returns the smallest variance of a target channel; channels that do not vary have 1."""
+        stds = [distributions.mean_and_std(*sums)[1] for sums in self.targets[group]]
+        return float(np.concatenate(stds).min() ** 2)
+
+
+def initialise(model: LFADS, data: Dataset) -> None:
+    """Starts a model where the training data say, in place: units of real-valued data, mean rates, alignment.
+
+    The builders do this; a model that you compose from its parts needs the call. `fit` makes up for it if it was
+    forgotten.
+
+    Example:
+        >>> import lfadsx
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.1)
+        >>> model = lfadsx.autonomous(data, generator_dim=8)
+        >>> model.readout["spikes"].bias["chaotic_rnn"][...] *= 0
+        >>> lfadsx.initialise(model, data)
+        >>> bool((model.readout["spikes"].bias["chaotic_rnn"][...] < 0).all())  # log counts per bin
+        True
 
     Args:
         model: Changed in place.
         data: Its training trials are counted; missing entries and padding are not.
+
+    Raises:
+        LfadsxError: If sessions disagree about their alignment, or a read-in is narrower than it.
     """
-    for group, readout in model.readout.items():
-        likelihood = model.likelihood[group]
-        for index, session in enumerate(data.sessions):
-            sums = _target_sums(data.train, group, index, session.n_targets[group])
-            readout.set_units(index, likelihood.units(*sums))
-            readout.set_bias(index, likelihood.initial_params(*sums))
+    initialise_from(model, TrainingSums(data))
 
 
-def standardise(model: LFADS, data: Dataset) -> None:
-    """Makes the encoders see channels of mean 0 and standard deviation `ENCODER_STD` over the training data.
+def initialise_if_needed(model: LFADS, data: Dataset) -> LFADS:
+    """Returns the model itself if it was initialised, else a copy that is; `initialise` says how."""
+    if model.initialised:
+        return model
+    log.info(
+        "The model was not initialised from the data. It now starts at their mean rates; call "
+        "lfadsx.initialise(model, data) to do this yourself."
+    )
+    copy = nnx.clone(model)
+    initialise(copy, data)
+    return copy
+
+
+def initialise_from(model: LFADS, sums: TrainingSums, *, align: bool | None = None) -> None:
+    """Does what `initialise` says.
 
     Args:
-        model: Changed in place; without a standardiser it stays as it is.
-        data: Its training trials are counted; missing entries and padding are not.
+        model: Changed in place.
+        sums: Sums over the training data.
+        align: If True, start from the sessions' alignment; None: if a session has one.
     """
-    if model.standardiser is None:
-        return
-    for index, session in enumerate(data.sessions):
-        sums = _encoder_sums(data.train, index, session.n_channels)
-        mean, std = distributions.mean_and_std(*sums)
-        model.standardiser.set_units(index, mean, std / ENCODER_STD)
+    sessions = sums.data.sessions
+    if model.standardiser is not None:
+        for index, of_session in enumerate(sums.encoder):
+            mean, std = distributions.mean_and_std(*of_session)
+            model.standardiser.set_units(index, mean, std / ENCODER_STD)
+    for group, readout in model.readout.items():
+        likelihood = model.likelihood[group]
+        for index, of_session in enumerate(sums.targets[group]):
+            readout.set_units(index, likelihood.units(*of_session))
+            readout.set_bias(index, likelihood.initial_params(*of_session))
+    if align is None:
+        align = any(session.n_components for session in sessions)
+    if align and model.readin.takes_alignment:
+        _start_from_alignment(model, sums.data)
+    model.initialised = True
 
 
-def smallest_variance(data: Dataset) -> float:
-    """Returns the smallest variance of a channel that is to be reconstructed; channels that do not vary have 1."""
-    group = data.input_group
-    stds = [
-        distributions.mean_and_std(*_target_sums(data.train, group, index, session.n_targets[group]))[1]
-        for index, session in enumerate(data.sessions)
-    ]
-    return float(np.concatenate(stds).min() ** 2)
-
-
-def start_from_alignment(model: LFADS, data: Dataset) -> None:
+def _start_from_alignment(model: LFADS, data: Dataset) -> None:
     r"""Starts a linear read-in, and the read-out of the same neurons, at the alignment of the data's sessions.
 
     The read-in's first features are the aligned components (x - b) W of each session, for real-valued data times one
@@ -79,40 +149,23 @@ def start_from_alignment(model: LFADS, data: Dataset) -> None:
     likelihood parameters, which no alignment knows.
 
     Source: the alignment matrices of the TensorFlow program and of lfads-torch, which use the transpose or the
-    pseudo-inverse as it is, and the mean count as bias of the log rate; here the unit of both is minded.
-
-    Example:
-        >>> import dataclasses, lfadsx, numpy as np
-        >>> from flax import nnx
-        >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.2, input_magnitude=0.0)
-        >>> session = dataclasses.replace(data.sessions[0], alignment=np.eye(50, 8))
-        >>> data = dataclasses.replace(data, sessions=(session,))
-        >>> model = lfadsx.autonomous(data, factors=8, readin="linear", rngs=nnx.Rngs(0))
-        >>> bool((model.readin.weight["chaotic_rnn"][...] == session.alignment).all())
-        True
-
-    Args:
-        model: Changed in place, after `start_at_mean_rates`; its read-in and the read-out of the input group are
-            linear, a part of another kind stays as it is.
-        data: Its sessions carry the alignment.
-
-    Raises:
-        LfadsxError: If not all sessions have an alignment, or there are fewer features than components.
+    pseudo-inverse as it is, and the mean count as bias of the log rate; here both are converted to
+    the unit of the data.
     """
     n_components = n_components_of(data.sessions)
-    if isinstance(model.readin, modules.LinearReadin):
-        check_features(model.readin.n_features, n_components)
-        gain = 1.0 if model.standardiser is None else 1.0 / _size_of_components(model.standardiser, data.sessions)
-        for index, session in enumerate(data.sessions):
-            weight, bias = _alignment(session)
-            if model.standardiser is None:
-                model.readin.set_map(index, weight, -bias @ weight)
-            else:
-                mean, unit = model.standardiser.units(index)
-                model.readin.set_map(index, gain * unit[:, None] * weight, gain * (mean - bias) @ weight)
-    readout, likelihood = model.readout[data.input_group], model.likelihood[data.input_group]
-    if isinstance(readout, modules.LinearReadout) and readout.n_factors >= n_components:
-        _start_readout(readout, likelihood, data.sessions)
+    check_features(model.readin.n_features, n_components)
+    gain = 1.0 if model.standardiser is None else 1.0 / _size_of_components(model.standardiser, data.sessions)
+    directions = []
+    for index, session in enumerate(data.sessions):
+        weight, bias = _alignment(session)
+        seen = session.target_index >= 0
+        directions.append((session.target_index[seen], np.linalg.pinv(weight)[:, seen]))
+        if model.standardiser is None:
+            model.readin.set_map(index, weight, -bias @ weight)
+        else:
+            mean, unit = model.standardiser.units(index)
+            model.readin.set_map(index, gain * unit[:, None] * weight, gain * (mean - bias) @ weight)
+    model.readout[data.input_group].start_along(directions, model.likelihood[data.input_group].mean)
 
 
 def _size_of_components(standardiser: modules.Standardiser, sessions: tuple[Session, ...]) -> float:
@@ -120,28 +173,6 @@ def _size_of_components(standardiser: modules.Standardiser, sessions: tuple[Sess
     sizes = [standardiser.units(i)[1][:, None] * _alignment(s)[0] for i, s in enumerate(sessions)]
     size = np.sqrt(np.mean([np.mean(np.sum(np.square(each), axis=0)) for each in sizes]))
     return float(size) or 1.0
-
-
-def _start_readout(
-    readout: modules.LinearReadout, likelihood: distributions.AbstractLikelihood, sessions: tuple[Session, ...]
-) -> None:
-    directions = []
-    for index, session in enumerate(sessions):
-        seen, unit = session.target_index >= 0, readout.unit_of(index)
-        params = unit * readout.bias[session.name][...]
-
-        def total_mean(first: Array, params: Array = params) -> Array:
-            return likelihood.mean(params.at[:, 0].set(first)).sum()
-
-        slope = (unit[:, 0] * jax.grad(total_mean)(params[:, 0]))[session.target_index[seen]]
-        directions.append(np.linalg.pinv(_alignment(session)[0])[:, seen] / slope)
-    size = jnp.sqrt(jnp.mean(jnp.concatenate(directions, axis=1) ** 2))
-    # An alignment of zeros has no directions: its read-out weights start at 0, not at NaN.
-    gain = readout.scale / math.sqrt(readout.n_factors) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
-    for index, (session, direction) in enumerate(zip(sessions, directions, strict=True)):
-        targets = session.target_index[session.target_index >= 0]
-        weight = readout.weight[session.name][...]
-        readout.set_weight(index, weight.at[: len(direction), targets, 0].set(gain * direction))
 
 
 def _alignment(session: Session) -> tuple[np.ndarray, np.ndarray]:
@@ -176,21 +207,7 @@ def check_features(n_features: int, n_components: int) -> None:
         )
 
 
-def _target_sums(split: Split, group: str, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums of what a session is to reconstruct, of the squares, and the number of entries, per channel."""
-    rows = np.flatnonzero(split.session == session)
-    return _sums(split.targets[group], split.target_length, split.target_observed.get(group), rows, n)
-
-
-def _encoder_sums(split: Split, session: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same of what the encoders see."""
-    rows = np.flatnonzero(split.session == session)
-    return _sums(split.encoder_input, split.encoder_length, split.encoder_observed, rows, n)
-
-
-def _sums(
-    values: np.ndarray, length: np.ndarray, observed: np.ndarray | None, rows: np.ndarray, n: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sums(values: np.ndarray, length: np.ndarray, observed: np.ndarray | None, rows: np.ndarray, n: int) -> Sums:
     data = values[rows][:, :, :n].astype(np.float64)
     mask = np.arange(data.shape[1])[None, :, None] < length[rows][:, None, None]
     mask = np.broadcast_to(mask, data.shape)

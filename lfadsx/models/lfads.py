@@ -17,11 +17,12 @@ from lfadsx.distributions.likelihoods import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
 from lfadsx.models.adjoint import set_adjoint
+from lfadsx.models.summary import outline_of
 from lfadsx.modules.decoder import Decoder, Trajectory
 from lfadsx.modules.dropout import drop, keep_masks, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.linear import Adjoint, Linear
-from lfadsx.modules.readin_readout import AbstractReadin, AbstractReadout, LinearReadout
+from lfadsx.modules.readin_readout import AbstractReadin, AbstractReadout
 from lfadsx.modules.standardiser import Standardiser
 from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
 
@@ -54,9 +55,8 @@ class LFADS(nnx.Module):
 
     Example:
         >>> import lfadsx
-        >>> from flax import nnx
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=4, duration=0.2)
-        >>> model = lfadsx.autonomous(data, generator_dim=16, rngs=nnx.Rngs(0))
+        >>> model = lfadsx.autonomous(data, generator_dim=16)
         >>> batch = lfadsx.data.batch(data, "valid")
         >>> model(batch).factors.shape
         (8, 20, 32)
@@ -77,6 +77,9 @@ class LFADS(nnx.Module):
         adjoint: Derivative of all parts, which are set to it: "fused", written out and fast, or "autodiff", which also
             has forward mode; see `lfadsx.with_adjoint`.
         rngs: Source of the initial weights.
+
+    Attributes:
+        initialised: Whether the model starts where data say (`lfadsx.initialise`); if not, `fit` sees to it.
 
     Raises:
         LfadsxError: If read-outs and likelihoods name different groups, or parts do not fit together.
@@ -111,6 +114,8 @@ class LFADS(nnx.Module):
         self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
         self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
+        # Part of the graph definition; set by `initialise`, by loading and by imports from other programs.
+        self.initialised = False
         # A prior without posterior, such as a trained point, has nothing to be inferred.
         self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
         self.adjoint: Adjoint = "fused"
@@ -247,9 +252,19 @@ class LFADS(nnx.Module):
         return {group: self.likelihood[group].mean(params) for group, params in output.params.items()}
 
     def scatter(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
-        """Returns the variance of the data about that, for the target groups that are no counts."""
-        groups = {group: params for group, params in output.params.items() if not self.likelihood[group].counts}
-        return {group: self.likelihood[group].variance(params) for group, params in groups.items()}
+        """Returns the variance around `expected`, by target group, where the likelihood has one that is not for counts.
+
+        The variance of a likelihood for counts follows from its rates.
+        """
+        real = {group: params for group, params in output.params.items() if self.likelihood[group].support != "counts"}
+        found = {group: self.likelihood[group].variance(params) for group, params in real.items()}
+        return {group: variance for group, variance in found.items() if variance is not None}
+
+    def __repr__(self) -> str:
+        """Returns the parts and their numbers of trained parameters in a few lines."""
+        return outline_of(self)
+
+    __str__ = __repr__
 
     @property
     def _dtype(self) -> jnp.dtype:
@@ -261,7 +276,8 @@ class LFADS(nnx.Module):
         readout = self.readout[group]
         rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
         # Only a model of one session feeds rates back.
-        return rates / readout.unit_of(0)[:, 0] if isinstance(readout, LinearReadout) else rates
+        unit = readout.unit_of(0)
+        return rates / (unit if isinstance(unit, float) else unit[:, 0])
 
     @property
     def _controller_encoder(self) -> AbstractEncoder:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.models.adjoint import set_adjoint
-from lfadsx.models.initialization import standardise, start_at_mean_rates, start_from_alignment
+from lfadsx.models.compatibility import n_channels_of, n_targets_of
+from lfadsx.models.initialization import TrainingSums, initialise_from
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules import IdentityReadin, LinearReadin, LinearReadout, Standardiser
+from lfadsx.modules import Standardiser
 
 
 def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
@@ -47,15 +45,18 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
     """
     _check_feedback(model, data)
     new: Any = nnx.clone(model)
-    new.readin = _new_readin(model, data, rngs)
-    new.readout = nnx.Dict({group: _new_readout(model, group, data, rngs) for group in model.readout})
+    channels = n_channels_of(data.sessions)
+    new.readin = model.readin.with_sessions(channels, rngs=rngs)
+    targets = {group: n_targets_of(data.sessions, group) for group in model.readout}
+    new.readout = nnx.Dict({group: model.readout[group].with_sessions(n, rngs=rngs) for group, n in targets.items()})
     if model.standardiser is not None:
-        new.standardiser = Standardiser(_channels(data))
-        standardise(new, data)
-    start_at_mean_rates(new, data)
-    if all(session.n_components for session in data.sessions):
-        start_from_alignment(new, data)
-    _keep_known(model, new)
+        new.standardiser = Standardiser(channels)
+    initialise_from(new, TrainingSums(data), align=all(session.n_components for session in data.sessions))
+    new.readin.keep_sessions(model.readin)
+    for group, readout in new.readout.items():
+        readout.keep_sessions(model.readout[group])
+    if model.standardiser is not None:
+        new.standardiser.keep_sessions(model.standardiser)
     set_adjoint(new, model.adjoint)
     return new
 
@@ -74,10 +75,6 @@ def session_patterns(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{part}/*/{glob.escape(name)}" for part in ("readin", "readout") for name in names)
 
 
-def _channels(data: Dataset) -> tuple[tuple[str, int], ...]:
-    return tuple((session.name, session.n_channels) for session in data.sessions)
-
-
 def _check_feedback(model: LFADS, data: Dataset) -> None:
     decoder, widths = model.decoder, [session.n_targets[model.input_group] for session in data.sessions]
     if decoder.controller is not None and decoder.feedback == "rates" and widths != [decoder.n_rates]:
@@ -85,58 +82,3 @@ def _check_feedback(model: LFADS, data: Dataset) -> None:
             f"The controller of this model sees the rates of {decoder.n_rates} channels of one session, and the "
             f"sessions have {widths}. Only a model with feedback = 'factors' or 'none' can be given other sessions."
         )
-
-
-def _new_readin(model: LFADS, data: Dataset, rngs: nnx.Rngs) -> LinearReadin:
-    if not isinstance(model.readin, LinearReadin | IdentityReadin):
-        raise LfadsxError(
-            f"The read-in of this model is a {type(model.readin).__name__}, which cannot be extended by sessions. "
-            "Compose the new model from its parts."
-        )
-    return LinearReadin(_channels(data), model.readin.n_features, rngs=rngs)
-
-
-def _new_readout(model: LFADS, group: str, data: Dataset, rngs: nnx.Rngs) -> LinearReadout:
-    old = model.readout[group]
-    if not isinstance(old, LinearReadout):
-        raise LfadsxError(
-            f"The read-out of {group!r} is a {type(old).__name__}, which cannot be extended by sessions. Compose the "
-            "new model from its parts."
-        )
-    targets = tuple((session.name, session.n_targets[group]) for session in data.sessions)
-    return LinearReadout(old.n_factors, targets, n_params=old.n_params, scale=old.scale, units=old.units, rngs=rngs)
-
-
-def _keep_known(model: LFADS, new: Any) -> None:
-    """Gives the sessions that the old model knows their old values."""
-    _copy(_readin_values(model), {"weight": new.readin.weight, "bias": new.readin.bias})
-    for group, readout in model.readout.items():
-        names = ("weight", "bias", "unit")
-        _copy(_values(readout, names), {name: getattr(new.readout[group], name) for name in names})
-    if model.standardiser is not None:
-        _copy(_values(model.standardiser, ("mean", "unit")), vars(new.standardiser))
-
-
-def _readin_values(model: Any) -> dict[str, dict[str, Array]]:
-    """Weights and biases by session; of a session that is passed on as it is, those of the identity."""
-    if isinstance(model.readin, LinearReadin):
-        return _values(model.readin, ("weight", "bias"))
-    n = model.readin.n_features
-    (name, _), *_ = model.readout[model.input_group].n_targets  # a read-in without weights knows no name
-    return {"weight": {name: jnp.eye(n)}, "bias": {name: jnp.zeros(n)}}
-
-
-def _values(part: nnx.Module, names: tuple[str, ...]) -> dict[str, dict[str, Array]]:
-    return {name: {session: v[...] for session, v in getattr(part, name).items()} for name in names}
-
-
-def _copy(old: Mapping[str, Mapping[str, Array]], new: Mapping[str, Mapping[str, nnx.Variable]]) -> None:
-    for part, values in old.items():
-        for session in set(values) & set(new[part]):
-            value, place = values[session], new[part][session]
-            if value.shape != place[...].shape:
-                raise LfadsxError(
-                    f"The model knows session {session!r} with arrays of shape {value.shape}, and the data ask for "
-                    f"{place[...].shape}. Give the data of a new session a name of their own."
-                )
-            place[...] = value

@@ -17,7 +17,9 @@ class AbstractEncoder(nnx.Module):
     """What an encoder provides.
 
     To write one: set `n_states` and `n_ends` and write `__call__`. In return it can serve the initial
-    condition, the controller or both, with trials of different length.
+    condition, the controller or both, with trials of different length. A class is made by the builders with those of
+    these names that its constructor has: `n_in`, the width of the data; `n_units`; `lag`, the bins by which the
+    encoding stays away from the current one; `rngs`.
 
     Attributes:
         n_states: Width of the encoding of each bin.
@@ -56,7 +58,7 @@ class BidirectionalGRU(AbstractEncoder):
 
     Args:
         n_in: Width of the data.
-        n_hidden: Units per direction.
+        n_units: Units per direction.
         lag: Controller lag in bins.
         clip: Bound of the states.
         keep_bias: Bias of the keep gate at the start.
@@ -69,7 +71,7 @@ class BidirectionalGRU(AbstractEncoder):
     def __init__(
         self,
         n_in: int,
-        n_hidden: int,
+        n_units: int,
         *,
         lag: int = 0,
         clip: float = 5.0,
@@ -79,15 +81,15 @@ class BidirectionalGRU(AbstractEncoder):
         segment_bins: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
-        self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
+        self.n_in, self.n_units, self.lag, self.clip = n_in, n_units, lag, clip
         self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
         self.segment_bins = segment_bins
-        self.n_states = self.n_ends = 2 * n_hidden
+        self.n_states = self.n_ends = 2 * n_units
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
-        self.backward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(filled(n_hidden))
-        self.backward_initial = nnx.Param(filled(n_hidden))
+        self.forward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
+        self.backward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
+        self.forward_initial = nnx.Param(filled(n_units))
+        self.backward_initial = nnx.Param(filled(n_units))
 
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
@@ -116,7 +118,7 @@ class CausalGRU(AbstractEncoder):
 
     Args:
         n_in: Width of the data.
-        n_hidden: Number of units.
+        n_units: Number of units.
         lag: Controller lag in bins.
         clip: Bound of the states.
         keep_bias: Bias of the keep gate at the start.
@@ -129,7 +131,7 @@ class CausalGRU(AbstractEncoder):
     def __init__(
         self,
         n_in: int,
-        n_hidden: int,
+        n_units: int,
         *,
         lag: int = 0,
         clip: float = 5.0,
@@ -139,13 +141,13 @@ class CausalGRU(AbstractEncoder):
         segment_bins: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
-        self.n_in, self.n_hidden, self.lag, self.clip = n_in, n_hidden, lag, clip
+        self.n_in, self.n_units, self.lag, self.clip = n_in, n_units, lag, clip
         self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
         self.segment_bins = segment_bins
-        self.n_states = self.n_ends = n_hidden
+        self.n_states = self.n_ends = n_units
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        self.forward = _joint_gru(n_in, n_hidden, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(filled(n_hidden))
+        self.forward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
+        self.forward_initial = nnx.Param(filled(n_units))
 
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
@@ -164,7 +166,7 @@ class CausalGRU(AbstractEncoder):
 
 
 class NoEncoder(AbstractEncoder):
-    """Sees nothing and says nothing: for a model whose initial condition is a trained point (`PointPrior`)."""
+    """Placeholder with outputs of width 0, for a model whose initial condition is a trained point (`PointPrior`)."""
 
     def __init__(self) -> None:
         self.n_states = self.n_ends = 0
@@ -181,9 +183,9 @@ class NoEncoder(AbstractEncoder):
         return ()
 
 
-def _joint_gru(n_in: int, n_hidden: int, scale: float, gates: dict[str, Any], rngs: nnx.Rngs) -> GRU:
+def _joint_gru(n_in: int, n_units: int, scale: float, gates: dict[str, Any], rngs: nnx.Rngs) -> GRU:
     """A GRU over data whose input and recurrent weights start alike."""
-    return GRU(n_in, 0, n_hidden, **gates, fan_in="joint", input_scale=scale, hidden_scale=scale, rngs=rngs)
+    return GRU(n_in, 0, n_units, **gates, fan_in="joint", input_scale=scale, hidden_scale=scale, rngs=rngs)
 
 
 def _shift(states: Array, inside: Array, lag: int) -> Array:

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import abc
+import math
+from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from lfadsx.errors import LfadsxError
 from lfadsx.modules.linear import Adjoint, Frozen, filled, product, scaled_normal
+
+Sizes = tuple[tuple[str, int], ...]
+"""Number of channels of each session, as ((name, number), ...)."""
+
+Directions = tuple[np.ndarray, np.ndarray]
+Mean = Callable[[Array], Array]
 
 
 class AbstractReadin(nnx.Module):
     """What a read-in provides.
 
-    To write one: set `n_features` and write `__call__`.
+    To write one: set `n_features` and write `__call__`. A class is made by the builders with those of these names that
+    its constructor has: `n_channels`, the encoder channels of each session as ((name, number), ...); `n_features`, the
+    width that is asked for; `rngs`. The other methods have defaults that suit a part of your own.
 
     Attributes:
         n_features: Width of what the encoders see.
+        takes_alignment: If True, `set_map` starts the first features at the data's alignment.
     """
 
     n_features: int
+    takes_alignment: bool = False
 
     @abc.abstractmethod
     def __call__(
@@ -29,18 +43,41 @@ class AbstractReadin(nnx.Module):
     ) -> Float[Array, "trial time feature"]:
         """Maps the channels of each trial's session to features; padded channels must not matter."""
 
+    def set_map(
+        self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
+    ) -> None:
+        """Starts a session's first features at x W + b; called if `takes_alignment`. The default does nothing."""
+        del session, weight, bias
+
+    def check(self, n_channels: Sizes) -> None:
+        """Raises LfadsxError unless the read-in is made for these channels; the default accepts all."""
+        del n_channels
+
+    def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> AbstractReadin:
+        """Returns a new read-in of the same kind for other sessions; the default raises LfadsxError."""
+        del n_channels, rngs
+        raise _cannot_be_extended("read-in", self)
+
+    def keep_sessions(self, old: AbstractReadin) -> None:
+        """Takes over the values of the sessions that an older read-in knows; the default does nothing."""
+        del old
+
 
 class AbstractReadout(nnx.Module):
     """What a read-out provides.
 
     To write one: set `n_channels` and write `__call__`. To have it start at the data's mean rates write
-    `set_bias`, too, and for real-valued data in any unit `set_units`, which is called before.
+    `set_bias`, too, and for real-valued data in any unit `set_units`, which is called before. A class is made by the
+    builders with those of these names that its constructor has: `n_factors`; `n_targets`, the target channels of each
+    session as ((name, number), ...); `n_params`, the likelihood's parameters per channel; `rngs`.
 
     Attributes:
         n_channels: Number of channels of the widest session.
+        n_targets: Number of channels of each session, as ((name, number), ...); empty if the part does not say.
     """
 
     n_channels: int
+    n_targets: Sizes = ()
 
     @abc.abstractmethod
     def __call__(
@@ -52,26 +89,78 @@ class AbstractReadout(nnx.Module):
         """Sets the units of one session's parameters; the default does nothing."""
         del session, value
 
+    def unit_of(self, session: int) -> Float[Array, "channel n_params"] | float:
+        """Returns the units of one session's parameters; the default is 1."""
+        del session
+        return 1.0
+
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Starts one session's bias at a value; the default does nothing."""
         del session, value
+
+    def start_along(self, directions: Sequence[Directions], mean: Mean) -> None:
+        """Starts the first factors along the components of an alignment; the default does nothing.
+
+        Args:
+            directions: For each session the numbers of the aligned target channels, shape (channel,), and the
+                pseudo-inverse of its alignment, shape (component, channel), in the unit of the data.
+            mean: The likelihood's mean, from parameters of shape (channel, n_params).
+        """
+        del directions, mean
+
+    def check(self, n_targets: Sizes, group: str) -> None:
+        """Raises LfadsxError unless the read-out is made for these channels, as far as it says."""
+        if self.n_targets and self.n_targets != n_targets:
+            raise LfadsxError(
+                f"The read-out of {group!r} must fit the channels of the data: it is made for {dict(self.n_targets)}, "
+                f"and the data have {dict(n_targets)}. Build the model for these data."
+            )
+
+    def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> AbstractReadout:
+        """Returns a new read-out of the same kind for other sessions; the default raises LfadsxError."""
+        del n_targets, rngs
+        raise _cannot_be_extended("read-out", self)
+
+    def keep_sessions(self, old: AbstractReadout) -> None:
+        """Takes over the values of the sessions that an older read-out knows; the default does nothing."""
+        del old
 
 
 class IdentityReadin(AbstractReadin):
     """Passes the neurons of a single session on to the encoders.
 
     Args:
-        n_features: Number of channels.
+        n_channels: The session's name and number of encoder channels, as ((name, number),).
+
+    Raises:
+        LfadsxError: If there are several sessions.
     """
 
-    def __init__(self, n_features: int) -> None:
-        self.n_features = n_features
+    def __init__(self, n_channels: Sizes) -> None:
+        if len(n_channels) != 1:
+            raise LfadsxError(
+                f"An IdentityReadin passes on the neurons of one session, but there are {len(n_channels)} sessions. "
+                "Use a LinearReadin."
+            )
+        self.n_channels, self.n_features = n_channels, n_channels[0][1]
 
     def __call__(
         self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time feature"]:
         """Returns x."""
         return x
+
+    def check(self, n_channels: Sizes) -> None:
+        """Raises LfadsxError unless there is one session of the same width."""
+        if [n for _, n in n_channels] != [self.n_features]:
+            raise LfadsxError(
+                f"The model's encoders see {self.n_features} channels of one session, but the data have "
+                f"{dict(n_channels)}. Build the model for these data, or give it a linear read-in."
+            )
+
+    def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> LinearReadin:
+        """Returns a linear read-in, which can serve several sessions."""
+        return LinearReadin(n_channels, self.n_features, rngs=rngs)
 
 
 class LinearReadin(AbstractReadin):
@@ -86,7 +175,9 @@ class LinearReadin(AbstractReadin):
         rngs: Source of the initial weights.
     """
 
-    def __init__(self, n_channels: tuple[tuple[str, int], ...], n_features: int, *, rngs: nnx.Rngs) -> None:
+    takes_alignment = True
+
+    def __init__(self, n_channels: Sizes, n_features: int, *, rngs: nnx.Rngs) -> None:
         self.n_channels, self.n_features = n_channels, n_features
         self.adjoint: Adjoint = "fused"
         self.weight = nnx.Dict({name: nnx.Param(scaled_normal(rngs, (n, n_features), n)) for name, n in n_channels})
@@ -112,6 +203,28 @@ class LinearReadin(AbstractReadin):
         _assign(self.weight[name], self.weight[name][...].at[:, :n].set(weight))
         _assign(self.bias[name], self.bias[name][...].at[:n].set(bias))
 
+    def check(self, n_channels: Sizes) -> None:
+        """Raises LfadsxError unless the sessions and their numbers of channels are the same."""
+        if self.n_channels != n_channels:
+            raise LfadsxError(
+                f"The model's read-in is for {dict(self.n_channels)} channels, but the data have {dict(n_channels)}. "
+                "Build the model for these data."
+            )
+
+    def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> LinearReadin:
+        """Returns a linear read-in of other sessions with as many features."""
+        return LinearReadin(n_channels, self.n_features, rngs=rngs)
+
+    def keep_sessions(self, old: AbstractReadin) -> None:
+        """Takes over weights and biases by session; of a session that was passed on as it is, the identity."""
+        if isinstance(old, LinearReadin):
+            keep(old.weight, self.weight)
+            keep(old.bias, self.bias)
+        elif isinstance(old, IdentityReadin):
+            name, n = old.n_channels[0]
+            keep({name: jnp.eye(n)}, self.weight)
+            keep({name: jnp.zeros(n)}, self.bias)
+
 
 class LinearReadout(AbstractReadout):
     """An affine map of the factors to each session's channels, f W_s + b_s, or (f W_s + b_s) u_s with fixed units u_s.
@@ -129,7 +242,7 @@ class LinearReadout(AbstractReadout):
     def __init__(
         self,
         n_factors: int,
-        n_targets: tuple[tuple[str, int], ...],
+        n_targets: Sizes,
         *,
         n_params: int = 1,
         scale: float = 1.0,
@@ -180,6 +293,76 @@ class LinearReadout(AbstractReadout):
     def set_weight(self, session: int, value: Float[ArrayLike, "factor channel n_params"]) -> None:
         """Starts one session's weights, in its units, at a value of shape (factor, channel, n_params)."""
         _assign(self.weight[self.n_targets[session][0]], value)
+
+    def start_along(self, directions: Sequence[Directions], mean: Mean) -> None:
+        r"""Starts the first factors' weights along the components, where there are at least as many factors.
+
+        .. math::
+            A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}
+
+        with one gain k for all sessions, so that the weights' root mean square is that of a random start.
+
+        Args:
+            directions: As in `AbstractReadout.start_along`.
+            mean: The likelihood's mean, from parameters of shape (channel, n_params).
+        """
+        if len(directions[0][1]) > self.n_factors:
+            return
+        scaled = []
+        for index, (targets, direction) in enumerate(directions):
+            unit = self.unit_of(index)
+            params = unit * self.bias[self.n_targets[index][0]][...]
+
+            def total_mean(first: Array, params: Array = params) -> Array:
+                return mean(params.at[:, 0].set(first)).sum()
+
+            slope = unit[:, 0] * jax.grad(total_mean)(params[:, 0])
+            scaled.append(direction / slope[targets])
+        size = jnp.sqrt(jnp.mean(jnp.concatenate(scaled, axis=1) ** 2))
+        # An alignment of zeros has no directions: its read-out weights start at 0, not at NaN.
+        gain = self.scale / math.sqrt(self.n_factors) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
+        for index, ((targets, _), direction) in enumerate(zip(directions, scaled, strict=True)):
+            weight = self.weight[self.n_targets[index][0]][...]
+            self.set_weight(index, weight.at[: len(direction), targets, 0].set(gain * direction))
+
+    def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> LinearReadout:
+        """Returns a linear read-out of other sessions with the same settings."""
+        same = dict(n_params=self.n_params, scale=self.scale, units=self.units)
+        return LinearReadout(self.n_factors, n_targets, **same, rngs=rngs)
+
+    def keep_sessions(self, old: AbstractReadout) -> None:
+        """Takes over weights, biases and units by session."""
+        if isinstance(old, LinearReadout):
+            for name in ("weight", "bias", "unit"):
+                keep(getattr(old, name), getattr(self, name))
+
+
+def keep(old: Mapping[str, nnx.Variable | Array], new: Mapping[str, nnx.Variable]) -> None:
+    """Copies the arrays of all sessions that both know.
+
+    Args:
+        old: Arrays by name of the session.
+        new: Variables by name of the session; changed in place.
+
+    Raises:
+        LfadsxError: If the shapes of a session differ.
+    """
+    for session in sorted(set(old) & set(new)):
+        value, place = old[session][...], new[session]
+        if value.shape != place[...].shape:
+            raise LfadsxError(
+                f"The model knows session {session!r} with arrays of shape {value.shape}, and the data ask for "
+                f"{place[...].shape}. Give the data of a new session a name of their own."
+            )
+        place[...] = value
+
+
+def _cannot_be_extended(seam: str, part: nnx.Module) -> LfadsxError:
+    name = type(part).__name__
+    return LfadsxError(
+        f"The {seam} of this model is a {name}, which cannot be extended by sessions. Write {name}.with_sessions, or "
+        "compose the new model from its parts."
+    )
 
 
 def _assign(parameter: nnx.Variable, value: ArrayLike) -> None:

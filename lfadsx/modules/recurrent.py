@@ -30,11 +30,11 @@ class AbstractRecurrent(nnx.Module):
 
     n_state: int
 
-    def project(self, known: Float[Array, "time trial n_known"] | None) -> Any:
+    def project(self, known: Float[Array, "time trial n_known_inputs"] | None) -> Any:
         """Maps the whole known sequence before the loop; the default passes it on.
 
         Args:
-            known: What exists before the loop, shape (time, trial, n_known), or None when nothing does: the
+            known: What exists before the loop, shape (time, trial, n_known_inputs), or None when nothing does: the
                 encoding for a controller, the known inputs for a generator.
 
         Returns:
@@ -64,7 +64,11 @@ class AbstractRecurrent(nnx.Module):
 
 
 class AbstractController(AbstractRecurrent):
-    """A recurrent part that sees the encoding and the fed-back factors and infers the inputs."""
+    """A recurrent part that sees the encoding and the fed-back factors and infers the inputs.
+
+    A class is made by the builders with those of these names that its constructor has: `n_encoding`, the width of the
+    encoding; `n_feedback`, the width of what is fed back, 0 for nothing; `n_units`; `rngs`.
+    """
 
     @abc.abstractmethod
     def initial_state(self, n_trials: int) -> State:
@@ -72,7 +76,11 @@ class AbstractController(AbstractRecurrent):
 
 
 class AbstractGenerator(AbstractRecurrent):
-    """A recurrent part that starts from the initial condition and is driven by inputs."""
+    """A recurrent part that starts from the initial condition and is driven by inputs.
+
+    A class is made by the builders with those of these names that its constructor has: `n_ic`, the width of the initial
+    condition; `n_known_inputs` and `n_inferred_inputs`, 0 for none; `n_units`; `rngs`.
+    """
 
     @abc.abstractmethod
     def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> State:
@@ -85,7 +93,7 @@ class GRUController(AbstractController):
     Args:
         n_encoding: Width of the encoding that it sees.
         n_feedback: Width of the fed-back factors; 0 for none.
-        n_hidden: Number of units.
+        n_units: Number of units.
         clip: Bound of the state.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
@@ -97,7 +105,7 @@ class GRUController(AbstractController):
         self,
         n_encoding: int,
         n_feedback: int,
-        n_hidden: int,
+        n_units: int,
         *,
         clip: float = 5.0,
         keep_bias: float = 1.0,
@@ -105,13 +113,13 @@ class GRUController(AbstractController):
         weight_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
-        self.n_encoding, self.n_feedback, self.n_hidden = n_encoding, n_feedback, n_hidden
+        self.n_encoding, self.n_feedback, self.n_units = n_encoding, n_feedback, n_units
         self.clip, self.keep_bias, self.reset_bias, self.weight_scale = clip, keep_bias, reset_bias, weight_scale
-        self.n_state = n_hidden
+        self.n_state = n_units
         self.gru = GRU(
             n_encoding,
             n_feedback,
-            n_hidden,
+            n_units,
             clip=clip,
             keep_bias=keep_bias,
             reset_bias=reset_bias,
@@ -119,11 +127,11 @@ class GRUController(AbstractController):
             hidden_scale=weight_scale,
             rngs=rngs,
         )
-        self.initial = nnx.Param(filled(n_hidden))
+        self.initial = nnx.Param(filled(n_units))
 
     def initial_state(self, n_trials: int) -> Float[Array, "trial n_state"]:
         """Returns the trained initial state for every trial."""
-        return jnp.broadcast_to(self.initial[...], (n_trials, self.n_hidden))
+        return jnp.broadcast_to(self.initial[...], (n_trials, self.n_units))
 
     def project(self, known: Float[Array, "time trial n_encoding"] | None) -> Float[Array, "time trial gates"]:
         """Returns the encoding's share of all gates."""
@@ -145,10 +153,10 @@ class GRUGenerator(AbstractGenerator):
 
     Args:
         n_ic: Width of the initial condition.
-        n_known: Number of known inputs that drive it; 0 for none.
-        n_inferred: Number of inferred inputs; 0 for none.
-        n_hidden: Number of units.
-        initial: "linear" for g0 = A z + a; "identity" for g0 = z, which needs n_ic = n_hidden.
+        n_known_inputs: Number of known inputs that drive it; 0 for none.
+        n_inferred_inputs: Number of inferred inputs; 0 for none.
+        n_units: Number of units.
+        initial: "linear" for g0 = A z + a; "identity" for g0 = z, which needs n_ic = n_units.
         clip: Bound of the state.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
@@ -163,9 +171,9 @@ class GRUGenerator(AbstractGenerator):
     def __init__(
         self,
         n_ic: int,
-        n_known: int,
-        n_inferred: int,
-        n_hidden: int,
+        n_known_inputs: int,
+        n_inferred_inputs: int,
+        n_units: int,
         *,
         initial: Literal["linear", "identity"] = "linear",
         clip: float = 5.0,
@@ -175,21 +183,22 @@ class GRUGenerator(AbstractGenerator):
         recurrent_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
-        if initial == "identity" and n_ic != n_hidden:
+        if initial == "identity" and n_ic != n_units:
             raise LfadsxError(
                 f"initial='identity' starts the generator at the initial condition, but n_ic = {n_ic} and "
-                f"n_hidden = {n_hidden} differ. Make them equal or use initial='linear'."
+                f"n_units = {n_units} differ. Make them equal or use initial='linear'."
             )
-        self.n_ic, self.n_known, self.n_inferred, self.n_hidden = n_ic, n_known, n_inferred, n_hidden
+        self.n_ic, self.n_units = n_ic, n_units
+        self.n_known_inputs, self.n_inferred_inputs = n_known_inputs, n_inferred_inputs
         self.initial, self.clip = initial, clip
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
         self.input_scale, self.recurrent_scale = input_scale, recurrent_scale
-        self.n_state = n_hidden
-        self.start = Linear(n_ic, n_hidden, rngs=rngs) if initial == "linear" else None
+        self.n_state = n_units
+        self.start = Linear(n_ic, n_units, rngs=rngs) if initial == "linear" else None
         self.gru = GRU(
-            n_known,
-            n_inferred,
-            n_hidden,
+            n_known_inputs,
+            n_inferred_inputs,
+            n_units,
             clip=clip,
             keep_bias=keep_bias,
             reset_bias=reset_bias,
@@ -202,12 +211,12 @@ class GRUGenerator(AbstractGenerator):
         """Returns g0 from the initial condition, shape (trial, n_state)."""
         return initial_condition if self.start is None else self.start(initial_condition)
 
-    def project(self, known: Float[Array, "time trial n_known"] | None) -> Any:
+    def project(self, known: Float[Array, "time trial n_known_inputs"] | None) -> Any:
         """Returns the known inputs' share of all gates; None without known inputs."""
-        return self.gru.project(known) if self.n_known else None
+        return self.gru.project(known) if self.n_known_inputs else None
 
     def step(
-        self, state: State, projected_t: Any, live_t: Float[Array, "trial n_inferred"] | None
+        self, state: State, projected_t: Any, live_t: Float[Array, "trial n_inferred_inputs"] | None
     ) -> Float[Array, "trial n_state"]:
         """Returns the next state of the GRU."""
         projected = self.gru.bias[...] if projected_t is None else projected_t

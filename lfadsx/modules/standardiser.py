@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from lfadsx.modules.linear import Frozen, filled
+from lfadsx.modules.readin_readout import keep
 
 
 class Standardiser(nnx.Module):
@@ -18,7 +19,7 @@ class Standardiser(nnx.Module):
 
     Real-valued data come in any unit, and encoders would be saturated by one and blind in another. Every session keeps
     its own numbers under its name; until they are set, nothing changes.
-    `lfadsx.models.initialization.standardise` sets them.
+    `lfadsx.initialise` sets them.
 
     Args:
         n_channels: Number of encoder channels of each session, as ((name, number), ...).
@@ -56,6 +57,11 @@ class Standardiser(nnx.Module):
         """Returns one session's means and units, both of shape (channel,), in the unit of the data."""
         name, _ = self.n_channels[session]
         return self.mean[name][...], self.unit[name][...]
+
+    def keep_sessions(self, old: Standardiser) -> None:
+        """Takes over means and units by session."""
+        keep(old.mean, self.mean)
+        keep(old.unit, self.unit)
 
     def _of(
         self, values: Mapping[str, nnx.Variable], session: Int[ArrayLike, " trial"], width: int, padding: float

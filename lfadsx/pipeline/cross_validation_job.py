@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
@@ -30,8 +29,7 @@ from lfadsx.distributions import Gaussian
 from lfadsx.files import write_json
 from lfadsx.inference import write_posteriors
 from lfadsx.models import builders
-from lfadsx.models.initialization import smallest_variance
-from lfadsx.models.lfads import LFADS
+from lfadsx.models.initialization import TrainingSums
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.fold_inference import Groups, infer_fold
@@ -195,15 +193,10 @@ def _builder(config: ModelConfig, whole: Dataset) -> Any:
     """Returns what builds a model for a fold's own data, with all that is static the same for all folds."""
     # The floor of the variance is part of the program, and only a guard against rounding: all folds share that of all
     # trials.
-    floor = 1e-6 * smallest_variance(whole) if config.likelihood == "gaussian" else 0.0
-
-    def build(data: Dataset, rngs: nnx.Rngs) -> LFADS:
-        model = builders.build(data, config, rngs=rngs)
-        if isinstance(model.likelihood[data.input_group], Gaussian):
-            model.likelihood[data.input_group] = Gaussian(floor)
-        return model
-
-    return build
+    likelihood = None
+    if config.likelihood == "gaussian":
+        likelihood = Gaussian(1e-6 * TrainingSums(whole).smallest_variance(whole.input_group))
+    return lambda data, rngs: builders.build(data, config, rngs=rngs, likelihood=likelihood)
 
 
 def _scored(data: Dataset, hidden: np.ndarray | None) -> Dataset:

@@ -91,7 +91,7 @@ def _model(info: RunInfo) -> str:
 
 
 def _sized(part: dict[str, Any]) -> str:
-    size = part["arguments"].get("n_hidden")
+    size = part["arguments"].get("n_units")
     return part["part"] if size is None else f"{part['part']} of {size} units"
 
 

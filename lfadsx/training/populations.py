@@ -19,6 +19,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
+from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.spike_jitter import SpikeJitter
@@ -266,6 +267,7 @@ def _begin(
     programs, states, models = [], [], []
     for feed, config in zip(feeds, configs, strict=True):
         own = model if isinstance(model, LFADS) else model(feed.data, nnx.Rngs(config.seed))
+        own = initialise_if_needed(own, feed.data)
         check_fits(own, feed.data)
         chosen = default_augmentations(own, config) if augmentations is None else augmentations
         program, state = start(own, chosen, config, **settings)

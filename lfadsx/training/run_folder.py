@@ -222,6 +222,7 @@ class RunFolder:
         """Loads a model; arguments and errors as of `lfadsx.load`."""
         info = self.info
         model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
+        model.initialised = True
         state = nnx.state(model)
         if isinstance(which, int):
             nnx.update(model, self._at_step(which, state))

@@ -166,7 +166,7 @@ def _feedback(arrays: Arrays, settings: Settings, factors: int, rates: int) -> F
 def _readin(arrays: Arrays, sizes: _Sizes, rngs: nnx.Rngs) -> modules.AbstractReadin:
     ins = _by_session(arrays, r"LFADS_x_2_infac_(.+)_W:0")
     if not ins:
-        return modules.IdentityReadin(sizes.features)
+        return modules.IdentityReadin(((sizes.sessions[0][0], sizes.features),))
     channels = tuple((name, arrays[f"LFADS_x_2_infac_{name}_W:0"].shape[0]) for name, _ in sizes.sessions)
     return modules.LinearReadin(channels, sizes.features, rngs=rngs)
 

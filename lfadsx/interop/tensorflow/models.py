@@ -50,6 +50,7 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[
         slot.fill(arrays)
     if chosen["ic_prior_var_max"] > chosen["ic_prior_var_min"]:
         _set_bounded_variance(model, chosen)
+    model.initialised = True
     return model
 
 

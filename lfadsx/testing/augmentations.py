@@ -1,0 +1,76 @@
+"""The conformance test of an augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lfadsx.config import HyperParams
+from lfadsx.modules import AbstractAugmentation
+from lfadsx.types import INPUT_GROUP, Batch
+
+TRIALS, BINS, FORWARD, CHANNELS, TARGETS = 4, 6, 2, 3, 5
+
+
+def failures_of_augmentation(augmentation: AbstractAugmentation) -> Iterator[str]:
+    """Says what an augmentation does to a batch that it must not: shapes, kinds of masks, a trial alone."""
+    group, key = getattr(augmentation, "group", INPUT_GROUP), jax.random.key(0)
+    batch = _batch(group)
+    run = jax.jit(lambda batch, hyper: augmentation(batch, hyper, key))
+    changed, weights, opened = run(batch, HyperParams(cd_rate=0.4))
+    shape = batch.targets[group].shape
+    for name in ("encoder_input", "known_inputs", "trial_id", "encoder_length", "target_length", "session"):
+        before, after = getattr(batch, name), getattr(changed, name)
+        if np.shape(before) != np.shape(after):
+            yield f"The batch must keep its shapes, but `{name}` was {np.shape(before)} and is {np.shape(after)}."
+    for name, values in {**weights, **{f"mask of {g}": m for g, m in opened.items()}}.items():
+        if np.shape(values) != shape:
+            yield f"The weight or gradient mask {name!r} must have the targets' shape {shape}, got {np.shape(values)}."
+    for name, mask in opened.items():
+        if mask.dtype != jnp.bool_:
+            yield f"The gradient mask of {name!r} must hold booleans, got {mask.dtype}."
+    reals = [x for x in jax.tree.leaves((changed, weights)) if jnp.issubdtype(x.dtype, jnp.floating)]
+    if not all(np.all(np.isfinite(np.asarray(x))) for x in reals):
+        yield "The changed batch and the weights must be finite, but hold NaN or infinity."
+    yield from _alone(run, batch, (changed, weights, opened))
+
+
+def _alone(run: Callable[..., Any], batch: Batch, together: Any) -> Iterator[str]:
+    trial = 2
+    one = jax.tree.map(lambda x: x[trial : trial + 1] if jnp.ndim(x) else x, batch)
+    own = run(one, HyperParams(cd_rate=0.4))
+    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(together), strict=True):
+        if jnp.ndim(a) and not np.array_equal(np.asarray(a)[0], np.asarray(b)[trial], equal_nan=True):
+            yield (
+                "A trial must be changed alone as it is in company, but is not. Derive its randomness from its "
+                "`trial_id`, with lfadsx.random.derive."
+            )
+            return
+
+
+def _batch(group: str = INPUT_GROUP) -> Batch:
+    """Trials of different length, one entry missing, two neurons held out, two bins predicted."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (TRIALS, BINS + FORWARD, TARGETS)).astype(np.uint8)
+    index = np.array([0, 2, 3])
+    length = np.array([BINS, BINS, 3, 4], np.int32)
+    seen = np.ones((TRIALS, BINS, CHANNELS), bool)
+    seen[0, 1, 1] = False
+    return Batch(
+        encoder_input=jnp.asarray(counts[:, :BINS, index]),
+        targets={group: jnp.asarray(counts)},
+        encoder_observed=jnp.asarray(seen),
+        target_observed={group: jnp.ones(counts.shape, bool)},
+        known_inputs=jnp.zeros((TRIALS, BINS + FORWARD, 1)),
+        encoder_length=jnp.asarray(length),
+        target_length=jnp.asarray(length + FORWARD),
+        session=jnp.zeros(TRIALS, jnp.int32),
+        trial_id=jnp.arange(TRIALS) + 7,
+        trial_weight=jnp.ones(TRIALS),
+        target_channels={group: jnp.full(TRIALS, TARGETS, jnp.int32)},
+        target_index=jnp.asarray(np.tile(index, (TRIALS, 1))),
+    )
