@@ -193,13 +193,13 @@ class Posterior:
 
     def __repr__(self) -> str:
         """Returns what the posterior is of, and which arrays it has, in at most 20 lines."""
-        width, lengths = self.time.bin_width, np.unique(self.length)[[0, -1][: len(set(self.length))]]
+        width, lengths = self.time.bin_width, sorted(set(self.length.tolist()))
         bins = "bins of unknown width" if width is None else f"bins of {width:g} s from {self.time.start:g} s"
         more = f" and {len(self.sessions) - 4} more" if len(self.sessions) > 4 else ""
         lines = [
             f"Posterior of {self.n_trials} trials, split {self.split!r}",
             f"  sessions: {', '.join(self.sessions[:4])}{more}",
-            f"  time: {' to '.join(map(str, lengths))} {bins} ({self.time.event})",
+            f"  time: {' to '.join(map(str, lengths[:1] + lengths[1:][-1:]))} {bins} ({self.time.event})",
             f"  samples: {self.n_samples}, seed {self.seed}" if self.n_samples else "  samples: none (posterior means)",
         ]
         for name, rates in [*self.rates.items()][:5]:
