@@ -24,7 +24,7 @@ ALL = (
     baselines.mean_rate,
     baselines.time_course,
     baselines.condition_average,
-    baselines.smoothed_spikes,
+    baselines.smoothed_data,
     baselines.poisson_regression,
 )
 
@@ -64,7 +64,7 @@ def test_rates_are_positive_and_missing_only_where_they_should(baseline):
     held_out = baselines.held_out_channels(data)[data.valid.session][:, None, :]
     widths = np.array([session.n_targets["spikes"] for session in data.sessions])[data.valid.session]
     exists = (np.arange(6) < widths[:, None])[:, None, :] & np.ones((1, data.valid.n_bins, 1), bool)
-    if baseline is baselines.smoothed_spikes:
+    if baseline is baselines.smoothed_data:
         exists = exists & ~held_out
     if baseline is baselines.poisson_regression:
         seen = np.arange(data.valid.n_bins) < data.valid.encoder_length[:, None]
@@ -83,7 +83,7 @@ def test_sessions_are_treated_apart(baseline):
     fixed = {
         baselines.mean_rate: {},
         baselines.poisson_regression: {"widths": (1.4,), "penalties": (0.1,)},
-        baselines.smoothed_spikes: {"width": 2.0, "shrinkage": 4.0},
+        baselines.smoothed_data: {"width": 2.0, "shrinkage": 4.0},
     }.get(baseline, {"width": 1.0})
     both = concatenate_sessions(one, two)
     rates = baseline(both, both.test, **fixed)
@@ -124,29 +124,27 @@ def test_condition_average_tells_conditions_apart_and_falls_back_to_the_time_cou
     )
 
 
-def test_smoothed_spikes_without_the_own_bin_do_not_depend_on_it():
+def test_smoothed_data_without_the_own_bin_do_not_depend_on_it():
     data = shared_drive()
     changed = data.test.encoder_input.copy()
     changed[:, 5] = 9
     other = dataclasses.replace(data.test, encoder_input=changed)
     fixed = dict(width=1.0, shrinkage=1.0)
     for own_bin in (False, True):
-        before, after = (
-            baselines.smoothed_spikes(data, split, own_bin=own_bin, **fixed) for split in (data.test, other)
-        )
+        before, after = (baselines.smoothed_data(data, split, own_bin=own_bin, **fixed) for split in (data.test, other))
         assert np.array_equal(before[:, 5], after[:, 5], equal_nan=True) != own_bin
         assert not np.array_equal(before[:, 4], after[:, 4], equal_nan=True)
 
 
-def test_smoothed_spikes_do_not_use_hidden_entries():
+def test_smoothed_data_do_not_use_hidden_entries():
     data = shared_drive()
     observed = np.ones(data.test.encoder_input.shape, dtype=bool)
     observed[:, 5] = False
     hidden = dataclasses.replace(data.test, encoder_observed=observed)
     changed = np.where(observed, data.test.encoder_input, 9)
     np.testing.assert_array_equal(
-        baselines.smoothed_spikes(data, hidden, width=1.0, shrinkage=1.0),
-        baselines.smoothed_spikes(data, dataclasses.replace(hidden, encoder_input=changed), width=1.0, shrinkage=1.0),
+        baselines.smoothed_data(data, hidden, width=1.0, shrinkage=1.0),
+        baselines.smoothed_data(data, dataclasses.replace(hidden, encoder_input=changed), width=1.0, shrinkage=1.0),
     )
 
 
@@ -197,7 +195,7 @@ def test_mistakes_are_explained():
     with pytest.raises(ValueError, match=r"needs the condition.*\. Give both splits conditions"):
         baselines.condition_average(data, data.test)
     with pytest.raises(ValueError, match=r"shrinkage is 0 bins.*\. Give a number above 0"):
-        baselines.smoothed_spikes(data, data.test, shrinkage=0.0)
+        baselines.smoothed_data(data, data.test, shrinkage=0.0)
     with pytest.raises(ValueError, match=r"width of the kernel is -1 bins"):
         baselines.time_course(data, data.test, width=-1.0)
 

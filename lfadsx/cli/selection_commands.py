@@ -19,7 +19,7 @@ from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from lfadsx.pipeline.fold_pooling import Pooled
+    from lfadsx.evaluation.comparison import Comparison
 
 
 def with_lists(settings: type, kind: type) -> type:
@@ -275,7 +275,7 @@ def _sweep_table(rows: list[dict[str, Any]], names: list[str], measure: str) -> 
     ]
 
 
-def _folds_table(pooled: Pooled) -> list[dict[str, Any]]:
+def _folds_table(pooled: Comparison) -> list[dict[str, Any]]:
     """Returns the table of a cross-validation as text: every score with its standard error."""
     from lfadsx.pipeline.csv_tables import with_error
 

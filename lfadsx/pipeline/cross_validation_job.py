@@ -27,14 +27,15 @@ from lfadsx.data.folds import (
 )
 from lfadsx.data.session_alignment import align
 from lfadsx.distributions import Gaussian
+from lfadsx.evaluation.comparison import Comparison
+from lfadsx.evaluation.folds import FoldResult, merge_posteriors, pool
 from lfadsx.models import builders
 from lfadsx.models.initialization import smallest_variance
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.csv_tables import plain_numbers, write_csv
 from lfadsx.pipeline.fold_inference import Groups, infer_fold
-from lfadsx.pipeline.fold_pooling import FoldResult, Pooled, merge_posteriors, pool
-from lfadsx.pipeline.outcome import likelihood_name, write_results
+from lfadsx.pipeline.outcome import write_results
 from lfadsx.training import PopulationResult, fit_population
 from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
 from lfadsx.training.run_folder import write_text
@@ -62,7 +63,7 @@ class CrossValidation:
         seconds: Time spent.
     """
 
-    pooled: Pooled | None
+    pooled: Comparison | None
     result: PopulationResult
     fold: np.ndarray
     files: list[Path]
@@ -145,7 +146,7 @@ def cross_validation_run(
     groups = None if hidden is None else Groups(*scoring_groups(data, hidden))
     tested = _tested(result, datasets, fold, groups, n_samples, train.seed, own)
     first = result.members[0].model
-    pooled = pool(_scored(data, hidden), trials, tested, spikes=likelihood_name(first) == "poisson", seed=train.seed)
+    pooled = pool(_scored(data, hidden), trials, tested, seed=train.seed)
     sessions = [session.name for session in data.sessions]
     source = data.source | {"division": division}
     posteriors = {ALL: merge_posteriors(tested)}
@@ -215,7 +216,7 @@ def _scored(data: Dataset, hidden: np.ndarray | None) -> Dataset:
     return dataclasses.replace(data, sessions=tuple(sessions))
 
 
-def _fold_rows(pooled: Pooled, fold: np.ndarray, datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
+def _fold_rows(pooled: Comparison, fold: np.ndarray, datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
     """Returns a row for each fold and model."""
     rows, blank = [], [None] * len(datasets)
     for number, data in enumerate(datasets):
@@ -231,7 +232,7 @@ def _write_json(
     data: Dataset,
     trials: Split,
     fold: np.ndarray,
-    pooled: Pooled,
+    pooled: Comparison,
     result: PopulationResult,
     division: dict[str, Any],
     warnings: Sequence[str],
@@ -292,7 +293,7 @@ def _warnings(result: PopulationResult, trials: Split, folds: int, train: TrainC
     return warnings
 
 
-def _draw(out: Path, pooled: Pooled) -> tuple[list[Path], list[str]]:
+def _draw(out: Path, pooled: Comparison) -> tuple[list[Path], list[str]]:
     """Draws the scores; returns the file and what could not be drawn."""
     try:
         from lfadsx import plotting

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lfadsx.errors import DataError
-from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.inference import masked_rates, write_posterior
 from lfadsx.inference.bounds import Bounds
 from lfadsx.models.lfads import LFADS
@@ -71,9 +71,7 @@ def score(
     mesh: Mesh | None = None,
 ) -> Evaluation:
     """Scores posterior averages of a split, those of hidden entries included."""
-    likelihood = likelihood_name(model)
-    masked = masked_rates(model, data, split, seed=seed, mesh=mesh) if likelihood == "poisson" else None
-    return evaluate(data, split, posteriors, masked=masked, likelihood=likelihood)
+    return score_posteriors(data, posteriors, masked_rates(model, data, split, seed=seed, mesh=mesh), split=split)
 
 
 def write_results(

@@ -14,14 +14,14 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
-from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.inference import masked_rates, posterior_sample_and_average
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.artifacts import finish, plain, samples_of
 from lfadsx.pipeline.csv_tables import plain_numbers
-from lfadsx.pipeline.outcome import Outcome, likelihood_name, scored_split, write_results
+from lfadsx.pipeline.outcome import Outcome, scored_split, write_results
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import CsvLog, PopulationResult, fit_population
 from lfadsx.training.generation_log import AbstractPopulationCallback, PopulationCsv
@@ -190,12 +190,10 @@ def _ensemble(
         )
         for name, n in samples.items()
     }
-    masked, likelihood = None, likelihood_name(first)
-    if likelihood == "poisson":
-        # One seed, so that the same entries are hidden from all.
-        hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
-        masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
-    evaluation = evaluate(data, split, posteriors, masked=masked, likelihood=likelihood, baselines={})
+    # One seed, so that the same entries are hidden from all.
+    hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
+    masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
+    evaluation = score_posteriors(data, posteriors, masked, split=split, baselines={})
     sessions = [session.name for session in data.sessions]
     source = data.source | {"members": list(map(int, chosen)), "latents_of": int(chosen[0])}
     return evaluation, write_results(out / "ensemble.h5", first, posteriors, data.bin_width, sessions, source)

@@ -1,4 +1,4 @@
-"""Which entries of a split are scored, and which neurons are held out."""
+"""Which entries of a split are scored, which channels are held out, and what the numbers are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import numpy as np
 from jaxtyping import Bool
 
 from lfadsx.types import Dataset, Split
+
+
+def is_counts(dataset: Dataset, group: str | None = None) -> bool:
+    """Returns whether a target group holds counts of events rather than real numbers.
+
+    Args:
+        dataset: The data set.
+        group: The target group; the one that the encoder sees when None.
+
+    Example:
+        >>> from lfadsx.data import dataset_from_trials
+        >>> is_counts(dataset_from_trials(np.ones((10, 5, 3), int)))
+        True
+    """
+    group = group or dataset.input_group
+    groups = getattr(dataset, "groups", None)  # data sets that do not say it hold counts as unsigned integers
+    if groups:
+        return groups[group].kind == "counts"
+    return np.issubdtype(dataset.train.targets[group].dtype, np.unsignedinteger)
 
 
 def scored_mask(
@@ -40,7 +59,7 @@ def scored_mask(
 
 
 def held_out_channels(dataset: Dataset) -> Bool[np.ndarray, "session target_channel"]:
-    """True for neurons of each session that are targets but no input of the encoder.
+    """True for channels of each session that are targets but not input of the encoder.
 
     Args:
         dataset: The data set; the target group is the one that the encoder sees.
