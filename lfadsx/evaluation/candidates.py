@@ -12,9 +12,8 @@ import numpy as np
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import applicable, smoothed_data
 from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
-from lfadsx.evaluation.task import Task, check_finite, has_sklearn, seen_bins
+from lfadsx.evaluation.task import Posterior, Task, check_finite, has_sklearn, seen_bins
 from lfadsx.findings import Finding
-from lfadsx.types import Posterior
 
 log = logging.getLogger("lfadsx")
 

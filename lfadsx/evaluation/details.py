@@ -22,8 +22,7 @@ from lfadsx.evaluation.metrics import (
 )
 from lfadsx.evaluation.metrics.known_entries import mean_known
 from lfadsx.evaluation.statistics import Statistic
-from lfadsx.evaluation.task import BITS, Task, seen_bins
-from lfadsx.types import Posterior
+from lfadsx.evaluation.task import BITS, Posterior, Task, seen_bins
 
 
 def details(

@@ -10,8 +10,8 @@ import numpy as np
 
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.comparison import Comparison, compare_candidates
-from lfadsx.evaluation.task import Task, has_bits
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.evaluation.task import Posterior, Task, has_bits
+from lfadsx.types import Dataset, Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,8 @@ def pool(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: in
     candidates = [_merged(tested, [of[name] for of in by_name]) for name in names]
     whole = dataclasses.replace(data, test=trials)
     hidden = merge(tested, [part.hidden for part in tested])
-    task = Task(whole, "test", hidden, has_bits(whole, "test", candidates[0].rates), seed=seed)
+    rates = [of for of in (candidates[0].rates, candidates[0].masked_rates) if of is not None]
+    task = Task(whole, "test", hidden, has_bits(whole, "test", *rates), seed=seed)
     return compare_candidates(task, candidates, fold=fold)
 
 

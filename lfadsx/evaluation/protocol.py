@@ -16,10 +16,10 @@ from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_c
 from lfadsx.evaluation.details import details
 from lfadsx.evaluation.score_table import format_table
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
-from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
+from lfadsx.evaluation.task import MEASURES, R2, Posterior, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, notes_of, verdict
 from lfadsx.findings import Finding
-from lfadsx.types import Dataset, Posterior
+from lfadsx.types import Dataset
 
 LINES = 20
 """Most lines of an evaluation as text."""
@@ -120,11 +120,11 @@ def score_posteriors(
     """
     split = split or ("valid" if data.test is None else "test")
     check_posteriors(data, split, posteriors)
-    counts, spikes = is_counts(data), has_bits(data, split, posteriors[split].rates[data.input_group])
-    masked_rates, hidden = (None, None) if masked is None else masked
-    task = Task(data, split, hidden, spikes, psth_kernel_bins, seed)
+    rates, (masked_rates, hidden) = posteriors[split].rates[data.input_group], masked or (None, None)
     if masked_rates is not None and hidden is not None:
-        check_masked(task, masked_rates, hidden)
+        check_masked(data, split, masked_rates, hidden)
+    spikes = has_bits(data, split, *(of for of in (rates, masked_rates) if of is not None))
+    task = Task(data, split, hidden, spikes, psth_kernel_bins, seed)
     model = with_behaviour(task, model_candidate(task, posteriors, masked_rates))
     rivals, failed = baseline_candidates(task, baselines)
     found = compare_candidates(task, [model, *rivals], n=n_bootstrap)
@@ -139,7 +139,7 @@ def score_posteriors(
         **details(task, model, found.statistics["lfads"], posteriors[split]),
         "verdict": said.splitlines(),
         "findings": [dataclasses.asdict(finding) for finding in findings],
-        "notes": notes_of(task, has_train="train" in posteriors, negative=counts and not spikes),
+        "notes": notes_of(task, has_train="train" in posteriors, negative=is_counts(data) and not spikes),
     }  # fmt: skip
     return Evaluation(
         scores={"split": split, **_plain(_row(found, "lfads", measures))},

@@ -11,7 +11,8 @@ import numpy as np
 
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, is_counts, scored_mask
-from lfadsx.types import Dataset, Posterior, Session, Split
+from lfadsx.types import Dataset, Session, Split
+from lfadsx.types import Posterior as Posterior
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")
 """Measures of counts in bits per spike: entries that the encoder sees (reconstruction), held-out channels, entries
@@ -90,9 +91,10 @@ class Task:
                 yield session, trials, session.n_targets[self.dataset.input_group]
 
 
-def has_bits(dataset: Dataset, split_name: str, rates: np.ndarray) -> bool:
+def has_bits(dataset: Dataset, split_name: str, *rates: np.ndarray) -> bool:
     """Returns whether rates are scored in bits per spike: the data are counts, and no rate is below 0."""
-    return is_counts(dataset) and not np.any(rates[scored_mask(dataset.splits[split_name], dataset)] < 0)
+    scored = scored_mask(dataset.splits[split_name], dataset)
+    return is_counts(dataset) and not any(np.any(of[scored] < 0) for of in rates)
 
 
 def check_posteriors(dataset: Dataset, split_name: str, posteriors: Mapping[str, Posterior]) -> None:
@@ -120,18 +122,19 @@ def check_posteriors(dataset: Dataset, split_name: str, posteriors: Mapping[str,
         check_finite(rates, scored_mask(split, dataset), f"rates of {name!r}")
 
 
-def check_masked(task: Task, rates: np.ndarray, hidden: np.ndarray) -> None:
+def check_masked(dataset: Dataset, split_name: str, rates: np.ndarray, hidden: np.ndarray) -> None:
     """Checks that masked rates and the mask belong to the scored data.
 
     Raises:
         LfadsxError: They have other shapes, or the rate of a hidden entry is NaN or infinite.
     """
-    if rates.shape != task.scored.shape or hidden.shape != task.scored.shape:
+    scored = scored_mask(dataset.splits[split_name], dataset)
+    if rates.shape != scored.shape or hidden.shape != scored.shape:
         raise LfadsxError(
             f"masked has rates of shape {rates.shape} and a mask of shape {hidden.shape}, but the "
-            f"targets have shape {task.scored.shape}. Give both in the coordinates of the targets."
+            f"targets have shape {scored.shape}. Give both in the coordinates of the targets."
         )
-    check_finite(rates, task.scored & hidden, "rates of hidden entries")
+    check_finite(rates, scored & hidden, "rates of hidden entries")
 
 
 def check_finite(values: np.ndarray, scored: np.ndarray, what: str) -> None:

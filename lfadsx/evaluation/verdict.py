@@ -30,7 +30,7 @@ def verdict(found: Comparison) -> str:
     sentences = [_against_best(found, measure) for measure in judged[:2]]
     reconstruction = next((name for name in RECONSTRUCTION if name in found.scores), None)
     if judged:
-        by = f"Judge by {' and '.join(judged)}: the encoder did not see what they score."
+        by = f"Judge by {', '.join(judged)}: the encoder did not see these entries."
         sentences.append(by + (f" {reconstruction} rewards copying the data." if reconstruction else ""))
     elif reconstruction:
         sentences.append(
@@ -110,23 +110,24 @@ def _interval(difference: Score) -> str:
 
 
 def _copying(task: Task, found: Comparison) -> Finding | None:
-    """Reconstruction far above the score of hidden entries, which simple baselines predict better."""
+    """Reconstruction far above the scores of entries that the encoder did not see, which a baseline predicts better."""
     seen, model = RECONSTRUCTION[0 if task.spikes else 1], found.models[0]
-    hidden = next((name for start in ("masked", "co") for name in _judged(found) if name.startswith(start)), None)
-    if hidden is None or model not in found.scores.get(seen, {}):
+    predicted = {name: found.scores[name][model].value for name in _judged(found) if not name.startswith("fp")}
+    if not predicted or model not in found.scores.get(seen, {}):
         return None
-    copied, predicted = (found.scores[name][model].value for name in (seen, hidden))
-    beaten = found.differences[hidden].value < 0 if hidden in found.differences else predicted <= 0
-    if copied < LEAST_RECONSTRUCTION or copied <= COPYING * predicted or not beaten:
+    copied, best = found.scores[seen][model].value, max(predicted.values())
+    beaten = [found.differences[m].value < 0 if m in found.differences else predicted[m] <= 0 for m in predicted]
+    if copied < LEAST_RECONSTRUCTION or copied <= COPYING * best or not all(beaten):
         return None
-    rival = f", less than {found.rivals[hidden]}" if hidden in found.rivals else ""
+    rival = "a baseline" if found.rivals else "the mean"
+    others = " and ".join(f"{name} only {value:.3f}" for name, value in predicted.items())
     return Finding(
         level="warning",
         name="copying",
         value=copied,
-        threshold=COPYING * max(predicted, 0.0),
+        threshold=COPYING * max(best, 0.0),
         where=task.split_name,
-        sentence=f"The model copies the data: {seen} is {copied:.3f}, {hidden} only {predicted:.3f}{rival}.",
+        sentence=f"The model copies the data: {seen} is {copied:.3f}, {others}; {rival} predicts those better.",
         remedy="Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs.",
     )
 

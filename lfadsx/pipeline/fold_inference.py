@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate, with_behaviour
 from lfadsx.evaluation.folds import FoldResult
-from lfadsx.evaluation.task import Task, check_masked, check_posteriors, has_bits, has_sklearn
+from lfadsx.evaluation.task import Posterior, Task, check_masked, check_posteriors, has_bits, has_sklearn
 from lfadsx.inference import masked_rates, posterior_sample_and_average
 from lfadsx.models.lfads import LFADS
-from lfadsx.types import Dataset, Posterior, Split
+from lfadsx.types import Dataset, Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +81,9 @@ def _infer(
     }
     check_posteriors(data, "test", posteriors)
     rates, hidden = masked_rates(model, data, "test", seed=seed, mesh=mesh)
-    task = Task(data, "test", hidden, has_bits(data, "test", posteriors["test"].rates[data.input_group]), seed=seed)
-    check_masked(task, rates, hidden)
+    check_masked(data, "test", rates, hidden)
+    spikes = has_bits(data, "test", posteriors["test"].rates[data.input_group], rates)
+    task = Task(data, "test", hidden, spikes, seed=seed)
     baselines, _ = baseline_candidates(task, decode=False)
     return task, posteriors["test"], [model_candidate(task, posteriors, rates), *baselines]
 

@@ -142,8 +142,8 @@ class _Regression:
         rates[:] = self._train.mean_rate()[self._channels]
         for c, model in enumerate(self._models):
             if model is not None and len(design):
-                log_rates = design @ model.coef_ + model.intercept_
-                rates[:, :, c] = np.exp(np.minimum(log_rates, np.log(self.highest[c])))
+                with np.errstate(over="ignore"):  # infinity is above the highest rate, too
+                    rates[:, :, c] = np.exp(design @ model.coef_ + model.intercept_)
         return np.clip(rates, np.finfo(np.float32).tiny, self.highest)
 
     def nll(self, part: Part) -> float:
