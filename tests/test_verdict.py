@@ -110,20 +110,27 @@ def test_a_model_that_is_worse_than_the_condition_average_is_found(data, fitted)
     assert "(co_bps)" in finding.sentence and finding.where == "test"
 
 
-def test_a_baseline_that_fails_is_left_out_and_never_takes_the_scores_with_it(data, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("function", "name"), [("time_course", "time course"), ("condition_average", "condition average")]
+)
+def test_a_baseline_that_fails_is_left_out_and_never_takes_the_scores_with_it(
+    function, name, data, monkeypatch, caplog
+):
     def breaks(*_):
         raise OverflowError("math range error")
 
-    monkeypatch.setattr("lfadsx.evaluation.baselines.all_baselines.time_course", breaks)
+    monkeypatch.setattr(f"lfadsx.evaluation.baselines.all_baselines.{function}", breaks)
+    monkeypatch.setattr(f"lfadsx.evaluation.details.{function}", breaks, raising=False)
     monkeypatch.setattr("lfadsx.evaluation.candidates.has_sklearn", lambda: False)
     found = scored(data, np.asarray(data.test.truth, float))
-    assert [row["model"] for row in found.table] == ["lfads", "condition average", "smoothed spikes"]
+    left = [each for each in ("lfads", "time course", "condition average", "smoothed spikes") if each != name]
+    assert [row["model"] for row in found.table] == left
     (finding,) = found.findings
     assert finding.name == "baseline failed"
-    assert "'time course' failed and is left out (OverflowError: math range error)" in str(found)
+    assert f"{name!r} failed and is left out (OverflowError: math range error)" in str(found)
     assert found.scores["co_bps"] > 0
-    (record,) = [record for record in caplog.records if record.exc_info]
-    assert record.exc_info[0] is OverflowError
+    logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert logged and set(logged) == {OverflowError}
 
 
 # What kind the data are

@@ -27,7 +27,6 @@ class Comparison:
         scores: By measure and name of the model ("lfads") or baseline.
         differences: By measure, model minus best baseline, paired by trial; reconstruction is no contest.
         rivals: By measure, which baseline that is.
-        to_condition_average: By measure, model minus condition average, where there is one.
         folds: By measure and name, the scores of the trials of each fold alone.
         statistics: By name and measure.
     """
@@ -35,7 +34,6 @@ class Comparison:
     scores: dict[str, dict[str, Score]]
     differences: dict[str, Score]
     rivals: dict[str, str]
-    to_condition_average: dict[str, Score]
     folds: dict[str, dict[str, list[float]]]
     statistics: dict[str, dict[str, Statistic]]
 
@@ -43,11 +41,6 @@ class Comparison:
     def models(self) -> list[str]:
         """Names of the model and of all baselines, in the order of the table."""
         return list(self.statistics)
-
-    @property
-    def measures(self) -> list[str]:
-        """Names of the measures that exist."""
-        return list(self.scores)
 
 
 def compare_candidates(
@@ -67,7 +60,7 @@ def compare_candidates(
     """
     by_model = {candidate.name: statistics(task, candidate, fold) for candidate in candidates}
     n_trials, numbers = task.split.n_trials, [] if fold is None else np.unique(fold)
-    found = Comparison({}, {}, {}, {}, {}, by_model)
+    found = Comparison({}, {}, {}, {}, by_model)
     for measure in dict.fromkeys(name for of in by_model.values() for name in of):
         if fold is not None and measure in RECONSTRUCTION:
             continue
@@ -77,10 +70,8 @@ def compare_candidates(
         found.scores[measure] = {name: score_of(values) for name, values in draws.items()}
         found.folds[measure] = {name: [float(of((fold == k) * 1.0)) for k in numbers] for name, of in own.items()}
         model, *rivals = draws
-        if not rivals or model != candidates[0].name or measure in RECONSTRUCTION:
+        if not rivals or n_trials < 2 or model != candidates[0].name or measure in RECONSTRUCTION:
             continue
         best = max(rivals, key=lambda name: found.scores[measure][name].value)
         found.rivals[measure], found.differences[measure] = best, score_of(draws[model] - draws[best])
-        if "condition average" in rivals:
-            found.to_condition_average[measure] = score_of(draws[model] - draws["condition average"])
     return found

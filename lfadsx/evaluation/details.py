@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from lfadsx.evaluation.metrics import (
 from lfadsx.evaluation.metrics.known_entries import mean_known
 from lfadsx.evaluation.statistics import Statistic
 from lfadsx.evaluation.task import BITS, Posterior, Task, seen_bins
+
+log = logging.getLogger("lfadsx")
 
 
 def details(
@@ -74,7 +77,10 @@ def _nulls(task: Task) -> dict[str, np.ndarray | None]:
     """Rates of the null models; None stands for the mean over the scored entries."""
     nulls = {"scored mean": None, "training mean": mean_rate(task.dataset, task.split)}
     if task.split.condition is not None and task.dataset.train.condition is not None:
-        nulls["condition average"] = condition_average(task.dataset, task.split)
+        try:
+            nulls["condition average"] = condition_average(task.dataset, task.split)
+        except Exception:  # as for every baseline: the scores stand without it
+            log.exception("The condition average failed.")
     return nulls
 
 

@@ -62,9 +62,9 @@ class Evaluation:
 
     def __repr__(self) -> str:
         """Returns the table with standard errors, the verdict and what looks odd, in at most 20 lines."""
-        cells = {measure: self.comparison.scores.get(measure, {}) for measure in self.comparison.measures}
+        cells = self.comparison.scores.items()
         rows = [
-            {"model": name, **{measure: str(of[name]) if name in of else None for measure, of in cells.items()}}
+            {"model": name, **{measure: str(of[name]) if name in of else None for measure, of in cells}}
             for name in self.comparison.models
         ]
         said = [*self.verdict.splitlines(), *map(str, self.findings), *self.detail["notes"]]

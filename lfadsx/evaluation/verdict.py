@@ -6,7 +6,7 @@ import numpy as np
 
 from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
 from lfadsx.evaluation.metrics import has_label
-from lfadsx.evaluation.statistics import Score
+from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task, has_sklearn
 from lfadsx.findings import Finding
 
@@ -97,7 +97,7 @@ def _judged(found: Comparison) -> list[str]:
 def _against_best(found: Comparison, measure: str) -> str:
     own = found.scores[measure][found.models[0]]
     if measure not in found.differences:
-        return f"{measure} is {own}; no baseline stands beside it."
+        return f"{measure} is {own}."
     difference = found.differences[measure]
     word = (
         "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not clearly different from"
@@ -134,8 +134,13 @@ def _copying(task: Task, found: Comparison) -> Finding | None:
 
 def _worse_than_average(task: Task, found: Comparison) -> Finding | None:
     """The mean over trials of a condition predicts single trials better than the model."""
-    measure = next((name for name in _judged(found) if name in found.to_condition_average), None)
-    if measure is None or not (difference := found.to_condition_average[measure]).high < 0:
+    average = found.statistics.get("condition average", {})
+    measure = next((name for name in _judged(found) if name in average), None)
+    if measure is None:
+        return None
+    lead = minus(found.statistics[found.models[0]][measure], average[measure])
+    difference = resample(lead, task.split.n_trials, seed=task.seed)
+    if not difference.high < 0:
         return None
     return Finding(
         level="warning",
