@@ -34,10 +34,9 @@ from lfadsx.cli import use_compilation_cache, use_devices
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.datasets.lorenz import Lorenz
-from lfadsx.evaluation import format_table
+from lfadsx.evaluation import format_table, ratio, resample
 from lfadsx.evaluation.metrics import (
     align,
-    bootstrap_interval,
     latent_r2,
     peak_errors,
     r2_by_channel,
@@ -46,8 +45,9 @@ from lfadsx.evaluation.metrics import (
     r2_per_trial,
     r2_pooled,
 )
-from lfadsx.inference import Labels, infer_trials
-from lfadsx.inference.posterior import Posterior
+from lfadsx.inference import infer_trials
+from lfadsx.results.labels import Labels
+from lfadsx.results.posterior import Posterior
 from lfadsx.training import FitResult, ProgressBar, make_mesh
 
 SAMPLES = 128
@@ -254,11 +254,11 @@ class Truth:
     def differences(self, models: list[np.ndarray], others: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         """Returns, for each baseline, the model's lead in both figures with its 95 % interval over trials."""
         rows = []
-        model, ones = np.mean(models, axis=0), np.full(self.split.n_trials, 1 / np.log(2))
+        model, ones = np.mean(models, axis=0), np.ones(self.split.n_trials)
         for name, other in others.items():
             row: dict[str, Any] = {"lfads minus": name}
             for figure, lead in zip(("rates_r2", "rates_r2_pooled"), model - other, strict=True):
-                interval = bootstrap_interval(lead, ones)
+                interval = resample(ratio(lead, ones), len(ones), n=2000)
                 row |= {figure: interval.value, f"{figure}_low": interval.low, f"{figure}_high": interval.high}
             rows.append(row)
         return rows

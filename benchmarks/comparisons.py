@@ -17,8 +17,10 @@ from benchmarks.settings import Settings
 from lfadsx import align
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
-from lfadsx.evaluation.metrics import Interval, bootstrap_interval, r2_of_trials, r2_per_trial, r2_pooled
-from lfadsx.inference import Labels, infer_trials
+from lfadsx.evaluation import Score, ratio, resample
+from lfadsx.evaluation.metrics import r2_of_trials, r2_per_trial, r2_pooled
+from lfadsx.inference import infer_trials
+from lfadsx.results.labels import Labels
 from lfadsx.training import FitResult
 
 Train = Callable[..., FitResult]
@@ -144,7 +146,7 @@ def labels(
     return lines
 
 
-def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Interval]) -> dict[str, float]:
+def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Score]) -> dict[str, float]:
     """Mean bounds in nats per trial, and their paired differences with an interval over trials or over seeds."""
     line = {f"{name}_nats": float(values.mean()) for name, values in bounds.items()}
     for one, other in (("with", "without"), ("shuffled", "without"), ("with", "shuffled")):
@@ -161,18 +163,19 @@ def _compared(one: str, other: str, rates: np.ndarray, others: np.ndarray, truth
     return line | _named("difference_r2", _over_trials(lead))
 
 
-def _over_trials(values: np.ndarray) -> Interval:
+def _over_trials(values: np.ndarray) -> Score:
     """The mean over trials with its bootstrap interval."""
-    return bootstrap_interval(values, np.full(len(values), 1 / np.log(2)))
+    return resample(ratio(values, np.ones(len(values))), len(values), n=2000)
 
 
-def _over_seeds(values: np.ndarray) -> Interval:
+def _over_seeds(values: np.ndarray) -> Score:
     """The mean over few seeds with Student's interval."""
-    mean, half = float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return Interval(mean, mean - half, mean + half)
+    mean, error = float(values.mean()), float(stats.sem(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Score(mean, error, mean - half, mean + half)
 
 
-def _named(name: str, interval: Interval) -> dict[str, float]:
+def _named(name: str, interval: Score) -> dict[str, float]:
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 

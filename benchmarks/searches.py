@@ -20,19 +20,19 @@ from pathlib import Path
 
 import numpy as np
 from flax import nnx
+from lfadsx.evaluation.resampling import Statistic, minus, resample
 
 import lfadsx
 from benchmarks.speed import machine
 from lfadsx.cli import use_compilation_cache
 from lfadsx.cli.population_flags import Population
 from lfadsx.data.dataset import Dataset
-from lfadsx.evaluation import PSTH_KERNEL_BINS, format_table
-from lfadsx.evaluation.metrics import r2_of_trials
-from lfadsx.evaluation.resampling import Statistic, minus, ratio, resample, saved
+from lfadsx.evaluation import format_table, mean_of
+from lfadsx.evaluation.measures import bits, correlated
 from lfadsx.evaluation.task import Task
-from lfadsx.inference.posterior import Posterior
 from lfadsx.pipeline import scored_split
 from lfadsx.pipeline.population_job import average
+from lfadsx.results.posterior import Posterior
 from lfadsx.training import GenerationTable, PopulationResult
 
 SAMPLES = 64
@@ -119,32 +119,25 @@ def rates_of(data: Dataset, split: str, result: PopulationResult, members: Seque
 def statistic(data: Dataset, split: str, posterior: Posterior) -> Statistic:
     """Returns co-smoothing in bits per spike, or R2 with the true rates where no neuron is held out."""
     rates, truth = posterior.rates[data.input_group], data.splits[split].truth
-    task = Task(data, split, {split: posterior}, None, True, PSTH_KERNEL_BINS, 0)
-    if task.regions["co_bps"].any():
-        return ratio(*saved(task, rates, task.regions["co_bps"]))
-    if truth is None:
+    task = Task(data, split)
+    found = bits(task, rates, task.regions["co_bps"]) or correlated(rates, truth, task.scored)
+    if found is None:
         raise ValueError("The file has neither held-out neurons nor true rates. Give one that has either.")
-    r2 = r2_of_trials(rates, truth)
-    return ratio(np.nansum(r2, 1), np.sum(~np.isnan(r2), 1))
+    return found
 
 
 def line(
     kind: str, of: list[tuple[Statistic, float]], found: dict[str, list[tuple[Statistic, float]]], n_trials: int
 ) -> dict[str, object]:
     """Returns a row of the table: mean over seeds, and the difference to the best of several seeds."""
-    own, work = mean([score for score, _ in of]), float(np.mean([epochs for _, epochs in of]))
+    own, work = mean_of([score for score, _ in of]), float(np.mean([epochs for _, epochs in of]))
     score = resample(own, n_trials)
     row: dict[str, object] = {"model": kind, "score": score.value, "error": score.error}
     row |= {"seeds": " ".join(f"{each(np.ones(n_trials)):.4f}" for each, _ in of), "epochs": work}
     if REFERENCE in found and kind != REFERENCE:
-        gain = resample(minus(own, mean([score for score, _ in found[REFERENCE]])), n_trials)
+        gain = resample(minus(own, mean_of([score for score, _ in found[REFERENCE]])), n_trials)
         row |= {"gain": gain.value, "low": gain.low, "high": gain.high}
     return row
-
-
-def mean(statistics: Sequence[Statistic]) -> Statistic:
-    """Returns the mean of scores of the same trials."""
-    return lambda weights: float(np.mean([score(weights) for score in statistics]))
 
 
 if __name__ == "__main__":

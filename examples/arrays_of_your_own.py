@@ -22,8 +22,8 @@ import numpy as np
 import lfadsx
 from lfadsx.data import from_arrays
 from lfadsx.evaluation import format_table
-from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posterior
 from lfadsx.training import ProgressBar
 
 BIN_WIDTH = 0.033

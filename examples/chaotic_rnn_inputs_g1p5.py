@@ -19,8 +19,8 @@ from example_tools.quick_settings import shorter, tiny_model
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.inference import read_posteriors
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posteriors
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_inputs_g1p5"

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import psth, r2_per_trial, r2_pooled
-from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posterior
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_multisession"

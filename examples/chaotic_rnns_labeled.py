@@ -21,10 +21,10 @@ from example_tools.quick_settings import shorter, tiny_model
 
 import lfadsx
 from lfadsx.data.dataset import Dataset
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import bootstrap_interval, r2_of_trials
-from lfadsx.inference import read_posterior
+from lfadsx.evaluation import format_table, ratio, resample
+from lfadsx.evaluation.metrics import r2_of_trials
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posterior
 from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnns_labeled"
@@ -93,7 +93,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     # Trials differ far more than models do, so the difference is taken in each trial.
     split = data.splits[scored]
     gain = bounds["right_label"] - bounds["random_label"]
-    bits = bootstrap_interval(gain, split.targets["spikes"].sum((1, 2)))
+    bits = resample(ratio(gain / np.log(2), split.targets["spikes"].sum((1, 2))), len(gain), n=2000)
     figure = histograms_figure({"Right label - random label": gain}, "Difference of the bound (nats)", unit="trials")
     figure.savefig(out / "gain_of_the_label.png", dpi=150)
     r2 = {name: r2_of_trials(values, split.truth) for name, values in rates.items()}

@@ -20,8 +20,8 @@ from example_tools.truth_figure import truth_figure
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_by_channel
-from lfadsx.inference import read_posterior
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posterior
 from lfadsx.training import ProgressBar
 
 NAME = "gaussian_chaotic_rnn_no_inputs"

@@ -36,9 +36,11 @@ from lfadsx.datasets.task_network import TaskNetwork, load_network
 from lfadsx.datasets.train_networks import TASKS, save_network, train
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, r2_floors, r2_of_trials, r2_pooled
-from lfadsx.inference import Labels, infer_trials, read_posteriors
+from lfadsx.inference import infer_trials
 from lfadsx.pipeline import fit_run
 from lfadsx.plotting.panels import curves_figure, images_figure
+from lfadsx.results.labels import Labels
+from lfadsx.results.results_file import read_posteriors
 from lfadsx.training import ProgressBar
 
 NAME = "integrator_rnn"

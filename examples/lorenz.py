@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import align, latent_r2
-from lfadsx.inference import read_posteriors
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posteriors
 from lfadsx.training import ProgressBar
 
 NAME = "lorenz"

@@ -20,13 +20,10 @@ from lfadsx.data.sessions import concatenate as concatenate
 from lfadsx.errors import DataError as DataError
 from lfadsx.errors import LfadsxError as LfadsxError
 from lfadsx.errors import PartError as PartError
-from lfadsx.inference import Posterior as Posterior
 from lfadsx.inference import infer as infer
 from lfadsx.inference import masked_rates as masked_rates
-from lfadsx.inference import read_posterior as read_posterior
 from lfadsx.inference.bounds import Bounds as Bounds
 from lfadsx.inference.bounds import bounds as bounds
-from lfadsx.inference.generation import Generated as Generated
 from lfadsx.inference.generation import generate as generate
 from lfadsx.models.adjoint import with_adjoint as with_adjoint
 from lfadsx.models.builders import autonomous as autonomous
@@ -38,6 +35,9 @@ from lfadsx.models.lfads import LFADS as LFADS
 from lfadsx.models.new_sessions import session_patterns as session_patterns
 from lfadsx.models.new_sessions import with_sessions as with_sessions
 from lfadsx.models.summary import summary as summary
+from lfadsx.results.generated import Generated as Generated
+from lfadsx.results.posterior import Posterior as Posterior
+from lfadsx.results.results_file import read_posterior as read_posterior
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import PopulationResult as PopulationResult
 from lfadsx.training import fit as fit

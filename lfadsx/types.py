@@ -13,7 +13,7 @@
 | generator, controller    | units of the generator's and the controller's state          |
 
 `Split`, `Session` and `Dataset` (`lfadsx.data.dataset`) live on the host (NumPy). `Batch`, `Noise` and `Output` are
-pytrees for the device. What inference returns to the host is a `Posterior` (`lfadsx.inference.posterior`).
+pytrees for the device. What inference returns to the host is a `Posterior` (`lfadsx.results.posterior`).
 """
 
 from __future__ import annotations

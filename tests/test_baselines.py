@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from lfadsx.data import batch, concatenate, from_arrays, read
 from lfadsx.evaluation import baselines
-from lfadsx.evaluation.metrics import bits_per_spike
+from lfadsx.evaluation.metrics import bits_per_spike, has_label
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ ALL = (
     baselines.mean_rate,
     baselines.time_course,
     baselines.condition_average,
-    baselines.smoothed_spikes,
+    baselines.smoothed_data,
     baselines.poisson_regression,
 )
 
@@ -64,7 +64,7 @@ def test_rates_are_positive_and_missing_only_where_they_should(baseline):
     held_out = baselines.held_out_channels(data)[data.valid.session][:, None, :]
     widths = np.array([session.n_targets["spikes"] for session in data.sessions])[data.valid.session]
     exists = (np.arange(6) < widths[:, None])[:, None, :] & np.ones((1, data.valid.n_bins, 1), bool)
-    if baseline is baselines.smoothed_spikes:
+    if baseline is baselines.smoothed_data:
         exists = exists & ~held_out
     if baseline is baselines.poisson_regression:
         seen = np.arange(data.valid.n_bins) < data.valid.encoder_length[:, None]
@@ -83,7 +83,7 @@ def test_sessions_are_treated_apart(baseline):
     fixed = {
         baselines.mean_rate: {},
         baselines.poisson_regression: {"widths": (1.4,), "penalties": (0.1,)},
-        baselines.smoothed_spikes: {"width": 2.0, "shrinkage": 4.0},
+        baselines.smoothed_data: {"width": 2.0, "shrinkage": 4.0},
     }.get(baseline, {"width": 1.0})
     both = concatenate(one, two)
     rates = baseline(both, both.test, **fixed)
@@ -124,29 +124,27 @@ def test_condition_average_tells_conditions_apart_and_falls_back_to_the_time_cou
     )
 
 
-def test_smoothed_spikes_without_the_own_bin_do_not_depend_on_it():
+def test_smoothed_data_without_the_own_bin_do_not_depend_on_it():
     data = shared_drive()
     changed = data.test.encoder_input.copy()
     changed[:, 5] = 9
     other = dataclasses.replace(data.test, encoder_input=changed)
     fixed = dict(width=1.0, shrinkage=1.0)
     for own_bin in (False, True):
-        before, after = (
-            baselines.smoothed_spikes(data, split, own_bin=own_bin, **fixed) for split in (data.test, other)
-        )
+        before, after = (baselines.smoothed_data(data, split, own_bin=own_bin, **fixed) for split in (data.test, other))
         assert np.array_equal(before[:, 5], after[:, 5], equal_nan=True) != own_bin
         assert not np.array_equal(before[:, 4], after[:, 4], equal_nan=True)
 
 
-def test_smoothed_spikes_do_not_use_hidden_entries():
+def test_smoothed_data_do_not_use_hidden_entries():
     data = shared_drive()
     observed = np.ones(data.test.encoder_input.shape, dtype=bool)
     observed[:, 5] = False
     hidden = dataclasses.replace(data.test, encoder_observed=observed)
     changed = np.where(observed, data.test.encoder_input, 9)
     np.testing.assert_array_equal(
-        baselines.smoothed_spikes(data, hidden, width=1.0, shrinkage=1.0),
-        baselines.smoothed_spikes(data, dataclasses.replace(hidden, encoder_input=changed), width=1.0, shrinkage=1.0),
+        baselines.smoothed_data(data, hidden, width=1.0, shrinkage=1.0),
+        baselines.smoothed_data(data, dataclasses.replace(hidden, encoder_input=changed), width=1.0, shrinkage=1.0),
     )
 
 
@@ -182,6 +180,82 @@ def test_a_held_out_neuron_that_never_fires_gets_its_small_mean_rate():
     np.testing.assert_allclose(rates, 0.5 / silent.targets["spikes"][..., 0].size)
 
 
+def laps():
+    """Trials of different length, whose end is told by activity; two held-in neurons first fire in the test trials."""
+    rng, counts = np.random.default_rng(0), []
+    for n_bins in rng.integers(8, 25, 40):
+        at_end = (np.arange(n_bins) >= n_bins - 3)[:, None]
+        counts.append(rng.poisson(np.exp(2.0 * at_end - 1.5) * np.ones(8)))
+        counts[-1][:, :2] = 0
+    data = from_arrays(counts, held_out=2, bin_width=0.05, test_fraction=0.2)
+    fires = data.test.encoder_input.copy()
+    fires[:, 0, 1] = 1
+    return dataclasses.replace(data, test=dataclasses.replace(data.test, encoder_input=fires))
+
+
+def test_a_neuron_that_is_silent_in_training_tells_the_regression_nothing():
+    data = laps()
+    quiet = data.test.encoder_input.copy()
+    quiet[:, :, 1] = 0
+    quiet = dataclasses.replace(data.test, encoder_input=quiet)
+    rates = baselines.poisson_regression(data, data.test)
+    scored = baselines.scored_mask(data.test, data) & baselines.held_out_channels(data)[0]
+    assert np.isfinite(rates[scored]).all() and rates[scored].max() < 10
+    np.testing.assert_array_equal(rates, baselines.poisson_regression(data, quiet))
+
+
+def test_rates_of_trials_unlike_all_of_training_end_at_a_limit_and_that_is_said(caplog):
+    data = shared_drive(40, held_out=2)
+    strange = data.test.encoder_input.copy()
+    strange[0] = 255
+    strange = dataclasses.replace(data.test, encoder_input=strange)
+    rates = baselines.poisson_regression(data, strange, widths=(1.4,), penalties=(1e-3,))[..., -2:]
+    largest = data.train.targets["spikes"][..., -2:].max((0, 1)).astype(float)
+    np.testing.assert_array_equal(rates.max((0, 1)), 10 * largest)
+    assert "rates of the Poisson regression (session session) end at their upper limit" in caplog.text
+
+
+def test_real_data_get_baselines_in_their_own_unit():
+    data = shared_drive(n_channels=5, held_out=1)
+    real = {
+        name: dataclasses.replace(
+            split,
+            encoder_input=split.encoder_input.astype(np.float32) - 2,
+            targets={"spikes": split.targets["spikes"].astype(np.float32) - 2},
+        )
+        for name, split in data.splits.items()
+    }
+    real = dataclasses.replace(data, **real)
+    values = real.train.targets["spikes"]
+    found = baselines.fit_baselines(real, real.test)
+    assert list(found) == ["mean", "time course", "condition average", "smoothed data"]
+    np.testing.assert_allclose(found["mean"][0, 0], values.mean((0, 1), dtype=float), rtol=1e-6)
+    errors = {name: np.nanmean((rates - real.test.targets["spikes"]) ** 2) for name, rates in found.items()}
+    assert errors["mean"] > errors["time course"] > errors["condition average"]
+    valid = {
+        width: np.sum((baselines.time_course(real, real.valid, width=width) - real.valid.targets["spikes"]) ** 2)
+        for width in baselines.WIDTHS
+    }
+    best = baselines.time_course(real, real.test, width=min(valid, key=valid.__getitem__))
+    np.testing.assert_array_equal(found["time course"], best)
+
+
+@pytest.mark.parametrize("labels", [np.array([0.0, np.nan]), np.array(["left", ""]), np.array([None, "left"], object)])
+def test_trials_without_a_label_take_no_part_in_condition_averages(labels):
+    data = shared_drive()
+    with_gaps = {
+        name: dataclasses.replace(split, condition=labels[split.condition.astype(int)])
+        for name, split in data.splits.items()
+    }
+    gaps = dataclasses.replace(data, **with_gaps)
+    rates = baselines.condition_average(gaps, gaps.test, width=1.0)
+    labelled = has_label(gaps.test.condition)
+    assert 0 < labelled.sum() < len(labelled)
+    expected = baselines.condition_average(data, data.test, width=1.0)
+    np.testing.assert_allclose(rates[labelled], expected[labelled])
+    np.testing.assert_allclose(rates[~labelled], baselines.time_course(data, data.test, width=1.0)[~labelled])
+
+
 def test_baselines_that_do_not_apply_are_left_out(monkeypatch):
     data = shared_drive(20, held_out=0, condition=None)
     assert list(baselines.fit_baselines(data, data.test)) == ["time course", "smoothed spikes"]
@@ -197,7 +271,7 @@ def test_mistakes_are_explained():
     with pytest.raises(ValueError, match=r"needs the condition.*\. Give both splits conditions"):
         baselines.condition_average(data, data.test)
     with pytest.raises(ValueError, match=r"shrinkage is 0 bins.*\. Give a number above 0"):
-        baselines.smoothed_spikes(data, data.test, shrinkage=0.0)
+        baselines.smoothed_data(data, data.test, shrinkage=0.0)
     with pytest.raises(ValueError, match=r"width of the kernel is -1 bins"):
         baselines.time_course(data, data.test, width=-1.0)
 

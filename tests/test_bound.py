@@ -15,10 +15,10 @@ import lfadsx
 from lfadsx.data.splits import choose
 from lfadsx.datasets import chaotic_rnn
 from lfadsx.evaluation.metrics import bits_per_spike
-from lfadsx.inference import Labels
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.objective import elbo
 from lfadsx.random import derive
+from lfadsx.results.labels import Labels
 from lfadsx.training import make_mesh
 
 

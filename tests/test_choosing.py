@@ -15,11 +15,11 @@ import lfadsx
 from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
 from lfadsx.data import from_arrays, write_dataset
 from lfadsx.errors import RunError
-from lfadsx.evaluation.resampling import bits
-from lfadsx.evaluation.task import Task
+from lfadsx.evaluation import ratio
+from lfadsx.evaluation.measures import hidden_entries
 from lfadsx.inference import masked_rates
 from lfadsx.pipeline import sweep_run
-from lfadsx.pipeline.selection import Comparison, compare, compare_selection_scores
+from lfadsx.pipeline.selection import Ranking, rank
 from lfadsx.pipeline.sweep_grid import architecture, count_parameters, grid
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractCallback, load
@@ -54,10 +54,6 @@ def recording(n_trials=24, n_neurons=6, *, held_out=1, session="monday", seed=0,
     return from_arrays(rng.poisson(rates), **(settings | changes))
 
 
-def ones(task):
-    return np.ones(task.split.n_trials)
-
-
 @pytest.fixture(scope="module")
 def data():
     return recording()
@@ -80,10 +76,15 @@ def made(means, spread=0.0, n=200, common=1.0):
     return [mean + trials[None] + spread * own for mean, own in zip(means, noise, strict=True)], np.ones(n)
 
 
+def ranked(saved, spikes):
+    """The ranking of models by the bits of their seeds, each (seed, trial)."""
+    return rank([[ratio(seed, spikes) for seed in own] for own in saved], len(spikes))
+
+
 def test_the_simplest_model_within_one_standard_error_of_the_best_is_chosen():
     # Differences have a standard error of 0.14 * sqrt(2 / 200), about 0.014.
     saved, spikes = made([0.97, 0.99, 0.992, 1.0], spread=0.14)
-    found = compare(saved, spikes)
+    found = ranked(saved, spikes)
     assert found.best == 3
     np.testing.assert_allclose(found.differences, [-0.03, -0.01, -0.008, 0], atol=1e-9)
     np.testing.assert_allclose(found.difference_errors[:3], 0.014, rtol=0.2)
@@ -96,37 +97,31 @@ def test_the_simplest_model_within_one_standard_error_of_the_best_is_chosen():
 
 def test_how_hard_trials_are_for_all_models_makes_no_model_as_good_as_the_best():
     saved, spikes = made([0.9, 1.0], spread=0.01, common=5.0)
-    found = compare(saved, spikes)
+    found = ranked(saved, spikes)
     assert found.errors.min() > 0.3 > 0.1 > found.difference_errors[0]
     assert found.choose([(1,), (2,)]) == 1
 
 
 def test_errors_know_what_another_seed_would_change():
     saved, spikes = made([0.95, 1.0])
-    assert compare(saved, spikes).choose([(1,), (2,)]) == 1
+    assert ranked(saved, spikes).choose([(1,), (2,)]) == 1
     seeds = np.array([-0.1, 0.0, 0.1])[:, None]
-    found = compare([own + seeds for own in saved], spikes)
+    found = ranked([own + seeds for own in saved], spikes)
     np.testing.assert_allclose(found.difference_errors[0], np.sqrt(2) * 0.1 / np.sqrt(3), rtol=1e-6)
     assert found.choose([(1,), (2,)]) == 0
 
 
 def test_models_that_did_not_train_are_never_chosen():
     saved, spikes = made([0.95, 1.0])
-    found = compare([np.zeros((0, 200)), *saved], spikes)
+    found = ranked([np.zeros((0, 200)), *saved], spikes)
     assert np.isnan(found.scores[0]) and found.choose([(0,), (1,), (2,)]) == 2
     with pytest.raises(ValueError, match="None of the 2 models has trained.*Lower learning_rate"):
-        compare([np.zeros((0, 200))] * 2, spikes)
+        ranked([np.zeros((0, 200))] * 2, spikes)
 
 
-def test_selection_scores_are_compared_by_seeds_alone():
-    found = compare_selection_scores([np.array([11.0, 10.8]), np.array([10.5, 10.9]), np.array([30.0])])
-    assert found.best == 1 and found.choose([(1,), (2,), (0,)]) == 0
-    np.testing.assert_allclose(found.difference_errors[:2], [np.hypot(0.1, 0.2), 0.0])
-
-
-def test_a_comparison_holds_one_number_for_each_model():
+def test_a_ranking_holds_one_number_for_each_model():
     zero = np.zeros(2)
-    assert Comparison(zero, zero, zero, zero, 0).choose([(2,), (1,)]) == 1
+    assert Ranking(zero, zero, zero, zero, 0).choose([(2,), (1,)]) == 1
 
 
 # The grid
@@ -201,9 +196,8 @@ def test_a_sweep_writes_its_table_and_the_chosen_model(swept, data):
     info = json.loads((out / "chosen" / "run.json").read_text())
     assert info["hyper"]["dropout_rate"] == pytest.approx(chosen["dropout_rate"])
     assert model.decoder.n_factors == chosen["factors"]
-    rates, hidden = masked_rates(model, data, "valid", seed=TRAIN.seed)
-    task = Task(data, "valid", {}, (rates, hidden), True, 1.0, 0)
-    single = bits(task, rates, task.regions["masked_bps"])(ones(task))
+    statistics = hidden_entries(data, "valid", *masked_rates(model, data, "valid", seed=TRAIN.seed))
+    single = statistics["masked_bps"](np.ones(data.valid.n_trials))
     assert abs(single - chosen["masked_bps"]) < 0.2
 
 
@@ -237,13 +231,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(swept, data, tmp_path):
     assert [row["masked_bps"] for row in again.rows] == [row["masked_bps"] for row in found.rows]
 
 
-def test_data_without_counts_are_compared_by_selection_scores(tmp_path):
+def test_real_data_are_compared_by_r2_of_hidden_entries(tmp_path):
     data = making.one_session(n_trials=16, likelihood="gaussian")
     model = dataclasses.replace(MODEL, likelihood="gaussian")
     found = sweep_run(data, tmp_path, hypers={"dropout_rate": (0.1, 0.4)}, seeds=1, model=model, **QUICK)
-    assert found.measure == "selection_score" and found.rows[0]["masked_bps"] is None
-    assert found.chosen == found.best == int(np.argmin([row["selection_score"] for row in found.rows]))
-    assert any("no bits per spike" in warning for warning in found.warnings)
+    scores = [row["masked_r2"] for row in found.rows]
+    assert found.measure == "masked_r2" and "masked_bps" not in found.rows[0]
+    assert np.isfinite(scores).all() and found.best == int(np.argmax(scores))
     assert any("There is one seed" in warning for warning in found.warnings)
 
 

@@ -20,9 +20,9 @@ import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
 from lfadsx.data import read
-from lfadsx.inference import read_posterior, read_posteriors
 from lfadsx.parallel import n_data_devices
 from lfadsx.pipeline import fit_run
+from lfadsx.results.results_file import read_posterior, read_posteriors
 from lfadsx.training import RunFolder
 
 SMALL = [

@@ -9,8 +9,8 @@ from flax import nnx
 
 import lfadsx
 from lfadsx import cli
-from lfadsx.inference import read_posterior
 from lfadsx.interop import from_tensorflow
+from lfadsx.results.results_file import read_posterior
 from lfadsx.training.state import path_name
 
 SMALL = [

@@ -7,7 +7,7 @@ import json
 import making
 import numpy as np
 import pytest
-from test_choosing import MODEL, QUICK, TRAIN, ones, recording
+from test_choosing import MODEL, QUICK, TRAIN, recording
 
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.data.folds import (
@@ -21,14 +21,15 @@ from lfadsx.data.folds import (
 )
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, RunError
-from lfadsx.evaluation.bits_scores import pooled, score_bits
+from lfadsx.evaluation import ratio, resample
 from lfadsx.evaluation.candidates import Candidate
-from lfadsx.evaluation.metrics import bootstrap_interval, psth_r2, r2_by_channel, r2_pooled
-from lfadsx.evaluation.resampling import averaged, bits, decoded, explained, ratio, resample
+from lfadsx.evaluation.folds import FoldResult, pool
+from lfadsx.evaluation.measures import averaged, bits, decoded, explained
+from lfadsx.evaluation.metrics import bits_per_spike, psth_r2, r2_by_channel, r2_pooled
 from lfadsx.evaluation.task import Task
-from lfadsx.inference import infer, read_posterior
+from lfadsx.inference import infer
 from lfadsx.pipeline import cross_validation_run
-from lfadsx.pipeline.fold_pooling import FoldResult, pool
+from lfadsx.results.results_file import read_posterior
 
 RNG = np.random.default_rng(0)
 
@@ -162,36 +163,51 @@ def task():
     data = two_days()
     shape = data.train.targets["spikes"].shape
     rng = np.random.default_rng(0)
-    masked = rng.uniform(0.5, 2, shape), rng.random(shape) < 0.4
-    return Task(data, "train", {}, masked, True, 1.5, 0)
+    rates, hidden = rng.uniform(0.5, 2, shape), rng.random(shape) < 0.4
+    return Task(data, "train", hidden, psth_kernel_bins=1.5), rates
 
 
-def test_weights_of_one_give_the_scores_of_evaluate(task):
-    rates = task.masked[0]
+def ones(task):
+    return np.ones(task.split.n_trials)
+
+
+def pooled_bits(task, rates, mask):
+    """Bits per spike of each session by the plain metric, weighted by spikes."""
+    found = [
+        bits_per_spike(rates[rows, :, :n], task.values[rows, :, :n], mask=mask[rows, :, :n])
+        for _, rows, n in task.sessions()
+    ]
+    found = [of for of in found if of.n_spikes]
+    return np.average([of.value for of in found], weights=[of.n_spikes for of in found])
+
+
+def test_weights_of_one_give_the_plain_metrics(task):
+    task, rates = task
     for measure in ("co_bps", "masked_bps", "fp_bps"):
         statistic = bits(task, rates, task.regions[measure])
-        expected = pooled(score_bits(task, Candidate("lfads", rates, rates), measure))
+        expected = pooled_bits(task, rates, task.regions[measure])
         assert statistic(ones(task)) == pytest.approx(expected, rel=1e-9)
-    only = dataclasses.replace(task, dataset=recording(), masked=None)
-    rates = RNG.uniform(0.5, 2, only.counts.shape)
-    everywhere = np.ones(only.counts.shape, bool)
+    only = dataclasses.replace(task, dataset=recording(), hidden=None)
+    rates = RNG.uniform(0.5, 2, only.values.shape)
+    everywhere = np.ones(only.values.shape, bool)
     statistic = explained(only, rates, everywhere)
-    assert statistic(ones(only)) == pytest.approx(r2_pooled(rates, only.counts), rel=1e-9)
+    assert statistic(ones(only)) == pytest.approx(r2_pooled(rates, only.values), rel=1e-9)
     behaviour = only.split.behaviour
     prediction = behaviour + RNG.standard_normal(behaviour.shape)
     prediction[:, -1] = np.nan
     expected = r2_by_channel(prediction[:, :-1], behaviour[:, :-1]).mean()
     assert decoded(only, prediction)(ones(only)) == pytest.approx(expected, rel=1e-6)
-    expected = psth_r2(rates, only.counts, only.split.condition, kernel_bins=1.5).value
-    assert averaged(only, rates, np.zeros(only.split.n_trials, int))(ones(only)) == pytest.approx(expected, rel=1e-9)
+    expected = psth_r2(rates, only.values, only.split.condition, kernel_bins=1.5).value
+    assert averaged(only, rates)(ones(only)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_weights_are_numbers_of_copies(task):
-    only = dataclasses.replace(task, dataset=recording(), masked=None)
+    task, _ = task
+    only = dataclasses.replace(task, dataset=recording(), hidden=None)
     copies = np.arange(only.split.n_trials) % 3
     rows = np.repeat(np.arange(only.split.n_trials), copies)
     again = dataclasses.replace(only, dataset=dataclasses.replace(only.dataset, train=choose(only.split, rows)))
-    rates = RNG.uniform(0.5, 2, only.counts.shape)
+    rates = RNG.uniform(0.5, 2, only.values.shape)
     fold = np.arange(only.split.n_trials) % 2
     first, second = averaged(only, rates, fold), averaged(again, rates[rows], fold[rows])
     assert first(copies.astype(float)) == pytest.approx(second(np.ones(len(rows))), rel=1e-9)
@@ -202,24 +218,27 @@ def test_condition_averages_of_other_folds_do_not_help():
     n, rng = 60, np.random.default_rng(0)
     data = from_arrays(rng.poisson(1.0, (n, 6, 4)), condition=np.arange(n) % 3, split=["train"] * 59 + ["valid"])
     trials = all_trials(data)
-    task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 0.0, 0)
+    task = Task(dataclasses.replace(data, test=trials), "test", psth_kernel_bins=0.0)
     fold = stratified_folds(trials, 3)
-    rates = np.empty(task.counts.shape)
+    rates = np.empty(task.values.shape)
     for k in range(3):
         for c in range(3):
-            rates[(fold == k) & (trials.condition == c)] = task.counts[(fold != k) & (trials.condition == c)].mean(0)
-    assert averaged(task, rates, np.zeros(n, int))(np.ones(n)) > 0.5
+            rates[(fold == k) & (trials.condition == c)] = task.values[(fold != k) & (trials.condition == c)].mean(0)
+    assert averaged(task, rates)(np.ones(n)) > 0.5
     assert averaged(task, rates, fold)(np.ones(n)) < 0
 
 
-def test_errors_are_those_of_the_mean_and_of_the_other_bootstrap():
+def test_errors_are_those_of_the_mean_and_of_a_plain_bootstrap():
     values = np.random.default_rng(0).standard_normal(400)
     score = resample(ratio(values, np.ones(400)), 400)
     assert score.value == pytest.approx(values.mean())
     assert score.error == pytest.approx(values.std() / 20, rel=0.1)
     spikes = np.random.default_rng(1).integers(1, 9, 400)
-    one, other = resample(ratio(values / np.log(2), spikes), 400, n=2000), bootstrap_interval(values, spikes)
-    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=2e-3)
+    one, rng = resample(ratio(values, spikes), 400, n=2000), np.random.default_rng(2)
+    rows = rng.integers(400, size=(2000, 400))
+    low, high = np.quantile(values[rows].sum(1) / spikes[rows].sum(1), [0.025, 0.975])
+    expected = (values.sum() / spikes.sum(), low, high)
+    assert (one.value, one.low, one.high) == pytest.approx(expected, abs=2e-3)
 
 
 # Cross-validation
@@ -251,9 +270,9 @@ def test_scores_are_pooled_over_folds(crossed, data):
     assert set(found.pooled.models) == set(names) and set(scores["velocity_r2"]) == {"lfads", "smoothed spikes"}
     trials = all_trials(data)
     posterior = read_posterior(out / "cross_validated.h5")
-    task = Task(dataclasses.replace(data, test=trials), "test", {}, None, True, 1.0, 0)
-    whole = Candidate("lfads", posterior.rates["spikes"])
-    assert scores["co_bps"]["lfads"].value == pytest.approx(pooled(score_bits(task, whole, "co_bps")), rel=1e-6)
+    task = Task(dataclasses.replace(data, test=trials), "test")
+    expected = pooled_bits(task, posterior.rates["spikes"], task.regions["co_bps"])
+    assert scores["co_bps"]["lfads"].value == pytest.approx(expected, rel=1e-6)
     for measure, difference in found.pooled.differences.items():
         rival = scores[measure][found.pooled.rivals[measure]].value
         assert difference.value == pytest.approx(scores[measure]["lfads"].value - rival)
@@ -307,8 +326,9 @@ def test_real_valued_data_are_scored_by_r2(tmp_path):
     data = making.one_session(n_trials=16, likelihood="gaussian", held_out=1)
     model = dataclasses.replace(MODEL, likelihood="gaussian")
     found = cross_validation_run(data, tmp_path, folds=2, model=model, **QUICK)
-    assert set(found.pooled.scores) == {"masked_r2", "held_out_r2"} and not found.pooled.differences
-    assert np.isfinite(found.pooled.scores["held_out_r2"]["lfads"].value)
+    assert set(found.pooled.scores) == {"masked_r2", "co_r2"} == set(found.pooled.differences)
+    assert found.pooled.models == ["lfads", "mean", "time course", "smoothed data"]
+    assert np.isfinite(found.pooled.scores["co_r2"]["lfads"].value)
 
 
 def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
@@ -325,7 +345,7 @@ def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
         hidden = np.zeros(flat.shape, bool)
         hidden[:, :, :3] = rng.random(hidden[:, :, :3].shape) < 0.3
         candidates = [Candidate("lfads", rates[rows], rates[rows]), Candidate("flat", flat, flat)]
-        tested.append(FoldResult(rows, None, candidates, hidden, {}))  # pyright: ignore
-    found = pool(data, trials, tested, spikes=True)
+        tested.append(FoldResult(rows, None, candidates, hidden))  # pyright: ignore
+    found = pool(data, trials, tested)
     assert found.differences["co_bps"].low > 0 and found.differences["masked_bps"].low > 0
     assert all(value > 0 for value in found.folds["co_bps"]["lfads"]) and found.rivals["co_bps"] == "flat"

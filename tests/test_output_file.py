@@ -9,7 +9,8 @@ import pytest
 
 import lfadsx
 from lfadsx.errors import DataError, LfadsxError
-from lfadsx.inference import Posterior, read_posterior, read_posteriors, write_posteriors
+from lfadsx.results.posterior import Posterior
+from lfadsx.results.results_file import read_posterior, read_posteriors, write_posteriors
 from lfadsx.types import TargetGroup, TimeAxis
 
 COUNTS = TargetGroup("counts", "counts per bin")

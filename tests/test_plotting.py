@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 from lfadsx import plotting
 from lfadsx.data.dataset import Dataset, Session, Split
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, principal_components, smooth
 from lfadsx.plotting.condition_colours import condition_colours, conditions_of, cyclic_colours
 from lfadsx.plotting.style import ORANGE
 from lfadsx.plotting.table_panel import format_cell
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 from lfadsx.types import TargetGroup, TimeAxis
 
 WIDTH = 0.02

@@ -9,9 +9,10 @@ import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import from_arrays
 from lfadsx.distributions import Gaussian, mean_and_std
-from lfadsx.inference import Labels, infer_trials
+from lfadsx.inference import infer_trials
 from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser
+from lfadsx.results.labels import Labels
 
 SMALL = dict(
     factors=3, generator_dim=6, ic_dim=4, ic_encoder_dim=5, input_encoder_dim=4, controller_dim=5, inferred_inputs=1

@@ -11,7 +11,6 @@ from example_tools.histograms import draw_histogram
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.peak_times import PeakErrors
-from lfadsx.inference.labels import Labels
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.style import (
     BLUE,
@@ -27,6 +26,7 @@ from lfadsx.plotting.style import (
     panel,
 )
 from lfadsx.plotting.units import units_of
+from lfadsx.results.labels import Labels
 
 N_EXAMPLES = 4
 MOST = 20

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.reading_flags import Reading
+from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
@@ -61,8 +61,8 @@ class Fit:
     def run(self) -> int:
         """Trains, infers, scores and writes."""
         from lfadsx.data.session_alignment import align
-        from lfadsx.pipeline import likelihood_name, start_from
-        from lfadsx.training import load
+        from lfadsx.pipeline import start_from
+        from lfadsx.training import RunFolder
 
         if self.new_sessions_only and self.start_from is None:
             raise LfadsxError(
@@ -77,10 +77,10 @@ class Fit:
                 f"{self.population.population}. Leave them out, or train one model."
             )
         devices = use_devices(self.devices, self.train.batch_size * self.population.population)
-        model, train, likelihood = self.model, self.train, self.model.likelihood
+        model, train, kind = self.model, self.train, kind_for(self.model.likelihood)
         if self.start_from is not None:
-            likelihood = likelihood_name(load(self.start_from))
-        data = self.reading.read(self.files, likelihood, self.train.seed)
+            kind = RunFolder(self.start_from).info.kinds
+        data = self.reading.read(self.files, kind, self.train.seed)
         if self.align:
             data = align(data, self.align)
         if self.start_from is not None:

@@ -110,12 +110,11 @@ class Evaluate:
 
     def run(self) -> int:
         """Scores and prints."""
-        from lfadsx.pipeline import evaluate_run, likelihood_name
-        from lfadsx.training import load
+        from lfadsx.pipeline import evaluate_run
+        from lfadsx.training import RunFolder
 
         mesh = mesh_of(self.devices)
-        likelihood = likelihood_name(load(self.run_folder, which=which_of(self.which)))
-        data = self.reading.read(self.files, likelihood, self.seed)
+        data = self.reading.read(self.files, RunFolder(self.run_folder).info.kinds, self.seed)
         outcome = evaluate_run(
             self.run_folder,
             data,

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lfadsx.data.dataset import Dataset
+    from lfadsx.types import Kind
+
+
+def kind_for(likelihood: str) -> Kind | None:
+    """Returns what the data are for a likelihood: real numbers for a Gaussian, else what the data themselves say."""
+    return "real" if likelihood == "gaussian" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,15 +29,15 @@ class Reading:
     missing: bool = False
     """NaN in the data means a missing entry."""
 
-    def read(self, files: tuple[Path, ...], likelihood: str, seed: int) -> Dataset:
-        """Returns the data of some files, not yet aligned."""
+    def read(self, files: tuple[Path, ...], kind: Kind | dict[str, Kind] | None, seed: int) -> Dataset:
+        """Returns the data of some files, not yet aligned; `kind` says what they are, None to let the data say it."""
         from lfadsx.data import read
 
         return read(
             *files,
             bin_width=self.bin_width,
             behaviour_lag=self.behaviour_lag,
-            kind="real" if likelihood == "gaussian" else None,
+            kind=kind,
             missing=self.missing,
             seed=seed,
             sessions=self.session_names,

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
-from lfadsx.cli.reading_flags import Reading
+from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import DONE, Files, Flat, close, say, use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from lfadsx.pipeline.fold_pooling import Pooled
+    from lfadsx.evaluation.comparison import Comparison
 
 
 def with_lists(settings: type, kind: type) -> type:
@@ -116,7 +116,7 @@ class Sweep:
         hyper, hypers = split_lists(self.hyper, HyperParams)
         n_members = self.seeds * math.prod(map(len, hypers.values()))
         devices = use_devices(self.devices, self.train.batch_size * max(1, n_members))
-        data = self.reading.read(self.files, model.likelihood, self.train.seed)
+        data = self.reading.read(self.files, kind_for(model.likelihood), self.train.seed)
         if self.align:
             data = align(data, self.align)
         outcome = sweep_run(
@@ -198,7 +198,7 @@ class CrossValidate:
 
         n_members = self.folds * max(1, self.neuron_folds)
         devices = use_devices(self.devices, self.train.batch_size * max(1, n_members))
-        data = self.reading.read(self.files, self.model.likelihood, self.train.seed)
+        data = self.reading.read(self.files, kind_for(self.model.likelihood), self.train.seed)
         found = cross_validation_run(
             data,
             self.out,
@@ -275,7 +275,7 @@ def _sweep_table(rows: list[dict[str, Any]], names: list[str], measure: str) -> 
     ]
 
 
-def _folds_table(pooled: Pooled) -> list[dict[str, Any]]:
+def _folds_table(pooled: Comparison) -> list[dict[str, Any]]:
     """Returns the table of a cross-validation as text: every score with its standard error."""
     from lfadsx.pipeline.csv_tables import with_error
 

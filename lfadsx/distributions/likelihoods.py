@@ -61,11 +61,6 @@ class AbstractLikelihood(nnx.Module):
     safe_value: float
     support: Literal["counts", "real", "any"] = "any"
 
-    @property
-    def counts(self) -> bool:
-        """Whether it is for counts only. To be deleted once every user asks `Dataset.groups` instead."""
-        return self.support == "counts"
-
     @abc.abstractmethod
     def log_prob(
         self, params: Float[Array, "*entries n_params"], data: Num[Array, "*entries"]

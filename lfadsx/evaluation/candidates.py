@@ -1,71 +1,173 @@
-"""Rates that are scored side by side: the model's and those of its baselines."""
+"""Candidates: the model and the baselines that are scored side by side, and what each of them predicts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TypeGuard
+import functools
+import logging
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lfadsx.evaluation.baselines import fit_baselines, smoothed_spikes
-from lfadsx.evaluation.task import Task, has_sklearn
+from lfadsx.errors import LfadsxError
+from lfadsx.evaluation.baselines import applicable, smoothed_data
+from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
+from lfadsx.evaluation.task import Posterior, Task, check_finite, has_sklearn, seen_bins
+from lfadsx.findings import Finding
+
+log = logging.getLogger("lfadsx")
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """Rates of one row of the table.
+    """What one row of the table predicts of the scored trials.
 
     Attributes:
         name: Name of the row.
-        rates: Rates of the scored trials; NaN where a baseline says nothing.
+        rates: Expected data, shape (trial, time, target_channel); NaN where a baseline predicts nothing.
         masked_rates: The same without having seen the hidden entries, or None.
-        train_rates: Rates of the training trials, or None.
+        train_rates: Expected data of the training trials, which decoders are fitted on, or None.
+        behaviour: Behaviour decoded from the rates, shape (trial, time, behaviour), NaN where there is none; or None.
+        inputs: Inferred inputs in the coordinates of the true ones, shape (trial, time, true_input), or None.
+        decoding: How behaviour was decoded, by session.
     """
 
     name: str
     rates: np.ndarray
     masked_rates: np.ndarray | None = None
     train_rates: np.ndarray | None = None
+    behaviour: np.ndarray | None = None
+    inputs: np.ndarray | None = None
+    decoding: Mapping[str, Decoding] = dataclasses.field(default_factory=dict)
 
     def rates_for(self, measure: str) -> np.ndarray | None:
-        """The rates that a measure in bits per spike is about."""
-        return self.masked_rates if measure == "masked_bps" else self.rates
+        """The rates that a measure of the data is about."""
+        return self.masked_rates if measure.startswith("masked") else self.rates
 
 
-def model_candidate(task: Task) -> Candidate:
-    """The rates of the model."""
-    group, train = task.dataset.input_group, task.posteriors.get("train")
-    return Candidate(
-        "lfads",
-        task.posterior.rates[group],
-        masked_rates=None if task.masked is None else task.masked[0],
-        train_rates=None if train is None else train.rates[group],
-    )
+def model_candidate(task: Task, posteriors: Mapping[str, Posterior], masked_rates: np.ndarray | None) -> Candidate:
+    """Returns what the model predicts of the data."""
+    group, own, train = task.dataset.input_group, posteriors[task.split_name], posteriors.get("train")
+    train_rates = None if train is None else train.rates[group]
+    return Candidate("lfads", own.rates[group], masked_rates, train_rates, inputs=_aligned_inputs(task, own, train))
 
 
-def baseline_candidates(task: Task, baselines: Mapping[str, np.ndarray] | None) -> list[Candidate]:
-    """The rates of the baselines, fitted here when None are given."""
+def baseline_candidates(
+    task: Task, baselines: Mapping[str, np.ndarray] | None = None, *, decode: bool = True
+) -> tuple[list[Candidate], list[Finding]]:
+    """Returns what the baselines predict, and a finding for each one that failed.
+
+    A baseline never takes the scores of a model with it: its row is left out, the traceback goes to the log.
+
+    Args:
+        task: What is scored.
+        baselines: Rates of baselines by name; fitted here when None.
+        decode: If True, behaviour is decoded from them.
+    """
+    candidates, findings = [], []
+    fits: dict[str, Callable[[], np.ndarray]] = {}
     if baselines is None:
-        baselines = fit_baselines(task.dataset, task.split, regression=has_sklearn())
-    return [_baseline(task, name, rates) for name, rates in baselines.items()]
+        for name, fit in applicable(task.dataset, task.split, regression=has_sklearn()).items():
+            fits[name] = functools.partial(fit, task.dataset, task.split)
+    else:
+        fits = {name: functools.partial(np.asarray, rates) for name, rates in baselines.items()}
+    for name, fit in fits.items():
+        try:
+            candidate = _baseline(task, name, fit())
+            candidates.append(with_behaviour(task, candidate) if decode else candidate)
+        except Exception as error:
+            log.exception("The baseline %r failed.", name)
+            findings.append(_failed(task, name, error))
+    return candidates, findings
+
+
+def with_behaviour(task: Task, candidate: Candidate) -> Candidate:
+    """Returns the candidate with behaviour decoded from its rates, session by session, fitted on training trials."""
+    split, train = task.split, task.dataset.train
+    train_rates = candidate.train_rates
+    if train_rates is None or split.behaviour is None or train.behaviour is None or not has_sklearn():
+        return candidate
+    found, prediction = {}, np.full(split.behaviour.shape, np.nan)
+    for session, trials, n in task.sessions():
+        train_trials = np.flatnonzero(train.session == split.session[trials[0]])
+        # Baselines predict only some channels.
+        known = np.flatnonzero(~np.isnan(candidate.rates[trials, :, :n]).all((0, 1)))
+        missing = [np.isnan(of).all() for of in (split.behaviour[trials], train.behaviour[train_trials])]
+        if not len(known) or any(missing):
+            continue
+        found[session.name] = velocity_decoding(
+            _features(task, train_rates[train_trials][:, :, known]),
+            train.behaviour[train_trials],
+            _features(task, candidate.rates[trials][:, :, known]),
+            split.behaviour[trials],
+            lag_bins=lag_bins(task),
+            train_length=train.encoder_length[train_trials],
+            length=split.encoder_length[trials],
+        )
+        prediction[trials] = found[session.name].prediction
+    return dataclasses.replace(candidate, behaviour=prediction, decoding=found) if found else candidate
+
+
+def lag_bins(task: Task) -> int:
+    """Returns by how many bins behaviour is later than rates.
+
+    Raises:
+        LfadsxError: There is a lag and the width of the bins is unknown.
+    """
+    lag, width = task.dataset.behaviour_lag, task.dataset.bin_width
+    if lag and width is None:
+        raise LfadsxError(
+            f"Behaviour lags by {lag:g} s, but the width of the bins is unknown. Give the data set its bin width."
+        )
+    return round(lag / width) if width else 0
 
 
 def _baseline(task: Task, name: str, rates: np.ndarray) -> Candidate:
-    if name in ("time course", "condition average"):
+    if name in ("mean", "time course", "condition average"):
         # These never see a scored trial, so hiding some of its entries changes nothing.
         return Candidate(name, rates, masked_rates=rates)
-    if name == "smoothed spikes":
-        dataset, decoded = task.dataset, task.split.behaviour is not None
+    if name in ("smoothed spikes", "smoothed data"):
+        train = task.dataset.train
         return Candidate(
             name,
             rates,
-            masked_rates=smoothed_spikes(dataset, task.split, own_bin=False),
-            train_rates=smoothed_spikes(dataset, dataset.train) if decoded else None,
+            masked_rates=smoothed_data(task.dataset, task.split, own_bin=False),
+            train_rates=None if task.split.behaviour is None else smoothed_data(task.dataset, train),
         )
     return Candidate(name, rates)
 
 
-def covers(rates: np.ndarray | None, mask: np.ndarray) -> TypeGuard[np.ndarray]:
-    """Whether there are entries to score and rates for all: baselines are NaN where they say nothing."""
-    return rates is not None and bool(mask.any()) and not np.isnan(rates[mask]).any()
+def _failed(task: Task, name: str, error: Exception) -> Finding:
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return Finding(
+        level="warning",
+        name="baseline failed",
+        value=None,
+        threshold=None,
+        where=task.split_name,
+        sentence=f"The baseline {name!r} failed and is left out ({type(error).__name__}: {reason.rstrip('.')}).",
+        remedy="The scores of the model stand without it; the traceback is in the log.",
+    )
+
+
+def _features(task: Task, rates: np.ndarray) -> np.ndarray:
+    """Log rates, which behaviour is decoded from; the values themselves for real data."""
+    return np.log(np.maximum(rates, np.finfo(np.float32).tiny)) if task.spikes else rates
+
+
+def _aligned_inputs(task: Task, own: Posterior, train: Posterior | None) -> np.ndarray | None:
+    """Returns inferred inputs in the coordinates of the true ones, or None where one of the two does not exist."""
+    truth, train_truth = task.split.true_inputs, task.dataset.train.true_inputs
+    if own.inputs is None or truth is None or train is None or train.inputs is None or train_truth is None:
+        return None
+    if not (_varies(truth) and _varies(train_truth)):  # simulations without inputs say so with zeros
+        return None
+    train_inputs = np.where(seen_bins(task.dataset.train), train.inputs, np.nan)
+    aligned = align(own.inputs, fit_on=(train_inputs, train_truth))
+    check_finite(aligned, np.broadcast_to(seen_bins(task.split), truth.shape) & ~np.isnan(truth), "aligned inputs")
+    return aligned
+
+
+def _varies(inputs: np.ndarray) -> bool:
+    """Whether inputs, (trial, time, input), take more than one value."""
+    return bool(np.nanmin(inputs) < np.nanmax(inputs))

@@ -1,63 +1,84 @@
-"""The protocol: which scores a model and its baselines get, and what stands beside them."""
+"""The protocol: which scores a model and its baselines get, what stands beside them, and what to think of them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from lfadsx.data.dataset import Dataset
-from lfadsx.evaluation.bits_scores import bits_detail, differences, pooled, score_bits
-from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate
-from lfadsx.evaluation.psth_scores import score_ceiling, score_psth
-from lfadsx.evaluation.task import (
-    BITS,
-    MEASURES,
-    PSTH_KERNEL_BINS,
-    PSTH_KERNEL_SECONDS,
-    Task,
-    check_task,
-    has_sklearn,
-)
-from lfadsx.evaluation.truth_scores import score_floors, score_inputs, score_rates, score_targets
-from lfadsx.evaluation.velocity_scores import score_velocity
-from lfadsx.inference.posterior import Posterior
+from lfadsx.errors import LfadsxError
+from lfadsx.evaluation.candidates import baseline_candidates, model_candidate, with_behaviour
+from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates
+from lfadsx.evaluation.details import details
+from lfadsx.evaluation.score_table import format_table
+from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
+from lfadsx.evaluation.task import MEASURES, R2, Posterior, Task, check_masked, check_posteriors, has_bits
+from lfadsx.evaluation.verdict import findings_of, notes_of, verdict
+from lfadsx.findings import Finding
+
+LINES = 20
+"""Most lines of an evaluation as text."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Scores of one split.
+    """Scores of one split; as text the table, the verdict and what looks odd.
 
     Attributes:
         scores: The closing line: `split`, the name of the scored split, and the model's figure for each of
-            `MEASURES`, None where a measure does not apply.
-        detail: What stands beside these figures, ready for JSON: `nulls` (bits per spike against three null
-            models), `per_neuron`, `silent` (neurons left out, by name), `n_spikes`, `difference` (model minus
-            best baseline with the 95 % interval over trials), `velocity`, `psth`, `rates`, `inputs`,
-            `targets_r2`, and `notes`, sentences on what was left out.
-        table: One row for the model and one for each baseline: `model`, its name, and each of `MEASURES`.
+            `MEASURES` (for real data those of `R2`, too), None where a measure does not apply.
+        detail: What stands beside these figures, ready for JSON: `errors` (standard errors by row of the table),
+            `difference` (model minus best baseline, paired by trial, with its standard error and 95 % interval),
+            `nulls` (bits per spike against three null models), `per_neuron`, `silent` (neurons left out, by name),
+            `n_spikes`, `velocity`, `psth`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`,
+            `findings`, and `notes`, sentences on what was left out.
+        table: One row for the model and one for each baseline: `model`, its name, and each measure.
+        verdict: Two or three sentences: how much better than the best baseline, and which measures to judge by.
+        findings: What looks odd in the scores.
         aligned_inputs: Inferred inputs in the coordinates of the true ones, shape (trial, time, true_input),
             or None.
+        comparison: The scores with their errors and statistics.
+        trial_id: Ids of the scored trials, shape (trial,).
     """
 
     scores: dict[str, Any]
     detail: dict[str, Any]
     table: list[dict[str, Any]]
-    aligned_inputs: np.ndarray | None = None
+    verdict: str
+    findings: tuple[Finding, ...]
+    aligned_inputs: np.ndarray | None
+    comparison: Comparison
+    trial_id: np.ndarray
+
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """The model's measures as functions of trial weights."""
+        return self.comparison.statistics[self.comparison.models[0]]
+
+    def __repr__(self) -> str:
+        """Returns the table with standard errors, the verdict and what looks odd, in at most 20 lines."""
+        cells = self.comparison.scores.items()
+        rows = [
+            {"model": name, **{measure: str(of[name]) if name in of else None for measure, of in cells}}
+            for name in self.comparison.models
+        ]
+        said = [*self.verdict.splitlines(), *map(str, self.findings), *self.detail["notes"]]
+        lines = [f"{self.scores['split']} trials", *format_table(rows).splitlines(), *said]
+        return "\n".join(lines if len(lines) <= LINES else [*lines[: LINES - 1], "..."])
 
 
-def evaluate(
-    dataset: Dataset,
-    split_name: str,
+def score_posteriors(
+    data: Dataset,
     posteriors: Mapping[str, Posterior],
     masked: (
         tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]] | None
     ) = None,
     *,
-    likelihood: Literal["poisson", "gaussian"] = "poisson",
+    split: str | None = None,
     baselines: Mapping[str, Float[np.ndarray, "trial time target_channel"]] | None = None,
     psth_kernel_bins: float | None = None,
     n_bootstrap: int = 2000,
@@ -65,20 +86,21 @@ def evaluate(
 ) -> Evaluation:
     """Scores a model and its baselines on one split, by one protocol.
 
+    Counts are scored in bits per spike, real data by R2, on the same entries. A baseline that fails is left out and
+    becomes a finding.
+
     Args:
-        dataset: The data set; regressions, alignments and baselines are fitted on its training trials.
-        split_name: The split to score: "test", or "valid" where there is none.
+        data: The data set; regressions, alignments and baselines are fitted on its training trials.
         posteriors: What inference returned, by split: the scored split, and "train", without which behaviour
             and inputs are not scored.
-        masked: Rates of the scored split that were inferred while entries were hidden from the encoder, in
-            counts per bin, and True for the hidden entries; both of shape (trial, time, target_channel).
-        likelihood: "poisson" for spike counts. Anything else has no bits per spike and no baselines; R2 of
-            the targets is in the detail and in the table instead.
+        masked: Rates of the scored split that were inferred while entries were hidden from the encoder, in the unit of
+            the data, and True for the hidden entries; both of shape (trial, time, target_channel).
+        split: The split to score; test where there is one, else valid.
         baselines: What `fit_baselines` returned for this split, so that many models share one fit; an empty
             dictionary for none. Fitted here when None.
-        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of counts; when None,
+        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; when None,
             50 ms, or 2 bins if the bin width is unknown.
-        n_bootstrap: Number of resamples behind the interval.
+        n_bootstrap: Number of resamples of the trials behind errors and intervals.
         seed: Seed of resamples, random halves and shuffles.
 
     Raises:
@@ -91,67 +113,74 @@ def evaluate(
         >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
         >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
         >>> posteriors = {name: lfadsx.infer(model, data, name, n_samples=0) for name in ("train", "valid")}
-        >>> evaluation = evaluate(data, "valid", posteriors)
-        >>> [row["model"] for row in evaluation.table]
+        >>> found = lfadsx.evaluation.score_posteriors(data, posteriors, split="valid", n_bootstrap=100)
+        >>> [row["model"] for row in found.table]
         ['lfads', 'time course', 'condition average', 'smoothed spikes']
     """
-    if psth_kernel_bins is None:
-        width = dataset.bin_width
-        psth_kernel_bins = PSTH_KERNEL_BINS if width is None else PSTH_KERNEL_SECONDS / width
-    spikes = likelihood == "poisson"
-    task = Task(dataset, split_name, posteriors, masked, spikes, psth_kernel_bins, seed)
-    check_task(task)
-    candidates = [model_candidate(task), *(baseline_candidates(task, baselines) if spikes else [])]
-    found = [_measure(task, candidate) for candidate in candidates]
-    inputs, aligned = score_inputs(task)
-    targets_r2 = score_targets(task)
-    table = [_row(candidate.name, of) for candidate, of in zip(candidates, found, strict=True)]
-    table[0]["inputs_r2"] = inputs.get("r2")
-    if not spikes:
-        table[0] |= {f"{part}_r2": r2 for part, r2 in targets_r2[dataset.input_group].items()}
-    table = _plain(table)
+    split = split or ("valid" if data.test is None else "test")
+    check_posteriors(data, split, posteriors)
+    rates, (masked_rates, hidden) = posteriors[split].rates[data.input_group], masked or (None, None)
+    if masked_rates is not None and hidden is not None:
+        check_masked(data, split, masked_rates, hidden)
+    spikes = has_bits(data, split, *(of for of in (rates, masked_rates) if of is not None))
+    task = Task(data, split, hidden, spikes, psth_kernel_bins, seed)
+    model = with_behaviour(task, model_candidate(task, posteriors, masked_rates))
+    rivals, failed = baseline_candidates(task, baselines)
+    found = compare_candidates(task, [model, *rivals], n=n_bootstrap)
+    measures = MEASURES if spikes else (*MEASURES, *R2)
+    table = [{"model": name, **_row(found, name, measures)} for name in found.models]
+    said, findings = verdict(found), (*findings_of(task, found), *failed)
     detail = {
-        **bits_detail(task, candidates[0], found[0]["bits"]),
-        "difference": differences(task, candidates, table, n_bootstrap),
-        "velocity": found[0]["velocity"],
-        "psth": found[0]["psth"] | score_ceiling(task),
-        "rates": found[0]["rates"] | score_floors(task),
-        "inputs": inputs,
-        "targets_r2": targets_r2,
-        "notes": _notes(task),
-    }
-    scores = {"split": split_name, **{measure: table[0][measure] for measure in MEASURES}}
-    return Evaluation(scores, _plain(detail), table, aligned)
+        "errors": {name: {measure: of[name].error for measure, of in found.scores.items() if name in of}
+                   for name in found.models},
+        "difference": {measure: {"baseline": found.rivals[measure], **dataclasses.asdict(score)}
+                       for measure, score in found.differences.items()},
+        **details(task, model, found.statistics["lfads"], posteriors[split]),
+        "verdict": said.splitlines(),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "notes": notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes),
+    }  # fmt: skip
+    return Evaluation(
+        scores={"split": split, **_plain(_row(found, "lfads", measures))},
+        detail=_plain(detail),
+        table=_plain(table),
+        verdict=said,
+        findings=findings,
+        aligned_inputs=model.inputs,
+        comparison=found,
+        trial_id=data.splits[split].trial_id,
+    )
 
 
-def _measure(task: Task, candidate: Candidate) -> dict[str, dict[str, Any]]:
-    """Everything that is computed alike for the model and its baselines."""
-    return {
-        "bits": {measure: score_bits(task, candidate, measure) for measure in BITS if task.spikes},
-        "velocity": score_velocity(task, candidate),
-        "psth": score_psth(task, candidate.rates),
-        "rates": score_rates(task, candidate.rates),
-    }
+def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 2000, seed: int = 0) -> Score:
+    """Returns how much better model a is than model b, paired by trial, with its interval over trials.
+
+    Args:
+        measure: Name of a measure that both have, such as "co_bps".
+        a: Scores of one model.
+        b: Scores of another one on the same trials.
+        n: Number of resamples; at most 200 for PSTH R2.
+        seed: Seed of the resamples.
+
+    Raises:
+        LfadsxError: The two were scored on different trials, or one does not have the measure.
+    """
+    if not np.array_equal(a.trial_id, b.trial_id):
+        raise LfadsxError(
+            f"Models are compared on the same trials, but one was scored on {len(a.trial_id)} {a.scores['split']} "
+            f"trials and the other on {len(b.trial_id)} {b.scores['split']} trials with other ids. Score both on the "
+            "same split of the same data."
+        )
+    both = [name for name in a.statistics if name in b.statistics]
+    if measure not in both:
+        raise LfadsxError(f"`measure` must be one that both models have ({', '.join(both)}), got {measure!r}.")
+    n = min(n, N_RESAMPLES_PSTH) if measure == "psth_r2" else n
+    return resample(minus(a.statistics[measure], b.statistics[measure]), len(a.trial_id), n=n, seed=seed)
 
 
-def _row(name: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One row of the table."""
-    row: dict[str, Any] = {"model": name, **dict.fromkeys(MEASURES)}
-    row |= {measure: pooled(by_session) for measure, by_session in found["bits"].items()}
-    return row | {f"{part}_r2": found[part].get("r2") for part in ("velocity", "psth", "rates")}
-
-
-def _notes(task: Task) -> list[str]:
-    """What a reader of the figures must know, one sentence each."""
-    notes, train = [], task.dataset.train
-    if task.split_name != "test":
-        notes.append(f"The {task.split_name} trials scored here took part in training or in the choice of settings.")
-    needs_train = train.behaviour is not None or train.true_inputs is not None
-    if needs_train and "train" not in task.posteriors:
-        notes.append("Behaviour and inputs are not scored: that needs the posterior of the training trials.")
-    if not has_sklearn():
-        notes.append('Decoding and Poisson regression are left out: they need pip install "lfadsx[plot]".')
-    return notes
+def _row(found: Comparison, name: str, measures: tuple[str, ...]) -> dict[str, float | None]:
+    """Values of all measures, None where one does not exist."""
+    return {m: found.scores[m][name].value if name in found.scores.get(m, {}) else None for m in measures}
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is scored: the trials of one split, what was inferred for them, and the entries of each measure."""
+"""What is scored: the trials of one split, and the entries that each measure is about."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import numpy as np
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import held_out_channels, scored_mask
-from lfadsx.inference.posterior import Posterior
+from lfadsx.results.posterior import Posterior as Posterior
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")
-"""Measures in bits per spike; they exist for spike counts only."""
+"""Measures of counts in bits per spike: entries that the encoder sees (reconstruction), held-out channels, entries
+hidden from the encoder, forward-predicted bins."""
+
+R2 = ("r2", "co_r2", "masked_r2", "fp_r2")
+"""Measures of real data, about the same entries."""
 
 MEASURES = (*BITS, "velocity_r2", "psth_r2", "rates_r2", "inputs_r2")
-"""All measures, in the order of the table and of the closing line."""
+"""All measures of counts, in the order of the closing line; for real data those of `R2` follow."""
 
 PSTH_KERNEL_SECONDS = 0.05
-"""Standard deviation of the Gaussian that smooths PSTHs of counts when the bin width is known."""
+"""Standard deviation of the Gaussian that smooths PSTHs of the data when the bin width is known."""
 
 PSTH_KERNEL_BINS = 2.0
 """The same, in bins, when the bin width is unknown."""
@@ -29,25 +33,23 @@ PSTH_KERNEL_BINS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One split to score, and everything that the scores of model and baselines share.
+    """One split to score, and what the scores of model and baselines share.
 
     Attributes:
         dataset: The data set.
         split_name: The scored split.
-        posteriors: What inference returned, by split.
-        masked: Rates inferred while entries were hidden from the encoder and True for these entries, or None.
-        spikes: Whether the data are spike counts.
-        kernel_bins: Standard deviation of the Gaussian that smooths PSTHs of counts.
+        hidden: True for the entries that masked rates were inferred without, (trial, time, target_channel), or None.
+        spikes: True for bits per spike, False for R2 of the data.
+        psth_kernel_bins: Standard deviation of the Gaussian that smooths PSTHs of the data; by default 50 ms.
         seed: Seed of resamples, random halves and shuffles.
     """
 
     dataset: Dataset
     split_name: str
-    posteriors: Mapping[str, Posterior]
-    masked: tuple[np.ndarray, np.ndarray] | None
-    spikes: bool
-    kernel_bins: float
-    seed: int
+    hidden: np.ndarray | None = None
+    spikes: bool = True
+    psth_kernel_bins: float | None = None
+    seed: int = 0
 
     @property
     def split(self) -> Split:
@@ -55,79 +57,85 @@ class Task:
         return self.dataset.splits[self.split_name]
 
     @property
-    def posterior(self) -> Posterior:
-        """What was inferred for the scored trials."""
-        return self.posteriors[self.split_name]
-
-    @property
-    def counts(self) -> np.ndarray:
+    def values(self) -> np.ndarray:
         """Data of the group that the encoder sees."""
         return self.split.targets[self.dataset.input_group]
 
     @functools.cached_property
     def scored(self) -> np.ndarray:
-        """True for the entries of `counts` that exist."""
+        """True for the entries of `values` that exist."""
         return scored_mask(self.split, self.dataset)
 
     @functools.cached_property
     def regions(self) -> dict[str, np.ndarray]:
-        """True for the entries that each measure in bits per spike is about."""
+        """True for the entries that each measure of the data is about, by its name."""
         held_out = held_out_channels(self.dataset)[self.split.session][:, None, :]
         seen = seen_bins(self.split)
-        hidden = np.zeros_like(self.scored) if self.masked is None else self.masked[1]
-        return {
-            "bits_per_spike": self.scored & seen & ~held_out,
-            "co_bps": self.scored & seen & held_out,
-            "masked_bps": self.scored & seen & hidden,
-            "fp_bps": self.scored & ~seen,
-        }
+        hidden = np.zeros_like(self.scored) if self.hidden is None else self.hidden
+        parts = seen & ~held_out, seen & held_out, seen & hidden, ~seen
+        return {name: self.scored & part for name, part in zip(BITS if self.spikes else R2, parts, strict=True)}
 
-    def sessions(self, only: np.ndarray | None = None) -> Iterator[tuple[Session, np.ndarray, int]]:
-        """Each session with scored trials, its trials (of those that `only` marks), and its number of neurons."""
+    @property
+    def kernel_bins(self) -> float:
+        """Standard deviation of the Gaussian that smooths PSTHs of the data, in bins."""
+        if self.psth_kernel_bins is not None:
+            return self.psth_kernel_bins
+        width = self.dataset.bin_width
+        return PSTH_KERNEL_BINS if width is None else PSTH_KERNEL_SECONDS / width
+
+    def sessions(self) -> Iterator[tuple[Session, np.ndarray, int]]:
+        """Each session with scored trials, its trials, and its number of channels."""
         for index, session in enumerate(self.dataset.sessions):
             own = self.split.session == index
-            trials = np.flatnonzero(own if only is None else own & only)
+            trials = np.flatnonzero(own)
             if len(trials):
                 yield session, trials, session.n_targets[self.dataset.input_group]
 
 
-def check_task(task: Task) -> None:
+def has_bits(dataset: Dataset, split_name: str, *rates: np.ndarray) -> bool:
+    """Returns whether rates are scored in bits per spike: the data are counts, and no rate is below 0."""
+    scored = scored_mask(dataset.splits[split_name], dataset)
+    return dataset.is_counts() and not any(np.any(of[scored] < 0) for of in rates)
+
+
+def check_posteriors(dataset: Dataset, split_name: str, posteriors: Mapping[str, Posterior]) -> None:
     """Checks that there are data and rates to score and that they belong together.
 
     Raises:
         LfadsxError: The split or its posterior is missing, the two have different trials, or a scored rate is
             NaN or infinite.
     """
-    dataset, posteriors = task.dataset, task.posteriors
-    if task.split_name not in dataset.splits or task.split_name not in posteriors:
+    if split_name not in dataset.splits or split_name not in posteriors:
         raise LfadsxError(
-            f"Scoring the split {task.split_name!r} needs its data and its posterior, but there are data of "
+            f"Scoring the split {split_name!r} needs its data and its posterior, but there are data of "
             f"{sorted(dataset.splits)} and posteriors of {sorted(posteriors)}. Name a split that is in both."
         )
-    for name in sorted({task.split_name, "train"} & set(posteriors)):
-        _check_posterior(dataset, name, posteriors[name])
-    if task.masked is None:
-        return
-    rates, hidden = task.masked
-    if rates.shape != task.scored.shape or hidden.shape != task.scored.shape:
+    for name in sorted({split_name, "train"} & set(posteriors)):
+        split, posterior = dataset.splits[name], posteriors[name]
+        rates, values = posterior.rates[dataset.input_group], split.targets[dataset.input_group]
+        agree = np.array_equal(posterior.trial_id, split.trial_id)
+        if rates.shape != values.shape or not agree:
+            raise LfadsxError(
+                f"The posterior of {name!r} has rates of shape {rates.shape} and the data have shape "
+                f"{values.shape}; their trial ids {'agree' if agree else 'differ'}. Infer the rates of this "
+                "very split and keep its order."
+            )
+        check_finite(rates, scored_mask(split, dataset), f"rates of {name!r}")
+
+
+def check_masked(dataset: Dataset, split_name: str, rates: np.ndarray, hidden: np.ndarray) -> None:
+    """Checks that masked rates and the mask belong to the scored data.
+
+    Raises:
+        LfadsxError: They have other shapes, or the rate of a hidden entry is NaN or infinite.
+    """
+    scored = scored_mask(dataset.splits[split_name], dataset)
+    if rates.shape != scored.shape or hidden.shape != scored.shape:
         raise LfadsxError(
             f"masked has rates of shape {rates.shape} and a mask of shape {hidden.shape}, but the "
-            f"targets have shape {task.scored.shape}. Give both in the coordinates of the targets."
+            f"targets have shape {scored.shape}. Give both in the coordinates of the targets."
         )
-    check_finite(rates, task.scored & hidden, "rates of hidden entries")
-
-
-def _check_posterior(dataset: Dataset, name: str, posterior: Posterior) -> None:
-    split = dataset.splits[name]
-    rates, counts = posterior.rates[dataset.input_group], split.targets[dataset.input_group]
-    agree = np.array_equal(posterior.trial_id, split.trial_id)
-    if rates.shape != counts.shape or not agree:
-        raise LfadsxError(
-            f"The posterior of {name!r} has rates of shape {rates.shape} and the data have shape "
-            f"{counts.shape}; their trial ids {'agree' if agree else 'differ'}. Infer the rates of this "
-            "very split and keep its order."
-        )
-    check_finite(rates, scored_mask(split, dataset), f"rates of {name!r}")
+    check_finite(rates, scored & hidden, "rates of hidden entries")
 
 
 def check_finite(values: np.ndarray, scored: np.ndarray, what: str) -> None:

@@ -19,7 +19,6 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics import nll_per_trial
-from lfadsx.inference.labels import Labels
 from lfadsx.inference.memory import trials_at_once
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
@@ -32,6 +31,7 @@ from lfadsx.objective import (
 )
 from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.random import derive
+from lfadsx.results.labels import Labels
 from lfadsx.types import Batch, Output
 
 Kind = Literal["elbo", "importance_weighted"]

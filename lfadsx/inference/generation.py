@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, Float, Key
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.labels import Labels, groups_of_model
 from lfadsx.inference.memory import trials_at_once
-from lfadsx.inference.results_file import write_generated
 from lfadsx.models.lfads import LFADS, Encoded
 from lfadsx.random import derive
-from lfadsx.types import TargetGroup, TimeAxis
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Generated:
-    """New trials of one session; every array has the trial axis first.
-
-    Attributes:
-        rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
-        variance: By group, variance of the data about the rates, in squared units; for groups of real numbers.
-        data: By group, data drawn from the likelihood, same shape; empty unless asked for.
-        factors: Shape (trial, time, factor).
-        initial_condition: Draws from its prior, shape (trial, ic).
-        initial_state: Generator state before the first bin, shape (trial, generator).
-        generator_states: Shape (trial, time, generator).
-        inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
-        session: Name of the session that is read out.
-        seed: Seed of the draws.
-        time: The time axis of a trial.
-        groups: What the numbers of each target group are: counts or real, and their unit.
-        input_group: The target group whose channels the encoder sees.
-        version: Version of lfadsx that generated.
-        source: Where the data came from that the model was trained on.
-    """
-
-    rates: dict[str, Float[np.ndarray, "trial time target_channel"]]
-    variance: dict[str, Float[np.ndarray, "trial time target_channel"]]
-    data: dict[str, Num[np.ndarray, "trial time target_channel"]]
-    factors: Float[np.ndarray, "trial time factor"]
-    initial_condition: Float[np.ndarray, "trial ic"]
-    initial_state: Float[np.ndarray, "trial generator"]
-    generator_states: Float[np.ndarray, "trial time generator"]
-    inputs: Float[np.ndarray, "trial time input"] | None
-    session: str
-    seed: int
-    time: TimeAxis
-    groups: dict[str, TargetGroup]
-    input_group: str
-    version: str
-    source: dict[str, Any]
-
-    @property
-    def times(self) -> np.ndarray:
-        """Middle of each bin in seconds, shape (time,); numbers of the bins when their width is not known."""
-        return self.time.centres(self.factors.shape[1])
-
-    def save(self, path: str | Path, *, compression: str | None = "gzip") -> None:
-        """Writes the trials to an HDF5 file, every array with its description, unit and dimensions.
-
-        Args:
-            path: The file; its folder is made when it does not exist.
-            compression: "gzip", "lzf" (faster, larger files), or None for no compression.
-
-        Raises:
-            DataError: If the file cannot be written.
-        """
-        write_generated(path, self, compression=compression)
-
-    def __repr__(self) -> str:
-        """Returns how many trials were generated, and which arrays there are."""
-        shapes = [f"  rates[{group!r}]: {rates.shape}" for group, rates in self.rates.items()]
-        shapes += [f"  data[{group!r}]: {values.shape}" for group, values in self.data.items()]
-        head = f"Generated: {len(self.factors)} trials of session {self.session!r}, seed {self.seed}"
-        return "\n".join([head, *shapes[:16], f"  factors: {self.factors.shape}"])
+from lfadsx.results.generated import Generated
+from lfadsx.results.labels import Labels, groups_of_model
+from lfadsx.types import TimeAxis
 
 
 def generate(

@@ -14,13 +14,13 @@ from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.labels import Labels
 from lfadsx.inference.memory import MEMORY, chunks
 from lfadsx.inference.moments import summariser
-from lfadsx.inference.posterior import Posterior
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import n_data_devices, place_trials, replicate
+from lfadsx.results.labels import Labels
+from lfadsx.results.posterior import Posterior
 
 
 def infer(

@@ -13,10 +13,10 @@ from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
 from lfadsx.inference.infer import infer_trials
-from lfadsx.inference.labels import Labels
 from lfadsx.inference.memory import MEMORY
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
+from lfadsx.results.labels import Labels
 
 
 def masked_rates(

@@ -7,7 +7,6 @@ from lfadsx.pipeline.fit_job import fit_run as fit_run
 from lfadsx.pipeline.fit_job import start_from as start_from
 from lfadsx.pipeline.outcome import Outcome as Outcome
 from lfadsx.pipeline.outcome import check_bin_width as check_bin_width
-from lfadsx.pipeline.outcome import likelihood_name as likelihood_name
 from lfadsx.pipeline.outcome import scored_split as scored_split
 from lfadsx.pipeline.population_job import PopulationOutcome as PopulationOutcome
 from lfadsx.pipeline.population_job import population_run as population_run

@@ -12,9 +12,11 @@ from jax.sharding import Mesh
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation
 from lfadsx.files import write_json
-from lfadsx.inference import Posterior, infer, write_posteriors
+from lfadsx.inference import infer
 from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, score, scored_split
+from lfadsx.results.posterior import Posterior
+from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult
 
 

@@ -26,15 +26,15 @@ from lfadsx.data.folds import (
 )
 from lfadsx.data.session_alignment import align
 from lfadsx.distributions import Gaussian
+from lfadsx.evaluation.comparison import Comparison
+from lfadsx.evaluation.folds import FoldResult, merge_posteriors, pool
 from lfadsx.files import write_json
-from lfadsx.inference import write_posteriors
 from lfadsx.models import builders
 from lfadsx.models.initialization import TrainingSums
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.fold_inference import Groups, infer_fold
-from lfadsx.pipeline.fold_pooling import FoldResult, Pooled, merge_posteriors, pool
-from lfadsx.pipeline.outcome import likelihood_name
+from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 
@@ -60,7 +60,7 @@ class CrossValidation:
         seconds: Time spent.
     """
 
-    pooled: Pooled | None
+    pooled: Comparison | None
     result: PopulationResult
     fold: np.ndarray
     files: list[Path]
@@ -143,8 +143,7 @@ def cross_validation_run(
     own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     groups = None if hidden is None else Groups(*scoring_groups(data, hidden))
     tested = _tested(result, datasets, fold, groups, n_samples, train.seed, own)
-    first = result.members[0].model
-    pooled = pool(_scored(data, hidden), trials, tested, spikes=likelihood_name(first) == "poisson", seed=train.seed)
+    pooled = pool(_scored(data, hidden), trials, tested, seed=train.seed)
     posterior = dataclasses.replace(merge_posteriors(tested), source=data.source | {"division": division})
     files = [
         write_posteriors(out / "cross_validated.h5", {ALL: posterior}),
@@ -207,7 +206,7 @@ def _scored(data: Dataset, hidden: np.ndarray | None) -> Dataset:
     return dataclasses.replace(data, sessions=tuple(sessions))
 
 
-def _fold_rows(pooled: Pooled, fold: np.ndarray, datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
+def _fold_rows(pooled: Comparison, fold: np.ndarray, datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
     """Returns a row for each fold and model."""
     rows, blank = [], [None] * len(datasets)
     for number, data in enumerate(datasets):
@@ -223,7 +222,7 @@ def _write_json(
     data: Dataset,
     trials: Split,
     fold: np.ndarray,
-    pooled: Pooled,
+    pooled: Comparison,
     result: PopulationResult,
     division: dict[str, Any],
     warnings: Sequence[str],
@@ -272,7 +271,7 @@ def _warnings(result: PopulationResult, trials: Split, folds: int) -> list[str]:
     return warnings + [f"{finding.sentence} {finding.remedy}" for finding in result.findings]
 
 
-def _draw(out: Path, pooled: Pooled) -> tuple[list[Path], list[str]]:
+def _draw(out: Path, pooled: Comparison) -> tuple[list[Path], list[str]]:
     """Draws the scores; returns the file and what could not be drawn."""
     try:
         from lfadsx import plotting

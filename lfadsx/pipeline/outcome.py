@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jax.sharding import Mesh
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
-from lfadsx.evaluation import Evaluation, evaluate
-from lfadsx.inference import Posterior, masked_rates
+from lfadsx.evaluation import Evaluation, score_posteriors
+from lfadsx.inference import masked_rates
 from lfadsx.inference.bounds import Bounds
 from lfadsx.models.lfads import LFADS
+from lfadsx.results.posterior import Posterior
 from lfadsx.training import FitResult
 from lfadsx.training.run_folder import RunInfo
 
@@ -45,11 +45,6 @@ def scored_split(data: Dataset) -> str:
     return "valid" if data.test is None else "test"
 
 
-def likelihood_name(model: LFADS) -> Literal["poisson", "gaussian"]:
-    """Returns "poisson" if the input group holds counts, else "gaussian"."""
-    return "poisson" if model.likelihood[model.input_group].counts else "gaussian"
-
-
 def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
     """Raises DataError if data have another bin width than the model was trained with."""
     trained = info.bin_width
@@ -70,6 +65,4 @@ def score(
     mesh: Mesh | None = None,
 ) -> Evaluation:
     """Scores posterior averages of a split, those of hidden entries included."""
-    likelihood = likelihood_name(model)
-    masked = masked_rates(model, data, split, seed=seed, mesh=mesh) if likelihood == "poisson" else None
-    return evaluate(data, split, posteriors, masked=masked, likelihood=likelihood)
+    return score_posteriors(data, posteriors, masked_rates(model, data, split, seed=seed, mesh=mesh), split=split)

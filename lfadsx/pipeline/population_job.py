@@ -14,14 +14,16 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
-from lfadsx.evaluation import Evaluation, evaluate
+from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.files import write_json
-from lfadsx.inference import Posterior, infer, masked_rates, write_posteriors
+from lfadsx.inference import infer, masked_rates
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.outcome import Outcome, likelihood_name, scored_split
+from lfadsx.pipeline.outcome import Outcome, scored_split
+from lfadsx.results.posterior import Posterior
+from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
@@ -180,19 +182,17 @@ def _ensemble(
 ) -> tuple[Evaluation, Path]:
     """Averages the rates of members, scores them without baselines, and writes them to a file."""
     models = [(result.members[member].model, result.seeds[member]) for member in chosen]
-    split, first = scored_split(data), models[0][0]
+    split = scored_split(data)
     posteriors = {
         name: average(
             [infer(model, data, name, n_samples=_share(n, models), seed=seed, mesh=mesh) for model, seed in models]
         )
         for name, n in samples.items()
     }
-    masked, likelihood = None, likelihood_name(first)
-    if likelihood == "poisson":
-        # One seed, so that the same entries are hidden from all.
-        hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
-        masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
-    evaluation = evaluate(data, split, posteriors, masked=masked, likelihood=likelihood, baselines={})
+    # One seed, so that the same entries are hidden from all.
+    hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
+    masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
+    evaluation = score_posteriors(data, posteriors, masked, split=split, baselines={})
     source = data.source | {"members": list(map(int, chosen)), "latents_of": int(chosen[0])}
     written = {name: dataclasses.replace(posterior, source=source) for name, posterior in posteriors.items()}
     return evaluation, write_posteriors(out / "ensemble.h5", written)

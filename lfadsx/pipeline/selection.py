@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jax.sharding import Mesh
@@ -12,12 +12,13 @@ from jaxtyping import Float
 from lfadsx.config import HyperParams
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation import PSTH_KERNEL_BINS
-from lfadsx.evaluation.resampling import minus, ratio, resample, saved
-from lfadsx.evaluation.task import Task
+from lfadsx.evaluation.measures import hidden_entries
+from lfadsx.evaluation.statistics import Statistic, drawn, mean_of, score_of
 from lfadsx.inference import masked_rates
-from lfadsx.pipeline.outcome import likelihood_name
 from lfadsx.training import FitResult
+
+MEASURES = ("masked_bps", "masked_r2")
+"""What models are compared by: the first that all have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +32,8 @@ class Trained:
         seeds: Seeds, the one with the best selection score first.
         members: What training returned of each.
         n_parameters: Number of trained parameters.
-        saved: Bits by which the seeds that trained are better than the null model on each validation trial, shape
-            (seed, trial); None for data that are no counts.
-        spikes: Scored spikes of each trial, shape (trial,); None without `saved`, or if no seed trained.
+        statistics: For each seed that trained, by measure how well hidden entries of the validation trials are
+            predicted.
         seconds: Time that training took: the model's share of that of its population.
     """
 
@@ -43,8 +43,7 @@ class Trained:
     seeds: tuple[int, ...]
     members: tuple[FitResult, ...]
     n_parameters: int
-    saved: np.ndarray | None
-    spikes: np.ndarray | None
+    statistics: tuple[Mapping[str, Statistic], ...]
     seconds: float
 
     @property
@@ -71,7 +70,7 @@ def score_members(
     mask_seed: int = 0,
     mesh: Mesh | None = None,
 ) -> Trained:
-    """Returns a model with what its seeds predict of hidden entries of the validation trials.
+    """Returns a model with how well its seeds predict hidden entries of the validation trials.
 
     Args:
         data: The data set.
@@ -84,22 +83,17 @@ def score_members(
         mask_seed: Says which entries are hidden; the same for all models, so that they can be compared by trial.
         mesh: Devices to spread the trials over.
     """
-    members = sorted(members, key=lambda pair: pair[0].best_score)
-    counts = likelihood_name(members[0][0].model) == "poisson"
-    by_seed, spikes = [], None
-    for member, _ in members if counts else ():
-        if np.isfinite(member.best_score):
-            masked = masked_rates(member.model, data, "valid", seed=mask_seed, mesh=mesh)
-            task = Task(data, "valid", {}, masked, True, PSTH_KERNEL_BINS, mask_seed)
-            bits, spikes = saved(task, masked[0], task.regions["masked_bps"])
-            by_seed.append(bits)
-    results, seeds = zip(*members, strict=True)
-    bits_of_seeds = np.array(by_seed).reshape(len(by_seed), data.valid.n_trials) if counts else None
-    return Trained(settings, group, hyper, seeds, results, n_parameters, bits_of_seeds, spikes, seconds)
+    results, seeds = zip(*sorted(members, key=lambda pair: pair[0].best_score), strict=True)
+    statistics = tuple(
+        hidden_entries(data, "valid", *masked_rates(member.model, data, "valid", seed=mask_seed, mesh=mesh))
+        for member in results
+        if np.isfinite(member.best_score)
+    )
+    return Trained(settings, group, hyper, seeds, results, n_parameters, statistics, seconds)
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Ranking:
     """Models by their scores; higher is better. Arrays have the shape (model,), NaN for a model without a score.
 
     Attributes:
@@ -132,93 +126,62 @@ class Comparison:
         return min(close.tolist(), key=lambda model: (*complexity[model], -self.scores[model]))
 
 
-def compare(saved: Sequence[Float[np.ndarray, "seed trial"]], spikes: Float[np.ndarray, " trial"]) -> Comparison:
-    """Compares models in bits per spike, paired by trial.
+def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
+    """Compares models by a score of the same trials, paired by trial.
 
     An error is made of two: that of resampled trials, given the trained models, and that of the mean over seeds, the
     standard deviation over seeds by the root of their number. With one seed the second is not known and left out.
 
+    Args:
+        seeds: For each model the statistics of the seeds that trained; empty for a model without one.
+        n_trials: Number of trials.
+
+    Raises:
+        LfadsxError: If there is no model with a seed that trained.
+
     Example:
         >>> import numpy as np
-        >>> from lfadsx.pipeline.selection import compare
-        >>> easy = np.arange(100.0)
-        >>> found = compare([easy[None] + 1, easy[None] + np.tile([0, 1.9], 50)], np.ones(100))
+        >>> from lfadsx.evaluation import ratio
+        >>> from lfadsx.pipeline.selection import rank
+        >>> easy, spikes = np.arange(100.0), np.ones(100)
+        >>> one, other = (ratio(easy + lead, spikes) for lead in (1, np.tile([0, 1.9], 50)))
+        >>> found = rank([[one], [other]], 100)
         >>> found.best, bool(found.difference_errors[1] < 0.1 * found.errors[1])
         (0, True)
-
-    Args:
-        saved: Of each model and seed the bits by which it is better than the null model on each trial
-            (`lfadsx.evaluation.resampling.saved`); an empty array for a model without a seed that trained.
-        spikes: Scored spikes of each trial.
-
-    Raises:
-        LfadsxError: If there is no model with a seed that trained.
     """
-    by_seed = [np.sum(own, axis=1) / np.sum(spikes) for own in saved]
-    best = _best(by_seed)
-    statistics = {model: ratio(own.mean(0), spikes) for model, own in enumerate(saved) if len(own)}
-    of_seeds = _errors_of_means(by_seed)
-    errors, of_differences = (np.full(len(saved), np.nan) for _ in range(2))
-    for model, statistic in statistics.items():
-        errors[model] = np.hypot(resample(statistic, len(spikes)).error, of_seeds[model])
-        paired = resample(minus(statistic, statistics[best]), len(spikes)).error
-        of_differences[model] = np.hypot(paired, np.hypot(of_seeds[model], of_seeds[best])) if model != best else 0.0
-    return _comparison(by_seed, errors, of_differences, best)
-
-
-def compare_selection_scores(scores: Sequence[Float[np.ndarray, " seed"]]) -> Comparison:
-    """Compares models by their selection scores, for data without bits per spike; lower is better.
-
-    These are not known trial by trial, so errors are those of the means over seeds alone, 0 with one seed.
-
-    Args:
-        scores: Selection scores in nats per trial of each model's seeds; empty where none has trained.
-
-    Raises:
-        LfadsxError: If there is no model with a seed that trained.
-    """
-    by_seed = [-np.asarray(own, float) for own in scores]
-    best, errors = _best(by_seed), _errors_of_means(by_seed)
-    of_differences = np.hypot(errors, errors[best])
-    of_differences[best] = 0.0
-    return _comparison(by_seed, errors, of_differences, best)
-
-
-def compare_models(models: Sequence[Trained]) -> tuple[Comparison, str]:
-    """Returns how the models of a sweep compare, and by what: "masked_bps", or "selection_score" without counts.
-
-    Args:
-        models: At least one; all of the same data.
-
-    Raises:
-        LfadsxError: If none of them has trained.
-    """
-    if models[0].saved is None:
-        return compare_selection_scores([one.selection_scores for one in models]), "selection_score"
-    spikes = next((one.spikes for one in models if one.spikes is not None), np.zeros(0))
-    return compare([one.saved for one in models if one.saved is not None], spikes), "masked_bps"
-
-
-def _comparison(by_seed: list[np.ndarray], errors: np.ndarray, of_differences: np.ndarray, best: int) -> Comparison:
-    means = _means(by_seed)
-    return Comparison(means, errors, means - means[best], of_differences, best)
-
-
-def _best(by_seed: Sequence[np.ndarray]) -> int:
-    means = _means(by_seed)
+    by_seed = [np.array([float(statistic(np.ones(n_trials))) for statistic in own]) for own in seeds]
+    means = np.array([own.mean() if len(own) else np.nan for own in by_seed])
     if np.isnan(means).all():
         raise LfadsxError(
             f"None of the {len(means)} models has trained: their losses were not finite. Lower learning_rate, or look "
             "for extreme values in the data."
         )
-    return int(np.nanargmax(means))
+    best = int(np.nanargmax(means))
+    draws = {model: drawn(mean_of(own), n_trials) for model, own in enumerate(seeds) if len(own)}
+    of_seeds = [_error_of_mean(own) for own in by_seed]
+    errors, of_differences = np.full((2, len(seeds)), np.nan)
+    for model, own in draws.items():
+        errors[model] = np.hypot(score_of(own).error, of_seeds[model])
+        paired = score_of(own - draws[best]).error
+        of_differences[model] = np.hypot(paired, np.hypot(of_seeds[model], of_seeds[best])) if model != best else 0.0
+    return Ranking(means, errors, means - means[best], of_differences, best)
 
 
-def _means(by_seed: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([own.mean() if len(own) else np.nan for own in by_seed])
+def rank_models(models: Sequence[Trained], n_trials: int) -> tuple[Ranking, str]:
+    """Returns how the models of a sweep compare, and by which measure: "masked_bps", or "masked_r2" for real data.
+
+    Args:
+        models: At least one; all of the same data.
+        n_trials: Number of validation trials.
+
+    Raises:
+        LfadsxError: If none of them has trained.
+    """
+    trained = [of for one in models for of in one.statistics]
+    measure = next((name for name in MEASURES if all(name in of for of in trained)), MEASURES[-1])
+    return rank([[of[measure] for of in one.statistics if measure in of] for one in models], n_trials), measure
 
 
-def _errors_of_means(by_seed: Sequence[np.ndarray]) -> np.ndarray:
-    """Standard errors of the means over seeds; 0 where there is one seed, NaN where there is none."""
-    spreads = [own.std(ddof=1) if len(own) > 1 else 0.0 for own in by_seed]
-    return np.array([s / np.sqrt(len(own)) if len(own) else np.nan for s, own in zip(spreads, by_seed, strict=True)])
+def _error_of_mean(of_seeds: Float[np.ndarray, " seed"]) -> float:
+    """Standard error of the mean over seeds; 0 where there is one seed or none."""
+    return float(of_seeds.std(ddof=1) / np.sqrt(len(of_seeds))) if len(of_seeds) > 1 else 0.0

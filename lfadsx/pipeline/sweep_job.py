@@ -26,7 +26,7 @@ from lfadsx.parallel import all_data
 from lfadsx.pipeline.artifacts import finish, samples_of
 from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.outcome import Outcome
-from lfadsx.pipeline.selection import Comparison, Trained, compare_models, score_members
+from lfadsx.pipeline.selection import Ranking, Trained, rank_models, score_members
 from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder
@@ -44,7 +44,7 @@ class Sweep:
 
     Attributes:
         rows: A row of settings and scores for each model, as in `sweep.csv`; empty when training was interrupted.
-        measure: What models are compared by: "masked_bps", or "selection_score" for data that are no counts.
+        measure: What models are compared by: "masked_bps", or "masked_r2" for real data.
         best: Number of the row with the best score.
         chosen: Number of the row of the chosen model.
         outcome: The outcome of the chosen model's best seed, as `fit_run` returns it; None when interrupted.
@@ -84,9 +84,10 @@ def sweep_run(
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 
     All combinations are trained. Those with the same sizes are one population, compiled once, in a folder of its own.
-    Models are compared by `masked_bps` of the validation trials, the mean over their seeds, and of those within one
-    standard error of the best one the one with the fewest parameters is chosen (`Comparison.choose`); test trials
-    take no part in it. Its best seed becomes the run folder `chosen`, with scores of the test trials if there are any.
+    Models are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, the mean over their seeds. Of
+    those within one standard error of the best one the one with the fewest parameters is chosen (`Ranking.choose`);
+    test trials take no part in it. Its best seed becomes the run folder
+    `chosen`, with scores of the test trials if there are any.
 
     The folder also holds `sweep.csv`, `sweep.json` and a figure. Calling it again with the same settings trains only
     what has not been trained; more values of a size are new populations.
@@ -153,16 +154,16 @@ def sweep_run(
                 )
             )
     names = [*(sizes or {}), *(hypers or {})]
-    comparison, measure = compare_models(trained)
-    chosen = comparison.choose([one.complexity for one in trained])
-    rows = _rows(trained, comparison, measure, names, chosen)
+    ranking, measure = rank_models(trained, data.valid.n_trials)
+    chosen = ranking.choose([one.complexity for one in trained])
+    rows = _rows(trained, ranking, measure, names, chosen)
     outcome = _write_chosen(data, out / CHOSEN, trained[chosen], train, n_samples, figures, own, began)
-    warnings = _warnings(trained, measure, seeds)
+    warnings = _warnings(trained, seeds)
     drawn, undrawn = _draw(out, rows, names, measure) if figures else ([], [])
     files = [write_csv(out / "sweep.csv", rows)]
-    files.append(_write_json(out / "sweep.json", rows, measure, comparison.best, chosen, warnings))
+    files.append(_write_json(out / "sweep.json", rows, measure, ranking.best, chosen, warnings))
     seconds = time.monotonic() - began
-    return Sweep(rows, measure, comparison.best, chosen, outcome, files + drawn, warnings + undrawn, seconds)
+    return Sweep(rows, measure, ranking.best, chosen, outcome, files + drawn, warnings + undrawn, seconds)
 
 
 def _check(seeds: int, n_models: int) -> None:
@@ -183,27 +184,27 @@ def _builder(config: ModelConfig) -> Any:
 
 
 def _rows(
-    trained: Sequence[Trained], comparison: Comparison, measure: str, names: Sequence[str], chosen: int
+    trained: Sequence[Trained], ranking: Ranking, measure: str, names: Sequence[str], chosen: int
 ) -> list[dict[str, Any]]:
     """Returns a row for each model, in the order of the grid; differences have the sign of "higher is better"."""
     rows = []
     for number, one in enumerate(trained):
-        difference, error = comparison.differences[number], comparison.difference_errors[number]
+        difference, error = ranking.differences[number], ranking.difference_errors[number]
         scores = one.selection_scores
         row: dict[str, Any] = {name: one.settings[name] for name in names}
         row |= {
             "group": one.group,
             "seeds": len(one.seeds),
             "n_parameters": one.n_parameters,
-            "masked_bps": float(comparison.scores[number]) if measure == "masked_bps" else None,
+            measure: float(ranking.scores[number]),
             "selection_score": float(scores.mean()) if len(scores) else math.nan,
-            "standard_error": float(comparison.errors[number]),
+            "standard_error": float(ranking.errors[number]),
             "difference": float(difference),
             "difference_error": float(error),
             "difference_low": float(difference - 1.96 * error),
             "difference_high": float(difference + 1.96 * error),
             "seconds": one.seconds,
-            "is_best": number == comparison.best,
+            "is_best": number == ranking.best,
             "is_chosen": number == chosen,
         }
         rows.append(row)
@@ -229,14 +230,9 @@ def _write_chosen(
     return finish(data, folder, best, samples=samples, seed=seed, mesh=mesh, figures=figures, began=began)
 
 
-def _warnings(trained: Sequence[Trained], measure: str, seeds: int) -> list[str]:
+def _warnings(trained: Sequence[Trained], seeds: int) -> list[str]:
     """Says what a reader of the scores has to know."""
     warnings = []
-    if measure == "selection_score":
-        warnings.append(
-            "The data are no counts, so there are no bits per spike: models are compared by their selection scores, "
-            "in nats per trial, whose errors are those over seeds alone."
-        )
     if seeds == 1:
         warnings.append(
             "There is one seed, so errors leave out what another seed would change. Give --seeds 3 or more before "

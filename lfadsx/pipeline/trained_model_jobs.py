@@ -17,14 +17,15 @@ from lfadsx.data import read_split
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
-from lfadsx.inference import Labels, infer, infer_trials, write_generated, write_posteriors
+from lfadsx.inference import infer, infer_trials
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.inference.generation import generate
-from lfadsx.inference.labels import groups_of_model
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
 from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split
+from lfadsx.results.labels import Labels, groups_of_model
+from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.training import RunFolder, load
 from lfadsx.training.run_folder import RunInfo, Which
 from lfadsx.types import TimeAxis
@@ -255,6 +256,6 @@ def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, 
         forward_bins=info.data["forward_bins"],
         n_known_inputs=info.data["n_known_inputs"],
         bin_width=info.bin_width,
-        kind=info.kinds or ("counts" if model.likelihood[model.input_group].counts else "real"),
+        kind=info.kinds or {name: group.kind for name, group in groups_of_model(model).items()},
         missing=missing,
     )

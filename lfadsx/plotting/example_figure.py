@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.images import draw_images
 from lfadsx.plotting.style import BLUE, GREY, INK, LABEL, MEDIUM, THIN, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 MOST_TRACES = 10
 """Neurons, factors and states that are drawn, one above the other."""

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.alignment_figure import alignment_figure
 from lfadsx.plotting.inputs_figure import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
@@ -20,6 +19,7 @@ from lfadsx.plotting.population_figures import hyperparameters_figure, scores_fi
 from lfadsx.plotting.psth_figure import psth_figure
 from lfadsx.plotting.rates_figure import rates_figure
 from lfadsx.plotting.summary_page import summary
+from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
 
 DPI = 150

@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.style import (
     BLUE,
@@ -28,6 +27,7 @@ from lfadsx.plotting.style import (
 )
 from lfadsx.plotting.time_courses import course_handles, draw_averages, draw_single_trials, frame_courses
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 N_EXAMPLES = 3
 Row = tuple[str, np.ndarray, np.ndarray | None]

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, principal_components
 from lfadsx.plotting.style import few_ticks, legend_below, new_figure, panel
 from lfadsx.plotting.time_courses import (
@@ -19,6 +18,7 @@ from lfadsx.plotting.time_courses import (
     frame_courses,
 )
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 PLANES = ((0, 1), (0, 2))
 HALVES = np.array([-0.5, 0.5])

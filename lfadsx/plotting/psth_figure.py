@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import mean_and_interval, smooth
 from lfadsx.plotting.style import BOLD, INK, LABEL, hide_tick_labels, legend_below, new_figure, panel
 from lfadsx.plotting.time_courses import frame_courses
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 MOST_CONDITIONS = 8
 """Conditions in a panel; more cannot be told apart."""

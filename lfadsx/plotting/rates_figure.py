@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, hide_tick_labels, legend_below, new_figure
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 N_NEURONS = 3
 """Single neurons below the images."""

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure, SubFigure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import principal_components
 from lfadsx.plotting.images import Kind, draw_images, image_label
 from lfadsx.plotting.inputs_figure import draw_input_averages
@@ -21,6 +20,7 @@ from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, legend_below, n
 from lfadsx.plotting.table_panel import draw_table
 from lfadsx.plotting.time_courses import draw_averages, frame_courses
 from lfadsx.plotting.view import View
+from lfadsx.results.posterior import Posterior
 
 PAGE = (8.27, 11.69)
 """Width and height of A4 in inches."""

@@ -36,19 +36,18 @@ from lfadsx.plotting.style import (
 MOST_COLUMNS = 3
 MOST_NAMED = 8
 """Lines of a panel that get colours and names; more are grey."""
-LABELS = {"masked_bps": "Hidden entries (bits per spike)", "selection_score": "Minus selection score (nats per trial)"}
-"""Labels of what models are compared by; higher is better."""
 TITLES = {
     "masked_bps": "Hidden entries (bits per spike)",
     "co_bps": "Held-out neurons (bits per spike)",
     "fp_bps": "Forward prediction (bits per spike)",
     "masked_r2": "Hidden entries (R²)",
-    "held_out_r2": "Held-out neurons (R²)",
-    "forward_r2": "Forward prediction (R²)",
+    "co_r2": "Held-out channels (R²)",
+    "fp_r2": "Forward prediction (R²)",
     "velocity_r2": "Decoded behaviour (R²)",
     "psth_r2": "Condition averages (R²)",
+    "rates_r2": "True rates (R²)",
 }
-"""What a panel of a cross-validation shows."""
+"""What a measure shows, in the panels of sweeps and cross-validations."""
 Row = Mapping[str, Any]
 
 
@@ -80,7 +79,7 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
     Args:
         rows: Models with their settings and scores, as in `sweep.csv`.
         names: Names of the swept settings.
-        measure: What the models are compared by: "masked_bps" or "selection_score".
+        measure: What the models are compared by: "masked_bps" or "masked_r2".
 
     Returns:
         The figure, one panel for each setting that has more than one value.
@@ -103,7 +102,7 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
     for ax in axes[len(swept) :]:
         ax.set_axis_off()
     for number, (ax, name) in enumerate(zip(axes, swept, strict=False)):
-        panel(ax, "", _word(name).capitalize(), LABELS[measure] if number % n_columns == 0 else "")
+        panel(ax, "", _word(name).capitalize(), TITLES.get(measure, measure) if number % n_columns == 0 else "")
         _draw_setting(ax, rows, name, [other for other in swept if other != name], measure)
         few_ticks(ax, y=5)
     bar = Line2D([], [], color=GREY, lw=THIN, marker="|", ms=7, label="standard error of the difference to the best")
@@ -205,14 +204,14 @@ def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str
     named = len(lines) <= MOST_NAMED
     colours = image_map("viridis")(np.linspace(0.0, 0.85, len(lines)))
     best = next(row for row in rows if row["is_best"])
-    ax.axhline(_score(best, measure), color=GREY, lw=THIN, ls=DASHED, zorder=0)
+    ax.axhline(best[measure], color=GREY, lw=THIN, ls=DASHED, zorder=0)
     handles = []
     for number, (key, own) in enumerate(sorted(lines.items())):
         colour = colours[number] if named and others else GREY
         # Side by side, so that bars of different lines do not cover each other.
         shift = 0.3 * (number / max(len(lines) - 1, 1) - 0.5) if len(lines) > 1 else 0.0
         x = [place[row[name]] + shift for row in own]
-        y, error = [_score(row, measure) for row in own], [row["difference_error"] for row in own]
+        y, error = [row[measure] for row in own], [row["difference_error"] for row in own]
         ax.errorbar(x, y, error, color=colour, lw=MEDIUM, marker="o", ms=3.5, elinewidth=THIN, capsize=2, capthick=THIN)
         handles.append(
             Line2D([], [], color=colour, lw=MEDIUM, marker="o", ms=3.5, label=", ".join(f"{v:g}" for v in key))
@@ -258,11 +257,6 @@ def _draw_model(ax: Axes, place: int, score: HasInterval, folds: Sequence[float]
     if np.isfinite(score.low):
         ax.plot([score.low, score.high], [place, place], color=colour, lw=BOLD, zorder=3)
     ax.plot(score.value, place, "o", color=colour, ms=5, zorder=3)
-
-
-def _score(row: Row, measure: str) -> float:
-    value = row[measure]
-    return -value if measure == "selection_score" else value
 
 
 def _word(name: str) -> str:

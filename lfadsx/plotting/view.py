@@ -8,10 +8,10 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.posterior import Posterior
 from lfadsx.plotting.averaging import spread
 from lfadsx.plotting.condition_colours import Conditions, conditions_of
 from lfadsx.plotting.units import Units, units_of
+from lfadsx.results.posterior import Posterior
 
 
 @dataclasses.dataclass(frozen=True)

@@ -225,7 +225,7 @@ def _result(
     return PopulationResult(tuple(members), hyper, seeds, position.rows, reason, position.seconds, loop.signal)
 
 
-def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
+def default_augmentations(model: LFADS, data: Dataset, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
     """Returns spike jitter, where the run settings ask for it, and coordinated dropout.
 
     Raises:
@@ -233,9 +233,9 @@ def default_augmentations(model: LFADS, config: TrainConfig) -> tuple[AbstractAu
     """
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
-    if jitter and not model.likelihood[group].counts:
+    if jitter and not data.is_counts(group):
         raise LfadsxError(
-            f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are no counts. Give 0."
+            f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are real numbers. Give 0."
         )
     return (*jitter, CoordinatedDropout(group))
 
@@ -269,7 +269,7 @@ def _begin(
         own = model if isinstance(model, LFADS) else model(feed.data, nnx.Rngs(config.seed))
         own = initialise_if_needed(own, feed.data)
         check_fits(own, feed.data)
-        chosen = default_augmentations(own, config) if augmentations is None else augmentations
+        chosen = default_augmentations(own, feed.data, config) if augmentations is None else augmentations
         program, state = start(own, chosen, config, **settings)
         models.append(own)
         programs.append(program)

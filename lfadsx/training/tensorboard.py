@@ -12,8 +12,9 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.distributions import AutoregressivePrior
 from lfadsx.errors import LfadsxError, MissingExtraError
-from lfadsx.inference import Labels, infer_trials
+from lfadsx.inference import infer_trials
 from lfadsx.models.lfads import LFADS
+from lfadsx.results.labels import Labels
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.history import STEP_SIZE
 

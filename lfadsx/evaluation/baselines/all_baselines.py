@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.evaluation.baselines.averages import condition_average, time_course
+from lfadsx.evaluation.baselines.averages import condition_average, mean_rate, time_course
 from lfadsx.evaluation.baselines.poisson_regression import poisson_regression
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
-from lfadsx.evaluation.baselines.smoothed_spikes import smoothed_spikes
+from lfadsx.evaluation.baselines.smoothed_data import smoothed_data
+
+Baseline = Callable[[Dataset, Split], np.ndarray]
 
 
-def fit_baselines(
-    dataset: Dataset, split: Split, *, regression: bool = True
-) -> dict[str, Float[np.ndarray, "trial time target_channel"]]:
-    """Rates of all baselines that apply to a data set, by name, in the order of the table.
+def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> dict[str, Baseline]:
+    """Returns the baselines that apply to a data set, by name, in the order of the table.
 
-    Without conditions there is no condition average; without held-out neurons no Poisson regression.
+    Without conditions there is no condition average; without held-out neurons no Poisson regression. The mean stands
+    beside real data only: bits per spike are relative to it.
 
     Args:
         dataset: The data set.
@@ -25,22 +28,43 @@ def fit_baselines(
         regression: False leaves out the Poisson regression, by far the slowest and the only one that needs
             scikit-learn.
 
+    Example:
+        >>> from lfadsx.data import from_arrays
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
+        >>> list(applicable(dataset, dataset.valid))
+        ['time course', 'smoothed spikes', 'Poisson regression']
+    """
+    counts = dataset.is_counts()
+    found: dict[str, Baseline] = {} if counts else {"mean": mean_rate}
+    found["time course"] = time_course
+    if split.condition is not None and dataset.train.condition is not None:
+        found["condition average"] = condition_average
+    found["smoothed spikes" if counts else "smoothed data"] = smoothed_data
+    if counts and regression and held_out_channels(dataset).any():
+        found["Poisson regression"] = poisson_regression
+    return found
+
+
+def fit_baselines(
+    dataset: Dataset, split: Split, *, regression: bool = True
+) -> dict[str, Float[np.ndarray, "trial time target_channel"]]:
+    """Returns the rates of all baselines that apply to a data set, by name, in the order of the table.
+
+    Args:
+        dataset: The data set.
+        split: The trials that get the rates.
+        regression: As in `applicable`.
+
     Returns:
-        Counts per bin by name, each of shape (trial, time, target_channel).
+        Rates by name in the unit of the data, each of shape (trial, time, target_channel).
 
     Raises:
         MissingExtraError: There are held-out neurons and scikit-learn is not installed.
 
     Example:
         >>> from lfadsx.data import from_arrays
-        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
-        >>> list(fit_baselines(dataset, dataset.valid))
-        ['time course', 'smoothed spikes', 'Poisson regression']
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int))
+        >>> fit_baselines(dataset, dataset.valid)["time course"].shape
+        (2, 5, 3)
     """
-    rates = {"time course": time_course(dataset, split)}
-    if split.condition is not None and dataset.train.condition is not None:
-        rates["condition average"] = condition_average(dataset, split)
-    rates["smoothed spikes"] = smoothed_spikes(dataset, split)
-    if regression and held_out_channels(dataset).any():
-        rates["Poisson regression"] = poisson_regression(dataset, split)
-    return rates
+    return {name: fit(dataset, split) for name, fit in applicable(dataset, split, regression=regression).items()}

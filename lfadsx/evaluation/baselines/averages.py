@@ -13,14 +13,14 @@ from lfadsx.evaluation.metrics import gaussian_kernel
 
 
 def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time target_channel"]:
-    """Each neuron's mean over the training trials and bins, `(spikes + 0.5) / bins`.
+    """Each channel's mean over the training trials and bins; of counts `(spikes + 0.5) / bins`.
 
     Args:
         dataset: The data set.
         split: The trials that get the rates.
 
     Returns:
-        Counts per bin, shape (trial, time, target_channel).
+        In the unit of the data, for counts per bin, shape (trial, time, target_channel).
 
     Example:
         >>> from lfadsx.data import from_arrays
@@ -37,9 +37,9 @@ def mean_rate(dataset: Dataset, split: Split) -> Float[np.ndarray, "trial time t
 def time_course(
     dataset: Dataset, split: Split, *, width: float | None = None
 ) -> Float[np.ndarray, "trial time target_channel"]:
-    """Each neuron's smoothed mean over training trials in every bin, the same for all trials of a session.
+    """Each channel's smoothed mean over training trials in every bin, the same for all trials of a session.
 
-    The mean is shrunk towards the neuron's mean rate by the weight of one trial, so that it is never 0.
+    The mean is shrunk towards the channel's mean by the weight of one trial, so that rates are never 0.
 
     Args:
         dataset: The data set.
@@ -47,7 +47,7 @@ def time_course(
         width: Standard deviation of the Gaussian smoothing in bins; chosen from `WIDTHS` when None.
 
     Returns:
-        Counts per bin, shape (trial, time, target_channel).
+        In the unit of the data, for counts per bin, shape (trial, time, target_channel).
 
     Raises:
         LfadsxError: The width is negative.
@@ -71,8 +71,8 @@ def condition_average(
 ) -> Float[np.ndarray, "trial time target_channel"]:
     """Smoothed mean over the training trials of the same session and condition.
 
-    The mean is shrunk towards the time course by the weight of one trial; a condition without training trials
-    gets the time course.
+    The mean is shrunk towards the time course by the weight of one trial. Conditions without training trials, and
+    trials without a condition (`has_label`), get the time course.
 
     Args:
         dataset: The data set, with conditions.
@@ -80,7 +80,7 @@ def condition_average(
         width: Standard deviation of the Gaussian smoothing in bins; chosen from `WIDTHS` when None.
 
     Returns:
-        Counts per bin, shape (trial, time, target_channel).
+        In the unit of the data, for counts per bin, shape (trial, time, target_channel).
 
     Raises:
         LfadsxError: The width is negative, or trials have no condition.
@@ -97,7 +97,9 @@ def condition_average(
             "splits has none. Give both splits conditions, or use time_course."
         )
     if width is None:
-        width = best_on_valid(dataset, WIDTHS, lambda w: condition_average(dataset, dataset.valid, width=w))
+        # Without conditions in the valid split, the width is that of the time course.
+        of_valid = time_course if dataset.valid.condition is None else condition_average
+        width = best_on_valid(dataset, WIDTHS, lambda w: of_valid(dataset, dataset.valid, width=w))
     rates = unknown_rates(dataset, split)
     for part, train in parts_and_training(dataset, split):
         course = _course(train, width, split.n_bins)
@@ -117,11 +119,11 @@ def _course(train: Part, width: float, n_bins: int) -> np.ndarray:
 
 def _smoothed_mean(part: Part, prior: np.ndarray, width: float, n_bins: int) -> np.ndarray:
     """Mean over trials and neighbouring bins, shrunk to the prior by one trial; shape (n_bins, channel)."""
-    spikes, n_trials = np.zeros((2, n_bins, part.n_channels))
-    n_known = min(n_bins, part.counts.shape[1])
-    spikes[:n_known] = np.where(part.scored, part.counts, 0).sum(0, dtype=np.float64)[:n_known]
+    total, n_trials = np.zeros((2, n_bins, part.n_channels))
+    n_known = min(n_bins, part.values.shape[1])
+    total[:n_known] = np.where(part.scored, part.values, 0).sum(0, dtype=np.float64)[:n_known]
     n_trials[:n_known] = part.scored.sum(0)[:n_known]
     # Bins that no trial reaches get no weight, so that padding changes nothing.
     kernel = gaussian_kernel(n_bins, width) * n_trials.any(1)
     kernel = kernel / np.maximum(kernel.sum(1, keepdims=True), np.finfo(float).tiny)
-    return (kernel @ spikes + prior) / (kernel @ n_trials + 1)
+    return (kernel @ total + prior) / (kernel @ n_trials + 1)

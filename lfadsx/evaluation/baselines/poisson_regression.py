@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,15 +11,20 @@ from jaxtyping import Float
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
-from lfadsx.evaluation.baselines.session_data import Part, mean_count, part_of, parts_and_training, unknown_rates
-from lfadsx.evaluation.baselines.smoothed_spikes import smooth_trials
+from lfadsx.evaluation.baselines.session_data import Part, mean_value, part_of, parts_and_training, unknown_rates
+from lfadsx.evaluation.baselines.smoothed_data import smooth_trials
 from lfadsx.evaluation.metrics import nll_per_trial
+
+log = logging.getLogger("lfadsx")
 
 REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations in bins, ascending, that the Poisson regression chooses among."""
 
 REGRESSION_PENALTIES = (1e-2, 1e-3, 3e-2, 1e-1)
 """L2 penalties that the Poisson regression chooses among; its width is chosen with the first."""
+
+HIGHEST_RATE = 10.0
+"""Highest rate that the Poisson regression predicts, as a multiple of the neuron's largest training count."""
 
 
 def poisson_regression(
@@ -31,8 +37,10 @@ def poisson_regression(
     """Held-out neurons predicted from the held-in neurons of the same trial, by Poisson regression.
 
     `log rate = a + b . (smoothed, standardised held-in spikes) + c_t` with one c for every bin, fitted with
-    an L2 penalty on b and c for each held-out neuron. NaN for neurons that the encoder sees and for bins of
-    forward prediction. Needs scikit-learn (the extra `plot`).
+    an L2 penalty on b and c for each held-out neuron. Trials unlike those of training can drive the exponential
+    beyond all bounds, so rates end at `HIGHEST_RATE` (this is logged), and held-in neurons that never fire in training
+    have b = 0. NaN for neurons that the encoder sees and for bins of forward prediction. Needs scikit-learn (the extra
+    `plot`).
 
     Args:
         dataset: The data set.
@@ -62,6 +70,9 @@ def poisson_regression(
         valid = part_of(dataset, dataset.valid, index)
         regression = _best_regression(train, valid, channels, n_bins, widths, penalties)
         predicted = np.where(part.in_encoder[:, :, None], regression.predict(part), np.nan)
+        if n_high := np.count_nonzero(predicted >= regression.highest):
+            name = dataset.sessions[index].name
+            log.warning("%d rates of the Poisson regression (session %s) end at their upper limit.", n_high, name)
         rates[np.ix_(part.trials, np.arange(predicted.shape[1]), channels)] = predicted
     return rates
 
@@ -99,9 +110,13 @@ class _Regression:
                 'The Poisson regression needs scikit-learn, which is not installed. Run pip install "lfadsx[plot]".'
             ) from error
         self._train, self._channels, self._width, self._n_bins = train, channels, width, n_bins
-        self._mean = mean_count(train.encoder_input, train.seen)
+        self._mean = mean_value(train.encoder_input, train.seen, is_counts=True)
         smoothed = self._smooth(train)[train.in_encoder]
-        self._centre, self._scale = smoothed.mean(0), smoothed.std(0)
+        # A feature that is constant in training but for the ends of trials tells nothing: it gets no weight.
+        silent = ~np.where(train.seen, train.encoder_input, 0).any((0, 1))
+        self._centre, self._scale = smoothed.mean(0), np.where(silent, np.inf, smoothed.std(0))
+        largest = [np.where(scored, counts, 0).max(initial=1) for counts, scored in self._columns(train)]
+        self.highest = HIGHEST_RATE * np.array(largest, float)
         # A neuron without training spikes has no finite log rate: it gets no model, but its mean rate.
         fires = [bool(counts[scored].any()) for counts, scored in self._columns(train)]
         self._threads = threadpool_limits
@@ -127,8 +142,9 @@ class _Regression:
         rates[:] = self._train.mean_rate()[self._channels]
         for c, model in enumerate(self._models):
             if model is not None and len(design):
-                rates[:, :, c] = model.predict(design.reshape(-1, design.shape[2])).reshape(design.shape[:2])
-        return np.maximum(rates, np.finfo(np.float32).tiny)
+                with np.errstate(over="ignore"):  # infinity is above the highest rate, too
+                    rates[:, :, c] = np.exp(design @ model.coef_ + model.intercept_)
+        return np.clip(rates, np.finfo(np.float32).tiny, self.highest)
 
     def nll(self, part: Part) -> float:
         """Negative log likelihood of the predicted channels within the encoder's window, in nats."""
@@ -138,7 +154,7 @@ class _Regression:
     def _columns(self, part: Part) -> list[tuple[np.ndarray, np.ndarray]]:
         """Counts and what is scored of each predicted channel, within the encoder's window."""
         n_seen = part.in_encoder.shape[1]
-        return [(part.counts[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels]
+        return [(part.values[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels]
 
     def _smooth(self, part: Part) -> np.ndarray:
         return smooth_trials(part, self._mean, self._width, 1.0, part.encoder_input.shape[1])

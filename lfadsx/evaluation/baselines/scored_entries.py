@@ -1,4 +1,4 @@
-"""Which entries of a split are scored, and which neurons are held out."""
+"""Which entries of a split are scored, which channels are held out, and what the numbers are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def scored_mask(
 
 
 def held_out_channels(dataset: Dataset) -> Bool[np.ndarray, "session target_channel"]:
-    """True for neurons of each session that are targets but no input of the encoder.
+    """True for channels of each session that are targets but not input of the encoder.
 
     Args:
         dataset: The data set; the target group is the one that the encoder sees.

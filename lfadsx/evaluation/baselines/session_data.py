@@ -17,32 +17,35 @@ class Part:
 
     Attributes:
         trials: Numbers of the trials in the split, shape (trial,).
-        counts: Target counts, shape (trial, time, channel).
+        values: The targets, shape (trial, time, channel).
         scored: True where a target exists, of the same shape.
         encoder_input: Shape (trial, encoder_time, encoder channel).
         seen: True where the encoder sees an entry, of the same shape.
         in_encoder: True for bins within the encoder's window, shape (trial, encoder_time).
+        is_counts: True for counts, False for real numbers.
     """
 
     trials: np.ndarray
-    counts: np.ndarray
+    values: np.ndarray
     scored: np.ndarray
     encoder_input: np.ndarray
     seen: np.ndarray
     in_encoder: np.ndarray
+    is_counts: bool
 
     @property
     def n_channels(self) -> int:
         """Number of target channels."""
-        return self.counts.shape[2]
+        return self.values.shape[2]
 
     def only(self, chosen: np.ndarray) -> Part:
         """The chosen trials."""
-        return Part(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+        of_trials = [field.name for field in dataclasses.fields(self) if field.name != "is_counts"]
+        return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in of_trials})
 
     def mean_rate(self) -> np.ndarray:
-        """Mean count of each target channel, shape (channel,); never 0."""
-        return mean_count(self.counts, self.scored)
+        """Mean of each target channel, shape (channel,); never 0 for counts."""
+        return mean_value(self.values, self.scored, self.is_counts)
 
 
 def part_of(dataset: Dataset, split: Split, index: int) -> Part:
@@ -56,11 +59,12 @@ def part_of(dataset: Dataset, split: Split, index: int) -> Part:
         seen = seen & split.encoder_observed[trials, :, :n_channels]
     return Part(
         trials=trials,
-        counts=split.targets[dataset.input_group][trials, :, :n_targets],
+        values=split.targets[dataset.input_group][trials, :, :n_targets],
         scored=scored_mask(split, dataset)[trials, :, :n_targets],
         encoder_input=encoder_input,
         seen=seen,
         in_encoder=in_encoder,
+        is_counts=dataset.is_counts(),
     )
 
 
@@ -75,7 +79,7 @@ def unknown_rates(dataset: Dataset, split: Split) -> np.ndarray:
     return np.full(split.targets[dataset.input_group].shape, np.nan)
 
 
-def mean_count(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Mean of each channel over trials and bins, with half a spike added so that a silent neuron has a rate."""
-    spikes = np.where(known, counts, 0).sum((0, 1), dtype=np.float64)
-    return (spikes + 0.5) / np.maximum(known.sum((0, 1)), 1)
+def mean_value(values: np.ndarray, known: np.ndarray, is_counts: bool) -> np.ndarray:
+    """Mean of each channel over trials and bins; half a count is added, so that a silent neuron has a rate."""
+    total = np.where(known, values, 0).sum((0, 1), dtype=np.float64) + (0.5 if is_counts else 0.0)
+    return total / np.maximum(known.sum((0, 1)), 1)

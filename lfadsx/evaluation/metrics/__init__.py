@@ -7,9 +7,8 @@ is scored for which trials is decided in `lfadsx.evaluation`.
 
 from lfadsx.evaluation.metrics.bits_per_spike import SMALLEST_RATE as SMALLEST_RATE
 from lfadsx.evaluation.metrics.bits_per_spike import BitsPerSpike as BitsPerSpike
-from lfadsx.evaluation.metrics.bits_per_spike import Interval as Interval
 from lfadsx.evaluation.metrics.bits_per_spike import bits_per_spike as bits_per_spike
-from lfadsx.evaluation.metrics.bits_per_spike import bootstrap_interval as bootstrap_interval
+from lfadsx.evaluation.metrics.bits_per_spike import bits_saved as bits_saved
 from lfadsx.evaluation.metrics.bits_per_spike import nll_per_trial as nll_per_trial
 from lfadsx.evaluation.metrics.bits_per_spike import poisson_nll as poisson_nll
 from lfadsx.evaluation.metrics.decoding import RIDGE_PENALTIES as RIDGE_PENALTIES
@@ -25,10 +24,12 @@ from lfadsx.evaluation.metrics.peak_times import PeakErrors as PeakErrors
 from lfadsx.evaluation.metrics.peak_times import peak_errors as peak_errors
 from lfadsx.evaluation.metrics.psth import PsthCeiling as PsthCeiling
 from lfadsx.evaluation.metrics.psth import PsthR2 as PsthR2
+from lfadsx.evaluation.metrics.psth import has_label as has_label
 from lfadsx.evaluation.metrics.psth import psth as psth
 from lfadsx.evaluation.metrics.psth import psth_ceiling as psth_ceiling
 from lfadsx.evaluation.metrics.psth import psth_r2 as psth_r2
 from lfadsx.evaluation.metrics.r2 import R2Floors as R2Floors
+from lfadsx.evaluation.metrics.r2 import error_and_total as error_and_total
 from lfadsx.evaluation.metrics.r2 import r2_by_channel as r2_by_channel
 from lfadsx.evaluation.metrics.r2 import r2_floors as r2_floors
 from lfadsx.evaluation.metrics.r2 import r2_of_trials as r2_of_trials

@@ -1,4 +1,4 @@
-"""Spikes: Poisson log likelihood, bits per spike, and the bootstrap interval of a difference."""
+"""Spikes: Poisson log likelihood and bits per spike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics.known_entries import masked_sum, scored_entries
+from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, scored_entries
 
 SMALLEST_RATE = 1e-9
 """Rates of 0 are scored as this many counts per bin, so that one spike there costs 21 nats, not infinity."""
@@ -29,21 +29,6 @@ class BitsPerSpike:
     per_neuron: np.ndarray
     silent: tuple[int, ...]
     n_spikes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """A figure with its bootstrap interval.
-
-    Attributes:
-        value: The figure on all trials.
-        low: Lower end of the interval.
-        high: Upper end; the figure differs from 0 when both ends lie on one side of it.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -102,17 +87,47 @@ def bits_per_spike(
         >>> round(bits_per_spike(np.where(counts > 0, 2.0, 0.0), counts).value, 6)
         1.0
     """
-    scored = scored_entries(rates, counts, mask)
-    spikes = masked_sum(counts, scored, (0, 1))
-    n_scored = scored.sum((0, 1))
-    null = np.broadcast_to(spikes / np.maximum(n_scored, 1) if null_rates is None else null_rates, counts.shape)
-    scored_entries(null, counts, mask)
-    saved = (_masked_nll(null, counts, scored) - _masked_nll(rates, counts, scored)).sum((0, 1)) / np.log(2)
+    saved, spikes = (of.sum(0) for of in bits_saved(rates, counts, mask=mask, null_rates=null_rates))
     fires = spikes > 0
     per_neuron = np.divide(saved, spikes, out=np.full(len(spikes), np.nan), where=fires)
     value = saved[fires].sum() / spikes.sum() if fires.any() else np.nan
-    silent = tuple(int(channel) for channel in np.flatnonzero(~fires & (n_scored > 0)))
+    is_scored = known_entries(counts, mask).any((0, 1))
+    silent = tuple(int(channel) for channel in np.flatnonzero(~fires & is_scored))
     return BitsPerSpike(float(value), per_neuron, silent, int(spikes.sum()))
+
+
+def bits_saved(
+    rates: Num[np.ndarray, "trial time channel"],
+    counts: Num[np.ndarray, "trial time channel"],
+    *,
+    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+    null_rates: Num[np.ndarray, "*null"] | None = None,
+) -> tuple[Float[np.ndarray, "trial channel"], Float[np.ndarray, "trial channel"]]:
+    """Bits that rates save over a null model, and spikes, of each trial and neuron.
+
+    Bits per spike are the ratio of their sums.
+
+    Args:
+        rates: Expected counts per bin.
+        counts: Spike counts per bin; NaN counts as missing.
+        mask: True where an entry is scored; everything when None.
+        null_rates: As in `bits_per_spike`.
+
+    Raises:
+        LfadsxError: As `bits_per_spike`.
+
+    Example:
+        >>> counts = np.array([[[0], [2]], [[0], [2]]])
+        >>> saved, spikes = bits_saved(np.where(counts > 0, 2.0, 0.0), counts)
+        >>> saved.round(6).tolist(), spikes.tolist()
+        ([[2.0], [2.0]], [[2.0], [2.0]])
+    """
+    scored = scored_entries(rates, counts, mask)
+    spikes = masked_sum(counts, scored, 1)
+    null = spikes.sum(0) / np.maximum(scored.sum((0, 1)), 1) if null_rates is None else null_rates
+    null = np.broadcast_to(null, counts.shape)
+    scored_entries(null, counts, mask)
+    return (_masked_nll(null, counts, scored) - _masked_nll(rates, counts, scored)).sum(1) / np.log(2), spikes
 
 
 def nll_per_trial(
@@ -138,52 +153,6 @@ def nll_per_trial(
         [8.0, 8.0, 8.0]
     """
     return _masked_nll(rates, counts, scored_entries(rates, counts, mask)).sum((1, 2))
-
-
-def bootstrap_interval(
-    difference: Float[np.ndarray, " trial"],
-    spikes: Num[np.ndarray, " trial"],
-    *,
-    n: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Paired difference of two models in bits per spike, with its bootstrap interval over trials.
-
-    `sum(NLL_b - NLL_a) / (sum(spikes) * ln 2)`, positive where model a is better. Trials are resampled with
-    replacement and both sums are formed anew; quantiles of the resampled figures are the ends.
-
-    Args:
-        difference: `NLL_b - NLL_a` of each trial in nats, from `nll_per_trial`, shape (trial,).
-        spikes: Scored spikes of each trial, shape (trial,).
-        n: Number of resamples.
-        seed: Seed of the resampling.
-        level: Probability that the interval covers.
-
-    Raises:
-        LfadsxError: The lengths differ, or there are fewer than 2 trials.
-
-    Example:
-        >>> bootstrap_interval(np.log(2) * np.array([1.0, 3.0]), np.array([2, 2]))
-        Interval(value=1.0, low=0.5, high=1.5)
-    """
-    n_trials = len(difference)
-    if len(spikes) != n_trials or n_trials < 2:
-        raise LfadsxError(
-            f"difference has {n_trials} trials and spikes {len(spikes)}, but a paired bootstrap needs "
-            "the same 2 or more trials in both. Pass one number per trial in each."
-        )
-
-    def bits(trials: np.ndarray) -> float:
-        n_spikes = spikes[trials].sum()
-        return float(difference[trials].sum() / (np.log(2) * n_spikes)) if n_spikes > 0 else np.nan
-
-    rng = np.random.default_rng(seed)
-    draws = np.array([bits(rng.integers(n_trials, size=n_trials)) for _ in range(n)])
-    # Resamples without a single spike have no value; they occur only in tiny data sets.
-    known = draws[~np.isnan(draws)]
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if known.size else (np.nan, np.nan)
-    return Interval(bits(np.arange(n_trials)), float(low), float(high))
 
 
 def _masked_nll(rates: np.ndarray, counts: np.ndarray, scored: np.ndarray) -> np.ndarray:

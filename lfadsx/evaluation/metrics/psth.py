@@ -42,6 +42,24 @@ class PsthCeiling:
     halves: float
 
 
+def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
+    """True for trials with a condition; NaN, None and empty text are no label.
+
+    Args:
+        condition: Label of each trial.
+
+    Example:
+        >>> has_label(np.array([0.0, np.nan])).tolist(), has_label(np.array(["left", ""])).tolist()
+        ([True, False], [True, False])
+    """
+    if condition.dtype.kind == "f":
+        return ~np.isnan(condition)
+    if condition.dtype.kind not in "OSU":
+        return np.ones(len(condition), bool)
+    # NaN is the only label that differs from itself.
+    return np.array([label is not None and label == label and label not in ("", b"") for label in condition], bool)
+
+
 def psth(
     values: Num[np.ndarray, "trial time channel"],
     condition: Shaped[np.ndarray, " trial"],
@@ -51,7 +69,7 @@ def psth(
 
     Args:
         values: Counts or rates per bin; NaN counts as missing.
-        condition: Label of each trial.
+        condition: Label of each trial; trials without one (`has_label`) are left out.
         mask: True where an entry is used; everything when None.
 
     Returns:
@@ -67,7 +85,7 @@ def psth(
     """
     _check_labels(condition, values)
     used = known_entries(values, mask)
-    labels = np.unique(condition)
+    labels = np.unique(condition[has_label(condition)])
     means = np.full((len(labels), *values.shape[1:]), np.nan)
     for mean, label in zip(means, labels, strict=True):
         of_label = condition == label
@@ -173,7 +191,7 @@ def _check_labels(condition: np.ndarray, values: np.ndarray) -> None:
 def _halves(condition: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Trials of two random halves of every condition that has two trials or more."""
     halves = [], []
-    for label in np.unique(condition):
+    for label in np.unique(condition[has_label(condition)]):
         trials = rng.permutation(np.flatnonzero(condition == label))
         if len(trials) >= 2:
             halves[0].extend(trials[: len(trials) // 2])

@@ -53,10 +53,31 @@ def r2_pooled(
         >>> r2_pooled(truth + 0.5, truth)
         0.75
     """
-    scored = scored_entries(estimate, truth, mask)
-    mean = masked_sum(truth, scored, (0, 1)) / np.maximum(scored.sum((0, 1)), 1)
-    error, total = masked_sum((estimate - truth) ** 2, scored), masked_sum((truth - mean) ** 2, scored)
+    error, total = (of.sum() for of in error_and_total(estimate, truth, scored_entries(estimate, truth, mask)))
     return float(1 - error / total) if total > 0 else np.nan
+
+
+def error_and_total(
+    estimate: Num[np.ndarray, "trial time channel"],
+    truth: Num[np.ndarray, "trial time channel"],
+    scored: Bool[np.ndarray, "trial time channel"],
+) -> tuple[Float[np.ndarray, "trial channel"], Float[np.ndarray, "trial channel"]]:
+    """Squared error of an estimate, and squares of the truth around each channel's mean, of each trial and channel.
+
+    R2 is one minus the ratio of their sums.
+
+    Args:
+        estimate: In the unit of `truth`.
+        truth: True values, of the same shape.
+        scored: True where an entry counts; estimate and truth may hold anything elsewhere.
+
+    Example:
+        >>> truth = np.array([[[0.0], [2.0]]])
+        >>> error_and_total(truth + 0.5, truth, truth > -1)
+        (array([[0.5]]), array([[2.]]))
+    """
+    mean = masked_sum(truth, scored, (0, 1)) / np.maximum(scored.sum((0, 1)), 1)
+    return masked_sum((estimate - truth) ** 2, scored, 1), masked_sum((truth - mean) ** 2, scored, 1)
 
 
 def r2_per_trial(
@@ -184,8 +205,7 @@ def r2_by_channel(
     """
     scored = ~np.isnan(estimate) & ~np.isnan(target)
     mean = masked_sum(target, scored, (0, 1)) / np.maximum(scored.sum((0, 1)), 1)
-    error = masked_sum((estimate - target) ** 2, scored, (0, 1))
-    total = masked_sum((target - mean) ** 2, scored, (0, 1))
+    error, total = (of.sum(0) for of in error_and_total(estimate, target, scored))
     constant = total <= scored.sum((0, 1)) * (_CONSTANT * mean) ** 2
     return 1 - np.divide(error, total, out=np.full(len(total), np.nan), where=~constant)
 

@@ -13,10 +13,10 @@ from lfadsx.data.dataset import Session
 from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.distributions import GaussianPrior
 from lfadsx.inference.bounds import Bounds
-from lfadsx.inference.generation import Generated
-from lfadsx.inference.posterior import Posterior
 from lfadsx.models.lfads import LFADS
 from lfadsx.objective import l2_penalty
+from lfadsx.results.generated import Generated
+from lfadsx.results.posterior import Posterior
 
 AVERAGED, PUSHED = "posterior_sample_and_average", "posterior_push_mean"
 

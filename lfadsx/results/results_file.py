@@ -23,13 +23,13 @@ from lfadsx.data.hdf5_files import (
 )
 from lfadsx.data.split_names import split_name
 from lfadsx.errors import DataError
-from lfadsx.inference.described_arrays import FIELDS, TARGETS, Described, described_arrays
-from lfadsx.inference.posterior import Posterior, join_posteriors
+from lfadsx.results.described_arrays import FIELDS, TARGETS, Described, described_arrays
+from lfadsx.results.posterior import Posterior, join_posteriors
 from lfadsx.types import TargetGroup, TimeAxis
 
 if TYPE_CHECKING:
     from lfadsx.inference.bounds import Bounds, Kind
-    from lfadsx.inference.generation import Generated
+    from lfadsx.results.generated import Generated
 
 FORMAT_VERSION = 2
 

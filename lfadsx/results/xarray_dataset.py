@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lfadsx.errors import MissingExtraError
-from lfadsx.inference.described_arrays import TARGETS, described_arrays
-from lfadsx.inference.posterior import Posterior
+from lfadsx.results.described_arrays import TARGETS, described_arrays
+from lfadsx.results.posterior import Posterior
 
 if TYPE_CHECKING:
     import xarray

@@ -45,8 +45,8 @@ class Labels:
         """Returns the labels of a data set."""
         return cls(
             sessions=data.sessions,
-            time=_time(data),
-            groups=_groups(data),
+            time=data.time,
+            groups=data.groups,
             input_group=data.input_group,
             behaviour_name=data.behaviour_name,
             behaviour_lag=data.behaviour_lag,
@@ -59,7 +59,7 @@ class Labels:
             "trial_id": trials.trial_id,
             "session": trials.session,
             "length": trials.target_length,
-            "row": getattr(trials, "row", None),  # MERGE: trials.row
+            "row": trials.row,
             "condition": trials.condition,
             "behaviour": trials.behaviour,
             "sessions": tuple(session.name for session in self.sessions),
@@ -95,20 +95,5 @@ class Labels:
 
 def groups_of_model(model: LFADS) -> dict[str, TargetGroup]:
     """Returns what a model takes its data to be, where there is no data set to say it."""
-    # MERGE: a run folder and a model should know the groups; then this function goes.
-    return {name: _group(likelihood.counts) for name, likelihood in model.likelihood.items()}
-
-
-def _groups(data: Dataset) -> dict[str, TargetGroup]:
-    # MERGE: `return data.groups`. Until then counts are what reading has made unsigned integers of.
-    known = getattr(data, "groups", None)
-    return known or {name: _group(values.dtype.kind == "u") for name, values in data.train.targets.items()}
-
-
-def _time(data: Dataset) -> TimeAxis:
-    # MERGE: `return data.time`.
-    return getattr(data, "time", None) or TimeAxis(data.bin_width)
-
-
-def _group(counts: bool) -> TargetGroup:
-    return TargetGroup("counts", COUNTS) if counts else TargetGroup("real")
+    real, counts = TargetGroup("real"), TargetGroup("counts", COUNTS)
+    return {name: real if likelihood.support == "real" else counts for name, likelihood in model.likelihood.items()}

@@ -160,7 +160,7 @@ class Posterior:
         Raises:
             DataError: If the file cannot be written.
         """
-        from lfadsx.inference.results_file import write_posteriors
+        from lfadsx.results.results_file import write_posteriors
 
         write_posteriors(path, {self.split or "trials": self}, compression=compression)
 
@@ -174,7 +174,7 @@ class Posterior:
         Raises:
             MissingExtraError: If xarray is not installed.
         """
-        from lfadsx.inference.xarray_dataset import to_xarray
+        from lfadsx.results.xarray_dataset import to_xarray
 
         return to_xarray(self)
 

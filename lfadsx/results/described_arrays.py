@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from lfadsx.inference.generation import Generated
-    from lfadsx.inference.posterior import Posterior
+    from lfadsx.results.generated import Generated
+    from lfadsx.results.posterior import Posterior
 
 TARGETS = "targets"
 """Where the arrays of target groups other than the input group are."""

@@ -1,4 +1,4 @@
-"""The baseline that smooths each trial's own spikes."""
+"""The baseline that smooths each trial's own data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lfadsx.evaluation.baselines.width_selection import WIDTHS, best_on_valid
 from lfadsx.evaluation.metrics import gaussian_kernel
 
 SHRINKAGES = (1.0, 4.0, 16.0)
-"""Weights of the mean rate, in bins, that smoothed spikes choose among."""
+"""Weights of the mean, in bins, that smoothed data choose among."""
 
 
-def smoothed_spikes(
+def smoothed_data(
     dataset: Dataset,
     split: Split,
     *,
@@ -26,24 +26,24 @@ def smoothed_spikes(
     shrinkage: float | None = None,
     own_bin: bool = True,
 ) -> Float[np.ndarray, "trial time target_channel"]:
-    """Each trial's own spikes, smoothed in time, for neurons that the encoder sees.
+    """Each trial's own data, smoothed in time, for channels that the encoder sees.
 
     `(sum_s k(t - s) x_s + a mean) / (sum_s k(t - s) + a)` over the bins s that the encoder sees, with a
-    Gaussian k of height 1: the trial's neighbouring bins, shrunk towards the neuron's mean rate by the weight
-    of a bins. Bins of forward prediction fall back to that mean. Held-out neurons are NaN.
+    Gaussian k of height 1: the trial's neighbouring bins, shrunk towards the channel's mean by the weight
+    of a bins. Bins of forward prediction fall back to that mean. Held-out channels are NaN.
 
     What is not given is chosen from `WIDTHS` and `SHRINKAGES` so that on the valid split each bin is best
-    predicted from the bins around it, without its own spikes.
+    predicted from the bins around it, without its own data.
 
     Args:
         dataset: The data set.
-        split: The trials whose spikes are smoothed; entries hidden in `encoder_observed` are not used.
+        split: The trials whose data are smoothed; entries hidden in `encoder_observed` are not used.
         width: Standard deviation of k in bins.
         shrinkage: The weight a in bins, above 0.
-        own_bin: False leaves out each bin's own spikes: each entry is predicted from the bins around it.
+        own_bin: False leaves out each bin's own data: each entry is predicted from the bins around it.
 
     Returns:
-        Counts per bin, shape (trial, time, target_channel).
+        In the unit of the data, for counts per bin, shape (trial, time, target_channel).
 
     Raises:
         LfadsxError: The width is negative, or the shrinkage is not above 0.
@@ -51,7 +51,7 @@ def smoothed_spikes(
     Example:
         >>> from lfadsx.data import from_arrays
         >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
-        >>> smoothed_spikes(dataset, dataset.valid, width=0.0, shrinkage=1.0)[0, 0].round(4).tolist()
+        >>> smoothed_data(dataset, dataset.valid, width=0.0, shrinkage=1.0)[0, 0].round(4).tolist()
         [1.0062, 1.0062, nan]
     """
     if shrinkage is not None and shrinkage <= 0:
@@ -62,12 +62,12 @@ def smoothed_spikes(
     if len(settings) > 1:
         valid = dataset.valid
         seen = (np.arange(valid.n_bins) < valid.encoder_length[:, None])[:, :, None]
-        rates_of = functools.partial(_smoothed_spikes, dataset, valid, own_bin=False)
+        rates_of = functools.partial(_smoothed_data, dataset, valid, own_bin=False)
         settings = [best_on_valid(dataset, settings, lambda setting: rates_of(*setting), seen)]
-    return _smoothed_spikes(dataset, split, *settings[0], own_bin)
+    return _smoothed_data(dataset, split, *settings[0], own_bin)
 
 
-def _smoothed_spikes(dataset: Dataset, split: Split, width: float, shrinkage: float, own_bin: bool) -> np.ndarray:
+def _smoothed_data(dataset: Dataset, split: Split, width: float, shrinkage: float, own_bin: bool) -> np.ndarray:
     rates = unknown_rates(dataset, split)
     parts = parts_and_training(dataset, split)
     for session, (part, train) in zip(dataset.sessions, parts, strict=True):

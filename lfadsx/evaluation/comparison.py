@@ -1,0 +1,77 @@
+"""The comparison: every measure of every candidate with its error, and the model against the best baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from lfadsx.evaluation.candidates import Candidate
+from lfadsx.evaluation.measures import statistics
+from lfadsx.evaluation.statistics import N_RESAMPLES, Score, Statistic, drawn, score_of
+from lfadsx.evaluation.task import BITS, R2, Task
+
+RECONSTRUCTION = (BITS[0], R2[0])
+"""Measures of entries that the encoder sees: reported, never a contest."""
+
+N_RESAMPLES_PSTH = 200
+"""Most resamples of PSTH R2, of which each one costs as much as the score itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Measures of the model and of its baselines on the same trials.
+
+    Attributes:
+        scores: By measure and name of the model ("lfads") or baseline.
+        differences: By measure, model minus best baseline, paired by trial; reconstruction is no contest.
+        rivals: By measure, which baseline that is.
+        folds: By measure and name, the scores of the trials of each fold alone.
+        statistics: By name and measure.
+    """
+
+    scores: dict[str, dict[str, Score]]
+    differences: dict[str, Score]
+    rivals: dict[str, str]
+    folds: dict[str, dict[str, list[float]]]
+    statistics: dict[str, dict[str, Statistic]]
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the model and of all baselines, in the order of the table."""
+        return list(self.statistics)
+
+
+def compare_candidates(
+    task: Task,
+    candidates: Sequence[Candidate],
+    *,
+    fold: np.ndarray | None = None,
+    n: int = N_RESAMPLES,
+) -> Comparison:
+    """Scores candidates on the same trials and the same resamples of them.
+
+    Args:
+        task: What is scored.
+        candidates: The model and, after it, its baselines.
+        fold: Number of the fold that tested each trial; then reconstruction is left out. None for a single model.
+        n: Number of resamples behind an error.
+    """
+    by_model = {candidate.name: statistics(task, candidate, fold) for candidate in candidates}
+    n_trials, numbers = task.split.n_trials, [] if fold is None else np.unique(fold)
+    found = Comparison({}, {}, {}, {}, by_model)
+    for measure in dict.fromkeys(name for of in by_model.values() for name in of):
+        if fold is not None and measure in RECONSTRUCTION:
+            continue
+        resamples = min(n, N_RESAMPLES_PSTH) if measure == "psth_r2" else n
+        own = {name: of[measure] for name, of in by_model.items() if measure in of}
+        draws = {name: drawn(statistic, n_trials, n=resamples, seed=task.seed) for name, statistic in own.items()}
+        found.scores[measure] = {name: score_of(values) for name, values in draws.items()}
+        found.folds[measure] = {name: [float(of((fold == k) * 1.0)) for k in numbers] for name, of in own.items()}
+        model, *rivals = draws
+        if not rivals or n_trials < 2 or model != candidates[0].name or measure in RECONSTRUCTION:
+            continue
+        best = max(rivals, key=lambda name: found.scores[measure][name].value)
+        found.rivals[measure], found.differences[measure] = best, score_of(draws[model] - draws[best])
+    return found

@@ -1,0 +1,190 @@
+"""What stands beside the scores, ready for JSON: nulls, single channels, ceilings, floors, other target groups."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lfadsx.errors import LfadsxError
+from lfadsx.evaluation.baselines import condition_average, mean_rate, scored_mask
+from lfadsx.evaluation.candidates import Candidate, lag_bins
+from lfadsx.evaluation.measures import bits, covers, explained
+from lfadsx.evaluation.metrics import (
+    R2Floors,
+    bits_per_spike,
+    has_label,
+    psth_ceiling,
+    psth_r2,
+    r2_floors,
+    r2_pooled,
+)
+from lfadsx.evaluation.metrics.known_entries import mean_known
+from lfadsx.evaluation.statistics import Statistic
+from lfadsx.evaluation.task import BITS, Posterior, Task, seen_bins
+
+log = logging.getLogger("lfadsx")
+
+
+def details(
+    task: Task, model: Candidate, statistics: Mapping[str, Statistic], posterior: Posterior
+) -> dict[str, dict[str, Any]]:
+    """Returns what stands beside the model's scores.
+
+    Args:
+        task: What is scored.
+        model: What the model predicts.
+        statistics: Its measures.
+        posterior: What was inferred for the scored trials.
+    """
+    values = {name: float(statistic(np.ones(task.split.n_trials))) for name, statistic in statistics.items()}
+    return {
+        **_of_bits(task, model, [measure for measure in BITS if measure in values]),
+        "velocity": _of_velocity(task, model, values.get("velocity_r2")),
+        "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
+        "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
+        "inputs": _of_inputs(task, model, values.get("inputs_r2")),
+        "targets_r2": other_groups(task, posterior),
+    }
+
+
+def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str, Any]:
+    """Bits against three nulls, for each neuron, and the neurons and spikes that went in."""
+    found, nulls = {}, {}
+    for measure in measures:
+        rates, mask = model.rates_for(measure), task.regions[measure]
+        of_nulls = {name: bits(task, rates, mask, null) for name, null in _nulls(task).items()}
+        nulls[measure] = {name: _value(statistic, task) for name, statistic in of_nulls.items()}
+        found[measure] = {
+            session.name: (
+                bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
+                session.channel_names or tuple(map(str, range(n))),
+            )
+            for session, trials, n in task.sessions()
+            if rates is not None
+        }
+    return {
+        "nulls": nulls,
+        "per_neuron": {m: {s: of.per_neuron for s, (of, _) in found[m].items()} for m in found},
+        "silent": {m: {s: [names[c] for c in of.silent] for s, (of, names) in found[m].items()} for m in found},
+        "n_spikes": {m: sum(of.n_spikes for of, _ in found[m].values()) for m in found},
+    }
+
+
+def _nulls(task: Task) -> dict[str, np.ndarray | None]:
+    """Rates of the null models; None stands for the mean over the scored entries."""
+    nulls = {"scored mean": None, "training mean": mean_rate(task.dataset, task.split)}
+    if task.split.condition is not None and task.dataset.train.condition is not None:
+        try:
+            nulls["condition average"] = condition_average(task.dataset, task.split)
+        except Exception:  # as for every baseline: the scores stand without it
+            log.exception("The condition average failed.")
+    return nulls
+
+
+def _of_velocity(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
+    if r2 is None:
+        return {}
+    return {
+        "r2": r2,
+        "r2_per_dimension": {name: decoding.r2_per_dimension for name, decoding in model.decoding.items()},
+        "penalty": {name: decoding.penalty for name, decoding in model.decoding.items()},
+        "behaviour": task.dataset.behaviour_name,
+        "lag_seconds": task.dataset.behaviour_lag,
+        "lag_bins": lag_bins(task),
+    }
+
+
+def _of_psth(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
+    condition, kernel_bins = task.split.condition, task.kernel_bins
+    if r2 is None or condition is None:
+        return {}
+    labelled = has_label(condition)
+    per_channel = {}
+    for session, trials, n in task.sessions():
+        own = trials[labelled[trials]]
+        rates, data, mask = (of[own, :, :n] for of in (model.rates, task.values, task.scored))
+        per_channel[session.name] = psth_r2(rates, data, condition[own], kernel_bins=kernel_bins, mask=mask).per_neuron
+    return {"r2": r2, "per_neuron": per_channel, "kernel_bins": kernel_bins}
+
+
+def _ceiling(task: Task) -> dict[str, float]:
+    """What noise leaves of PSTH R2, from random halves of the scored trials; means over all channels."""
+    condition = task.split.condition
+    if condition is None or not task.scored.any():
+        return {}
+    settings = {"kernel_bins": task.kernel_bins, "seed": task.seed}
+    found = [
+        psth_ceiling(task.values[own, :, :n], condition[own], mask=task.scored[own, :, :n], **settings)
+        for _, own, n in task.sessions()
+    ]
+    return {
+        "ceiling": mean_known(np.concatenate([of_session.per_neuron for of_session in found])),
+        "split_halves": mean_known(np.array([of_session.halves for of_session in found])),
+    }
+
+
+def _of_rates(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
+    """R2 of rates against the truth; without a unit of the truth only what is blind to scale."""
+    if r2 is None:
+        return {}
+    truth, unit, pooled = task.split.truth, task.dataset.truth_unit, None
+    if truth is not None and unit in ("counts per bin", "Hz", "data"):
+        # Expected counts are per bin.
+        truth = truth * _bin_width(task) if unit == "Hz" else truth
+        pooled = _value(explained(task, model.rates, task.scored & ~np.isnan(truth), truth), task)
+    return {"r2": r2, "r2_pooled": pooled, "truth_unit": unit}
+
+
+def _bin_width(task: Task) -> float:
+    if task.dataset.bin_width is None:
+        raise LfadsxError(
+            "The true rates are in Hz, but the width of the bins is unknown. Give the data set its bin width."
+        )
+    return task.dataset.bin_width
+
+
+def _floors_of_rates(task: Task) -> dict[str, float]:
+    """Floors of the squared correlation of rates, averaged over sessions, weighted by trials and channels."""
+    truth = task.split.truth
+    if truth is None:
+        return {}
+    sessions = [(trials, n) for _, trials, n in task.sessions() if len(trials) >= 2]
+    floors = [r2_floors(truth[own, :, :n], task.scored[own, :, :n], seed=task.seed) for own, n in sessions]
+    return _mean_floors(floors, [len(trials) * n for trials, n in sessions])
+
+
+def _of_inputs(task: Task, model: Candidate, r2: float | None) -> dict[str, float]:
+    """R2 of the inferred inputs in bins that the encoder sees, with its floors."""
+    truth = task.split.true_inputs
+    if r2 is None or model.inputs is None or truth is None:
+        return {}
+    seen = np.broadcast_to(seen_bins(task.split), truth.shape)
+    floors = [r2_floors(truth, seen, seed=task.seed)] if task.split.n_trials >= 2 else []
+    return {"r2": r2, "r2_pooled": r2_pooled(model.inputs, truth, seen)} | _mean_floors(floors, [1.0] * len(floors))
+
+
+def _mean_floors(floors: Sequence[R2Floors], weights: Iterable[float]) -> dict[str, float]:
+    if not floors:
+        return {}
+    values = [[floor.shuffled, floor.ramp] for floor in floors]
+    shuffled, ramp = np.average(values, axis=0, weights=list(weights))
+    return {"floor_shuffled": shuffled, "floor_ramp": ramp}
+
+
+def other_groups(task: Task, posterior: Posterior) -> dict[str, dict[str, float | None]]:
+    """Returns R2 of the target groups that the encoder does not see, by group and part ("seen", "forward")."""
+    found, seen = {}, seen_bins(task.split)
+    for group, data in task.split.targets.items():
+        if group != task.dataset.input_group:
+            scored, rates = scored_mask(task.split, task.dataset, group), posterior.rates[group]
+            parts = {"seen": scored & seen, "forward": scored & ~seen}
+            known = {part: mask for part, mask in parts.items() if covers(rates, mask)}
+            found[group] = {part: _value(explained(task, rates, mask, data), task) for part, mask in known.items()}
+    return found
+
+
+def _value(statistic: Statistic | None, task: Task) -> float | None:
+    return None if statistic is None else float(statistic(np.ones(task.split.n_trials)))

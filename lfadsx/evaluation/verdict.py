@@ -1,0 +1,154 @@
+"""The verdict: what the scores say in two or three sentences, what looks odd, and what was left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
+from lfadsx.evaluation.metrics import has_label
+from lfadsx.evaluation.statistics import Score, minus, resample
+from lfadsx.evaluation.task import Task, has_sklearn
+from lfadsx.findings import Finding
+
+COPYING = 2.0
+"""How many times as high as the score of hidden entries reconstruction is at most before it counts as copying."""
+
+LEAST_RECONSTRUCTION = 0.02
+"""Reconstruction below this (bits per spike, or R2) copies nothing worth saying."""
+
+_OF_HIDDEN = ("co", "masked", "fp")
+"""Beginnings of the measures of entries that no encoder saw, the one to judge by first."""
+
+
+def verdict(found: Comparison) -> str:
+    """Returns what to think of the scores: two or three sentences, one in a line.
+
+    Args:
+        found: The scores of the model and of its baselines.
+    """
+    judged = _judged(found)
+    sentences = [_against_best(found, measure) for measure in judged[:2]]
+    reconstruction = next((name for name in RECONSTRUCTION if name in found.scores), None)
+    if judged:
+        by = f"Judge by {', '.join(judged)}: the encoder did not see these entries."
+        sentences.append(by + (f" {reconstruction} rewards copying the data." if reconstruction else ""))
+    elif reconstruction:
+        sentences.append(
+            f"There is only {reconstruction}, which rewards copying the data. Hold channels out, or infer with hidden "
+            "entries, to have a measure to judge by."
+        )
+    return "\n".join(sentences)
+
+
+def findings_of(task: Task, found: Comparison) -> list[Finding]:
+    """Returns what looks odd in the scores: copying, and a model that is worse than the condition average.
+
+    Args:
+        task: What is scored.
+        found: The scores of the model and of its baselines.
+    """
+    both = (_copying(task, found), _worse_than_average(task, found))
+    return [finding for finding in both if finding is not None]
+
+
+def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
+    """Returns what was left out and why, a sentence each.
+
+    Args:
+        task: What is scored.
+        has_train: Whether there is a posterior of the training trials.
+        negative: Whether the data are counts and the model's rates fall below 0.
+    """
+    notes, split, train, name = [], task.split, task.dataset.train, task.split_name
+    if name != "test":
+        notes.append(f"The {name} trials scored here took part in training or in the choice of settings.")
+    if negative:
+        notes.append("The data are counts and the model's rates fall below 0, so they are scored by R2, not in bits.")
+    needs_train = train.behaviour is not None or train.true_inputs is not None
+    if needs_train and not has_train:
+        notes.append("Behaviour and inputs are not scored: that needs the posterior of the training trials.")
+    measures = {"behaviour": "velocity_r2", "condition": "psth_r2", "truth": "rates_r2", "true_inputs": "inputs_r2"}
+    for field, measure in measures.items():
+        of_split, of_train = getattr(split, field) is not None, getattr(train, field) is not None
+        if of_train and not of_split:
+            notes.append(f"The {name} trials have no {field}, the training trials do: there is no {measure}.")
+        elif of_split and not of_train and field in ("behaviour", "true_inputs"):
+            notes.append(f"The training trials have no {field}, the {name} trials do: there is no {measure}.")
+        elif of_split and not of_train and field == "condition":
+            notes.append(f"The training trials have no condition, the {name} trials do: no condition average.")
+    if split.condition is not None and (n := np.count_nonzero(~has_label(split.condition))):
+        notes.append(
+            f"{n} of {split.n_trials} {name} trials have no condition: PSTH scores leave them out, and they count "
+            "with the time course where the condition average is scored."
+        )
+    if train.condition is not None and (n := np.count_nonzero(~has_label(train.condition))):
+        notes.append(f"{n} of {train.n_trials} training trials have no condition: condition averages leave them out.")
+    if not has_sklearn():
+        notes.append('Decoding and Poisson regression are left out: they need pip install "lfadsx[plot]".')
+    return notes
+
+
+def _judged(found: Comparison) -> list[str]:
+    """The measures of entries that no encoder saw and that the model has, the first to judge by first."""
+    own = [name for name, of in found.scores.items() if found.models[0] in of]
+    return [name for start in _OF_HIDDEN for name in own if name.startswith(f"{start}_")]
+
+
+def _against_best(found: Comparison, measure: str) -> str:
+    own = found.scores[measure][found.models[0]]
+    if measure not in found.differences:
+        return f"{measure} is {own}."
+    difference = found.differences[measure]
+    word = (
+        "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not clearly different from"
+    )
+    return f"{measure} is {own}, {word} the best baseline ({found.rivals[measure]}): {_interval(difference)}."
+
+
+def _interval(difference: Score) -> str:
+    return f"{difference.value:+.3f}, 95 % interval {difference.low:.3f} to {difference.high:.3f}"
+
+
+def _copying(task: Task, found: Comparison) -> Finding | None:
+    """Reconstruction far above the scores of entries that the encoder did not see, which a baseline predicts better."""
+    seen, model = RECONSTRUCTION[0 if task.spikes else 1], found.models[0]
+    predicted = {name: found.scores[name][model].value for name in _judged(found) if not name.startswith("fp")}
+    if not predicted or model not in found.scores.get(seen, {}):
+        return None
+    copied, best = found.scores[seen][model].value, max(predicted.values())
+    beaten = [found.differences[m].value < 0 if m in found.differences else predicted[m] <= 0 for m in predicted]
+    if copied < LEAST_RECONSTRUCTION or copied <= COPYING * best or not all(beaten):
+        return None
+    rival = "a baseline" if found.rivals else "the mean"
+    others = " and ".join(f"{name} only {value:.3f}" for name, value in predicted.items())
+    return Finding(
+        level="warning",
+        name="copying",
+        value=copied,
+        threshold=COPYING * max(best, 0.0),
+        where=task.split_name,
+        sentence=f"The model copies the data: {seen} is {copied:.3f}, {others}; {rival} predicts those better.",
+        remedy="Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs.",
+    )
+
+
+def _worse_than_average(task: Task, found: Comparison) -> Finding | None:
+    """The mean over trials of a condition predicts single trials better than the model."""
+    average = found.statistics.get("condition average", {})
+    measure = next((name for name in _judged(found) if name in average), None)
+    if measure is None:
+        return None
+    lead = minus(found.statistics[found.models[0]][measure], average[measure])
+    difference = resample(lead, task.split.n_trials, seed=task.seed)
+    if not difference.high < 0:
+        return None
+    return Finding(
+        level="warning",
+        name="worse than the condition average",
+        value=difference.value,
+        threshold=0.0,
+        where=task.split_name,
+        sentence=f"The average of a condition predicts its trials better than the model ({measure}): "
+        f"{_interval(difference)}.",
+        remedy="Train longer, check the learning curve, or search hyperparameters (lfadsx population, sweep).",
+    )
