@@ -225,8 +225,9 @@ class Decoder(nnx.Module):
     def _cells(self) -> tuple[GRU, GRU] | None:
         """The cells of controller and generator, if the loop of both is asked for and computes what they say."""
         generate = self._generator_cell()
-        fits = generate is not None and type(self.controller) is GRUController and self.feedback != "rates"
-        return (cast(GRUController, self.controller).gru, generate) if fits else None
+        if generate is None or type(self.controller) is not GRUController or self.feedback == "rates":
+            return None
+        return cast(GRUController, self.controller).gru, generate
 
     def _run_fused_generator(self, gru: GRU, start: Array, streams: _Streams, n_bins: int) -> tuple[Array, Array]:
         """Runs a GRU generator alone."""

@@ -125,7 +125,7 @@ def _backward(rule: Rule, residuals: Any, d_path: Path) -> tuple[Weights, Start,
     before = states_before(start.controller, path.controller), states_before(start.generator, path.generator)
     streams = (d_path, path, before, saved, known.noise, masks.feedback, masks.readout)
     d_start, d_prior, found = _loop_back(rule, weights, start, masks.rate, streams)
-    d_weights = _weight_gradients(weights, start, masks, path, before, saved, found, d_prior)
+    d_weights = _weight_gradients(residuals, before, found, d_prior)
     d_known = Known(
         controller=found.controller,
         # What all bins and trials share gets the sum of their derivatives.
@@ -181,17 +181,9 @@ def _loop_back(
     return d_start, d_prior, found
 
 
-def _weight_gradients(
-    weights: Weights,
-    start: Start,
-    masks: Masks,
-    path: Path,
-    before: tuple[Array, Array],
-    saved: Any,
-    found: _Derivatives,
-    d_prior: Any,
-) -> Weights:
+def _weight_gradients(residuals: Any, before: tuple[Array, Array], found: _Derivatives, d_prior: Any) -> Weights:
     """Forms the gradient of every weight in one product over all bins and trials, after the loop."""
+    weights, start, _, masks, path, saved = residuals
     # Added up within the loop instead, every gradient would be read and written once per bin.
     d_feedback = None
     if weights.feedback is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ class GRU(nnx.Module):
         """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""
         if self.w_known is None:
             return self.bias[...]
-        return product(known, self.w_known[...], self.adjoint) + self.bias[...]
+        return product(cast(Array, known), self.w_known[...], self.adjoint) + self.bias[...]
 
     def step(
         self,
