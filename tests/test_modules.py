@@ -412,7 +412,7 @@ def test_factor_map_has_unit_columns():
 def test_linear_is_affine():
     layer = made(lambda rngs: modules.Linear(3, 2, rngs=rngs))
     x = normal(5, 4, 3)
-    close(layer(x), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
+    close(layer(jnp.asarray(x)), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
 
 
 # Read-in and read-out
