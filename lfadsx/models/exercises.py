@@ -171,10 +171,10 @@ def _prior(part: Any, widths: Mapping[str, Any]) -> Exercise:
         found |= {"kl": part.kl(params, path), "log_prob": part.log_prob(path)}
         return found | {"posterior_log_prob": part.posterior_log_prob(params, path)}
 
-    entries = dict.fromkeys(("sample", "mean", "std"), (TRIALS, BINS, part.dim))
-    per_bin = dict.fromkeys(("kl", "log_prob", "posterior_log_prob"), (TRIALS, BINS))
+    shapes: dict[str, tuple[int, ...]] = {name: (TRIALS, BINS, part.dim) for name in ("sample", "mean", "std")}
+    shapes |= {name: (TRIALS, BINS) for name in ("kl", "log_prob", "posterior_log_prob")}
     what = f"n_params = {part.n_params} and dim = {part.dim}"
-    return Exercise({"params": params, "noise": noise}, {"params": 0, "noise": 0}, run, entries | per_bin, what)
+    return Exercise({"params": params, "noise": noise}, {"params": 0, "noise": 0}, run, shapes, what)
 
 
 def _likelihood(part: Any, widths: Mapping[str, Any]) -> Exercise:
@@ -188,7 +188,7 @@ def _likelihood(part: Any, widths: Mapping[str, Any]) -> Exercise:
         return found if variance is None else found | {"variance": variance}
 
     params = 0.5 * _normal(TRIALS, BINS, n_channels, part.n_params)
-    shapes = dict.fromkeys(("log_prob", "mean"), data.shape)
+    shapes = {name: data.shape for name in ("log_prob", "mean")}
     return Exercise(
         {"params": params, "data": data}, {"params": 0, "data": 0}, run, shapes, f"{part.n_params} parameters"
     )

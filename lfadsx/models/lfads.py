@@ -277,7 +277,7 @@ class LFADS(nnx.Module):
         rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
         # Only a model of one session feeds rates back.
         unit = readout.unit_of(0)
-        return rates / (unit if isinstance(unit, float) else unit[:, 0])
+        return rates / (unit if isinstance(unit, float | int) else unit[:, 0])
 
     @property
     def _controller_encoder(self) -> AbstractEncoder:

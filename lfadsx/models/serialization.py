@@ -91,7 +91,8 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
 
 def _renamed(description: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the recorded arguments of a part under the names of today."""
-    arguments = {OLD_NAMES.get(key, key): value for key, value in description["arguments"].items()}
+    recorded: dict[str, Any] = description["arguments"]
+    arguments: dict[str, Any] = {OLD_NAMES.get(key, key): value for key, value in recorded.items()}
     if description["part"] == "LFADS" and "n_features" in arguments["readin"]["arguments"]:
         readin = arguments["readin"]
         if readin["part"] == "IdentityReadin":  # it did not record the name of its session

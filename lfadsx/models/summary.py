@@ -29,7 +29,7 @@ def summary(model: LFADS) -> str:
     Args:
         model: The model.
     """
-    rows = [("part", "class", "arrays", "trained", "fixed")]
+    rows: list[tuple[str, ...]] = [("part", "class", "arrays", "trained", "fixed")]
     for name, part in _parts(model):
         arrays = sorted(nnx.to_flat_state(nnx.state(part)), key=lambda item: -item[1][...].size)
         sizes = [f"{'/'.join(map(str, path))} {'x'.join(map(str, value[...].shape))}" for path, value in arrays]

@@ -327,8 +327,9 @@ class LinearReadout(AbstractReadout):
 
     def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> LinearReadout:
         """Returns a linear read-out of other sessions with the same settings."""
-        same = dict(n_params=self.n_params, scale=self.scale, units=self.units)
-        return LinearReadout(self.n_factors, n_targets, **same, rngs=rngs)
+        return LinearReadout(
+            self.n_factors, n_targets, n_params=self.n_params, scale=self.scale, units=self.units, rngs=rngs
+        )
 
     def keep_sessions(self, old: AbstractReadout) -> None:
         """Takes over weights, biases and units by session."""
