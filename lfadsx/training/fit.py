@@ -77,14 +77,14 @@ def fit(
             memory of the device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
-    hyper, config = with_settings("fit", settings, hyper or HyperParams(), config or TrainConfig())
+    numbers, train_config = with_settings("fit", settings, hyper or HyperParams(), config or TrainConfig())
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [ProgressBar(), *callbacks]
     result = train(
         model,
         [data],
-        hyper=hyper,
-        config=config,
+        hyper=numbers,
+        config=train_config,
         out=out,
         mesh=mesh,
         augmentations=augmentations,

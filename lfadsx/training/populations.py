@@ -108,7 +108,8 @@ def population(
     if not isinstance(sizes, PopulationConfig):
         raise LfadsxError(f"`population` must be a PopulationConfig, got {population!r}. Give members=8, say.")
     settings |= {} if members is None else {"population": members}
-    hyper, config, sizes = with_settings("population", settings, hyper or HyperParams(), config or TrainConfig(), sizes)
+    whole = with_settings("population", settings, hyper or HyperParams(), config or TrainConfig(), sizes)
+    numbers, train_config, sizes = whole
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [GenerationTable(), *callbacks]
     return train(
@@ -116,8 +117,8 @@ def population(
         _datasets(data, sizes.population),
         strategy=strategy,
         population=sizes,
-        hyper=hyper,
-        config=config,
+        hyper=numbers,
+        config=train_config,
         out=out,
         mesh=mesh,
         augmentations=augmentations,

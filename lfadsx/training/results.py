@@ -103,9 +103,7 @@ class PopulationResult:
     def __repr__(self) -> str:
         """Returns a summary with the best members."""
         n, shown = len(self.members), self.ranking[:MOST_MEMBERS]
-        lines = [
-            f"PopulationResult: {n} members, stopped ({self.reason}) after {self.seconds:.0f} s; scores in nats per trial"
-        ]
+        lines = [f"PopulationResult: {n} members, stopped ({self.reason}) after {self.seconds:.0f} s"]
         lines += [
             f"  member {m}: score {_number(own.best_score)} nats per trial, epoch {own.best_epoch}, {own.reason}"
             for m, own in zip(shown, (self.members[m] for m in shown), strict=True)
