@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate, with_behaviour
+from lfadsx.evaluation.folds import FoldResult
 from lfadsx.evaluation.task import Task, check_masked, check_posteriors, has_bits, has_sklearn
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
-from lfadsx.pipeline.fold_pooling import FoldResult
 from lfadsx.results.posterior import Posterior
 
 

@@ -114,8 +114,8 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
     """
     if split.condition is None:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], known=False)
-    having = [other for other in (*dataset.splits.values(), split) if other.condition is not None]
-    values = np.unique(np.concatenate([other.condition[other.labelled] for other in having]))
+    labels = [of.condition[of.labelled] for of in (*dataset.splits.values(), split) if of.condition is not None]
+    values = np.unique(np.concatenate(labels))
     named = zip(values, condition_colours(values), strict=True)
     groups = [Group(_name(value), np.flatnonzero(split.condition == value), colour) for value, colour in named]
     groups.append(Group("no condition", np.flatnonzero(~split.labelled), GREY))
