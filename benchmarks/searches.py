@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from flax import nnx
-from lfadsx.evaluation.resampling import Statistic, minus, resample
 
 import lfadsx
 from benchmarks.speed import machine
@@ -29,6 +28,7 @@ from lfadsx.cli.population_flags import Population
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table, mean_of
 from lfadsx.evaluation.measures import bits, correlated
+from lfadsx.evaluation.statistics import Statistic, minus, resample
 from lfadsx.evaluation.task import Task
 from lfadsx.pipeline import scored_split
 from lfadsx.pipeline.population_job import average

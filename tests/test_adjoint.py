@@ -221,9 +221,12 @@ def test_a_saved_model_keeps_its_choice_and_one_without_has_the_default():
     model = making.build(data, adjoint="autodiff")
     description = json.loads(json.dumps(describe(model)))
     assert description["arguments"]["adjoint"] == "autodiff"
-    assert nnx.graphdef(rebuild(description, rngs=nnx.Rngs(0))) == nnx.graphdef(model)
+    again = rebuild(description, rngs=nnx.Rngs(0))
+    again.initialised = True  # as `load` says of a model that has its values
+    assert nnx.graphdef(again) == nnx.graphdef(model)
     del description["arguments"]["adjoint"]  # as runs have it that were saved before there was a choice
     again = rebuild(description, rngs=nnx.Rngs(0))
+    again.initialised = True
     assert nnx.graphdef(again) == nnx.graphdef(lfadsx.with_adjoint(model, "fused"))
 
 

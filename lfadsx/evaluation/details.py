@@ -60,7 +60,7 @@ def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str,
         found[measure] = {
             session.name: (
                 bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
-                session.channel_names or tuple(map(str, range(n))),
+                session.names(task.dataset.input_group),
             )
             for session, trials, n in task.sessions()
             if rates is not None
