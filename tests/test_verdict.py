@@ -150,7 +150,7 @@ def test_real_data_are_compared_with_baselines_and_not_called_neurons_or_spikes(
     volts = np.log(rates) + 0.3 * np.random.default_rng(0).normal(size=rates.shape)
     data = from_arrays(
         volts, truth=np.log(rates), truth_unit="data", held_out=2, condition=np.arange(N_TRIALS) % 3,
-        likelihood="gaussian", test_fraction=0.25,
+        kind="real", test_fraction=0.25,
     )  # fmt: skip
     found = score_posteriors(data, {"test": posterior(data.test, np.asarray(data.test.truth, float))}, **FAST)
     table = {row["model"]: row for row in found.table}
