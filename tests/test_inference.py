@@ -108,7 +108,7 @@ def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_sa
 @pytest.fixture
 def meshes(monkeypatch):
     """The meshes of all inferences of a test."""
-    module = importlib.import_module("lfadsx.inference.infer")  # the package has a function of this name
+    module = importlib.import_module("lfadsx.inference.posterior_inference")
     found, original = [], module.summariser
     monkeypatch.setattr(module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
     return found

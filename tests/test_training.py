@@ -19,9 +19,9 @@ from lfadsx.config import Precision
 from lfadsx.data.batching import Layout, epoch_order, take
 from lfadsx.errors import CheckpointError, RunError
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
-from lfadsx.modules.linear import scaled_normal
 from lfadsx.objective import l2_penalty
 from lfadsx.parallel import compiler_options, replicate
+from lfadsx.parameters import scaled_normal
 from lfadsx.training import (
     AbstractCallback,
     Schedule,

@@ -138,7 +138,8 @@ def fit_and_report(
 ) -> int:
     """Fits, prints the closing table and returns the exit code."""
     from lfadsx.pipeline import fit_run
-    from lfadsx.training import AbstractCallback, ProgressBar, TensorBoard, make_mesh
+    from lfadsx.pipeline.tensorboard import TensorBoard
+    from lfadsx.training import AbstractCallback, ProgressBar, make_mesh
 
     callbacks: list[AbstractCallback] = [ProgressBar()]
     if tensorboard:

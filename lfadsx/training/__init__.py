@@ -9,7 +9,6 @@ from lfadsx.training.callbacks import CsvLog as CsvLog
 from lfadsx.training.callbacks import GenerationTable as GenerationTable
 from lfadsx.training.callbacks import Progress as Progress
 from lfadsx.training.callbacks import ProgressBar as ProgressBar
-from lfadsx.training.fit import fit as fit
 from lfadsx.training.history import read_rows as read_rows
 from lfadsx.training.populations import population as population
 from lfadsx.training.results import FitResult as FitResult
@@ -18,6 +17,7 @@ from lfadsx.training.run_folder import RunFolder as RunFolder
 from lfadsx.training.run_folder import RunInfo as RunInfo
 from lfadsx.training.run_folder import load as load
 from lfadsx.training.schedules import Schedule as Schedule
+from lfadsx.training.single_model import fit as fit
 from lfadsx.training.state import Program as Program
 from lfadsx.training.state import TrainState as TrainState
 from lfadsx.training.state import start as start
@@ -26,4 +26,3 @@ from lfadsx.training.step import block_runner as block_runner
 from lfadsx.training.step import run_block as run_block
 from lfadsx.training.step import train_block as train_block
 from lfadsx.training.step import validate as validate
-from lfadsx.training.tensorboard import TensorBoard as TensorBoard
