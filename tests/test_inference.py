@@ -17,10 +17,10 @@ from lfadsx.data.splits import choose
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer_trials, memory
 from lfadsx.inference import masked as hidden_entries
+from lfadsx.parallel import make_mesh
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
 from lfadsx.results.posterior import join_posteriors
-from lfadsx.training import make_mesh
 from lfadsx.types import TargetGroup, TimeAxis
 
 N_SAMPLES = 6
