@@ -153,7 +153,7 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
 @pytest.fixture
 def devices_used(monkeypatch):
     """The numbers of devices of all inferences of a test."""
-    module = importlib.import_module("lfadsx.inference.infer")  # the package has a function of this name
+    module = importlib.import_module("lfadsx.inference.posterior_inference")
     found, original = set(), module.summariser
     monkeypatch.setattr(module, "summariser", lambda mesh: found.add(n_data_devices(mesh)) or original(mesh))
     return found

@@ -214,7 +214,7 @@ def test_arrays_of_a_scored_split_only(tmp_path):
     arrays = {f"{split}_data": counts(seed=seed) for seed, split in enumerate(("train", "valid", "test"))}
     data = lfadsx.read(write(tmp_path / "a.h5", **arrays, test_condition=np.arange(12) % 2))
     assert data.train.condition is None and finding(data, "arrays missing").where == "train and valid"
-    np.testing.assert_array_equal(lfadsx.data.folds.all_trials(data).condition[:24], np.full(24, np.nan))
+    np.testing.assert_array_equal(lfadsx.data.fold_datasets.all_trials(data).condition[:24], np.full(24, np.nan))
 
 
 def test_held_out_channels_that_a_split_lacks(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from test_choosing import MODEL, QUICK, TRAIN, recording
 
 from lfadsx.data import concatenate, from_arrays
-from lfadsx.data.folds import (
+from lfadsx.data.fold_datasets import (
     all_trials,
     fold_dataset,
     hide_neurons,

@@ -17,10 +17,10 @@ from lfadsx.data.splits import choose
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer_trials, memory
 from lfadsx.inference import masked as hidden_entries
+from lfadsx.parallel import make_mesh
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
 from lfadsx.results.posterior import join_posteriors
-from lfadsx.training import make_mesh
 from lfadsx.types import TargetGroup, TimeAxis
 
 N_SAMPLES = 6
@@ -111,7 +111,7 @@ def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_sa
 @pytest.fixture
 def meshes(monkeypatch):
     """The meshes of all inferences of a test."""
-    module = importlib.import_module("lfadsx.inference.infer")  # the package has a function of this name
+    module = importlib.import_module("lfadsx.inference.posterior_inference")
     found, original = [], module.summariser
     monkeypatch.setattr(module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
     return found

@@ -15,10 +15,11 @@ from test_training import CONFIG, SMALL, TanhGenerator, close, ragged_sessions
 
 import lfadsx
 from lfadsx.errors import RunError
+from lfadsx.parallel import make_mesh
 from lfadsx.pipeline import evaluate_run, population_run
 from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
-from lfadsx.training import AbstractCallback, RunFolder, load, make_mesh, members
+from lfadsx.training import AbstractCallback, RunFolder, load, members
 from lfadsx.training.lineage import generations
 from lfadsx.training.loop import Loop
 

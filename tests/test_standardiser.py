@@ -8,7 +8,8 @@ from flax import nnx
 import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import from_arrays
-from lfadsx.distributions import Gaussian, mean_and_std
+from lfadsx.distributions import Gaussian
+from lfadsx.distributions.likelihoods import mean_and_std
 from lfadsx.inference import infer_trials
 from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser

@@ -13,6 +13,7 @@ from typing import Any
 
 import tyro
 
+from lfadsx.cli.compare_command import Compare
 from lfadsx.cli.fit_commands import Demo, Fit
 from lfadsx.cli.model_commands import Evaluate, Generate, Infer, Parameters, Report
 from lfadsx.cli.selection_commands import CrossValidate, Sweep
@@ -28,6 +29,7 @@ COMMANDS = {
     "cv": CrossValidate,
     "infer": Infer,
     "evaluate": Evaluate,
+    "compare": Compare,
     "generate": Generate,
     "parameters": Parameters,
     "report": Report,

@@ -137,8 +137,10 @@ def fit_and_report(
     reset_learning_rate: bool = False,
 ) -> int:
     """Fits, prints the closing table and returns the exit code."""
+    from lfadsx.parallel import make_mesh
     from lfadsx.pipeline import fit_run
-    from lfadsx.training import AbstractCallback, ProgressBar, TensorBoard, make_mesh
+    from lfadsx.pipeline.tensorboard import TensorBoard
+    from lfadsx.training import AbstractCallback, ProgressBar
 
     callbacks: list[AbstractCallback] = [ProgressBar()]
     if tensorboard:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.data.folds import all_trials
+from lfadsx.data.fold_datasets import all_trials
 from lfadsx.errors import LfadsxError
 
 ALL = "all"

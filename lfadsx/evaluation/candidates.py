@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.baselines import applicable, smoothed_data
+from lfadsx.evaluation.baselines import smoothed_data
+from lfadsx.evaluation.baselines.all_baselines import applicable
 from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
 from lfadsx.evaluation.task import Posterior, Task, check_finite, has_sklearn, seen_bins
 from lfadsx.findings import Finding

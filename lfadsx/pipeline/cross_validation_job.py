@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.data.folds import (
+from lfadsx.data.fold_datasets import (
     all_trials,
     fold_dataset,
     hide_neurons,
@@ -54,7 +54,7 @@ class CrossValidation:
         pooled: The scores; None when training was interrupted.
         result: What `lfadsx.population` returned: the members are the folds, with neuron folds those of the first fold
             first.
-        fold: Which fold tested each trial, shape (trial,), in the order of `lfadsx.data.folds.all_trials`.
+        fold: Which fold tested each trial, shape (trial,), in the order of `lfadsx.data.fold_datasets.all_trials`.
         files: Files written.
         warnings: What a reader of the scores has to know.
         seconds: Time spent.
@@ -278,3 +278,6 @@ def _draw(out: Path, pooled: Comparison) -> tuple[list[Path], list[str]]:
     except ImportError as error:
         return [], [str(error)]
     return plotting.write_folds_figure(out / "figures", pooled.scores, pooled.folds)
+
+
+cross_validate = cross_validation_run
