@@ -35,11 +35,13 @@ from lfadsx.models.lfads import LFADS as LFADS
 from lfadsx.models.new_sessions import session_patterns as session_patterns
 from lfadsx.models.new_sessions import with_sessions as with_sessions
 from lfadsx.models.summary import summary as summary
+from lfadsx.parallel import make_mesh as make_mesh
 from lfadsx.results.generated import Generated as Generated
 from lfadsx.results.posterior import Posterior as Posterior
 from lfadsx.results.results_file import read_posterior as read_posterior
 from lfadsx.training import FitResult as FitResult
 from lfadsx.training import PopulationResult as PopulationResult
+from lfadsx.training import RunFolder as RunFolder
 from lfadsx.training import fit as fit
 from lfadsx.training import load as load
 from lfadsx.training import population as population
@@ -48,3 +50,23 @@ from lfadsx.types import Noise as Noise
 from lfadsx.types import Output as Output
 
 __version__ = "0.1.0"
+
+
+def evaluate(model, data, split=None, *, posteriors=None, n_samples=64, seed=0, mesh=None):
+    """Stands in until branch `surface` is merged, whose version replaces this file."""
+    from lfadsx.pipeline.outcome import score, scored_split
+
+    name = split or scored_split(data)
+    found = dict(posteriors or {})
+    for part in dict.fromkeys(("train", name)):
+        if part not in found:
+            found[part] = infer(model, data, part, n_samples=n_samples, seed=seed, mesh=mesh)
+    return score(model, data, name, found, seed, mesh=mesh)
+
+
+def __getattr__(name):
+    import importlib
+
+    if name in ("evaluation", "interop", "objective", "plotting", "search", "testing"):
+        return importlib.import_module(f"lfadsx.{name}")
+    raise AttributeError(f"module 'lfadsx' has no attribute {name!r}")
