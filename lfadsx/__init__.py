@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test holds 
     from lfadsx import modules as modules
     from lfadsx import objective as objective
     from lfadsx import plotting as plotting
+    from lfadsx import random as random
     from lfadsx import search as search
     from lfadsx import testing as testing
     from lfadsx.config import HyperParams as HyperParams
@@ -128,6 +129,7 @@ CONTENTS = {
         "modules",
         "objective",
         "plotting",
+        "random",
         "search",
         "testing",
     ),
