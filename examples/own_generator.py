@@ -23,7 +23,7 @@ import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_per_trial
 from lfadsx.modules import AbstractGenerator, Linear
-from lfadsx.parameters import scaled_normal
+from lfadsx.modules.linear import scaled_normal
 from lfadsx.training import ProgressBar
 
 

@@ -28,12 +28,11 @@ from example_tools.quick_settings import shorter, tiny_model
 import lfadsx
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import latent_r2, r2_per_trial
-from lfadsx.parallel import make_mesh
 from lfadsx.pipeline import fit_run, population_run
-from lfadsx.plotting.figure_files import write_population_figures
+from lfadsx.plotting import write_population_figures
 from lfadsx.results.results_file import read_posteriors
 from lfadsx.search import PBT, Range, Space
-from lfadsx.training import GenerationTable, PopulationResult, ProgressBar
+from lfadsx.training import GenerationTable, PopulationResult, ProgressBar, make_mesh
 
 NAME = "lorenz"
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from example_tools.histograms import draw_histogram
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.plotting.rate_panels import choose_trials
+from lfadsx.plotting.rates_figure import choose_trials
 from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
 from lfadsx.plotting.style import INK, LABEL, hide_tick_labels, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
