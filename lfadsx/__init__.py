@@ -144,7 +144,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         from lfadsx.errors import nearest
 
-        raise AttributeError(f"`lfadsx` has no name {name!r}.{nearest(name, _MODULE_OF)}", name=name)
+        raise AttributeError(f"`lfadsx` has no name {name!r}{nearest(name, _MODULE_OF)}.", name=name)
     module = _MODULE_OF[name]
     if module == __name__:
         return importlib.import_module(f"lfadsx.{name}")

@@ -401,7 +401,7 @@ def held_in(data, split="valid"):
 
 
 def masked(model, data, **changes):
-    return lfadsx.inference.masked_rates(model, data, "valid", **(dict(n_masks=3, n_samples=2, seed=1) | changes))
+    return lfadsx.masked_rates(model, data, "valid", **(dict(n_masks=3, n_samples=2, seed=1) | changes))
 
 
 def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
@@ -481,8 +481,8 @@ def test_a_hidden_value_does_not_reach_its_own_rate(model, data):
             "`split` must be one of 'train', 'valid', 'all', got 'test'. Give one of these.",
         ),
         (lambda m, d: lfadsx.infer(m, d, "validation"), "got 'validation'. Did you mean 'valid'?"),
-        (lambda m, d: lfadsx.inference.masked_rates(m, d, "trian"), "got 'trian'. Did you mean 'train'?"),
-        (lambda m, d: lfadsx.inference.masked_rates(m, d, "valid", n_masks=1), "`n_masks` must be at least 2, got 1"),
+        (lambda m, d: lfadsx.masked_rates(m, d, "trian"), "got 'trian'. Did you mean 'train'?"),
+        (lambda m, d: lfadsx.masked_rates(m, d, "valid", n_masks=1), "`n_masks` must be at least 2, got 1"),
     ],
 )
 def test_what_cannot_be_inferred_is_named(model, data, call, message):

@@ -342,7 +342,7 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["ensemble"]["members"] == outcome.result.ranking[:2] == metrics["ranking"][:2]
     assert [row["model"] for row in metrics["table"][:3]] == ["ensemble of 2", "best member", "time course"]
-    ensemble = lfadsx.results.results_file.read_posterior(tmp_path / "ensemble.h5", "valid")
+    ensemble = lfadsx.read_posterior(tmp_path / "ensemble.h5", "valid")
     own = [
         lfadsx.infer(
             outcome.result.members[member].model, data, "valid", n_samples=8, seed=outcome.result.seeds[member]

@@ -78,9 +78,8 @@ class Population(PopulationConfig):
         as_json: bool,
     ) -> int:
         """Trains the population, prints the closing table and returns the exit code."""
-        from lfadsx.parallel import make_mesh
         from lfadsx.pipeline import Outcome, population_run
-        from lfadsx.training import GenerationTable
+        from lfadsx.training import GenerationTable, make_mesh
         from lfadsx.training.run_folder import BEST_MEMBER
 
         config = PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})

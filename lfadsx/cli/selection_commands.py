@@ -237,7 +237,7 @@ class CrossValidate:
 
 def _mesh(devices: int, n_members: int) -> Mesh | None:
     """Returns a mesh on which as many devices as possible see to members of their own."""
-    from lfadsx.parallel import make_mesh
+    from lfadsx.training import make_mesh
 
     return make_mesh(devices, members=math.gcd(max(1, n_members), devices)) if devices > 1 else None
 

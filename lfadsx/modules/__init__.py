@@ -25,3 +25,5 @@ from lfadsx.modules.recurrent import GRUGenerator as GRUGenerator
 from lfadsx.modules.spike_jitter import SpikeJitter as SpikeJitter
 from lfadsx.modules.standardiser import Standardiser as Standardiser
 from lfadsx.parameters import Frozen as Frozen
+from lfadsx.parameters import parameter as parameter
+from lfadsx.parameters import scaled_normal as scaled_normal

@@ -278,6 +278,3 @@ def _draw(out: Path, pooled: Comparison) -> tuple[list[Path], list[str]]:
     except ImportError as error:
         return [], [str(error)]
     return plotting.write_folds_figure(out / "figures", pooled.scores, pooled.folds)
-
-
-cross_validate = cross_validation_run

@@ -77,6 +77,16 @@ def evaluate(
     return score_posteriors(data, found, masked, split=split, baselines=baselines, psth_kernel_bins=psth_kernel_bins)
 
 
+def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
+    """Raises DataError if data have another bin width than the model was trained with."""
+    trained = info.bin_width
+    if trained is not None and bin_width is not None and not np.isclose(trained, bin_width, rtol=1e-6):
+        raise DataError(
+            f"The data have bins of {bin_width} s, the model was trained with bins of {trained} s. Bin the data as "
+            "those were, or train a model on these."
+        )
+
+
 def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
     """Returns data and model with the same sessions in the same order; the only session of both may differ in name.
 

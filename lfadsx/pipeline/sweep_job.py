@@ -267,6 +267,3 @@ def _draw(
     except ImportError as error:
         return [], [str(error)]
     return plotting.write_sweep_figure(out / "figures", rows, names, measure)
-
-
-sweep = sweep_run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig
@@ -21,8 +22,8 @@ from lfadsx.inference.bounds import bounds_of
 from lfadsx.inference.generation import generate
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
+from lfadsx.models.new_sessions import with_sessions
 from lfadsx.pipeline.outcome import Outcome, check_bin_width, score, scored_split
-from lfadsx.pipeline.scoring import matched
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.training import RunFolder, load
@@ -65,7 +66,7 @@ def evaluate_run(
     """
     began, info = time.monotonic(), RunFolder(run).info
     check_bin_width(info, data.bin_width)
-    data, model = matched(info, data, load(run, which=which, build=build))
+    data, model = _matched(info, data, load(run, which=which, build=build))
     split = split or scored_split(data)
     posteriors = {
         name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
@@ -216,6 +217,24 @@ def _labels(info: RunInfo, model: LFADS) -> Labels:
         behaviour_lag=info.data.get("behaviour_lag", 0.0),
         source=info.data["source"],
     )
+
+
+def _matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
+    """Data and model with the same sessions in the same order; the only session of both may be called otherwise.
+
+    Raises:
+        DataError: If the model does not know a session of the data.
+    """
+    known = [session.name for session in info.sessions]
+    if len(known) == len(data.sessions) == 1:
+        data = dataclasses.replace(data, sessions=(dataclasses.replace(data.sessions[0], name=known[0]),))
+    names = [session.name for session in data.sessions]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(
+            f"The model knows the sessions {', '.join(known)} and not {unknown[0]!r}. Give files that are called like "
+            "its sessions, or add the session to the model (--start-from RUN --new-sessions-only)."
+        )
+    return data, model if names == known else with_sessions(model, data, rngs=nnx.Rngs(0))
 
 
 def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Training: `fit`, `population`, and what they are made of."""
 
+from lfadsx.parallel import make_mesh as make_mesh
 from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
 from lfadsx.training.callbacks import CsvLog as CsvLog
 from lfadsx.training.callbacks import GenerationTable as GenerationTable
