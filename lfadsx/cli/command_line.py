@@ -39,8 +39,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done; 2: something that the user can mend; 1: a fault of ours or of a part of the user's own. A run that Ctrl-C or SIGTERM has stopped ends
-    with 128 plus the signal's number, as shells expect.
+    0: done; 2: something that the user can mend; 1: a fault of ours or of a part of the user's own. A run that Ctrl-C
+    or SIGTERM has stopped ends with 128 plus the signal's number, as shells expect.
 
     Args:
         arguments: Words after `lfadsx`; by default those of the process.
