@@ -249,7 +249,7 @@ def test_all_members_that_are_not_finite_end_the_search(data, tmp_path):
     assert outcome.result.reason == "not finite"
     # What there is of the best member is written, as it is of a model that is trained alone.
     assert json.loads((tmp_path / "metrics.json").read_text())["ensemble"]["members"] == outcome.result.ranking[:1]
-    assert "not finite" in " ".join(outcome.warnings)
+    assert "not finite" in " ".join(map(str, outcome.findings))
 
 
 def test_halving_stops_the_worse_half_and_the_rest_is_as_without_it(data):
@@ -324,16 +324,14 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     settings = dict(strategy=PBT(SPACE), population=population, train=SHORT, n_samples=16, figures=True)
     model = lfadsx.ModelConfig(**SMALL, inferred_inputs=2)
     outcome = population_run(data, tmp_path, model=model, **settings)
-    assert outcome.best is not None and outcome.ensemble is not None
     best = load(tmp_path / "best_member")
     same(nnx.state(best), nnx.state(outcome.result.best.model))
     info = RunFolder(tmp_path / "best_member").info
     winner = outcome.result.ranking[0]
     assert info.train["seed"] == winner and info.hyper["cd_rate"] == outcome.result.hyper.cd_rate[winner]
     again = evaluate_run(tmp_path / "best_member", data, n_samples=16, seed=winner)
-    assert again.evaluation is not None and outcome.best.evaluation is not None
-    assert again.evaluation.scores["co_bps"] == pytest.approx(outcome.best.evaluation.scores["co_bps"], rel=1e-5)
-    written = {str(path.relative_to(tmp_path)) for path in [*outcome.files, *outcome.best.files]}
+    assert again.evaluation.scores["co_bps"] == pytest.approx(outcome.summary["co_bps"], rel=1e-5)
+    written = {str(path.relative_to(tmp_path)) for path in outcome.files}
     figures = {"figures/scores.png", "figures/hyperparameters.png", "best_member/figures/loss.png"}
     assert {"ensemble.h5", "metrics.json", "best_member/report.md"} | figures <= written
     with (tmp_path / "population.csv").open() as file:

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Float
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
+from lfadsx.files import write_json
 
 Reduction = Literal["sum", "mean"]
 """Whether scales refer to a loss that is summed over bins and neurons, or to its mean."""
@@ -265,11 +265,8 @@ class Space:
         return cls({name: _range_of(name, entries) for name, entries in ranges.items()}, content["reduction"])
 
     def to_json(self, path: str | Path) -> None:
-        """Writes the space to a JSON file, which you may edit, under a temporary name first."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=1))
-        os.replace(partial, path)
+        """Writes the space to a JSON file, which you may edit."""
+        write_json(path, self.to_dict())
 
     @classmethod
     def from_json(cls, path: str | Path) -> Space:
