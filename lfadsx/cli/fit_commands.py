@@ -36,7 +36,7 @@ class Fit(Training):
         """Trains, infers, scores and writes."""
         from lfadsx.pipeline import fit_run, population_run, start_from
         from lfadsx.pipeline.tensorboard import TensorBoard
-    from lfadsx.training import RunFolder
+        from lfadsx.training import RunFolder
 
         self._check()
         n_members = self.population.population
