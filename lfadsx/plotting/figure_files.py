@@ -14,13 +14,13 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.files import atomic_path
 from lfadsx.findings import Finding, attempt
-from lfadsx.plotting.alignment_figure import alignment_figure
 from lfadsx.plotting.input_panels import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
 from lfadsx.plotting.loss_curves import has_curves, loss_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
 from lfadsx.plotting.psth_panels import psth_figure
 from lfadsx.plotting.rate_panels import rates_figure
+from lfadsx.plotting.session_components import alignment_figure
 from lfadsx.plotting.summary_page import summary
 from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
