@@ -135,6 +135,7 @@ def test_summary_names_what_stands_beside_a_seed():
     assert summary("x", 0, rows, {}, 0).keys() == expected.keys() - {"rates_r2_optimum", "rates_r2_ceiling"}
 
 
+@pytest.mark.slow
 def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     settings = tiny(
         "chaotic_rnn_inputs_g1p5", {"conditions": 5, "trials_per_condition": 8, "units": 10, "recorded": 10}
@@ -163,6 +164,7 @@ def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert not list(folder.glob("*.unfinished"))
 
 
+@pytest.mark.slow
 def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch):
     """With models as they start, and one line for each session and share, or for each seed and their mean."""
     monkeypatch.setattr(comparisons, "SHARES", {0.5: 0.25})

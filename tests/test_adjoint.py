@@ -76,7 +76,11 @@ def close(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0.0), 1e-3))
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("controller", "known inputs")
+EACH = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EACH)
 def test_reverse_and_forward_derivatives_of_the_loss_agree(case):
     """The one written out, the one that JAX finds, the slope along a direction, and central differences."""
     with jax.enable_x64(True):
@@ -91,6 +95,7 @@ def test_reverse_and_forward_derivatives_of_the_loss_agree(case):
         np.testing.assert_allclose(along, difference(lambda p: both[1](p)[0], params[1], tangent), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["controller", "autonomous in segments"])
 def test_forward_over_reverse_is_the_slope_of_the_gradient(case):
     with jax.enable_x64(True):

@@ -123,7 +123,13 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "own_generator"])
+HERE = [name for name in EXPECTED if name != "own_generator"]
+QUICK = ("compose_by_hand", "arrays_of_your_own", "lorenz")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HERE]
+)
 def test_example(name, tmp_path, run):
     check(name, tmp_path, run(name, tmp_path))
 
