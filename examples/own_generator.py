@@ -83,32 +83,31 @@ def main(quick: bool, out: Path) -> None:
     settings = {"epochs": epochs, "batch_size": batch_size, "kl_ramp_epochs": epochs // 5, "l2_ramp_epochs": 0}
     settings |= {"patience": epochs, "learning_rate": 0.01, "dropout_rate": 0.1}
 
-    models = {
-        "GRU": lfadsx.inferred_input(data, **sizes),
-        "tanh RNN": lfadsx.inferred_input(data, generator=TanhGenerator, **sizes),
-    }
+    def tanh_model() -> lfadsx.LFADS:
+        return lfadsx.inferred_input(data, generator=TanhGenerator, **sizes)
+
     truth, rows, rates = data.valid.truth, [], {}
-    for name, model in models.items():
+    for name, model in {"GRU": lfadsx.inferred_input(data, **sizes), "tanh RNN": tanh_model()}.items():
         # A part of your own needs nothing further: it trains, joins checkpoints and resumes like the others.
         run = lfadsx.fit(model, data, out=out / name.replace(" ", "_"), **settings)
-        rates[name] = lfadsx.infer(run.model, data, "valid").rates["spikes"]
+        post = lfadsx.infer(run.model, data)
+        rates[name] = post.rates["spikes"]
         rows.append({"generator": name, "rates_r2": metrics.r2_per_trial(rates[name], truth)})
     table = format_table(rows)
     print(f"Squared correlation with the true rates, {len(truth)} validation trials:\n{table}")
     (out / "scores.txt").write_text(table + "\n")
-    draw(truth[0], {name: r[0] for name, r in rates.items()}, data.bin_width).savefig(out / "rates.png", dpi=150)
+    draw(truth[0], {name: r[0] for name, r in rates.items()}, post.times).savefig(out / "rates.png", dpi=150)
 
     # Loading runs no code that a file names. So a model with a part of your own is loaded by giving a function
     # that builds it; its weights are then read from the run folder.
-    loaded = lfadsx.load(out / "tanh_RNN", build=lambda: models["tanh RNN"])
-    again = lfadsx.infer(loaded, data, "valid").rates["spikes"]
+    loaded = lfadsx.load(out / "tanh_RNN", build=tanh_model)
+    again = lfadsx.infer(loaded, data).rates["spikes"]
     print("The loaded model infers the same rates:", np.array_equal(again, rates["tanh RNN"]))
 
 
-def draw(truth: np.ndarray, rates: dict[str, np.ndarray], bin_width: float) -> Figure:
+def draw(truth: np.ndarray, rates: dict[str, np.ndarray], time: np.ndarray) -> Figure:
     """Draws true and inferred rates of three neurons in one trial, in Hz."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    time = bin_width * np.arange(len(truth))
+    figure, bin_width = Figure(figsize=(6, 4), layout="constrained"), time[1] - time[0]
     for neuron, ax in enumerate(figure.subplots(3, 1, sharex=True)):
         ax.plot(time, truth[:, neuron] / bin_width, "k--", label="true")
         for name, values in rates.items():
