@@ -261,7 +261,8 @@ class RunFolder:
             content = json.loads((self.path / name).read_text())
         except (OSError, ValueError) as error:
             raise RunError(
-                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give another run folder."
+                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give "
+                "another run folder."
             ) from error
         if content.get("format", 0) > FORMAT:
             raise RunError(
