@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from lfadsx.data import batch, concatenate, from_arrays, read
 from lfadsx.evaluation import baselines
-from lfadsx.evaluation.metrics import bits_per_spike, has_label
+from lfadsx.evaluation.metrics import bits_per_spike
+from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.types import TargetGroup
 
 

@@ -107,9 +107,8 @@ def cross_validate(
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
 
     Returns:
-        The scores, whose detail has `fold`, the fold that tested each trial in the order of
-        `lfadsx.data.folds.all_trials`; the posterior of the split "all"; and the training, whose members are the folds,
-        with neuron folds those of the first fold first.
+        The scores, whose detail has `fold`, the fold that tested each trial in file order; the posterior of the split
+        "all"; and the training, whose members are the folds, with neuron folds those of the first fold first.
 
     Raises:
         DataError: If there are too many or too few folds.
