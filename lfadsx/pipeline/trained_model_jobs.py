@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.config import HyperParams, TrainConfig, with_settings
 from lfadsx.data import read_split
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
@@ -149,7 +149,7 @@ def infer_run(
             found,
             sessions=info.sessions,
             hyper=HyperParams(**info.hyper),
-            config=TrainConfig(**info.train),
+            config=with_settings("fit", info.train, TrainConfig())[0],
             step=RunFolder(run).step_of(which),
         )
     else:

@@ -22,7 +22,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     Learning rate and weight decay are not part of its state: they are read from `HyperParams` at every step, so
     that members of a population which exchange weights have one truth about them.
     """
-    return _clipped_adam(config.max_grad_norm, config.adam_b1, config.adam_b2, config.adam_eps)
+    return _clipped_adam(config.max_grad_norm, *config.adam)
 
 
 @functools.cache  # The same settings are the same object, so that equal programs share one compilation.
