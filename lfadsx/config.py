@@ -343,9 +343,6 @@ def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[
         of: The function that the settings were given to, for messages.
         settings: Values by name.
         configs: Configurations, dataclasses without a field of the same name.
-
-    Raises:
-        LfadsxError: If a setting is unknown, of another type, or out of range.
     """
     fields = {field.name: (number, field) for number, own in enumerate(configs) for field in dataclasses.fields(own)}
     changes: list[dict[str, Any]] = [{} for _ in configs]

@@ -714,11 +714,11 @@ def test_groups_without_read_out_or_likelihood_are_named(model):
     [
         ({"factors": 0}, "`factors` must be at least 1, got 0."),
         ({"ic_window": -1}, "`ic_window` must be at least 0, got -1."),
-        ({"cell_clip": 0.0}, "cell_clip = 0.0 is not positive"),
-        ({"input_prior_tau": float("nan")}, "input_prior_tau = nan is not positive"),
-        ({"likelihood": "poison"}, "likelihood = 'poison'.*'poisson'"),
-        ({"encoder": "bidirectionnal"}, "encoder = 'bidirectionnal'.*'bidirectional'"),
-        ({"variant": "inferred"}, "variant = 'inferred'.*'inferred_input'"),
+        ({"cell_clip": 0.0}, "`cell_clip` must be above 0, got 0.0."),
+        ({"input_prior_tau": float("nan")}, "`input_prior_tau` must be above 0, got nan."),
+        ({"likelihood": "poison"}, "`likelihood` must be one of 'poisson', .* got 'poison'."),
+        ({"encoder": "bidirectionnal"}, "`encoder` must be one of 'bidirectional', .* got 'bidirectionnal'."),
+        ({"variant": "inferred"}, "`variant` must be one of .*'inferred_input'.* got 'inferred'."),
     ],
 )
 def test_a_configuration_out_of_range_is_named(changes, message):

@@ -22,9 +22,6 @@ def all_trials(data: Dataset) -> Split:
         >>> from lfadsx.data.folds import all_trials
         >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
         array([0, 1, 2, 3, 4, 5])
-
-    Args:
-        data: The data set.
     """
     joined = join_splits(list(data.splits.values()), data.sessions)
     return choose(joined, np.argsort(joined.row))
@@ -53,9 +50,6 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
 
     Returns:
         Number of the fold of each trial, from 0, shape (trial,).
-
-    Raises:
-        DataError: If there are too few or too many folds.
     """
     if n_folds < 2:
         raise DataError(f"folds = {n_folds} leaves no trials to train on while others are tested. Give at least 2.")
@@ -97,9 +91,6 @@ def fold_dataset(
         tested: True for the trials of the fold.
         valid_fraction: Share of the other trials for validation, drawn from each condition in proportion.
         seed: Seed of the draw.
-
-    Raises:
-        DataError: If no trial would be left to train on.
     """
     rest = np.flatnonzero(~tested)
     names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
@@ -133,9 +124,6 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
 
     Returns:
         True for encoder channels that a group hides.
-
-    Raises:
-        DataError: If there are too few or too many groups.
     """
     if n_groups < 2:
         raise DataError(
@@ -201,10 +189,6 @@ def scoring_groups(
     data: Dataset, hidden: Bool[np.ndarray, "group session channel"]
 ) -> tuple[Int[np.ndarray, "session target_channel"], Int[np.ndarray, "session target_channel"]]:
     """Returns the group that scores each neuron as held out, and the one that scores it as seen: the first of each.
-
-    Args:
-        data: The data set.
-        hidden: From `neuron_groups`.
 
     Returns:
         Numbers of groups by neuron of the input group. What the data set itself holds out is hidden in all groups, so

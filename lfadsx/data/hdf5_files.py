@@ -17,11 +17,7 @@ from lfadsx.errors import DataError
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """Opens an HDF5 file to read.
-
-    Raises:
-        DataError: If there is no such file, or it is a folder, unreadable or not HDF5.
-    """
+    """Opens an HDF5 file to read."""
     if not path.exists():
         raise DataError(f"There is no file {str(path)!r}. Check the path.")
     if path.is_dir():
@@ -43,11 +39,7 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def open_to_write(path: Path) -> Iterator[h5py.File]:
-    """Opens a new HDF5 file under a temporary name and moves it to `path` when everything is written.
-
-    Raises:
-        DataError: If the folder cannot be made or the file not be written.
-    """
+    """Opens a new HDF5 file under a temporary name and moves it to `path` when everything is written."""
     # The temporary file lies in the same folder because a move between file systems is not atomic.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -79,11 +71,7 @@ def write_array(
 
 
 def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
-    """Reads an array of any shape (unit of the file), text as strings of Python.
-
-    Raises:
-        DataError: If what is called `name`, `label` in the message, is no array.
-    """
+    """Reads an array of any shape (unit of the file), text as strings of Python."""
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")

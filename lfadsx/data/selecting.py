@@ -155,14 +155,8 @@ def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]
     splits = {name: _cut(split, first, stop) for name, split in data.splits.items()}
     width = data.bin_width
     time = dataclasses.replace(data.time, start=round(data.time.start + first * width, 9)) if width else data.time
-    note = Finding(
-        level="note",
-        name="trials dropped",
-        value=gone,
-        threshold=0,
-        where="",
-        sentence=f"{gone} trials were left out because the encoder sees none of their bins in the window {window}.",
-    )
+    sentence = f"{gone} trials were left out because the encoder sees none of their bins in the window {window}."
+    note = Finding("note", "trials dropped", gone, 0, "", sentence)
     return _fitted(dataclasses.replace(data, **splits, time=time)), [note] if gone else []
 
 

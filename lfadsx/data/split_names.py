@@ -24,9 +24,6 @@ def split_name(names: Collection[str], split: str | None = None) -> str:
     Args:
         names: Names of the splits that there are.
         split: One of these, "all", or None for the default.
-
-    Raises:
-        LfadsxError: If there is no such split.
     """
     if split is None:
         return next((name for name in ("test", "valid", *names) if name in names), ALL)

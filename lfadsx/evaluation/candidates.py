@@ -109,11 +109,7 @@ def with_behaviour(task: Task, candidate: Candidate) -> Candidate:
 
 
 def lag_bins(task: Task) -> int:
-    """Returns by how many bins behaviour is later than rates.
-
-    Raises:
-        LfadsxError: There is a lag and the width of the bins is unknown.
-    """
+    """Returns by how many bins behaviour is later than rates."""
     lag, width = task.dataset.behaviour_lag, task.dataset.bin_width
     if lag and width is None:
         raise LfadsxError(

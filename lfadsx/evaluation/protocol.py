@@ -18,6 +18,7 @@ from lfadsx.evaluation.score_table import format_table
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Posterior, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, notes_of, verdict
+from lfadsx.files import plain
 from lfadsx.findings import Finding
 
 LINES = 20
@@ -141,9 +142,9 @@ def score_posteriors(
         "notes": notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes),
     }  # fmt: skip
     return Evaluation(
-        scores={"split": split, **_plain(_row(found, "lfads", measures))},
-        detail=_plain(detail),
-        table=_plain(table),
+        scores={"split": split, **plain(_row(found, "lfads", measures))},
+        detail=plain(detail),
+        table=plain(table),
         verdict=said,
         findings=findings,
         aligned_inputs=model.inputs,
@@ -181,14 +182,3 @@ def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 20
 def _row(found: Comparison, name: str, measures: tuple[str, ...]) -> dict[str, float | None]:
     """Values of all measures, None where one does not exist."""
     return {m: found.scores[m][name].value if name in found.scores.get(m, {}) else None for m in measures}
-
-
-def _plain(value: Any) -> Any:
-    """The value in types that JSON has; NaN becomes None."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    return None if isinstance(value, float) and not np.isfinite(value) else value

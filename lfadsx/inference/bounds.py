@@ -150,9 +150,6 @@ def bounds_of(
         n_samples: Number of samples per trial.
         seed: Seed of the samples.
         mesh: Devices to spread the trials over, on its axis `data`.
-
-    Raises:
-        LfadsxError: If `n_samples` is below 1.
     """
     if n_samples < 1:
         raise LfadsxError(f"`n_samples` must be at least 1, got {n_samples}: a bound is an average over samples.")

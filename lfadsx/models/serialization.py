@@ -69,9 +69,6 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
     Args:
         description: What `describe` returned, also after a way through JSON.
         rngs: Source of the initial weights.
-
-    Raises:
-        LfadsxError: If a part is not a built-in one; the message names its class.
     """
     name = description["part"]
     if name not in PARTS:

@@ -127,9 +127,6 @@ def condition_colours(values: np.ndarray) -> list[str]:
 
     Args:
         values: Sorted conditions without repeats, shape (condition,). Numbers count as ordered.
-
-    Returns:
-        Colours as "#rrggbb".
     """
     ordered = np.issubdtype(values.dtype, np.number) and len(values) > 3
     if ordered or len(values) > len(QUALITATIVE):

@@ -27,9 +27,6 @@ def draw_images(row: Sequence[Axes], view: View, trials: np.ndarray, kind: Kind)
         trials: Positions of the trials in the split, shape (chosen trial,).
         kind: Recorded counts, inferred rates or true rates.
 
-    Returns:
-        The last image, for a colour bar.
-
     Example:
         image = draw_images([ax], view, np.array([0]), "rates")
         colour_bar(figure, image, ax, image_label(view, "rates"))

@@ -24,11 +24,6 @@ def stack(members: list[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-def member_of(stacked: Any, member: int) -> Any:
-    """Returns one member's part of what `stack` returned."""
-    return jax.tree.map(lambda leaf: leaf[member], stacked)
-
-
 def train_members(
     program: Program,
     at_once: int,

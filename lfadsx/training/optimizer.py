@@ -31,11 +31,7 @@ def _clipped_adam(max_grad_norm: float, b1: float, b2: float, eps: float) -> opt
 
 
 def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
-    """Returns a user's optimiser if `fit` can use it.
-
-    Raises:
-        LfadsxError: If it is not an Optax transformation, or its updates point against the gradient.
-    """
+    """Returns a user's optimiser if `fit` can use it."""
     if not isinstance(optimizer, optax.GradientTransformation):
         raise LfadsxError(
             f"`optimizer` must be an Optax gradient transformation, got {type(optimizer).__name__}. "

@@ -227,11 +227,7 @@ def _result(
 
 
 def default_augmentations(model: LFADS, data: Dataset, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
-    """Returns spike jitter, where the run settings ask for it, and coordinated dropout.
-
-    Raises:
-        LfadsxError: If there are no spikes that could be moved.
-    """
+    """Returns spike jitter, where the run settings ask for it, and coordinated dropout."""
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not data.is_counts(group):

@@ -124,10 +124,6 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         source: The program's file `hyperparameters-<step>.txt`, or flags by name.
-
-    Raises:
-        OSError: If the file cannot be read.
-        LfadsxError: If it is no such file, there is no such flag, or a value is of another type.
     """
     given = _from_file(Path(source)) if isinstance(source, str | Path) else dict(source)
     unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))

@@ -51,9 +51,6 @@ def write_posterior_runs(
         config: How the run put them together.
         step: Number of steps that the model has trained.
 
-    Returns:
-        The files.
-
     Raises:
         DataError: If a file cannot be written.
     """
