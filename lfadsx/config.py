@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 import numpy as np
 
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
 
 Range = tuple[Callable[[float], bool], str]
 """Whether a number may be a value of a setting, and which numbers may, in words."""
@@ -358,12 +357,7 @@ def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, .
     places = " and ".join(f"lfadsx.{type(own).__name__}" for own in configs)
     if name in {field.name for field in dataclasses.fields(ModelConfig)}:
         return f"`{name}` is a setting of the model. Give it to the function that builds the model, not to `{of}`."
-    nearest = difflib.get_close_matches(name, known, 1, 0.5)
-    advice = f"Did you mean `{nearest[0]}`? " if nearest else ""
-    return (
-        f"`{name}` must be a setting of `{of}`, and there is none of that name. {advice}Settings are the fields of "
-        f"{places}."
-    )
+    return f"`{name}` must be a setting of `{of}`{nearest(name, known)}. Settings are the fields of {places}."
 
 
 def _of_type(name: str, value: Any, default: Any) -> Any:

@@ -97,7 +97,6 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
     """Reads everything that a file holds under known keys.
 
     Args:
-        path: The file.
         input_group: Name of the target group that the encoder sees; by default what the file says.
     """
     with open_to_read(path) as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 
 from lfadsx.errors import DataError
+from lfadsx.files import atomic_path
 
 
 @contextlib.contextmanager
@@ -39,22 +39,16 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def open_to_write(path: Path) -> Iterator[h5py.File]:
-    """Opens a new HDF5 file under a temporary name and moves it to `path` when everything is written."""
-    # The temporary file lies in the same folder because a move between file systems is not atomic.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Opens a new HDF5 file, which is whole or not there at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "w") as file:
+        with atomic_path(path) as partial, h5py.File(partial, "w") as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         raise DataError(
             f"The file {str(path)!r} cannot be written ({error}). "
             "Name a file in a folder that you may write to and that has room."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_array(

@@ -119,7 +119,6 @@ def random_names(
         n_trials: Number of trials.
         valid_fraction: Share of trials for validation, above 0.
         test_fraction: Share of trials for the test, 0 for no test.
-        seed: Seed of the draw.
         what: What is split, for messages.
 
     Returns:

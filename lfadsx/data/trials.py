@@ -51,7 +51,6 @@ def session_of(
     """Works out a session's channels from its trials.
 
     Args:
-        name: Name of the session.
         raw: Trials of a split that has targets, or of any split when none has.
         input_group: The target group whose channels the encoder sees.
         target_index: For each encoder channel its target channel or -1, shape (channel,); by default the

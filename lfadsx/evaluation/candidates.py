@@ -60,7 +60,6 @@ def baseline_candidates(
     A baseline never takes the scores of a model with it: its row is left out, the traceback goes to the log.
 
     Args:
-        task: What is scored.
         baselines: Rates of baselines by name; fitted here when None.
         decode: If True, behaviour is decoded from them.
     """

@@ -46,7 +46,6 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
     """Returns what was left out and why, a sentence each.
 
     Args:
-        task: What is scored.
         has_train: Whether there is a posterior of the training trials.
         negative: Whether the data are counts and the model's rates fall below 0.
     """

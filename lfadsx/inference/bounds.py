@@ -144,11 +144,9 @@ def bounds_of(
     """Returns the bounds of any trials of the model's sessions; see `bounds`.
 
     Args:
-        model: The model.
         labels: What the trials are; `split.session` counts its sessions.
         split: The trials.
         n_samples: Number of samples per trial.
-        seed: Seed of the samples.
         mesh: Devices to spread the trials over, on its axis `data`.
     """
     if n_samples < 1:

@@ -68,7 +68,6 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
 
     Args:
         description: What `describe` returned, also after a way through JSON.
-        rngs: Source of the initial weights.
     """
     name = description["part"]
     if name not in PARTS:

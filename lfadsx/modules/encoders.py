@@ -61,7 +61,6 @@ class _GRUEncoder(AbstractEncoder):
         reset_bias: Bias of the reset gate at the start.
         weight_scale: Gain of the initial weights.
         segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
-        rngs: Source of the initial weights.
     """
 
     def __init__(

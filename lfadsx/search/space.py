@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -16,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
+from lfadsx.files import write_json
 
 Reduction = Literal["sum", "mean"]
 """Whether scales refer to a loss that is summed over bins and neurons, or to its mean."""
@@ -145,10 +144,6 @@ class Space:
     def __post_init__(self) -> None:
         """Keeps a copy of the ranges and checks them."""
         object.__setattr__(self, "ranges", dict(self.ranges))
-        self.check()
-
-    def check(self) -> None:
-        """Raises LfadsxError if a name is no hyperparameter, or a range makes no sense."""
         if self.reduction not in get_args(Reduction):
             raise LfadsxError(f"reduction = {self.reduction!r} is none of the choices. Give one of 'sum', 'mean'.")
         for name, span in self.ranges.items():
@@ -265,11 +260,8 @@ class Space:
         return cls({name: _range_of(name, entries) for name, entries in ranges.items()}, content["reduction"])
 
     def to_json(self, path: str | Path) -> None:
-        """Writes the space to a JSON file, which you may edit, under a temporary name first."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=1))
-        os.replace(partial, path)
+        """Writes the space to a JSON file, which you may edit."""
+        write_json(path, self.to_dict())
 
     @classmethod
     def from_json(cls, path: str | Path) -> Space:
@@ -336,9 +328,7 @@ def _check_name(name: str) -> None:
             f"{name} is a setting of the whole run, which all members share. "
             f"Set it for the run, and search over {', '.join(names)}."
         )
-    close = difflib.get_close_matches(name, names, 1, 0.6)
-    advice = f"Perhaps {close[0]!r} is meant. " if close else ""
-    raise LfadsxError(f"{name!r} is no hyperparameter. {advice}Choose one of {', '.join(names)}.")
+    raise LfadsxError(f"{name!r} is no hyperparameter{nearest(name, names)}. Choose one of {', '.join(names)}.")
 
 
 def _range_of(name: str, entries: Any) -> Range:

@@ -98,7 +98,6 @@ class Loop:
         position: Where the run stands.
         strategy: What decides between generations.
         ends: Epochs after which generations end, the last one being the end of the run.
-        config: Run settings.
         layout: How an epoch is cut into blocks.
         folder: Where to save, if anywhere.
         callbacks: Called after epochs and generations.

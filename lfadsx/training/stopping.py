@@ -26,7 +26,6 @@ def reason_to_stop(
     """Returns why a model stops training, or None.
 
     Args:
-        config: Run settings.
         schedule: The schedule made from them.
         learning_rate: Learning rate before its exponential decay.
         steps: Steps since that decay began.

@@ -36,7 +36,6 @@ def training_findings(
         best_epoch: Epoch of the best score, 0 if none was selected.
         skipped_steps: Steps skipped because loss or gradient were not finite.
         hyper: Hyperparameters, for what to do.
-        config: Run settings.
         n_bins: Mean number of bins of a validation trial.
     """
     found = [
