@@ -1,5 +1,6 @@
 # make demo    simulate spikes, fit LFADS to them, write scores and figures into demo/
-# make test    run all checks: ruff, pyright and the tests
+# make test    run the checks: ruff, pyright and the tests that take less than ten minutes on two cores
+# make test-all   the same with the slow tests: every example, long comparisons of derivatives, all benchmarks in miniature
 # make clean   remove the environment .venv, caches and build products
 #
 # The first two need nothing but a Python of at least 3.11: they make a virtual environment and install the
@@ -15,16 +16,17 @@ BIN := $(LFADSX_VENV)/bin
 DEMO_READY := $(LFADSX_VENV)/.lfadsx-demo
 TEST_READY := $(LFADSX_VENV)/.lfadsx-test
 
-.PHONY: demo test clean
+.PHONY: demo test test-all clean
 
 demo: $(DEMO_READY)
 	$(BIN)/lfadsx demo
 
-test: $(TEST_READY)
+test: SELECTED = -m "not slow"
+test test-all: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(SELECTED)
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
 $(DEMO_READY): pyproject.toml | $(BIN)/python

@@ -46,9 +46,10 @@ from lfadsx.evaluation.metrics import (
     r2_pooled,
 )
 from lfadsx.inference import infer_trials
+from lfadsx.parallel import make_mesh
 from lfadsx.results.labels import Labels
 from lfadsx.results.posterior import Posterior
-from lfadsx.training import FitResult, ProgressBar, make_mesh
+from lfadsx.training import FitResult, ProgressBar
 
 SAMPLES = 128
 """Posterior samples of the averages."""

@@ -114,7 +114,7 @@ def outcomes(precision: str) -> dict[str, np.ndarray]:
             return sum(jnp.square(leaf).mean() for leaf in jax.tree.leaves(output(params)))
 
         return {
-            "rates": lfadsx.posterior_sample_and_average(model, data, "train", n_samples=4).rates["spikes"],
+            "rates": lfadsx.infer(model, data, "train", n_samples=4).rates["spikes"],
             "output": _flat(jax.jit(output)(params)),
             "gradient": _flat(jax.jit(jax.grad(cost))(params)),
         }

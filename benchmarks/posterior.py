@@ -23,7 +23,7 @@ from benchmarks.speed import figure_of, machine, make_data, model_config, peak_m
 from benchmarks.workloads import WORKLOADS
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
-from lfadsx.training import make_mesh
+from lfadsx.parallel import make_mesh
 
 
 def main() -> None:

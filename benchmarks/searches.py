@@ -20,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 from flax import nnx
-from lfadsx.evaluation.resampling import Statistic, minus, resample
 
 import lfadsx
 from benchmarks.speed import machine
 from lfadsx.cli import use_compilation_cache
 from lfadsx.cli.population_flags import Population
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
 from lfadsx.evaluation import format_table, mean_of
 from lfadsx.evaluation.measures import bits, correlated
+from lfadsx.evaluation.statistics import Statistic, minus, resample
 from lfadsx.evaluation.task import Task
-from lfadsx.pipeline import scored_split
 from lfadsx.pipeline.population_job import average
 from lfadsx.results.posterior import Posterior
 from lfadsx.training import GenerationTable, PopulationResult
@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     use_compilation_cache()
     data, found = lfadsx.data.read(options.file), {}
-    split = scored_split(data)
+    split = split_name(data.splits)
     for seed in options.seeds:
         train = lfadsx.TrainConfig(epochs=options.epochs, batch_size=options.batch_size, seed=seed)
         for name in options.searches:

@@ -1,6 +1,6 @@
 """Arrays of your own: trials of different length, with conditions and behaviour, from memory.
 
-`from_arrays` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
+`lfadsx.from_arrays` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
 length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
 
     python examples/arrays_of_your_own.py                 # simulated reaches; a few minutes on a CPU
@@ -11,7 +11,7 @@ A file holds all trials one after the other: `spikes_concat` (time, neuron), `cu
 positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). This is the form in which the
 brain-machine interface session of Golub, Yu & Chase (2015, eLife) can be written; its bins are about 33 ms long.
 
-Scores and figures need matplotlib and scikit-learn: pip install "lfadsx[plot]".
+The figure needs matplotlib: pip install "lfadsx[plot]".
 """
 
 import argparse
@@ -20,11 +20,6 @@ from pathlib import Path
 import numpy as np
 
 import lfadsx
-from lfadsx.data import from_arrays
-from lfadsx.evaluation import format_table
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posterior
-from lfadsx.training import ProgressBar
 
 BIN_WIDTH = 0.033
 """Width of a bin in seconds."""
@@ -61,7 +56,7 @@ def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials,
 def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfadsx.Dataset:
     """Wraps the arrays; a fifth of the trials validate, a fifth test, and every fourth neuron is held out."""
     n_neurons = spikes[0].shape[1]
-    return from_arrays(
+    return lfadsx.from_arrays(
         spikes,
         # The encoder never sees these neurons. How well their spikes are predicted tells a good model from one
         # that copies what it sees.
@@ -78,56 +73,46 @@ def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfads
 
 
 def main(file: Path | None, quick: bool, out: Path) -> None:
-    """Trains on the arrays, infers all trials, and prints lengths and scores."""
+    """Trains on the arrays, infers the test trials, and prints lengths and scores."""
     out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
     data = make_dataset(*(read_npz(file) if file else simulate(60 if quick else 400)))
-
     for name, split in data.splits.items():
         length = split.target_length
         print(f"{name}: {split.n_trials} trials of {length.min()} to {length.max()} bins, median {np.median(length):g}")
 
-    model = lfadsx.ModelConfig(
-        variant="inferred_input",
+    units = 12 if quick else 32
+    model = lfadsx.inferred_input(
+        data,
         factors=8,
         generator_dim=16 if quick else 48,
         ic_dim=8,
-        ic_encoder_dim=12 if quick else 32,
-        input_encoder_dim=12 if quick else 32,
-        controller_dim=12 if quick else 32,
+        ic_encoder_dim=units,
+        input_encoder_dim=units,
+        controller_dim=units,
         inferred_inputs=2,
     )
-    epochs = 60 if quick else 300
-    train = lfadsx.TrainConfig(
-        epochs=epochs, batch_size=12 if quick else 50, kl_ramp_epochs=epochs // 5, l2_ramp_epochs=0, patience=100
+    epochs, batch_size = (60, 12) if quick else (300, 50)
+    ramps = {"kl_ramp_epochs": epochs // 5, "l2_ramp_epochs": 0}
+    # The run folder `out` keeps checkpoints: after Ctrl-C the same command resumes.
+    run = lfadsx.fit(
+        model, data, learning_rate=0.01, epochs=epochs, batch_size=batch_size, patience=100, out=out, **ramps
     )
-    hyper = lfadsx.HyperParams(learning_rate=0.01)
-    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
-    outcome = fit_run(
-        data,
-        out,
-        model=model,
-        hyper=hyper,
-        train=train,
-        n_samples=16 if quick else 64,
-        figures=not quick,
-        callbacks=[ProgressBar()],
-    )
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+    if run.reason == "interrupted":
         return
-    scores = outcome.evaluation.scores
-    table = format_table(outcome.evaluation.table)
-    print(f"\n{scores['split']} trials; co_bps are the bits per spike of the held-out neurons\n{table}")
-    print(f"Bits per spike of held-out neurons: {scores['co_bps']:.3f}")
-    (out / "scores.txt").write_text(table + "\n")
 
     # What was inferred, trial by trial: arrays are as long as the longest trial, with NaN after each one's end.
-    posterior = read_posterior(out / "posterior.h5", "test")
-    trial = int(np.argmin(posterior.length))
-    rates = posterior.rates["spikes"][trial, : posterior.length[trial]] / BIN_WIDTH
+    post = lfadsx.infer(run.model, data, n_samples=16 if quick else 64)
+    post.save(out / "posterior.h5")
+    trial = int(np.argmin(post.length))
+    rates = post.rates_hz()[trial, : post.length[trial]]
     print(
-        f"The shortest test trial has {len(rates)} bins; its rates lie from {rates.min():.1f} to {rates.max():.1f} Hz."
+        f"\nThe shortest {post.split} trial has {len(rates)} bins; rates from {rates.min():.1f} to {rates.max():.1f} Hz"
     )
-    print(f"Everything is in {out}.")
+
+    score = lfadsx.evaluate(run.model, data)
+    print(f"\n{score}\nBits per spike of held-out neurons: {score.scores['co_bps']:.3f}\nEverything is in {out}.")
+    (out / "scores.txt").write_text(f"{score}\n")
+    lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,14 @@ its peak is compared with the true time of the pulse (gain 1.5; chaotic_rnn_inpu
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 from pathlib import Path
 
+from example_tools.command_line import options
 from example_tools.peaks_figure import peaks_figure
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.quick_settings import sized
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posteriors
-from lfadsx.training import ProgressBar
+from lfadsx.evaluation import metrics
 
 NAME = "chaotic_rnn_inputs_g1p5"
 
@@ -61,43 +57,36 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, scores, and looks for the pulses."""
-    changes, model, train = DATA, MODEL, TRAIN
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes = QUICK_DATA
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
-
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file)
-    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
-    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file)
+
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
+    posteriors = {name: lfadsx.infer(run.model, data, name) for name in data.splits}
+    post = posteriors["valid"]
+    post.save(out / "posterior.h5")
+    score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
+    lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
     # An inferred input has an arbitrary sign and may lead or lag the pulse by some bins. Both are chosen on
     # training trials, once for all, and the trials that are scored had no part in training.
-    scored = outcome.evaluation.scores["split"]
-    inputs = {name: of.inputs[:, :, 0] for name, of in read_posteriors(out / "posterior.h5").items()}
+    inputs = {name: of.inputs[:, :, 0] for name, of in posteriors.items()}
     pulses = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}
-    peaks = peak_errors(inputs[scored], pulses[scored], fit_on=(inputs["train"], pulses["train"]))
-    peaks_figure(data, data.splits[scored], inputs[scored], peaks).savefig(out / "pulses.png", dpi=150)
+    peaks = metrics.peak_errors(inputs["valid"], pulses["valid"], fit_on=(inputs["train"], pulses["train"]))
+    peaks_figure(inputs["valid"], peaks, post.times, post.trial_id).savefig(out / "pulses.png", dpi=150)
 
-    text = f"""{format_table(outcome.evaluation.table)}
-R2 of the rates, pooled: {outcome.evaluation.detail["rates"]["r2_pooled"]:.3f}
+    text = f"""{score}
+R2 of the rates, pooled: {metrics.r2_pooled(post.rates["spikes"], data.valid.truth):.3f}
 Pulses found within {peaks.tolerance} bins: {peaks.share:.3f}
 The same by chance: {peaks.chance:.3f}
 Lag of the inferred input in bins: {peaks.lag}"""
-    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains LFADS on a chaotic network with pulses (gain 1.5).")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, NAME))

@@ -11,20 +11,16 @@ same factors in whichever session it was recorded.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.command_line import options
+from example_tools.quick_settings import sized
 from matplotlib.figure import Figure
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import psth, r2_per_trial, r2_pooled
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posterior
-from lfadsx.training import ProgressBar
+from lfadsx.evaluation import format_table, metrics
 
 NAME = "chaotic_rnn_multisession"
 
@@ -67,58 +63,50 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and compares the sessions."""
-    changes, model, train = DATA, MODEL, TRAIN
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes = QUICK_DATA
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
-
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     # One file for each session. They hold the alignment by which read-ins and read-outs start: principal components
     # of the condition averages of all sessions together.
-    n_sessions = 3 if quick else 5
     files = sorted((out / "data").glob("*.h5"))
-    if len(files) < n_sessions:
-        files = lfadsx.datasets.simulate(NAME, out / "data", **changes)
-    data = lfadsx.data.read(*files)
-    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
-    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
-        return
+    if len(files) < (3 if quick else 5):
+        files = lfadsx.datasets.simulate(NAME, out / "data", **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(*files)
 
-    scored = outcome.evaluation.scores["split"]
-    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5", scored)
-    table, averages = [], {}
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+        return
+    post = lfadsx.infer(run.model, data)
+    post.save(out / "posterior.h5")
+    score = lfadsx.evaluate(run.model, data)
+    lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
+
+    table, averages, split = [], {}, data.splits[post.split]
     for number, session in enumerate(data.sessions):
-        trials, n = np.flatnonzero(split.session == number), session.n_targets["spikes"]
-        rates, truth = posterior.rates["spikes"][trials, :, :n], split.truth[trials, :, :n]
-        table.append(
-            {"session": session.name, "rates_r2": r2_per_trial(rates, truth), "r2_pooled": r2_pooled(rates, truth)}
-        )
-        averages[session.name] = psth(posterior.factors[trials], split.condition[trials])[1]
+        trials, n = post.session == number, session.n_targets["spikes"]
+        rates, truth = post.rates["spikes"][trials, :, :n], split.truth[trials, :, :n]
+        r2, pooled = metrics.r2_per_trial(rates, truth), metrics.r2_pooled(rates, truth)
+        table.append({"session": session.name, "rates_r2": r2, "r2_pooled": pooled})
+        averages[session.name] = metrics.psth(post.factors[trials], post.condition[trials])[1]
 
     # How much of one session's condition averages another session's explain, without any refit. The same with the
     # conditions shifted by one is what the common time course alone attains.
     pairs = list(combinations(averages.values(), 2))
-    agreement = np.mean([r2_pooled(one, other) for one, other in pairs])
-    shifted = np.mean([r2_pooled(np.roll(one, 1, axis=0), other) for one, other in pairs])
-    draw(averages, data.bin_width).savefig(out / "sessions.png", dpi=150)
+    agreement = np.mean([metrics.r2_pooled(one, other) for one, other in pairs])
+    shifted = np.mean([metrics.r2_pooled(np.roll(one, 1, axis=0), other) for one, other in pairs])
+    draw(averages, post.times).savefig(out / "sessions.png", dpi=150)
 
-    text = f"""{format_table(outcome.evaluation.table)}
+    text = f"""{score}
 {format_table(table)}
 Agreement of the sessions' factors, R2: {agreement:.3f}
 The same for other conditions: {shifted:.3f}"""
-    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
-def draw(averages: dict[str, np.ndarray], bin_width: float) -> Figure:
+def draw(averages: dict[str, np.ndarray], time: np.ndarray) -> Figure:
     """Draws four factors of three conditions, averaged over trials: one line for each session."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots(4, 3, sharex=True, sharey="row", squeeze=False)
     for name, values in averages.items():
-        time = bin_width * np.arange(values.shape[1])
         for (factor, condition), ax in np.ndenumerate(axes):
             ax.plot(time, values[condition, :, factor], lw=1, label=name)
             ax.set_title(f"condition {condition}" if factor == 0 else "", fontsize=9)
@@ -130,8 +118,4 @@ def draw(averages: dict[str, np.ndarray], bin_width: float) -> Figure:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains LFADS on five sessions of one network.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, NAME))

@@ -11,21 +11,16 @@ trial: by the importance-weighted bound on the log likelihood, and by the R2 of 
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 import dataclasses
 from pathlib import Path
 
 import numpy as np
+from example_tools.command_line import options
 from example_tools.histograms import histograms_figure
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.quick_settings import sized
 
 import lfadsx
-from lfadsx.data.dataset import Dataset
-from lfadsx.evaluation import format_table, ratio, resample
-from lfadsx.evaluation.metrics import r2_of_trials
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posterior
-from lfadsx.training import ProgressBar
+from lfadsx.evaluation import format_table, metrics, ratio, resample
 
 NAME = "chaotic_rnns_labeled"
 
@@ -62,51 +57,41 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains with and without the label, and compares."""
-    changes, model, train = DATA, MODEL, TRAIN
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes = QUICK_DATA
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
-
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file)
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file)
 
     # Only the meaning of the label differs; seeds, trials and everything else are the same.
-    labels = {"right_label": data, "random_label": shuffled(data)}
-    rates, bounds, table = {}, {}, []
-    for name, own in labels.items():
-        outcome = fit_run(
-            own, out / name, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()]
-        )
-        if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+    r2, bounds, table = {}, {}, []
+    for name, own in {"right_label": data, "random_label": shuffled(data)}.items():
+        run = lfadsx.fit(lfadsx.build(own, model), own, hyper=HYPER, config=train, out=out / name)
+        if run.reason == "interrupted":  # Ctrl-C; the same command resumes
             return
-        scored = outcome.evaluation.scores["split"]
-        rates[name] = read_posterior(out / name / "posterior.h5", scored).rates["spikes"]
-        bounds[name] = lfadsx.bounds(outcome.result.model, own, scored, n_samples=32).importance_weighted
-        row = {**outcome.evaluation.table[0], "model": name, "bound": float(bounds[name].mean())}
-        table.append(row | {"r2_pooled": outcome.evaluation.detail["rates"]["r2_pooled"]})
+        post = lfadsx.infer(run.model, own, "valid")
+        post.save(out / name / "posterior.h5")
+        score = lfadsx.evaluate(run.model, own, "valid")
+        bounds[name] = lfadsx.bounds(run.model, own, "valid", n_samples=32).importance_weighted
+        r2[name] = metrics.r2_of_trials(post.rates["spikes"], data.valid.truth)
+        pooled = metrics.r2_pooled(post.rates["spikes"], data.valid.truth)
+        table.append({**score.table[0], "model": name, "bound": float(bounds[name].mean()), "r2_pooled": pooled})
 
     # Trials differ far more than models do, so the difference is taken in each trial.
-    split = data.splits[scored]
     gain = bounds["right_label"] - bounds["random_label"]
-    bits = resample(ratio(gain / np.log(2), split.targets["spikes"].sum((1, 2))), len(gain), n=2000)
+    bits = resample(ratio(gain / np.log(2), data.valid.targets["spikes"].sum((1, 2))), len(gain), n=2000)
     figure = histograms_figure({"Right label - random label": gain}, "Difference of the bound (nats)", unit="trials")
     figure.savefig(out / "gain_of_the_label.png", dpi=150)
-    r2 = {name: r2_of_trials(values, split.truth) for name, values in rates.items()}
     histograms_figure(r2, "R2 of a neuron in a trial", limits=(0, 1)).savefig(out / "r2.png", dpi=150)
 
-    text = f"""{format_table([*table, *outcome.evaluation.table[1:]])}
+    text = f"""{format_table([*table, *score.table[1:]])}
 Gain of the label, nats per trial: {gain.mean():.3f} (to an observer who knows both networks at most log 2 = 0.693)
 The same in bits per spike: {bits.value:.4f} (95 % interval {bits.low:.4f} to {bits.high:.4f})"""
-    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
-def shuffled(data: Dataset) -> Dataset:
+def shuffled(data: lfadsx.Dataset) -> lfadsx.Dataset:
     """The data with labels of other trials."""
     random = np.random.default_rng(0)
     splits = {
@@ -117,8 +102,4 @@ def shuffled(data: Dataset) -> Dataset:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains LFADS on two chaotic networks with labels.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, NAME))

@@ -19,12 +19,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.distributions import AutoregressivePrior, GaussianPrior, Poisson
-from lfadsx.evaluation import format_table
-from lfadsx.models.initialization import start_at_mean_rates
 from lfadsx.modules import BidirectionalGRU, Decoder, GRUController, GRUGenerator, LinearReadin, LinearReadout
-from lfadsx.objective import Objective, RampWeights, elbo, loss
-from lfadsx.plotting import loss_figure
-from lfadsx.training import ProgressBar
 
 
 def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) -> lfadsx.LFADS:
@@ -72,8 +67,8 @@ def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) 
         input_encoder=input_encoder,
         rngs=rngs,
     )
-    # Last, the bias of the read-out starts at each neuron's mean rate in the training trials.
-    start_at_mean_rates(model, data)
+    # Last, the model starts where the training data say: the bias of the read-out at each neuron's mean rate.
+    lfadsx.initialise(model, data)
     return model
 
 
@@ -86,56 +81,46 @@ def main(quick: bool, out: Path) -> None:
     )
     model = compose(data, n_factors=6 if quick else 16, n_units=12 if quick else 48, rngs=nnx.Rngs(0))
 
-    # What the model consists of.
-    parts = {"readin": model.readin, "ic_encoder": model.ic_encoder, "input_encoder": model.input_encoder}
-    parts |= {"controller": model.decoder.controller, "generator": model.decoder.generator}
-    parts |= {"readout": model.readout["spikes"], "whole model": model}
-    rows = [{"part": k, "class": type(v).__name__, "parameters": n_parameters(v)} for k, v in parts.items()]
-    table = format_table(rows)
-    print(table)
-    (out / "parts.txt").write_text(table + "\n")
+    # Parts, their arrays, and how many weights train.
+    print(lfadsx.summary(model))
+    (out / "parts.txt").write_text(lfadsx.summary(model) + "\n")
+
+    # Whether a part does what its seam promises: shapes, gradients, float64, padded trials, populations, saving.
+    # It is meant for a part of your own; an error says in words what is wrong.
+    lfadsx.testing.check(model.decoder.generator)
 
     # A model holds no random state. Called on a batch alone it pushes the posterior means through; everything
     # random of a sample is drawn beforehand and passed in, so the same noise gives the same output.
-    run = nnx.jit(lambda model, batch, noise: model(batch, noise))
+    run_model = nnx.jit(lambda model, batch, noise: model(batch, noise))
     batch = lfadsx.data.batch(data, "train", rows=np.arange(16))
-    means = run(model, batch, None)
+    means = run_model(model, batch, None)
     print("Factors of the posterior means:", means.factors.shape, "(trial, time, factor)")
     noise = model.draw(jax.random.key(0), batch)
-    sample = run(model, batch, noise)
+    sample = run_model(model, batch, noise)
     print("Spread of the inputs of one sample:", round(float(sample.inputs.std()), 3))
 
     # The gradient, with nothing but JAX: split the model in its structure and its parameters, and put it together
-    # again inside the function. Weights of 1 for the KL terms and no penalty make the loss the negative bound.
+    # again inside the function.
     structure, parameters, fixed = nnx.split(model, nnx.Param, ...)
 
     def negative_bound(parameters, noise):
         model = nnx.merge(structure, parameters, fixed)
-        return loss(model, batch, model(batch, noise), lfadsx.HyperParams(), RampWeights(), Objective())[0]
+        return -lfadsx.objective.elbo(model, batch, model(batch, noise)).mean()
 
     value, gradient = jax.jit(jax.value_and_grad(negative_bound))(parameters, noise)
-    print(f"Loss {float(value):.1f} nats per trial, norm of its gradient {float(optax.tree.norm(gradient)):.1f}")
+    print(f"Bound {-float(value):.1f} nats per trial, norm of its gradient {float(optax.tree.norm(gradient)):.1f}")
 
     # Training. `fit` leaves our model as it was and returns a trained one.
-    epochs = 30 if quick else 150
-    train = lfadsx.TrainConfig(
-        epochs=epochs, batch_size=16 if quick else 40, kl_ramp_epochs=epochs // 5, l2_ramp_epochs=0, patience=epochs
-    )
-    hyper = lfadsx.HyperParams(learning_rate=0.01, dropout_rate=0.1)
-    result = lfadsx.fit(model, data, hyper=hyper, config=train, callbacks=[ProgressBar()])
-    loss_figure(result.history).savefig(out / "loss.png", dpi=150)
+    epochs, batch_size = (30, 16) if quick else (150, 40)
+    settings = {"kl_ramp_epochs": epochs // 5, "l2_ramp_epochs": 0, "learning_rate": 0.01, "dropout_rate": 0.1}
+    run = lfadsx.fit(model, data, epochs=epochs, batch_size=batch_size, patience=epochs, out=out, **settings)
+    lfadsx.plotting.loss_figure(run.history).savefig(out / "loss.png", dpi=150)
 
-    # The evidence lower bound of the validation trials, with one sample of each.
-    valid = lfadsx.data.batch(data, "valid")
-    noise = model.draw(jax.random.key(1), valid)
-    bound = nnx.jit(lambda model: elbo(model, valid, model(valid, noise)).mean())
-    print(f"Bound before training: {float(bound(model)):.1f} nats per trial")
-    print(f"Bound after training: {float(bound(result.model)):.1f} nats per trial")
-
-
-def n_parameters(part: nnx.Module) -> int:
-    """Returns the number of trained weights of a part."""
-    return sum(weight.size for weight in jax.tree.leaves(nnx.state(part, nnx.Param)))
+    # The evidence lower bound of the validation trials, mean of 16 samples of each.
+    before, after = (lfadsx.bounds(of, data, "valid", n_samples=16).elbo.mean() for of in (model, run.model))
+    print(f"Bound before training: {before:.1f} nats per trial")
+    print(f"Bound after training: {after:.1f} nats per trial")
+    (out / "scores.txt").write_text(f"{lfadsx.evaluate(run.model, data)}\n")
 
 
 if __name__ == "__main__":

@@ -11,20 +11,14 @@ parameters are written. Results are written by names of our own and by those of 
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 from pathlib import Path
 
-import h5py
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.command_line import options
+from example_tools.quick_settings import sized
 from example_tools.resemblance import resemblance
 from example_tools.resemblance_figure import resemblance_figure
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.interop import write_parameters
-from lfadsx.pipeline import fit_run, generate_run, infer_run
-from lfadsx.plotting.panels import images_figure
-from lfadsx.training import ProgressBar
 
 NAME = "chaotic_rnn_inputs_g2p5"
 
@@ -62,46 +56,46 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, and does everything that a trained model is good for."""
-    changes, model, train, n_generated = DATA, MODEL, TRAIN, 1000
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes, n_generated = QUICK_DATA, 20
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file)
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file)
 
-    # train; the run folder then holds the model, everything inferred, scores and figures.
-    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
+    # posterior_sample_and_average and posterior_push_mean, of all trials in the order of the file.
+    n_samples = 16 if quick else 128
+    lfadsx.infer(run.model, data, "all", n_samples=n_samples).save(out / "averaged.h5")
+    lfadsx.infer(run.model, data, "all", n_samples=0).save(out / "pushed.h5")
+    score = lfadsx.evaluate(run.model, data)
 
-    # posterior_sample_and_average and posterior_push_mean, with the best model of the run; "tf" names them as there.
-    averaged = infer_run(out, file, out / "averaged.h5", n_samples=16 if quick else 128, bounds=True)
-    infer_run(out, file, out / "pushed.h5", n_samples=0)
-    infer_run(out, file, out / "tensorflow", n_samples=16, keys="tf")
+    # The same by the names of the TensorFlow LFADS, for programs that read its files.
+    posteriors = {name: lfadsx.infer(run.model, data, name, n_samples=16) for name in data.splits}
+    bounds = {name: lfadsx.bounds(run.model, data, name, n_samples=n_samples) for name in data.splits}
+    step = lfadsx.RunFolder(out).step_of("best")
+    lfadsx.interop.write_posterior_runs(
+        out / "tensorflow", run.model, posteriors, bounds, sessions=data.sessions, hyper=HYPER, config=train, step=step
+    )
 
     # prior_sample: new trials, and spikes drawn from their rates.
-    generate_run(out, out / "generated.h5", n_trials=n_generated, draw_data=True)
-    with h5py.File(out / "generated.h5") as generated:
-        rates, spikes = generated["rates_counts"][:], generated["data"][:]
-    recorded = data.train.targets["spikes"]
+    generated = lfadsx.generate(run.model, 20 if quick else 1000, data.train.n_bins, data=data, draw_data=True)
+    generated.save(out / "generated.h5")
+    rates, spikes, recorded = generated.rates["spikes"], generated.data["spikes"], data.train.targets["spikes"]
     found = resemblance(rates, recorded)
     resemblance_figure(found).savefig(out / "resemblance.png", dpi=150)
     images = {"A recorded trial": recorded[0].T, "Another one": recorded[-1].T}
     images |= {"A generated trial": spikes[0].T, "Its rates": rates[0].T}
-    images_figure(images, x_label="Bin", y_label="Neuron", label="Per bin").savefig(out / "generated.png", dpi=150)
+    labels = {"x_label": "Bin", "y_label": "Neuron", "label": "Per bin"}
+    lfadsx.plotting.images_figure(images, **labels).savefig(out / "generated.png", dpi=150)
 
-    # write_model_params: all arrays by our names.
-    names = write_parameters(out / "parameters.h5", lfadsx.load(out))
+    # write_model_params: all arrays by our names. The model could come from the run folder as well.
+    names = lfadsx.interop.write_parameters(out / "parameters.h5", lfadsx.load(out))
 
-    bound = averaged.bounds["valid"]
     ratio = abs(found.mean_ratio - 1)
-    text = f"""{format_table(outcome.evaluation.table)}
-Bound of the evidence of validation trials, bits per spike: {bound.bits_per_spike():.4f}
+    text = f"""{score}
+Bound of the evidence of validation trials, bits per spike: {bounds["valid"].bits_per_spike():.4f}
 Generated by recorded mean, largest difference of {len(ratio)} neurons from 1: {ratio.max(initial=0.0):.3f}
 Covariances of generated and recorded trials, correlation: {found.covariance_r:.3f}
 Autocovariances, lags 1 to 10, smallest correlation: {found.autocovariance_r.min():.3f}
@@ -111,8 +105,4 @@ Arrays of parameters: {len(names)}"""
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Does with LFADS everything that the TensorFlow program did.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / "every_kind_of_run", help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, "every_kind_of_run"))

@@ -11,18 +11,14 @@ the model has a controller: that its inferred input stays near zero is a control
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 from pathlib import Path
 
-from example_tools.quick_settings import shorter, tiny_model
-from example_tools.truth_figure import truth_figure
+from example_tools.command_line import options
+from example_tools.histograms import histograms_figure
+from example_tools.quick_settings import sized
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import r2_by_channel
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posterior
-from lfadsx.training import ProgressBar
+from lfadsx.evaluation import metrics
 
 NAME = "gaussian_chaotic_rnn_no_inputs"
 
@@ -63,44 +59,36 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and scores every neuron."""
-    changes, model, train = DATA, MODEL, TRAIN
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes = QUICK_DATA
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
-
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file, kind="real")
-    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
-    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file, kind="real")
+
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
+    post = lfadsx.infer(run.model, data)
+    post.save(out / "posterior.h5")
+    score = lfadsx.evaluate(run.model, data)
 
     # The share of each neuron's true variance that the inferred rates explain, over all trials and bins.
-    scored = outcome.evaluation.scores["split"]
-    split, posterior = data.splits[scored], read_posterior(out / "posterior.h5", scored)
-    r2 = r2_by_channel(posterior.rates["spikes"], split.truth)
-    truth_figure(data, split, posterior, r2).savefig(out / "rates.png", dpi=150)
+    split, rates = data.splits[post.split], post.rates["spikes"]
+    r2 = metrics.r2_by_channel(rates, split.truth)
+    histograms_figure({"Neurons": r2}, "R2 of a neuron").savefig(out / "r2.png", dpi=150)
+    lfadsx.plotting.rates_figure(data, split, post).savefig(out / "rates.png", dpi=150)
+    lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
     # The divergence of the inputs tells how much the controller says about a trial; none is right here.
-    result = outcome.result
-    kl_inputs = result.history["valid_kl_inputs"][result.best_epoch - 1] / split.n_bins
+    kl_inputs = run.history["valid_kl_inputs"][run.best_epoch - 1] / split.n_bins
 
-    text = f"""{format_table(outcome.evaluation.table)}
-R2 of the rates, pooled: {outcome.evaluation.detail["rates"]["r2_pooled"]:.3f}
+    text = f"""{score}
+R2 of the rates, pooled: {metrics.r2_pooled(rates, split.truth):.3f}
 R2 of single neurons: mean {r2.mean():.3f}, worst {r2.min():.3f}, best {r2.max():.3f}
 KL of the inferred inputs, nats per bin: {kl_inputs:.4f}"""
-    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains LFADS on real-valued data of a chaotic network.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, NAME))

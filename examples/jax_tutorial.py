@@ -24,24 +24,16 @@ import h5py
 import numpy as np
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.quick_settings import sized
 from matplotlib.figure import Figure
 from scipy.signal import filtfilt
 from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
 import lfadsx
-from lfadsx.data.splits import choose
-from lfadsx.datasets.task_network import TaskNetwork, load_network
-from lfadsx.datasets.train_networks import TASKS, save_network, train
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import align, r2_floors, r2_of_trials, r2_pooled
-from lfadsx.inference import infer_trials
-from lfadsx.pipeline import fit_run
-from lfadsx.plotting.panels import curves_figure, images_figure
-from lfadsx.results.labels import Labels
-from lfadsx.results.results_file import read_posteriors
-from lfadsx.training import ProgressBar
+from lfadsx.datasets import train_networks
+from lfadsx.evaluation import metrics
+from lfadsx.plotting import curves_figure, images_figure
 
 NAME = "integrator_rnn"
 
@@ -77,67 +69,55 @@ TRAIN = lfadsx.TrainConfig(
 )
 
 TRIAL, NEURON = 0, 0  # the evaluation trial and the neuron of the examples
-N_EVALUATION = 1000  # evaluation trials in the histograms
-N_SAMPLES = 128  # posterior samples of each trial
+N_SAMPLES = 128  # posterior samples of each evaluation trial
 N_TRAIN_SAMPLES = 16  # those of training trials only scale the inputs
 
 
 def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None:
     """Simulates, draws the data, trains, infers, and draws what was inferred."""
-    changes, model, config = DATA, MODEL, TRAIN
-    if epochs:
-        config = shorter(config, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes, model, config = QUICK_DATA, tiny_model(model), shorter(config, epochs or 20, batch_size=20)
-        train_network = min(train_network, 200)
-
+    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        make_data(file, changes, train_network)
-    data = lfadsx.data.read(file)
-    split = choose(data.valid, np.arange(min(N_EVALUATION, data.valid.n_trials)))
+        changes = QUICK_DATA if quick else DATA
+        if train_network:  # else the network comes with the library
+            changes = changes | {"network_file": str(out / "network.npz")}
+            steps = min(train_network, 200) if quick else train_network
+            save({"03_network_training": train_integrator(steps, out / "network.npz")}, out)
+        lfadsx.datasets.simulate(NAME, file, **changes)
+    data = lfadsx.read(file)
+    split = data.valid
     with h5py.File(file) as simulated:  # what the network did in these trials, beside its spikes
-        names = ("hiddens", "outputs", "targets", "h0s")
-        network = {name: simulated[f"valid_{name}"][: split.n_trials] for name in names}
-    pca = PCA(2).fit(data.train.encoder_input.reshape(-1, 100))
+        network = {name: simulated[f"valid_{name}"][:] for name in ("hiddens", "outputs", "targets", "h0s")}
 
     made_from = data.source[data.sessions[0].name]["made_from"]
-    save({"02_network": network_weights(load_network(NAME, made_from["network_file"]))}, out)
+    recipe = lfadsx.datasets.IntegratorRNN(network_file=made_from["network_file"])
+    save({"02_network": network_weights(recipe.network())}, out)
     save(integrator_figures(split, network, data.bin_width) | data_figures(data, split, network), out)
 
-    outcome = fit_run(
-        data,
-        out,
-        model=model,
-        hyper=HYPER,
-        train=config,
-        n_samples=8 if quick else N_SAMPLES,
-        n_train_samples=8 if quick else N_TRAIN_SAMPLES,
-        figures=not quick,
-        callbacks=[ProgressBar()],
-    )
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
-    posteriors = read_posteriors(out / "posterior.h5")
-    rates = posteriors["valid"].rates["spikes"][: split.n_trials]
-    ic_mean = posteriors["valid"].ic_mean[: split.n_trials]
-    # Scale, sign and offset of the inferred input are fitted once, on training trials.
-    fit_on = (posteriors["train"].inputs, data.train.true_inputs)
-    inputs = align(posteriors["valid"].inputs[: split.n_trials], fit_on=fit_on)
-    smooth = {"PCA": pca_smoothed(pca, split.encoder_input), "LFADS": rates}
-    r2 = {name: r2_of_trials(values, split.truth) for name, values in smooth.items()}
-    r2_inputs = r2_of_trials(inputs, split.true_inputs)
+    samples = dict.fromkeys(data.splits, 8) if quick else {"train": N_TRAIN_SAMPLES, "valid": N_SAMPLES}
+    posteriors = {name: lfadsx.infer(run.model, data, name, n_samples=n) for name, n in samples.items()}
+    post = posteriors["valid"]
+    post.save(out / "posterior.h5")
+    score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
 
-    # The file holds no states of encoder and controller, so the example trial is inferred once more.
-    example = infer_trials(outcome.result.model, Labels.of(data), choose(split, np.array([TRIAL])), N_SAMPLES, 0)
+    # Scale, sign and offset of the inferred input are fitted once, on training trials.
+    inputs = metrics.align(post.inputs, fit_on=(posteriors["train"].inputs, data.train.true_inputs))
+    pca = PCA(2).fit(data.train.encoder_input.reshape(-1, 100))
+    smooth = {"PCA": pca_smoothed(pca, split.encoder_input), "LFADS": post.rates["spikes"]}
+    r2 = {name: metrics.r2_of_trials(values, split.truth) for name, values in smooth.items()}
+    r2_inputs = metrics.r2_of_trials(inputs, split.true_inputs)
+
     figures = {
-        "14_ramp_and_learning_rate": ramp_and_rate(outcome.result.history),
-        "15_losses": losses(outcome.result.history, ramped=True),
-        "16_losses_before_the_ramp": losses(outcome.result.history, ramped=False),
-        "17_one_trial_states": trial_states(example, split.truth[TRIAL]),
-        "18_one_trial": one_trial(example, inputs[TRIAL], rates[TRIAL], split, data.bin_width),
-        "19_four_estimates": four_estimates(split, smooth, data.bin_width),
+        "14_ramp_and_learning_rate": ramp_and_rate(run.history),
+        "15_losses": losses(run.history, ramped=True),
+        "16_losses_before_the_ramp": losses(run.history, ramped=False),
+        "17_one_trial_states": trial_states(post, split.truth[TRIAL]),
+        "18_one_trial": one_trial(post, inputs[TRIAL], split),
+        "19_four_estimates": four_estimates(split, smooth, post.times),
         "20_r2_of_rates": histograms_figure(
             r2, "R2 of a neuron in a trial", "Rates", floors=floors(split.truth), limits=(0, 1)
         ),
@@ -145,19 +125,20 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
             {"LFADS": r2_inputs}, "R2 of a trial", "Inputs", floors=floors(split.true_inputs), limits=(0, 1)
         ),
         "22_initial_states": embedding_figure(
-            {"Initial state of the network": network["h0s"], "Inferred initial condition": ic_mean},
+            {"Initial state of the network": network["h0s"], "Inferred initial condition": post.ic_mean},
             network["outputs"][:, 0, 0],
             "First output of the network",
         ),
     }
     save(figures, out)
 
-    text = f"""{format_table(outcome.evaluation.table)}
+    pooled = {name: metrics.r2_pooled(values, split.truth) for name, values in smooth.items()}
+    text = f"""{score}
 R2 of the rates, mean of neurons and trials: PCA {np.nanmean(r2["PCA"]):.3f}, LFADS {np.nanmean(r2["LFADS"]):.3f}
-R2 of the rates, pooled: PCA {r2_pooled(smooth["PCA"], split.truth):.3f}, LFADS {r2_pooled(rates, split.truth):.3f}
+R2 of the rates, pooled: PCA {pooled["PCA"]:.3f}, LFADS {pooled["LFADS"]:.3f}
 R2 of the inputs, mean of trials: {np.nanmean(r2_inputs):.3f}
-R2 of the inputs, pooled: {r2_pooled(inputs, split.true_inputs):.3f}"""
-    print(f"\n{split.n_trials} evaluation trials\n{text}\nEverything is in {out}.")
+R2 of the inputs, pooled: {metrics.r2_pooled(inputs, split.true_inputs):.3f}"""
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
@@ -186,7 +167,7 @@ def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_
     }
 
 
-def network_weights(weights: TaskNetwork) -> Figure:
+def network_weights(weights: lfadsx.datasets.TaskNetwork) -> Figure:
     """Draws the weights of the trained network, and the eigenvalues of the recurrent ones on the unit circle."""
     figure = Figure(figsize=(11, 2.8), layout="constrained")
     first, second, third, fourth = figure.subplots(1, 4)
@@ -208,18 +189,9 @@ def network_weights(weights: TaskNetwork) -> Figure:
     return figure
 
 
-def make_data(file: Path, changes: dict, train_network: int) -> None:
-    """Trains the network, or takes that of the library, and simulates its trials."""
-    if train_network:
-        weights = file.with_name("network.npz")
-        save({"03_network_training": train_integrator(train_network, weights)}, file.parent)
-        changes = changes | {"network_file": str(weights)}
-    lfadsx.datasets.simulate(NAME, file, **changes)
-
-
 def train_integrator(steps: int, file: Path) -> Figure:
     """Trains the integrator network, writes its weights, and draws its learning rate and its error."""
-    task, errors = dataclasses.replace(TASKS[NAME], steps=steps), {}
+    task, errors = dataclasses.replace(train_networks.TASKS[NAME], steps=steps), {}
     with tqdm(total=steps, desc="integrator", unit="batch") as bar:
 
         def report(batch: int, error: float) -> None:
@@ -227,9 +199,9 @@ def train_integrator(steps: int, file: Path) -> Figure:
             bar.update(batch - bar.n)
             bar.set_postfix_str(f"squared error {error:.3g}")
 
-        weights = train(task, block=max(1, steps // 100), report=report)
+        weights = train_networks.train(task, block=max(1, steps // 100), report=report)
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_network(file, weights, steps=steps)
+    train_networks.save_network(file, weights, steps=steps)
     batches, error = np.array(list(errors)), np.array(list(errors.values()))
     panels = {
         "Learning rate": {"learning rate": task.learning_rate * task.decay**batches},
@@ -326,44 +298,41 @@ def losses(history: dict[str, np.ndarray], ramped: bool) -> Figure:
     return curves_figure(panels, title, x=history["epoch"], x_label="Epoch", y_label="Nats per trial")
 
 
-def trial_states(example: lfadsx.Posterior, truth: np.ndarray) -> Figure:
+def trial_states(post: lfadsx.Posterior, truth: np.ndarray) -> Figure:
     """Draws everything that the model computes for one trial: encoder, controller, generator, factors, rates."""
     images = {
-        "Encoding": example.encoding[0].T,
-        "Controller states": example.controller_states[0].T,
-        "Generator states": example.generator_states[0].T,
-        "Factors": example.factors[0].T,
-        "Inferred rates": example.rates["spikes"][0].T,
+        "Encoding": post.encoding[TRIAL].T,
+        "Controller states": post.controller_states[TRIAL].T,
+        "Generator states": post.generator_states[TRIAL].T,
+        "Factors": post.factors[TRIAL].T,
+        "Inferred rates": post.rates["spikes"][TRIAL].T,
         "True rates": truth.T,
     }
     return images_figure(images, f"Evaluation trial {TRIAL}", x_label="Bin", y_label="Unit")
 
 
-def one_trial(
-    example: lfadsx.Posterior, inputs: np.ndarray, rates: np.ndarray, split: lfadsx.Split, bin_width: float
-) -> Figure:
+def one_trial(post: lfadsx.Posterior, inputs: np.ndarray, split: lfadsx.Split) -> Figure:
     """Draws initial condition, input and rates of one trial; the input after the regression on training trials."""
-    time, shown = bin_width * (np.arange(split.n_bins) + 0.5), range(0, 100, 17)
+    rates, truth = post.rates["spikes"][TRIAL], split.truth[TRIAL]
     neurons = {
-        f"Rate of neuron {n} (counts per bin)": {"inferred": rates[:, n], "true": split.truth[TRIAL, :, n]}
-        for n in shown
+        f"Rate of neuron {n} (counts per bin)": {"inferred": rates[:, n], "true": truth[:, n]}
+        for n in range(0, 100, 17)
     }
     panels = {"Input (a.u.)": {"inferred": inputs[:, 0], "true": split.true_inputs[TRIAL, :, 0]}, **neurons}
-    figure = curves_figure(panels, f"Evaluation trial {TRIAL}", x=time, x_label="Time (s)")
-    ax = figure.add_axes((0.79, 0.14, 0.19, 0.26))
-    ax.bar(np.arange(example.ic_mean.shape[1]), example.ic_mean[0], yerr=example.ic_std[0], width=1.0, ecolor="silver")
+    figure = curves_figure(panels, f"Evaluation trial {TRIAL}", x=post.times, x_label="Time (s)")
+    ax, mean = figure.add_axes((0.79, 0.14, 0.19, 0.26)), post.ic_mean[TRIAL]
+    ax.bar(np.arange(len(mean)), mean, yerr=post.ic_std[TRIAL], width=1.0, ecolor="silver")
     ax.set_title("Initial condition, mean and sd", fontsize=8.5, loc="left")
     return figure
 
 
-def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], bin_width: float) -> Figure:
+def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], time: np.ndarray) -> Figure:
     """Draws one neuron in one trial: spikes, temporal filter, principal components and LFADS beside the truth."""
     truth, spikes = split.truth[TRIAL, :, NEURON], split.encoder_input[TRIAL, :, NEURON]
     estimates = {"Spikes": spikes, "Temporal filter": filtered(spikes)}
     estimates |= {name: values[TRIAL, :, NEURON] for name, values in smooth.items()}
-    r2 = {k: r2_of_trials(v[None, :, None], truth[None, :, None]).item() for k, v in estimates.items()}
+    r2 = {k: metrics.r2_of_trials(v[None, :, None], truth[None, :, None]).item() for k, v in estimates.items()}
     panels = {f"{k}, R2 {r2[k]:.3f}": {k: v, "true rate": truth} for k, v in estimates.items()}
-    time = bin_width * (np.arange(len(truth)) + 0.5)
     title = f"Neuron {NEURON} in evaluation trial {TRIAL}"
     labels = {"x_label": "Time (s)", "y_label": "Counts per bin"}
     return curves_figure(panels, title, x=time, stems=["Spikes"], share_y=True, **labels)
@@ -371,7 +340,7 @@ def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], bin_width
 
 def floors(truth: np.ndarray) -> dict[str, float]:
     """Returns what knowing nothing about a trial attains: the truth of another trial, and a straight ramp."""
-    found = r2_floors(truth)
+    found = metrics.r2_floors(truth)
     return {"truth of another trial": found.shuffled, "a ramp": found.ramp}
 
 

@@ -11,20 +11,16 @@ map the other way, from states to factors, how much of the factors is nothing bu
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
 from pathlib import Path
 
 import h5py
 import numpy as np
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.command_line import options
+from example_tools.quick_settings import sized
 from matplotlib.figure import Figure
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import align, latent_r2
-from lfadsx.pipeline import fit_run
-from lfadsx.results.results_file import read_posteriors
-from lfadsx.training import ProgressBar
+from lfadsx.evaluation import metrics
 
 NAME = "lorenz"
 
@@ -57,38 +53,35 @@ TRAIN = lfadsx.TrainConfig(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and looks for the states in the factors."""
-    changes, model, train = DATA, MODEL, TRAIN
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes = QUICK_DATA
-        model, train = tiny_model(model), shorter(train, epochs or 20, batch_size=20)
-
+    model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file)
-    # One call trains, infers all splits, scores and draws; `out` then holds the model and everything made of it.
-    outcome = fit_run(data, out, model=model, hyper=HYPER, train=train, figures=not quick, callbacks=[ProgressBar()])
-    if outcome.evaluation is None:  # Ctrl-C; the same command goes on from there
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file)
+
+    run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
+    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
+    posteriors = {name: lfadsx.infer(run.model, data, name) for name in data.splits}
+    post = posteriors["valid"]
+    post.save(out / "posterior.h5")
+    score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
+    lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
     # The states are beside the spikes in the simulated file, in the order of the trials.
-    scored = outcome.evaluation.scores["split"]
-    factors = {name: of.factors for name, of in read_posteriors(out / "posterior.h5").items()}
     with h5py.File(file) as simulated:
         states = {name: simulated[f"{name}_states"][:] for name in data.splits}
-    r2 = latent_r2(factors[scored], states[scored], fit_on=(factors["train"], states["train"]))
-    back = latent_r2(states[scored], factors[scored], fit_on=(states["train"], factors["train"]))
-    inferred = align(factors[scored], fit_on=(factors["train"], states["train"]))
-    draw(inferred, states[scored], r2).savefig(out / "states.png", dpi=150)
+    factors = {name: of.factors for name, of in posteriors.items()}
+    there, back = (factors["train"], states["train"]), (states["train"], factors["train"])
+    r2 = metrics.latent_r2(factors["valid"], states["valid"], fit_on=there)
+    r2_back = metrics.latent_r2(states["valid"], factors["valid"], fit_on=back)
+    draw(metrics.align(factors["valid"], fit_on=there), states["valid"], r2).savefig(out / "states.png", dpi=150)
 
-    text = f"""{format_table(outcome.evaluation.table)}
-R2 of the rates, pooled: {outcome.evaluation.detail["rates"]["r2_pooled"]:.3f}
+    text = f"""{score}
+R2 of the rates, pooled: {metrics.r2_pooled(post.rates["spikes"], data.valid.truth):.3f}
 R2 of the three states: {r2[0]:.3f} {r2[1]:.3f} {r2[2]:.3f}
-R2 of the factors from the states, mean: {np.nanmean(back):.3f}"""
-    print(f"\n{scored} trials\n{text}\nEverything is in {out}.")
+R2 of the factors from the states, mean: {np.nanmean(r2_back):.3f}"""
+    print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
@@ -112,8 +105,4 @@ def draw(inferred: np.ndarray, states: np.ndarray, r2: np.ndarray) -> Figure:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Trains LFADS on spikes driven by the Lorenz system.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs") / NAME, help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, NAME))

@@ -15,24 +15,18 @@ for some half an hour on two cores: half the trials of examples/lorenz.py, in st
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
-import argparse
-import dataclasses
 import math
 from pathlib import Path
 
 import h5py
 import jax
 import numpy as np
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.command_line import options
+from example_tools.quick_settings import sized
 
 import lfadsx
-from lfadsx.evaluation import format_table
-from lfadsx.evaluation.metrics import latent_r2, r2_per_trial
-from lfadsx.pipeline import fit_run, population_run
-from lfadsx.plotting import write_population_figures
-from lfadsx.results.results_file import read_posteriors
+from lfadsx.evaluation import format_table, metrics
 from lfadsx.search import PBT, Range, Space
-from lfadsx.training import GenerationTable, PopulationResult, ProgressBar, make_mesh
 
 NAME = "lorenz"
 
@@ -68,92 +62,67 @@ SPACE = Space(
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains a single model and a population, and compares both with the truth."""
-    changes, model, train, population = DATA, MODEL, TRAIN, POPULATION
-    if epochs:
-        train = shorter(train, epochs)
-    if quick:
-        out = out / "quick"  # a trial run must not stand in the way of the real one
-        changes, population = QUICK_DATA, QUICK_POPULATION
-        model, train = tiny_model(model), shorter(train, epochs or 12, batch_size=20)
+    model, train = sized(MODEL, TRAIN, quick, epochs)
+    sizes = QUICK_POPULATION if quick else POPULATION
     file = out / "data.h5"
     if not file.exists():
-        lfadsx.datasets.simulate(NAME, file, **changes)
-    data = lfadsx.data.read(file)
+        lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
+    data = lfadsx.read(file)
 
     # A single model spreads its trials over the devices; members go to devices of their own as far as they divide.
     n = len(jax.devices())
-    single = fit_run(
-        data,
-        out / "single",
-        model=model,
-        hyper=HYPER,
-        train=train,
-        mesh=make_mesh(n) if n > 1 else None,
-        figures=not quick,
-        callbacks=[ProgressBar()],
-    )
-    if single.evaluation is None:  # Ctrl-C; the same command goes on from there
+    spread = lfadsx.make_mesh() if n > 1 else None
+    single = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, mesh=spread, out=out / "single")
+    if single.reason == "interrupted":  # Ctrl-C; the same command resumes
         return
-    searched = population_run(
+    searched = lfadsx.population(
+        lambda data, rngs: lfadsx.build(data, model, rngs=rngs),
         data,
-        out / "pbt",
         strategy=PBT(SPACE),
-        population=population,
-        model=model,
+        population=sizes,
         hyper=HYPER,
-        train=train,
-        mesh=make_mesh(n, members=math.gcd(population.population, n)) if n > 1 else None,
-        figures=not quick,
-        callbacks=[GenerationTable()],
+        config=train,
+        mesh=lfadsx.make_mesh(members=math.gcd(sizes.population, n)) if n > 1 else None,
+        out=out / "pbt",
     )
-    if searched.ensemble is None:
+    if searched.reason == "interrupted":
         return
-    if quick:  # the search alone; the whole run has drawn this and the best member
-        write_population_figures(out / "pbt" / "figures", searched.result.rows)
+    lfadsx.plotting.write_population_figures(out / "pbt" / "figures", searched.rows)
 
-    files = {
-        "defaults, one model": out / "single" / "posterior.h5",
-        "best member": out / "pbt" / "best_member" / "posterior.h5",
-        searched.ensemble.table[0]["model"]: out / "pbt" / "ensemble.h5",
+    best_few = [searched.members[member].model for member in searched.ranking[: sizes.ensemble]]
+    compared = {
+        "defaults, one model": [single.model],
+        "best member": [searched.best.model],
+        f"ensemble of {len(best_few)}": best_few,
     }
-    rows = [{"model": name} | scores(file, posterior) for name, posterior in files.items()]
-    text = f"{format_table(rows)}\n\n{hyperparameters(searched.result)}"
-    print(
-        f"\nvalid trials, R2 with the truth\n{text}\nEverything is in {out}; the search is drawn in {out}/pbt/figures."
-    )
+    rows = [{"model": name} | scores(models, data, file) for name, models in compared.items()]
+    best = searched.ranking[0]
+    table = [
+        {"hyperparameter": name, "default": f"{getattr(HYPER, name):.3g}", "best member": f"{values[best]:.3g}"}
+        for name, values in vars(searched.hyper).items()
+        if name in SPACE.ranges
+    ]
+    text = f"{format_table(rows)}\n\n{format_table(table)}"
+    print(f"\nvalid trials, R2 with the truth\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
-def scores(file: Path, posterior: Path) -> dict[str, float]:
-    """Returns R2 of rates and of the three states of the validation trials, whose truth the simulated file has.
+def scores(models: list[lfadsx.LFADS], data: lfadsx.Dataset, file: Path) -> dict[str, float]:
+    """Returns R2 of rates and of the three states of the validation trials, of rates averaged over some models.
 
     States are read out of the logarithms of the rates, which depend on them linearly, by a map fitted on training
     trials. Factors would do for a single model; those of several have nothing in common.
     """
-    rates = {split: of.rates["spikes"] for split, of in read_posteriors(posterior).items()}
-    logs = {split: np.log(values) for split, values in rates.items()}
+    n_samples = max(8, 64 // len(models))  # the models share them
+    inferred = {name: [lfadsx.infer(of, data, name, n_samples=n_samples) for of in models] for name in data.splits}
+    rates = {name: np.mean([post.rates["spikes"] for post in of], axis=0) for name, of in inferred.items()}
+    logs = {name: np.log(values) for name, values in rates.items()}
     with h5py.File(file) as simulated:
-        truth = np.asarray(simulated["valid_truth"])
-        states = {split: np.asarray(simulated[f"{split}_states"]) for split in rates}
-    r2 = latent_r2(logs["valid"], states["valid"], fit_on=(logs["train"], states["train"]))
+        states = {name: simulated[f"{name}_states"][:] for name in rates}
+    r2 = metrics.latent_r2(logs["valid"], states["valid"], fit_on=(logs["train"], states["train"]))
     named = {f"state {number}": float(value) for number, value in enumerate(r2, 1)}
-    return {"rates_r2": r2_per_trial(rates["valid"], truth)} | named
-
-
-def hyperparameters(result: PopulationResult) -> str:
-    """Returns what the best member was trained with in the end, beside the defaults."""
-    best = result.ranking[0]
-    rows = [
-        {"hyperparameter": name, "default": f"{value:.3g}", "best member": f"{getattr(result.hyper, name)[best]:.3g}"}
-        for name, value in dataclasses.asdict(HYPER).items()
-        if name in SPACE.ranges
-    ]
-    return format_table(rows)
+    return {"rates_r2": metrics.r2_per_trial(rates["valid"], data.valid.truth)} | named
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Searches hyperparameters on spikes driven by the Lorenz system.")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    parser.add_argument("--out", type=Path, default=Path("runs/population"), help="folder to write")
-    main(**vars(parser.parse_args()))
+    main(**options(__doc__, "population"))

@@ -1,50 +1,157 @@
-"""LFADS as a Flax NNX library of pluggable parts. This file is the table of contents."""
+"""LFADS as a Flax NNX library of pluggable parts. This file is the table of contents.
 
-from lfadsx import data as data
-from lfadsx import datasets as datasets
-from lfadsx import distributions as distributions
-from lfadsx import modules as modules
-from lfadsx.config import HyperParams as HyperParams
-from lfadsx.config import ModelConfig as ModelConfig
-from lfadsx.config import PopulationConfig as PopulationConfig
-from lfadsx.config import TrainConfig as TrainConfig
-from lfadsx.data.arrays import from_arrays as from_arrays
-from lfadsx.data.dataset import Dataset as Dataset
-from lfadsx.data.dataset import Session as Session
-from lfadsx.data.dataset import Split as Split
-from lfadsx.data.reading import read as read
-from lfadsx.data.session_alignment import SharedComponents as SharedComponents
-from lfadsx.data.session_alignment import align as align
-from lfadsx.data.session_alignment import shared_components as shared_components
-from lfadsx.data.sessions import concatenate as concatenate
-from lfadsx.errors import DataError as DataError
-from lfadsx.errors import LfadsxError as LfadsxError
-from lfadsx.errors import PartError as PartError
-from lfadsx.inference import infer as infer
-from lfadsx.inference import masked_rates as masked_rates
-from lfadsx.inference.bounds import Bounds as Bounds
-from lfadsx.inference.bounds import bounds as bounds
-from lfadsx.inference.generation import generate as generate
-from lfadsx.models.adjoint import with_adjoint as with_adjoint
-from lfadsx.models.builders import autonomous as autonomous
-from lfadsx.models.builders import build as build
-from lfadsx.models.builders import external_input as external_input
-from lfadsx.models.builders import inferred_input as inferred_input
-from lfadsx.models.initialization import initialise as initialise
-from lfadsx.models.lfads import LFADS as LFADS
-from lfadsx.models.new_sessions import session_patterns as session_patterns
-from lfadsx.models.new_sessions import with_sessions as with_sessions
-from lfadsx.models.summary import summary as summary
-from lfadsx.results.generated import Generated as Generated
-from lfadsx.results.posterior import Posterior as Posterior
-from lfadsx.results.results_file import read_posterior as read_posterior
-from lfadsx.training import FitResult as FitResult
-from lfadsx.training import PopulationResult as PopulationResult
-from lfadsx.training import fit as fit
-from lfadsx.training import load as load
-from lfadsx.training import population as population
-from lfadsx.types import Batch as Batch
-from lfadsx.types import Noise as Noise
-from lfadsx.types import Output as Output
+`import lfadsx` is all that a script needs. Each name is imported when it is first used, so the import itself takes no
+time and starts nothing. What is not in the table is internal.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same table for type checkers and editors; a test holds the two together
+    from lfadsx import data as data
+    from lfadsx import datasets as datasets
+    from lfadsx import distributions as distributions
+    from lfadsx import evaluation as evaluation
+    from lfadsx import interop as interop
+    from lfadsx import modules as modules
+    from lfadsx import objective as objective
+    from lfadsx import plotting as plotting
+    from lfadsx import random as random
+    from lfadsx import search as search
+    from lfadsx import testing as testing
+    from lfadsx.config import HyperParams as HyperParams
+    from lfadsx.config import ModelConfig as ModelConfig
+    from lfadsx.config import PopulationConfig as PopulationConfig
+    from lfadsx.config import TrainConfig as TrainConfig
+    from lfadsx.data.arrays import from_arrays as from_arrays
+    from lfadsx.data.dataset import Dataset as Dataset
+    from lfadsx.data.dataset import Session as Session
+    from lfadsx.data.dataset import Split as Split
+    from lfadsx.data.reading import read as read
+    from lfadsx.data.session_alignment import align as align
+    from lfadsx.data.session_alignment import shared_components as shared_components
+    from lfadsx.data.sessions import concatenate as concatenate
+    from lfadsx.errors import CheckpointError as CheckpointError
+    from lfadsx.errors import DataError as DataError
+    from lfadsx.errors import LfadsxError as LfadsxError
+    from lfadsx.errors import PartError as PartError
+    from lfadsx.errors import RunError as RunError
+    from lfadsx.findings import Finding as Finding
+    from lfadsx.inference.bounds import Bounds as Bounds
+    from lfadsx.inference.bounds import bounds as bounds
+    from lfadsx.inference.generation import generate as generate
+    from lfadsx.inference.masked import masked_rates as masked_rates
+    from lfadsx.inference.posterior_inference import infer as infer
+    from lfadsx.models.adjoint import with_adjoint as with_adjoint
+    from lfadsx.models.builders import autonomous as autonomous
+    from lfadsx.models.builders import build as build
+    from lfadsx.models.builders import external_input as external_input
+    from lfadsx.models.builders import inferred_input as inferred_input
+    from lfadsx.models.initialization import initialise as initialise
+    from lfadsx.models.lfads import LFADS as LFADS
+    from lfadsx.models.new_sessions import session_patterns as session_patterns
+    from lfadsx.models.new_sessions import with_sessions as with_sessions
+    from lfadsx.models.summary import summary as summary
+    from lfadsx.objective import Objective as Objective
+    from lfadsx.parallel import make_mesh as make_mesh
+    from lfadsx.pipeline.comparing import RunComparison as RunComparison
+    from lfadsx.pipeline.comparing import compare as compare
+    from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+    from lfadsx.pipeline.scoring import evaluate as evaluate
+    from lfadsx.pipeline.sweep_job import sweep as sweep
+    from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
+    from lfadsx.results.generated import Generated as Generated
+    from lfadsx.results.posterior import Posterior as Posterior
+    from lfadsx.results.results_file import read_posterior as read_posterior
+    from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
+    from lfadsx.training.callbacks import CsvLog as CsvLog
+    from lfadsx.training.callbacks import GenerationTable as GenerationTable
+    from lfadsx.training.callbacks import ProgressBar as ProgressBar
+    from lfadsx.training.populations import population as population
+    from lfadsx.training.results import FitResult as FitResult
+    from lfadsx.training.results import PopulationResult as PopulationResult
+    from lfadsx.training.run_folder import RunFolder as RunFolder
+    from lfadsx.training.run_folder import load as load
+    from lfadsx.training.single_model import fit as fit
+    from lfadsx.types import Batch as Batch
+    from lfadsx.types import TargetGroup as TargetGroup
+    from lfadsx.types import TimeAxis as TimeAxis
 
 __version__ = "0.1.0"
+
+CONTENTS = {
+    # Data
+    "lfadsx.data.reading": ("read",),
+    "lfadsx.data.arrays": ("from_arrays",),
+    "lfadsx.data.sessions": ("concatenate",),
+    "lfadsx.data.session_alignment": ("align", "shared_components"),
+    "lfadsx.data.dataset": ("Dataset", "Session", "Split"),
+    "lfadsx.types": ("Batch", "TargetGroup", "TimeAxis"),
+    # Models and settings
+    "lfadsx.models.builders": ("autonomous", "inferred_input", "external_input", "build"),
+    "lfadsx.models.initialization": ("initialise",),
+    "lfadsx.models.summary": ("summary",),
+    "lfadsx.models.adjoint": ("with_adjoint",),
+    "lfadsx.models.new_sessions": ("session_patterns", "with_sessions"),
+    "lfadsx.models.lfads": ("LFADS",),
+    "lfadsx.config": ("HyperParams", "ModelConfig", "PopulationConfig", "TrainConfig"),
+    # Training
+    "lfadsx.training.single_model": ("fit",),
+    "lfadsx.training.populations": ("population",),
+    "lfadsx.training.run_folder": ("load", "RunFolder"),
+    "lfadsx.training.results": ("FitResult", "PopulationResult"),
+    "lfadsx.training.callbacks": ("AbstractCallback", "CsvLog", "GenerationTable", "ProgressBar"),
+    "lfadsx.pipeline.tensorboard": ("TensorBoard",),
+    "lfadsx.objective": ("Objective",),
+    "lfadsx.parallel": ("make_mesh",),
+    # What a model finds
+    "lfadsx.inference.posterior_inference": ("infer",),
+    "lfadsx.inference.masked": ("masked_rates",),
+    "lfadsx.inference.bounds": ("bounds", "Bounds"),
+    "lfadsx.inference.generation": ("generate",),
+    "lfadsx.results.generated": ("Generated",),
+    "lfadsx.results.posterior": ("Posterior",),
+    "lfadsx.results.results_file": ("read_posterior",),
+    # Scores and choices
+    "lfadsx.pipeline.scoring": ("evaluate",),
+    "lfadsx.pipeline.comparing": ("compare", "RunComparison"),
+    "lfadsx.pipeline.sweep_job": ("sweep",),
+    "lfadsx.pipeline.cross_validation_job": ("cross_validate",),
+    "lfadsx.findings": ("Finding",),
+    "lfadsx.errors": ("CheckpointError", "DataError", "LfadsxError", "PartError", "RunError"),
+    # Folders with names of their own
+    "lfadsx": (
+        "data",
+        "datasets",
+        "distributions",
+        "evaluation",
+        "interop",
+        "modules",
+        "objective",
+        "plotting",
+        "random",
+        "search",
+        "testing",
+    ),
+}
+"""The public names by the module that each comes from."""
+
+_MODULE_OF = {name: module for module, names in CONTENTS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name of the table when it is first used."""
+    if name not in _MODULE_OF:
+        from lfadsx.errors import nearest
+
+        raise AttributeError(f"`lfadsx` has no name {name!r}{nearest(name, _MODULE_OF)}.", name=name)
+    module = _MODULE_OF[name]
+    if module == __name__:
+        return importlib.import_module(f"lfadsx.{name}")
+    value = globals()[name] = getattr(importlib.import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Returns the table of contents."""
+    return sorted([*_MODULE_OF, "__version__"])

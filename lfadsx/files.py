@@ -35,12 +35,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path: The file. The temporary name keeps its ending, which some writers go by.
     """
     path = Path(path)
-    partial = path.with_name(f".partial.{path.name}")
+    # Beside the file because a move between file systems is not atomic; each process of a run has a name of its own.
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield partial
         os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:

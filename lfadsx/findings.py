@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import logging
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+log = logging.getLogger("lfadsx")
+Found = TypeVar("Found")
 
 Level = Literal["note", "warning", "error"]
 """A fact to know, something to look at, or a result that must not be used as it is."""
@@ -51,3 +56,33 @@ class Finding:
     def __str__(self) -> str:
         """Returns level, sentence and remedy in one line."""
         return f"{self.level}: {self.sentence} {self.remedy}".rstrip()
+
+
+def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found]) -> Found | None:
+    """Returns what a step returns, or None if it fails: an extra never takes a result with it.
+
+    A failure becomes a finding with its reason; its traceback goes to the log.
+
+    Example:
+        >>> from lfadsx.findings import attempt
+        >>> found = []
+        >>> attempt(found, "figure", "loss", lambda: "loss.png"), found
+        ('loss.png', [])
+
+    Args:
+        found: The list that the finding is added to.
+        kind: What kind of step it is, such as "figure"; the finding is called "figure failed".
+        name: Name of the step; may be empty.
+        step: The step.
+    """
+    try:
+        return step()
+    except Exception as error:
+        what = f"{kind} {name!r}" if name else kind
+        log.exception("The %s failed.", what)
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        sentence = f"The {what} failed and is left out ({reason})."
+        remedy = "Everything else stands without it; the traceback is in the log."
+        found.append(Finding("warning", f"{kind} failed", None, None, name, sentence, remedy))
+        return None

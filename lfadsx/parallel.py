@@ -30,7 +30,7 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
     """Returns a mesh with the axes `data` (trials) and `members` (models of a population).
 
     Example:
-        >>> from lfadsx.training import make_mesh
+        >>> from lfadsx import make_mesh
         >>> make_mesh(1).shape["data"]
         1
 

@@ -135,6 +135,7 @@ def test_summary_names_what_stands_beside_a_seed():
     assert summary("x", 0, rows, {}, 0).keys() == expected.keys() - {"rates_r2_optimum", "rates_r2_ceiling"}
 
 
+@pytest.mark.slow
 def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     settings = tiny(
         "chaotic_rnn_inputs_g1p5", {"conditions": 5, "trials_per_condition": 8, "units": 10, "recorded": 10}
@@ -163,6 +164,7 @@ def test_a_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert not list(folder.glob("*.unfinished"))
 
 
+@pytest.mark.slow
 def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch):
     """With models as they start, and one line for each session and share, or for each seed and their mean."""
     monkeypatch.setattr(comparisons, "SHARES", {0.5: 0.25})
@@ -245,9 +247,9 @@ def test_gains_of_labels_are_differences_of_bounds():
     assert line["with_nats"] == -8.5
     differences = {"with_minus_without_nats": 1.5, "shuffled_minus_without_nats": 0, "with_minus_shuffled_nats": 1.5}
     assert {name: line[name] for name in differences} == pytest.approx(differences)
-    assert line["with_minus_without_nats_low"] == pytest.approx(1) and line[
-        "with_minus_without_nats_high"
-    ] == pytest.approx(2)
+    # The ends, 1 and 2, move with the mean of the resampled gains, which is 1.5 but for the draws.
+    low, high = line["with_minus_without_nats_low"], line["with_minus_without_nats_high"]
+    assert high - low == pytest.approx(1) and low == pytest.approx(1, abs=0.03)
     # Student's 97.5 % point of one degree of freedom is 12.71, the standard error of two values half their distance.
     over_seeds = _gains(bounds, _over_seeds)
     assert over_seeds["with_minus_without_nats_high"] == pytest.approx(1.5 + 12.706 * 0.5, abs=1e-3)

@@ -17,9 +17,9 @@ from lfadsx.datasets import chaotic_rnn
 from lfadsx.evaluation.metrics import bits_per_spike
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.objective import elbo
+from lfadsx.parallel import make_mesh
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
-from lfadsx.training import make_mesh
 
 
 @pytest.fixture(scope="module")

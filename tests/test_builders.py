@@ -188,7 +188,7 @@ def test_a_likelihood_that_is_exchanged_alone_is_refused(data):
 
 def test_poisson_is_refused_for_real_values():
     data = making.one_session(likelihood="gaussian")
-    with pytest.raises(lfadsx.LfadsxError, match="The likelihood Poisson needs counts"):
+    with pytest.raises(lfadsx.LfadsxError, match="not a count, and the likelihood Poisson is of counts. Give whole"):
         lfadsx.fit(lfadsx.autonomous(data, **SMALL), data, config=ONE_EPOCH)
     own = lfadsx.autonomous(data, likelihood=NegativeBinomial, **SMALL)
     assert own.standardiser is not None  # "any": the data say that they are real

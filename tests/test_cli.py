@@ -153,7 +153,7 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
 @pytest.fixture
 def devices_used(monkeypatch):
     """The numbers of devices of all inferences of a test."""
-    module = importlib.import_module("lfadsx.inference.infer")  # the package has a function of this name
+    module = importlib.import_module("lfadsx.inference.posterior_inference")
     found, original = set(), module.summariser
     monkeypatch.setattr(module, "summariser", lambda mesh: found.add(n_data_devices(mesh)) or original(mesh))
     return found
@@ -329,7 +329,7 @@ def test_other_bins_at_inference_are_an_error(run, file, tmp_path, capsys):
 
 
 def test_a_fault_of_ours_ends_with_code_1(run, file, capsys, monkeypatch):
-    monkeypatch.setattr("lfadsx.pipeline.trained_model_jobs.infer_trials", lambda *a, **k: np.zeros(3)[5])
+    monkeypatch.setattr("lfadsx.pipeline.infer_job.infer_trials", lambda *a, **k: None)
     assert cli.main(["infer", str(run), str(file)]) == 1
     assert "This is a fault of lfadsx" in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from lfadsx.data import read_split, write_dataset
 from lfadsx.data.condition_labels import tidy_labels
 from lfadsx.data.splits import random_names
 from lfadsx.errors import DataError, LfadsxError
+from lfadsx.models.compatibility import check_fits
 from lfadsx.types import TargetGroup, TimeAxis
 
 SPLIT = ["train", "valid", "test", "train", "train", "valid"] * 2
@@ -111,10 +112,10 @@ def test_a_likelihood_of_counts_refuses_real_numbers():
         r"train data of 'spikes' hold 0.25 at trial 1, bin 2, channel 1, which is not a count.*Give whole .* Gaussian"
     )
     with pytest.raises(LfadsxError, match=message):
-        lfadsx.models.compatibility.check_fits(model, data)
+        check_fits(model, data)
     with pytest.raises(LfadsxError, match='read as real numbers, .* Read them as counts .kind="counts".'):
-        lfadsx.models.compatibility.check_fits(model, lfadsx.from_arrays(counts(), kind="real"))
-    lfadsx.models.compatibility.check_fits(model, lfadsx.from_arrays(counts()))
+        check_fits(model, lfadsx.from_arrays(counts(), kind="real"))
+    check_fits(model, lfadsx.from_arrays(counts()))
 
 
 # Labels
@@ -214,7 +215,7 @@ def test_arrays_of_a_scored_split_only(tmp_path):
     arrays = {f"{split}_data": counts(seed=seed) for seed, split in enumerate(("train", "valid", "test"))}
     data = lfadsx.read(write(tmp_path / "a.h5", **arrays, test_condition=np.arange(12) % 2))
     assert data.train.condition is None and finding(data, "arrays missing").where == "train and valid"
-    np.testing.assert_array_equal(lfadsx.data.folds.all_trials(data).condition[:24], np.full(24, np.nan))
+    np.testing.assert_array_equal(lfadsx.data.fold_datasets.all_trials(data).condition[:24], np.full(24, np.nan))
 
 
 def test_held_out_channels_that_a_split_lacks(tmp_path):
@@ -570,7 +571,7 @@ def test_mistakes_in_rebin(n, message):
 def test_a_part_of_the_data_builds_a_model():
     data = making.several_sessions().select(trials=lambda split: split.session == 0, window=(0, 6)).rebin(2)
     model = making.outline(data)
-    lfadsx.models.compatibility.check_fits(model, data)
+    check_fits(model, data)
 
 
 def test_concatenate_refuses_what_is_not_a_data_set():

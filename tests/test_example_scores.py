@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from example_tools.quick_settings import shorter, tiny_model
+from example_tools.quick_settings import shorter, sized, tiny_model
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
@@ -129,5 +129,13 @@ def test_shorter_runs_keep_their_proportions():
     assert (short.l2_ramp_epochs, short.patience, short.batch_size) == (0, 30, 7)
     assert shorter(config, 1).ramp_end(5) <= 1  # so that even then a best model is chosen
     assert shorter(config, 1000) == config
-    with pytest.raises(ValueError, match="epochs = 0"):
+    with pytest.raises(ValueError, match="`epochs` must be at least 1, got 0"):
         shorter(config, 0)
+
+
+def test_a_trial_run_is_small_and_another_number_of_epochs_is_kept():
+    model, train = lfadsx.ModelConfig(factors=20), lfadsx.TrainConfig(epochs=300, kl_ramp_epochs=30, batch_size=64)
+    assert sized(model, train, quick=False) == (model, train)
+    assert sized(model, train, quick=False, epochs=10) == (model, shorter(train, 10))
+    assert sized(model, train, quick=True) == (tiny_model(model), shorter(train, 20, batch_size=20))
+    assert sized(model, train, quick=True, epochs=3)[1].epochs == 3

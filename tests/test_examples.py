@@ -1,5 +1,6 @@
 """Every example runs in its quick form, prints a figure that is a number, and writes its files."""
 
+import ast
 import dataclasses
 import importlib.util
 import math
@@ -15,36 +16,53 @@ import pytest
 from conftest import CACHE
 
 import lfadsx
-from lfadsx.datasets.named_datasets import RECIPES
+from lfadsx.datasets import RECIPES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # By example: what the number stands behind in the output, and the files that must be there.
 EXPECTED = {
     "own_generator": (r"^tanh RNN +(\S+)", ("rates.png", "scores.txt", "tanh_RNN/best")),
-    "compose_by_hand": (r"^Bound after training: (\S+)", ("parts.txt", "loss.png")),
-    "arrays_of_your_own": (r"held-out neurons: (\S+)", ("scores.txt", "posterior.h5", "metrics.json", "best")),
-    "chaotic_rnn_no_inputs": (r"^R2 of single neurons: mean (\S+),", ("scores.txt", "rates.png", "best")),
-    "gaussian_chaotic_rnn_no_inputs": (r"^KL of the inferred inputs, nats per bin: (\S+)", ("scores.txt", "rates.png")),
-    "chaotic_rnn_gaussian_on_counts": (r"^Share of rates below zero: (\S+)", ("scores.txt", "rates.png")),
-    "chaotic_rnn_inputs_g1p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "report.md")),
-    "chaotic_rnn_inputs_g2p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "data.h5")),
+    "compose_by_hand": (r"^Bound after training: (\S+)", ("parts.txt", "scores.txt", "loss.png", "best")),
+    "arrays_of_your_own": (
+        r"^Bits per spike of held-out neurons: (\S+)",
+        ("scores.txt", "posterior.h5", "summary.png", "best"),
+    ),
+    "chaotic_rnn_no_inputs": (
+        r"^R2 of single neurons: mean (\S+),",
+        ("scores.txt", "rates.png", "summary.png", "best"),
+    ),
+    "gaussian_chaotic_rnn_no_inputs": (
+        r"^KL of the inferred inputs, nats per bin: (\S+)",
+        ("scores.txt", "r2.png", "best"),
+    ),
+    "chaotic_rnn_gaussian_on_counts": (r"^Share of rates below zero: (\S+)", ("scores.txt", "rates.png", "best")),
+    "chaotic_rnn_inputs_g1p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "posterior.h5")),
+    "chaotic_rnn_inputs_g2p5": (r"^Pulses found within 2 bins: (\S+)", ("scores.txt", "pulses.png", "data.h5", "best")),
     "every_kind_of_run": (
         r"^Covariances of generated and recorded trials, correlation: (\S+)",
         ("scores.txt", "averaged.h5", "pushed.h5", "generated.h5", "parameters.h5", "resemblance.png", "generated.png")
         + ("tensorflow/model_runs_data_valid_posterior_sample_and_average",),
     ),
-    "chaotic_rnn_multisession": (r"^Agreement of the sessions' factors, R2: (\S+)", ("scores.txt", "sessions.png")),
+    "chaotic_rnn_multisession": (
+        r"^Agreement of the sessions' factors, R2: (\S+)",
+        ("scores.txt", "sessions.png", "best"),
+    ),
     "chaotic_rnns_labeled": (
         r"^Gain of the label, nats per trial: (\S+)",
         ("scores.txt", "gain_of_the_label.png", "r2.png", "right_label/best", "random_label/best"),
     ),
-    "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png")),
-    "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png")),
+    "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png", "best")),
+    "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png", "best")),
     "population": (
         r"^ensemble of 2 +(\S+)",
-        ("scores.txt", "single/best", "pbt/ensemble.h5", "pbt/best_member/best", "pbt/figures/scores.png")
-        + ("pbt/figures/hyperparameters.png",),
+        (
+            "scores.txt",
+            "single/best",
+            "pbt/best_member/best",
+            "pbt/figures/scores.png",
+            "pbt/figures/hyperparameters.png",
+        ),
     ),
     "jax_tutorial": (
         r"^R2 of the rates, mean of neurons and trials: PCA \S+, LFADS (\S+)",
@@ -54,6 +72,11 @@ EXPECTED = {
 # Those whose bounds are known: shares and R2 are no larger than 1, shares and divergences not below 0.
 LARGEST = dict.fromkeys(EXPECTED, 1.0) | {"chaotic_rnns_labeled": 1e4, "gaussian_chaotic_rnn_no_inputs": 1e4}
 SMALLEST = dict.fromkeys(("chaotic_rnn_gaussian_on_counts", "chaotic_rnn_inputs_g1p5", "chaotic_rnn_inputs_g2p5"), 0.0)
+
+
+# Packages and modules whose names a script may import.
+DOCUMENTED = ("lfadsx", "lfadsx.datasets", "lfadsx.datasets.train_networks", "lfadsx.distributions")
+DOCUMENTED += ("lfadsx.evaluation", "lfadsx.evaluation.metrics", "lfadsx.modules", "lfadsx.plotting", "lfadsx.search")
 
 
 def run_apart(name, folder):
@@ -100,7 +123,13 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "own_generator"])
+HERE = [name for name in EXPECTED if name != "own_generator"]
+QUICK = ("compose_by_hand", "arrays_of_your_own", "lorenz")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HERE]
+)
 def test_example(name, tmp_path, run):
     check(name, tmp_path, run(name, tmp_path))
 
@@ -145,3 +174,18 @@ def test_arrays_from_a_file(tmp_path):
         np.testing.assert_array_equal(split.target_length, np.array(lengths)[split.trial_id])
         for trial, row in zip(split.targets["spikes"], split.trial_id, strict=True):
             np.testing.assert_array_equal(trial[: lengths[row]], spikes[row])
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
+def test_examples_use_public_names_only(path):
+    """An import is the library, a documented package of it, or a name of these."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "lfadsx":
+            assert node.module in DOCUMENTED, ast.unparse(node)
+            package = importlib.import_module(node.module)
+            names = [alias.name for alias in node.names if f"{node.module}.{alias.name}" not in DOCUMENTED]
+            assert all(hasattr(package, name) and not name.startswith("_") for name in names), ast.unparse(node)
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("lfadsx.") for alias in node.names), ast.unparse(node)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "lfadsx":
+            assert hasattr(lfadsx, node.attr), ast.unparse(node)

@@ -10,7 +10,7 @@ import pytest
 from test_choosing import MODEL, QUICK, TRAIN, recording
 
 from lfadsx.data import concatenate, from_arrays
-from lfadsx.data.folds import (
+from lfadsx.data.fold_datasets import (
     all_trials,
     fold_dataset,
     hide_neurons,
@@ -23,12 +23,12 @@ from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, RunError
 from lfadsx.evaluation import ratio, resample
 from lfadsx.evaluation.candidates import Candidate
-from lfadsx.evaluation.folds import FoldResult, pool
+from lfadsx.evaluation.folds import FoldResult, evaluate_folds
 from lfadsx.evaluation.measures import averaged, bits, decoded, explained
 from lfadsx.evaluation.metrics import bits_per_spike, psth_r2, r2_by_channel, r2_pooled
 from lfadsx.evaluation.task import Task
 from lfadsx.inference import infer
-from lfadsx.pipeline import cross_validation_run
+from lfadsx.pipeline import cross_validate
 from lfadsx.results.results_file import read_posterior
 
 RNG = np.random.default_rng(0)
@@ -244,91 +244,98 @@ def test_errors_are_those_of_the_mean_and_of_a_plain_bootstrap():
 # Cross-validation
 
 
+def fold_of(found):
+    """The fold that tested each trial."""
+    return np.array(found.evaluation.detail["fold"])
+
+
 @pytest.fixture(scope="module")
 def crossed(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("crossed") / "cv"
-    return out, cross_validation_run(data, out, folds=3, model=MODEL, **QUICK)
+    return out, cross_validate(data, out, folds=3, model=MODEL, **QUICK)
 
 
 def test_every_trial_gets_the_rates_of_the_fold_that_did_not_see_it(crossed, data):
     out, found = crossed
     trials = all_trials(data)
-    posterior = read_posterior(out / "cross_validated.h5")
+    posterior, fold = read_posterior(out / "cross_validated.h5"), fold_of(found)
     np.testing.assert_array_equal(posterior.trial_id, np.arange(24))
     for number, member in enumerate(found.result.members):
-        own = fold_dataset(data, trials, found.fold == number)
+        own = fold_dataset(data, trials, fold == number)
         expected = infer(member.model, own, "test", n_samples=4, seed=TRAIN.seed)
-        np.testing.assert_allclose(posterior.rates["spikes"][found.fold == number], expected.rates["spikes"], rtol=1e-5)
-        np.testing.assert_allclose(posterior.factors[found.fold == number], expected.factors, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(posterior.rates["spikes"][fold == number], expected.rates["spikes"], rtol=1e-5)
+        np.testing.assert_allclose(posterior.factors[fold == number], expected.factors, rtol=1e-4, atol=1e-5)
 
 
 def test_scores_are_pooled_over_folds(crossed, data):
     out, found = crossed
-    scores = found.pooled.scores
+    fold, scores = fold_of(found), found.evaluation.comparison.scores
     assert set(scores) == {"masked_bps", "co_bps", "velocity_r2", "psth_r2"}
     names = ["lfads", "time course", "condition average", "smoothed spikes", "Poisson regression"]
-    assert set(found.pooled.models) == set(names) and set(scores["velocity_r2"]) == {"lfads", "smoothed spikes"}
+    assert set(found.evaluation.comparison.models) == set(names)
+    assert set(scores["velocity_r2"]) == {"lfads", "smoothed spikes"}
     trials = all_trials(data)
     posterior = read_posterior(out / "cross_validated.h5")
     task = Task(dataclasses.replace(data, test=trials), "test")
     expected = pooled_bits(task, posterior.rates["spikes"], task.regions["co_bps"])
     assert scores["co_bps"]["lfads"].value == pytest.approx(expected, rel=1e-6)
-    for measure, difference in found.pooled.differences.items():
-        rival = scores[measure][found.pooled.rivals[measure]].value
+    for measure, difference in found.evaluation.comparison.differences.items():
+        rival = scores[measure][found.evaluation.comparison.rivals[measure]].value
         assert difference.value == pytest.approx(scores[measure]["lfads"].value - rival)
         assert difference.low < difference.value < difference.high
     written = json.loads((out / "cv.json").read_text())
-    assert written["trials"]["fold"] == found.fold.tolist()
+    assert written["trials"]["fold"] == fold.tolist()
     assert written["scores"]["co_bps"]["lfads"]["error"] == pytest.approx(scores["co_bps"]["lfads"].error)
     with (out / "cv.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["model"] == "lfads"]
-    assert [int(row["n_test"]) for row in rows] == np.bincount(found.fold).tolist()
-    spikes = [trials.targets["spikes"][found.fold == k][:, :, -1].sum() for k in range(3)]
+    assert [int(row["n_test"]) for row in rows] == np.bincount(fold).tolist()
+    spikes = [trials.targets["spikes"][fold == k][:, :, -1].sum() for k in range(3)]
     mean = np.average([float(row["co_bps"]) for row in rows], weights=spikes)
     assert mean == pytest.approx(scores["co_bps"]["lfads"].value, rel=1e-4)
 
 
 def test_a_cross_validation_goes_on_only_with_the_same_division(crossed, data):
     out, found = crossed
-    again = cross_validation_run(data, out, folds=3, model=MODEL, **QUICK)
-    assert again.pooled.scores["co_bps"] == found.pooled.scores["co_bps"]
+    again = cross_validate(data, out, folds=3, model=MODEL, **QUICK)
+    assert again.evaluation.comparison.scores["co_bps"] == found.evaluation.comparison.scores["co_bps"]
     with pytest.raises(RunError, match="division.seed is 0 there and 1 here"):
-        cross_validation_run(data, out, folds=3, fold_seed=1, model=MODEL, **QUICK)
+        cross_validate(data, out, folds=3, fold_seed=1, model=MODEL, **QUICK)
 
 
 def test_with_neuron_folds_every_neuron_is_predicted_from_others(tmp_path):
     data = two_days()
     model = dataclasses.replace(MODEL, readin_dim=4)
-    found = cross_validation_run(data, tmp_path, folds=2, neuron_folds=3, model=model, **QUICK)
+    found = cross_validate(data, tmp_path, folds=2, neuron_folds=3, model=model, **QUICK)
     assert len(found.result.members) == 6
-    trials, hidden = all_trials(data), neuron_groups(data, 3)
+    trials, hidden, fold = all_trials(data), neuron_groups(data, 3), fold_of(found)
     held_out, _ = scoring_groups(data, hidden)
     posterior = read_posterior(tmp_path / "cross_validated.h5")
     for number in range(2):
-        own = fold_dataset(data, trials, found.fold == number)
-        rows = np.flatnonzero(found.fold == number)
+        own = fold_dataset(data, trials, fold == number)
+        rows = np.flatnonzero(fold == number)
         for group in range(3):
             member = found.result.members[number * 3 + group].model
             expected = infer(member, hide_neurons(own, hidden[group]), "test", n_samples=4)
             chosen = (held_out[trials.session[rows]] == group)[:, None] & np.isfinite(expected.rates["spikes"])
             left, right = posterior.rates["spikes"][rows], expected.rates["spikes"]
             np.testing.assert_allclose(left[chosen], right[chosen], rtol=1e-5)
-    assert np.isfinite(found.pooled.scores["co_bps"]["lfads"].value)
+    assert np.isfinite(found.evaluation.comparison.scores["co_bps"]["lfads"].value)
     # Smoothed spikes say nothing about neurons that they do not see, the regression nothing about others.
     assert (
-        "smoothed spikes" in found.pooled.scores["masked_bps"]
-        and "smoothed spikes" not in found.pooled.scores["co_bps"]
+        "smoothed spikes" in found.evaluation.comparison.scores["masked_bps"]
+        and "smoothed spikes" not in found.evaluation.comparison.scores["co_bps"]
     )
-    assert "Poisson regression" in found.pooled.scores["co_bps"]
+    assert "Poisson regression" in found.evaluation.comparison.scores["co_bps"]
 
 
 def test_real_valued_data_are_scored_by_r2(tmp_path):
     data = making.one_session(n_trials=16, likelihood="gaussian", held_out=1)
     model = dataclasses.replace(MODEL, likelihood="gaussian")
-    found = cross_validation_run(data, tmp_path, folds=2, model=model, **QUICK)
-    assert set(found.pooled.scores) == {"masked_r2", "co_r2"} == set(found.pooled.differences)
-    assert found.pooled.models == ["lfads", "mean", "time course", "smoothed data"]
-    assert np.isfinite(found.pooled.scores["co_r2"]["lfads"].value)
+    found = cross_validate(data, tmp_path, folds=2, model=model, **QUICK)
+    comparison = found.evaluation.comparison
+    assert set(comparison.scores) == {"masked_r2", "co_r2"} == set(comparison.differences)
+    assert comparison.models == ["lfads", "mean", "time course", "smoothed data"]
+    assert np.isfinite(comparison.scores["co_r2"]["lfads"].value)
 
 
 def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
@@ -346,6 +353,6 @@ def test_a_model_that_knows_the_rates_is_better_than_one_that_does_not():
         hidden[:, :, :3] = rng.random(hidden[:, :, :3].shape) < 0.3
         candidates = [Candidate("lfads", rates[rows], rates[rows]), Candidate("flat", flat, flat)]
         tested.append(FoldResult(rows, None, candidates, hidden))  # pyright: ignore
-    found = pool(data, trials, tested)
+    found = evaluate_folds(data, trials, tested).comparison
     assert found.differences["co_bps"].low > 0 and found.differences["masked_bps"].low > 0
     assert all(value > 0 for value in found.folds["co_bps"]["lfads"]) and found.rivals["co_bps"] == "flat"

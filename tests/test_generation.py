@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lfadsx
-from lfadsx.types import TargetGroup
+from lfadsx.types import TargetGroup, TimeAxis
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_data_scatter_about_the_rates_as_the_likelihood_says(model):
 
 
 def test_generated_trials_know_what_they_are(model, data, tmp_path):
-    timed = dataclasses.replace(data, bin_width=0.02, source={"file": 1})
+    timed = dataclasses.replace(data, time=TimeAxis(0.02), source={"file": 1})
     found = lfadsx.generate(model, 3, 5, data=timed, draw_data=True, session="tuesday")
     assert found.groups == {"spikes": TargetGroup("counts", "counts per bin")} and found.variance == {}
     assert found.time.bin_width == 0.02 and found.source == {"file": 1} and found.version == lfadsx.__version__

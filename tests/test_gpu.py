@@ -125,6 +125,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_part_in_miniature(name, tmp_path):
     tasks, keys = FIGURES[name]
@@ -151,6 +152,7 @@ def test_lfads_torch_is_timed_where_its_clone_is(tmp_path, monkeypatch):
     assert f"torch_speed step --config tiny --device cpu --repository {tmp_path}" in tasks["step tiny"].args[4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", gpu_checks.CHECKS, ids=lambda check: check.__name__)
 def test_a_check_on_a_cpu(check, monkeypatch):
     monkeypatch.setattr(gpu_checks, "of_cpu", outcomes_here)

@@ -109,5 +109,5 @@ def test_jitter_of_what_is_no_spikes_is_refused():
         SpikeJitter(0)
     data = making.one_session(likelihood="gaussian")
     model = making.build(data, likelihood="gaussian")
-    with pytest.raises(ValueError, match="spike_jitter = 1 moves spikes, but the data of 'spikes' are no counts"):
+    with pytest.raises(ValueError, match="spike_jitter = 1 moves spikes, but the data of 'spikes' are real numbers"):
         lfadsx.fit(model, data, config=lfadsx.TrainConfig(spike_jitter=1))

@@ -209,6 +209,7 @@ def integration():
     )
 
 
+@pytest.mark.slow
 def test_optimum_of_a_file_agrees_with_another_sampler(integration, tmp_path):
     recipe, dataset = integration
     path = recipe.simulate()[0].write(tmp_path / "integrator.h5")
@@ -242,6 +243,7 @@ def test_chains_that_begin_at_the_truth_are_the_posterior_from_the_first_step(li
     np.testing.assert_allclose(np.cov(error.T), covariance, atol=4 * covariance.max() * np.sqrt(2 / 400))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("magnitude", [0.0, 20.0])
 def test_the_ceiling_lies_above_the_optimum(magnitude, tmp_path, monkeypatch):
     """The truth of a small chaotic network, and what finds its way without it."""

@@ -496,8 +496,8 @@ def test_files_are_written_and_one_failure_stops_nothing(tmp_path, monkeypatch):
     dataset, split, posterior = make(n_trials=4, n_neurons=5, n_held_out=1, n_bins=20, n_forward=4)
     monkeypatch.setattr("lfadsx.plotting.figure_files.DPI", 40)
     folder = tmp_path / "figures"
-    written, warnings = plotting.write_figures(folder, dataset, posterior, {}, [], "A run")
-    assert warnings == []
+    written, findings = plotting.write_figures(folder, dataset, posterior, {}, [], "A run")
+    assert findings == []
     names = ["rates", "factors", "inputs", "psth", "initial_conditions", "summary"]
     assert [path.name for path in written] == [f"valid_{name}.png" for name in names]
     assert sorted(folder.iterdir()) == sorted(written)
@@ -510,11 +510,11 @@ def test_files_are_written_and_one_failure_stops_nothing(tmp_path, monkeypatch):
         monkeypatch.setattr(f"lfadsx.plotting.figure_files.{name}", broken)
     autonomous = dataclasses.replace(posterior, inputs=None, split="test")
     dataset = dataclasses.replace(dataset, test=split)
-    again, warnings = plotting.write_figures(
+    again, findings = plotting.write_figures(
         tmp_path / "again", dataset, autonomous, {"loss": np.arange(5)}, [], "A run"
     )
     assert [path.name for path in again] == ["loss.png", "test_initial_conditions.png"]
-    assert len(warnings) == 4 and "test_rates" in warnings[0] and "no ink" in warnings[0]
+    assert len(findings) == 4 and "test_rates" in str(findings[0]) and "no ink" in str(findings[0])
 
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):

@@ -5,13 +5,11 @@ import pytest
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
 from example_tools.peaks_figure import peaks_figure
-from example_tools.truth_figure import truth_figure
 from matplotlib.colors import to_hex
-from test_plotting import make
 
 from lfadsx.data import from_arrays
 from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.plotting.panels import curves_figure, images_figure
+from lfadsx.plotting import curves_figure, images_figure
 from lfadsx.plotting.style import GREY, INK
 
 
@@ -29,7 +27,7 @@ def test_histograms_hold_all_values_and_their_means(tmp_path):
     assert [line.get_xdata()[0] for line in first.lines] == [pytest.approx(0.2), 0.2]
     assert first.get_ylabel() == "Number of trials" and second.get_ylabel() == ""
     figure.savefig(tmp_path / "histograms.png")
-    with pytest.raises(ValueError, match="no value to draw"):
+    with pytest.raises(ValueError, match="At least one value must be a number"):
         histograms_figure({"PCA": np.array([np.nan])}, "R2")
 
 
@@ -75,26 +73,13 @@ def test_peaks_figure_counts_trials_and_says_the_share(tmp_path):
     )
     inputs = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}
     peaks = peak_errors(inputs["valid"], inputs["valid"], fit_on=(inputs["train"], inputs["train"]))
-    figure = peaks_figure(data, data.valid, inputs["valid"], peaks)
+    times, trials = data.bin_width * (np.arange(30) + 0.5), data.valid.trial_id
+    figure = peaks_figure(inputs["valid"], peaks, times, trials)
     errors = figure.axes[0]
     assert errors.get_title(loc="left").startswith("100 % within ±2 bins (chance ")
     assert counts_of(errors).max() == data.valid.n_trials  # all errors are 0
+    lines = [float(line.get_xdata()[0]) for line in figure.axes[1].lines[1:]]  # the true and the inferred time
+    assert lines == [pytest.approx(0.01 * (peaks.times[0] + 0.5))] * 2
     figure.savefig(tmp_path / "peaks.png")
-    with pytest.raises(ValueError, match="inputs of 3 trials"):
-        peaks_figure(data, data.valid, inputs["valid"][:3], peaks)
-
-
-def test_truth_figure_has_a_row_for_each_neuron_and_counts_all(tmp_path):
-    dataset, split, posterior = make()
-    r2 = np.append(np.linspace(-0.5, 0.9, 11), np.nan)
-    figure = truth_figure(dataset, split, posterior, r2, n_trials=2, n_neurons=3)
-    left, right = figure.subfigs
-    assert len(left.axes) == 6
-    (histogram,) = right.axes
-    assert counts_of(histogram).sum() == 11
-    assert histogram.get_title(loc="left") == "All 11 neurons, mean 0.200"
-    names = {line.get_label() for ax in left.axes for line in ax.lines}
-    assert {"truth", "inferred"} <= names
-    figure.savefig(tmp_path / "truth.png")
-    with pytest.raises(ValueError, match="No R2 is a number"):
-        truth_figure(dataset, split, posterior, np.full(12, np.nan))
+    with pytest.raises(ValueError, match="inputs of 3"):
+        peaks_figure(inputs["valid"][:3], peaks, times, trials)

@@ -16,10 +16,11 @@ from test_training import CONFIG, SMALL, TanhGenerator, close, ragged_sessions
 
 import lfadsx
 from lfadsx.errors import RunError
+from lfadsx.parallel import make_mesh
 from lfadsx.pipeline import evaluate_run, population_run
 from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
-from lfadsx.training import AbstractCallback, RunFolder, load, make_mesh, members
+from lfadsx.training import AbstractCallback, RunFolder, load, members
 from lfadsx.training.lineage import generations
 from lfadsx.training.loop import Loop
 
@@ -251,7 +252,7 @@ def test_all_members_that_are_not_finite_end_the_search(data, tmp_path, monkeypa
     assert outcome.result.reason == "not finite"
     # What there is of the best member is written, as it is of a model that is trained alone.
     assert json.loads((tmp_path / "metrics.json").read_text())["ensemble"]["members"] == outcome.result.ranking[:1]
-    assert "not finite" in " ".join(outcome.warnings)
+    assert "not finite" in " ".join(map(str, outcome.findings))
 
 
 def test_halving_stops_the_worse_half_and_the_rest_is_as_without_it(data):
@@ -326,16 +327,14 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     settings = dict(strategy=PBT(SPACE), population=population, train=SHORT, n_samples=16, figures=True)
     model = lfadsx.ModelConfig(**SMALL, inferred_inputs=2)
     outcome = population_run(data, tmp_path, model=model, **settings)
-    assert outcome.best is not None and outcome.ensemble is not None
     best = load(tmp_path / "best_member")
     same(nnx.state(best), nnx.state(outcome.result.best.model))
     info = RunFolder(tmp_path / "best_member").info
     winner = outcome.result.ranking[0]
     assert info.train["seed"] == winner and info.hyper["cd_rate"] == outcome.result.hyper.cd_rate[winner]
     again = evaluate_run(tmp_path / "best_member", data, n_samples=16, seed=winner)
-    assert again.evaluation is not None and outcome.best.evaluation is not None
-    assert again.evaluation.scores["co_bps"] == pytest.approx(outcome.best.evaluation.scores["co_bps"], rel=1e-5)
-    written = {str(path.relative_to(tmp_path)) for path in [*outcome.files, *outcome.best.files]}
+    assert again.evaluation.scores["co_bps"] == pytest.approx(outcome.summary["co_bps"], rel=1e-5)
+    written = {str(path.relative_to(tmp_path)) for path in outcome.files}
     figures = {"figures/scores.png", "figures/hyperparameters.png", "best_member/figures/loss.png"}
     assert {"ensemble.h5", "metrics.json", "best_member/report.md"} | figures <= written
     with (tmp_path / "population.csv").open() as file:
@@ -344,7 +343,7 @@ def test_a_run_writes_the_best_member_the_ensemble_and_the_search(data, tmp_path
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["ensemble"]["members"] == outcome.result.ranking[:2] == metrics["ranking"][:2]
     assert [row["model"] for row in metrics["table"][:3]] == ["ensemble of 2", "best member", "time course"]
-    ensemble = lfadsx.results.results_file.read_posterior(tmp_path / "ensemble.h5", "valid")
+    ensemble = lfadsx.read_posterior(tmp_path / "ensemble.h5", "valid")
     own = [
         lfadsx.infer(
             outcome.result.members[member].model, data, "valid", n_samples=8, seed=outcome.result.seeds[member]

@@ -12,8 +12,9 @@ from matplotlib.colors import to_hex
 from lfadsx import plotting
 from lfadsx.config import HyperParams
 from lfadsx.plotting.style import BLUE, ORANGE
-from lfadsx.training import CsvLog, GenerationTable, Progress, ProgressBar, read_rows
+from lfadsx.training import CsvLog, GenerationTable, Progress, ProgressBar
 from lfadsx.training.callbacks import table_line
+from lfadsx.training.history import read_rows
 from lfadsx.training.lineage import Row, ancestry, generations, lineage, ranking, summary
 
 PARENTS = [[0, 1, 2, 3], [0, 1, 1, 3], [2, 1, 2, 0]]

@@ -12,7 +12,8 @@ from test_training import CONFIG, SCHEDULE, begin, build, close, ragged_sessions
 import lfadsx
 from lfadsx import parallel
 from lfadsx.data.batching import take
-from lfadsx.training import StepReport, make_mesh, run_block
+from lfadsx.parallel import make_mesh
+from lfadsx.training.step import StepReport, run_block
 
 
 @pytest.fixture(scope="module")

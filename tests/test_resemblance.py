@@ -47,7 +47,7 @@ def test_what_cannot_be_compared_is_said(both):
     generated, recorded = both
     with pytest.raises(ValueError, match="3 channels and recorded ones 4"):
         resemblance(generated[:, :, :3], recorded)
-    with pytest.raises(ValueError, match="n_lags = 9, and the trials have 9 bins"):
+    with pytest.raises(ValueError, match="got 9 lags and 9 bins"):
         resemblance(generated, recorded, n_lags=9)
 
 

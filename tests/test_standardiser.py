@@ -8,7 +8,8 @@ from flax import nnx
 import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import from_arrays
-from lfadsx.distributions import Gaussian, mean_and_std
+from lfadsx.distributions import Gaussian
+from lfadsx.distributions.likelihoods import mean_and_std
 from lfadsx.inference import infer_trials
 from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser
@@ -74,8 +75,8 @@ def test_units_are_saved_with_the_model(run):
 
 def test_rates_of_hidden_entries_do_not_see_the_unit(plain, run):
     _, model, data = run
-    rates, hidden = lfadsx.inference.masked_rates(model, data, "valid", n_samples=2)
-    wanted, _ = lfadsx.inference.masked_rates(plain[0], plain[1], "valid", n_samples=2)
+    rates, hidden = lfadsx.masked_rates(model, data, "valid", n_samples=2)
+    wanted, _ = lfadsx.masked_rates(plain[0], plain[1], "valid", n_samples=2)
     assert hidden.all()
     np.testing.assert_allclose((rates - SHIFT) / SCALE, wanted, rtol=5e-3, atol=5e-3)
 

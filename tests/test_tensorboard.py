@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import lfadsx
-from lfadsx.training import TensorBoard
+from lfadsx.pipeline.tensorboard import TensorBoard
 
 
 class Recorder:

@@ -11,11 +11,11 @@ from flax import nnx
 from tensorflow_lfads import Program, random_arrays
 
 import lfadsx
-import lfadsx.models.serialization
 from lfadsx.data import batch as batch_of
 from lfadsx.errors import DataError
 from lfadsx.interop import from_tensorflow, to_tensorflow, write_posterior_runs
 from lfadsx.interop.tensorflow.flags import FLAGS as KNOWN
+from lfadsx.models.serialization import describe, rebuild
 from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, l2_penalty, reconstruction
 from lfadsx.types import Noise
 
@@ -150,9 +150,7 @@ def test_files_and_a_model_that_is_saved(tmp_path):
     model = from_tensorflow(tmp_path / "model_params", tmp_path / "hyperparameters-100.txt")
     assert model.input_encoder.lag == 2 and model.ic_window == 0
     assert model.readin.n_channels == (("tuesday", 3), ("monday", 5))
-    again = lfadsx.models.serialization.rebuild(
-        json.loads(json.dumps(lfadsx.models.serialization.describe(model))), rngs=nnx.Rngs(1)
-    )
+    again = rebuild(json.loads(json.dumps(describe(model))), rngs=nnx.Rngs(1))
     assert model.initialised  # its values are those of the file, which `load` would put into `again`
     again.initialised = True
     assert nnx.graphdef(again) == nnx.graphdef(model)

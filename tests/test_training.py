@@ -19,24 +19,16 @@ from lfadsx.config import Precision
 from lfadsx.data.batching import Layout, epoch_order, take
 from lfadsx.errors import CheckpointError, RunError
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
-from lfadsx.modules.linear import scaled_normal
 from lfadsx.objective import l2_penalty
-from lfadsx.parallel import compiler_options, replicate
-from lfadsx.training import (
-    AbstractCallback,
-    Schedule,
-    StepReport,
-    block_runner,
-    make_mesh,
-    place_block,
-    run_block,
-    start,
-    train_block,
-)
+from lfadsx.parallel import compiler_options, make_mesh, place_block, replicate
+from lfadsx.parameters import scaled_normal
+from lfadsx.training import AbstractCallback
 from lfadsx.training.cohort import OneModel
 from lfadsx.training.loop import Loop
 from lfadsx.training.model_selection import Monitor, observe
-from lfadsx.training.state import matches
+from lfadsx.training.schedules import Schedule
+from lfadsx.training.state import matches, start
+from lfadsx.training.step import StepReport, block_runner, run_block, train_block
 
 # One encoder for both purposes compiles faster than two.
 SMALL = dict(factors=3, generator_dim=6, ic_dim=4, ic_encoder_dim=5, input_encoder_dim=0, controller_dim=5)
@@ -604,7 +596,7 @@ def test_a_batch_larger_than_the_data_works(data):
 def test_a_part_of_another_width_is_named_before_compiling(data):
     model = build(data)
     model.decoder.generator = TanhGenerator(4, 2, 7, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="width of the generator's state is 7, but the map to factors was made for 6"):
+    with pytest.raises(ValueError, match="must have n_in = 7, which is the state of the TanhGenerator, but has 6"):
         lfadsx.fit(model, data, config=CONFIG)
 
 

@@ -7,7 +7,7 @@ import pytest
 from test_evaluation import FORWARD, N_BINS, N_TRIALS, posterior, simulate, true_rates, truths
 
 from lfadsx import evaluation
-from lfadsx.data import dataset_from_trials
+from lfadsx.data import from_arrays
 from lfadsx.evaluation import baselines, metrics, paired_difference, score_posteriors
 
 FAST = dict(n_bootstrap=200)
@@ -148,9 +148,9 @@ def test_rates_below_zero_are_scored_by_r2_though_the_data_are_counts(data, fitt
 def test_real_data_are_compared_with_baselines_and_not_called_neurons_or_spikes():
     rates = true_rates()[0]
     volts = np.log(rates) + 0.3 * np.random.default_rng(0).normal(size=rates.shape)
-    data = dataset_from_trials(
+    data = from_arrays(
         volts, truth=np.log(rates), truth_unit="data", held_out=2, condition=np.arange(N_TRIALS) % 3,
-        likelihood="gaussian", test_fraction=0.25,
+        kind="real", test_fraction=0.25,
     )  # fmt: skip
     found = score_posteriors(data, {"test": posterior(data.test, np.asarray(data.test.truth, float))}, **FAST)
     table = {row["model"]: row for row in found.table}

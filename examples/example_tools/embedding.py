@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
 
-from lfadsx.errors import LfadsxError, MissingExtraError
-from lfadsx.plotting.style import colour_bar, image_map, new_figure, panel
+from lfadsx import LfadsxError
+from lfadsx.plotting import style
 
 MOST_EXACT = 200
 """Trials below which the embedding is computed without approximation."""
@@ -34,35 +35,27 @@ def embedding_figure(
         The figure, one panel per name.
 
     Raises:
-        MissingExtraError: If scikit-learn is not installed.
         LfadsxError: If there are fewer than 4 trials, or states and `colour` differ in number.
 
     Example:
         embedding_figure({"true": h0, "inferred": posterior.ic_mean}, output, "First output").savefig("tsne.png")
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise MissingExtraError(
-            'Embeddings need scikit-learn. Install it with `pip install "lfadsx[plot]"`.'
-        ) from error
     for name, of in states.items():
         if len(of) != len(colour) or len(of) < 4:
             raise LfadsxError(
-                f"There are {len(of)} states {name!r} and {len(colour)} colours. Pass one of each for 4 trials or more."
+                "States and `colour` must be of the same trials, 4 or more, got "
+                f"{len(of)} states {name!r} and {len(colour)} colours."
             )
-    figure = new_figure(3.3 * len(states) + 0.8, 3.4, title)
+    figure = style.new_figure(3.3 * len(states) + 0.8, 3.4, title)
     axes = figure.subplots(1, len(states), squeeze=False)[0]
     for ax, (name, of) in zip(axes, states.items(), strict=True):
-        # t-SNE wants fewer neighbours than there are trials.
-        perplexity = min(30.0, (len(of) - 1) / 3)
-        # The exact method is the faster one for few trials.
-        method = "exact" if len(of) < MOST_EXACT else "barnes_hut"
+        # t-SNE wants fewer neighbours than there are trials, and the exact method is the faster one for few trials.
+        perplexity, method = min(30.0, (len(of) - 1) / 3), "exact" if len(of) < MOST_EXACT else "barnes_hut"
         embed = TSNE(perplexity=perplexity, init="pca", method=method, random_state=seed)
-        points = embed.fit_transform(np.asarray(of, np.float64))
-        dots = ax.scatter(*points.T, c=colour, cmap=image_map("viridis"), s=float(np.clip(4000 / len(of), 6, 30)), lw=0)
-        panel(ax, name)
+        points, size = embed.fit_transform(np.asarray(of, np.float64)), float(np.clip(4000 / len(of), 6, 30))
+        dots = ax.scatter(*points.T, c=colour, cmap=style.image_map("viridis"), s=size, lw=0)
+        style.panel(ax, name)
         ax.set(xticks=[], yticks=[])
         ax.set_box_aspect(1.0)
-    colour_bar(figure, dots, list(axes), colour_label)
+    style.colour_bar(figure, dots, list(axes), colour_label)
     return figure

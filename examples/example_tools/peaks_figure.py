@@ -3,92 +3,68 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from example_tools.histograms import draw_histogram
-from lfadsx.data.dataset import Dataset, Split
-from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics.peak_times import PeakErrors
-from lfadsx.plotting.condition_colours import evenly
-from lfadsx.plotting.style import (
-    BLUE,
-    DASHED,
-    INK,
-    MEDIUM,
-    ORANGE,
-    PALE,
-    few_ticks,
-    hide_tick_labels,
-    legend_below,
-    new_figure,
-    panel,
-)
-from lfadsx.plotting.units import units_of
-from lfadsx.results.labels import Labels
+from lfadsx import LfadsxError
+from lfadsx.evaluation.metrics import PeakErrors
+from lfadsx.plotting import style
 
 N_EXAMPLES = 4
 MOST = 20
 """Largest error in bins on the axis; larger ones are counted in the outermost bars."""
 
 
-def peaks_figure(dataset: Dataset, split: Split, inputs: np.ndarray, peaks: PeakErrors) -> Figure:
+def peaks_figure(inputs: np.ndarray, peaks: PeakErrors, times: np.ndarray, trial_id: np.ndarray) -> Figure:
     """Draw by how much the peaks of an inferred input miss the true pulses, and example trials.
 
     Args:
-        dataset: The data set.
-        split: The trials, with a true input.
         inputs: The inferred input, shape (trial, time), any unit.
         peaks: What `lfadsx.evaluation.metrics.peak_errors` returned for these trials.
+        times: Middle of each bin in seconds, shape (time,).
+        trial_id: Ids of the trials, shape (trial,).
 
     Returns:
         The figure: a histogram of errors to the left, example trials to the right.
 
     Raises:
-        LfadsxError: If `inputs` and `peaks` are of other trials.
+        LfadsxError: If the arguments are of other trials.
 
     Example:
-        peaks_figure(dataset, dataset.valid, posterior.inputs[:, :, 0], peaks).savefig("peaks.png")
+        peaks_figure(post.inputs[:, :, 0], peaks, post.times, post.trial_id).savefig("peaks.png")
     """
-    if len(inputs) != len(peaks.errors) or len(inputs) != split.n_trials:
+    if not len(inputs) == len(peaks.errors) == len(trial_id):
         raise LfadsxError(
-            f"There are inputs of {len(inputs)} trials, peaks of {len(peaks.errors)}, and {split.n_trials} trials. "
-            "Pass all three for the same split."
+            f"All arguments must be of the same trials, got inputs of {len(inputs)}, peaks of {len(peaks.errors)} and "
+            f"ids of {len(trial_id)}."
         )
-    figure = new_figure(6.8, 3.2, "Times of inferred pulses")
-    grid = figure.add_gridspec(N_EXAMPLES, 2)
-    _draw_errors(figure.add_subplot(grid[:, 0]), peaks)
-    labels = Labels.of(dataset)
-    units = units_of(labels.time, labels.groups[dataset.input_group], split.n_bins)
-    shown = evenly(len(inputs), N_EXAMPLES)
-    for place, trial in enumerate(shown):
-        ax = figure.add_subplot(grid[place, 1])
-        panel(ax, "Example trials" if place == 0 else "", "", f"Trial {split.trial_id[trial]}")
-        ax.plot(units.centres(inputs.shape[1]), peaks.sign * inputs[trial], color=BLUE, lw=MEDIUM)
-        true = peaks.times[trial] - peaks.errors[trial]
-        for bin_, colour, style in ((true, INK, DASHED), (peaks.times[trial], ORANGE, "-")):
-            if np.isfinite(bin_):
-                ax.axvline(units.edge(bin_ + 0.5), color=colour, lw=1.0, ls=style)  # type: ignore[arg-type]
-        few_ticks(ax, x=4)
-        ax.set_yticks([])
-        if place == len(shown) - 1:
-            ax.set_xlabel(units.time_label, fontsize=8)
-        else:
-            hide_tick_labels(ax, x=True)
-    handles = [
-        Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred input"),
-        Line2D([], [], color=ORANGE, lw=1.0, label=f"its peak, less the lag of {peaks.lag} bins"),
-        Line2D([], [], color=INK, lw=1.0, ls=DASHED, label="true pulse"),  # type: ignore[arg-type]
-    ]
-    legend_below(figure, handles)
-    return figure
+    figure = style.new_figure(6.8, 3.2, "Times of inferred pulses")
+    grid, width = figure.add_gridspec(N_EXAMPLES, 2), times[1] - times[0]
 
-
-def _draw_errors(ax: Axes, peaks: PeakErrors) -> None:
-    errors = peaks.errors[np.isfinite(peaks.errors)]
-    within = peaks.tolerance
-    ax.axvspan(-within - 0.5, within + 0.5, color=PALE, lw=0, zorder=0)
-    draw_histogram(ax, errors, np.arange(-MOST, MOST + 2) - 0.5)
+    ax, within = figure.add_subplot(grid[:, 0]), peaks.tolerance
+    ax.axvspan(-within - 0.5, within + 0.5, color=style.PALE, lw=0, zorder=0)
+    draw_histogram(ax, peaks.errors[np.isfinite(peaks.errors)], np.arange(-MOST, MOST + 2) - 0.5)
     percent = f"{100 * peaks.share:.0f} % within ±{within} bins (chance {100 * peaks.chance:.0f} %)"
-    panel(ax, percent, "Inferred minus true time (bins)", "Number of trials")
+    style.panel(ax, percent, "Inferred minus true time (bins)", "Number of trials")
+
+    shown = np.unique(np.linspace(0, len(inputs) - 1, N_EXAMPLES).round().astype(int))
+    for place, trial in enumerate(shown):
+        ax, last = figure.add_subplot(grid[place, 1]), place == len(shown) - 1
+        title, x_label = "Example trials" if place == 0 else "", "Time (s)" if last else ""
+        style.panel(ax, title, x_label, f"Trial {trial_id[trial]}")
+        ax.plot(times, peaks.sign * inputs[trial], color=style.BLUE, lw=style.MEDIUM)
+        true = peaks.times[trial] - peaks.errors[trial]
+        for found, colour, line in ((true, style.INK, style.DASHED), (peaks.times[trial], style.ORANGE, "-")):
+            if np.isfinite(found):
+                ax.axvline(times[0] + found * width, color=colour, lw=1.0, ls=line)  # type: ignore[arg-type]
+        style.few_ticks(ax, x=4)
+        ax.set_yticks([])
+        style.hide_tick_labels(ax, x=not last)
+    handles = [
+        Line2D([], [], color=style.BLUE, lw=style.MEDIUM, label="inferred input"),
+        Line2D([], [], color=style.ORANGE, lw=1.0, label=f"its peak, less the lag of {peaks.lag} bins"),
+        Line2D([], [], color=style.INK, lw=1.0, ls=style.DASHED, label="true pulse"),  # type: ignore[arg-type]
+    ]
+    style.legend_below(figure, handles)
+    return figure

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 
-from lfadsx.config import ModelConfig, TrainConfig
-from lfadsx.errors import LfadsxError
+from lfadsx import LfadsxError, ModelConfig, TrainConfig
+
+QUICK_EPOCHS, QUICK_BATCH = 20, 20
+
+
+def sized(
+    model: ModelConfig, train: TrainConfig, quick: bool, epochs: int | None = None
+) -> tuple[ModelConfig, TrainConfig]:
+    """Returns the settings of the whole run, or small ones for a trial run.
+
+    Example:
+        >>> import lfadsx
+        >>> from example_tools.quick_settings import sized
+        >>> model, train = sized(lfadsx.ModelConfig(factors=20), lfadsx.TrainConfig(epochs=300), quick=True)
+        >>> model.factors, train.epochs
+        (6, 20)
+
+    Args:
+        model: The model of the whole run.
+        train: Its run settings.
+        quick: If True, the settings are those of a trial run.
+        epochs: Number of epochs; by default that of `train`, or 20 in a trial run.
+    """
+    if quick:
+        return tiny_model(model), shorter(train, epochs or QUICK_EPOCHS, batch_size=QUICK_BATCH)
+    return model, shorter(train, epochs) if epochs else train
 
 
 def tiny_model(config: ModelConfig) -> ModelConfig:
     """Shrinks a model so that it compiles and trains within seconds, to see that a script works.
 
-    Names of parts, numbers of inputs and everything else stay; so does a controller that shares its encoder.
+    Names of parts, numbers of inputs and everything else stay.
 
     Example:
         >>> import lfadsx
@@ -51,7 +75,7 @@ def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> 
         LfadsxError: If `epochs` is below 1.
     """
     if epochs < 1:
-        raise LfadsxError(f"epochs = {epochs} is no number of epochs. Give at least 1.")
+        raise LfadsxError(f"`epochs` must be at least 1, got {epochs}.")
     starts = ("kl_ramp_start", "l2_ramp_start")
     lengths = ("kl_ramp_epochs", "l2_ramp_epochs", "patience")
     scaled = {name: getattr(config, name) * epochs // config.epochs for name in starts}

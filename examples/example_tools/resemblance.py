@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Num
 
-from lfadsx.errors import LfadsxError
+from lfadsx import LfadsxError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +75,12 @@ def resemblance(
     """
     if generated.shape[2] != recorded.shape[2]:
         raise LfadsxError(
-            f"Generated trials have {generated.shape[2]} channels and recorded ones {recorded.shape[2]}. Pass those of "
-            "the same session."
+            f"Generated trials must have the channels of the recorded ones, got {generated.shape[2]} channels and "
+            f"recorded ones {recorded.shape[2]}. Pass those of the same session."
         )
     n_bins = min(generated.shape[1], recorded.shape[1])
     if n_lags >= n_bins:
-        raise LfadsxError(f"n_lags = {n_lags}, and the trials have {n_bins} bins. Give fewer lags than bins.")
+        raise LfadsxError(f"`n_lags` must be below the number of bins, got {n_lags} lags and {n_bins} bins.")
     both = [np.asarray(values, np.float64) for values in (generated, recorded)]
     means = np.stack([values.mean((0, 1)) for values in both])
     centred = [values - mean for values, mean in zip(both, means, strict=True)]

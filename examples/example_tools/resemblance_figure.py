@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from example_tools.resemblance import Resemblance
-from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, legend_below, new_figure, panel
+from lfadsx.plotting import style
 
 
 def resemblance_figure(found: Resemblance, title: str = "Generated and recorded trials") -> Figure:
@@ -23,24 +23,24 @@ def resemblance_figure(found: Resemblance, title: str = "Generated and recorded 
     Example:
         resemblance_figure(resemblance(generated.rates["spikes"], counts)).savefig("generated.png")
     """
-    figure = new_figure(8.5, 3.2, title)
+    figure = style.new_figure(8.5, 3.2, title)
     means, pairs, lags = figure.subplots(1, 3)
     _scatter(means, found.mean[:, found.chosen], "Mean per bin")
     _scatter(pairs, found.covariance, f"Covariance of two neurons, r = {found.covariance_r:.3f}")
     generated, recorded = found.autocovariance.mean(2)
     worst = found.autocovariance_r.min()
-    panel(lags, f"Autocovariance, r from {worst:.3f} on", "Lag (bins)", "Mean over neurons")
+    style.panel(lags, f"Autocovariance, r from {worst:.3f} on", "Lag (bins)", "Mean over neurons")
     bins = np.arange(1, len(generated) + 1)
-    lags.plot(bins, recorded, color=INK, lw=MEDIUM, ls=DASHED, label="recorded")  # type: ignore[arg-type]
-    lags.plot(bins, generated, color=BLUE, lw=MEDIUM, label="generated")
+    lags.plot(bins, recorded, color=style.INK, lw=style.MEDIUM, ls=style.DASHED, label="recorded")  # type: ignore[arg-type]
+    lags.plot(bins, generated, color=style.BLUE, lw=style.MEDIUM, label="generated")
     lags.set_ylim(bottom=min(0.0, float(np.min([generated, recorded]))))
-    legend_below(figure, lags.get_lines())
+    style.legend_below(figure, lags.get_lines())
     return figure
 
 
 def _scatter(ax: Axes, values: np.ndarray, title: str) -> None:
     generated, recorded = values
-    panel(ax, title, "Recorded", "Generated")
+    style.panel(ax, title, "Recorded", "Generated")
     ends = [float(np.min(values, initial=0.0)), float(np.max(values, initial=0.0))]
-    ax.plot(ends, ends, color=GREY, lw=MEDIUM, ls=DASHED)  # type: ignore[arg-type]
-    ax.plot(recorded, generated, ".", color=BLUE, ms=3)
+    ax.plot(ends, ends, color=style.GREY, lw=style.MEDIUM, ls=style.DASHED)  # type: ignore[arg-type]
+    ax.plot(recorded, generated, ".", color=style.BLUE, ms=3)

@@ -13,11 +13,13 @@ from typing import Any
 
 import tyro
 
+from lfadsx.cli.compare_command import Compare
+from lfadsx.cli.failures import end
 from lfadsx.cli.fit_commands import Demo, Fit
 from lfadsx.cli.model_commands import Evaluate, Generate, Infer, Parameters, Report
 from lfadsx.cli.selection_commands import CrossValidate, Sweep
 from lfadsx.cli.simulate_command import Simulate, simulations
-from lfadsx.cli.terminal import DONE, USER, fault, is_users, say, use_compilation_cache
+from lfadsx.cli.terminal import DONE, say, use_compilation_cache
 from lfadsx.cli.translate_command import Translate
 
 COMMANDS = {
@@ -28,6 +30,7 @@ COMMANDS = {
     "cv": CrossValidate,
     "infer": Infer,
     "evaluate": Evaluate,
+    "compare": Compare,
     "generate": Generate,
     "parameters": Parameters,
     "report": Report,
@@ -38,8 +41,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done; 2: something that the user can mend; 1: a fault of ours. A run that Ctrl-C or SIGTERM has stopped ends
-    with 128 plus the signal's number, as shells expect.
+    0: done; 2: something that the user can mend; 1: a fault of ours or of a part of the user's own. A run that Ctrl-C
+    or SIGTERM has stopped ends with 128 plus the signal's number, as shells expect.
 
     Args:
         arguments: Words after `lfadsx`; by default those of the process.
@@ -47,21 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_plainly()
     warnings.filterwarnings("ignore", module="orbax")
     use_compilation_cache()
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return parse(sys.argv[1:] if arguments is None else list(arguments)).run()
+        return parse(words).run()
     except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
         say("Stopped.")
         return 128 + signal.SIGINT
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if not is_users(error):
-            return fault()
-        say(f"{error}")
-        return USER
-    except Exception:
-        return fault()
+    except Exception as error:
+        return end(error, words)
 
 
 def _log_plainly() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from lfadsx.cli.reading_flags import Reading
-from lfadsx.cli.terminal import DONE, Files, Flat, Run, close, say, use_devices
+from lfadsx.cli.terminal import DONE, Files, Flat, Run, report, say, use_devices
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from lfadsx.inference.bounds import Bounds, Kind
     from lfadsx.training.run_folder import Which
 
 
@@ -79,10 +77,7 @@ class Infer:
             keys=self.keys,
             mesh=mesh,
         )
-        for split, found in outcome.bounds.items():
-            say(f"{split}: {describe_bounds(found)}")
-        say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
-        return DONE
+        return report(outcome)
 
 
 @dataclasses.dataclass
@@ -124,8 +119,7 @@ class Evaluate:
             seed=self.seed,
             mesh=mesh,
         )
-        close(outcome, self.json)
-        return DONE
+        return report(outcome, self.json)
 
 
 @dataclasses.dataclass
@@ -169,8 +163,7 @@ class Generate:
             seed=self.seed,
             keys=self.keys,
         )
-        say(f"Wrote {outcome.files[0]} in {outcome.seconds:.0f} s.")
-        return DONE
+        return report(outcome)
 
 
 @dataclasses.dataclass
@@ -206,22 +199,9 @@ class Report:
 
     def run(self) -> int:
         """Writes report.md and prints it."""
-        from lfadsx.pipeline.methods_paragraph import methods, write_report
+        from lfadsx.pipeline import report_run
 
-        sys.stdout.write(methods(self.run_folder) + "\n")
-        say(f"Wrote {write_report(self.run_folder)}.")
-        return DONE
-
-
-def describe_bounds(found: Bounds) -> str:
-    """Returns the means of bounds of the evidence in words."""
-    kinds: dict[str, Kind] = {"evidence lower bound": "elbo", "importance-weighted": "importance_weighted"}
-    parts = []
-    for words, kind in kinds.items():
-        bits = found.bits_per_spike(kind)
-        per_spike = "" if math.isnan(bits) else f" ({bits:.4f} bits per spike)"
-        parts.append(f"{words} {getattr(found, kind).mean():.2f} nats per trial{per_spike}")
-    return ", ".join(parts) + f", {found.n_samples} samples"
+        return report(report_run(self.run_folder))
 
 
 def mesh_of(devices: int | None) -> Mesh | None:

@@ -1,19 +1,15 @@
-"""The flags of a population, and what the command prints of it."""
+"""The flags of a population and of its search."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lfadsx.cli.terminal import DONE, close, say
-from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.config import PopulationConfig
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
-    from lfadsx.data.dataset import Dataset
-    from lfadsx.models.lfads import LFADS
     from lfadsx.search import AbstractStrategy, Space
 
 
@@ -51,6 +47,11 @@ class Population(PopulationConfig):
         return PBT(space) if self.kind == "pbt" else RandomSearch(space, halvings=self.halvings)
 
     @property
+    def sizes(self) -> PopulationConfig:
+        """The settings of the population without those of the search."""
+        return PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})
+
+    @property
     def kind(self) -> str:
         """Name of the search."""
         return self.search or "pbt"
@@ -63,52 +64,6 @@ class Population(PopulationConfig):
             raise LfadsxError(
                 f"{flags}: for a population, and there is a single model. Add --population 8, say, or leave them out."
             )
-
-    def fit_and_report(
-        self,
-        data: Dataset,
-        out: Path,
-        model: ModelConfig | LFADS,
-        hyper: HyperParams,
-        train: TrainConfig,
-        *,
-        n_samples: int,
-        figures: bool,
-        devices: int,
-        as_json: bool,
-    ) -> int:
-        """Trains the population, prints the closing table and returns the exit code."""
-        from lfadsx.pipeline import Outcome, population_run
-        from lfadsx.training import GenerationTable, make_mesh
-        from lfadsx.training.run_folder import BEST_MEMBER
-
-        config = PopulationConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(PopulationConfig)})
-        trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
-        say(f"{trials} trials of {data.train.n_bins} bins; {config.population} models, search {self.kind}; {out}.")
-        # As many devices as possible see to members of their own, which need not wait for each other.
-        mesh = make_mesh(devices, members=math.gcd(config.population, devices)) if devices > 1 else None
-        outcome = population_run(
-            data,
-            out,
-            strategy=self.strategy(),
-            population=config,
-            model=model,
-            hyper=hyper,
-            train=train,
-            mesh=mesh,
-            n_samples=n_samples,
-            figures=figures,
-            callbacks=[GenerationTable()],
-        )
-        best, ensemble = outcome.best, outcome.ensemble
-        if best is None or best.evaluation is None or ensemble is None:
-            say(f"Stopped and saved after {outcome.result.seconds:.0f} s. Give the same command again to resume.")
-            return 128 + outcome.result.signal
-        shown = dataclasses.replace(ensemble, scores=best.evaluation.scores | {"ensemble": ensemble.scores})
-        files, warnings = best.files + outcome.files, best.warnings + outcome.warnings
-        close(Outcome(shown, None, files, warnings, outcome.seconds), as_json)
-        say(f"The best member, {outcome.result.ranking[0]}, is the run {out / BEST_MEMBER}.")
-        return DONE
 
 
 def _space(name: str) -> Space:

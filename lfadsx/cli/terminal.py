@@ -1,12 +1,10 @@
-"""What all commands share: exit codes, lines for the reader, the closing table, devices and caches."""
+"""What all commands share: exit codes, what is printed of a job, devices and caches."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,19 +22,25 @@ Files = Annotated[tuple[Path, ...], tyro.conf.Positional]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def close(outcome: Outcome, as_json: bool) -> None:
-    """Prints warnings, the closing table, the files, and the JSON line if asked."""
-    from lfadsx.evaluation import format_table
+def report(outcome: Outcome, as_json: bool = False) -> int:
+    """Prints what a job returned and returns the exit code.
 
-    for warning in outcome.warnings:
-        say(warning)
-    text = format_table(outcome.evaluation.table)
-    (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.evaluation.scores['split']} trials\n{text}\n")
+    Args:
+        outcome: What the job returned.
+        as_json: If True, the JSON line is the only line of the standard output.
+    """
+    if outcome.text:
+        (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
+        sys.stdout.flush()
+    for finding in outcome.findings:
+        say(str(finding))
     if outcome.files:
-        say("Wrote " + ", ".join(str(file) for file in outcome.files))
+        say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
+    if outcome.signal:
+        return 128 + outcome.signal
     if as_json:
-        scores = outcome.evaluation.scores | {"seconds": round(outcome.seconds, 2)}
-        sys.stdout.write(json.dumps(scores) + "\n")
+        sys.stdout.write(outcome.json_line + "\n")
+    return DONE
 
 
 LEAST_TRIALS = 16
@@ -75,18 +79,6 @@ def use_compilation_cache() -> None:
         return
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(base) / "lfadsx" / "compiled"))
-
-
-def is_users(error: BaseException) -> bool:
-    """Returns whether the user can mend an error."""
-    return isinstance(error, LfadsxError | OSError)
-
-
-def fault() -> int:
-    """Prints the traceback of a fault of ours and returns its exit code."""
-    traceback.print_exc()
-    say("This is a fault of lfadsx, not yours. Please report it with the lines above; the run folder is as it was.")
-    return OURS
 
 
 def say(text: str) -> None:

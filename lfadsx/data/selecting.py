@@ -10,7 +10,7 @@ import numpy as np
 from lfadsx.data.choices import Choice, chosen
 from lfadsx.data.data_findings import kept_notes, with_findings
 from lfadsx.data.dataset import Dataset, Session, Split
-from lfadsx.data.folds import hide_neurons, taker
+from lfadsx.data.fold_datasets import hide_neurons, taker
 from lfadsx.data.sessions import extent_of, fit
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.data.folds import all_trials
+from lfadsx.data.fold_datasets import all_trials
 from lfadsx.errors import LfadsxError, nearest
 
 ALL = "all"

@@ -14,6 +14,7 @@ from lfadsx.data.file_keys import ALIGNMENT_KEYS, KEYS
 from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
+from lfadsx.files import plain
 
 
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
@@ -69,7 +70,7 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
         "target_groups": json.dumps({name: dataclasses.asdict(group) for name, group in dataset.groups.items()}),
         "truth_unit": dataset.truth_unit,
         **{f"channel_names/{group}": list(names) for group, names in session.channel_names.items()},
-        "lfadsx_source": json.dumps(dataset.source.get(session.name, dataset.source), default=str),
+        "lfadsx_source": json.dumps(plain(dataset.source.get(session.name, dataset.source))),
     }
     file.attrs.update({name: value for name, value in facts.items() if value is not None})
     file["target_index"] = session.target_index

@@ -9,3 +9,4 @@ from lfadsx.datasets.lorenz import Lorenz as Lorenz
 from lfadsx.datasets.named_datasets import RECIPES as RECIPES
 from lfadsx.datasets.named_datasets import simulate as simulate
 from lfadsx.datasets.spike_generation import spikify as spikify
+from lfadsx.datasets.task_network import TaskNetwork as TaskNetwork

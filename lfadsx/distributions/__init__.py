@@ -7,7 +7,6 @@ from lfadsx.distributions.likelihoods import AbstractLikelihood as AbstractLikel
 from lfadsx.distributions.likelihoods import Gaussian as Gaussian
 from lfadsx.distributions.likelihoods import Poisson as Poisson
 from lfadsx.distributions.likelihoods import exp_soft_clip as exp_soft_clip
-from lfadsx.distributions.likelihoods import mean_and_std as mean_and_std
 from lfadsx.distributions.likelihoods import soft_clip as soft_clip
 from lfadsx.distributions.point_prior import PointPrior as PointPrior
 from lfadsx.distributions.prior import AbstractPrior as AbstractPrior

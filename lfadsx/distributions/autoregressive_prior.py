@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
-from lfadsx.modules.linear import filled, parameter
+from lfadsx.parameters import filled, parameter
 
 
 class AutoregressivePrior(GaussianPosterior):

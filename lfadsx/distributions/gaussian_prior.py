@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
 from lfadsx.errors import LfadsxError
-from lfadsx.modules.linear import filled, parameter
+from lfadsx.parameters import filled, parameter
 
 
 class GaussianPrior(GaussianPosterior):

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.prior import AbstractPrior, check_positive
-from lfadsx.modules.linear import filled
+from lfadsx.parameters import filled
 
 
 class PointPrior(AbstractPrior):

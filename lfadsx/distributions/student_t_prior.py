@@ -11,7 +11,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Key
 
 from lfadsx.distributions.prior import GaussianPosterior, check_positive
-from lfadsx.modules.linear import filled, parameter
+from lfadsx.parameters import filled, parameter
 
 
 class StudentTPrior(GaussianPosterior):

@@ -23,6 +23,4 @@ from lfadsx.evaluation.statistics import ratio as ratio
 from lfadsx.evaluation.statistics import resample as resample
 from lfadsx.evaluation.task import BITS as BITS
 from lfadsx.evaluation.task import MEASURES as MEASURES
-from lfadsx.evaluation.task import PSTH_KERNEL_BINS as PSTH_KERNEL_BINS
-from lfadsx.evaluation.task import PSTH_KERNEL_SECONDS as PSTH_KERNEL_SECONDS
 from lfadsx.evaluation.task import R2 as R2

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.baselines import applicable, smoothed_data
+from lfadsx.evaluation.baselines import smoothed_data
+from lfadsx.evaluation.baselines.all_baselines import applicable
 from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
 from lfadsx.evaluation.task import Posterior, Task, check_finite, has_sklearn, seen_bins
-from lfadsx.findings import Finding
-
-log = logging.getLogger("lfadsx")
+from lfadsx.findings import Finding, attempt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,8 @@ def baseline_candidates(
         baselines: Rates of baselines by name; fitted here when None.
         decode: If True, behaviour is decoded from them.
     """
-    candidates, findings = [], []
+    candidates: list[Candidate] = []
+    findings: list[Finding] = []
     fits: dict[str, Callable[[], np.ndarray]] = {}
     if baselines is None:
         for name, fit in applicable(task.dataset, task.split, regression=has_sklearn()).items():
@@ -71,12 +70,8 @@ def baseline_candidates(
     else:
         fits = {name: functools.partial(np.asarray, rates) for name, rates in baselines.items()}
     for name, fit in fits.items():
-        try:
-            candidate = _baseline(task, name, fit())
-            candidates.append(with_behaviour(task, candidate) if decode else candidate)
-        except Exception as error:
-            log.exception("The baseline %r failed.", name)
-            findings.append(_failed(task, name, error))
+        candidate = attempt(findings, "baseline", name, functools.partial(_baseline, task, name, fit, decode))
+        candidates += [] if candidate is None else [candidate]
     return candidates, findings
 
 
@@ -117,7 +112,12 @@ def lag_bins(task: Task) -> int:
     return round(lag / width) if width else 0
 
 
-def _baseline(task: Task, name: str, rates: np.ndarray) -> Candidate:
+def _baseline(task: Task, name: str, fit: Callable[[], np.ndarray], decode: bool) -> Candidate:
+    candidate = _with_masked(task, name, fit())
+    return with_behaviour(task, candidate) if decode else candidate
+
+
+def _with_masked(task: Task, name: str, rates: np.ndarray) -> Candidate:
     if name in ("mean", "time course", "condition average"):
         # These never see a scored trial, so hiding some of its entries changes nothing.
         return Candidate(name, rates, masked_rates=rates)
@@ -130,19 +130,6 @@ def _baseline(task: Task, name: str, rates: np.ndarray) -> Candidate:
             train_rates=None if task.split.behaviour is None else smoothed_data(task.dataset, train),
         )
     return Candidate(name, rates)
-
-
-def _failed(task: Task, name: str, error: Exception) -> Finding:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return Finding(
-        level="warning",
-        name="baseline failed",
-        value=None,
-        threshold=None,
-        where=task.split_name,
-        sentence=f"The baseline {name!r} failed and is left out ({type(error).__name__}: {reason.rstrip('.')}).",
-        remedy="The scores of the model stand without it; the traceback is in the log.",
-    )
 
 
 def _features(task: Task, rates: np.ndarray) -> np.ndarray:

@@ -9,19 +9,13 @@ from typing import Any
 import numpy as np
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.baselines import condition_average, mean_rate, scored_mask
+from lfadsx.evaluation.baselines import condition_average, mean_rate
+from lfadsx.evaluation.baselines.scored_entries import scored_mask
 from lfadsx.evaluation.candidates import Candidate, lag_bins
 from lfadsx.evaluation.measures import bits, covers, explained
-from lfadsx.evaluation.metrics import (
-    R2Floors,
-    bits_per_spike,
-    has_label,
-    psth_ceiling,
-    psth_r2,
-    r2_floors,
-    r2_pooled,
-)
+from lfadsx.evaluation.metrics import R2Floors, bits_per_spike, psth_ceiling, psth_r2, r2_floors, r2_pooled
 from lfadsx.evaluation.metrics.known_entries import mean_known
+from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.evaluation.statistics import Statistic
 from lfadsx.evaluation.task import BITS, Posterior, Task, seen_bins
 
@@ -53,7 +47,7 @@ def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str,
         found[measure] = {
             session.name: (
                 bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
-                session.channel_names or tuple(map(str, range(n))),
+                session.names(task.dataset.input_group),
             )
             for session, trials, n in task.sessions()
             if rates is not None

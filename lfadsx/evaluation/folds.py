@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.split_names import ALL
 from lfadsx.evaluation.candidates import Candidate
-from lfadsx.evaluation.comparison import Comparison, compare_candidates
+from lfadsx.evaluation.comparison import compare_candidates
+from lfadsx.evaluation.protocol import Evaluation, evaluation_of
 from lfadsx.evaluation.task import Posterior, Task, has_bits
+from lfadsx.findings import Finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +26,14 @@ class FoldResult:
         posterior: Posterior averages of the trials.
         candidates: What the model and, after it, its baselines predict.
         hidden: True for entries whose masked rates were inferred without them, shape (trial, time, target_channel).
+        failed: Findings about what could not be predicted.
     """
 
     rows: np.ndarray
     posterior: Posterior
-    candidates: Sequence[Candidate]
-    hidden: np.ndarray
+    candidates: Sequence[Candidate] = ()
+    hidden: np.ndarray | None = None
+    failed: Sequence[Finding] = ()
 
 
 def merge(tested: Sequence[FoldResult], values: Sequence[Any]) -> Any:
@@ -61,7 +66,7 @@ def _is_by_trial(value: Any, fold: FoldResult) -> bool:
     return isinstance(value, np.ndarray) and len(value) == len(fold.rows)
 
 
-def pool(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: int = 0) -> Comparison:
+def evaluate_folds(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: int = 0) -> Evaluation:
     """Scores the trials of all folds together, each as tested by the fold that did not train on it.
 
     The null of bits per spike, and the mean of R2, is that of each channel over all trials. A fold's own figure has the
@@ -73,6 +78,9 @@ def pool(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: in
         trials: All trials.
         tested: What was inferred of them, fold by fold.
         seed: Seed of the resamples.
+
+    Returns:
+        The scores. Its detail also has `fold`, the fold that tested each trial, and `folds`, each fold's own scores.
     """
     fold = np.zeros(trials.n_trials, int)
     for number, part in enumerate(tested):
@@ -84,7 +92,10 @@ def pool(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: in
     hidden = merge(tested, [part.hidden for part in tested])
     rates = [of for of in (candidates[0].rates, candidates[0].masked_rates) if of is not None]
     task = Task(whole, "test", hidden, has_bits(whole, "test", *rates), seed=seed)
-    return compare_candidates(task, candidates, fold=fold)
+    found = compare_candidates(task, candidates, fold=fold)
+    failed = {finding.sentence: finding for part in tested for finding in part.failed}
+    detail = {"folds": found.folds, "fold": fold, "notes": []}
+    return evaluation_of(task, found, ALL, list(found.scores), detail, list(failed.values()))
 
 
 def _merged(tested: Sequence[FoldResult], parts: Sequence[Candidate]) -> Candidate:

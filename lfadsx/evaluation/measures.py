@@ -24,8 +24,10 @@ from jaxtyping import Bool, Float, Int, Num
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation.candidates import Candidate
-from lfadsx.evaluation.metrics import bits_saved, error_and_total, has_label, r2_by_channel, r2_of_trials, smooth
+from lfadsx.evaluation.metrics import bits_saved, r2_by_channel, r2_of_trials, smooth
 from lfadsx.evaluation.metrics.known_entries import mean_known
+from lfadsx.evaluation.metrics.psth_scores import has_label
+from lfadsx.evaluation.metrics.r2 import error_and_total
 from lfadsx.evaluation.statistics import Statistic, ratio
 from lfadsx.evaluation.task import Task, has_bits, seen_bins
 

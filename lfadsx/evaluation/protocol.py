@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -129,27 +129,48 @@ def score_posteriors(
     rivals, failed = baseline_candidates(task, baselines)
     found = compare_candidates(task, [model, *rivals], n=n_bootstrap)
     measures = MEASURES if spikes else (*MEASURES, *R2)
-    table = [{"model": name, **_row(found, name, measures)} for name in found.models]
+    notes = notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes)
+    detail = details(task, model, found.statistics["lfads"], posteriors[split]) | {"notes": notes}
+    made = evaluation_of(task, found, split, measures, detail, failed)
+    return dataclasses.replace(made, aligned_inputs=model.inputs)
+
+
+def evaluation_of(
+    task: Task,
+    found: Comparison,
+    split: str,
+    measures: Sequence[str],
+    detail: Mapping[str, Any],
+    failed: Sequence[Finding] = (),
+) -> Evaluation:
+    """Returns a comparison with its table, its verdict and what looks odd.
+
+    Args:
+        task: What was scored.
+        found: The scores.
+        split: What the scored trials are called.
+        measures: Columns of the table.
+        detail: What else stands beside the scores, at least `notes`.
+        failed: Findings about baselines that are left out.
+    """
     said, findings = verdict(found), (*findings_of(task, found), *failed)
-    detail = {
-        "errors": {name: {measure: of[name].error for measure, of in found.scores.items() if name in of}
-                   for name in found.models},
-        "difference": {measure: {"baseline": found.rivals[measure], **dataclasses.asdict(score)}
-                       for measure, score in found.differences.items()},
-        **details(task, model, found.statistics["lfads"], posteriors[split]),
-        "verdict": said.splitlines(),
-        "findings": [dataclasses.asdict(finding) for finding in findings],
-        "notes": notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes),
-    }  # fmt: skip
+    errors = {
+        name: {measure: of[name].error for measure, of in found.scores.items() if name in of} for name in found.models
+    }
+    difference = {
+        measure: {"baseline": found.rivals[measure], **dataclasses.asdict(score)}
+        for measure, score in found.differences.items()
+    }
+    detail = {"errors": errors, "difference": difference, **detail, "verdict": said.splitlines(), "findings": findings}
     return Evaluation(
-        scores={"split": split, **plain(_row(found, "lfads", measures))},
+        scores=plain({"split": split, **_row(found, found.models[0], measures)}),
         detail=plain(detail),
-        table=plain(table),
+        table=plain([{"model": name, **_row(found, name, measures)} for name in found.models]),
         verdict=said,
         findings=findings,
-        aligned_inputs=model.inputs,
+        aligned_inputs=None,
         comparison=found,
-        trial_id=data.splits[split].trial_id,
+        trial_id=task.split.trial_id,
     )
 
 
@@ -179,6 +200,6 @@ def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 20
     return resample(minus(a.statistics[measure], b.statistics[measure]), len(a.trial_id), n=n, seed=seed)
 
 
-def _row(found: Comparison, name: str, measures: tuple[str, ...]) -> dict[str, float | None]:
+def _row(found: Comparison, name: str, measures: Sequence[str]) -> dict[str, float | None]:
     """Values of all measures, None where one does not exist."""
     return {m: found.scores[m][name].value if name in found.scores.get(m, {}) else None for m in measures}

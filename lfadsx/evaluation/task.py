@@ -11,7 +11,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.baselines import held_out_channels, scored_mask
+from lfadsx.evaluation.baselines.scored_entries import held_out_channels, scored_mask
 from lfadsx.results.posterior import Posterior as Posterior
 
 BITS = ("bits_per_spike", "co_bps", "masked_bps", "fp_bps")

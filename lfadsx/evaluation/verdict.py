@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
-from lfadsx.evaluation.metrics import has_label
+from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task, has_sklearn
 from lfadsx.findings import Finding

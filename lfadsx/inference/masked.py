@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.infer import infer_trials
 from lfadsx.inference.memory import MEMORY
+from lfadsx.inference.posterior_inference import infer_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.results.labels import Labels

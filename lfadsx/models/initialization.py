@@ -8,8 +8,9 @@ import logging
 import numpy as np
 from flax import nnx
 
-from lfadsx import distributions, modules
+from lfadsx import modules
 from lfadsx.data.dataset import Dataset, Session
+from lfadsx.distributions.likelihoods import mean_and_std
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 
@@ -58,7 +59,7 @@ class TrainingSums:
 
     def smallest_variance(self, group: str) -> float:
         """Returns the smallest variance of a target channel; channels that do not vary have 1."""
-        stds = [distributions.mean_and_std(*sums)[1] for sums in self.targets[group]]
+        stds = [mean_and_std(*sums)[1] for sums in self.targets[group]]
         return float(np.concatenate(stds).min() ** 2)
 
 
@@ -111,7 +112,7 @@ def initialise_from(model: LFADS, sums: TrainingSums, *, align: bool | None = No
     sessions = sums.data.sessions
     if model.standardiser is not None:
         for index, of_session in enumerate(sums.encoder):
-            mean, std = distributions.mean_and_std(*of_session)
+            mean, std = mean_and_std(*of_session)
             model.standardiser.set_units(index, mean, std / ENCODER_STD)
     for group, readout in model.readout.items():
         likelihood = model.likelihood[group]

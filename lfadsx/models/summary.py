@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from flax import nnx
 
-from lfadsx.modules.linear import Frozen
+from lfadsx.parameters import Frozen
 
 if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS

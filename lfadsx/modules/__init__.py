@@ -10,7 +10,6 @@ from lfadsx.modules.encoders import CausalGRU as CausalGRU
 from lfadsx.modules.encoders import NoEncoder as NoEncoder
 from lfadsx.modules.gru import GRU as GRU
 from lfadsx.modules.gru import run_gru as run_gru
-from lfadsx.modules.linear import Frozen as Frozen
 from lfadsx.modules.linear import Linear as Linear
 from lfadsx.modules.linear import UnitNormLinear as UnitNormLinear
 from lfadsx.modules.readin_readout import AbstractReadin as AbstractReadin
@@ -25,3 +24,6 @@ from lfadsx.modules.recurrent import GRUController as GRUController
 from lfadsx.modules.recurrent import GRUGenerator as GRUGenerator
 from lfadsx.modules.spike_jitter import SpikeJitter as SpikeJitter
 from lfadsx.modules.standardiser import Standardiser as Standardiser
+from lfadsx.parameters import Frozen as Frozen
+from lfadsx.parameters import parameter as parameter
+from lfadsx.parameters import scaled_normal as scaled_normal

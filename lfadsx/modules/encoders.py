@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from lfadsx.modules.gru import GRU, run_gru
-from lfadsx.modules.linear import filled
+from lfadsx.parameters import filled
 
 
 class AbstractEncoder(nnx.Module):

@@ -11,8 +11,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from lfadsx.modules.fused_gru import by_gate, fused_gru, plain_gru, step_cell
-from lfadsx.modules.linear import Adjoint, product, scaled_normal
+from lfadsx.modules.linear import Adjoint, product
 from lfadsx.modules.segmented_scan import in_segments
+from lfadsx.parameters import scaled_normal
 
 
 class GRU(nnx.Module):

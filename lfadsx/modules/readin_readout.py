@@ -13,7 +13,8 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from lfadsx.errors import LfadsxError
-from lfadsx.modules.linear import Adjoint, Frozen, filled, product, scaled_normal
+from lfadsx.modules.linear import Adjoint, product
+from lfadsx.parameters import Frozen, filled, scaled_normal
 
 Sizes = tuple[tuple[str, int], ...]
 """Number of channels of each session, as ((name, number), ...)."""

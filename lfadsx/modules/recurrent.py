@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from lfadsx.errors import LfadsxError
 from lfadsx.modules.gru import GRU
-from lfadsx.modules.linear import Linear, filled
+from lfadsx.modules.linear import Linear
+from lfadsx.parameters import filled
 
 State = Any
 """What a recurrent part carries from bin to bin: an array (trial, n_state) for built-in parts."""

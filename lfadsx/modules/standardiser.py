@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lfadsx.modules.linear import Frozen, filled
 from lfadsx.modules.readin_readout import keep
+from lfadsx.parameters import Frozen, filled
 
 
 class Standardiser(nnx.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
-from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.outcome import Outcome, check_bin_width
-from lfadsx.training import CsvLog, RunFolder, fit, load
-from lfadsx.training.callbacks import AbstractCallback
+from lfadsx.pipeline.after_training import finish, in_words, samples_of
+from lfadsx.pipeline.evaluate_job import check_bin_width
+from lfadsx.pipeline.outcome import Outcome, stopped
+from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
+
+log = logging.getLogger("lfadsx")
 
 
 def fit_run(
@@ -35,13 +38,14 @@ def fit_run(
     n_train_samples: int | None = None,
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
+    progress: bool = True,
     reset_learning_rate: bool = False,
 ) -> Outcome:
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
     The folder then holds `run.json` (settings, data, versions), checkpoints, `history.csv`, `posterior.h5` (rates,
     factors, inputs of all splits), `metrics.json`, `report.md` and figures. Calling it again with the same
-    settings resumes an interrupted run.
+    settings resumes an interrupted run. A score or a figure that fails becomes a finding of the outcome.
 
     Args:
         data: The data set.
@@ -52,19 +56,19 @@ def fit_run(
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
         n_train_samples: Posterior samples of training trials, which are many and serve regressions; as many when None.
-        figures: Whether to draw figures; they need matplotlib.
+        figures: If True, figures are drawn; they need matplotlib.
         callbacks: Called after every epoch, besides the CSV file.
-        reset_learning_rate: Whether a run that goes on begins anew with its learning rate.
+        progress: If True, a progress bar is shown.
+        reset_learning_rate: If True, a resumed run starts its learning rate anew.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is out of range or the data do not fit the model.
     """
-    began, out = time.monotonic(), Path(out)
-    train = train or TrainConfig()
+    began, train = time.monotonic(), train or TrainConfig()
     if not isinstance(model, LFADS):
         model = builders.build(data, model, rngs=nnx.Rngs(train.seed))
-    log = CsvLog(RunFolder(out).history)
+    log.info("%s; run folder %s.", in_words(data), out)
     result = fit(
         model,
         data,
@@ -72,13 +76,12 @@ def fit_run(
         config=train,
         out=out,
         mesh=mesh,
-        callbacks=[*callbacks, log],
-        progress=False,
+        callbacks=[*callbacks, CsvLog(RunFolder(out).history)],
+        progress=progress,
         reset_learning_rate=reset_learning_rate,
     )
     if result.reason == "interrupted":
-        return Outcome(None, result, [], [], time.monotonic() - began)
-
+        return stopped(result, began)
     own = mesh if jax.process_count() == 1 else None  # every process writes all results
     samples = samples_of(data, n_samples, n_train_samples)
     return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
@@ -93,13 +96,14 @@ def start_from(
         run: The run folder.
         data: The data set; sessions that the model does not know get read-ins and read-outs of their own.
         train: Run settings; their seed is that of new weights.
-        new_sessions_only: Whether only these are to train.
+        new_sessions_only: If True, only these train.
 
     Raises:
         RunError: If the folder holds no run.
         LfadsxError: If only new sessions are to train and there is none, or the data do not fit the model.
     """
-    info, model = RunFolder(run).info, load(run)
+    folder = RunFolder(run)
+    info = folder.info
     check_bin_width(info, data.bin_width)
     known = [session.name for session in info.sessions]
     names = [session.name for session in data.sessions]
@@ -110,4 +114,5 @@ def start_from(
                 f"The model of {run} knows all sessions of the data: {names}. Leave out new_sessions_only."
             )
         train = dataclasses.replace(train, train=session_patterns(new))
+    model = folder.load()
     return (model if names == known else with_sessions(model, data, rngs=nnx.Rngs(train.seed))), train

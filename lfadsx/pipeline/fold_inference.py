@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -12,8 +13,10 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_candidate, with_behaviour
 from lfadsx.evaluation.folds import FoldResult
 from lfadsx.evaluation.task import Task, check_masked, check_posteriors, has_bits, has_sklearn
+from lfadsx.findings import Finding
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
+from lfadsx.pipeline.after_training import without_states
 from lfadsx.results.posterior import Posterior
 
 
@@ -30,60 +33,79 @@ class Groups:
     seen: np.ndarray
 
 
-def infer_fold(
-    models: Sequence[LFADS],
-    datasets: Sequence[Dataset],
-    rows: np.ndarray,
-    *,
-    groups: Groups | None = None,
-    n_samples: int = 64,
-    seed: int = 0,
-    mesh: Mesh | None = None,
-) -> FoldResult:
-    """Infers the test trials of a fold with its models and fits its baselines.
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """The models of one fold, and the trials that they are tested on.
 
     With groups of channels, rates of a channel are those of the model from which it was hidden, its masked rates those
     of one that saw its other entries, and latent variables those of the first model.
 
-    Args:
+    Attributes:
+        rows: Numbers of the trials among all, shape (trial,).
         models: The fold's model, or one for each group of channels.
         datasets: The data sets that they were trained on, whose test trials are the fold.
-        rows: Numbers of these trials among all, shape (trial,).
         groups: Which model is asked about a channel; None for a single model.
-        n_samples: Posterior samples of the averages.
-        seed: Seed of the samples and of the entries that are hidden.
-        mesh: Devices to spread the trials over.
     """
-    found = [_infer(model, data, n_samples, seed, mesh) for model, data in zip(models, datasets, strict=True)]
-    task, posterior, candidates = found[0]
-    hidden = _hidden(task)
-    if groups is not None:
-        by_name = [{own.name: own for own in of} for _, _, of in found]
-        names = [name for name in by_name[0] if all(name in of for of in by_name)]
-        candidates = [_combined(datasets[0], [of[name] for of in by_name], groups) for name in names]
-        hidden = _by_channel([_hidden(own) for own, _, _ in found], groups.seen, task.split)
-        posterior = _combined_posterior(datasets[0], [own for _, own, _ in found], groups)
-    return FoldResult(
-        rows=rows,
-        posterior=dataclasses.replace(posterior, controller_states=None, encoding=None),
-        candidates=[with_behaviour(task, own) for own in candidates],
-        hidden=hidden.astype(bool),
-    )
+
+    rows: np.ndarray
+    models: Sequence[LFADS]
+    datasets: Sequence[Dataset]
+    groups: Groups | None = None
+
+    def infer(self, *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None) -> list[Posterior]:
+        """Infers the test trials with each model.
+
+        Args:
+            n_samples: Posterior samples of the averages.
+            seed: Seed of the samples.
+            mesh: Devices to spread the trials over.
+        """
+        pairs = zip(self.models, self.datasets, strict=True)
+        how: dict[str, Any] = dict(n_samples=n_samples, seed=seed, mesh=mesh)
+        return [without_states(infer(model, data, "test", **how)) for model, data in pairs]
+
+    def combined(self, posteriors: Sequence[Posterior]) -> FoldResult:
+        """Returns what `infer` has given as one posterior, without scores."""
+        one = posteriors[0]
+        if self.groups is not None:
+            one = _combined_posterior(self.datasets[0], posteriors, self.groups)
+        return FoldResult(self.rows, one)
+
+    def predict(
+        self, posteriors: Sequence[Posterior], *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None
+    ) -> FoldResult:
+        """Infers what scores need besides the posteriors, and fits the fold's baselines; arguments as in `infer`."""
+        tested, how = self.combined(posteriors), dict(n_samples=n_samples, seed=seed, mesh=mesh)
+        found = [_predict(*own, **how) for own in zip(self.models, self.datasets, posteriors, strict=True)]
+        task, candidates, _ = found[0]
+        hidden = _hidden(task)
+        if self.groups is not None:
+            by_name = [{own.name: own for own in of} for _, of, _ in found]
+            names = [name for name in by_name[0] if all(name in of for of in by_name)]
+            candidates = [_combined(self.datasets[0], [of[name] for of in by_name], self.groups) for name in names]
+            hidden = _by_channel([_hidden(own) for own, _, _ in found], self.groups.seen, task.split)
+        return dataclasses.replace(
+            tested,
+            candidates=[with_behaviour(task, own) for own in candidates],
+            hidden=hidden.astype(bool),
+            failed=[finding for _, _, failed in found for finding in failed],
+        )
 
 
-def _infer(
-    model: LFADS, data: Dataset, n_samples: int, seed: int, mesh: Mesh | None
-) -> tuple[Task, Posterior, list[Candidate]]:
-    """Infers the test trials, and where behaviour is decoded the training trials, and fits baselines."""
-    names = ["test", *(["train"] if data.train.behaviour is not None and has_sklearn() else [])]
-    posteriors = {name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh) for name in names}
+def _predict(
+    model: LFADS, data: Dataset, posterior: Posterior, *, n_samples: int, seed: int, mesh: Mesh | None
+) -> tuple[Task, list[Candidate], list[Finding]]:
+    """Returns what the model and the baselines predict of the test trials, and which baselines failed."""
+    posteriors = {"test": posterior}
+    if data.train.behaviour is not None and has_sklearn():  # behaviour is decoded by what training trials teach
+        posteriors["train"] = infer(model, data, "train", n_samples=n_samples, seed=seed, mesh=mesh)
     check_posteriors(data, "test", posteriors)
     rates, hidden = masked_rates(model, data, "test", seed=seed, mesh=mesh)
     check_masked(data, "test", rates, hidden)
-    spikes = has_bits(data, "test", posteriors["test"].rates[data.input_group], rates)
+    spikes = has_bits(data, "test", posterior.rates[data.input_group], rates)
     task = Task(data, "test", hidden, spikes, seed=seed)
-    baselines, _ = baseline_candidates(task, decode=False)
-    return task, posteriors["test"], [model_candidate(task, posteriors, rates), *baselines]
+    baselines, failed = baseline_candidates(task, decode=False)
+    return task, [model_candidate(task, posteriors, rates), *baselines], failed
 
 
 def _hidden(task: Task) -> np.ndarray:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lfadsx.errors import RunError
 from lfadsx.files import write_text
+from lfadsx.findings import Finding
+from lfadsx.pipeline.outcome import Outcome
 from lfadsx.training.run_folder import RunFolder, RunInfo
 
 MEASURES = {
@@ -27,8 +31,8 @@ MEASURES = {
 """Measures of the closing table in words."""
 
 
-def methods(run: str | Path) -> str:
-    """Returns a paragraph for the methods section of a paper, from what a run folder holds.
+def report_run(run: str | Path) -> Outcome:
+    """Writes the report of a finished run anew from what its folder holds; the text is the methods paragraph.
 
     Args:
         run: The run folder.
@@ -36,17 +40,30 @@ def methods(run: str | Path) -> str:
     Raises:
         RunError: If the folder holds no finished run.
     """
-    folder = RunFolder(run)
-    info, file = folder.info, folder.metrics
-    if not file.is_file():
+    began, folder = time.monotonic(), RunFolder(run)
+    info = folder.info
+    if not folder.metrics.is_file():
         raise RunError(f"The run {run} is not finished: there is no metrics.json. Resume it with its fit command.")
-    metrics = json.loads(file.read_text())
+    metrics = json.loads(folder.metrics.read_text())
+    file = write_report(folder, metrics)
+    return Outcome(methods(info, metrics), files=[file], seconds=time.monotonic() - began)
+
+
+def write_report(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:
+    """Writes `report.md`: the methods paragraph, and what looks odd in data, training and scores."""
+    findings = [Finding(**finding) for finding in metrics.get("findings", [])]
+    listed = "\n".join(f"- {finding}" for finding in findings) or "None."
+    return write_text(folder.report, f"# Methods\n\n{methods(folder.info, metrics)}\n\n# Findings\n\n{listed}\n")
+
+
+def methods(info: RunInfo, metrics: Mapping[str, Any]) -> str:
+    """Returns a paragraph for the methods section of a paper.
+
+    Args:
+        info: What the run folder says about itself.
+        metrics: Its scores and figures of training, as in `metrics.json`.
+    """
     return "\n\n".join([_data(info), _model(info), _training(info, metrics), _scores(metrics), _software(info)])
-
-
-def write_report(run: str | Path) -> Path:
-    """Writes `report.md` into a run folder and returns its path."""
-    return write_text(RunFolder(run).report, f"# Methods\n\n{methods(run)}\n")
 
 
 def _data(info: RunInfo) -> str:
@@ -99,7 +116,7 @@ def _sized(part: dict[str, Any]) -> str:
     return part["part"] if size is None else f"{part['part']} of {size} units"
 
 
-def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
+def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
     train, hyper, outcome = info.train, info.hyper, metrics["training"]
     rates = ", ".join(f"{name} {value:g}" for name, value in hyper.items() if value)
     score = (
@@ -119,9 +136,10 @@ def _training(info: RunInfo, metrics: dict[str, Any]) -> str:
     )
 
 
-def _scores(metrics: dict[str, Any]) -> str:
+def _scores(metrics: Mapping[str, Any]) -> str:
     found = [f"{text}: {metrics[name]:.4f}" for name, text in MEASURES.items() if metrics.get(name) is not None]
-    return f"Results on {metrics['split']} trials. " + "; ".join(found) + "."
+    said = "; ".join(found) or "There are no scores; see the findings"
+    return f"Results on {metrics['split']} trials. {said}."
 
 
 def _software(info: RunInfo) -> str:

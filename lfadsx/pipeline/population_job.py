@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
 from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.files import write_json
+from lfadsx.findings import attempt
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.outcome import Outcome, scored_split
+from lfadsx.pipeline.after_training import draw, finish, in_words, samples_of
+from lfadsx.pipeline.outcome import Outcome, scores_text, stopped
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
-from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
+from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
-from lfadsx.training.run_folder import BEST_MEMBER
 from lfadsx.training.training_findings import BROKE_OFF
+
+log = logging.getLogger("lfadsx")
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
 """Fields of a posterior that an average over models has none of."""
 LEAST_SAMPLES = 8
 """Posterior samples of each member of an ensemble, at least."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PopulationOutcome:
-    """What `population_run` returns.
-
-    Attributes:
-        best: The outcome of the best member, as `fit_run` returns it; None when training was interrupted.
-        ensemble: Scores of the rates averaged over the best members, whose table has the best member and the baselines
-            besides; None when training was interrupted.
-        result: What `lfadsx.population` returned.
-        files: Files written besides those of the best member.
-        warnings: What went wrong without stopping the job.
-        seconds: Time spent.
-    """
-
-    best: Outcome | None
-    ensemble: Evaluation | None
-    result: PopulationResult
-    files: list[Path]
-    warnings: list[str]
-    seconds: float
 
 
 def population_run(
@@ -72,7 +55,8 @@ def population_run(
     n_train_samples: int | None = None,
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
-) -> PopulationOutcome:
+    progress: bool = True,
+) -> Outcome:
     """Trains a population, and writes the best member and the average of the best few into a folder.
 
     The folder then holds `best_member`, a run folder like that of `fit_run`; `population.csv`, every evaluation of
@@ -90,21 +74,23 @@ def population_run(
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the averages; the members of the ensemble share them.
         n_train_samples: Posterior samples of training trials; as many when None.
-        figures: Whether to draw figures; they need matplotlib.
+        figures: If True, figures are drawn; they need matplotlib.
         callbacks: Called after epochs and generations, besides the CSV file.
+        progress: If True, a table of generations is shown.
+
+    Returns:
+        The scores and the posterior of the ensemble, with the best member in the table; those of the best member alone
+        if the ensemble fails. `summary` has the scores of both.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is out of range or the data do not fit the model.
     """
-    began, out = time.monotonic(), Path(out)
-    population, train = population or PopulationConfig(), train or TrainConfig()
-
-    def build(data: Dataset, rngs: nnx.Rngs) -> LFADS:
-        return builders.build(data, None if isinstance(model, LFADS) else model, rngs=rngs)
-
+    began, folder = time.monotonic(), RunFolder(out)
+    population = population or PopulationConfig()
+    log.info("%s; %d models; %s.", in_words(data), population.population, out)
     result = train_population(
-        model if isinstance(model, LFADS) else build,
+        model if isinstance(model, LFADS) else lambda data, rngs: builders.build(data, model, rngs=rngs),
         data,
         strategy=strategy,
         population=population,
@@ -112,30 +98,44 @@ def population_run(
         config=train,
         out=out,
         mesh=mesh,
-        callbacks=[*callbacks, CsvLog(out / "population.csv")],
-        progress=False,
+        callbacks=[*callbacks, CsvLog(folder.path / "population.csv")],
+        progress=progress,
     )
     if result.reason == "interrupted":
-        return PopulationOutcome(None, None, result, [], [], time.monotonic() - began)
+        return stopped(result, began)
     own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     samples = samples_of(data, n_samples, n_train_samples)
-    seed = result.seeds[result.ranking[0]]
-    best = finish(
-        data, out / BEST_MEMBER, result.best, samples=samples, seed=seed, mesh=own, figures=figures, began=began
-    )
+    how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, began=began)
+    best = finish(data, folder.best_member.path, result.best, seed=result.seeds[result.ranking[0]], **how)
+
     trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
-    chosen = (trained or result.ranking[:1])[: population.ensemble]
-    ensemble, file = _ensemble(data, out, result, chosen, samples, own)
-    # The best member has the posterior that its baselines were compared with; they are those of the ensemble, too.
-    first, *baselines = best.evaluation.table
-    table = [ensemble.table[0] | {"model": f"ensemble of {len(chosen)}"}, first | {"model": "best member"}, *baselines]
-    ensemble = dataclasses.replace(ensemble, table=table)
-    seconds = time.monotonic() - began
-    files = [file, _write_metrics(out / "metrics.json", result, chosen, best, ensemble, seconds)]
-    drawn, undrawn = draw_search(out, result) if figures else ([], [])
+    chosen, failed = (trained or result.ranking[:1])[: population.ensemble], []
+    averaged = attempt(failed, "ensemble", "", functools.partial(_ensemble, data, folder, result, chosen, samples, own))
+    posteriors, files = averaged or (best.posteriors, [])
+    scoring = functools.partial(_score, data, posteriors, result, chosen, own)
+    ensemble = averaged and attempt(failed, "evaluation of the ensemble", "", scoring)
+    evaluation = _side_by_side(ensemble, best, len(chosen)) if ensemble else best.evaluation
     broken = [finding for finding in result.findings if finding.name == BROKE_OFF]
-    warnings = [*(f"{finding.sentence} {finding.remedy}" for finding in broken), *undrawn]
-    return PopulationOutcome(best, ensemble, result, files + drawn, warnings, time.monotonic() - began)
+    outcome = dataclasses.replace(
+        best,
+        text=_text(evaluation, best, result, folder),
+        evaluation=evaluation,
+        result=result,
+        posteriors=posteriors,
+        findings=(*best.findings, *broken, *failed),
+        summary=best.summary | ({"ensemble": ensemble.scores} if ensemble else {}),
+        seconds=time.monotonic() - began,
+    )
+    files += [write_json(folder.metrics, _metrics(outcome, result, best, chosen))]
+    n_failed = len(failed)
+    if figures:
+        files += draw(failed, lambda plotting: plotting.write_population_figures(folder.figures, result.rows))
+    return dataclasses.replace(
+        outcome,
+        files=[*best.files, *files],
+        findings=(*outcome.findings, *failed[n_failed:]),
+        seconds=time.monotonic() - began,
+    )
 
 
 def average(posteriors: Sequence[Posterior]) -> Posterior:
@@ -163,54 +163,60 @@ def average(posteriors: Sequence[Posterior]) -> Posterior:
     )
 
 
-def draw_search(out: Path, result: PopulationResult) -> tuple[list[Path], list[str]]:
-    """Draws scores and hyperparameters through the generations; returns the files and what could not be drawn."""
-    try:
-        from lfadsx import plotting
-    except ImportError as error:
-        return [], [str(error)]
-    return plotting.write_population_figures(out / "figures", result.rows)
-
-
 def _ensemble(
     data: Dataset,
-    out: Path,
+    folder: RunFolder,
     result: PopulationResult,
     chosen: Sequence[int],
     samples: dict[str, int],
     mesh: Mesh | None,
-) -> tuple[Evaluation, Path]:
-    """Averages the rates of members, scores them without baselines, and writes them to a file."""
+) -> tuple[dict[str, Posterior], list[Path]]:
+    """Averages the rates of members and writes them to a file; returns both."""
     models = [(result.members[member].model, result.seeds[member]) for member in chosen]
-    split = scored_split(data)
-    posteriors = {
-        name: average(
-            [infer(model, data, name, n_samples=_share(n, models), seed=seed, mesh=mesh) for model, seed in models]
-        )
-        for name, n in samples.items()
-    }
-    # One seed, so that the same entries are hidden from all.
-    hidden = [masked_rates(model, data, split, seed=result.seeds[chosen[0]], mesh=mesh) for model, _ in models]
-    masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
-    evaluation = score_posteriors(data, posteriors, masked, split=split, baselines={})
     source = data.source | {"members": list(map(int, chosen)), "latents_of": int(chosen[0])}
-    written = {name: dataclasses.replace(posterior, source=source) for name, posterior in posteriors.items()}
-    return evaluation, write_posteriors(out / "ensemble.h5", written)
+    posteriors = {}
+    for name, n in samples.items():
+        share = max(LEAST_SAMPLES, n // len(models))
+        of_members = [infer(model, data, name, n_samples=share, seed=seed, mesh=mesh) for model, seed in models]
+        posteriors[name] = dataclasses.replace(average(of_members), source=source)
+    return posteriors, [write_posteriors(folder.path / "ensemble.h5", posteriors)]
 
 
-def _share(n_samples: int, models: Sequence[object]) -> int:
-    return max(LEAST_SAMPLES, n_samples // len(models))
-
-
-def _write_metrics(
-    path: Path,
+def _score(
+    data: Dataset,
+    posteriors: dict[str, Posterior],
     result: PopulationResult,
     chosen: Sequence[int],
-    best: Outcome,
-    ensemble: Evaluation,
-    seconds: float,
-) -> Path:
-    """Writes the scores of the best member and of the ensemble, and what became of every member."""
+    mesh: Mesh | None,
+) -> Evaluation:
+    """Scores the averaged rates of members, without baselines."""
+    # One seed, so that the same entries are hidden from all.
+    split, seed = split_name(data.splits), result.seeds[chosen[0]]
+    hidden = [masked_rates(result.members[member].model, data, split, seed=seed, mesh=mesh) for member in chosen]
+    masked = np.mean([rates for rates, _ in hidden], axis=0), hidden[0][1]
+    return score_posteriors(data, posteriors, masked, split=split, baselines={})
+
+
+def _side_by_side(ensemble: Evaluation, best: Outcome, n: int) -> Evaluation:
+    """Returns the scores of the ensemble with those of the best member and the baselines in the table."""
+    # The best member has the posterior that its baselines were compared with; they are those of the ensemble, too.
+    first, *baselines = best.evaluation.table if best.evaluation else [{}]
+    own = ensemble.table[0] | {"model": f"ensemble of {n}"}
+    member = [first | {"model": "best member"}] if first else []
+    return dataclasses.replace(ensemble, table=[own, *member, *baselines])
+
+
+def _text(evaluation: Evaluation | None, best: Outcome, result: PopulationResult, folder: RunFolder) -> str:
+    where = f"The best member, {result.ranking[0]}, is the run {folder.best_member.path}."
+    if evaluation is None:
+        return where
+    said = "" if best.evaluation is None else f"Best member: {best.evaluation.verdict}"
+    return f"{scores_text(evaluation, verdict=said)}\n{where}"
+
+
+def _metrics(outcome: Outcome, result: PopulationResult, best: Outcome, chosen: Sequence[int]) -> dict[str, Any]:
+    """Returns the scores of the best member and of the ensemble, what became of every member, and what looks odd."""
+    hyper = result.hyper
     members = [
         {
             "member": member,
@@ -219,17 +225,17 @@ def _write_metrics(
             "best_epoch": found.best_epoch,
             "reason": found.reason,
             "skipped_steps": found.skipped_steps,
-            "hyper": {f.name: float(getattr(result.hyper, f.name)[member]) for f in dataclasses.fields(result.hyper)},
+            "hyper": {field.name: float(getattr(hyper, field.name)[member]) for field in dataclasses.fields(hyper)},
         }
         for member, found in enumerate(result.members)
     ]
-    metrics = {
-        "best_member": best.evaluation.scores,
-        "ensemble": {**ensemble.scores, "members": list(chosen)},
+    return {
+        "best_member": best.summary,
+        "ensemble": {**outcome.summary.get("ensemble", {}), "members": list(chosen)},
         "ranking": result.ranking,
         "members": members,
-        "seconds": seconds,
+        "seconds": outcome.seconds,
         "training": {"reason": result.reason, "seconds": result.seconds},
-        "table": ensemble.table,
+        "findings": outcome.findings,
+        "table": [] if outcome.evaluation is None else outcome.evaluation.table,
     }
-    return write_json(path, metrics)

@@ -3,167 +3,131 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
+from lfadsx.evaluation import format_table
 from lfadsx.files import write_json
+from lfadsx.findings import Finding
 from lfadsx.models import builders
-from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.artifacts import finish, samples_of
-from lfadsx.pipeline.csv_tables import write_csv
-from lfadsx.pipeline.outcome import Outcome
+from lfadsx.pipeline.after_training import draw, finish, samples_of
+from lfadsx.pipeline.csv_tables import with_error, write_csv
+from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.selection import Ranking, Trained, rank_models, score_members
 from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
 from lfadsx.search import Fixed
-from lfadsx.training import AbstractCallback, CsvLog, RunFolder
+from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
 
 log = logging.getLogger("lfadsx")
 
 CHOSEN = "chosen"
 """Run folder of the chosen model, within that of the sweep."""
+RULE = (
+    "the fewest trained parameters among the models whose difference to the best one is within one standard error of "
+    "that difference, paired by trial"
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """What `sweep_run` returns.
-
-    Attributes:
-        rows: A row of settings and scores for each model, as in `sweep.csv`; empty when training was interrupted.
-        measure: What models are compared by: "masked_bps", or "masked_r2" for real data.
-        best: Number of the row with the best score.
-        chosen: Number of the row of the chosen model.
-        outcome: The outcome of the chosen model's best seed, as `fit_run` returns it; None when interrupted.
-        files: Files written besides those of the chosen model.
-        warnings: What a reader of the scores has to know.
-        seconds: Time spent.
-        signal: Number of the signal that interrupted the sweep, 0 for none.
-    """
-
-    rows: list[dict[str, Any]]
-    measure: str
-    best: int
-    chosen: int
-    outcome: Outcome | None
-    files: list[Path]
-    warnings: list[str]
-    seconds: float
-    signal: int = 0
-
-
-def sweep_run(
+def sweep(
     data: Dataset,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     sizes: Settings | None = None,
     hypers: Settings | None = None,
     seeds: int = 3,
     model: ModelConfig | None = None,
     hyper: HyperParams | None = None,
-    train: TrainConfig | None = None,
+    config: TrainConfig | None = None,
     members_at_once: int = 0,
     mesh: Mesh | None = None,
     n_samples: int = 64,
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
-) -> Sweep:
+    progress: bool = True,
+    **settings: Any,
+) -> Outcome:
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 
     All combinations are trained. Those with the same sizes are one population, compiled once, in a folder of its own.
     Models are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, the mean over their seeds. Of
     those within one standard error of the best one the one with the fewest parameters is chosen (`Ranking.choose`);
-    test trials take no part in it. Its best seed becomes the run folder
-    `chosen`, with scores of the test trials if there are any.
+    test trials take no part in it. Its best seed becomes the run folder `chosen`, with scores of the test trials if
+    there are any.
 
     The folder also holds `sweep.csv`, `sweep.json` and a figure. Calling it again with the same settings trains only
     what has not been trained; more values of a size are new populations.
 
+    Example:
+        ```python
+        found = lfadsx.sweep(data, "runs/sizes", sizes={"factors": (4, 8, 16)}, hypers={"dropout_rate": (0.1, 0.3)})
+        print(found)
+        ```
+
     Args:
         data: The data set.
-        out: The folder.
+        out: The folder; None for a temporary one, of which no file is kept.
         sizes: Values of fields of `ModelConfig`. With 0 inferred inputs a model has no controller.
         hypers: Values of fields of `HyperParams`.
         seeds: Number of seeds of each model.
         model: The other sizes.
         hyper: The other hyperparameters.
-        train: Run settings; member m of a population has the seed `train.seed + m`.
+        config: Run settings; member m of a population has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the chosen model's averages.
-        figures: Whether to draw figures; they need matplotlib.
+        figures: If True, figures are drawn into the folder; they need matplotlib.
         callbacks: Called after epochs and generations of each population, besides the CSV file.
+        progress: If True, a table of generations is shown.
+        settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
+
+    Returns:
+        Scores, posterior and training of the chosen model's best seed, and in `rows` a row for each model.
 
     Raises:
         RunError: If the folder cannot be written or holds runs with other settings.
-        LfadsxError: If there is nothing to choose from, a setting is out of range or the data do not fit.
+        LfadsxError: If there is nothing to choose from, a setting is unknown or out of range or the data do not fit.
     """
-    began, out, train = time.monotonic(), Path(out), train or TrainConfig()
-    model, hyper = model or ModelConfig(), hyper or HyperParams()
-    grid_of_sizes, grid_of_hypers = grid(sizes or {}), grid(hypers or {})
-    _check(seeds, len(grid_of_sizes) * len(grid_of_hypers))
-    configs = [architecture(model, own) for own in grid_of_sizes]
-    n_parameters = [count_parameters(data, config, train) for config in configs]
-    strategy = Fixed(tuple(dataclasses.replace(hyper, **own) for own in grid_of_hypers))
-    population = PopulationConfig(population=len(grid_of_hypers) * seeds, members_at_once=members_at_once)
-    own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
+    began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
+    model, hyper, config = with_settings("sweep", settings, *configs)
+    groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
+    _check(seeds, len(groups) * len(tried))
+    architectures = {name: architecture(model, own) for name, own in groups.items()}
+    n_parameters = {name: count_parameters(data, own, config) for name, own in architectures.items()}
+    strategy = Fixed(tuple(dataclasses.replace(hyper, **own) for own in tried))
+    how: dict[str, Any] = dict(hyper=hyper, config=config, strategy=strategy, mesh=mesh, progress=progress)
+    how["population"] = PopulationConfig(population=len(tried) * seeds, members_at_once=members_at_once)
+    own_mesh = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     trained: list[Trained] = []
-    for number, (config, own_sizes) in enumerate(zip(configs, grid_of_sizes, strict=True)):
-        name = group_name(own_sizes)
-        log.info("Group %d of %d: %s, %d models.", number + 1, len(configs), name, population.population)
-        result = train_population(
-            _builder(config),
-            data,
-            strategy=strategy,
-            population=population,
-            hyper=hyper,
-            config=train,
-            out=out / name,
-            mesh=mesh,
-            callbacks=[*callbacks, CsvLog(out / name / "population.csv")],
-            progress=False,
-        )
-        if result.reason == "interrupted":
-            return Sweep([], "", 0, 0, None, [], [], time.monotonic() - began, result.signal)
-        pairs = list(zip(result.members, result.seeds, strict=True))
-        for position, own_hypers in enumerate(grid_of_hypers):
-            trained.append(
-                score_members(
-                    data,
-                    pairs[position * seeds :][:seeds],
-                    settings=own_sizes | own_hypers,
-                    group=name,
-                    hyper=strategy.hypers[position],
-                    n_parameters=n_parameters[number],
-                    seconds=result.seconds / len(grid_of_hypers),
-                    mask_seed=train.seed,
-                    mesh=own,
-                )
-            )
-    names = [*(sizes or {}), *(hypers or {})]
-    ranking, measure = rank_models(trained, data.valid.n_trials)
-    chosen = ranking.choose([one.complexity for one in trained])
-    rows = _rows(trained, ranking, measure, names, chosen)
-    outcome = _write_chosen(data, out / CHOSEN, trained[chosen], train, n_samples, figures, own, began)
-    warnings = _warnings(trained, seeds)
-    drawn, undrawn = _draw(out, rows, names, measure) if figures else ([], [])
-    files = [write_csv(out / "sweep.csv", rows)]
-    files.append(_write_json(out / "sweep.json", rows, measure, ranking.best, chosen, warnings))
-    seconds = time.monotonic() - began
-    return Sweep(rows, measure, ranking.best, chosen, outcome, files + drawn, warnings + undrawn, seconds)
+    with folder_for(out) as folder:
+        for number, (name, own) in enumerate(groups.items(), 1):
+            log.info("Group %d of %d: %s, %d models.", number, len(groups), name, len(tried) * seeds)
+            build = functools.partial(_build, architectures[name])
+            log_file = CsvLog(folder / name / "population.csv")
+            result = train_population(build, data, **how, out=folder / name, callbacks=[*callbacks, log_file])
+            if result.reason == "interrupted":
+                return stopped(result, began)
+            combined = [own | hypers for hypers in tried]
+            facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=config.seed)
+            trained += _scored(data, result, combined, strategy.hypers, seeds, **facts, mesh=own_mesh)
+        names = [*(sizes or {}), *(hypers or {})]
+        facts = dict(n_samples=n_samples, mesh=own_mesh, figures=figures and out is not None, began=began)
+        outcome = _choose(data, folder, trained, names, config, **facts)
+    return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 
 def _check(seeds: int, n_models: int) -> None:
@@ -176,11 +140,69 @@ def _check(seeds: int, n_models: int) -> None:
         )
 
 
-def _builder(config: ModelConfig) -> Any:
-    def build(data: Dataset, rngs: nnx.Rngs) -> LFADS:
-        return builders.build(data, config, rngs=rngs)
+def _build(config: ModelConfig, data: Dataset, rngs: Any) -> Any:
+    return builders.build(data, config, rngs=rngs)
 
-    return build
+
+def _scored(
+    data: Dataset,
+    result: PopulationResult,
+    settings: Sequence[dict[str, Any]],
+    hypers: Sequence[HyperParams],
+    seeds: int,
+    **facts: Any,
+) -> list[Trained]:
+    """Returns the models of a population, of each its seeds, with how well they predict hidden entries."""
+    members, seconds = list(zip(result.members, result.seeds, strict=True)), result.seconds / len(settings)
+    by_model = [members[first : first + seeds] for first in range(0, len(members), seeds)]
+    return [
+        score_members(data, own, settings=swept, hyper=hyper, seconds=seconds, **facts)
+        for own, swept, hyper in zip(by_model, settings, hypers, strict=True)
+    ]
+
+
+def _choose(
+    data: Dataset,
+    folder: Path,
+    trained: Sequence[Trained],
+    names: Sequence[str],
+    config: TrainConfig,
+    *,
+    n_samples: int,
+    mesh: Mesh | None,
+    figures: bool,
+    began: float,
+) -> Outcome:
+    """Compares the models, and writes the table and the best seed of the chosen one as the run of `fit_run`."""
+    ranking, measure = rank_models(trained, data.valid.n_trials)
+    chosen = ranking.choose([one.complexity for one in trained])
+    rows = _rows(trained, ranking, measure, names, chosen)
+    findings = _findings(trained)
+    found = {"measure": measure, "rule": RULE, "best": ranking.best, "chosen": chosen, "models": rows}
+    files = [
+        write_csv(folder / "sweep.csv", rows),
+        write_json(folder / "sweep.json", found | {"findings": findings}),
+    ]
+    one = trained[chosen]
+    seed, best = one.seeds[0], one.members[0]
+    config = dataclasses.replace(config, seed=seed)
+    shutil.rmtree(folder / CHOSEN, ignore_errors=True)  # that of a sweep with fewer values may hold another model
+    RunFolder(folder / CHOSEN).write_run(best, data, one.hyper, config, Feed.of(data, config, None).train.steps)
+    how: dict[str, Any] = dict(samples=samples_of(data, n_samples), seed=seed, mesh=mesh, figures=figures, began=began)
+    outcome = finish(data, folder / CHOSEN, best, **how)
+    if figures:
+        files += draw(findings, lambda plots: plots.write_sweep_figure(folder / "figures", rows, names, measure))
+    said = [format_table(_table(rows, names, measure)), f"Best: {_in_words(rows[ranking.best], names)}."]
+    said.append(f"Chosen, the simplest within one standard error of it: {_in_words(rows[chosen], names)}.")
+    return dataclasses.replace(
+        outcome,
+        text="\n".join([*said, "", outcome.text]),
+        rows=rows,
+        files=[*outcome.files, *files],
+        findings=(*outcome.findings, *findings),
+        summary=outcome.summary | {"chosen": {name: rows[chosen][name] for name in names}},
+        seconds=time.monotonic() - began,
+    )
 
 
 def _rows(
@@ -211,59 +233,40 @@ def _rows(
     return rows
 
 
-def _write_chosen(
-    data: Dataset,
-    folder: Path,
-    one: Trained,
-    train: TrainConfig,
-    n_samples: int,
-    figures: bool,
-    mesh: Mesh | None,
-    began: float,
-) -> Outcome:
-    """Writes the best seed of a model as the run folder that `fit_run` would have written."""
-    best, seed = one.members[0], one.seeds[0]
-    config = dataclasses.replace(train, seed=seed)
-    shutil.rmtree(folder, ignore_errors=True)  # that of a sweep with fewer values may hold another model
-    RunFolder(folder).write_run(best, data, one.hyper, config, Feed.of(data, config, None).train.steps)
-    samples = samples_of(data, n_samples)
-    return finish(data, folder, best, samples=samples, seed=seed, mesh=mesh, figures=figures, began=began)
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str) -> list[dict[str, Any]]:
+    """Returns the table for the reader: what is swept, size, score, and the difference to the best model."""
+    marks = {(True, True): "best, chosen", (True, False): "best", (False, True): "chosen"}
+    return [
+        {
+            "model": f"{number} {marks.get((row['is_best'], row['is_chosen']), '')}".strip(),
+            **{name: f"{row[name]:g}" for name in names},
+            "parameters": row["n_parameters"],
+            measure: with_error(row[measure], row["standard_error"], 4),
+            "difference": with_error(row["difference"], row["difference_error"], 4),
+            "seconds": f"{row['seconds']:.0f}",
+        }
+        for number, row in enumerate(rows)
+    ]
 
 
-def _warnings(trained: Sequence[Trained], seeds: int) -> list[str]:
-    """Says what a reader of the scores has to know."""
-    warnings = []
-    if seeds == 1:
-        warnings.append(
-            "There is one seed, so errors leave out what another seed would change. Give --seeds 3 or more before "
-            "you trust a small difference."
-        )
+def _in_words(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {row[name]:g}" for name in names)
+
+
+def _findings(trained: Sequence[Trained]) -> list[Finding]:
+    """Returns what a reader of the scores has to know."""
+    found = []
+    if all(len(one.seeds) == 1 for one in trained):
+        sentence = "There is one seed, so errors leave out what another seed would change."
+        remedy = "Give 3 or more seeds (--seeds 3) before you trust a small difference."
+        found.append(Finding("note", "one seed", 1.0, 3.0, "", sentence, remedy))
     broken = [one for one in trained if len(one.selection_scores) < len(one.members)]
     if broken:
-        warnings.append(
-            f"{len(broken)} model(s) have seeds that broke off, since losses or gradients were not finite; these are "
-            f"left out. They are in {', '.join(dict.fromkeys(one.group for one in broken))}."
+        where = ", ".join(dict.fromkeys(one.group for one in broken))
+        sentence = (
+            f"{len(broken)} model(s) of {where} have seeds that broke off, since losses or gradients were not finite; "
+            "these seeds are left out."
         )
-    return warnings
-
-
-def _write_json(
-    path: Path, rows: Sequence[dict[str, Any]], measure: str, best: int, chosen: int, warnings: Sequence[str]
-) -> Path:
-    rule = (
-        "the fewest trained parameters among the models whose difference to the best one is within one standard error "
-        "of that difference, paired by trial"
-    )
-    found = {"measure": measure, "rule": rule, "best": best, "chosen": chosen, "models": rows, "warnings": warnings}
-    return write_json(path, found)
-
-
-def _draw(
-    out: Path, rows: Sequence[dict[str, Any]], names: Sequence[str], measure: str
-) -> tuple[list[Path], list[str]]:
-    """Draws the scores over each setting; returns the file and what could not be drawn."""
-    try:
-        from lfadsx import plotting
-    except ImportError as error:
-        return [], [str(error)]
-    return plotting.write_sweep_figure(out / "figures", rows, names, measure)
+        remedy = "Lower learning_rate, or look for extreme values in the data."
+        found.append(Finding("warning", "broken seeds", float(len(broken)), 0.0, where, sentence, remedy))
+    return found

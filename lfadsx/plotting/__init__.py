@@ -13,23 +13,27 @@ except ImportError as error:
         'The figures of lfadsx need matplotlib, which is not installed. Install it with `pip install "lfadsx[plot]"`.'
     ) from error
 
-from lfadsx.plotting.alignment_figure import alignment_figure
-from lfadsx.plotting.example_figure import example_figure
+from lfadsx.plotting import style
+from lfadsx.plotting.example_trials import example_figure
 from lfadsx.plotting.figure_files import write_figures, write_population_figures
-from lfadsx.plotting.inputs_figure import inputs_figure
+from lfadsx.plotting.input_panels import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
-from lfadsx.plotting.loss_figure import loss_figure
+from lfadsx.plotting.loss_curves import loss_figure
+from lfadsx.plotting.panels import curves_figure, images_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
-from lfadsx.plotting.psth_figure import psth_figure
-from lfadsx.plotting.rates_figure import rates_figure
+from lfadsx.plotting.psth_panels import psth_figure
+from lfadsx.plotting.rate_panels import rates_figure
+from lfadsx.plotting.session_components import alignment_figure
 from lfadsx.plotting.summary_page import summary
 from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure, write_folds_figure, write_sweep_figure
 
 __all__ = [
     "alignment_figure",
+    "curves_figure",
     "example_figure",
     "factors_figure",
     "folds_figure",
+    "images_figure",
     "initial_conditions_figure",
     "inputs_figure",
     "loss_figure",
@@ -37,6 +41,7 @@ __all__ = [
     "scores_figure",
     "psth_figure",
     "rates_figure",
+    "style",
     "summary",
     "sweep_figure",
     "write_figures",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from matplotlib.figure import Figure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
-from lfadsx.plotting.alignment_figure import alignment_figure
-from lfadsx.plotting.inputs_figure import inputs_figure
+from lfadsx.files import atomic_path
+from lfadsx.findings import Finding, attempt
+from lfadsx.plotting.input_panels import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
-from lfadsx.plotting.loss_figure import has_curves, loss_figure
+from lfadsx.plotting.loss_curves import has_curves, loss_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
-from lfadsx.plotting.psth_figure import psth_figure
-from lfadsx.plotting.rates_figure import rates_figure
+from lfadsx.plotting.psth_panels import psth_figure
+from lfadsx.plotting.rate_panels import rates_figure
+from lfadsx.plotting.session_components import alignment_figure
 from lfadsx.plotting.summary_page import summary
 from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
@@ -33,7 +36,7 @@ def write_figures(
     table: Sequence[Mapping[str, object]],
     title: str,
     aligned: np.ndarray | None = None,
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[Path], list[Finding]]:
     """Write all figures that apply as PNG files; a figure that fails does not stop the others.
 
     Args:
@@ -46,10 +49,10 @@ def write_figures(
         aligned: As for `inputs_figure`.
 
     Returns:
-        The files written, and one warning for each figure that could not be drawn or written.
+        The files written, and one finding for each figure that could not be drawn or written.
 
     Example:
-        files, warnings = write_figures("run/figures", dataset, posterior, {}, [], "A run")
+        files, findings = write_figures("run/figures", dataset, posterior, {}, [], "A run")
     """
     split_name, split = trials_of(dataset, posterior.split)
     figures: dict[str, Callable[[], Figure | None]] = {
@@ -65,7 +68,7 @@ def write_figures(
     return write_all(Path(folder), figures)
 
 
-def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
+def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[Finding]]:
     """Write the figures of a population's search as PNG files; a figure that fails does not stop the other.
 
     Args:
@@ -73,16 +76,16 @@ def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]
         rows: History of the population, as for `scores_figure`.
 
     Returns:
-        The files written, and one warning for each figure that could not be drawn or written.
+        The files written, and one finding for each figure that could not be drawn or written.
 
     Example:
-        files, warnings = write_population_figures("search/figures", result.rows)
+        files, findings = write_population_figures("search/figures", result.rows)
     """
     figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
     return write_all(Path(folder), figures)
 
 
-def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[str]]:
+def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[Finding]]:
     """Write figures as PNG files; one that fails does not stop the others.
 
     Args:
@@ -90,31 +93,25 @@ def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) 
         figures: What draws each figure, by the name of its file; what returns None is left out.
 
     Returns:
-        The files written, and one warning for each figure that could not be drawn or written.
+        The files written, and one finding for each figure that could not be drawn or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written, warnings = [], []
-    for name, draw in figures.items():
-        # Figures are an extra: whatever breaks one must not cost a run the others, nor its results.
-        try:
-            figure = draw()
-            if figure is not None:
-                written.append(_write(figure, folder / f"{name}.png"))
-        except Exception as error:
-            warnings.append(f"The figure {name} could not be made: {error!r}. The other figures are not affected.")
-    return written, warnings
+    findings: list[Finding] = []
+    files = [
+        attempt(findings, "figure", name, partial(_draw, folder / f"{name}.png", figures[name])) for name in figures
+    ]
+    return [file for file in files if file is not None], findings
 
 
 def _are_aligned(dataset: Dataset) -> bool:
     return len(dataset.sessions) > 1 and all(session.alignment is not None for session in dataset.sessions)
 
 
-def _write(figure: Figure, path: Path) -> Path:
-    """Write a figure under a temporary name and move it, so that no half-written file is ever seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _draw(path: Path, draw: Callable[[], Figure | None]) -> Path | None:
+    """Draw a figure and write it; returns the file, or None where there is nothing to draw."""
+    figure = draw()
+    if figure is None:
+        return None
+    with atomic_path(path) as partial_file:
+        figure.savefig(partial_file, format="png", dpi=DPI, facecolor="white")
     return path

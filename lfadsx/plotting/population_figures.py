@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from lfadsx.config import HyperParams
 from lfadsx.errors import LfadsxError
-from lfadsx.plotting.loss_figure import NATS
+from lfadsx.plotting.loss_curves import NATS
 from lfadsx.plotting.style import (
     BLUE,
     BOLD,

@@ -11,11 +11,11 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.plotting.averaging import principal_components
 from lfadsx.plotting.images import Kind, draw_images, image_label
-from lfadsx.plotting.inputs_figure import draw_input_averages
+from lfadsx.plotting.input_panels import draw_input_averages
 from lfadsx.plotting.latent_space import PLANES, component_label, draw_plane
-from lfadsx.plotting.loss_figure import PARTS, draw_part, has_part, loss_handles
-from lfadsx.plotting.psth_figure import MOST_CONDITIONS, draw_psth, psth_handles
-from lfadsx.plotting.rates_figure import choose_trials
+from lfadsx.plotting.loss_curves import PARTS, draw_part, has_part, loss_handles
+from lfadsx.plotting.psth_panels import MOST_CONDITIONS, draw_psth, psth_handles
+from lfadsx.plotting.rate_panels import choose_trials
 from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, legend_below, new_figure, panel
 from lfadsx.plotting.table_panel import draw_table
 from lfadsx.plotting.time_courses import draw_averages, frame_courses

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.errors import LfadsxError
+from lfadsx.findings import Finding
 from lfadsx.plotting.figure_files import write_all
 from lfadsx.plotting.style import (
     BLUE,
@@ -135,14 +136,14 @@ def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Ma
 
 def write_sweep_figure(
     folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str], measure: str
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[Path], list[Finding]]:
     """Write the figure of a sweep as a PNG file; arguments as in `sweep_figure`.
 
     Returns:
         The file, and a warning if it could not be drawn or written.
 
     Example:
-        files, warnings = write_sweep_figure("sweep/figures", sweep.rows, ["factors"], "masked_bps")
+        files, findings = write_sweep_figure("sweep/figures", sweep.rows, ["factors"], "masked_bps")
     """
     return write_all(Path(folder), {"sweep": lambda: sweep_figure(rows, names, measure)})
 
@@ -151,14 +152,14 @@ def write_folds_figure(
     folder: str | os.PathLike[str],
     scores: Mapping[str, Mapping[str, Any]],
     folds: Mapping[str, Mapping[str, Sequence[float]]],
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[Path], list[Finding]]:
     """Write the figure of a cross-validation as a PNG file; arguments as in `folds_figure`.
 
     Returns:
         The file, and a warning if it could not be drawn or written.
 
     Example:
-        files, warnings = write_folds_figure("cv/figures", pooled.scores, pooled.folds)
+        files, findings = write_folds_figure("cv/figures", pooled.scores, pooled.folds)
     """
     return write_all(Path(folder), {"cv": lambda: folds_figure(scores, folds)})
 

@@ -84,9 +84,9 @@ class Labels:
 
     def channel_names(self) -> np.ndarray | None:
         """Returns the names of the input group's channels, shape (session, target_channel), or None without any."""
-        if all(session.channel_names is None for session in self.sessions):
+        if not any(self.input_group in session.channel_names for session in self.sessions):
             return None
-        rows = [[*(session.channel_names or ())] for session in self.sessions]
+        rows = [[*session.channel_names.get(self.input_group, ())] for session in self.sessions]
         return np.array([row + [""] * (self._width() - len(row)) for row in rows], dtype=str)
 
     def _width(self) -> int:

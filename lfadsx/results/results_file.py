@@ -23,6 +23,7 @@ from lfadsx.data.hdf5_files import (
 )
 from lfadsx.data.split_names import split_name
 from lfadsx.errors import DataError
+from lfadsx.files import plain
 from lfadsx.results.described_arrays import FIELDS, TARGETS, Described, described_arrays
 from lfadsx.results.posterior import Posterior, join_posteriors
 from lfadsx.types import TargetGroup, TimeAxis
@@ -129,7 +130,7 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
         "groups": json.dumps({name: dataclasses.asdict(group) for name, group in result.groups.items()}),
         "start_s": result.time.start,
         "event": result.time.event,
-        "source": json.dumps(result.source, default=_plain),
+        "source": json.dumps(plain(result.source)),
     }
     for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag"):
         if hasattr(result, name):
@@ -216,8 +217,3 @@ def _target_groups(group: h5py.Group, facts: dict[str, Any]) -> tuple[dict[str, 
     places = {first: group} | {name: place for name, place in others.items() if name not in ("samples", "bounds")}
     counts, real = TargetGroup("counts", "counts per bin"), TargetGroup("real")
     return {name: counts if "rates_counts" in place else real for name, place in places.items()}, places
-
-
-def _plain(value: Any) -> Any:
-    """Makes plain numbers and lists of NumPy's, and text of anything else, for JSON."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

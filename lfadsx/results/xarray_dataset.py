@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lfadsx.errors import MissingExtraError
+from lfadsx.files import plain
 from lfadsx.results.described_arrays import TARGETS, described_arrays
 from lfadsx.results.posterior import Posterior
 
@@ -51,6 +52,6 @@ def to_xarray(posterior: Posterior) -> xarray.Dataset:
         "behaviour_name": posterior.behaviour_name,
         "behaviour_lag": posterior.behaviour_lag,
         "lfadsx_version": posterior.version,
-        "source": json.dumps(posterior.source, default=str),
+        "source": json.dumps(plain(posterior.source)),
     } | ({} if time.bin_width is None else {"bin_width_s": time.bin_width, "start_s": time.start})
     return xarray.Dataset(variables, coordinates, facts)

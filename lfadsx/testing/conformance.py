@@ -19,7 +19,7 @@ from lfadsx.models.exercises import Exercise, Outputs, exercise, wrong_shapes
 from lfadsx.models.seams import SEAMS, arguments, make
 from lfadsx.models.serialization import describe
 from lfadsx.modules import AbstractAugmentation
-from lfadsx.testing.augmentations import failures_of_augmentation
+from lfadsx.testing.augmentation_checks import failures_of_augmentation
 from lfadsx.training import checkpoint
 
 WIDTHS: dict[str, Any] = {

@@ -241,7 +241,8 @@ class Loop:
             )
             if reason:
                 position.active[member], position.reasons[member] = False, reason
-                log.info("Member %d stops after epoch %d: %s.", member, position.epoch, reason)
+                if self.is_population:
+                    log.info("Member %d stops after epoch %d: %s.", member, position.epoch, reason)
 
     def _end_generation(self) -> None:
         """Asks the strategy what the next generation is, unless this was the last one."""

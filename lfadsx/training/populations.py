@@ -24,7 +24,8 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
 from lfadsx.modules.spike_jitter import SpikeJitter
 from lfadsx.objective import Objective
-from lfadsx.search import AbstractStrategy, Ensemble, describe
+from lfadsx.search import AbstractStrategy, Ensemble
+from lfadsx.search.builtin_strategies import describe
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import OneModel, Stacked
 from lfadsx.training.history import history_of

@@ -252,7 +252,12 @@ class RunFolder:
         return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
 
     def _read(self, name: str) -> RunInfo:
-        content = json.loads((self.path / name).read_text())
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give another folder."
+            ) from error
         if content.get("format", 0) > FORMAT:
             raise RunError(
                 f"The run {self.path} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."

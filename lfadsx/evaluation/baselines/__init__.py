@@ -12,11 +12,11 @@ from lfadsx.evaluation.baselines.all_baselines import fit_baselines as fit_basel
 from lfadsx.evaluation.baselines.averages import condition_average as condition_average
 from lfadsx.evaluation.baselines.averages import mean_rate as mean_rate
 from lfadsx.evaluation.baselines.averages import time_course as time_course
-from lfadsx.evaluation.baselines.poisson_regression import REGRESSION_PENALTIES as REGRESSION_PENALTIES
-from lfadsx.evaluation.baselines.poisson_regression import REGRESSION_WIDTHS as REGRESSION_WIDTHS
-from lfadsx.evaluation.baselines.poisson_regression import poisson_regression as poisson_regression
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels as held_out_channels
 from lfadsx.evaluation.baselines.scored_entries import scored_mask as scored_mask
-from lfadsx.evaluation.baselines.smoothed_data import SHRINKAGES as SHRINKAGES
-from lfadsx.evaluation.baselines.smoothed_data import smoothed_data as smoothed_data
+from lfadsx.evaluation.baselines.smoothing_baseline import SHRINKAGES as SHRINKAGES
+from lfadsx.evaluation.baselines.smoothing_baseline import smoothed_data as smoothed_data
+from lfadsx.evaluation.baselines.spike_regression import REGRESSION_PENALTIES as REGRESSION_PENALTIES
+from lfadsx.evaluation.baselines.spike_regression import REGRESSION_WIDTHS as REGRESSION_WIDTHS
+from lfadsx.evaluation.baselines.spike_regression import poisson_regression as poisson_regression
 from lfadsx.evaluation.baselines.width_selection import WIDTHS as WIDTHS

@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.evaluation.baselines.averages import condition_average, mean_rate, time_course
-from lfadsx.evaluation.baselines.poisson_regression import poisson_regression
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
-from lfadsx.evaluation.baselines.smoothed_data import smoothed_data
+from lfadsx.evaluation.baselines.smoothing_baseline import smoothed_data
+from lfadsx.evaluation.baselines.spike_regression import poisson_regression
 
 Baseline = Callable[[Dataset, Split], np.ndarray]
 

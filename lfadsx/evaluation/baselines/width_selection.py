@@ -9,7 +9,8 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation.baselines.scored_entries import scored_mask
-from lfadsx.evaluation.metrics import error_and_total, nll_per_trial
+from lfadsx.evaluation.metrics import nll_per_trial
+from lfadsx.evaluation.metrics.r2 import error_and_total
 
 WIDTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Standard deviations in bins that time course, condition average and smoothed data choose among."""

@@ -12,7 +12,7 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation.baselines.scored_entries import held_out_channels
 from lfadsx.evaluation.baselines.session_data import Part, mean_value, part_of, parts_and_training, unknown_rates
-from lfadsx.evaluation.baselines.smoothed_data import smooth_trials
+from lfadsx.evaluation.baselines.smoothing_baseline import smooth_trials
 from lfadsx.evaluation.metrics import nll_per_trial
 
 log = logging.getLogger("lfadsx")

@@ -21,7 +21,7 @@ def all_trials(data: Dataset) -> Split:
     Example:
         >>> import numpy as np
         >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.folds import all_trials
+        >>> from lfadsx.data.fold_datasets import all_trials
         >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
         array([0, 1, 2, 3, 4, 5])
     """
@@ -38,7 +38,7 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
     Example:
         >>> import numpy as np
         >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.folds import all_trials, stratified_folds
+        >>> from lfadsx.data.fold_datasets import all_trials, stratified_folds
         >>> condition = np.repeat([0, 1], 6)
         >>> trials = all_trials(from_arrays(np.ones((12, 4, 2), int), condition=condition))
         >>> fold = stratified_folds(trials, 3)
@@ -112,7 +112,7 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
     Example:
         >>> import numpy as np
         >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.folds import neuron_groups
+        >>> from lfadsx.data.fold_datasets import neuron_groups
         >>> hidden = neuron_groups(from_arrays(np.ones((10, 5, 7), int)), 3)
         >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
         ([3, 3, 3], True)

@@ -1,0 +1,72 @@
+"""The flags that all commands which train have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfadsx.cli.reading_flags import Reading, kind_for
+from lfadsx.cli.terminal import Files, Flat, use_devices
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from lfadsx.data.dataset import Dataset
+    from lfadsx.types import Kind
+
+
+@dataclasses.dataclass
+class Training:
+    """What is trained on which files, and where results go."""
+
+    files: Files
+    """HDF5 files, one for each session."""
+    out: Path
+    """Folder to write."""
+    model: Flat[ModelConfig] = dataclasses.field(default_factory=ModelConfig)
+    """Architecture."""
+    hyper: Flat[HyperParams] = dataclasses.field(default_factory=HyperParams)
+    """Hyperparameters."""
+    train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
+    """The run."""
+    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    """How the files are read."""
+    align: int = 0
+    """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
+    samples: int = 64
+    """Posterior samples of the averages."""
+    figures: bool = True
+    """Draw figures."""
+    devices: int | None = None
+    """Devices to spread models and trials over; by default one GPU, or all cores of a CPU, of which each becomes a
+    device."""
+    json: bool = False
+    """Print the scores as one JSON object on the last line."""
+
+    def read(self, kind: Kind | dict[str, Kind] | None = None) -> Dataset:
+        """Returns the data of the files, not yet aligned; `kind` as in `Reading.read`, by default by the likelihood."""
+        return self.reading.read(self.files, kind or kind_for(self.model.likelihood), self.train.seed)
+
+    def read_aligned(self, kind: Kind | dict[str, Kind] | None = None) -> Dataset:
+        """Returns the data of the files, aligned if the flags ask for it; `kind` as in `read`."""
+        from lfadsx.data.session_alignment import align
+
+        data = self.read(kind)
+        return align(data, self.align) if self.align else data
+
+    def mesh(self, n_members: int = 1) -> Mesh | None:
+        """Returns the devices, None for a single one; must come before JAX is used.
+
+        As many as possible see to members of their own, which need not wait for each other.
+
+        Args:
+            n_members: Number of models that are trained side by side.
+        """
+        from lfadsx.training import make_mesh
+
+        n_members = max(1, n_members)
+        devices = use_devices(self.devices, self.train.batch_size * n_members)
+        return make_mesh(devices, members=math.gcd(n_members, devices)) if devices > 1 else None

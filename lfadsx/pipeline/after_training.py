@@ -1,0 +1,167 @@
+"""What follows training: infer, score, write and draw. No step takes the results of those before with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jax.sharding import Mesh
+
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
+from lfadsx.errors import MissingExtraError
+from lfadsx.evaluation import MEASURES, Evaluation, score_posteriors
+from lfadsx.files import plain, write_json
+from lfadsx.findings import Finding, attempt
+from lfadsx.inference import infer, masked_rates
+from lfadsx.models.lfads import LFADS
+from lfadsx.pipeline.methods_paragraph import write_report
+from lfadsx.pipeline.outcome import Outcome, scores_text
+from lfadsx.results.posterior import Posterior
+from lfadsx.results.results_file import write_posteriors
+from lfadsx.training import FitResult, RunFolder
+
+
+def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:
+    """Returns the number of posterior samples of each split; that of training trials may differ."""
+    return dict.fromkeys(data.splits, n_samples) | ({} if n_train_samples is None else {"train": n_train_samples})
+
+
+def in_words(data: Dataset) -> str:
+    """Returns how many trials and sessions there are, for the line that a job begins with."""
+    trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
+    return f"{trials} trials of {data.train.n_bins} bins, {len(data.sessions)} session(s)"
+
+
+def finish(
+    data: Dataset,
+    out: str | Path,
+    result: FitResult,
+    *,
+    samples: dict[str, int],
+    seed: int,
+    mesh: Mesh | None,
+    figures: bool,
+    began: float,
+) -> Outcome:
+    """Infers all trials with a trained model and writes the posterior; then scores, reports and draws.
+
+    Whatever fails after the posterior is left out and becomes a finding.
+
+    Args:
+        data: The data set.
+        out: The run folder.
+        result: What training returned.
+        samples: Posterior samples of the averages, for each split.
+        seed: Seed of the samples.
+        mesh: Devices to spread the trials over.
+        figures: If True, figures are drawn; they need matplotlib.
+        began: When the job began, on the monotonic clock.
+    """
+    folder, split, failed = RunFolder(out), split_name(data.splits), []
+    posteriors = {
+        name: without_states(infer(result.model, data, name, n_samples=n, seed=seed, mesh=mesh))
+        for name, n in samples.items()
+    }
+    files = [write_posteriors(folder.posterior, posteriors)]
+    scoring = functools.partial(score, result.model, data, split, posteriors, seed, failed, mesh=mesh)
+    evaluation = attempt(failed, "evaluation", "", scoring)
+    odd = [*data.findings, *result.findings, *(evaluation.findings if evaluation else ())]
+    outcome = Outcome(
+        text="" if evaluation is None else scores_text(evaluation),
+        evaluation=evaluation,
+        result=result,
+        posteriors=posteriors,
+        findings=(*odd, *failed),
+        summary={"split": split} | dict.fromkeys(MEASURES) if evaluation is None else evaluation.scores,
+        seconds=time.monotonic() - began,
+    )
+    files += _write_reports(folder, outcome, result, failed)
+    if figures:
+        n_failed = len(failed)
+        files += draw_figures(failed, out, data, split, outcome)
+        if len(failed) > n_failed:
+            outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
+            _write_reports(folder, outcome, result, failed)
+    return dataclasses.replace(outcome, files=files, findings=(*odd, *failed), seconds=time.monotonic() - began)
+
+
+def without_states(posterior: Posterior) -> Posterior:
+    """Returns a posterior without what is large and seldom wanted: controller states, and what the controller saw."""
+    return dataclasses.replace(posterior, controller_states=None, encoding=None)
+
+
+def score(
+    model: LFADS,
+    data: Dataset,
+    split: str,
+    posteriors: dict[str, Posterior],
+    seed: int,
+    failed: list[Finding],
+    *,
+    mesh: Mesh | None = None,
+) -> Evaluation:
+    """Scores posterior averages of a split, those of hidden entries included if they can be inferred."""
+    hidden = functools.partial(masked_rates, model, data, split, seed=seed, mesh=mesh)
+    masked = attempt(failed, "inference of hidden entries", "", hidden)
+    return score_posteriors(data, posteriors, masked, split=split)
+
+
+def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path], list[Finding]]]) -> list[Path]:
+    """Draws with `lfadsx.plotting` and returns the files; what cannot be drawn becomes a finding.
+
+    Args:
+        failed: The list that findings are added to.
+        figures: Draws with the module of figures, which needs matplotlib.
+    """
+    try:
+        from lfadsx import plotting
+    except MissingExtraError as error:
+        failed.append(Finding("note", "no figures", None, None, "figures", str(error)))
+        return []
+    drawn = attempt(failed, "drawing of figures", "", lambda: figures(plotting))
+    files, findings = drawn or ([], [])
+    failed += findings
+    return files
+
+
+def draw_figures(failed: list[Finding], run: str | Path, data: Dataset, split: str, outcome: Outcome) -> list[Path]:
+    """Draws all figures of a run into its folder and returns the files; arguments as in `draw`."""
+    evaluation, result = outcome.evaluation, outcome.result
+    history = result.history if isinstance(result, FitResult) else {}
+    title, table = f"{Path(run).name}: {split} trials", [] if evaluation is None else evaluation.table
+    aligned = None if evaluation is None else evaluation.aligned_inputs
+    folder, posterior = RunFolder(run).figures, outcome.posteriors[split]
+    drawn = folder, data, posterior, history, table, title, aligned
+    return draw(failed, lambda plotting: plotting.write_figures(*drawn))
+
+
+def _write_reports(folder: RunFolder, outcome: Outcome, result: FitResult, failed: list[Finding]) -> list[Path]:
+    """Writes scores, training and findings as metrics.json, and the report."""
+    evaluation = outcome.evaluation
+    metrics: dict[str, Any] = plain({
+        **outcome.summary,
+        "seconds": outcome.seconds,
+        "training": {
+            "reason": result.reason,
+            "epochs": len(next(iter(result.history.values()), ())),
+            "best_epoch": result.best_epoch,
+            "best_score": result.best_score,
+            "skipped_steps": result.skipped_steps,
+            "seconds": result.seconds,
+        },
+        "findings": outcome.findings,
+        "detail": {} if evaluation is None else evaluation.detail,
+        "table": [] if evaluation is None else evaluation.table,
+    })  # fmt: skip
+    steps = {
+        "metrics.json": functools.partial(write_json, folder.metrics, metrics),
+        "report.md": functools.partial(write_report, folder, metrics),
+    }
+    written = [attempt(failed, "file", name, step) for name, step in steps.items()]
+    return [file for file in written if file is not None]

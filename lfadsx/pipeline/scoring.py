@@ -1,0 +1,110 @@
+"""`evaluate`: infer and score a split of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import ALL, split_name
+from lfadsx.errors import DataError, LfadsxError
+from lfadsx.evaluation import Evaluation, score_posteriors
+from lfadsx.inference import infer, masked_rates
+from lfadsx.models.lfads import LFADS
+from lfadsx.models.new_sessions import with_sessions
+from lfadsx.results.posterior import Posterior
+from lfadsx.training.run_folder import RunInfo
+
+
+def evaluate(
+    model: LFADS,
+    data: Dataset,
+    split: str | None = None,
+    *,
+    n_samples: int = 64,
+    seed: int = 0,
+    posteriors: Mapping[str, Posterior] | None = None,
+    baselines: Mapping[str, Float[np.ndarray, "trial time target_channel"]] | None = None,
+    psth_kernel_bins: float | None = None,
+    mesh: Mesh | None = None,
+) -> Evaluation:
+    """Infers a split, also with entries hidden from the encoder, and scores it beside its baselines.
+
+    Example:
+        >>> import lfadsx
+        >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
+        >>> model = lfadsx.autonomous(data, generator_dim=8, seed=0)
+        >>> score = lfadsx.evaluate(model, data, n_samples=2)
+        >>> score.scores["split"], score.scores["masked_bps"] is not None
+        ('valid', True)
+
+    Args:
+        model: The model.
+        data: The data set; regressions, alignments and baselines are fitted on its training trials.
+        split: "train", "valid" or "test"; by default test if there is one, else valid.
+        n_samples: Posterior samples per trial; 0 pushes the posterior means through.
+        seed: Seed of the samples and of the entries that are hidden.
+        posteriors: What `infer` returned, by split, where it was called already; other splits are inferred.
+        baselines: Rates of baselines for this split by name, as `lfadsx.evaluation.baselines.fit_baselines` returns
+            them; an empty dictionary for none. Fitted here by default.
+        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; by default 50 ms,
+            or 2 bins if the bin width is unknown.
+        mesh: Devices to spread the trials over, on its axis `data`.
+
+    Returns:
+        The scores; printed, a table with standard errors, the verdict and what looks odd.
+
+    Raises:
+        LfadsxError: If the data do not fit the model or have no such split.
+    """
+    split = split_name(data.splits, split)
+    if split == ALL:
+        raise LfadsxError(
+            "`split` must be one whose trials were not mixed with those of training, got 'all'. Give one of "
+            f"{', '.join(map(repr, data.splits))}."
+        )
+    given = posteriors or {}
+    found = {
+        name: given[name] if name in given else infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
+        for name in dict.fromkeys(("train", split))
+    }
+    masked = masked_rates(model, data, split, seed=seed, mesh=mesh)
+    return score_posteriors(data, found, masked, split=split, baselines=baselines, psth_kernel_bins=psth_kernel_bins)
+
+
+def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
+    """Raises DataError if data have another bin width than the model was trained with."""
+    trained = info.bin_width
+    if trained is not None and bin_width is not None and not np.isclose(trained, bin_width, rtol=1e-6):
+        raise DataError(
+            f"The data have bins of {bin_width} s, the model was trained with bins of {trained} s. Bin the data as "
+            "those were, or train a model on these."
+        )
+
+
+def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
+    """Returns data and model with the same sessions in the same order; the only session of both may differ in name.
+
+    Args:
+        info: What the run folder of the model says.
+        data: The data set.
+        model: The model.
+
+    Raises:
+        DataError: If the model does not know a session of the data.
+    """
+    known = [session.name for session in info.sessions]
+    if len(known) == len(data.sessions) == 1:
+        data = dataclasses.replace(data, sessions=(dataclasses.replace(data.sessions[0], name=known[0]),))
+    names = [session.name for session in data.sessions]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(
+            f"The model knows the sessions {', '.join(known)} and not {unknown[0]!r}. Give files that are called like "
+            "its sessions, or add the session to the model (--start-from RUN --new-sessions-only)."
+        )
+    return data, model if names == known else with_sessions(model, data, rngs=nnx.Rngs(0))
