@@ -55,7 +55,7 @@ TRAIN = lfadsx.TrainConfig(
     epochs=10,
     batch_size=64,
     kl_ramp_epochs=7,
-    kl_co_floor=1.0,
+    kl_floors=(0.0, 1.0),
     l2_ramp_epochs=0,
     patience=10,
 )

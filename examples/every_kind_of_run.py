@@ -48,7 +48,7 @@ TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,
     kl_ramp_epochs=27,
-    kl_co_floor=1.0,
+    kl_floors=(0.0, 1.0),
     l2_ramp_epochs=0,
     patience=36,
 )

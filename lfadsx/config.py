@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
+import numpy as np
 
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
+
+Range = tuple[Callable[[float], bool], str]
+"""Whether a number may be a value of a setting, and which numbers may, in words."""
+ABOVE_0: Range = (lambda value: 0 < value < math.inf, "above 0")
+AT_LEAST_0: Range = (lambda value: 0 <= value < math.inf, "at least 0")
+AT_LEAST_1: Range = (lambda value: value >= 1, "at least 1")
+FROM_0_TO_1: Range = (lambda value: 0 <= value <= 1, "from 0 to 1")
+BELOW_1: Range = (lambda value: 0 <= value < 1, "from 0 to below 1")
+FACTOR: Range = (lambda value: 0 < value <= 1, "above 0 and at most 1")
 
 
-def _check_choices(config: Any) -> None:
+def _check_range(config: Any, allowed: Range, *names: str) -> None:
+    """Raises LfadsxError if a setting, or a number of one that is a tuple, is out of range."""
+    inside, words = allowed
+    for name in names:
+        value = getattr(config, name)
+        if not all(inside(number) for number in (value if isinstance(value, tuple) else (value,))):
+            each = "must hold numbers" if isinstance(value, tuple) else "must be"
+            raise LfadsxError(f"`{name}` {each} {words}, got {_plain(value)}.")
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value for a message: float(x) of an array of JAX or NumPy."""
+    return value if isinstance(value, int | tuple) else float(value)
+
+
+def _check_types(config: Any) -> None:
+    """Raises LfadsxError for a name that is not one of the choices, and for a tuple of another length."""
     for name, hint in get_type_hints(type(config)).items():
-        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
-            choices = ", ".join(map(repr, get_args(hint)))
-            raise LfadsxError(f"{name} = {getattr(config, name)!r} is none of the choices. Give one of {choices}.")
+        value, kinds = getattr(config, name), get_args(hint)
+        if get_origin(hint) is tuple:
+            n = None if kinds[-1] is ... else len(kinds)
+            if not isinstance(value, tuple) or n not in (None, len(value)):
+                what = f"a tuple of {n} numbers" if n else "a tuple"
+                raise LfadsxError(f"`{name}` must be {what}, got {value!r}.")
+            value, hint = value, kinds[0]
+        for word in value if isinstance(value, tuple) else (value,):
+            if get_origin(hint) is Literal and word not in get_args(hint):
+                raise LfadsxError(f"`{name}` must be one of {', '.join(map(repr, get_args(hint)))}, got {word!r}.")
 
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -55,10 +87,9 @@ class ModelConfig:
     """How neurons reach the encoders; auto: as they are for one session, a linear map for several."""
     readin_dim: int = 0
     """Width of a linear read-in; 0: that of the factors, or of the data's aligned components if these are more."""
-    encoder: Literal["bidirectional", "causal"] = "bidirectional"
-    """Whether the controller's encoder sees the whole trial or the past only."""
-    strictly_causal: bool = False
-    """Refuse every setting by which a bin could depend on data after it, the bins of ic_window aside."""
+    encoder: Literal["bidirectional", "causal", "strictly_causal"] = "bidirectional"
+    """Whether the controller's encoder sees the whole trial or the past only. strictly_causal: the past, and an initial
+    condition that is inferred from the whole trial is refused."""
     controller_lag: int = 1
     """Bins by which the encoding that the controller sees stays away from the current bin."""
     feedback: Literal["factors", "rates", "none"] = "factors"
@@ -71,12 +102,8 @@ class ModelConfig:
     """Whether the controller's encoder sees the bins of ic_window, too."""
     ic_prior_variance: float = 0.1
     """Variance of the initial condition's prior; where it starts, if it is trained."""
-    ic_prior_variance_min: float = 0.0
-    """Lower bound of this variance, if it is trained."""
-    ic_prior_variance_max: float = 0.0
-    """Upper bound; it is trained if this is above the lower bound."""
-    ic_post_var_min: float = 1e-4
-    """Added to the variance of the initial condition's posterior."""
+    ic_prior_variance_bounds: tuple[float, float] = (0.0, 0.0)
+    """Bounds of this variance; it is trained if the second is above the first."""
     input_prior: Literal["ar1", "gaussian", "student_t"] = "ar1"
     """Prior of the inferred inputs: AR(1) with trained time constants; normal and independent bins; or independent bins
     with heavy tails, for inputs that are brief and rare."""
@@ -84,20 +111,16 @@ class ModelConfig:
     """Time constant of the AR(1) prior at the start, in bins."""
     input_prior_tau_s: float = 0.0
     """The same in seconds, which then counts; 0: it is given in bins. Needs the data's bin width."""
-    train_input_prior_tau: bool = True
-    """Whether the time constants of the AR(1) prior are trained, one for each input."""
     input_prior_variance: float = 0.1
     """At the start: innovation variance of the AR(1) prior, variance of the normal one, squared scale of the other."""
     input_prior_df: float = 2.0
     """Degrees of freedom of Student's t at the start; the fewer, the heavier its tails."""
-    train_input_prior_variance: bool = True
-    """Whether these variances, and these degrees of freedom, are trained."""
     input_prior_mean: float = 0.0
     """Mean of the inferred inputs' prior at the start."""
-    train_input_prior_mean: bool = False
-    """Whether this mean is trained, one for each input."""
-    co_post_var_min: float = 1e-4
-    """Added to the variance of the inferred inputs' posterior."""
+    train_input_prior: tuple[Literal["tau", "variance", "mean"], ...] = ("tau", "variance")
+    """What of the inferred inputs' prior is trained, one number for each input; variance: degrees of freedom, too."""
+    post_var_min: tuple[float, float] = (1e-4, 1e-4)
+    """Added to the variances of the posteriors: the initial condition's, and that of the inferred inputs."""
     likelihood: Literal["poisson", "gaussian"] = "poisson"
     """How data scatter: poisson for spike counts, gaussian for real values."""
     standardise: bool = True
@@ -107,16 +130,10 @@ class ModelConfig:
     """Gain of the initial read-out weights; small, so that the model starts at each neuron's mean rate."""
     cell_clip: float = 5.0
     """Bound of all recurrent states."""
-    cell_weight_scale: float = 1.0
-    """Gain of the initial weights of encoders and controller."""
-    generator_input_scale: float = 1.0
-    """Gain of the initial weights of the generator's inputs."""
-    generator_recurrent_scale: float = 1.0
-    """Gain of the initial recurrent weights of the generator."""
-    keep_bias: float = 1.0
-    """Bias of the gates that keep a state, at the start."""
-    reset_bias: float = 1.0
-    """Bias of the reset gates at the start."""
+    weight_scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Gains of initial weights: of encoders and controller, of the generator's inputs, of its recurrent weights."""
+    gate_biases: tuple[float, float] = (1.0, 1.0)
+    """Biases at the start of the gates that keep a state, and of the reset gates."""
     segment_bins: int = 0
     """Bins between states that the gradient keeps; those between are computed again, so that the memory of long trials
     is bounded for the price of a second forward pass. 0: all are kept."""
@@ -126,19 +143,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
-        _check_choices(self)
-        positive = ("factors", "generator_dim", "ic_encoder_dim", "controller_dim")
-        at_least_zero = ("ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag", "ic_window")
-        at_least_zero += ("ic_prior_variance_min", "ic_prior_variance_max", "input_prior_tau_s", "segment_bins")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is no size. Give a number of at least 1.")
-        for name in at_least_zero:
-            if getattr(self, name) < 0:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
-        for name in ("ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df", "cell_clip"):
-            if not getattr(self, name) > 0:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is not positive. Give a number above 0.")
+        _check_types(self)
+        _check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
+        _check_range(self, AT_LEAST_0, "ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag")
+        _check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
+        _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
+        _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
+        _check_range(self, ABOVE_0, "cell_clip")
 
 
 @jax.tree_util.register_dataclass
@@ -192,17 +203,9 @@ class HyperParams:
 
     def check(self) -> None:
         """Raises LfadsxError if a value is out of its range."""
-        bounds = {"learning_rate": "above 0", "cd_pass_rate": "from 0 to 1"}
-        bounds |= dict.fromkeys(("dropout_rate", "cd_rate"), "from 0 to below 1")
+        bounds = {"learning_rate": ABOVE_0, "cd_pass_rate": FROM_0_TO_1, "dropout_rate": BELOW_1, "cd_rate": BELOW_1}
         for field in dataclasses.fields(self):
-            name, value = field.name, float(getattr(self, field.name))
-            most = 1.0 if "from 0 to" in bounds.get(name, "") else math.inf
-            is_open = name == "learning_rate"
-            inside = (value > 0 if is_open else value >= 0) and (value <= 1 if name == "cd_pass_rate" else value < most)
-            if not inside:
-                raise LfadsxError(
-                    f"{name} = {value} is out of range. Give a number {bounds.get(name, 'of 0 or more')}."
-                )
+            _check_range(self, bounds.get(field.name, AT_LEAST_0), field.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,54 +219,34 @@ class TrainConfig:
     kl_ramp_start: int = 0
     """Epoch at which the weights of the KL terms begin to rise."""
     kl_ramp_epochs: int = 30
-    """Epochs over which they rise to kl_ceiling."""
-    kl_ramp_start_step: int = 0
-    """The start of this ramp in steps, which then counts; 0: it is given in epochs."""
-    kl_ramp_steps: int = 0
-    """Its length in steps, which then counts; 0: it is given in epochs."""
-    kl_ceiling: float = 1.0
-    """Weight of both KL terms after the ramp."""
-    kl_ic_floor: float = 0.0
-    """Weight of the initial condition's KL before that."""
-    kl_co_floor: float = 0.0
-    """Weight of the inputs' KL before that. The higher, the less do inputs stand in for what the generator has yet to
-    learn; at 1, no ramp, a model may never begin to use them."""
+    """Epochs over which they rise to 1."""
+    kl_floors: tuple[float, float] = (0.0, 0.0)
+    """Weights of the KLs before that: of the initial condition's and of the inputs'. The higher the second, the less do
+    inputs stand in for what the generator has yet to learn; at 1, no ramp, a model may never begin to use them."""
     l2_ramp_start: int = 0
     """Epoch at which the L2 penalty begins to count."""
     l2_ramp_epochs: int = 30
     """Epochs over which its weight rises to 1."""
-    l2_ramp_start_step: int = 0
-    """The start of this ramp in steps, which then counts; 0: it is given in epochs."""
-    l2_ramp_steps: int = 0
-    """Its length in steps, which then counts; 0: it is given in epochs."""
+    ramp_unit: Literal["epochs", "steps"] = "epochs"
+    """What the starts and lengths of both ramps are counted in."""
     patience: int = 50
     """Epochs without a better selection score after which training stops; counted after the ramps."""
     validate_every: int = 2
     """Epochs between two evaluations of the selection score."""
-    selection_samples: int = 8
-    """Posterior samples of the selection score, at least 8."""
-    score_smoothing: float = 0.3
-    """Weight of the previous selection score in the smoothed one."""
     schedule: Literal["constant", "plateau", "training_loss", "cosine", "exponential"] = "cosine"
-    """Learning rate: constant; multiplied by plateau_factor when the selection score stalls (plateau) or when the
+    """Learning rate: constant; multiplied by learning_rate_factor when the selection score stalls (plateau), when the
     training loss of an epoch is above all of the last plateau_patience ones (training_loss, the rule of the TensorFlow
-    LFADS); a cosine to 0; or multiplied by learning_rate_decay at every step (exponential)."""
-    plateau_factor: float = 0.95
-    """What the first two rules multiply the learning rate by."""
+    LFADS, whose selection score is not smoothed) or at every step (exponential); or a cosine to 0."""
+    learning_rate_factor: float | None = None
+    """What these rules multiply the learning rate by; by default 0.95, and 0.9999 at every step."""
     plateau_patience: int = 6
-    """Evaluations without a better score, or epochs to compare with, before they do."""
-    learning_rate_decay: float = 0.9999
-    """What the exponential schedule multiplies the learning rate by at every step."""
+    """Evaluations without a better score, or epochs to compare with, before the first two rules do."""
     learning_rate_stop: float = 1e-5
     """Training stops when any of these rules but the cosine has brought the learning rate below this."""
     max_grad_norm: float = 200.0
     """Bound of the gradient's global norm."""
-    adam_b1: float = 0.9
-    """Decay of Adam's first moment."""
-    adam_b2: float = 0.999
-    """Decay of Adam's second moment."""
-    adam_eps: float = 1e-8
-    """Adam's epsilon."""
+    adam: tuple[float, float, float] = (0.9, 0.999, 1e-8)
+    """Adam's decays of the first and second moment, and its epsilon."""
     reduction: Literal["sum", "mean"] = "sum"
     """Log likelihood of a trial: the sum over its bins and neurons, or their mean (as in lfads-torch)."""
     estimator: Literal["path", "sample"] = "path"
@@ -274,12 +257,9 @@ class TrainConfig:
     """What trains: patterns over parameter paths such as "readin/*"; "!" takes away, from all where it comes first."""
     spike_jitter: int = 0
     """Training batches only: every spike moves by up to this many bins, all moves being equally probable; 0: none."""
-    max_skipped_steps: int = 20
-    """Steps with a loss that is not finite, after which the run stops; each is skipped and reported."""
-    checkpoint_minutes: float = 5.0
-    """Minutes between two checkpoints."""
-    checkpoints_to_keep: int = 2
-    """Number of last checkpoints that stay; the best and the last model stay in any case."""
+    checkpoints: tuple[float, int] = (5.0, 2)
+    """Minutes between two checkpoints, and how many of the last ones stay; the best and the last model stay in any
+    case."""
     steps_per_block: int = 64
     """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
     trials_at_once: int = 0
@@ -294,36 +274,23 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
-        _check_choices(self)
-        counted = ("epochs", "batch_size", "patience", "validate_every", "steps_per_block", "plateau_patience")
-        for name in (*counted, "checkpoints_to_keep"):
-            if getattr(self, name) < 1:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
-        at_least_zero = ("kl_ramp_start_step", "kl_ramp_steps", "l2_ramp_start_step", "l2_ramp_steps", "spike_jitter")
-        for name in (*at_least_zero, "trials_at_once", "kl_ceiling", "kl_ic_floor", "kl_co_floor"):
-            if getattr(self, name) < 0:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
-        for name in ("plateau_factor", "learning_rate_decay"):
-            if not 0 < getattr(self, name) <= 1:
-                raise LfadsxError(f"{name} = {getattr(self, name)} does not lower a rate. Give a number from 0 to 1.")
-        for name in ("kl_ic_floor", "kl_co_floor"):
-            if not 0 <= getattr(self, name) <= self.kl_ceiling:
-                raise LfadsxError(
-                    f"{name} = {getattr(self, name)} is no weight of a ramp that ends at kl_ceiling = "
-                    f"{self.kl_ceiling}. Give a number between 0 and that."
-                )
-        if self.selection_samples < 8:
+        _check_types(self)
+        _check_range(self, AT_LEAST_1, "epochs", "batch_size", "patience", "validate_every", "steps_per_block")
+        _check_range(self, AT_LEAST_1, "plateau_patience")
+        _check_range(self, AT_LEAST_0, "kl_ramp_start", "kl_ramp_epochs", "l2_ramp_start", "l2_ramp_epochs")
+        _check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
+        _check_range(self, FROM_0_TO_1, "kl_floors")
+        if self.learning_rate_factor is not None:
+            _check_range(self, FACTOR, "learning_rate_factor")
+        if self.checkpoints[0] < 0 or self.checkpoints[1] < 1:
             raise LfadsxError(
-                f"selection_samples = {self.selection_samples} makes the choice of the best model noisy. "
-                "Give at least 8."
+                f"`checkpoints` must be minutes of at least 0 and a number of at least 1, got {self.checkpoints}."
             )
 
     def ramps(self, steps_per_epoch: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Returns start and length in steps of the ramp of the KL terms, and of that of the L2 penalty."""
-        n = steps_per_epoch
-        kl = self.kl_ramp_start_step or n * self.kl_ramp_start, self.kl_ramp_steps or n * self.kl_ramp_epochs
-        l2 = self.l2_ramp_start_step or n * self.l2_ramp_start, self.l2_ramp_steps or n * self.l2_ramp_epochs
-        return kl, l2
+        n = steps_per_epoch if self.ramp_unit == "epochs" else 1
+        return (n * self.kl_ramp_start, n * self.kl_ramp_epochs), (n * self.l2_ramp_start, n * self.l2_ramp_epochs)
 
     def ramp_end(self, steps_per_epoch: int) -> int:
         """Returns after how many epochs all ramps have ended; early stopping and the best model wait for it."""
@@ -340,8 +307,6 @@ class PopulationConfig:
     """Epochs between two decisions of the search, rounded up to a multiple of validate_every."""
     burn_in: int = 0
     """Epochs before the first decision; 0: until all ramps have ended, and a generation more."""
-    generations: int = 0
-    """Largest number of generations; 0: as many as the epochs allow."""
     ensemble: int = 5
     """Members with the best scores whose rates are averaged."""
     members_at_once: int = 0
@@ -350,12 +315,8 @@ class PopulationConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes."""
-        for name in ("population", "epochs_per_generation", "ensemble"):
-            if getattr(self, name) < 1:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is too small. Give a number of at least 1.")
-        for name in ("burn_in", "generations", "members_at_once"):
-            if getattr(self, name) < 0:
-                raise LfadsxError(f"{name} = {getattr(self, name)} is negative. Give 0 or more.")
+        _check_range(self, AT_LEAST_1, "population", "epochs_per_generation", "ensemble")
+        _check_range(self, AT_LEAST_0, "burn_in", "members_at_once")
 
     def ends(self, train: TrainConfig, steps_per_epoch: int) -> tuple[int, ...]:
         """Returns the epochs after which generations end; the score of each is evaluated there."""
@@ -365,8 +326,7 @@ class PopulationConfig:
 
         length = evaluated(self.epochs_per_generation)
         first = evaluated(self.burn_in) or evaluated(train.ramp_end(steps_per_epoch)) + length
-        ends = [*range(first, train.epochs, length), train.epochs]
-        return tuple(ends[: self.generations or None])
+        return *range(first, train.epochs, length), train.epochs
 
 
 def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
@@ -382,9 +342,6 @@ def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[
         of: The function that the settings were given to, for messages.
         settings: Values by name.
         configs: Configurations, dataclasses without a field of the same name.
-
-    Raises:
-        LfadsxError: If a setting is unknown, of another type, or out of range.
     """
     fields = {field.name: (number, field) for number, own in enumerate(configs) for field in dataclasses.fields(own)}
     changes: list[dict[str, Any]] = [{} for _ in configs]
@@ -400,18 +357,13 @@ def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, .
     places = " and ".join(f"lfadsx.{type(own).__name__}" for own in configs)
     if name in {field.name for field in dataclasses.fields(ModelConfig)}:
         return f"`{name}` is a setting of the model. Give it to the function that builds the model, not to `{of}`."
-    nearest = difflib.get_close_matches(name, known, 1, 0.5)
-    advice = f"Did you mean `{nearest[0]}`? " if nearest else ""
-    return (
-        f"`{name}` must be a setting of `{of}`, and there is none of that name. {advice}Settings are the fields of "
-        f"{places}."
-    )
+    return f"`{name}` must be a setting of `{of}`{nearest(name, known)}. Settings are the fields of {places}."
 
 
 def _of_type(name: str, value: Any, default: Any) -> Any:
     """Returns a value as its field holds it; numbers of NumPy and JAX become plain ones."""
     if isinstance(default, tuple):
-        return (value,) if isinstance(value, str) else tuple(value)
+        return (value,) if isinstance(value, str) else tuple(value) if np.iterable(value) else value
     if isinstance(default, bool | str) or not isinstance(default, int | float):
         return value  # the configuration checks its names itself
     whole = isinstance(default, int)

@@ -59,10 +59,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         >>> from lfadsx.errors import nearest
         >>> nearest("factor", ["factors", "ic_dim"])
         " (did you mean 'factors'?)"
-
-    Args:
-        name: The name as it was given.
-        valid: The names that there are.
     """
     found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""

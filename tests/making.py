@@ -202,3 +202,9 @@ def training_loss(model, objective=None, ramps=None, augmentations=()):
 def flat(state):
     """Arrays of a state by path, such as "decoder/generator/gru/bias"."""
     return {path_name(path): np.asarray(value[...]) for path, value in nnx.to_flat_state(state)}
+
+
+def allow_skipped_steps(monkeypatch, n):
+    """Training breaks off after so many steps that are not finite."""
+    for module in ("loop", "populations", "stopping", "training_findings"):
+        monkeypatch.setattr(f"lfadsx.training.{module}.MAX_SKIPPED_STEPS", n)

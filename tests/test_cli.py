@@ -252,9 +252,9 @@ def test_bad_files_end_with_two_sentences_and_code_2(make, message, tmp_path, ca
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--factors", "0"], "factors = 0 is no size"),
-        (["--batch-size", "0"], "batch_size = 0 is too small"),
-        (["--dropout-rate", "1.5"], "dropout_rate = 1.5 is out of range"),
+        (["--factors", "0"], "`factors` must be at least 1, got 0"),
+        (["--batch-size", "0"], "`batch_size` must be at least 1, got 0"),
+        (["--dropout-rate", "1.5"], "`dropout_rate` must be .*, got 1.5"),
         (["--devices", "99"], "99 devices were asked for"),
         (["--variant", "external_input"], "needs known inputs, but the data have none"),
         (["--train", "nothing/*"], "matches none of the parameters"),

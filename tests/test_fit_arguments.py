@@ -1,15 +1,13 @@
-"""Settings by name, an objective and an optimiser of one's own, findings, and folders of older formats."""
+"""Settings by name, an objective and an optimiser of one's own, findings."""
 
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import making
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 from test_training import StopAfter
 
 import lfadsx
@@ -45,14 +43,17 @@ def test_settings_by_name_are_those_of_the_configurations(data):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epoch": 3}, "`epoch` must be a setting of `fit`.* Did you mean `epochs`.* lfadsx.HyperParams and lfadsx.Tr"),
-        ({"zzz": 3}, "none of that name. Settings are the fields"),
+        (
+            {"epoch": 3},
+            r"`epoch` must be a setting of `fit` \(did you mean 'epochs'\?\).* lfadsx.HyperParams and lfadsx.Tr",
+        ),
+        ({"zzz": 3}, "`zzz` must be a setting of `fit`. Settings are the fields"),
         ({"factors": 3}, "`factors` is a setting of the model. Give it to the function that builds the model"),
         ({"epochs": "3"}, "`epochs` must be a whole number, got '3'. Give one such as 120"),
         ({"epochs": 2.5}, "`epochs` must be a whole number, got 2.5"),
         ({"cd_rate": None}, "`cd_rate` must be a number, got None"),
-        ({"epochs": 0}, "epochs = 0 is too small"),
-        ({"cd_rate": 1.5}, "cd_rate = 1.5 is out of range"),
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"cd_rate": 1.5}, "`cd_rate` must be .*, got 1.5"),
         ({"optimizer": 3}, "`optimizer` must be an Optax gradient transformation, got int"),
         ({"optimizer": optax.sgd(0.1)}, "a learning rate of its own. Leave that out"),
     ],
@@ -63,7 +64,7 @@ def test_settings_that_cannot_be_are_named(data, settings, message):
 
 
 def test_settings_of_a_population(data):
-    with pytest.raises(LfadsxError, match="Did you mean `burn_in`.* and lfadsx.PopulationConfig"):
+    with pytest.raises(LfadsxError, match="did you mean 'burn_in'.* and lfadsx.PopulationConfig"):
         lfadsx.population(making.build(data), data, members=2, burnin=3)
     with pytest.raises(LfadsxError, match="`population` must be a PopulationConfig, got 2. Give members=8"):
         lfadsx.population(making.build(data), data, population=2)
@@ -122,7 +123,7 @@ def test_an_optimizer_is_described_by_its_settings():
 
 
 def test_a_collapse_is_found(data):
-    heavy = dict(kl_ic_scale=50.0, kl_co_scale=50.0, kl_ic_floor=1.0, kl_co_floor=1.0, dropout_rate=0.0)
+    heavy = dict(kl_ic_scale=50.0, kl_co_scale=50.0, kl_floors=(1.0, 1.0), dropout_rate=0.0)
     result = fit(data, epochs=150, kl_ramp_epochs=140, batch_size=6, learning_rate=0.02, validate_every=5, **heavy)
     found = {finding.where: finding for finding in result.findings if finding.name == "collapsed latents"}
     assert set(found) == {"initial condition", "inferred inputs"}
@@ -181,17 +182,6 @@ def test_a_bar_is_shown_unless_asked_not_to(data, capsys):
     assert capsys.readouterr().err == ""
     lfadsx.fit(making.build(data), data, **QUICK | {"epochs": 1})
     assert "training (epochs)" in capsys.readouterr().err
-
-
-def test_a_run_of_an_older_format_loads_and_is_not_resumed(data, tmp_path):
-    result = fit(data, epochs=1, out=tmp_path)
-    old = json.loads((tmp_path / "run.json").read_text())
-    del old["parts"]
-    (tmp_path / "run.json").write_text(json.dumps(old | {"format": 1}))
-    states = nnx.state(lfadsx.load(tmp_path)), nnx.state(result.model)
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    with pytest.raises(RunError, match="has format 1, and this lfadsx resumes only format 2. Give another folder; the"):
-        fit(data, epochs=1, out=tmp_path)
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):

@@ -143,7 +143,7 @@ def test_a_model_is_read_once_to_be_scored(run, data, monkeypatch):
 def test_a_run_folder_that_is_damaged_is_said(tmp_path):
     write_text(tmp_path / "run.json", "{")
     with pytest.raises(RunError, match=r"run.json cannot be read .*Check its permissions"):
-        assert RunFolder(tmp_path).info
+        _ = RunFolder(tmp_path).info
 
 
 # Jobs that choose and test

@@ -712,13 +712,13 @@ def test_groups_without_read_out_or_likelihood_are_named(model):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"factors": 0}, "factors = 0 is no size. Give a number of at least 1."),
-        ({"ic_window": -1}, "ic_window = -1 is negative. Give 0 or more."),
-        ({"cell_clip": 0.0}, "cell_clip = 0.0 is not positive"),
-        ({"input_prior_tau": float("nan")}, "input_prior_tau = nan is not positive"),
-        ({"likelihood": "poison"}, "likelihood = 'poison'.*'poisson'"),
-        ({"encoder": "bidirectionnal"}, "encoder = 'bidirectionnal'.*'bidirectional'"),
-        ({"variant": "inferred"}, "variant = 'inferred'.*'inferred_input'"),
+        ({"factors": 0}, "`factors` must be at least 1, got 0."),
+        ({"ic_window": -1}, "`ic_window` must be at least 0, got -1."),
+        ({"cell_clip": 0.0}, "`cell_clip` must be above 0, got 0.0."),
+        ({"input_prior_tau": float("nan")}, "`input_prior_tau` must be above 0, got nan."),
+        ({"likelihood": "poison"}, "`likelihood` must be one of 'poisson', .* got 'poison'."),
+        ({"encoder": "bidirectionnal"}, "`encoder` must be one of 'bidirectional', .* got 'bidirectionnal'."),
+        ({"variant": "inferred"}, "`variant` must be one of .*'inferred_input'.* got 'inferred'."),
     ],
 )
 def test_a_configuration_out_of_range_is_named(changes, message):
@@ -729,14 +729,14 @@ def test_a_configuration_out_of_range_is_named(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dropout_rate": 1.0}, "dropout_rate = 1.0 is out of range. Give a number from 0 to below 1."),
-        ({"cd_rate": -0.1}, "cd_rate = -0.1 is out of range. Give a number from 0 to below 1."),
-        ({"cd_pass_rate": 1.1}, "cd_pass_rate = 1.1 is out of range. Give a number from 0 to 1."),
-        ({"kl_ic_scale": -1.0}, "kl_ic_scale = -1.0 is out of range. Give a number of 0 or more."),
-        ({"l2_gen_scale": float("nan")}, "l2_gen_scale = nan is out of range"),
-        ({"learning_rate": -1e-3}, "learning_rate = -0.001 is out of range. Give a number above 0."),
-        ({"learning_rate": 0.0}, "learning_rate = 0.0 is out of range. Give a number above 0."),
-        ({"weight_decay": float("inf")}, "weight_decay = inf is out of range"),
+        ({"dropout_rate": 1.0}, "`dropout_rate` must be from 0 to below 1, got 1.0."),
+        ({"cd_rate": -0.1}, "`cd_rate` must be from 0 to below 1, got -0.1."),
+        ({"cd_pass_rate": 1.1}, "`cd_pass_rate` must be from 0 to 1, got 1.1."),
+        ({"kl_ic_scale": -1.0}, "`kl_ic_scale` must be at least 0, got -1.0."),
+        ({"l2_gen_scale": float("nan")}, "`l2_gen_scale` must be .*, got nan"),
+        ({"learning_rate": -1e-3}, "`learning_rate` must be above 0, got -0.001."),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0, got 0.0."),
+        ({"weight_decay": float("inf")}, "`weight_decay` must be .*, got inf"),
     ],
 )
 def test_hyperparameters_out_of_range_are_named(changes, message):

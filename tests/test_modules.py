@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
-from lfadsx.models.serialization import OLD_NAMES, PARTS, describe, rebuild
+from lfadsx.models.serialization import PARTS, describe, rebuild
 from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
 from lfadsx.modules.spike_jitter import SpikeJitter
@@ -876,21 +876,6 @@ def test_a_part_is_built_again_from_its_description(parts, name):
     assert shapes[0] == shapes[1]
     # The same graph: the values of one can be put into the structure of the other.
     assert nnx.graphdef(again) == nnx.graphdef(part)
-
-
-def test_a_model_is_built_from_the_names_of_older_run_folders():
-    """From before widths had the same names at every seam."""
-    data = making.one_session(known=2)
-    description = json.loads(json.dumps(describe(making.outline(data, variant="external_input"))))
-    text = json.dumps(description)
-    for old, new in OLD_NAMES.items():
-        assert f'"{new}": ' in text
-        text = text.replace(f'"{new}": ', f'"{old}": ')
-    old = json.loads(text)
-    old["arguments"]["readin"]["arguments"] = {"n_features": 5}
-    models = [rebuild(each, rngs=nnx.Rngs(0)) for each in (old, description)]
-    assert nnx.graphdef(models[0]) == nnx.graphdef(models[1])
-    assert models[0].readin.n_channels == (("session", 5),)
 
 
 def test_an_endless_bound_survives_json():

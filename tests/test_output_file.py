@@ -188,7 +188,7 @@ def test_the_split_that_is_read(tmp_path):
     rows = {name: dataclasses.replace(part, row=np.arange(part.n_trials) * 3) for name, part in parts.items()}
     write_posteriors(tmp_path / "c.h5", rows)
     np.testing.assert_array_equal(read_posterior(tmp_path / "c.h5", "all").row, [0, 0, 3, 3, 6, 9, 12, 15])
-    with pytest.raises(LfadsxError, match="must be one of 'train', 'valid', 'all', got 'vaild'. Did you mean 'valid'"):
+    with pytest.raises(LfadsxError, match="must be one of 'train', 'valid', 'all', got 'vaild' .did you mean 'valid'"):
         read_posterior(tmp_path / "a.h5", "vaild")
 
 

@@ -94,7 +94,7 @@ def test_limits_are_those_that_hyperparameters_have(name):
     with np.errstate(over="ignore"):
         above = np.nextafter(np.float32(high), np.float32(np.inf))
     for value in (low - float(np.finfo(np.float32).tiny), float(above)):
-        with pytest.raises(ValueError, match=f"{name} = .* is out of range"):
+        with pytest.raises(ValueError, match=f"`{name}` must be "):
             HyperParams(**{name: value}).check()
 
 
@@ -216,14 +216,14 @@ def test_strategies_take_their_space_into_the_convention_of_the_run(strategy):
 @pytest.mark.parametrize(
     ("ranges", "message"),
     [
-        ({"droput_rate": Range(0, 1)}, "'droput_rate' is no hyperparameter. Perhaps 'dropout_rate' is meant. Choose"),
+        ({"droput_rate": Range(0, 1)}, "'droput_rate' is no hyperparameter .did you mean 'dropout_rate'.*Choose"),
         ({"zzz": Range(0, 1)}, "'zzz' is no hyperparameter. Choose one of learning_rate, weight_decay, "),
         ({"factors": Range(1, 9)}, "factors changes the shapes of arrays .* inside one program. Run `lfadsx sweep`"),
         ({"batch_size": Range(1, 9)}, "batch_size is a setting of the whole run, which all members share. Set it"),
         ({"cd_rate": Range(0.7, 0.1)}, "The range of cd_rate is empty: low = 0.7 is above high = 0.1. Exchange them."),
-        ({"cd_rate": Range(0.1, 1.5)}, "cd_rate = 1.5 is out of range. Give a number from 0 to below 1."),
-        ({"cd_rate": Range(float("nan"), 0.5)}, "cd_rate = nan is out of range. Give a number from 0 to below 1."),
-        ({"l2_scale": Range(0.1, float("inf"))}, "l2_scale = inf is out of range. Give a number of 0 or more."),
+        ({"cd_rate": Range(0.1, 1.5)}, "`cd_rate` must be from 0 to below 1, got 1.5."),
+        ({"cd_rate": Range(float("nan"), 0.5)}, "`cd_rate` must be from 0 to below 1, got nan."),
+        ({"l2_scale": Range(0.1, float("inf"))}, "`l2_scale` must be at least 0, got inf."),
         ({"cd_rate": Range(0, 0.5, log=True)}, "range of cd_rate is logarithmic and begins at low = 0. Give a low abo"),
         ({"cd_rate": Range(0.1, 0.5, start=0.6)}, "start = 0.6 of cd_rate is outside its range from 0.1 to 0.5. Give"),
         ({"cd_rate": Range(0.1, 0.5, width=0.0)}, "width = 0.0 of cd_rate is no relative change. Give a number above"),

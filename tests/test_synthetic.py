@@ -241,8 +241,8 @@ def test_split_by_trials_and_by_conditions():
 @pytest.mark.parametrize(
     "name, changes, message",
     [
-        ("chaotic_rnn_no_input", {}, r"'chaotic_rnn_no_input' is no recipe\. Perhaps 'chaotic_rnn_no_inputs' is meant"),
-        ("chaotic_rnn_no_inputs", {"condition": 3}, r"'condition' is no setting of .* Perhaps 'conditions' is meant"),
+        ("chaotic_rnn_no_input", {}, r"'chaotic_rnn_no_input' is no recipe .did you mean 'chaotic_rnn_no_inputs'"),
+        ("chaotic_rnn_no_inputs", {"condition": 3}, r"'condition' is no setting of .*did you mean 'conditions'"),
         ("chaotic_rnn_no_inputs", {"conditions": 0}, "conditions is 0. Give a number above 0"),
         ("chaotic_rnn_no_inputs", {"train_fraction": 1.0}, "train_fraction is 1.0. Give a number between"),
         ("chaotic_rnn_no_inputs", {"noise": "poison"}, "noise is 'poison'. Choose one of 'poisson', 'gaussian'"),

@@ -210,13 +210,13 @@ def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_prog
         {"valid": lfadsx.bounds(model, data, "valid", n_samples=2)},
         sessions=data.sessions,
         hyper=hyper,
-        config=lfadsx.TrainConfig(l2_normalize="pooled", kl_ceiling=0.8),
+        config=lfadsx.TrainConfig(l2_normalize="pooled"),
         step=70,
     )
     kind = "posterior_sample_and_average"
     assert [file.name for file in files] == [f"model_runs_{day}_valid_{kind}" for day in ("monday", "tuesday")]
     found = lfadsx.bounds(model, data, "valid", n_samples=2)
-    terms = found.terms["reconstruction"] + 0.8 * (0.5 * found.terms["kl_ic"] + 0.25 * found.terms["kl_inputs"])
+    terms = found.terms["reconstruction"] + 0.5 * found.terms["kl_ic"] + 0.25 * found.terms["kl_inputs"]
     for number, (file, n) in enumerate(zip(files, (6, 4), strict=True)):
         rows = posterior.session == number
         with h5py.File(file) as content:
@@ -231,7 +231,7 @@ def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_prog
 
 def test_a_bounded_variance_of_the_prior_is_written_as_its_logarithm():
     data = making.one_session()
-    model = making.build(data, inferred_inputs=1, ic_prior_variance_min=0.05, ic_prior_variance_max=1.0)
+    model = making.build(data, inferred_inputs=1, ic_prior_variance_bounds=(0.05, 1.0))
     arrays = to_tensorflow(model)
     expected = model.ic_prior.distribution().variance
     np.testing.assert_allclose(np.exp(arrays["LFADS_z_prior_g0_logvar:0"][0]), expected, rtol=1e-6)

@@ -76,8 +76,8 @@ def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> 
     """
     if epochs < 1:
         raise LfadsxError(f"`epochs` must be at least 1, got {epochs}.")
-    starts = ("kl_ramp_start", "l2_ramp_start", "kl_ramp_start_step", "l2_ramp_start_step")
-    lengths = ("kl_ramp_epochs", "l2_ramp_epochs", "kl_ramp_steps", "l2_ramp_steps", "patience")
+    starts = ("kl_ramp_start", "l2_ramp_start")
+    lengths = ("kl_ramp_epochs", "l2_ramp_epochs", "patience")
     scaled = {name: getattr(config, name) * epochs // config.epochs for name in starts}
     scaled |= {name: -(-getattr(config, name) * epochs // config.epochs) for name in lengths}  # rounded up
     batch_size = config.batch_size if batch_size is None else batch_size

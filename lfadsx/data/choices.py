@@ -68,9 +68,6 @@ def held_out_mask(held_out: int | Choice, n_channels: int) -> Bool[np.ndarray, "
     Args:
         held_out: Number of channels, the last ones; or their indices; or a boolean mask of all channels.
         n_channels: Number of channels.
-
-    Raises:
-        DataError: If it is none of these, or would leave the encoder no channel.
     """
     if isinstance(held_out, bool | np.bool_ | float | str):
         raise DataError(

@@ -34,9 +34,6 @@ def tidy_labels(values: Sequence[Any] | np.ndarray, label: str) -> np.ndarray | 
 
     Returns:
         Text with "", or numbers with NaN, for trials without a label, shape (trial,); None if no trial has one.
-
-    Raises:
-        DataError: If labels are neither numbers nor text, or some are numbers and some text.
     """
     if isinstance(values, np.ndarray) and (values.dtype.kind in "iub" or values.ndim != 1):
         return values

@@ -74,16 +74,10 @@ def _silent_channels(data: Dataset) -> Iterator[Finding]:
             if len(flat):
                 names = _some([session.names(group)[i] for i in flat])
                 what = "never have a count" if counts else "do not vary"
-                yield Finding(
-                    level="warning",
-                    name="silent neurons" if counts else "constant channels",
-                    value=len(flat),
-                    threshold=0,
-                    where=session.name,
-                    sentence=f"{len(flat)} of {n} channels of {group!r} of session {session.name!r} {what} in "
-                    f"training: {names}.",
-                    remedy="Leave them out with `data.select(neurons=...)`, or check the recording.",
-                )
+                name = "silent neurons" if counts else "constant channels"
+                of = f"{len(flat)} of {n} channels of {group!r} of session {session.name!r}"
+                remedy = "Leave them out with `data.select(neurons=...)`, or check the recording."
+                yield Finding("warning", name, len(flat), 0, session.name, f"{of} {what} in training: {names}.", remedy)
 
 
 def _high_counts(data: Dataset) -> Iterator[Finding]:
@@ -94,48 +88,32 @@ def _high_counts(data: Dataset) -> Iterator[Finding]:
         for name, split in data.splits.items():
             values = split.targets[group]
             if values.max() > limit:
-                place = np.unravel_index(values.argmax(), values.shape)
-                trial, bin_, channel = (int(i) for i in place)
+                trial, bin_, channel = map(int, np.unravel_index(values.argmax(), values.shape))
                 session = data.sessions[split.session[trial]]
-                yield Finding(
-                    level="warning",
-                    name="high counts",
-                    value=float(values.max()),
-                    threshold=limit,
-                    where=session.name,
-                    sentence=f"Channel {session.names(group)[channel]} of session {session.name!r} has "
-                    f"{values.max()} {data.groups[group].unit} in bin {bin_} of {name} trial {trial}, above {limit:g}.",
-                    remedy="Check that the data are counts per bin, not Hz, and that no number wrapped around.",
+                sentence = (
+                    f"Channel {session.names(group)[channel]} of session {session.name!r} has {values.max()} "
+                    f"{data.groups[group].unit} in bin {bin_} of {name} trial {trial}, above {limit:g}."
                 )
+                remedy = "Check that the data are counts per bin, not Hz, and that no number wrapped around."
+                yield Finding("warning", "high counts", float(values.max()), limit, session.name, sentence, remedy)
 
 
 def _long_bins(data: Dataset) -> Iterator[Finding]:
     width = data.bin_width
     if width is not None and width >= LONGEST_BIN:
-        yield Finding(
-            level="warning",
-            name="long bins",
-            value=width,
-            threshold=LONGEST_BIN,
-            where="",
-            sentence=f"The bin width is {width:g} s.",
-            remedy=f"If {width:g} ms are meant, give bin_width={width / 1000:g}.",
-        )
+        remedy = f"If {width:g} ms are meant, give bin_width={width / 1000:g}."
+        yield Finding("warning", "long bins", width, LONGEST_BIN, "", f"The bin width is {width:g} s.", remedy)
 
 
 def _unlabelled(data: Dataset) -> Iterator[Finding]:
     for name, split in data.splits.items():
         missing = 0 if split.condition is None else int((~split.labelled).sum())
         if missing:
-            yield Finding(
-                level="note",
-                name="trials without condition",
-                value=missing,
-                threshold=0,
-                where=name,
-                sentence=f"{missing} of {split.n_trials} {name} trials have no condition. They are trained on and "
-                "scored like all others, but for scores by condition.",
+            sentence = (
+                f"{missing} of {split.n_trials} {name} trials have no condition. They are trained on and scored like "
+                "all others, but for scores by condition."
             )
+            yield Finding("note", "trials without condition", missing, 0, name, sentence)
 
 
 def _lacking(data: Dataset) -> Iterator[Finding]:
@@ -160,14 +138,8 @@ def _lacking(data: Dataset) -> Iterator[Finding]:
 
 
 def _lack(what: str, where: str, sentence: str) -> Finding:
-    return Finding(
-        level="note",
-        name="arrays missing",
-        value=None,
-        threshold=None,
-        where=where,
-        sentence=f"There are no data of {what!r} in {where}, and other trials have some. {sentence}",
-    )
+    sentence = f"There are no data of {what!r} in {where}, and other trials have some. {sentence}"
+    return Finding("note", "arrays missing", None, None, where, sentence)
 
 
 def _repeated(data: Dataset) -> Iterator[Finding]:
@@ -186,16 +158,12 @@ def _repeated(data: Dataset) -> Iterator[Finding]:
         seen = own | seen
     if repeated:
         (first, row), (second, other) = repeated[0]
-        yield Finding(
-            level="warning",
-            name="repeated trials",
-            value=len(repeated),
-            threshold=0,
-            where="",
-            sentence=f"{len(repeated)} trials are in two splits with the same data, the first as {first} trial {row} "
-            f"and {second} trial {other}.",
-            remedy="Scores of such trials say nothing about new trials. Keep each trial in one split.",
+        sentence = (
+            f"{len(repeated)} trials are in two splits with the same data, the first as {first} trial {row} and "
+            f"{second} trial {other}."
         )
+        remedy = "Scores of such trials say nothing about new trials. Keep each trial in one split."
+        yield Finding("warning", "repeated trials", len(repeated), 0, "", sentence, remedy)
 
 
 def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
@@ -205,16 +173,12 @@ def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
     exists = np.isfinite(split.truth) & scored_entries(data, split, group)
     expected, counted = float(split.truth[exists].sum()), float(split.targets[group][exists].sum())
     if counted > 100 and not 0.5 < expected / counted < 2:
-        yield Finding(
-            level="warning",
-            name="scale of the truth",
-            value=expected / counted,
-            threshold=2,
-            where="",
-            sentence=f"The truth is {expected / counted:.3g} times the counts on average, after division by the "
-            "'conversion_factor' of a file that has one.",
-            remedy="Check that counts per bin times that factor are the truth.",
+        sentence = (
+            f"The truth is {expected / counted:.3g} times the counts on average, after division by the "
+            "'conversion_factor' of a file that has one."
         )
+        remedy = "Check that counts per bin times that factor are the truth."
+        yield Finding("warning", "scale of the truth", expected / counted, 2, "", sentence, remedy)
 
 
 EXAMINATIONS = (_silent_channels, _high_counts, _long_bins, _unlabelled, _lacking, _repeated, _scale_of_truth)

@@ -35,7 +35,6 @@ class Feed:
         """Returns the feed of a run.
 
         Args:
-            data: The data set.
             config: Run settings: batch size, trials at once, steps of a block, and the seed.
             mesh: Devices that the trials of a step are spread over.
             least: Numbers of training and validation trials that blocks have room for at least, so that the blocks of

@@ -97,11 +97,7 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
     """Reads everything that a file holds under known keys.
 
     Args:
-        path: The file.
         input_group: Name of the target group that the encoder sees; by default what the file says.
-
-    Raises:
-        DataError: If the file cannot be read, holds no data, or holds a key that looks misspelt.
     """
     with open_to_read(path) as file:
         names = _splits_in(file, path.name)

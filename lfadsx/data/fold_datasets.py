@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -22,9 +24,6 @@ def all_trials(data: Dataset) -> Split:
         >>> from lfadsx.data.fold_datasets import all_trials
         >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
         array([0, 1, 2, 3, 4, 5])
-
-    Args:
-        data: The data set.
     """
     joined = join_splits(list(data.splits.values()), data.sessions)
     return choose(joined, np.argsort(joined.row))
@@ -49,13 +48,9 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
     Args:
         split: The trials, of all sessions.
         n_folds: Number of folds, at least 2 and at most the trials of a session.
-        seed: Seed of the draw.
 
     Returns:
         Number of the fold of each trial, from 0, shape (trial,).
-
-    Raises:
-        DataError: If there are too few or too many folds.
     """
     if n_folds < 2:
         raise DataError(f"folds = {n_folds} leaves no trials to train on while others are tested. Give at least 2.")
@@ -96,10 +91,6 @@ def fold_dataset(
         trials: All its trials, from `all_trials`.
         tested: True for the trials of the fold.
         valid_fraction: Share of the other trials for validation, drawn from each condition in proportion.
-        seed: Seed of the draw.
-
-    Raises:
-        DataError: If no trial would be left to train on.
     """
     rest = np.flatnonzero(~tested)
     names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
@@ -127,15 +118,10 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
         ([3, 3, 3], True)
 
     Args:
-        data: The data set.
         n_groups: Number of groups, at least 2 and at most the neurons of a session that the encoder sees.
-        seed: Seed of the draw.
 
     Returns:
         True for encoder channels that a group hides.
-
-    Raises:
-        DataError: If there are too few or too many groups.
     """
     if n_groups < 2:
         raise DataError(
@@ -161,29 +147,36 @@ def hide_neurons(data: Dataset, hidden: Bool[np.ndarray, "session channel"]) -> 
     """Returns the data set without some encoder channels; these neurons stay targets, so they are held out.
 
     Args:
-        data: The data set.
         hidden: True for channels to take away.
     """
     kept = [np.flatnonzero(~row[: session.n_channels]) for row, session in zip(hidden, data.sessions, strict=True)]
-    width = max(map(len, kept))
-    index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
-    for number, channels in enumerate(kept):
-        index[number, : len(channels)], exists[number, : len(channels)] = channels, True
-    splits = {name: _with_channels(split, index, exists) for name, split in data.splits.items()}
+    take = taker(kept)
+    splits = {
+        name: dataclasses.replace(
+            split,
+            encoder_input=take(split, split.encoder_input, 0),
+            encoder_observed=take(split, split.encoder_observed, 0),
+        )
+        for name, split in data.splits.items()
+    }
     sessions = tuple(_with_only(session, channels) for session, channels in zip(data.sessions, kept, strict=True))
     return dataclasses.replace(data, **splits, sessions=sessions)
 
 
-def _with_channels(split: Split, index: np.ndarray, exists: np.ndarray) -> Split:
-    """Takes encoder channels of each trial's session, (session, channel), and 0 where `exists` is False."""
+def taker(kept: Sequence[np.ndarray]) -> Callable[[Split, np.ndarray | None, float], Any]:
+    """Returns a function that takes from an array of a split the channels that each session keeps, and pads them."""
+    width = max(map(len, kept))
+    index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
+    for number, channels in enumerate(kept):
+        index[number, : len(channels)], exists[number, : len(channels)] = channels, True
 
-    def take(values: np.ndarray) -> np.ndarray:
+    def take(split: Split, values: np.ndarray | None, padding: float) -> np.ndarray | None:
+        if values is None:
+            return None
         taken = np.take_along_axis(values, index[split.session][:, None], axis=2)
-        return np.where(exists[split.session][:, None], taken, np.zeros((), values.dtype))
+        return np.where(exists[split.session][:, None], taken, np.asarray(padding, values.dtype))
 
-    observed = split.encoder_observed
-    observed = None if observed is None else take(observed)
-    return dataclasses.replace(split, encoder_input=take(split.encoder_input), encoder_observed=observed)
+    return take
 
 
 def _with_only(session: Session, channels: np.ndarray) -> Session:
@@ -201,10 +194,6 @@ def scoring_groups(
     data: Dataset, hidden: Bool[np.ndarray, "group session channel"]
 ) -> tuple[Int[np.ndarray, "session target_channel"], Int[np.ndarray, "session target_channel"]]:
     """Returns the group that scores each neuron as held out, and the one that scores it as seen: the first of each.
-
-    Args:
-        data: The data set.
-        hidden: From `neuron_groups`.
 
     Returns:
         Numbers of groups by neuron of the input group. What the data set itself holds out is hidden in all groups, so

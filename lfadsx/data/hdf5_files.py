@@ -17,11 +17,7 @@ from lfadsx.files import atomic_path
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """Opens an HDF5 file to read.
-
-    Raises:
-        DataError: If there is no such file, or it is a folder, unreadable or not HDF5.
-    """
+    """Opens an HDF5 file to read."""
     if not path.exists():
         raise DataError(f"There is no file {str(path)!r}. Check the path.")
     if path.is_dir():
@@ -43,11 +39,7 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def open_to_write(path: Path) -> Iterator[h5py.File]:
-    """Opens a new HDF5 file under a temporary name and moves it to `path` when everything is written.
-
-    Raises:
-        DataError: If the folder cannot be made or the file not be written.
-    """
+    """Opens a new HDF5 file, which is whole or not there at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, h5py.File(partial, "w") as file:
@@ -73,11 +65,7 @@ def write_array(
 
 
 def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
-    """Reads an array of any shape (unit of the file), text as strings of Python.
-
-    Raises:
-        DataError: If what is called `name`, `label` in the message, is no array.
-    """
+    """Reads an array of any shape (unit of the file), text as strings of Python."""
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")

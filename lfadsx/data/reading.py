@@ -76,9 +76,6 @@ def read(
         valid_fraction: Share of train trials that validate when a file has no valid trials.
         sessions: Names of the sessions, one for each file, where they are not to be called like the files.
 
-    Returns:
-        The data set.
-
     Raises:
         DataError: If a file cannot be read or anything about the data is wrong; the message says what to do.
     """
@@ -241,16 +238,8 @@ def _notes(contents: Contents) -> list[Finding]:
     if not contents.unused:
         return []
     keys = ", ".join(map(repr, contents.unused[:10]))
-    return [
-        Finding(
-            level="note",
-            name="unused keys",
-            value=len(contents.unused),
-            threshold=0,
-            where=contents.path.name,
-            sentence=f"Nothing reads {len(contents.unused)} keys of {contents.path.name!r}: {keys}.",
-        )
-    ]
+    n, file = len(contents.unused), contents.path.name
+    return [Finding("note", "unused keys", n, 0, file, f"Nothing reads {n} keys of {file!r}: {keys}.")]
 
 
 def _aligned(session: Session, contents: Contents, encoder_label: str) -> Session:

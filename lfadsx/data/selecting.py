@@ -10,7 +10,7 @@ import numpy as np
 from lfadsx.data.choices import Choice, chosen
 from lfadsx.data.data_findings import kept_notes, with_findings
 from lfadsx.data.dataset import Dataset, Session, Split
-from lfadsx.data.fold_datasets import hide_neurons
+from lfadsx.data.fold_datasets import hide_neurons, taker
 from lfadsx.data.sessions import extent_of, fit
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
@@ -103,17 +103,7 @@ def _keep_channels(data: Dataset, kept: list[np.ndarray]) -> Dataset:
                 "held out."
             )
     data = hide_neurons(data, hidden)
-    width = max(int(own.sum()) for own in kept)
-    index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
-    for number, own in enumerate(kept):
-        index[number, : own.sum()], exists[number, : own.sum()] = np.flatnonzero(own), True
-
-    def take(split: Split, values: np.ndarray | None, padding: float) -> np.ndarray | None:
-        if values is None:
-            return None
-        taken = np.take_along_axis(values, index[split.session][:, None], axis=2)
-        return np.where(exists[split.session][:, None], taken, np.asarray(padding, values.dtype))
-
+    take = taker([np.flatnonzero(own) for own in kept])
     splits = {
         name: dataclasses.replace(
             split,
@@ -155,14 +145,8 @@ def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]
     splits = {name: _cut(split, first, stop) for name, split in data.splits.items()}
     width = data.bin_width
     time = dataclasses.replace(data.time, start=round(data.time.start + first * width, 9)) if width else data.time
-    note = Finding(
-        level="note",
-        name="trials dropped",
-        value=gone,
-        threshold=0,
-        where="",
-        sentence=f"{gone} trials were left out because the encoder sees none of their bins in the window {window}.",
-    )
+    sentence = f"{gone} trials were left out because the encoder sees none of their bins in the window {window}."
+    note = Finding("note", "trials dropped", gone, 0, "", sentence)
     return _fitted(dataclasses.replace(data, **splits, time=time)), [note] if gone else []
 
 

@@ -119,12 +119,6 @@ def extent_of(splits: Sequence[Split], sessions: Sequence[Session], input_group:
 def pad_to_sessions(split: Split, sessions: Sequence[Session], position: int, input_group: str) -> Split:
     """Returns a split of one session as wide as the widest of some sessions.
 
-    Args:
-        split: Trials of one session.
-        sessions: The sessions of a model.
-        position: Which of them the trials belong to.
-        input_group: The target group whose channels the encoder sees.
-
     Returns:
         The same trials; `session` counts `sessions`.
     """

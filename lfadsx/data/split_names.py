@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.fold_datasets import all_trials
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
 
 ALL = "all"
 """Name of all trials of all splits together, in the order of the input."""
@@ -24,17 +23,14 @@ def split_name(names: Collection[str], split: str | None = None) -> str:
     Args:
         names: Names of the splits that there are.
         split: One of these, "all", or None for the default.
-
-    Raises:
-        LfadsxError: If there is no such split.
     """
     if split is None:
         return next((name for name in ("test", "valid", *names) if name in names), ALL)
     known = [*names] if ALL in names else [*names, ALL]
     if split not in known:
-        near = difflib.get_close_matches(split, known, 1)
-        advice = f"Did you mean {near[0]!r}?" if near else "Give one of these."
-        raise LfadsxError(f"`split` must be one of {', '.join(map(repr, known))}, got {split!r}. {advice}")
+        raise LfadsxError(
+            f"`split` must be one of {', '.join(map(repr, known))}, got {split!r}{nearest(split, known)}."
+        )
     return split
 
 

@@ -91,16 +91,8 @@ def split(
 def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:
     """Returns the split of each trial of a condition: the first train, then some validate, the last test.
 
-    Args:
-        n_trials: Number of trials of the condition.
-        valid_fraction: Share of trials for validation, above 0.
-        test_fraction: Share of trials for the test, 0 for no test.
-
     Returns:
         "train", "valid" or "test" for each trial, shape (trial,).
-
-    Raises:
-        DataError: If a split would be empty.
     """
     n_valid, n_test = round(n_trials * valid_fraction), round(n_trials * test_fraction)
     if n_valid < 1 or (test_fraction > 0 and n_test < 1) or n_valid + n_test >= n_trials:
@@ -127,14 +119,10 @@ def random_names(
         n_trials: Number of trials.
         valid_fraction: Share of trials for validation, above 0.
         test_fraction: Share of trials for the test, 0 for no test.
-        seed: Seed of the draw.
         what: What is split, for messages.
 
     Returns:
         "train", "valid" or "test" for each trial, shape (trial,).
-
-    Raises:
-        DataError: If the fractions or the number of trials leave a split empty.
     """
     if not (valid_fraction > 0 and test_fraction >= 0 and valid_fraction + test_fraction < 1):
         raise DataError(

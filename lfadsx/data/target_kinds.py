@@ -34,9 +34,6 @@ def target_groups(
         input_group: The target group whose channels the encoder sees.
         kind: "counts" or "real" for the input group, or by group; decided by the numbers when None.
         unit: Unit of the data of the input group, or by group; counts have "counts per bin" when None.
-
-    Raises:
-        DataError: If a kind is unknown or of no group, or data that were said to be counts are not.
     """
     names = list(dict.fromkeys(group for split, _ in parts for group in split.targets))
     kinds = {input_group: kind} if isinstance(kind, str) else dict(kind or {})

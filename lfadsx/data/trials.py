@@ -51,18 +51,11 @@ def session_of(
     """Works out a session's channels from its trials.
 
     Args:
-        name: Name of the session.
         raw: Trials of a split that has targets, or of any split when none has.
         input_group: The target group whose channels the encoder sees.
         target_index: For each encoder channel its target channel or -1, shape (channel,); by default the
             encoder's channels are the first ones of the targets.
         channel_names: By target group, the names of its channels.
-
-    Returns:
-        The session.
-
-    Raises:
-        DataError: If arrays have the wrong axes, or channels and `target_index` do not fit each other.
     """
     encoder = raw.arrays["encoder_input"]
     validation.dimensions(encoder, 3, raw.encoder_label)
@@ -106,9 +99,6 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
 
     Returns:
         The split, of session index 0 and as wide and long as the session.
-
-    Raises:
-        DataError: If anything about the trials is wrong; see `lfadsx.data.validation`.
     """
     encoder = raw.arrays["encoder_input"]
     validation.dimensions(encoder, 3, raw.encoder_label)

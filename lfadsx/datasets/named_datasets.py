@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.labeled_rnns import LabeledRNNs
 from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.datasets.recipe import AbstractRecipe
-from lfadsx.errors import DataError
+from lfadsx.errors import DataError, nearest
 
 RECIPES: dict[str, AbstractRecipe] = {
     "chaotic_rnn_no_inputs": ChaoticRNN(),
@@ -85,6 +84,4 @@ def simulate(name: str, out: str | Path, **changes: Any) -> list[Path]:
 def _known(name: str, names: Collection[str], what: str) -> None:
     """Raises `DataError` when a name is none of those that there are, with the one most like it."""
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1, 0.6)
-        advice = f"Perhaps {close[0]!r} is meant. " if close else ""
-        raise DataError(f"{name!r} is no {what}. {advice}Choose one of {', '.join(map(repr, names))}.")
+        raise DataError(f"{name!r} is no {what}{nearest(name, names)}. Choose one of {', '.join(map(repr, names))}.")

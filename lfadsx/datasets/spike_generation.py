@@ -72,11 +72,7 @@ def spikify(
 
 
 def between_zero_and_one(rates: np.ndarray) -> np.ndarray:
-    """Scales each trial's and neuron's time course, (trial, time, neuron), to the range from 0 to 1.
-
-    Raises:
-        DataError: If a time course is constant, so that it has no range.
-    """
+    """Scales each trial's and neuron's time course, (trial, time, neuron), to the range from 0 to 1."""
     low, high = rates.min(axis=1, keepdims=True), rates.max(axis=1, keepdims=True)
     constant = ~(high > low)
     if constant.any():

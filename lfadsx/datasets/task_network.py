@@ -74,11 +74,7 @@ def load_network(name: str, file: str = "") -> TaskNetwork:
 
 
 def training_facts(name: str) -> dict[str, float]:
-    """Returns the seed, number of steps and final mean squared error of the training of a shipped network.
-
-    Args:
-        name: "integrator_rnn" or "itb_rnn".
-    """
+    """Returns the seed, number of steps and final mean squared error of the training of a shipped network."""
     return {key: values.item() for key, values in _stored(name).items() if key not in TaskNetwork._fields}
 
 

@@ -58,7 +58,6 @@ def baseline_candidates(
     A baseline never takes the scores of a model with it: its row is left out, the traceback goes to the log.
 
     Args:
-        task: What is scored.
         baselines: Rates of baselines by name; fitted here when None.
         decode: If True, behaviour is decoded from them.
     """
@@ -104,11 +103,7 @@ def with_behaviour(task: Task, candidate: Candidate) -> Candidate:
 
 
 def lag_bins(task: Task) -> int:
-    """Returns by how many bins behaviour is later than rates.
-
-    Raises:
-        LfadsxError: There is a lag and the width of the bins is unknown.
-    """
+    """Returns by how many bins behaviour is later than rates."""
     lag, width = task.dataset.behaviour_lag, task.dataset.bin_width
     if lag and width is None:
         raise LfadsxError(

@@ -53,7 +53,6 @@ def compare_candidates(
     """Scores candidates on the same trials and the same resamples of them.
 
     Args:
-        task: What is scored.
         candidates: The model and, after it, its baselines.
         fold: Number of the fold that tested each trial; then reconstruction is left out. None for a single model.
         n: Number of resamples behind an error.

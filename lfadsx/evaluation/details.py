@@ -25,14 +25,7 @@ log = logging.getLogger("lfadsx")
 def details(
     task: Task, model: Candidate, statistics: Mapping[str, Statistic], posterior: Posterior
 ) -> dict[str, dict[str, Any]]:
-    """Returns what stands beside the model's scores.
-
-    Args:
-        task: What is scored.
-        model: What the model predicts.
-        statistics: Its measures.
-        posterior: What was inferred for the scored trials.
-    """
+    """Returns what stands beside the model's scores."""
     values = {name: float(statistic(np.ones(task.split.n_trials))) for name, statistic in statistics.items()}
     return {
         **_of_bits(task, model, [measure for measure in BITS if measure in values]),

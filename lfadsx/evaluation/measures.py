@@ -60,7 +60,6 @@ def hidden_entries(
     """Returns how well masked rates predict the entries that were hidden: `masked_bps` of counts, and `masked_r2`.
 
     Args:
-        data: The data set.
         split_name: The scored split.
         rates: Expected data, inferred without the hidden entries.
         hidden: True for the hidden entries.
@@ -115,7 +114,6 @@ def explained(
     """Returns R2 around each channel's mean in its session, pooled over channels, or None without estimates for all.
 
     Args:
-        task: What is scored.
         estimate: In the unit of the truth.
         mask: True for the entries that the score is about.
         truth: What is estimated; the data of the group that the encoder sees when None.

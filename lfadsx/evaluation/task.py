@@ -99,12 +99,7 @@ def has_bits(dataset: Dataset, split_name: str, *rates: np.ndarray) -> bool:
 
 
 def check_posteriors(dataset: Dataset, split_name: str, posteriors: Mapping[str, Posterior]) -> None:
-    """Checks that there are data and rates to score and that they belong together.
-
-    Raises:
-        LfadsxError: The split or its posterior is missing, the two have different trials, or a scored rate is
-            NaN or infinite.
-    """
+    """Checks that there are data and rates to score and that they belong together."""
     if split_name not in dataset.splits or split_name not in posteriors:
         raise LfadsxError(
             f"Scoring the split {split_name!r} needs its data and its posterior, but there are data of "
@@ -124,11 +119,7 @@ def check_posteriors(dataset: Dataset, split_name: str, posteriors: Mapping[str,
 
 
 def check_masked(dataset: Dataset, split_name: str, rates: np.ndarray, hidden: np.ndarray) -> None:
-    """Checks that masked rates and the mask belong to the scored data.
-
-    Raises:
-        LfadsxError: They have other shapes, or the rate of a hidden entry is NaN or infinite.
-    """
+    """Checks that masked rates and the mask belong to the scored data."""
     scored = scored_mask(dataset.splits[split_name], dataset)
     if rates.shape != scored.shape or hidden.shape != scored.shape:
         raise LfadsxError(
@@ -139,11 +130,7 @@ def check_masked(dataset: Dataset, split_name: str, rates: np.ndarray, hidden: n
 
 
 def check_finite(values: np.ndarray, scored: np.ndarray, what: str) -> None:
-    """Checks that no scored value is NaN or infinite.
-
-    Raises:
-        LfadsxError: At least one is.
-    """
+    """Checks that no scored value is NaN or infinite."""
     n_bad = np.count_nonzero(scored & ~np.isfinite(values))
     if n_bad:
         raise LfadsxError(

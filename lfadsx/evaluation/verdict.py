@@ -21,11 +21,7 @@ _OF_HIDDEN = ("co", "masked", "fp")
 
 
 def verdict(found: Comparison) -> str:
-    """Returns what to think of the scores: two or three sentences, one in a line.
-
-    Args:
-        found: The scores of the model and of its baselines.
-    """
+    """Returns what to think of the scores: two or three sentences, one in a line."""
     judged = _judged(found)
     sentences = [_against_best(found, measure) for measure in judged[:2]]
     reconstruction = next((name for name in RECONSTRUCTION if name in found.scores), None)
@@ -41,12 +37,7 @@ def verdict(found: Comparison) -> str:
 
 
 def findings_of(task: Task, found: Comparison) -> list[Finding]:
-    """Returns what looks odd in the scores: copying, and a model that is worse than the condition average.
-
-    Args:
-        task: What is scored.
-        found: The scores of the model and of its baselines.
-    """
+    """Returns what looks odd in the scores: copying, and a model that is worse than the condition average."""
     both = (_copying(task, found), _worse_than_average(task, found))
     return [finding for finding in both if finding is not None]
 
@@ -55,7 +46,6 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
     """Returns what was left out and why, a sentence each.
 
     Args:
-        task: What is scored.
         has_train: Whether there is a posterior of the training trials.
         negative: Whether the data are counts and the model's rates fall below 0.
     """
@@ -121,15 +111,9 @@ def _copying(task: Task, found: Comparison) -> Finding | None:
         return None
     rival = "a baseline" if found.rivals else "the mean"
     others = " and ".join(f"{name} only {value:.3f}" for name, value in predicted.items())
-    return Finding(
-        level="warning",
-        name="copying",
-        value=copied,
-        threshold=COPYING * max(best, 0.0),
-        where=task.split_name,
-        sentence=f"The model copies the data: {seen} is {copied:.3f}, {others}; {rival} predicts those better.",
-        remedy="Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs.",
-    )
+    sentence = f"The model copies the data: {seen} is {copied:.3f}, {others}; {rival} predicts those better."
+    remedy = "Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs."
+    return Finding("warning", "copying", copied, COPYING * max(best, 0.0), task.split_name, sentence, remedy)
 
 
 def _worse_than_average(task: Task, found: Comparison) -> Finding | None:

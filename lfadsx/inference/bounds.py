@@ -144,15 +144,10 @@ def bounds_of(
     """Returns the bounds of any trials of the model's sessions; see `bounds`.
 
     Args:
-        model: The model.
         labels: What the trials are; `split.session` counts its sessions.
         split: The trials.
         n_samples: Number of samples per trial.
-        seed: Seed of the samples.
         mesh: Devices to spread the trials over, on its axis `data`.
-
-    Raises:
-        LfadsxError: If `n_samples` is below 1.
     """
     if n_samples < 1:
         raise LfadsxError(f"`n_samples` must be at least 1, got {n_samples}: a bound is an average over samples.")

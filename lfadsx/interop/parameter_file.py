@@ -29,9 +29,6 @@ def write_parameters(path: str | Path, model: LFADS, *, keys: Literal["lfadsx", 
         keys: "lfadsx" for the paths of the parameters, such as `decoder/generator/gru/bias`, with the attribute `model`
             that says of which parts they are; "tf" for names and shapes of the TensorFlow LFADS.
 
-    Returns:
-        The names in the file.
-
     Raises:
         DataError: If the file cannot be written.
         LfadsxError: If `keys` is "tf" and the TensorFlow LFADS lacks a part of the model.

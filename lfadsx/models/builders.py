@@ -150,8 +150,8 @@ def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, 
             )
     if not isinstance(changes.get("encoder", ""), str):
         raise LfadsxError(
-            "`encoder` must be 'bidirectional' or 'causal'. Give an encoder of your own as `ic_encoder` or "
-            "`input_encoder`, or one for both as `ic_encoder` with input_encoder_dim=0."
+            "`encoder` must be 'bidirectional', 'causal' or 'strictly_causal'. Give an encoder of your own as "
+            "`ic_encoder` or `input_encoder`, or one for both as `ic_encoder` with input_encoder_dim=0."
         )
     return dataclasses.replace(config, **changes), {name: part for name, part in own.items() if part is not None}
 
@@ -182,26 +182,15 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
             f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
             "sessions. Use feedback = 'factors'."
         )
-    if config.strictly_causal:
-        _check_causal(config, own)
+    if config.encoder == "strictly_causal" and config.ic_dim and not config.ic_window:
+        raise LfadsxError(
+            f"encoder = 'strictly_causal' is asked for, and the initial condition (ic_dim = {config.ic_dim}) is "
+            "inferred from the whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
+        )
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise LfadsxError(
             f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
             "Give fewer bins, or 0 for the whole trial."
-        )
-
-
-def _check_causal(config: ModelConfig, own: dict[str, Any]) -> None:
-    # Of an encoder of the user's own only its author knows whether it looks ahead.
-    if _n_inferred(config) and not {"ic_encoder", "input_encoder"} & set(own) and config.encoder != "causal":
-        raise LfadsxError(
-            f"strictly_causal is asked for, and encoder = {config.encoder!r} runs backward over the trial, so that the "
-            "controller sees data after the current bin. Use encoder = 'causal'."
-        )
-    if config.ic_dim and not config.ic_window:
-        raise LfadsxError(
-            f"strictly_causal is asked for, and the initial condition (ic_dim = {config.ic_dim}) is inferred from the "
-            "whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
         )
 
 
@@ -225,7 +214,7 @@ def _encoders(
     config: ModelConfig, n_in: int, own: dict[str, Any], rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
     """The encoder of the initial condition, and the controller's if it has one of its own."""
-    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.cell_weight_scale}
+    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
     gru["segment_bins"] = config.segment_bins
     bidirectional = partial(modules.BidirectionalGRU, **gru)
     seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
@@ -259,8 +248,8 @@ def _decoder(
         modules.GRUGenerator,
         initial=config.initial_state if config.ic_dim else "identity",
         **_gates(config),
-        input_scale=config.generator_input_scale,
-        recurrent_scale=config.generator_recurrent_scale,
+        input_scale=config.weight_scales[1],
+        recurrent_scale=config.weight_scales[2],
     )
     generator = make(
         "generator",
@@ -273,7 +262,7 @@ def _decoder(
     )
     n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
     if n_inferred:
-        gru = partial(modules.GRUController, **_gates(config), weight_scale=config.cell_weight_scale)
+        gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
         controller = make(
             "controller",
             own.get("controller", gru),
@@ -350,27 +339,27 @@ def _readout(
 
 def _gates(config: ModelConfig) -> dict[str, Any]:
     """Settings that all recurrent parts share."""
-    return {"clip": config.cell_clip, "keep_bias": config.keep_bias, "reset_bias": config.reset_bias}
+    keep_bias, reset_bias = config.gate_biases
+    return {"clip": config.cell_clip, "keep_bias": keep_bias, "reset_bias": reset_bias}
 
 
 def _ic_prior(config: ModelConfig) -> distributions.AbstractPrior:
     if config.ic_dim == 0:
         return distributions.PointPrior(config.generator_dim)
-    low, high = config.ic_prior_variance_min, config.ic_prior_variance_max
+    low, high = config.ic_prior_variance_bounds
     return distributions.GaussianPrior(
         config.ic_dim,
         variance=config.ic_prior_variance,
         train_variance=high > low,
         variance_bounds=(low, high) if high > low else None,
-        post_var_min=config.ic_post_var_min,
+        post_var_min=config.post_var_min[0],
     )
 
 
 def _input_prior(config: ModelConfig, n_inferred: int, bin_width: float | None) -> distributions.AbstractPrior:
-    variance, trained = config.input_prior_variance, config.train_input_prior_variance
-    shared: dict[str, Any] = dict(
-        mean=config.input_prior_mean, train_mean=config.train_input_prior_mean, post_var_min=config.co_post_var_min
-    )
+    variance, trained = config.input_prior_variance, "variance" in config.train_input_prior
+    train_mean, post_var_min = "mean" in config.train_input_prior, config.post_var_min[1]
+    shared: dict[str, Any] = dict(mean=config.input_prior_mean, train_mean=train_mean, post_var_min=post_var_min)
     if config.input_prior == "gaussian":
         return distributions.GaussianPrior(n_inferred, variance=variance, train_variance=trained, **shared)
     if config.input_prior == "student_t":
@@ -382,7 +371,7 @@ def _input_prior(config: ModelConfig, n_inferred: int, bin_width: float | None) 
         n_inferred,
         tau=_in_bins(config, bin_width),
         variance=variance,
-        train_tau=config.train_input_prior_tau,
+        train_tau="tau" in config.train_input_prior,
         train_variance=trained,
         **shared,
     )

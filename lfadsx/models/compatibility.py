@@ -14,12 +14,7 @@ from lfadsx.modules.readin_readout import Sizes
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:
-    """Raises LfadsxError if the data do not fit the model.
-
-    Args:
-        model: The model.
-        data: All splits are checked.
-    """
+    """Raises LfadsxError if the data do not fit the model."""
     check_parts(model)
     check_shapes(model, data)
     for group in model.likelihood:

@@ -50,10 +50,6 @@ def run_abstractly(seam: str, part: nnx.Module, widths: Mapping[str, Any]) -> No
         seam: Name of the seam.
         part: The part.
         widths: Widths of what it gets, by the seam's documented names.
-
-    Raises:
-        LfadsxError: If an output has a wrong shape.
-        PartError: If the part raises an exception.
     """
     one, name = exercise(seam, part, widths), f"{seam} {type(part).__name__}"
     try:

@@ -25,11 +25,7 @@ Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class TrainingSums:
-    """Sums over the training trials, per session and channel, each computed once; missing entries do not count.
-
-    Args:
-        data: The data set.
-    """
+    """Sums over the training trials, per session and channel, each computed once; missing entries do not count."""
 
     def __init__(self, data: Dataset) -> None:
         self.data = data

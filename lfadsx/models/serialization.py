@@ -37,10 +37,6 @@ PARTS: dict[str, type[nnx.Module]] = {
 """The built-in parts by name. A saved model names them; nothing else is ever looked up or imported."""
 
 
-OLD_NAMES = {"n_hidden": "n_units", "n_known": "n_known_inputs", "n_inferred": "n_inferred_inputs"}
-"""Names of constructor arguments in run folders from before 0.1.0, with today's; to be deleted at 0.1.0."""
-
-
 def is_built_in(part: object) -> bool:
     """Whether a part is one of the built-in ones; a class that derives from one is not."""
     return PARTS.get(type(part).__name__) is type(part)
@@ -72,34 +68,17 @@ def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
 
     Args:
         description: What `describe` returned, also after a way through JSON.
-        rngs: Source of the initial weights.
-
-    Raises:
-        LfadsxError: If a part is not a built-in one; the message names its class.
     """
-    name, recorded = description["part"], _renamed(description)
+    name = description["part"]
     if name not in PARTS:
         raise LfadsxError(
             f"Only built-in parts are loaded by name, but the saved model has the part {name!r} of your own. Use "
             f"load(run, build=...) with a function that builds the model with your class {name}."
         )
-    arguments = {key: _rebuild(value, rngs) for key, value in recorded.items()}
+    arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
     if "rngs" in inspect.signature(PARTS[name].__init__).parameters:
         arguments["rngs"] = rngs
     return PARTS[name](**arguments)
-
-
-def _renamed(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the recorded arguments of a part under the names of today."""
-    recorded: dict[str, Any] = description["arguments"]
-    arguments: dict[str, Any] = {OLD_NAMES.get(key, key): value for key, value in recorded.items()}
-    if description["part"] == "LFADS" and "n_features" in arguments["readin"]["arguments"]:
-        readin = arguments["readin"]
-        if readin["part"] == "IdentityReadin":  # it did not record the name of its session
-            group = arguments["readout"]["group"][arguments["input_group"]]
-            name, n = group["arguments"]["n_targets"][0][0], readin["arguments"]["n_features"]
-            arguments["readin"] = {"part": "IdentityReadin", "arguments": {"n_channels": [[name, n]]}}
-    return arguments
 
 
 def _describe(value: Any, name: str) -> Any:

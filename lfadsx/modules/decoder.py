@@ -130,9 +130,6 @@ class Decoder(nnx.Module):
                 The controller then does not run: this is how new trials are generated.
             rates: Gives the expected data of a bin from its factors; needed when rates are fed back.
             noise: Noise and dropout masks, or None for the means of the inputs without dropout.
-
-        Returns:
-            The trajectory, time first.
         """
         infer = self.controller is not None and inputs is None
         keep = {} if noise is None else noise.keep

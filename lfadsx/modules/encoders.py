@@ -49,120 +49,99 @@ class AbstractEncoder(nnx.Module):
         """Returns the matrices that the L2 penalty acts on; an empty tuple for none."""
 
 
-class BidirectionalGRU(AbstractEncoder):
+class _GRUEncoder(AbstractEncoder):
+    """What GRU encoders share.
+
+    Args:
+        n_in: Width of the data.
+        n_units: Number of units, per direction.
+        lag: Controller lag in bins.
+        clip: Bound of the states.
+        keep_bias: Bias of the keep gate at the start.
+        reset_bias: Bias of the reset gate at the start.
+        weight_scale: Gain of the initial weights.
+        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_units: int,
+        *,
+        lag: int = 0,
+        clip: float = 5.0,
+        keep_bias: float = 1.0,
+        reset_bias: float = 1.0,
+        weight_scale: float = 1.0,
+        segment_bins: int = 0,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.n_in, self.n_units, self.lag, self.clip = n_in, n_units, lag, clip
+        self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
+        self.segment_bins = segment_bins
+        self._start(rngs)
+
+    def _start(self, rngs: nnx.Rngs) -> None:
+        """Makes the forward GRU."""
+        self.n_states = self.n_ends = self.n_units
+        self.forward, self.forward_initial = self._gru(rngs), nnx.Param(filled(self.n_units))
+
+    def _gru(self, rngs: nnx.Rngs) -> GRU:
+        """A GRU over data whose input and recurrent weights start alike."""
+        gates: dict[str, Any] = dict(clip=self.clip, keep_bias=self.keep_bias, reset_bias=self.reset_bias)
+        scales = dict(input_scale=self.weight_scale, hidden_scale=self.weight_scale)
+        return GRU(self.n_in, 0, self.n_units, **gates, **scales, fan_in="joint", rngs=rngs)
+
+    def __call__(
+        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
+    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
+        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
+        sequence = jnp.swapaxes(sequence, 0, 1)
+        inside = jnp.arange(sequence.shape[0])[:, None] < length
+        states, ends = self._run(sequence, inside)
+        return jnp.swapaxes(states, 0, 1), ends
+
+    def _run(self, sequence: Array, inside: Array) -> tuple[Array, Array]:
+        """Returns the shifted states, time first, and the ends."""
+        settings: dict[str, Any] = dict(segment_bins=self.segment_bins)
+        states, last = run_gru(self.forward, sequence, self.forward_initial[...], inside, **settings)
+        return _shift(states, inside, self.lag), last
+
+    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+        """Returns the recurrent matrices."""
+        return self.forward.recurrent_weights()
+
+
+class CausalGRU(_GRUEncoder):
+    """A forward GRU with a trained initial state: nothing at bin t depends on data after t - lag.
+
+    The ends are the state of the trial's last bin.
+    """
+
+
+class BidirectionalGRU(_GRUEncoder):
     """A forward and a backward GRU with trained initial states.
 
     At bin t the controller sees the forward state of bin t - lag and the backward state of bin t + lag, so
     that it cannot copy the data of the bin that it explains. The ends are the forward state of the trial's
     last bin and the backward state of its first.
-
-    Args:
-        n_in: Width of the data.
-        n_units: Units per direction.
-        lag: Controller lag in bins.
-        clip: Bound of the states.
-        keep_bias: Bias of the keep gate at the start.
-        reset_bias: Bias of the reset gate at the start.
-        weight_scale: Gain of the initial weights.
-        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
-        rngs: Source of the initial weights.
     """
 
-    def __init__(
-        self,
-        n_in: int,
-        n_units: int,
-        *,
-        lag: int = 0,
-        clip: float = 5.0,
-        keep_bias: float = 1.0,
-        reset_bias: float = 1.0,
-        weight_scale: float = 1.0,
-        segment_bins: int = 0,
-        rngs: nnx.Rngs,
-    ) -> None:
-        self.n_in, self.n_units, self.lag, self.clip = n_in, n_units, lag, clip
-        self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
-        self.segment_bins = segment_bins
-        self.n_states = self.n_ends = 2 * n_units
-        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        self.forward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
-        self.backward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(filled(n_units))
-        self.backward_initial = nnx.Param(filled(n_units))
+    def _start(self, rngs: nnx.Rngs) -> None:
+        super()._start(rngs)
+        self.n_states = self.n_ends = 2 * self.n_units
+        self.backward, self.backward_initial = self._gru(rngs), nnx.Param(filled(self.n_units))
 
-    def __call__(
-        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
-    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
-        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
-        sequence = jnp.swapaxes(sequence, 0, 1)
-        inside = jnp.arange(sequence.shape[0])[:, None] < length
-        forward, last = run_gru(
-            self.forward, sequence, self.forward_initial[...], inside, segment_bins=self.segment_bins
-        )
-        backward, first = run_gru(
-            self.backward, sequence, self.backward_initial[...], inside, reverse=True, segment_bins=self.segment_bins
-        )
-        states = jnp.concatenate([_shift(forward, inside, self.lag), _shift(backward, inside, -self.lag)], axis=-1)
-        return jnp.swapaxes(states, 0, 1), jnp.concatenate([last, first], axis=-1)
+    def _run(self, sequence: Array, inside: Array) -> tuple[Array, Array]:
+        settings: dict[str, Any] = dict(reverse=True, segment_bins=self.segment_bins)
+        forward, last = super()._run(sequence, inside)
+        backward, first = run_gru(self.backward, sequence, self.backward_initial[...], inside, **settings)
+        backward = _shift(backward, inside, -self.lag)
+        return jnp.concatenate([forward, backward], axis=-1), jnp.concatenate([last, first], axis=-1)
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns the recurrent matrices of both directions."""
         return self.forward.recurrent_weights() + self.backward.recurrent_weights()
-
-
-class CausalGRU(AbstractEncoder):
-    """A forward GRU with a trained initial state: nothing at bin t depends on data after t - lag.
-
-    The ends are the state of the trial's last bin.
-
-    Args:
-        n_in: Width of the data.
-        n_units: Number of units.
-        lag: Controller lag in bins.
-        clip: Bound of the states.
-        keep_bias: Bias of the keep gate at the start.
-        reset_bias: Bias of the reset gate at the start.
-        weight_scale: Gain of the initial weights.
-        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
-        rngs: Source of the initial weights.
-    """
-
-    def __init__(
-        self,
-        n_in: int,
-        n_units: int,
-        *,
-        lag: int = 0,
-        clip: float = 5.0,
-        keep_bias: float = 1.0,
-        reset_bias: float = 1.0,
-        weight_scale: float = 1.0,
-        segment_bins: int = 0,
-        rngs: nnx.Rngs,
-    ) -> None:
-        self.n_in, self.n_units, self.lag, self.clip = n_in, n_units, lag, clip
-        self.keep_bias, self.reset_bias, self.weight_scale = keep_bias, reset_bias, weight_scale
-        self.segment_bins = segment_bins
-        self.n_states = self.n_ends = n_units
-        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        self.forward = _joint_gru(n_in, n_units, weight_scale, gates, rngs)
-        self.forward_initial = nnx.Param(filled(n_units))
-
-    def __call__(
-        self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
-    ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
-        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
-        sequence = jnp.swapaxes(sequence, 0, 1)
-        inside = jnp.arange(sequence.shape[0])[:, None] < length
-        forward, last = run_gru(
-            self.forward, sequence, self.forward_initial[...], inside, segment_bins=self.segment_bins
-        )
-        return jnp.swapaxes(_shift(forward, inside, self.lag), 0, 1), last
-
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
-        """Returns the recurrent matrix."""
-        return self.forward.recurrent_weights()
 
 
 class NoEncoder(AbstractEncoder):
@@ -181,11 +160,6 @@ class NoEncoder(AbstractEncoder):
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
         """Returns none."""
         return ()
-
-
-def _joint_gru(n_in: int, n_units: int, scale: float, gates: dict[str, Any], rngs: nnx.Rngs) -> GRU:
-    """A GRU over data whose input and recurrent weights start alike."""
-    return GRU(n_in, 0, n_units, **gates, fan_in="joint", input_scale=scale, hidden_scale=scale, rngs=rngs)
 
 
 def _shift(states: Array, inside: Array, lag: int) -> Array:

@@ -51,13 +51,6 @@ def fused_decoder(rule: Rule, weights: Weights, start: Start, known: Known, mask
 
     The gradients of weights are formed after the loop backward, in one product each over all bins and trials. Forward
     mode (`jax.jvp`) does not exist: JAX refuses it for a `custom_vjp` function.
-
-    Args:
-        rule: What is static.
-        weights: What trains.
-        start: What the first bin finds.
-        known: What is known before the loop.
-        masks: Dropout.
     """
     return _loop(rule, weights, start, known, masks)[0]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.config import HyperParams, TrainConfig, with_settings
 from lfadsx.data import read_split
 from lfadsx.data.dataset import Split
 from lfadsx.data.splits import choose
@@ -99,7 +99,7 @@ def infer_run(
             of_bound = n_samples or BOUND_SAMPLES
             found[name] = bounds_of(model, labels, trials, n_samples=of_bound, seed=seed, mesh=mesh)
     if keys == "tf":
-        hyper, config = HyperParams(**info.hyper), TrainConfig(**info.train)
+        hyper, (config,) = HyperParams(**info.hyper), with_settings("fit", info.train, TrainConfig())
         how: dict[str, Any] = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
         files = write_posterior_runs(out, model, posteriors, found, **how)
     else:

@@ -122,13 +122,10 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
     score = (
         "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
     )
-    length = f"{train['kl_ramp_steps']} steps" if train["kl_ramp_steps"] else f"{train['kl_ramp_epochs']} epochs"
-    ramps = (
-        f"the KL weight of the initial condition rose over {length} from {train['kl_ic_floor']:g} to "
-        f"{train['kl_ceiling']:g}"
-    )
+    floors, length = train["kl_floors"], f"{train['kl_ramp_epochs']} {train['ramp_unit']}"
+    ramps = f"the KL weight of the initial condition rose over {length} from {floors[0]:g} to 1"
     if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
-        ramps += f", that of inputs from {train['kl_co_floor']:g}"
+        ramps += f", that of inputs from {floors[1]:g}"
     settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
     chosen = outcome["best_epoch"] or outcome["epochs"]
     steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"

@@ -20,10 +20,6 @@ def mean_and_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The average and the half width, each of shape (time,), in the unit of `values`. The half width is
         NaN where there is one trial only.
-
-    Example:
-        mean, half = mean_and_interval(inputs[:, :, 0])
-        ax.fill_between(time, mean - half, mean + half)
     """
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
@@ -64,9 +60,6 @@ def principal_components(values: np.ndarray, most: int = 3) -> tuple[np.ndarray,
     Returns:
         The projections, shape (..., component), and the share of the variance of each component, shape
         (component,); the shares are 0 when nothing varies.
-
-    Example:
-        scores, share = principal_components(posterior.factors)
     """
     finite = np.isfinite(values).all(axis=-1)
     rows = values[finite].astype(np.float64)

@@ -87,7 +87,6 @@ class Conditions:
         """Explain the colours beside the panels of a figure; without conditions there is nothing to explain.
 
         Args:
-            figure: The figure.
             most: Most entries; an even selection of the conditions when there are more.
         """
         if not self.known:
@@ -107,10 +106,6 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
 
     Returns:
         The conditions in sorted order; one group of all trials when there are none.
-
-    Example:
-        for group in conditions_of(dataset, split).groups:
-            ax.plot(rates[group.members, :, 0].mean(axis=0), color=group.colour)
     """
     if split.condition is None:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], known=False)
@@ -127,9 +122,6 @@ def condition_colours(values: np.ndarray) -> list[str]:
 
     Args:
         values: Sorted conditions without repeats, shape (condition,). Numbers count as ordered.
-
-    Returns:
-        Colours as "#rrggbb".
     """
     ordered = np.issubdtype(values.dtype, np.number) and len(values) > 3
     if ordered or len(values) > len(QUALITATIVE):

@@ -29,9 +29,6 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
         dataset: The data set.
         trials: By title of the column a split and its posterior, of which the first trial is drawn.
 
-    Returns:
-        The figure.
-
     Example:
         example_figure(dataset, {"Validation": (split, posterior)}).savefig("trial.png")
     """

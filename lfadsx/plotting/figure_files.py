@@ -94,9 +94,6 @@ def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) 
 
     Returns:
         The files written, and one finding for each figure that could not be drawn or written.
-
-    Example:
-        files, findings = write_all(Path("figures"), {"loss": lambda: loss_figure(history)})
     """
     folder.mkdir(parents=True, exist_ok=True)
     findings: list[Finding] = []

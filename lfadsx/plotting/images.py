@@ -23,16 +23,8 @@ def draw_images(row: Sequence[Axes], view: View, trials: np.ndarray, kind: Kind)
 
     Args:
         row: One axes per trial.
-        view: The split and its posterior.
         trials: Positions of the trials in the split, shape (chosen trial,).
         kind: Recorded counts, inferred rates or true rates.
-
-    Returns:
-        The last image, for a colour bar.
-
-    Example:
-        image = draw_images([ax], view, np.array([0]), "rates")
-        colour_bar(figure, image, ax, image_label(view, "rates"))
     """
     held_out = view.held_out(int(view.split.session[trials[0]]))
     order = np.argsort(held_out, kind="stable")

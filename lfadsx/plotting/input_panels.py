@@ -92,8 +92,6 @@ def draw_input_averages(ax: Axes, view: View, values: np.ndarray, truth: np.ndar
     """Draw the averages of one input, and dashed those of the truth when both are in one unit.
 
     Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
         values: Inferred input, shape (trial, time).
         truth: True input, shape (trial, time), or None.
     """

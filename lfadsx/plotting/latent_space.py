@@ -74,8 +74,6 @@ def draw_plane(
     """Draw trajectories in the plane of two principal components: single trials thin, averages bold.
 
     Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
         scores: Projections, shape (trial, time, component).
         share: Share of the variance of each component, shape (component,).
         plane: The components of the horizontal and of the vertical axis.

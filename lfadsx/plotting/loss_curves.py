@@ -56,9 +56,6 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
             where it was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`, `learning_rate`; and the number
             `best_epoch`. What is missing, or 0 in all epochs, is left out.
 
-    Returns:
-        The figure.
-
     Raises:
         LfadsxError: If the history holds nothing that can be drawn.
 
@@ -98,13 +95,7 @@ def has_part(history: Mapping[str, np.ndarray], title: str) -> bool:
 
 
 def draw_part(ax: Axes, history: Mapping[str, np.ndarray], title: str) -> None:
-    """Draw one part of the loss for training and validation.
-
-    Args:
-        ax: Axes to draw on.
-        history: As for `loss_figure`.
-        title: Which part, a key of `PARTS`.
-    """
+    """Draw one part of the loss for training and validation."""
     train, valid, unit = PARTS[title]
     panel(ax, title, "Epoch", unit)
     keys = {key: colour for key, colour in ((train, GREY), (valid, BLUE)) if _has(history, key)}

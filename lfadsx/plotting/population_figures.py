@@ -52,9 +52,6 @@ def scores_figure(rows: Sequence[Row]) -> Figure:
     Args:
         rows: History of the population: one row for each member and epoch.
 
-    Returns:
-        The figure.
-
     Raises:
         LfadsxError: If the history holds no finite score.
 

@@ -73,14 +73,7 @@ def psth_figure(
 
 
 def draw_psth(ax: Axes, view: View, session: int, neuron: int) -> None:
-    """Draw the PSTHs of one neuron.
-
-    Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
-        session: Index of the neuron's session.
-        neuron: Index of the neuron in its session.
-    """
+    """Draw the PSTHs of one neuron."""
     panel(ax, view.neuron_name(session, neuron))
     only = np.array([neuron])
     for group in view.conditions.within(view.trials_of(session), MOST_CONDITIONS):

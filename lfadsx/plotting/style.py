@@ -80,9 +80,6 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = Fal
         y: Label of the vertical axis with its unit.
         image: True for images, whose spines touch the pixels.
 
-    Returns:
-        The same axes.
-
     Example:
         panel(ax, "Loss", "Epoch", "Nats per trial")
     """

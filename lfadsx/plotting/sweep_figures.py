@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -52,25 +52,6 @@ TITLES = {
 Row = Mapping[str, Any]
 
 
-class HasInterval(Protocol):
-    """A score with the ends of its interval."""
-
-    @property
-    def value(self) -> float:
-        """The score."""
-        ...
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-        ...
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        ...
-
-
 def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "masked_bps") -> Figure:
     """Draw the scores of a sweep over each setting, with a line for each combination of the others.
 
@@ -111,13 +92,12 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
     return figure
 
 
-def folds_figure(
-    scores: Mapping[str, Mapping[str, HasInterval]], folds: Mapping[str, Mapping[str, Sequence[float]]]
-) -> Figure:
+def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Draw the scores of a cross-validation: of each fold, and of all trials with their 95 % interval.
 
     Args:
-        scores: By measure and model, the score of all trials; the first model is the one that was tested.
+        scores: By measure and model, the score of all trials with its `value`, `low` and `high`; the first model is the
+            one that was tested.
         folds: By measure and model, the scores of the trials of each fold.
 
     Returns:
@@ -159,12 +139,6 @@ def write_sweep_figure(
 ) -> tuple[list[Path], list[Finding]]:
     """Write the figure of a sweep as a PNG file; arguments as in `sweep_figure`.
 
-    Args:
-        folder: Folder of the file; made when it is missing.
-        rows: Models.
-        names: Names of the swept settings.
-        measure: What the models are compared by.
-
     Returns:
         The file, and a warning if it could not be drawn or written.
 
@@ -176,15 +150,10 @@ def write_sweep_figure(
 
 def write_folds_figure(
     folder: str | os.PathLike[str],
-    scores: Mapping[str, Mapping[str, HasInterval]],
+    scores: Mapping[str, Mapping[str, Any]],
     folds: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> tuple[list[Path], list[Finding]]:
     """Write the figure of a cross-validation as a PNG file; arguments as in `folds_figure`.
-
-    Args:
-        folder: Folder of the file; made when it is missing.
-        scores: Scores of all trials.
-        folds: Scores of each fold.
 
     Returns:
         The file, and a warning if it could not be drawn or written.
@@ -251,7 +220,7 @@ def _ring(label: str, size: float, colour: str) -> Artist:
     return Line2D([], [], color=colour, lw=0, marker="o", ms=size, mfc="none", mew=MEDIUM, label=label)
 
 
-def _draw_model(ax: Axes, place: int, score: HasInterval, folds: Sequence[float], colour: str) -> None:
+def _draw_model(ax: Axes, place: int, score: Any, folds: Sequence[float], colour: str) -> None:
     """Draw a model's folds, and over them all trials."""
     spread = place + np.linspace(-0.15, 0.15, len(folds)) if len(folds) > 1 else [place]
     ax.plot(folds, spread, "o", color=GREY, ms=3, alpha=0.7)

@@ -20,9 +20,6 @@ def draw_table(ax: Axes, rows: Sequence[Mapping[str, object]]) -> None:
         ax: Axes to draw on; their frame is hidden.
         rows: One mapping per row. The keys are the columns, in the order in which they first come; the first
             column names the row. None, NaN and missing keys become a dash.
-
-    Example:
-        draw_table(ax, [{"model": "lfads", "co_bps": 0.12}, {"model": "time course", "co_bps": None}])
     """
     ax.set_axis_off()
     ax.set(xlim=(-0.015, 1.015), ylim=(len(rows) + 0.1, -1.5))

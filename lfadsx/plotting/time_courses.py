@@ -26,8 +26,6 @@ def draw_single_trials(ax: Axes, view: View, values: np.ndarray) -> None:
     """Draw the time courses of single trials in the colours of their conditions.
 
     Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
         values: Shape (trial, time), NaN where there is none.
     """
     lines = [np.column_stack([view.time, course]) for course in values]
@@ -38,8 +36,6 @@ def draw_lines(ax: Axes, view: View, lines: Sequence[np.ndarray]) -> None:
     """Draw one thin line per trial, an even selection of them when they are many.
 
     Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
         lines: Corners of each trial's line, each of shape (corner, 2); corners with NaN are left out.
     """
     colours = view.conditions.trial_colours(view.split.n_trials)
@@ -56,8 +52,6 @@ def draw_averages(ax: Axes, view: View, values: np.ndarray, dashed: bool = False
     """Draw the average of each condition, or of all trials, with its 95 % interval over trials.
 
     Args:
-        ax: Axes to draw on.
-        view: The split and its posterior.
         values: Shape (trial, time), NaN where there is none.
         dashed: True for true values: dashed, without interval.
     """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
 from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis
 
 if TYPE_CHECKING:
@@ -181,9 +180,8 @@ class Posterior:
     def _counted(self, group: str | None, what: str) -> str:
         group = self.input_group if group is None else group
         if group not in self.rates:
-            near = difflib.get_close_matches(group, self.rates, 1)
-            advice = f"Did you mean {near[0]!r}?" if near else "Give one of these."
-            raise LfadsxError(f"`group` must be one of {', '.join(map(repr, self.rates))}, got {group!r}. {advice}")
+            known = ", ".join(map(repr, self.rates))
+            raise LfadsxError(f"`group` must be one of {known}, got {group!r}{nearest(group, self.rates)}.")
         if group in self.groups and self.groups[group].kind != "counts":
             raise LfadsxError(
                 f"{what} need data that are counts, and those of {group!r} are real numbers. Use `rates[{group!r}]`, "
@@ -229,30 +227,25 @@ def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = 
     """
     first = posteriors[0]
 
-    def joined(parts: Sequence[Any], axis: int = 0) -> Any:
+    fields = {field.name: [getattr(p, field.name) for p in posteriors] for field in dataclasses.fields(Posterior)}
+    if order is None:
+        session = np.concatenate(fields["session"])
+        known = all(row is not None for row in fields["row"])
+        order = np.lexsort((np.concatenate(fields["row"]), session)) if known else np.arange(len(session))
+
+    def joined(parts: Sequence[Any], axis: int) -> Any:
         if isinstance(parts[0], dict):
             return {name: joined([part[name] for part in parts], axis) for name in parts[0]}
         if any(part is None for part in parts):
             return None
-        return np.concatenate(_padded(parts, axis), axis)
+        return np.take(np.concatenate(_padded(parts, axis), axis), order, axis)
 
-    fields = {field.name: [getattr(p, field.name) for p in posteriors] for field in dataclasses.fields(Posterior)}
     by_trial = {
         name: joined(parts, axis=int(name == "samples"))
         for name, parts in fields.items()
         if name in ("rates", "rates_std", "variance", "samples")
         or (name not in SHARED and isinstance(parts[0], np.ndarray))
     }
-    if order is None:
-        rows = by_trial.get("row")
-        order = np.arange(len(by_trial["trial_id"])) if rows is None else np.lexsort((rows, by_trial["session"]))
-
-    def in_order(values: Any, axis: int) -> Any:
-        if isinstance(values, dict):
-            return {name: in_order(value, axis) for name, value in values.items()}
-        return None if values is None else np.take(values, order, axis)
-
-    by_trial = {name: in_order(values, int(name == "samples")) for name, values in by_trial.items()}
     return dataclasses.replace(first, **by_trial, split="all", n_samples=min(fields["n_samples"]))
 
 

@@ -55,9 +55,6 @@ def write_posteriors(
         posteriors: The posteriors by name of the split.
         bounds: Bounds of the evidence by name of the split, from `lfadsx.bounds`.
         compression: "gzip", "lzf", or None for no compression.
-
-    Raises:
-        DataError: If the file cannot be written.
     """
     facts = {name: _facts(posterior) for name, posterior in posteriors.items()}
     shared = _shared([*facts.values()])

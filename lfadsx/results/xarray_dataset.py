@@ -22,11 +22,7 @@ COORDINATES = {"channel_names": "channel_name"} | {
 
 
 def to_xarray(posterior: Posterior) -> xarray.Dataset:
-    """Returns all arrays of a posterior; see `Posterior.to_xarray`.
-
-    Raises:
-        MissingExtraError: If xarray is not installed.
-    """
+    """Returns all arrays of a posterior; see `Posterior.to_xarray`."""
     try:
         import xarray
     except ImportError as error:

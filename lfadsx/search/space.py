@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
 from lfadsx.files import write_json
 
 Reduction = Literal["sum", "mean"]
@@ -145,10 +144,6 @@ class Space:
     def __post_init__(self) -> None:
         """Keeps a copy of the ranges and checks them."""
         object.__setattr__(self, "ranges", dict(self.ranges))
-        self.check()
-
-    def check(self) -> None:
-        """Raises LfadsxError if a name is no hyperparameter, or a range makes no sense."""
         if self.reduction not in get_args(Reduction):
             raise LfadsxError(f"reduction = {self.reduction!r} is none of the choices. Give one of 'sum', 'mean'.")
         for name, span in self.ranges.items():
@@ -333,9 +328,7 @@ def _check_name(name: str) -> None:
             f"{name} is a setting of the whole run, which all members share. "
             f"Set it for the run, and search over {', '.join(names)}."
         )
-    close = difflib.get_close_matches(name, names, 1, 0.6)
-    advice = f"Perhaps {close[0]!r} is meant. " if close else ""
-    raise LfadsxError(f"{name!r} is no hyperparameter. {advice}Choose one of {', '.join(names)}.")
+    raise LfadsxError(f"{name!r} is no hyperparameter{nearest(name, names)}. Choose one of {', '.join(names)}.")
 
 
 def _range_of(name: str, entries: Any) -> Range:

@@ -171,12 +171,7 @@ class CsvLog(AbstractCallback):
 
 
 def table_line(found: Summary, minutes: float) -> str:
-    """Returns the line of the table for a generation.
-
-    Args:
-        found: What `lfadsx.training.lineage.summary` returned.
-        minutes: Minutes that the run has taken so far.
-    """
+    """Returns the line of the table for a generation."""
     member = "-" if found["best_member"] is None else str(found["best_member"])
     scores = " ".join(f"{_number(found[name]):>10}" for name in ("best", "median", "worst"))
     start = f"{found['generation']:>10} {found['epoch']:>6} {scores} {member:>11} {minutes:>8.1f}"

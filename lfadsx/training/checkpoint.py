@@ -60,9 +60,6 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
     Returns:
         The pytree and the JSON.
-
-    Raises:
-        CheckpointError: If files are missing or damaged, or the arrays are not those of `like`.
     """
     folder = Path(folder).absolute()
     manifest = check(folder)
@@ -75,11 +72,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of a checkpoint by name, after checking every file; random keys are left out.
-
-    Raises:
-        CheckpointError: If files are missing or damaged.
-    """
+    """Reads the arrays of a checkpoint by name, after checking every file; random keys are left out."""
     folder = Path(folder).absolute()
     check(folder)
     with ocp.StandardCheckpointer() as checkpointer:
@@ -119,11 +112,7 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def restore_newest(folder: Path, like: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Reads the newest whole checkpoint of a folder, as `restore` does; None if there is none.
-
-    Raises:
-        CheckpointError: If its files are damaged, or the arrays are not those of `like`.
-    """
+    """Reads the newest whole checkpoint of a folder, as `restore` does; None if there is none."""
     found = numbered(folder)
     return restore(found[-1], like) if found else None
 

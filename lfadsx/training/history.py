@@ -87,13 +87,7 @@ def valid_loss(row: Row, hyper: HyperParams) -> float:
 
 
 def report_skipped(steps: Mapping[str, np.ndarray], epoch: int, who: str = "") -> None:
-    """Logs the steps of a block that were skipped, and the terms that broke.
-
-    Args:
-        steps: The block's `StepReport`, by name.
-        epoch: Number of the epoch.
-        who: Name of the member of a population, to begin with.
-    """
+    """Logs the steps of a block that were skipped, and the terms that broke."""
     for step in np.flatnonzero(steps["skipped"]).tolist():
         terms = ("reconstruction", "kl_ic", "kl_inputs", "correlation", "l2")
         broken = [name for name in terms if not np.isfinite(steps[name][step])] or ["gradient"]

@@ -114,13 +114,6 @@ def lineage(rows: Sequence[Row], member: int) -> list[int]:
 def ancestry(rows: Sequence[Row], member: int) -> list[Row]:
     """Returns the rows that led to a member, in order of epochs: the history of one run in which nothing was copied.
 
-    Args:
-        rows: History of the population.
-        member: Slot after the last generation.
-
-    Raises:
-        LfadsxError: If the history has no such member.
-
     Example:
         >>> parents = [(1, 0, 0), (1, 1, 1), (2, 0, 1), (2, 1, 1)]
         >>> rows = [{"generation": g, "epoch": 5 * g, "member": m, "parent": p} for g, m, p in parents]

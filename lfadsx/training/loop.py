@@ -21,7 +21,7 @@ from lfadsx.training.history import STEP_SIZE, report_skipped, single, summarise
 from lfadsx.training.lineage import Row
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
-from lfadsx.training.stopping import Reason, reason_to_stop, stop_request
+from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
 
 log = logging.getLogger("lfadsx")
 
@@ -98,7 +98,6 @@ class Loop:
         position: Where the run stands.
         strategy: What decides between generations.
         ends: Epochs after which generations end, the last one being the end of the run.
-        config: Run settings.
         layout: How an epoch is cut into blocks.
         folder: Where to save, if anywhere.
         callbacks: Called after epochs and generations.
@@ -139,7 +138,7 @@ class Loop:
                     self._retire()
                     position.reason = "not finite"
                 self.signal = 0 if position.reason else requested()
-                due = time.monotonic() - last_save > 60.0 * self.config.checkpoint_minutes
+                due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
                 # A run that broke down keeps the checkpoint from before.
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
@@ -226,7 +225,7 @@ class Loop:
 
     def _broken(self) -> np.ndarray:
         """Which members have skipped too many steps."""
-        return self.cohort.facts().skipped > self.config.max_skipped_steps
+        return self.cohort.facts().skipped > MAX_SKIPPED_STEPS
 
     def _retire(self) -> None:
         """Lets members rest that have a reason of their own to stop."""
@@ -283,7 +282,7 @@ class Loop:
         if self._broken().all():
             return "not finite"
         if position.epoch >= self.ends[-1]:
-            return "epochs" if self.ends[-1] == self.config.epochs else "generations"
+            return "epochs"
         if not np.isfinite(scores).any():
             return "not finite"
         return "converged" if self.strategy.is_done(position.best) else None
@@ -292,7 +291,7 @@ class Loop:
         """Saves all that a resumed run needs and, of a single model, the best and the last one for `load`."""
         position, layout = self.position, self.layout
         step = position.epoch * layout.steps + position.block * layout.block_steps
-        meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints_to_keep
+        meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
         folder.save_state(step, self.cohort.state, meta, keep=keep)
         if not self.is_population:
             best, last = self.cohort.models()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -22,11 +23,6 @@ from lfadsx.types import Batch
 def stack(members: list[Any]) -> Any:
     """Returns pytrees of arrays as one, with a first axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-
-
-def member_of(stacked: Any, member: int) -> Any:
-    """Returns one member's part of what `stack` returned."""
-    return jax.tree.map(lambda leaf: leaf[member], stacked)
 
 
 def train_members(
@@ -147,33 +143,14 @@ def _where(active: Array, new: TrainState, old: TrainState) -> TrainState:
     return dataclasses.replace(old, monitor=monitor)
 
 
-@dataclasses.dataclass(frozen=True)
-class MemberRunner:
-    """These units, compiled for a mesh; states that are passed in are given up.
-
-    Attributes:
-        train: `train_members`.
-        validate: `validate_members`.
-        select: `select_members`.
-        watch: `watch_members`.
-        exchange: `exchange`.
-    """
-
-    train: Any
-    validate: Any
-    select: Any
-    watch: Any
-    exchange: Any
-
-
 @cache
-def member_runner(mesh: Mesh | None) -> MemberRunner:
-    """Returns the compiled units for the devices of a mesh."""
+def member_runner(mesh: Mesh | None) -> SimpleNamespace:
+    """Returns these units, compiled for the devices of a mesh; states that are passed in are given up."""
     options = dict(compiler_options(mesh)) or None
     # States stay where they are: without this, what mixes members may end anywhere.
     own: dict[str, Any] = {} if mesh is None else dict(out_shardings=NamedSharding(mesh, MEMBERS))
     compiled = partial(jax.jit, compiler_options=options)
-    return MemberRunner(
+    return SimpleNamespace(
         train=compiled(train_members, static_argnums=(0, 1), donate_argnums=2),
         validate=compiled(validate_members, static_argnums=(0, 1), static_argnames="own_data"),
         select=compiled(select_members, donate_argnums=0, **own),

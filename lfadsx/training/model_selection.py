@@ -115,11 +115,6 @@ def observe_loss(monitor: Monitor, loss: Float[Array, ""], schedule: Schedule) -
 
     If the training loss is above all of the last epochs' ones, the learning rate is lowered, and not again for as many
     epochs. With the weights of the loss still rising this may happen early.
-
-    Args:
-        monitor: State so far.
-        loss: Mean training loss of the epoch.
-        schedule: What the learning rate is multiplied by.
     """
     lower = (monitor.n_losses > len(monitor.losses)) & (loss > jnp.max(monitor.losses))
     newest = jnp.where(lower | ~jnp.isfinite(loss), jnp.inf, loss)

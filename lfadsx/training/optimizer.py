@@ -22,7 +22,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     Learning rate and weight decay are not part of its state: they are read from `HyperParams` at every step, so
     that members of a population which exchange weights have one truth about them.
     """
-    return _clipped_adam(config.max_grad_norm, config.adam_b1, config.adam_b2, config.adam_eps)
+    return _clipped_adam(config.max_grad_norm, *config.adam)
 
 
 @functools.cache  # The same settings are the same object, so that equal programs share one compilation.
@@ -31,11 +31,7 @@ def _clipped_adam(max_grad_norm: float, b1: float, b2: float, eps: float) -> opt
 
 
 def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
-    """Returns a user's optimiser if `fit` can use it.
-
-    Raises:
-        LfadsxError: If it is not an Optax transformation, or its updates point against the gradient.
-    """
+    """Returns a user's optimiser if `fit` can use it."""
     if not isinstance(optimizer, optax.GradientTransformation):
         raise LfadsxError(
             f"`optimizer` must be an Optax gradient transformation, got {type(optimizer).__name__}. "

@@ -36,7 +36,7 @@ from lfadsx.training.results import FitResult, PopulationResult
 from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
-from lfadsx.training.stopping import Reason
+from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
 from lfadsx.training.training_findings import training_findings
 
 log = logging.getLogger("lfadsx")
@@ -206,9 +206,9 @@ def _result(
     loop: Loop, reason: Reason, configs: Sequence[TrainConfig], datasets: Sequence[Dataset]
 ) -> PopulationResult:
     """Returns what `population` returns."""
-    position, facts, config = loop.position, loop.cohort.facts(), loop.config
+    position, facts = loop.position, loop.cohort.facts()
     # Before the ramps end there is no best score; what broke down by then has none at all.
-    before = np.where(facts.skipped > config.max_skipped_steps, np.inf, facts.smoothed)
+    before = np.where(facts.skipped > MAX_SKIPPED_STEPS, np.inf, facts.smoothed)
     scores = np.where(facts.best_epoch > 0, facts.best_score, before)
     hyper, members = of_members(position.best_hyper), []
     for member, (best, last) in enumerate(loop.cohort.models()):
@@ -220,7 +220,7 @@ def _result(
         )
         own = jax.tree.map(lambda values, member=member: values[member], hyper)
         n_bins = float(np.mean(datasets[member].valid.target_length))
-        findings = training_findings(**found, hyper=own, config=config, n_bins=n_bins)
+        findings = training_findings(**found, hyper=own, config=loop.config, n_bins=n_bins)
         how: dict[str, Any] = dict(seconds=position.seconds, signal=loop.signal, findings=findings)
         members.append(FitResult(model=best, last=last, best_score=float(scores[member]), **found, **how))
     seeds = tuple(own.seed for own in configs)
@@ -228,11 +228,7 @@ def _result(
 
 
 def default_augmentations(model: LFADS, data: Dataset, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
-    """Returns spike jitter, where the run settings ask for it, and coordinated dropout.
-
-    Raises:
-        LfadsxError: If there are no spikes that could be moved.
-    """
+    """Returns spike jitter, where the run settings ask for it, and coordinated dropout."""
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not data.is_counts(group):

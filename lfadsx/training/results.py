@@ -70,7 +70,7 @@ class PopulationResult:
         hyper: Hyperparameters that each member's best model was being trained with, arrays of shape (member,).
         seeds: Seeds of the members.
         rows: A row of figures for every member and epoch.
-        reason: Why training stopped: "epochs", "generations", "converged" (the search's own rule), "finished" (every
+        reason: Why training stopped: "epochs", "converged" (the search's own rule), "finished" (every
             member had its own reason, which may be "search": it was dismissed), "not finite" (all broke down) or
             "interrupted".
         seconds: Time spent, all runs of a resumed one together.

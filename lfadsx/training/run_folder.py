@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from lfadsx import old_names
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import RunError
@@ -72,7 +73,7 @@ class RunInfo:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions of the training data."""
-        return tuple(self._session(facts) for facts in self.data["sessions"])
+        return tuple(_session(facts) for facts in self.data["sessions"])
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -83,12 +84,6 @@ class RunInfo:
     def bin_width(self) -> float | None:
         """Bin width of the training data in seconds, or None."""
         return self.data["bin_width"]
-
-    def _session(self, facts: dict[str, Any]) -> Session:
-        names = facts["channel_names"]  # runs from before 0.1.0 hold those of the input group, or None
-        names = names if isinstance(names, dict) else {self.data["input_group"]: names} if names else {}
-        names = {group: tuple(own) for group, own in names.items()}
-        return Session(**{**facts, "target_index": np.array(facts["target_index"], int), "channel_names": names})
 
 
 def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConfig) -> RunInfo:
@@ -261,14 +256,13 @@ class RunFolder:
             content = json.loads((self.path / name).read_text())
         except (OSError, ValueError) as error:
             raise RunError(
-                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give "
-                "another run folder."
+                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give another folder."
             ) from error
         if content.get("format", 0) > FORMAT:
             raise RunError(
                 f"The run {self.path} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
             )
-        return RunInfo(**content)
+        return RunInfo(**(old_names.translated(content) if content.get("format", 0) < FORMAT else content))
 
     def _write(self, info: RunInfo) -> None:
         try:
@@ -292,7 +286,7 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
     Args:
         run: The run folder.
         which: The model with the best selection score, the last one, or the number of a step whose checkpoint the run
-            has kept (`checkpoints_to_keep`).
+            has kept (`checkpoints`).
         build: For models with parts of your own: a function that builds the model; its values are replaced.
 
     Raises:
@@ -325,6 +319,11 @@ def _describe_session(session: Session) -> dict[str, Any]:
     facts = {f.name: getattr(session, f.name) for f in dataclasses.fields(session)}
     facts = {name: value for name, value in facts.items() if name not in ("alignment", "alignment_bias")}
     return {**facts, "target_index": np.asarray(session.target_index).tolist()}
+
+
+def _session(facts: dict[str, Any]) -> Session:
+    names = {group: tuple(own) for group, own in facts["channel_names"].items()}
+    return Session(**{**facts, "target_index": np.array(facts["target_index"], int), "channel_names": names})
 
 
 FREE = ("trials_at_once", "members_at_once")

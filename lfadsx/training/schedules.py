@@ -11,6 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from lfadsx.config import TrainConfig
 
+SCORE_SMOOTHING = 0.3
+"""Weight of the previous selection score in the smoothed one."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +22,7 @@ class Schedule:
 
     Attributes:
         kl_start: Step at which the weights of the KL terms begin to rise.
-        kl_length: Steps over which they rise to their ceiling.
-        kl_ceiling: Weight of both KL terms after.
+        kl_length: Steps over which they rise to 1.
         kl_ic_floor: Weight of the initial condition's KL before.
         kl_co_floor: Weight of the inputs' KL before.
         l2_start: Step at which the penalty begins to count.
@@ -35,7 +37,6 @@ class Schedule:
 
     kl_start: float
     kl_length: float
-    kl_ceiling: float
     kl_ic_floor: float
     kl_co_floor: float
     l2_start: float
@@ -52,19 +53,19 @@ class Schedule:
         """Returns the schedule of a run whose epochs have a number of steps."""
         kl, l2 = config.ramps(steps_per_epoch)
         cosine, exponential = config.schedule == "cosine", config.schedule == "exponential"
+        factor = config.learning_rate_factor or (0.9999 if exponential else 0.95)
         return cls(
             kl_start=float(kl[0]),
             kl_length=float(kl[1]),
-            kl_ceiling=config.kl_ceiling,
-            kl_ic_floor=config.kl_ic_floor,
-            kl_co_floor=config.kl_co_floor,
+            kl_ic_floor=config.kl_floors[0],
+            kl_co_floor=config.kl_floors[1],
             l2_start=float(l2[0]),
             l2_length=float(l2[1]),
             decay_length=float(steps_per_epoch * config.epochs) if cosine else math.inf,
-            decay_log=math.log(config.learning_rate_decay) if exponential else 0.0,
-            smoothing=config.score_smoothing,
+            decay_log=math.log(factor) if exponential else 0.0,
+            smoothing=0.0 if config.schedule == "training_loss" else SCORE_SMOOTHING,
             plateau_patience=float(config.plateau_patience) if config.schedule == "plateau" else math.inf,
-            plateau_factor=config.plateau_factor,
+            plateau_factor=factor,
             validate_every=float(config.validate_every),
         )
 
@@ -74,11 +75,10 @@ def ramp(
     start: Array | float,
     length: Array | float,
     floor: Array | float = 0.0,
-    ceiling: Array | float = 1.0,
 ) -> Float[Array, ""]:
-    """Returns `floor` before `start`, `ceiling` from `start + length` on, and a straight line between, in steps."""
-    line = floor + (ceiling - floor) * (step - start) / jnp.maximum(length, 1e-6)
-    return jnp.where(step < start, floor, jnp.where(step >= start + length, ceiling, line))
+    """Returns `floor` before `start`, 1 from `start + length` on, and a straight line between, in steps."""
+    line = floor + (1.0 - floor) * (step - start) / jnp.maximum(length, 1e-6)
+    return jnp.where(step < start, floor, jnp.where(step >= start + length, 1.0, line))
 
 
 def decay(step: Int[Array, ""] | int, schedule: Schedule) -> Float[Array, ""]:

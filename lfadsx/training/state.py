@@ -66,7 +66,6 @@ class Program:
     augmentations: Any
     objective: Objective
     optimizer: optax.GradientTransformation
-    selection_samples: int
     precision: Precision = "tf32"
     mesh: Mesh | None = None
     portion_limit: int = 0
@@ -127,7 +126,7 @@ def start(
     objective = objective or Objective(config.reduction, config.estimator, config.l2_normalize)
     objective = dataclasses.replace(objective, nominal_batch=nominal)
     optimizer = optimizer or make_optimizer(config)
-    settings = config.selection_samples, config.precision, mesh, at_once
+    settings = config.precision, mesh, at_once
     program = Program(graphdef, augmentation_def, objective, optimizer, *settings)
     state = TrainState(
         params=params,

@@ -153,11 +153,7 @@ def _step(
 def _ramps(step: Array, schedule: Schedule) -> RampWeights:
     kl, l2 = (schedule.kl_start, schedule.kl_length), (schedule.l2_start, schedule.l2_length)
     # All three at once: a few operations on a vector compile faster than as many on each number.
-    table = (
-        (*kl, schedule.kl_ic_floor, schedule.kl_ceiling),
-        (*kl, schedule.kl_co_floor, schedule.kl_ceiling),
-        (*l2, 0.0, 1.0),
-    )
+    table = (*kl, schedule.kl_ic_floor), (*kl, schedule.kl_co_floor), (*l2, 0.0)
     return RampWeights(*ramp(step, *jnp.array(table).T))
 
 
@@ -186,6 +182,8 @@ def _differentiate(
     return (value, parts.l2, ravel_pytree(gradient)[0]), sums
 
 
+SELECTION_SAMPLES = 8
+"""Posterior samples of the selection score; fewer make the choice of the best model noisy."""
 SELECTION_HIDDEN = 0.25
 """Share of the validation data that is hidden from the encoders for the selection score."""
 
@@ -251,7 +249,7 @@ def _evaluate(
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))
-    score = _hidden_nll(model, batch, hide_key, sample_key, program.selection_samples)
+    score = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES)
     output = model(batch, model.draw(part_key, batch))
     figures = (
         score / SELECTION_HIDDEN,

@@ -12,11 +12,11 @@ from typing import Literal
 from lfadsx.config import TrainConfig
 from lfadsx.training.schedules import Schedule
 
-Reason = Literal[
-    "patience", "epochs", "learning rate", "interrupted", "not finite", "search", "generations", "converged", "finished"
-]
-"""Why training stopped; the last four are those of a population and of its members."""
+Reason = Literal["patience", "epochs", "learning rate", "interrupted", "not finite", "search", "converged", "finished"]
+"""Why training stopped; the last three are those of a population and of its members."""
 
+MAX_SKIPPED_STEPS = 20
+"""Steps with a loss or gradient that is not finite, after which training stops; each is skipped and reported."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -26,14 +26,13 @@ def reason_to_stop(
     """Returns why a model stops training, or None.
 
     Args:
-        config: Run settings.
         schedule: The schedule made from them.
         learning_rate: Learning rate before its exponential decay.
         steps: Steps since that decay began.
         skipped: Steps skipped because loss or gradient were not finite.
         since_best: Epochs since the best selection score.
     """
-    if skipped > config.max_skipped_steps:
+    if skipped > MAX_SKIPPED_STEPS:
         return "not finite"
     if since_best >= config.patience:
         return "patience"

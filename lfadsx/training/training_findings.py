@@ -9,6 +9,7 @@ import numpy as np
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.findings import Finding
+from lfadsx.training.stopping import MAX_SKIPPED_STEPS
 
 BROKE_OFF = "broke off"
 LEAST_KL_IC = 0.1
@@ -35,11 +36,10 @@ def training_findings(
         best_epoch: Epoch of the best score, 0 if none was selected.
         skipped_steps: Steps skipped because loss or gradient were not finite.
         hyper: Hyperparameters, for what to do.
-        config: Run settings.
         n_bins: Mean number of bins of a validation trial.
     """
     found = [
-        _skipped(skipped_steps, reason, config),
+        _skipped(skipped_steps, reason),
         None if best_epoch or reason in ("interrupted", "not finite", "search") else _not_selected(config),
         *_collapsed(history, best_epoch, hyper, n_bins),
     ]
@@ -61,10 +61,10 @@ def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]
     return tuple(pooled)
 
 
-def _skipped(n: int, reason: str, config: TrainConfig) -> Finding | None:
+def _skipped(n: int, reason: str) -> Finding | None:
     if not n:
         return None
-    limit, remedy = float(config.max_skipped_steps), "Lower learning_rate, or look for extreme values in the data."
+    limit, remedy = float(MAX_SKIPPED_STEPS), "Lower learning_rate, or look for extreme values in the data."
     skipped = f"{n} steps had a loss or gradient that was not finite"
     if reason == "not finite":
         sentence = f"Training broke off: {skipped}. The scores are those of the model before."
@@ -74,9 +74,7 @@ def _skipped(n: int, reason: str, config: TrainConfig) -> Finding | None:
 
 def _not_selected(config: TrainConfig) -> Finding:
     sentence = "Training ended before the ramps did, so the last model is scored, not a selected one."
-    remedy = (
-        "Give more epochs, or shorter ramps (kl_ramp_epochs and l2_ramp_epochs, or kl_ramp_steps and l2_ramp_steps)."
-    )
+    remedy = "Give more epochs, or shorter ramps (kl_ramp_epochs and l2_ramp_epochs)."
     return Finding("warning", "no selected model", float(config.epochs), None, "", sentence, remedy)
 
 

@@ -11,8 +11,6 @@ from lfadsx.evaluation.metrics.gaussian_smoothing import gaussian_kernel as gaus
 from lfadsx.evaluation.metrics.gaussian_smoothing import smooth as smooth
 from lfadsx.evaluation.metrics.latent_recovery import latent_r2 as latent_r2
 from lfadsx.evaluation.metrics.linear_alignment import align as align
-from lfadsx.evaluation.metrics.linear_alignment import inputs_r2 as inputs_r2
-from lfadsx.evaluation.metrics.linear_alignment import inputs_r2_pooled as inputs_r2_pooled
 from lfadsx.evaluation.metrics.peak_times import PeakErrors as PeakErrors
 from lfadsx.evaluation.metrics.peak_times import peak_errors as peak_errors
 from lfadsx.evaluation.metrics.psth_scores import PsthCeiling as PsthCeiling

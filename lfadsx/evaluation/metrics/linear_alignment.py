@@ -1,12 +1,11 @@
-"""Alignment of latent quantities, and R2 of the inferred inputs once aligned."""
+"""Alignment of latent quantities with their truth."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics.r2 import r2_per_trial, r2_pooled
 
 
 def align(
@@ -45,60 +44,6 @@ def align(
         raise LfadsxError("fit_on has no bin without NaN. Pass training trials with inferred and true values.")
     weights = np.linalg.lstsq(_with_one(train[known]), train_truth[known], rcond=None)[0]
     return _with_one(inferred) @ weights
-
-
-def inputs_r2_pooled(
-    inferred: Float[np.ndarray, "trial time input"],
-    truth: Float[np.ndarray, "trial time true_input"],
-    *,
-    fit_on: tuple[Float[np.ndarray, "train time input"], Float[np.ndarray, "train time true_input"]],
-    mask: Bool[np.ndarray, "#trial #time #true_input"] | None = None,
-) -> float:
-    """`r2_pooled` of inferred inputs after `align`: one linear map for all trials, from training trials.
-
-    With one input this is one slope and one intercept.
-
-    Args:
-        inferred: Inferred inputs of the scored trials.
-        truth: Their true inputs; NaN counts as missing.
-        fit_on: Inferred and true inputs of the training trials.
-        mask: True where an entry is scored; everything when None.
-
-    Raises:
-        LfadsxError: As `align` and `r2_pooled`.
-
-    Example:
-        >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))
-        >>> round(inputs_r2_pooled(-truth, truth, fit_on=(-truth, truth)), 6)
-        1.0
-    """
-    return r2_pooled(align(inferred, fit_on=fit_on), truth, mask)
-
-
-def inputs_r2(
-    inferred: Float[np.ndarray, "trial time input"],
-    truth: Float[np.ndarray, "trial time true_input"],
-    *,
-    fit_on: tuple[Float[np.ndarray, "train time input"], Float[np.ndarray, "train time true_input"]],
-    mask: Bool[np.ndarray, "#trial #time #true_input"] | None = None,
-) -> float:
-    """`r2_per_trial` of inferred inputs after `align`: the tutorial's figure, without its refit per trial.
-
-    Args:
-        inferred: Inferred inputs of the scored trials.
-        truth: Their true inputs; NaN counts as missing.
-        fit_on: Inferred and true inputs of the training trials.
-        mask: True where an entry is scored; everything when None.
-
-    Raises:
-        LfadsxError: As `align` and `r2_per_trial`.
-
-    Example:
-        >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))
-        >>> round(inputs_r2(-truth, truth, fit_on=(-truth, truth)), 6)
-        1.0
-    """
-    return r2_per_trial(align(inferred, fit_on=fit_on), truth, mask)
 
 
 def _with_one(values: np.ndarray) -> np.ndarray:

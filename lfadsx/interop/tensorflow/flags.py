@@ -18,6 +18,9 @@ LONGEST_WINDOW = 10**6
 MARGIN = 1e-3
 """How far from its bounds a trained variance starts at least, as a share of the space between them."""
 
+SHORT = {"tau": "atau", "variance": "nvar"}
+"""What that program calls the parameters of the inputs' prior."""
+
 FLAGS: dict[str, Any] = {
     "output_dist": "poisson",
     "ext_input_dim": 0,
@@ -121,10 +124,6 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         source: The program's file `hyperparameters-<step>.txt`, or flags by name.
-
-    Raises:
-        OSError: If the file cannot be read.
-        LfadsxError: If it is no such file, there is no such flag, or a value is of another type.
     """
     given = _from_file(Path(source)) if isinstance(source, str | Path) else dict(source)
     unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))
@@ -185,23 +184,17 @@ def _model(flags: Mapping[str, Any]) -> ModelConfig:
         feedback=flags["feedback_factors_or_rates"] if flags["do_feed_factors_to_controller"] else "none",
         ic_window=flags["num_steps_for_gen_ic"],
         ic_prior_variance=variance,
-        ic_prior_variance_min=low if trained else 0.0,
-        ic_prior_variance_max=high if trained else 0.0,
-        ic_post_var_min=flags["ic_post_var_min"],
+        ic_prior_variance_bounds=(low, high) if trained else (0.0, 0.0),
+        post_var_min=(flags["ic_post_var_min"], 0.0),
         input_prior_tau=flags["prior_ar_atau"],
         input_prior_variance=flags["prior_ar_nvar"],
-        train_input_prior_tau=flags["do_train_prior_ar_atau"],
-        train_input_prior_variance=flags["do_train_prior_ar_nvar"],
-        co_post_var_min=0.0,
+        train_input_prior=tuple(name for name in ("tau", "variance") if flags[f"do_train_prior_ar_{SHORT[name]}"]),
         likelihood=flags["output_dist"],
         standardise=False,
         readout_scale=1.0,
         cell_clip=flags["cell_clip_value"],
-        cell_weight_scale=flags["cell_weight_scale"],
-        generator_input_scale=flags["gen_cell_input_weight_scale"],
-        generator_recurrent_scale=flags["gen_cell_rec_weight_scale"],
-        keep_bias=1.0,
-        reset_bias=0.0,
+        weight_scales=tuple(flags[f"{part}_weight_scale"] for part in ("cell", "gen_cell_input", "gen_cell_rec")),
+        gate_biases=(1.0, 0.0),
     )
 
 
@@ -222,26 +215,24 @@ def _train(flags: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(
         epochs=ENDLESS,
         batch_size=flags["batch_size"],
-        kl_ramp_start_step=flags["kl_start_step"],
-        kl_ramp_epochs=0,
-        kl_ramp_steps=flags["kl_increase_steps"],
-        l2_ramp_start_step=flags["l2_start_step"],
-        l2_ramp_epochs=0,
-        l2_ramp_steps=flags["l2_increase_steps"],
+        kl_ramp_start=flags["kl_start_step"],
+        kl_ramp_epochs=flags["kl_increase_steps"],
+        l2_ramp_start=flags["l2_start_step"],
+        l2_ramp_epochs=flags["l2_increase_steps"],
+        ramp_unit="steps",
         patience=ENDLESS,
         validate_every=1,
-        score_smoothing=0.0,
         schedule="training_loss",
-        plateau_factor=flags["learning_rate_decay_factor"],
+        learning_rate_factor=flags["learning_rate_decay_factor"],
         plateau_patience=flags["learning_rate_n_to_compare"],
         learning_rate_stop=flags["learning_rate_stop"],
         max_grad_norm=flags["max_grad_norm"],
-        adam_eps=0.1,
+        adam=(0.9, 0.999, 0.1),
         estimator="sample",
         l2_normalize="pooled",
         train=_trained(flags),
         spike_jitter=flags["temporal_spike_jitter_width"],
-        checkpoints_to_keep=flags["max_ckpt_to_keep"],
+        checkpoints=(5.0, flags["max_ckpt_to_keep"]),
     )
 
 
@@ -270,7 +261,7 @@ def flags_of(settings: Settings) -> list[str]:
             if isinstance(value, bool):
                 words.append(f"--{name}" if value else f"--no-{name}")
             elif isinstance(value, tuple):
-                words.append(" ".join([f"--{name}", *value]))
+                words.append(" ".join([f"--{name}", *map(str, value)]))
             else:
                 words.append(f"--{name} {value}")
     return words

@@ -51,9 +51,6 @@ def write_posterior_runs(
         config: How the run put them together.
         step: Number of steps that the model has trained.
 
-    Returns:
-        The files.
-
     Raises:
         DataError: If a file cannot be written.
     """
@@ -131,9 +128,9 @@ def _prior_of_ic(model: LFADS, n_trials: int) -> dict[str, np.ndarray]:
 
 
 def _costs(found: Bounds, hyper: HyperParams, config: TrainConfig) -> np.ndarray:
-    terms, top = found.terms, config.kl_ceiling
+    terms = found.terms
     reconstruction = terms["reconstruction"] / (found.n_scored if config.reduction == "mean" else 1)
-    kl = top * (hyper.kl_ic_scale * terms["kl_ic"] + hyper.kl_co_scale * terms["kl_inputs"])
+    kl = hyper.kl_ic_scale * terms["kl_ic"] + hyper.kl_co_scale * terms["kl_inputs"]
     return reconstruction + kl + hyper.co_corr_scale * terms["correlation"]
 
 
