@@ -45,7 +45,7 @@ def _part(value: Any) -> Any:
         return {"group": {name: _part(item) for name, item in value["group"].items()}}
     if "part" not in value:
         return value
-    own: dict[str, Any] = {ARGUMENTS.get(name, name): _part(item) for name, item in value["arguments"].items()}
+    own: dict[str, Any] = {ARGUMENTS.get(name) or name: _part(item) for name, item in value["arguments"].items()}
     if value["part"] == "LFADS" and own["readin"]["part"] == "IdentityReadin":  # it did not record its session's name
         name = own["readout"]["group"][own["input_group"]]["arguments"]["n_targets"][0][0]
         own["readin"]["arguments"] = {"n_channels": [[name, own["readin"]["arguments"]["n_features"]]]}

@@ -38,7 +38,7 @@ class NegativeBinomial(lfadsx.distributions.AbstractLikelihood):
 
 
 def build(data, rngs=None):
-    return lfadsx.inferred_input(data, factors=8, generator=Euler, likelihood=NegativeBinomial(), seed=0, rngs=rngs)
+    return lfadsx.inferred_input(data, factors=8, generator=Euler, likelihood=NegativeBinomial(), rngs=rngs)
 
 
 file, out, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])

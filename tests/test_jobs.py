@@ -217,7 +217,7 @@ def test_a_full_device_names_the_settings_to_change(ends):
     "does",
     [
         lambda: write_text(None, ""),  # a slip of ours is a TypeError, as the user's mistakes once were
-        lambda: lfadsx.data.folds.stratified_folds(None, 3),
+        lambda: lfadsx.data.fold_datasets.stratified_folds(None, 3),
         lambda: write_text("/proc/no such folder/file", ""),  # no path of the user's
     ],
 )

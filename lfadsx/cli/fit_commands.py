@@ -85,8 +85,8 @@ class Demo:
         """Simulates, trains, infers, scores and writes."""
         from lfadsx.data import write_dataset
         from lfadsx.datasets import chaotic_rnn
+        from lfadsx.parallel import make_mesh
         from lfadsx.pipeline import fit_run
-        from lfadsx.training import make_mesh
 
         ramp = max(1, self.epochs // 5)
         ramps: dict[str, Any] = dict(kl_ramp_epochs=ramp, l2_ramp_epochs=ramp)

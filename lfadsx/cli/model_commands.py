@@ -215,7 +215,7 @@ def mesh_of(devices: int | None) -> Mesh | None:
     Raises:
         LfadsxError: If there are fewer devices, or `devices` is below 1.
     """
-    from lfadsx.training import make_mesh
+    from lfadsx.parallel import make_mesh
 
     n_devices = use_devices(devices, sys.maxsize)
     return make_mesh(n_devices) if n_devices > 1 else None

@@ -65,7 +65,7 @@ class Training:
         Args:
             n_members: Number of models that are trained side by side.
         """
-        from lfadsx.training import make_mesh
+        from lfadsx.parallel import make_mesh
 
         n_members = max(1, n_members)
         devices = use_devices(self.devices, self.train.batch_size * n_members)

@@ -38,7 +38,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw
 from lfadsx.pipeline.csv_tables import write_csv
-from lfadsx.pipeline.fold_inference import Fold, Groups
+from lfadsx.pipeline.fold_inference import Fold
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
@@ -107,9 +107,8 @@ def cross_validate(
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
 
     Returns:
-        The scores, whose detail has `fold`, the fold that tested each trial in the order of
-        `lfadsx.data.folds.all_trials`; the posterior of the split "all"; and the training, whose members are the folds,
-        with neuron folds those of the first fold first.
+        The scores, whose detail has `fold`, the fold that tested each trial in file order; the posterior of the split
+        "all"; and the training, whose members are the folds, with neuron folds those of the first fold first.
 
     Raises:
         DataError: If there are too many or too few folds.
@@ -117,7 +116,7 @@ def cross_validate(
         LfadsxError: If a setting is unknown or out of range or the data do not fit the model.
     """
     began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
-    model, hyper, config = with_settings("cross_validate", settings, *configs)
+    sizes, numbers, run = with_settings("cross_validate", settings, *configs)
     trials = all_trials(data)
     fold = stratified_folds(trials, folds, fold_seed)
     hidden = neuron_groups(data, neuron_folds, fold_seed) if neuron_folds else None
@@ -130,11 +129,11 @@ def cross_validate(
     own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     with folder_for(out) as folder:
         result = train_population(
-            _builder(model, dataclasses.replace(data, train=trials)),
+            _builder(sizes, dataclasses.replace(data, train=trials)),
             datasets,
             population=PopulationConfig(population=len(datasets), members_at_once=members_at_once),
-            hyper=hyper,
-            config=config,
+            hyper=numbers,
+            config=run,
             out=folder / POPULATION,
             mesh=mesh,
             callbacks=[*callbacks, CsvLog(folder / POPULATION / "population.csv")],
@@ -142,9 +141,9 @@ def cross_validate(
         )
         if result.reason == "interrupted":
             return stopped(result, began)
-        groups = None if hidden is None else Groups(*scoring_groups(data, hidden))
-        trained = _folds(result, datasets, fold, groups)
-        how: dict[str, Any] = dict(n_samples=n_samples, seed=config.seed, mesh=own)
+        groups = (None, None) if hidden is None else scoring_groups(data, hidden)
+        trained = _folds(result, datasets, fold, *groups)
+        how: dict[str, Any] = dict(n_samples=n_samples, seed=run.seed, mesh=own)
         outcome = _test(data, folder, trained, result, figures=figures and out is not None, began=began, **how)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
@@ -168,14 +167,14 @@ def _builder(config: ModelConfig, whole: Dataset) -> Callable[[Dataset, nnx.Rngs
 
 
 def _folds(
-    result: PopulationResult, datasets: Sequence[Dataset], fold: np.ndarray, groups: Groups | None
+    result: PopulationResult, datasets: Sequence[Dataset], fold: np.ndarray, *groups: np.ndarray | None
 ) -> list[Fold]:
     """Returns the folds with their trained models."""
     n = int(fold.max()) + 1
     share = len(datasets) // n
     models = [member.model for member in result.members]
     parts = [slice(number * share, (number + 1) * share) for number in range(n)]
-    return [Fold(np.flatnonzero(fold == k), models[part], datasets[part], groups) for k, part in enumerate(parts)]
+    return [Fold(np.flatnonzero(fold == k), models[part], datasets[part], *groups) for k, part in enumerate(parts)]
 
 
 def _test(
@@ -225,7 +224,7 @@ def _test(
 
 def _scored(data: Dataset, folds: Sequence[Fold]) -> Dataset:
     """Returns the data set as it is scored: with neuron folds every neuron counts as held out."""
-    if folds[0].groups is None:
+    if folds[0].held_out is None:
         return data
     sessions = [dataclasses.replace(s, target_index=np.full_like(s.target_index, -1)) for s in data.sessions]
     return dataclasses.replace(data, sessions=tuple(sessions))

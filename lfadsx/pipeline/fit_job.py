@@ -19,8 +19,8 @@ from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
 from lfadsx.pipeline.after_training import finish, in_words, samples_of
-from lfadsx.pipeline.evaluate_job import check_bin_width
 from lfadsx.pipeline.outcome import Outcome, stopped
+from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
 
 log = logging.getLogger("lfadsx")

@@ -21,19 +21,6 @@ from lfadsx.results.posterior import Posterior
 
 
 @dataclasses.dataclass(frozen=True)
-class Groups:
-    """Which of the models that hide groups of channels is asked about a channel.
-
-    Attributes:
-        held_out: The model for which the channel is held out, shape (session, target_channel).
-        seen: The one whose encoder sees it, same shape; -1 for none.
-    """
-
-    held_out: np.ndarray
-    seen: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
 class Fold:
     """The models of one fold, and the trials that they are tested on.
 
@@ -44,13 +31,15 @@ class Fold:
         rows: Numbers of the trials among all, shape (trial,).
         models: The fold's model, or one for each group of channels.
         datasets: The data sets that they were trained on, whose test trials are the fold.
-        groups: Which model is asked about a channel; None for a single model.
+        held_out: With groups, the model for which a channel is held out, shape (session, target_channel).
+        seen: With groups, the model whose encoder sees it, same shape; -1 for none.
     """
 
     rows: np.ndarray
     models: Sequence[LFADS]
     datasets: Sequence[Dataset]
-    groups: Groups | None = None
+    held_out: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
     def infer(self, *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None) -> list[Posterior]:
         """Infers the test trials with each model.
@@ -67,25 +56,26 @@ class Fold:
     def combined(self, posteriors: Sequence[Posterior]) -> FoldResult:
         """Returns what `infer` has given as one posterior, without scores."""
         one = posteriors[0]
-        if self.groups is not None:
-            one = _combined_posterior(self.datasets[0], posteriors, self.groups)
+        if self.held_out is not None:
+            one = _combined_posterior(self.datasets[0], posteriors, self.held_out)
         return FoldResult(self.rows, one)
 
     def predict(
         self, posteriors: Sequence[Posterior], *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None
     ) -> FoldResult:
         """Infers what scores need besides the posteriors, and fits the fold's baselines; arguments as in `infer`."""
-        tested, how = self.combined(posteriors), dict(n_samples=n_samples, seed=seed, mesh=mesh)
+        how: dict[str, Any] = dict(n_samples=n_samples, seed=seed, mesh=mesh)
         found = [_predict(*own, **how) for own in zip(self.models, self.datasets, posteriors, strict=True)]
         task, candidates, _ = found[0]
         hidden = _hidden(task)
-        if self.groups is not None:
+        if self.held_out is not None and self.seen is not None:
             by_name = [{own.name: own for own in of} for _, of, _ in found]
             names = [name for name in by_name[0] if all(name in of for of in by_name)]
-            candidates = [_combined(self.datasets[0], [of[name] for of in by_name], self.groups) for name in names]
-            hidden = _by_channel([_hidden(own) for own, _, _ in found], self.groups.seen, task.split)
+            asked = self.held_out, self.seen
+            candidates = [_combined(self.datasets[0], [of[name] for of in by_name], *asked) for name in names]
+            hidden = _by_channel([_hidden(own) for own, _, _ in found], self.seen, task.split)
         return dataclasses.replace(
-            tested,
+            self.combined(posteriors),
             candidates=[with_behaviour(task, own) for own in candidates],
             hidden=hidden.astype(bool),
             failed=[finding for _, _, failed in found for finding in failed],
@@ -120,7 +110,7 @@ def _by_channel(values: Sequence[np.ndarray], group: np.ndarray, split: Split) -
     return np.where(chosen < 0, False if taken.dtype == bool else np.nan, taken)
 
 
-def _combined(data: Dataset, of_models: Sequence[Candidate], groups: Groups) -> Candidate:
+def _combined(data: Dataset, of_models: Sequence[Candidate], held_out: np.ndarray, seen: np.ndarray) -> Candidate:
     """Returns the rates that one candidate has under all groups of channels as those of one."""
 
     def taken(field: str, group: np.ndarray, split: Split) -> np.ndarray | None:
@@ -130,13 +120,13 @@ def _combined(data: Dataset, of_models: Sequence[Candidate], groups: Groups) -> 
     test, first = data.splits["test"], of_models[0]
     return Candidate(
         first.name,
-        _by_channel([own.rates for own in of_models], groups.held_out, test),
-        masked_rates=taken("masked_rates", groups.seen, test),
-        train_rates=taken("train_rates", groups.held_out, data.train),
+        _by_channel([own.rates for own in of_models], held_out, test),
+        masked_rates=taken("masked_rates", seen, test),
+        train_rates=taken("train_rates", held_out, data.train),
     )
 
 
-def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], groups: Groups) -> Posterior:
+def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], asked: np.ndarray) -> Posterior:
     """Returns the first posterior with each channel's rates from the model that did not see it."""
     group, first = data.input_group, posteriors[0]
 
@@ -145,7 +135,7 @@ def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], groups: 
         if group not in own:
             return own
         values = [getattr(posterior, field)[group] for posterior in posteriors]
-        return own | {group: _by_channel(values, groups.held_out, data.splits["test"])}
+        return own | {group: _by_channel(values, asked, data.splits["test"])}
 
     # A neuron is asked of the model that did not see it, so each counts as held out.
     held_out = np.any([np.asarray(posterior.held_out) for posterior in posteriors], axis=0)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jax.sharding import Mesh
@@ -100,7 +100,7 @@ def infer_run(
             found[name] = bounds_of(model, labels, trials, n_samples=of_bound, seed=seed, mesh=mesh)
     if keys == "tf":
         hyper, (config,) = HyperParams(**info.hyper), with_settings("fit", info.train, TrainConfig())
-        how = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
+        how: dict[str, Any] = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
         files = write_posterior_runs(out, model, posteriors, found, **how)
     else:
         files = [write_posteriors(out, posteriors, bounds=found)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
@@ -23,6 +24,7 @@ from lfadsx.evaluation import format_table
 from lfadsx.files import write_json
 from lfadsx.findings import Finding
 from lfadsx.models import builders
+from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw, finish, samples_of
 from lfadsx.pipeline.csv_tables import with_error, write_csv
@@ -103,30 +105,28 @@ def sweep(
         LfadsxError: If there is nothing to choose from, a setting is unknown or out of range or the data do not fit.
     """
     began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
-    model, hyper, config = with_settings("sweep", settings, *configs)
+    base, numbers, run = with_settings("sweep", settings, *configs)
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
     _check(seeds, len(groups) * len(tried))
-    architectures = {name: architecture(model, own) for name, own in groups.items()}
-    n_parameters = {name: count_parameters(data, own, config) for name, own in architectures.items()}
-    strategy = Fixed(tuple(dataclasses.replace(hyper, **own) for own in tried))
-    how: dict[str, Any] = dict(hyper=hyper, config=config, strategy=strategy, mesh=mesh, progress=progress)
+    architectures = {name: architecture(base, own) for name, own in groups.items()}
+    n_parameters = {name: count_parameters(data, own, run) for name, own in architectures.items()}
+    strategy = Fixed(tuple(dataclasses.replace(numbers, **own) for own in tried))
+    how: dict[str, Any] = dict(hyper=numbers, config=run, strategy=strategy, mesh=mesh, progress=progress)
     how["population"] = PopulationConfig(population=len(tried) * seeds, members_at_once=members_at_once)
     own_mesh = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     trained: list[Trained] = []
     with folder_for(out) as folder:
         for number, (name, own) in enumerate(groups.items(), 1):
             log.info("Group %d of %d: %s, %d models.", number, len(groups), name, len(tried) * seeds)
-            build = functools.partial(_build, architectures[name])
-            log_file = CsvLog(folder / name / "population.csv")
-            result = train_population(build, data, **how, out=folder / name, callbacks=[*callbacks, log_file])
+            build, table = functools.partial(_build, architectures[name]), CsvLog(folder / name / "population.csv")
+            result = train_population(build, data, **how, out=folder / name, callbacks=[*callbacks, table])
             if result.reason == "interrupted":
                 return stopped(result, began)
-            combined = [own | hypers for hypers in tried]
-            facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=config.seed)
-            trained += _scored(data, result, combined, strategy.hypers, seeds, **facts, mesh=own_mesh)
-        names = [*(sizes or {}), *(hypers or {})]
+            facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=run.seed)
+            swept = [own | of_hyper for of_hyper in tried]
+            trained += _scored(data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
         facts = dict(n_samples=n_samples, mesh=own_mesh, figures=figures and out is not None, began=began)
-        outcome = _choose(data, folder, trained, names, config, **facts)
+        outcome = _choose(data, folder, trained, [*(sizes or {}), *(hypers or {})], run, **facts)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 
@@ -140,7 +140,7 @@ def _check(seeds: int, n_models: int) -> None:
         )
 
 
-def _build(config: ModelConfig, data: Dataset, rngs: Any) -> Any:
+def _build(config: ModelConfig, data: Dataset, rngs: nnx.Rngs) -> LFADS:
     return builders.build(data, config, rngs=rngs)
 
 
