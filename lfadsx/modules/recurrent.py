@@ -118,7 +118,7 @@ class GRUController(AbstractController):
         self.clip, self.keep_bias, self.reset_bias, self.weight_scale = clip, keep_bias, reset_bias, weight_scale
         self.n_state = n_units
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        scales = dict(input_scale=weight_scale, hidden_scale=weight_scale)
+        scales: dict[str, Any] = dict(input_scale=weight_scale, hidden_scale=weight_scale)
         self.gru = GRU(n_encoding, n_feedback, n_units, **gates, **scales, rngs=rngs)
         self.initial = nnx.Param(filled(n_units))
 
@@ -189,7 +189,7 @@ class GRUGenerator(AbstractGenerator):
         self.n_state = n_units
         self.start = Linear(n_ic, n_units, rngs=rngs) if initial == "linear" else None
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
-        scales = dict(input_scale=input_scale, hidden_scale=recurrent_scale)
+        scales: dict[str, Any] = dict(input_scale=input_scale, hidden_scale=recurrent_scale)
         self.gru = GRU(n_known_inputs, n_inferred_inputs, n_units, **gates, **scales, rngs=rngs)
 
     def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> Float[Array, "trial n_state"]:
