@@ -9,9 +9,9 @@ from making import several_sessions
 from threadpoolctl import threadpool_limits
 
 from lfadsx.data import batch, concatenate, from_arrays, read
+from lfadsx.data.condition_labels import has_label
 from lfadsx.evaluation import baselines
 from lfadsx.evaluation.metrics import bits_per_spike
-from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.types import TargetGroup
 
 

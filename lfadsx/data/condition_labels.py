@@ -11,11 +11,20 @@ from jaxtyping import Bool, Shaped
 from lfadsx.errors import DataError
 
 
-def is_labelled(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
-    """Returns True for the labels that are there: not NaN among numbers, not "" among text."""
-    if condition.dtype.kind == "U":
-        return condition != ""
-    return ~np.isnan(condition) if condition.dtype.kind == "f" else np.ones(len(condition), bool)
+def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
+    """Returns True for trials with a condition; NaN, None and empty text are no label.
+
+    Example:
+        >>> from lfadsx.data.condition_labels import has_label
+        >>> has_label(np.array([0.0, np.nan])).tolist(), has_label(np.array(["left", ""])).tolist()
+        ([True, False], [True, False])
+    """
+    if condition.dtype.kind == "f":
+        return ~np.isnan(condition)
+    if condition.dtype.kind not in "OSU":
+        return np.ones(len(condition), bool)
+    # NaN is the only label that differs from itself.
+    return np.array([label is not None and label == label and label not in ("", b"") for label in condition], bool)
 
 
 def tidy_labels(values: Sequence[Any] | np.ndarray, label: str) -> np.ndarray | None:

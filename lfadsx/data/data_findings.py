@@ -42,11 +42,29 @@ NOTES = ("unused keys", "bins dropped", "trials dropped")
 """Names of findings about how data were read or changed."""
 
 
-def scored_entries(data: Dataset, split: Split, group: str) -> Bool[np.ndarray, "trial time target_channel"]:
-    """Returns True for the entries of a target group that exist: inside the trial, of its session, and observed."""
+def scored_mask(
+    split: Split, dataset: Dataset, group: str | None = None
+) -> Bool[np.ndarray, "trial time target_channel"]:
+    """Returns True for entries of a target group that exist: inside the trial, of its session, and observed.
+
+    The host's counterpart of `Batch.scored`.
+
+    Example:
+        >>> from lfadsx.data import from_arrays
+        >>> from lfadsx.data.data_findings import scored_mask
+        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
+        >>> int(scored_mask(dataset.valid, dataset).sum())
+        30
+
+    Args:
+        split: The trials.
+        dataset: The data set that they belong to; its sessions say how many channels exist.
+        group: The target group; the one that the encoder sees when None.
+    """
+    group = group or dataset.input_group
     values = split.targets[group]
     inside = np.arange(values.shape[1]) < split.target_length[:, None]
-    width = np.array([session.n_targets.get(group, 0) for session in data.sessions])[split.session]
+    width = np.array([session.n_targets.get(group, 0) for session in dataset.sessions])[split.session]
     exists = inside[:, :, None] & (np.arange(values.shape[2]) < width[:, None])[:, None, :]
     observed = split.target_observed.get(group)
     return exists if observed is None else exists & observed
@@ -54,14 +72,14 @@ def scored_entries(data: Dataset, split: Split, group: str) -> Bool[np.ndarray, 
 
 def mean_count(data: Dataset, group: str) -> float:
     """Returns the mean of a target group over the observed entries of the training trials, in its unit."""
-    exists = scored_entries(data, data.train, group)
+    exists = scored_mask(data.train, data, group)
     total = data.train.targets[group].sum(where=exists, dtype=np.float64)
     return float(total / exists.sum()) if exists.any() else float("nan")
 
 
 def _silent_channels(data: Dataset) -> Iterator[Finding]:
     for group in data.train.targets:
-        exists, counts = scored_entries(data, data.train, group), data.is_counts(group)
+        exists, counts = scored_mask(data.train, data, group), data.is_counts(group)
         values = data.train.targets[group]
         for number, session in enumerate(data.sessions):
             n, own = session.n_targets.get(group, 0), data.train.session == number
@@ -123,11 +141,11 @@ def _lacking(data: Dataset) -> Iterator[Finding]:
             lacking = " and ".join(name for name, has in having.items() if not has)
             yield _lack(field, lacking, f"Scores that need it are left out for {lacking}.")
     for group in data.train.targets:
-        empty = [name for name, split in data.splits.items() if not scored_entries(data, split, group).any()]
+        empty = [name for name, split in data.splits.items() if not scored_mask(split, data, group).any()]
         if empty:
             yield _lack(group, " and ".join(empty), f"{group!r} is not scored there.")
     for name, split in data.splits.items():
-        exists = scored_entries(data, split, data.input_group)
+        exists = scored_mask(split, data, data.input_group)
         for number, session in enumerate(data.sessions):
             held_out = session.held_out(data.input_group)
             own = exists[split.session == number]
@@ -170,7 +188,7 @@ def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
     split, group = data.train, data.input_group
     if split.truth is None or data.truth_unit != "counts per bin" or not data.is_counts():
         return
-    exists = np.isfinite(split.truth) & scored_entries(data, split, group)
+    exists = np.isfinite(split.truth) & scored_mask(split, data, group)
     expected, counted = float(split.truth[exists].sum()), float(split.targets[group][exists].sum())
     if counted > 100 and not 0.5 < expected / counted < 2:
         sentence = (

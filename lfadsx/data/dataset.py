@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lfadsx.data.choices import Choice
-from lfadsx.data.condition_labels import is_labelled
+from lfadsx.data.condition_labels import has_label
 from lfadsx.errors import LfadsxError
 from lfadsx.findings import Finding
 from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis, array_shapes
@@ -118,7 +118,7 @@ class Split:
     @property
     def labelled(self) -> np.ndarray:
         """True for trials with a condition, shape (trial,)."""
-        return np.zeros(self.n_trials, bool) if self.condition is None else is_labelled(self.condition)
+        return np.zeros(self.n_trials, bool) if self.condition is None else has_label(self.condition)
 
     def __repr__(self) -> str:
         """Returns the shape of every array, one a line."""

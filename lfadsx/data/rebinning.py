@@ -27,14 +27,8 @@ def rebin(data: Dataset, n: int) -> Dataset:
     splits = {name: cast(split, data.groups, data.input_group) for name, split in splits.items()}
     width = None if data.bin_width is None else round(data.bin_width * n, 12)
     left = sum(int((split.target_length % n > 0).sum()) for split in data.splits.values())
-    note = Finding(
-        level="note",
-        name="bins dropped",
-        value=left,
-        threshold=0,
-        where="",
-        sentence=f"The last bins of {left} trials were dropped, because they do not fill a bin of {n}.",
-    )
+    sentence = f"The last bins of {left} trials were dropped, because they do not fill a bin of {n}."
+    note = Finding("note", "bins dropped", left, 0, "", sentence)
     return with_findings(
         dataclasses.replace(
             data,

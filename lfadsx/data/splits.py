@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lfadsx.data import validation
-from lfadsx.data.condition_labels import is_labelled, tidy_labels
+from lfadsx.data.condition_labels import has_label, tidy_labels
 from lfadsx.data.dataset import Split
 from lfadsx.errors import DataError
 
@@ -82,7 +82,7 @@ def split(
     validation.dimensions(labels, 1, "condition")
     if by == "trials":
         return random_names(labels, n_trials, valid_fraction, test_fraction, seed)
-    labelled, names = is_labelled(labels), np.full(n_trials, "train")
+    labelled, names = has_label(labels), np.full(n_trials, "train")
     found, place = np.unique(labels[labelled], return_inverse=True)
     names[labelled] = random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
     return names

@@ -89,7 +89,7 @@ class _GRUEncoder(AbstractEncoder):
     def _gru(self, rngs: nnx.Rngs) -> GRU:
         """A GRU over data whose input and recurrent weights start alike."""
         gates: dict[str, Any] = dict(clip=self.clip, keep_bias=self.keep_bias, reset_bias=self.reset_bias)
-        scales = dict(input_scale=self.weight_scale, hidden_scale=self.weight_scale)
+        scales: dict[str, Any] = dict(input_scale=self.weight_scale, hidden_scale=self.weight_scale)
         return GRU(self.n_in, 0, self.n_units, **gates, **scales, fan_in="joint", rngs=rngs)
 
     def __call__(

@@ -117,17 +117,9 @@ class GRUController(AbstractController):
         self.n_encoding, self.n_feedback, self.n_units = n_encoding, n_feedback, n_units
         self.clip, self.keep_bias, self.reset_bias, self.weight_scale = clip, keep_bias, reset_bias, weight_scale
         self.n_state = n_units
-        self.gru = GRU(
-            n_encoding,
-            n_feedback,
-            n_units,
-            clip=clip,
-            keep_bias=keep_bias,
-            reset_bias=reset_bias,
-            input_scale=weight_scale,
-            hidden_scale=weight_scale,
-            rngs=rngs,
-        )
+        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
+        scales: dict[str, Any] = dict(input_scale=weight_scale, hidden_scale=weight_scale)
+        self.gru = GRU(n_encoding, n_feedback, n_units, **gates, **scales, rngs=rngs)
         self.initial = nnx.Param(filled(n_units))
 
     def initial_state(self, n_trials: int) -> Float[Array, "trial n_state"]:
@@ -196,17 +188,9 @@ class GRUGenerator(AbstractGenerator):
         self.input_scale, self.recurrent_scale = input_scale, recurrent_scale
         self.n_state = n_units
         self.start = Linear(n_ic, n_units, rngs=rngs) if initial == "linear" else None
-        self.gru = GRU(
-            n_known_inputs,
-            n_inferred_inputs,
-            n_units,
-            clip=clip,
-            keep_bias=keep_bias,
-            reset_bias=reset_bias,
-            input_scale=input_scale,
-            hidden_scale=recurrent_scale,
-            rngs=rngs,
-        )
+        gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
+        scales: dict[str, Any] = dict(input_scale=input_scale, hidden_scale=recurrent_scale)
+        self.gru = GRU(n_known_inputs, n_inferred_inputs, n_units, **gates, **scales, rngs=rngs)
 
     def initial_state(self, initial_condition: Float[Array, "trial ic"]) -> Float[Array, "trial n_state"]:
         """Returns g0 from the initial condition, shape (trial, n_state)."""

@@ -194,7 +194,7 @@ class Space:
             hyper: Numbers, for what is not in the space.
         """
         drawn = {name: span.sample(rng, n) for name, span in self._in_order()}
-        return _with(repeat(hyper, n), drawn)
+        return dataclasses.replace(repeat(hyper, n), **drawn)
 
     def perturb(
         self,
@@ -227,7 +227,7 @@ class Space:
         for name, span in self._in_order():
             values = getattr(hyper, name)
             changed[name] = np.where(which, span.perturb(rng, values, how, limits(name)), values)
-        return _with(hyper, changed)
+        return dataclasses.replace(hyper, **changed)
 
     def converted(self, reduction: Reduction, entries: float) -> Space:
         """Returns the space for a loss of the given reduction.
@@ -299,10 +299,6 @@ def limits(name: str) -> tuple[float, float]:
     below_one = float(np.nextafter(np.float32(1), np.float32(0)))
     largest = {"dropout_rate": below_one, "cd_rate": below_one, "cd_pass_rate": 1.0}
     return float(numbers.tiny) if name == "learning_rate" else 0.0, largest.get(name, float(numbers.max))
-
-
-def _with(hyper: HyperParams, values: Mapping[str, Any]) -> HyperParams:
-    return dataclasses.replace(hyper, **values)
 
 
 def _names(kind: Any) -> list[str]:

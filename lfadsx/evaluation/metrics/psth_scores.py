@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 
+from lfadsx.data.condition_labels import has_label as has_label
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.metrics.gaussian_smoothing import smooth
 from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, mean_known, scored_entries
@@ -40,24 +41,6 @@ class PsthCeiling:
     value: float
     per_neuron: np.ndarray
     halves: float
-
-
-def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
-    """True for trials with a condition; NaN, None and empty text are no label.
-
-    Args:
-        condition: Label of each trial.
-
-    Example:
-        >>> has_label(np.array([0.0, np.nan])).tolist(), has_label(np.array(["left", ""])).tolist()
-        ([True, False], [True, False])
-    """
-    if condition.dtype.kind == "f":
-        return ~np.isnan(condition)
-    if condition.dtype.kind not in "OSU":
-        return np.ones(len(condition), bool)
-    # NaN is the only label that differs from itself.
-    return np.array([label is not None and label == label and label not in ("", b"") for label in condition], bool)
 
 
 def psth(
@@ -142,13 +125,10 @@ def psth_ceiling(
 
     The trials of each condition are halved at random. With smoothed PSTHs A and B of the halves and C of all
     trials, C has the noise variance `mean((A - B)^2) / 4`, so that the true PSTH attains about
-    `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that.
+    `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that. Conditions
+    with a single trial are left out; other arguments are as in `psth_r2`.
 
     Args:
-        counts: Spike counts per bin; NaN counts as missing.
-        condition: Label of each trial; conditions with a single trial are left out.
-        kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTHs.
-        mask: True where an entry is scored; everything when None.
         n_splits: Number of random splits that are averaged.
         seed: Seed of the splits.
 

@@ -89,18 +89,10 @@ def r2_per_trial(
 
     The figure of the LFADS tutorial. It is blind to slope, sign and offset in every single trial, and high by
     chance for short slow signals: see `r2_floors`. Pairs with constant truth are left out; a constant
-    estimate counts 0.
-
-    Args:
-        estimate: In any unit.
-        truth: True values, of the same shape; NaN counts as missing.
-        mask: True where an entry is scored; everything when None.
+    estimate counts 0. Arguments and errors are as in `r2_pooled`, and the estimate may have any unit.
 
     Returns:
         Mean over trials and channels, 0 to 1; NaN when every pair is constant.
-
-    Raises:
-        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
 
     Example:
         >>> truth = np.linspace(0, 1, 5).reshape(1, 5, 1)
@@ -117,18 +109,10 @@ def r2_of_trials(
     truth: Num[np.ndarray, "trial time channel"],
     mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
 ) -> Float[np.ndarray, "trial channel"]:
-    """Squared Pearson correlation over time of each trial and channel, for histograms; see `r2_per_trial`.
-
-    Args:
-        estimate: In any unit.
-        truth: True values, of the same shape; NaN counts as missing.
-        mask: True where an entry is scored; everything when None.
+    """Squared Pearson correlation over time of each trial and channel, for histograms; as in `r2_per_trial`.
 
     Returns:
         From 0 to 1, shape (trial, channel); NaN where the truth is constant.
-
-    Raises:
-        LfadsxError: The shapes differ, or a scored estimate is NaN or infinite.
 
     Example:
         >>> truth = np.array([[[0.0, 1.0], [1.0, 1.0], [3.0, 1.0]]])
@@ -189,11 +173,7 @@ def r2_floors(
 def r2_by_channel(
     estimate: Num[np.ndarray, "trial time channel"], target: Num[np.ndarray, "trial time channel"]
 ) -> Float[np.ndarray, " channel"]:
-    """Share of each channel's variance over trials and bins that an estimate explains, without any refit.
-
-    Args:
-        estimate: In the unit of `target`; NaN is left out.
-        target: True values, of the same shape; NaN is left out.
+    """Share of each channel's variance over trials and bins that an estimate explains, NaN left out, without any refit.
 
     Returns:
         1 - SSE / SST of each channel, shape (channel,), at most 1; NaN where the target is constant.

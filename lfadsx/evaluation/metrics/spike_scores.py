@@ -105,16 +105,7 @@ def bits_saved(
 ) -> tuple[Float[np.ndarray, "trial channel"], Float[np.ndarray, "trial channel"]]:
     """Bits that rates save over a null model, and spikes, of each trial and neuron.
 
-    Bits per spike are the ratio of their sums.
-
-    Args:
-        rates: Expected counts per bin.
-        counts: Spike counts per bin; NaN counts as missing.
-        mask: True where an entry is scored; everything when None.
-        null_rates: As in `bits_per_spike`.
-
-    Raises:
-        LfadsxError: As `bits_per_spike`.
+    Bits per spike are the ratio of their sums. Arguments and errors are as in `bits_per_spike`.
 
     Example:
         >>> counts = np.array([[[0], [2]], [[0], [2]]])
@@ -135,18 +126,7 @@ def nll_per_trial(
     counts: Num[np.ndarray, "trial time channel"],
     mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
 ) -> Float[np.ndarray, " trial"]:
-    """Poisson negative log likelihood of each trial, summed over its scored entries.
-
-    Args:
-        rates: Expected counts per bin.
-        counts: Spike counts per bin; NaN counts as missing.
-        mask: True where an entry is scored; everything when None.
-
-    Returns:
-        Nats, shape (trial,).
-
-    Raises:
-        LfadsxError: As `bits_per_spike`.
+    """Poisson negative log likelihood of each trial in nats; arguments and errors as in `bits_per_spike`.
 
     Example:
         >>> nll_per_trial(np.ones((3, 4, 2)), np.zeros((3, 4, 2))).tolist()
