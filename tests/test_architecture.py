@@ -43,7 +43,7 @@ def actual():
         own = room(parts)
         if own == "__init__":  # the table of contents
             continue
-        imports = {room(names) for names in imported(ast.parse(file.read_text()))}
+        imports = {room(names) for names in imported(ast.parse(file.read_text()))} - {"__version__"}
         found.setdefault(own, set()).update(imports - {own})
     return found
 

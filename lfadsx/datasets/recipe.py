@@ -5,12 +5,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from lfadsx import __version__
 from lfadsx.data import validation
 from lfadsx.data.hdf5_files import open_to_write, write_array
 from lfadsx.data.splits import names_in_order
@@ -60,7 +60,7 @@ class AbstractRecipe(abc.ABC):
 
     def facts(self, name: str, bin_width: float) -> dict[str, Any]:
         """Returns the attributes that every simulated file carries: bin width, seed, settings and version."""
-        settings = {"simulation": name, **dataclasses.asdict(self), "lfadsx": version("lfadsx")}
+        settings = {"simulation": name, **dataclasses.asdict(self), "lfadsx": __version__}
         return {"bin_width_s": bin_width, "seed": self.seed, "lfadsx_source": json.dumps(settings)}
 
 

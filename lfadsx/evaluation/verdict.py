@@ -134,5 +134,5 @@ def _worse_than_average(task: Task, found: Comparison) -> Finding | None:
         where=task.split_name,
         sentence=f"The average of a condition predicts its trials better than the model ({measure}): "
         f"{_interval(difference)}.",
-        remedy="Train longer, check the learning curve, or search hyperparameters (lfadsx population, sweep).",
+        remedy="Train longer, check the learning curve, or search hyperparameters (`sweep`, `fit --population`).",
     )

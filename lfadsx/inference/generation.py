@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from lfadsx import __version__
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import trials_at_once
@@ -79,7 +79,7 @@ def generate(
     own = Labels.of(data) if data else Labels((), TimeAxis(), groups_of_model(model), model.input_group)
     every["variance"] = {group: v for group, v in every["variance"].items() if own.groups[group].kind == "real"}
     labels = {name: getattr(own, name) for name in ("time", "groups", "input_group", "source")}
-    return Generated(**every, **labels, session=name, seed=seed, version=metadata.version("lfadsx"))
+    return Generated(**every, **labels, session=name, seed=seed, version=__version__)
 
 
 @partial(jax.jit, static_argnums=(0, 6, 7))

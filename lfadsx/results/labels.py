@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from lfadsx import __version__
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.types import TargetGroup, TimeAxis
 
@@ -70,7 +70,7 @@ class Labels:
             "held_out": self.held_out(),
             "behaviour_name": self.behaviour_name,
             "behaviour_lag": self.behaviour_lag,
-            "version": metadata.version("lfadsx"),
+            "version": __version__,
             "source": self.source,
         }
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lfadsx import old_names
+from lfadsx import __version__, old_names
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import RunError
@@ -104,8 +104,12 @@ def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConf
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on."""
-    packages = ("lfadsx", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "python": platform.python_version(),
+        "lfadsx": __version__,
+        **{name: metadata.version(name) for name in packages},
+    }
 
 
 Which = Literal["best", "last"] | int
