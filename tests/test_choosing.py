@@ -287,7 +287,7 @@ def test_sweep_and_cv_on_the_command_line(file, tmp_path, capsys):
     [
         (["sweep", "--factors", "4"], "nothing to choose"),
         (["sweep", "--factors", "0,4"], "`factors` must be at least 1, got 0"),
-        (["sweep", "--cd-rate", "0.1,1.5"], "`cd_rate` must be .*, got 1.5"),
+        (["sweep", "--cd-rate", "0.1,1.5"], "`cd_rate` must be from 0 to below 1, got 1.5"),
         (["cv", "--folds", "1"], "folds = 1 leaves no trials to train on"),
         (["cv", "--folds", "99"], "99 folds are asked for and there are 24 trials"),
         (["cv", "--neuron-folds", "9"], "9 groups of neurons are asked for and the encoder sees 5 neurons"),

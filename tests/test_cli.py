@@ -253,7 +253,7 @@ def test_bad_files_end_with_two_sentences_and_code_2(make, message, tmp_path, ca
     "flags, message",
     [
         (["--factors", "0"], "`factors` must be at least 1, got 0"),
-        (["--batch-size", "0"], "`batch_size` must be at least 1, got 0"),
+        (["--batch-size", "0"], r"`batch_size` must be at least 1, got\s+0"),
         (["--dropout-rate", "1.5"], "`dropout_rate` must be .*, got 1.5"),
         (["--devices", "99"], "99 devices were asked for"),
         (["--variant", "external_input"], "needs known inputs, but the data have none"),

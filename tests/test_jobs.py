@@ -156,7 +156,7 @@ def test_a_sweep_needs_no_folder_and_takes_settings_by_name(data):
     assert len(found.rows) == 2 and found.files == [] and marked(found, "is_chosen")["factors"] in (2, 3)
     assert found.summary["chosen"].keys() == {"factors"} and "one seed" in names(found)
     assert found.posteriors["test"].rates["spikes"].shape[0] == data.test.n_trials
-    with pytest.raises(LfadsxError, match="`facters` must be a setting of `sweep`.*Did you mean `factors`"):
+    with pytest.raises(LfadsxError, match="`facters` must be a setting of `sweep` .did you mean 'factors'"):
         sweep(data, sizes={"ic_dim": (2, 3)}, facters=4)
 
 
