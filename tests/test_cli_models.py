@@ -112,6 +112,7 @@ def test_a_trained_model_is_trained_on(run, days, tmp_path):
         np.testing.assert_allclose(after, before[path], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sessions_are_aligned_on_the_way(days, tmp_path, capsys):
     out = tmp_path / "both"
     assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align", "2"]) == 0
@@ -187,6 +188,7 @@ def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys)
     assert "max_trials = 0 leaves no trial" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scalars_and_single_trials_for_tensorboard(days, tmp_path):
     out = tmp_path / "logged"
     assert cli.main(["fit", str(days[0]), "--out", str(out), *SMALL, "--tensorboard"]) == 0

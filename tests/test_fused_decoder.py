@@ -181,7 +181,7 @@ def test_parts_of_ones_own_run_in_the_loop_for_any_parts():
 
 
 @pytest.mark.parametrize("case", ["usual", "known inputs", "a generator alone", "a generator with both"])
-@pytest.mark.parametrize("segment_bins", [1, 3, N_BINS - 1])
+@pytest.mark.parametrize("segment_bins", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, N_BINS - 1))])
 def test_a_loop_in_segments_equals_the_whole_one(case, segment_bins):
     settings, rate = CASES[case]
     arrays, drawn = arrays_of(settings, rate)

@@ -78,6 +78,7 @@ def test_all_parts_fit_before_the_shell_script_ends_them():
     assert "timeout -k 5 475" in (ROOT / "benchmarks" / "gpu.sh").read_text()
 
 
+@pytest.mark.slow
 def test_the_script_from_another_folder(tmp_path):
     """Facts come before lfads-torch, whose clone is missing; figures and reasons are in the folder."""
     environment = {name: value for name, value in os.environ.items() if name != "LFADS_TORCH"}

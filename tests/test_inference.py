@@ -184,6 +184,7 @@ def test_what_a_posterior_says_of_itself(data, posterior):
     assert 0 < absent(data).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_memory_changes_nothing(model, data, posterior, monkeypatch):
     assert memory.chunks(model, data.valid, N_SAMPLES, memory.MEMORY, True, 1) == (4, 1)
     monkeypatch.setattr(memory, "_limits", lambda: (256, 512))  # those of a GPU

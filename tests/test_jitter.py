@@ -83,6 +83,7 @@ def test_more_spikes_may_meet_in_a_bin_than_the_data_ever_had():
     assert moved.max() > 255 and np.all(moved.sum(1) == 6 * 255)
 
 
+@pytest.mark.slow
 def test_moves_do_not_depend_on_company_order_or_padding():
     batch = making.rows(batch_of(making.several_sessions()), range(4))
     targets, _ = jittered(batch)

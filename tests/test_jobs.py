@@ -149,6 +149,7 @@ def test_a_run_folder_that_is_damaged_is_said(tmp_path):
 # Jobs that choose and test
 
 
+@pytest.mark.slow
 def test_a_sweep_needs_no_folder_and_takes_settings_by_name(data):
     settings = {field.name: getattr(MODEL, field.name) for field in dataclasses.fields(MODEL)} | {"dropout_rate": 0.1}
     settings |= {"epochs": 2, "batch_size": 16, "kl_ramp_epochs": 1, "l2_ramp_epochs": 1, "validate_every": 1}

@@ -269,6 +269,7 @@ def test_halving_stops_the_worse_half_and_the_rest_is_as_without_it(data):
         same(nnx.state(halved.members[member].last), nnx.state(plain.members[member].last))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("optimised")
 def test_members_stop_by_patience_and_the_search_when_none_is_left(data):
     config = dataclasses.replace(SHORT, epochs=40, patience=2, schedule="constant")

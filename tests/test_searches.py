@@ -12,6 +12,7 @@ from lfadsx.data import write_dataset
 from lfadsx.datasets import chaotic_rnn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held_out", [4, 0])
 def test_populations_are_compared_by_the_same_trials(tmp_path, monkeypatch, capsys, held_out):
     data = chaotic_rnn(conditions=6, trials_per_condition=4, duration=0.1, held_out=held_out, test_fraction=0.25)

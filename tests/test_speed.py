@@ -50,6 +50,7 @@ def test_flops_of_a_forward_pass_are_those_of_its_equations():
     assert forward_flops(model, data, load.batch) == expected
 
 
+@pytest.mark.slow
 def test_a_training_step_and_what_another_program_says():
     line = train_step.measure("tiny", steps=2, devices=1, repeats=1, against="echo 5.5", rounds=1)
     assert line["ms_per_step"] > 0 and line["bound_ms"] >= 0 and line["peak_memory_mb"] > 0
@@ -58,6 +59,7 @@ def test_a_training_step_and_what_another_program_says():
     assert line["against_ms"] == 5.5 and slowest - 0.005 <= line["ratio"] <= fastest + 0.005
 
 
+@pytest.mark.slow
 def test_members_of_a_population_take_turns_with_a_single_model():
     alone, two = population.measure("tiny", [2], devices=2, repeats=1, steps=2)
     assert (alone["members"], two["members"]) == (1, 2) and alone["relative_to_one"] == 1.0
@@ -86,6 +88,7 @@ def test_workloads_have_the_sizes_of_their_data():
     assert np.all(data.train.encoder_length == load.bins)
 
 
+@pytest.mark.slow
 def test_the_time_of_a_step_is_given_to_what_it_goes_to():
     line, longest = profile.measure(WORKLOADS["tiny"], steps=2)
     assert line["products in the loops over time"] > 0 and line["whole step"] > 0
@@ -107,6 +110,7 @@ def test_the_own_time_of_an_operation_is_without_those_inside_it():
     assert own == {"while.1": 5.0, "dot.1": 5.0, "add": 1.0} and count["dot.1"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["trials", "bins"])
 def test_a_point_of_the_scaling(axis):
     found = scaling.point(WORKLOADS["tiny"], axis, 2)

@@ -57,6 +57,7 @@ def rates_of(model, data):
     return infer_trials(model, Labels.of(data), data.valid, 0, 0).rates["spikes"]
 
 
+@pytest.mark.slow
 def test_training_does_not_see_the_unit(plain, run):
     """The same data in volts, in digits and with an offset give the same model."""
     _, model, data = run

@@ -32,6 +32,7 @@ class Recorder:
         self.closed = True
 
 
+@pytest.mark.slow
 def test_scalars_are_those_of_the_history_and_figures_come_in_time(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=Recorder))
     data = making.one_session(n_trials=8)

@@ -168,6 +168,7 @@ def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
         close(nnx.state(other.last), nnx.state(one.last), 1e-9)
 
 
+@pytest.mark.slow
 def test_every_step_equals_its_trials_alone(model, data):
     """Guard 3: the report of a ragged batch of two sessions is the sum of those of its trials alone."""
     program, state = begin(model, data)
