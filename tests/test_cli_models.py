@@ -40,7 +40,7 @@ def days(tmp_path_factory):
 def run(days, tmp_path_factory):
     """A finished run on the first day that has kept its checkpoints."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    assert cli.main(["fit", str(days[0]), "--out", str(out), *SMALL, "--checkpoint-minutes", "0"]) == 0
+    assert cli.main(["fit", str(days[0]), "--out", str(out), *SMALL, "--checkpoints", "0", "2"]) == 0
     return out
 
 
