@@ -245,5 +245,5 @@ def test_new_sessions_have_the_choice_of_the_model():
 def test_a_choice_that_is_none_is_named():
     with pytest.raises(LfadsxError, match="`adjoint` must be 'fused' or 'autodiff', got 'auto'"):
         lfadsx.with_adjoint(making.outline(making.ragged()), "auto")
-    with pytest.raises(LfadsxError, match=r"adjoint = 'auto' .* one of 'fused', 'autodiff'"):
+    with pytest.raises(LfadsxError, match="`adjoint` must be one of 'fused', 'autodiff', got 'auto'"):
         lfadsx.ModelConfig(adjoint="auto")

@@ -207,6 +207,7 @@ def test_a_sweep_writes_its_table_and_the_chosen_model(swept, data):
     assert abs(single - chosen["masked_bps"]) < 0.2
 
 
+@pytest.mark.slow
 def test_finished_groups_are_not_trained_again_and_new_ones_are(swept, data):
     out, found, n_compiled, settings = swept
     before = member_runner(None).train._cache_size()
@@ -229,6 +230,7 @@ class Interrupt(AbstractCallback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_where_it_stopped(swept, data, tmp_path):
     _, found, _, settings = swept
     stopped = sweep(data, tmp_path, **settings, **QUICK, callbacks=[Interrupt()])

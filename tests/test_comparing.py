@@ -129,7 +129,7 @@ def test_runs_that_divided_the_trials_in_other_ways_are_refused(made, tmp_path):
         (lambda f: lfadsx.compare(f / "small", f / "none"), "does not exist"),
         (lambda f: lfadsx.compare(f / "small", f / "large", names=["a"]), "one name for each of 2 runs"),
         (lambda f: lfadsx.compare(f / "small", 3, data=spikes()), "A run must be a run folder, a result of `fit`"),
-        (lambda f: lfadsx.compare(f / "small", f / "large", split="tset"), "Did you mean 'test'"),
+        (lambda f: lfadsx.compare(f / "small", f / "large", split="tset"), "did you mean 'test'"),
         (lambda f: lfadsx.evaluate(lfadsx.load(f / "small"), spikes(), "all"), "got 'all'. Give one of 'train'"),
     ],
 )

@@ -104,6 +104,7 @@ def test_an_objective_replaces_the_loss_and_is_remembered(data, tmp_path):
     assert fit(data, objective=Shifted(), out=tmp_path).reason == "epochs"
 
 
+@pytest.mark.slow
 def test_an_optimizer_replaces_adam_and_its_state_is_resumed(data, tmp_path):
     settings = dict(optimizer=optax.chain(optax.clip(10.0), optax.trace(0.9)), learning_rate=1e-3)
     whole = fit(data, **settings)

@@ -302,6 +302,7 @@ def test_a_cross_validation_goes_on_only_with_the_same_division(crossed, data):
         cross_validate(data, out, folds=3, fold_seed=1, model=MODEL, **QUICK)
 
 
+@pytest.mark.slow
 def test_with_neuron_folds_every_neuron_is_predicted_from_others(tmp_path):
     data = two_days()
     model = dataclasses.replace(MODEL, readin_dim=4)

@@ -47,6 +47,7 @@ def test_the_generator_runs_from_them(model):
         np.testing.assert_allclose(found.factors[:, t], decoder.factor_map(state), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_trial_depends_on_its_number_alone(model, monkeypatch):
     many = lfadsx.generate(model, 7, 5, draw_data=True, seed=3)
     few = lfadsx.generate(model, 2, 5, draw_data=True, seed=3)

@@ -404,6 +404,7 @@ def masked(model, data, **changes):
     return lfadsx.masked_rates(model, data, "valid", **(dict(n_masks=3, n_samples=2, seed=1) | changes))
 
 
+@pytest.mark.slow
 def test_every_held_in_entry_is_hidden_once(model, data, monkeypatch):
     rates, hidden = masked(model, data)
     np.testing.assert_array_equal(hidden, held_in(data))

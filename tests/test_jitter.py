@@ -23,6 +23,7 @@ def counts_of(values):
     return batch_of(lfadsx.data.from_arrays(values, split=names), "train")
 
 
+@pytest.mark.slow
 def test_moves_are_even_and_unbiased():
     n, n_bins, middle, width = 4000, 15, 7, 3
     values = np.zeros((n + 1, n_bins, 2), int)
@@ -93,6 +94,7 @@ def test_moves_do_not_depend_on_company_order_or_padding():
     assert np.any(jittered(batch, key=1)[0] != targets)
 
 
+@pytest.mark.slow
 def test_a_run_with_jitter_trains_on_other_spikes_and_validates_on_the_same():
     data = making.one_session(n_trials=12)
     histories = []

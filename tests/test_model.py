@@ -164,7 +164,7 @@ CASES = {
 
 @pytest.mark.parametrize(
     ("case", "reduction", "estimator"),
-    [("usual", "sum", "path"), ("windowed", "mean", "sample")],
+    [("usual", "sum", "path"), pytest.param("windowed", "mean", "sample", marks=pytest.mark.slow)],
 )
 def test_a_trial_in_a_batch_is_the_trial_alone(case, reduction, estimator):
     """Ragged, two sessions, entries missing, neurons held out, forward bins; all noise on; in float64.

@@ -86,7 +86,7 @@ def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
     assert result.ranking == np.argsort(scores).tolist() and result.best.best_score == min(scores)
 
 
-@pytest.mark.parametrize(("at_once", "devices"), [(0, (2, 2)), (3, (2, 1))])
+@pytest.mark.parametrize(("at_once", "devices"), [(0, (2, 2)), pytest.param(3, (2, 1), marks=pytest.mark.slow)])
 def test_members_at_once_and_devices_change_nothing_but_rounding(data, at_once, devices):
     """Also where neither members nor trials divide into batches, and with members or trials spread over devices."""
     mesh = make_mesh(devices[0], members=devices[1])

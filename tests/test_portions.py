@@ -21,6 +21,7 @@ def data():
     return ragged_sessions()
 
 
+@pytest.mark.slow
 def test_trials_computed_in_portions_train_and_validate_as_all_at_once():
     """Ten trials of a step are two portions of three on each of two devices, two of them padding."""
     config = dataclasses.replace(CONFIG, batch_size=10)

@@ -96,6 +96,7 @@ def test_the_rate_falls_by_the_training_loss_as_in_the_original():
         assert len(set(rates)) > 3
 
 
+@pytest.mark.slow
 def test_a_run_lowers_its_rate_by_its_training_loss_and_stops(data):
     """Steps so large that the loss goes up and down."""
     hyper = lfadsx.HyperParams(learning_rate=0.3)
@@ -175,6 +176,7 @@ def test_l2_of_all_parameters_by_hand(data):
     np.testing.assert_allclose(found, 0.3 * squares, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_as_many_checkpoints_stay_as_asked(data, tmp_path):
     for keep in (1, 3):
         fit(data, tmp_path / str(keep), checkpoints=(0.0, keep), epochs=5)

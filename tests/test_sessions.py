@@ -60,6 +60,7 @@ def test_rates_of_other_sessions_cannot_be_fed_back(days):
         lfadsx.with_sessions(model, tuesday, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_on_its_sessions_in_any_order_and_on_no_others(days, tmp_path):
     both = concatenate(*days)
     config = lfadsx.TrainConfig(epochs=1, kl_ramp_epochs=0, l2_ramp_epochs=0)

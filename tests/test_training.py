@@ -157,6 +157,7 @@ def test_devices_of_a_cpu_get_one_thread_each_where_the_compiler_can():
     assert not parallel._is_known("xla_cpu_no_such_option")
 
 
+@pytest.mark.slow
 def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
     with jax.enable_x64(True):
         data = ragged_sessions(1)
@@ -193,6 +194,7 @@ def test_a_users_generator_trains_and_its_weights_move(data):
     assert result.history["reconstruction"][-1] < result.history["reconstruction"][0] - 1
 
 
+@pytest.mark.slow
 def test_blocks_of_any_size_train_and_validate_alike(data):
     """Blocks are loaded while others are computed; validation trials that make several are loaded each time."""
     config = dataclasses.replace(CONFIG, epochs=3, batch_size=4)
@@ -204,6 +206,7 @@ def test_blocks_of_any_size_train_and_validate_alike(data):
         np.testing.assert_allclose(small.history[name], large.history[name], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_trial_is_loaded_once_an_epoch_and_one_block_ahead(data, monkeypatch):
     events, original = [], OneModel._load
 
@@ -221,6 +224,7 @@ def test_every_trial_is_loaded_once_an_epoch_and_one_block_ahead(data, monkeypat
         assert sorted(sum(events[epoch * blocks : (epoch + 1) * blocks], [])) == list(range(n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", get_args(Precision))
 def test_all_products_of_a_step_have_the_precision_that_is_asked_for(data, precision):
     program, state = begin(build(data), data, dataclasses.replace(CONFIG, precision=precision))
@@ -476,6 +480,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_uninterrupted_one_ends(data, t
             np.testing.assert_array_equal(whole.history[name], second.history[name])
 
 
+@pytest.mark.slow
 def test_resuming_in_the_middle_of_an_epoch(data, tmp_path, monkeypatch):
     config = dataclasses.replace(CONFIG, steps_per_block=1)
     whole = lfadsx.fit(build(data), data, config=config)
@@ -588,6 +593,7 @@ def test_another_number_of_known_inputs_is_named(data):
         lfadsx.infer(seen, making.one_session(known=3), "valid", n_samples=0)
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_works(data):
     result = lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, batch_size=10_000, epochs=2))
     assert result.reason == "epochs" and np.isfinite(result.history["loss"]).all()
