@@ -25,17 +25,20 @@ SETTINGS = ("ModelConfig", "HyperParams", "TrainConfig", "PopulationConfig")
 
 # Runs in a process of its own: a profile function that is set before anything is imported sees everything.
 WALK = """
-import sys, threading
+import inspect, sys, threading
 from pathlib import Path
 folder, library = Path(sys.argv[1]), sys.argv[2]
 seen, done = set(), folder / "run" / "posterior.h5"
 def enter(frame, event, argument):
     code = frame.f_code
     if event == "call" and code.co_filename.startswith(library) and not done.exists():
-        if not code.co_name.startswith("<"):
+        if not code.co_name.startswith("<") and code.co_flags & inspect.CO_OPTIMIZED:  # the bodies of classes are not
             seen.add((code.co_filename, code.co_qualname))
     return None
 from lfadsx.cli import main
+for name in ("pipeline", "workflow"):  # what runs while modules are imported is not on the way
+    try: __import__(f"lfadsx.{name}")
+    except ImportError: pass
 words = "--epochs 2 --kl-ramp-epochs 1 --l2-ramp-epochs 1 --factors 4 --generator-dim 8".split()
 words += "--ic-encoder-dim 8 --controller-dim 8 --ic-dim 4 --samples 2 --devices 1".split()
 sys.setprofile(enter)
