@@ -159,6 +159,7 @@ def devices_used(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_fit_on_two_devices_gives_nearly_the_same_scores(run, file, tmp_path, capsys, devices_used):
     out = str(tmp_path / "two")
     assert cli.main(["fit", str(file), "--out", out, *SMALL, "--devices", "2", "--no-figures", "--json"]) == 0

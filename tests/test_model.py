@@ -126,6 +126,7 @@ def test_without_hyperparameters_nothing_is_dropped(model, run, draw, batch):
     close(run(batch, full).factors, run(batch, noise).factors)
 
 
+@pytest.mark.slow
 def test_it_also_runs_eagerly_with_plain_numbers(model, batch, output):
     eager = model(batch, model.draw(jax.random.key(0), batch, making.hyper()))
     close(eager.params["spikes"], output.params["spikes"])
@@ -220,6 +221,7 @@ def compare(output, own, trial, one):
         close(getattr(output, field)[trial, :n_bins], getattr(own, field)[0], 1e-12)
 
 
+@pytest.mark.slow
 def test_a_window_longer_than_a_trial():
     """The encoder sees 7 bins of the long trial and 2 of the short one, which the window swallows."""
     data = making.ragged(lengths=(9, 9, 4, 4))

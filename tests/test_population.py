@@ -110,6 +110,7 @@ def test_a_users_generator_and_a_common_start(data):
     assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("optimised")
 def test_members_with_data_of_their_own(data):
     others = [ragged_sessions(0), ragged_sessions(0)]

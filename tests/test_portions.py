@@ -55,6 +55,7 @@ def test_cores_that_are_devices_compute_32_trials_at_once_and_other_devices_all(
     assert {parallel.portion_limit(7, mesh) for mesh in (None, make_mesh(2), cards)} == {7}
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batch_size(data):
     def of(rows, at_once):
         program, state = begin(build(data), data, dataclasses.replace(CONFIG, trials_at_once=at_once))

@@ -116,6 +116,7 @@ def test_the_exponential_rate_falls_at_every_step_and_stops(data):
     assert result.reason == "learning rate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_resumed_run_may_begin_anew_with_its_rate(data, tmp_path, reset):
     changes = dict(schedule="exponential", learning_rate_factor=0.5, learning_rate_stop=0.0)

@@ -234,6 +234,7 @@ def test_lorenz_highest_rate_cuts():
     assert arrays["train_truth"].max() == 20
 
 
+@pytest.mark.slow
 def test_training_lowers_the_error_and_writes_weights(tmp_path, capsys, monkeypatch):
     small = dataclasses.replace(train_networks.TASKS["itb_rnn"], batch_size=32)
     monkeypatch.setitem(train_networks.TASKS, "itb_rnn", small)

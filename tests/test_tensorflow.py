@@ -156,6 +156,7 @@ def test_files_and_a_model_that_is_saved(tmp_path):
     assert nnx.graphdef(again) == nnx.graphdef(model)
 
 
+@pytest.mark.slow
 def test_it_can_be_trained_on():
     arrays, flags, sessions, data, known = make(CASES["inferred inputs"])
     model = from_tensorflow(arrays, settings_of(flags))

@@ -337,6 +337,7 @@ def test_the_penalty_on_all_parameters_acts_on_loss_and_gradient(data):
     np.testing.assert_allclose(with_penalty.grad_norm[0], 2e4 * np.sqrt(squares), rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_weight_decay_is_decoupled_and_frozen_parameters_keep_still(data):
     config = dataclasses.replace(CONFIG, train=("*", "!readin/*"), epochs=1)
     model = build(data)
