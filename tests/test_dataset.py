@@ -367,7 +367,7 @@ def test_findings_about_odd_data(tmp_path):
     assert high.value == 255 and "Channel 1 of session 'session' has 255 counts per bin in bin 3" in high.sentence
     assert names(lfadsx.from_arrays(counts(20))) == []
     note = finding(lfadsx.read(write(tmp_path / "a.h5", data=counts(), extra=1)), "unused keys")
-    assert note.sentence == "Nothing reads 1 keys of 'a.h5': 'extra'." and note.level == "note"
+    assert note.sentence == "Keys of 'a.h5' that nothing reads: 'extra'." and note.level == "note"
 
 
 def test_constant_channels_of_real_numbers():

@@ -239,7 +239,7 @@ def _notes(contents: Contents) -> list[Finding]:
         return []
     keys = ", ".join(map(repr, contents.unused[:10]))
     n, file = len(contents.unused), contents.path.name
-    return [Finding("note", "unused keys", n, 0, file, f"Nothing reads {n} keys of {file!r}: {keys}.")]
+    return [Finding("note", "unused keys", n, 0, file, f"Keys of {file!r} that nothing reads: {keys}.")]
 
 
 def _aligned(session: Session, contents: Contents, encoder_label: str) -> Session:
