@@ -190,7 +190,7 @@ def test_infer_and_evaluate_spread_trials_over_devices(run, file, tmp_path, caps
 @pytest.mark.parametrize(
     "number, message",
     [
-        ("0", "devices = 0 is no number of devices. Give at least 1."),
+        ("0", "`--devices` must be at least 1, got 0."),
         ("99", "99 devices were asked for, but JAX sees 2"),
         ("two", "Error parsing --devices"),
     ],
@@ -209,7 +209,7 @@ def test_by_default_every_core_with_enough_to_do_is_a_device(monkeypatch):
     cores["n"] = 64
     assert terminal.use_devices(None, 64) == 2  # four are wanted, two are there
     assert terminal.use_devices(7, 1) == 7  # what is asked for is what make_mesh hears
-    with pytest.raises(ValueError, match="devices = 0 is no number"):
+    with pytest.raises(ValueError, match="`--devices` must be at least 1, got 0"):
         terminal.use_devices(0, 64)
 
 

@@ -188,6 +188,17 @@ def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys)
     assert "max_trials = 0 leaves no trial" in capsys.readouterr().err
 
 
+def test_bounds_that_fail_take_no_rates_with_them(run, days, tmp_path, capsys, monkeypatch):
+    def broken(*arguments, **settings):
+        raise RuntimeError("no bound today")
+
+    monkeypatch.setattr("lfadsx.pipeline.infer_job.bounds_of", broken)
+    out = tmp_path / "found.h5"
+    assert cli.main(["infer", str(run), str(days[0]), "--out", str(out), "--bounds", "--samples", "4"]) == 0
+    assert set(read_posterior(out, "valid").rates) == {"spikes"}
+    assert "no bound today" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_scalars_and_single_trials_for_tensorboard(days, tmp_path):
     out = tmp_path / "logged"

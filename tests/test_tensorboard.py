@@ -82,5 +82,5 @@ def test_what_figures_lack_is_said_before_the_training(tmp_path, monkeypatch):
 
 
 def test_figures_need_an_epoch(tmp_path):
-    with pytest.raises(ValueError, match="figure_every = 0 is no number of epochs"):
+    with pytest.raises(ValueError, match="`figure_every` must be at least 1 epoch, got 0"):
         TensorBoard(tmp_path, figure_every=0)

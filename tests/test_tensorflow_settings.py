@@ -163,5 +163,5 @@ def test_the_command_prints_flags_that_fit_takes(capsys):
     flags = {"gen_dim": 30, "do_train_readin": False, "output_dist": "gaussian", "do_feed_factors_to_controller": False}
     assert (fit.model, fit.hyper, fit.train) == tuple(settings_from_tensorflow(flags))
     assert cli.main(["translate", "gen_dim=30", "co_dim"]) == 2
-    assert "'co_dim' is no flag with a value. Give name=value" in capsys.readouterr().err
+    assert "Flags must be given as name=value, as in gen_dim=200, got 'co_dim'" in capsys.readouterr().err
     assert flags_of((lfadsx.ModelConfig(), lfadsx.HyperParams(), lfadsx.TrainConfig())) == []

@@ -58,7 +58,7 @@ def use_devices(n: int | None, batch_size: int = 1) -> int:
         LfadsxError: If `n` is below 1.
     """
     if n is not None and n < 1:
-        raise LfadsxError(f"devices = {n} is no number of devices. Give at least 1.")
+        raise LfadsxError(f"`--devices` must be at least 1, got {n}.")
     wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
     if wanted > 1:
         with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few

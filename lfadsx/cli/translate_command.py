@@ -36,10 +36,10 @@ class Translate:
 
 
 def _pair(word: str) -> tuple[str, Any]:
-    """Name and value of a word such as `gen_dim=200`; what is no number and no truth value is text."""
+    """Name and value of a word such as `gen_dim=200`; values that are neither numbers nor booleans stay text."""
     name, equals, text = word.lstrip("-").partition("=")
     if not equals:
-        raise LfadsxError(f"{word!r} is no flag with a value. Give name=value, as in gen_dim=200.")
+        raise LfadsxError(f"Flags must be given as name=value, as in gen_dim=200, got {word!r}.")
     try:
         return name, json.loads(text.lower())
     except json.JSONDecodeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from lfadsx.data import read_split
 from lfadsx.data.dataset import Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import LfadsxError
+from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer_trials
 from lfadsx.inference.bounds import bounds_of
 from lfadsx.interop import write_posterior_runs
@@ -86,6 +88,7 @@ def infer_run(
     labels = labels_of(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
     posteriors, found = {}, {}
+    failed: list[Finding] = []
     for name, trials in splits.items():
         trials = choose(trials, np.arange(trials.n_trials)[:max_trials])
         posterior = infer_trials(model, labels, trials, n_samples, seed, samples=samples, mesh=mesh)
@@ -95,9 +98,13 @@ def infer_run(
             controller_states=posterior.controller_states if controller_states else None,
             encoding=posterior.encoding if encoder_states else None,
         )
-        if bounds or keys == "tf":
-            of_bound = n_samples or BOUND_SAMPLES
-            found[name] = bounds_of(model, labels, trials, n_samples=of_bound, seed=seed, mesh=mesh)
+        bound = functools.partial(
+            bounds_of, model, labels, trials, n_samples=n_samples or BOUND_SAMPLES, seed=seed, mesh=mesh
+        )
+        if keys == "tf":  # its files cannot do without
+            found[name] = bound()
+        elif bounds and (of_split := attempt(failed, "bounds of the evidence", name, bound)) is not None:
+            found[name] = of_split
     if keys == "tf":
         hyper, (config,) = HyperParams(**info.hyper), with_settings("fit", info.train, TrainConfig())
         how: dict[str, Any] = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
@@ -109,6 +116,7 @@ def infer_run(
         posteriors=posteriors,
         bounds=found,
         files=files,
+        findings=tuple(failed),
         seconds=time.monotonic() - began,
     )
 

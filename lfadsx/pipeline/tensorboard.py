@@ -80,7 +80,7 @@ class TensorBoard(AbstractCallback):
                 '`pip install "lfadsx[log]"`.'
             ) from error
         if figure_every < 1:
-            raise LfadsxError(f"figure_every = {figure_every} is no number of epochs. Give at least 1.")
+            raise LfadsxError(f"`figure_every` must be at least 1 epoch, got {figure_every}.")
         if data is not None:
             import lfadsx.plotting  # noqa: F401 - says at once what is missing, not after ten epochs
         self._open = lambda: SummaryWriter(str(folder))
