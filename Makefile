@@ -30,7 +30,7 @@ test test-all: $(TEST_READY)
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
 $(DEMO_READY): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --editable ".[plot,cli]"
+	$(BIN)/python -m pip install --editable ".[plot]"
 	touch $@
 
 $(TEST_READY): pyproject.toml | $(BIN)/python

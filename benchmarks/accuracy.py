@@ -30,7 +30,7 @@ from benchmarks.classical import baselines
 from benchmarks.optimum import ceiling, optimum, spread
 from benchmarks.peers import read_latents
 from benchmarks.settings import Settings, settings_of, simulated, with_changes
-from lfadsx.cli import use_compilation_cache, use_devices
+from lfadsx.cli.terminal import use_compilation_cache, use_devices
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.splits import choose
 from lfadsx.datasets.lorenz import Lorenz

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from benchmarks.settings import settings_of, simulated
-from lfadsx.cli import use_compilation_cache
+from lfadsx.cli.terminal import use_compilation_cache
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_per_trial, r2_pooled

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 import lfadsx
-from lfadsx.cli import use_compilation_cache
+from lfadsx.cli.terminal import use_compilation_cache
 from lfadsx.evaluation import format_table
 from lfadsx.pipeline import fit_run
 from lfadsx.training import ProgressBar

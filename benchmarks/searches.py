@@ -23,8 +23,8 @@ from flax import nnx
 
 import lfadsx
 from benchmarks.speed import machine
-from lfadsx.cli import use_compilation_cache
 from lfadsx.cli.population_flags import Population
+from lfadsx.cli.terminal import use_compilation_cache
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import split_name
 from lfadsx.evaluation import format_table, mean_of

@@ -1,4 +1,4 @@
-"""Settings, in three places: architecture, hyperparameters, and how a run goes."""
+"""Settings: architecture, hyperparameters, run and population."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from lfadsx.errors import LfadsxError, nearest
 
 Range = tuple[Callable[[float], bool], str]
-"""Whether a number may be a value of a setting, and which numbers may, in words."""
+"""A test of a number, and the range in words."""
 ABOVE_0: Range = (lambda value: 0 < value < math.inf, "above 0")
 AT_LEAST_0: Range = (lambda value: 0 <= value < math.inf, "at least 0")
 AT_LEAST_1: Range = (lambda value: value >= 1, "at least 1")
@@ -33,12 +33,12 @@ def _check_range(config: Any, allowed: Range, *names: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value for a message: float(x) of an array of JAX or NumPy."""
+    """Returns a value for a message: arrays of JAX and NumPy as floats."""
     return value if isinstance(value, int | tuple) else float(value)
 
 
 def _check_types(config: Any) -> None:
-    """Raises LfadsxError for a name that is not one of the choices, and for a tuple of another length."""
+    """Raises LfadsxError for a name outside the choices, and for a tuple of another length."""
     for name, hint in get_type_hints(type(config)).items():
         value, kinds = getattr(config, name), get_args(hint)
         if get_origin(hint) is tuple:
@@ -53,93 +53,96 @@ def _check_types(config: Any) -> None:
 
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+RAMP_EPOCHS = 30
+"""Default length of the ramps, if training is long enough."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Architecture: sizes and names of the parts that the builders of `lfadsx.models.builders` compose.
+    """Architecture: sizes and choices of the parts that the builders compose.
 
-    Static: changing one means another compiled program.
+    A change of any of them needs a new compiled program.
     """
 
     variant: Literal["autonomous", "inferred_input", "external_input"] = "inferred_input"
-    """autonomous: initial condition only; inferred_input: a controller infers inputs; external_input: known
-    inputs as well, with a controller unless inferred_inputs is 0."""
+    """inferred_input: a controller infers inputs. autonomous: initial condition only. external_input: known inputs, and
+    a controller unless inferred_inputs is 0."""
     factors: int = 32
     """Number of factors."""
     generator_dim: int = 128
-    """Units of the generator."""
+    """Units of the generator, the RNN that produces the dynamics."""
     ic_dim: int = 64
-    """Dimension of the initial condition; 0: none, all trials start in one trained state."""
+    """Dimension of the initial condition. 0: all trials start in one trained state."""
     initial_state: Literal["linear", "identity"] = "linear"
-    """How the generator starts: a linear map of the initial condition, or this itself, which has to be as wide."""
+    """Initial state of the generator. linear: a linear map of the initial condition. identity: the initial condition
+    itself, which must then be as wide as the generator."""
     ic_encoder_dim: int = 64
-    """Units per direction of the encoder of the initial condition."""
+    """Units per direction of the encoder that infers the initial condition."""
     input_encoder_dim: int = 64
-    """Units per direction of the encoder that the controller sees; 0: it sees the other encoder's states."""
+    """Units per direction of the encoder that feeds the controller. 0: the initial condition's encoder feeds it."""
     controller_dim: int = 64
     """Units of the controller."""
     inferred_inputs: int = 4
-    """Number of inferred inputs; 0 for none."""
+    """Number of inputs that the controller infers for every bin. 0: no controller."""
     known_inputs_to: Literal["generator", "encoders"] = "generator"
-    """Where known inputs of the data go."""
+    """Part that receives the known inputs of the data."""
     readin: Literal["auto", "identity", "linear"] = "auto"
-    """How neurons reach the encoders; auto: as they are for one session, a linear map for several."""
+    """Map from neurons to the encoders. auto: identity for one session, linear for several."""
     readin_dim: int = 0
-    """Width of a linear read-in; 0: that of the factors, or of the data's aligned components if these are more."""
+    """Width of a linear read-in. 0: the larger of `factors` and the number of aligned components."""
     encoder: Literal["bidirectional", "causal", "strictly_causal"] = "bidirectional"
-    """Whether the controller's encoder sees the whole trial or the past only. strictly_causal: the past, and an initial
-    condition that is inferred from the whole trial is refused."""
+    """Bins that the controller's encoder reads. bidirectional: the whole trial. causal: the past. strictly_causal: the
+    past, and an initial condition that is inferred from the whole trial is an error."""
     controller_lag: int = 1
-    """Bins by which the encoding that the controller sees stays away from the current bin."""
+    """Bins between the current bin and the nearest encoder states that the controller receives."""
     feedback: Literal["factors", "rates", "none"] = "factors"
-    """What the controller sees of the generator's last bin; rates are expected data, of one session only."""
+    """Feedback from the generator's previous bin to the controller. rates: expected data; single sessions only."""
     initial_feedback: Literal["state", "zeros"] = "state"
-    """What of these the controller sees at the first bin: those of the initial state, or zeros."""
+    """Feedback to the controller at the first bin: from the initial generator state, or zeros."""
     ic_window: int = 0
-    """Bins from the start that the initial condition is inferred from; 0: the whole trial."""
+    """Bins at the start of a trial that the initial condition is inferred from. 0: the whole trial."""
     controller_sees_ic_window: bool = True
-    """Whether the controller's encoder sees the bins of ic_window, too."""
+    """If True, the controller's encoder also reads the bins of `ic_window`."""
     ic_prior_variance: float = 0.1
-    """Variance of the initial condition's prior; where it starts, if it is trained."""
+    """Variance of the initial condition's prior; the initial value if the variance is trained."""
     ic_prior_variance_bounds: tuple[float, float] = (0.0, 0.0)
-    """Bounds of this variance; it is trained if the second is above the first."""
+    """Bounds of the prior variance of the initial condition. It is trained if the second bound exceeds the first."""
     input_prior: Literal["ar1", "gaussian", "student_t"] = "ar1"
-    """Prior of the inferred inputs: AR(1) with trained time constants; normal and independent bins; or independent bins
-    with heavy tails, for inputs that are brief and rare."""
+    """Prior of the inferred inputs. ar1: AR(1) process with trained time constants. gaussian: independent normal bins.
+    student_t: independent bins with heavy tails, for brief and rare inputs."""
     input_prior_tau: float = 10.0
-    """Time constant of the AR(1) prior at the start, in bins."""
+    """Initial time constant of the AR(1) prior in bins."""
     input_prior_tau_s: float = 0.0
-    """The same in seconds, which then counts; 0: it is given in bins. Needs the data's bin width."""
+    """Initial time constant of the AR(1) prior in seconds; needs the data's bin width. 0: `input_prior_tau` is used."""
     input_prior_variance: float = 0.1
-    """At the start: innovation variance of the AR(1) prior, variance of the normal one, squared scale of the other."""
+    """Initial innovation variance (ar1), variance (gaussian) or squared scale (student_t) of the input prior."""
     input_prior_df: float = 2.0
-    """Degrees of freedom of Student's t at the start; the fewer, the heavier its tails."""
+    """Initial degrees of freedom of the student_t prior; fewer mean heavier tails."""
     input_prior_mean: float = 0.0
-    """Mean of the inferred inputs' prior at the start."""
+    """Initial mean of the input prior."""
     train_input_prior: tuple[Literal["tau", "variance", "mean"], ...] = ("tau", "variance")
-    """What of the inferred inputs' prior is trained, one number for each input; variance: degrees of freedom, too."""
+    """Parameters of the input prior that are trained, one for each input. variance includes degrees of freedom."""
     post_var_min: tuple[float, float] = (1e-4, 1e-4)
-    """Added to the variances of the posteriors: the initial condition's, and that of the inferred inputs."""
+    """Smallest posterior variances: of the initial condition, and of the inferred inputs."""
     likelihood: Literal["poisson", "gaussian"] = "poisson"
-    """How data scatter: poisson for spike counts, gaussian for real values."""
+    """Distribution of the data given the rates: poisson for spike counts, gaussian for real values."""
     standardise: bool = True
-    """Whether encoders see real-valued channels with mean 0 and one small standard deviation, and read-outs give them
-    in units of theirs, so that the unit of the data does not matter; spike counts stay as they are."""
+    """If True, real-valued channels are standardised for the encoders, and read-outs restore their units. Spike counts
+    are never changed."""
     readout_scale: float = 0.1
-    """Gain of the initial read-out weights; small, so that the model starts at each neuron's mean rate."""
+    """Gain of the initial read-out weights. Small values start the model at each neuron's mean rate."""
     cell_clip: float = 5.0
-    """Bound of all recurrent states."""
+    """Bound of the absolute value of all recurrent states."""
     weight_scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Gains of initial weights: of encoders and controller, of the generator's inputs, of its recurrent weights."""
+    """Gains of the initial weights: encoders and controller, generator inputs, generator recurrence."""
     gate_biases: tuple[float, float] = (1.0, 1.0)
-    """Biases at the start of the gates that keep a state, and of the reset gates."""
+    """Initial biases of the update gates (which keep a state) and of the reset gates."""
     segment_bins: int = 0
-    """Bins between states that the gradient keeps; those between are computed again, so that the memory of long trials
-    is bounded for the price of a second forward pass. 0: all are kept."""
+    """Bins between stored states in backpropagation; states in between are computed twice. This bounds the memory of
+    long trials at the cost of a second forward pass. 0: all states are stored."""
     adjoint: Literal["fused", "autodiff"] = "fused"
-    """How gradients are computed. fused: written out, the faster one; autodiff: by JAX alone, which also has forward
-    mode (`jax.jvp`), for linearising a model."""
+    """Computation of gradients. fused: written-out derivatives, faster. autodiff: by JAX, with forward mode (`jax.jvp`)
+    for linearising a model."""
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
@@ -155,44 +158,44 @@ class ModelConfig:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class HyperParams:
-    """Hyperparameters that a search may change while training: scalars, traced, so that no change recompiles.
+    """Hyperparameters that a search may change during training: traced scalars, so no change recompiles.
 
-    Scales of the KL terms refer to a loss that is summed over bins and neurons (`TrainConfig.reduction`). Their
-    defaults are those that predicted held-out neurons of two recordings well: with coordinated dropout, which stops
-    copying by itself, much less than the weight 1 of the evidence bound.
+    KL weights refer to a loss that is summed over bins and neurons (`TrainConfig.reduction`). Their defaults predicted
+    held-out neurons of two recordings well. They are far below 1, the weight of the evidence bound, because coordinated
+    dropout already prevents copying.
     """
 
     learning_rate: float = 4e-3
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     weight_decay: float = 0.0
-    """Decoupled weight decay, multiplied by the learning rate."""
+    """Decoupled weight decay; each step subtracts it times the learning rate times the weight."""
     dropout_rate: float = 0.2
     """Probability that a unit is dropped."""
     cd_rate: float = 0.3
-    """Coordinated dropout: probability that an entry of the data is hidden from the encoders; 0: off."""
+    """Coordinated dropout: probability that a data entry is hidden from the encoders. 0: off."""
     cd_pass_rate: float = 0.0
-    """Coordinated dropout: share of the entries that are not hidden and teach nevertheless."""
+    """Coordinated dropout: share of the visible entries that still enter the loss."""
     kl_ic_scale: float = 0.04
-    """Weight of the initial condition's KL; 1 is the evidence bound."""
+    """Weight of the KL of the initial condition; 1 is the evidence bound."""
     kl_co_scale: float = 0.04
-    """Weight of the inferred inputs' KL; 1 is the evidence bound."""
+    """Weight of the KL of the inferred inputs; 1 is the evidence bound."""
     l2_ic_enc_scale: float = 0.0
-    """Weight of the L2 penalty on the recurrent weights of the initial condition's encoder."""
+    """L2 penalty on the recurrent weights of the initial condition's encoder."""
     l2_ci_enc_scale: float = 0.0
-    """The same for the controller's encoder."""
+    """L2 penalty on the recurrent weights of the controller's encoder."""
     l2_gen_scale: float = 0.0
-    """The same for the generator."""
+    """L2 penalty on the recurrent weights of the generator."""
     l2_con_scale: float = 0.0
-    """The same for the controller."""
+    """L2 penalty on the recurrent weights of the controller."""
     l2_scale: float = 0.0
-    """Weight of the sum of squares of all parameters."""
+    """L2 penalty on all parameters."""
     co_corr_scale: float = 0.0
-    """Weight of the penalty on correlation between different inferred inputs."""
+    """Penalty on the correlation between different inferred inputs."""
 
     def summed(self, bins: int, neurons: int) -> HyperParams:
-        """Converts scales that were meant for a mean over bins and neurons to those for a sum.
+        """Converts weights for a loss that is a mean over bins and neurons to weights for a sum.
 
-        lfads-torch and AutoLFADS take the mean: their scale s corresponds to s * bins * neurons here.
+        lfads-torch and AutoLFADS take the mean: their weight s corresponds to s * bins * neurons here.
 
         Args:
             bins: Number of reconstructed bins.
@@ -210,74 +213,77 @@ class HyperParams:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How a run goes. Host side only."""
+    """Settings of a training run."""
 
     epochs: int = 120
-    """Largest number of epochs; every trial is used once in each."""
+    """Maximal number of epochs (passes over all training trials)."""
     batch_size: int = 64
-    """Trials per step; more than there are means all of them."""
+    """Trials per step, at most all training trials."""
     kl_ramp_start: int = 0
-    """Epoch at which the weights of the KL terms begin to rise."""
-    kl_ramp_epochs: int = 30
-    """Epochs over which they rise to 1."""
+    """Epoch at which the KL ramp starts: the factor on the KL weights rises from `kl_floors` to 1."""
+    kl_ramp_epochs: int | None = None
+    """Length of the KL ramp. By default 30 epochs, or a quarter of `epochs` if that is shorter."""
     kl_floors: tuple[float, float] = (0.0, 0.0)
-    """Weights of the KLs before that: of the initial condition's and of the inputs'. The higher the second, the less do
-    inputs stand in for what the generator has yet to learn; at 1, no ramp, a model may never begin to use them."""
+    """Factors on the KL weights before the ramp: initial condition, and inferred inputs. With a low second factor,
+    inputs explain at first what the generator has yet to learn; with 1 a model may never use them."""
     l2_ramp_start: int = 0
-    """Epoch at which the L2 penalty begins to count."""
-    l2_ramp_epochs: int = 30
-    """Epochs over which its weight rises to 1."""
+    """Epoch at which the L2 ramp starts: the factor on the L2 penalties rises from 0 to 1."""
+    l2_ramp_epochs: int | None = None
+    """Length of the L2 ramp. By default 30 epochs, or a quarter of `epochs` if that is shorter."""
     ramp_unit: Literal["epochs", "steps"] = "epochs"
-    """What the starts and lengths of both ramps are counted in."""
+    """Unit of starts and lengths of both ramps."""
     patience: int = 50
-    """Epochs without a better selection score after which training stops; counted after the ramps."""
+    """Training stops after so many epochs without a better selection score; counted after the ramps."""
     validate_every: int = 2
-    """Epochs between two evaluations of the selection score."""
+    """Epochs from one evaluation of the selection score to the next."""
     schedule: Literal["constant", "plateau", "training_loss", "cosine", "exponential"] = "cosine"
-    """Learning rate: constant; multiplied by learning_rate_factor when the selection score stalls (plateau), when the
-    training loss of an epoch is above all of the last plateau_patience ones (training_loss, the rule of the TensorFlow
-    LFADS, whose selection score is not smoothed) or at every step (exponential); or a cosine to 0."""
+    """Learning rate over time. cosine: falls to 0 at the last epoch. constant. plateau: multiplied by
+    `learning_rate_factor` when the selection score stalls. training_loss: multiplied by it when the training loss
+    exceeds that of each of the last `plateau_patience` epochs (the rule of the TensorFlow LFADS, with a selection score
+    that is not smoothed). exponential: multiplied by it at every step."""
     learning_rate_factor: float | None = None
-    """What these rules multiply the learning rate by; by default 0.95, and 0.9999 at every step."""
+    """Factor of plateau, training_loss and exponential. By default 0.95; for exponential 0.9999."""
     plateau_patience: int = 6
-    """Evaluations without a better score, or epochs to compare with, before the first two rules do."""
+    """Evaluations without a better score (plateau), or earlier epochs (training_loss), that the schedule looks at."""
     learning_rate_stop: float = 1e-5
-    """Training stops when any of these rules but the cosine has brought the learning rate below this."""
+    """Training stops when plateau, training_loss or exponential bring the learning rate below this value."""
     max_grad_norm: float = 200.0
     """Bound of the gradient's global norm."""
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8)
-    """Adam's decays of the first and second moment, and its epsilon."""
+    """Adam's decay of the first moment, decay of the second moment, and epsilon."""
     reduction: Literal["sum", "mean"] = "sum"
-    """Log likelihood of a trial: the sum over its bins and neurons, or their mean (as in lfads-torch)."""
+    """Log likelihood of a trial: sum over its bins and neurons, or their mean (as in lfads-torch)."""
     estimator: Literal["path", "sample"] = "path"
-    """KL of the inputs: closed form given the path, or the log ratio of the single sample."""
+    """KL of the inferred inputs. path: closed form given the path. sample: log ratio of the single sample."""
     l2_normalize: Literal["each", "pooled"] = "each"
-    """Whether a part's penalty is divided by its own number of weights or by that of all penalised parts."""
+    """Divisor of the L2 penalty of a part: its own number of weights, or that of all penalised parts (pooled)."""
     train: tuple[str, ...] = ("*",)
-    """What trains: patterns over parameter paths such as "readin/*"; "!" takes away, from all where it comes first."""
+    """Glob patterns of trainable parameters, such as readin/*; "!" excludes. A list that starts with "!" starts from
+    all parameters."""
     spike_jitter: int = 0
-    """Training batches only: every spike moves by up to this many bins, all moves being equally probable; 0: none."""
+    """Spikes of training batches move by up to this many bins, all moves being equally probable. 0: off."""
     checkpoints: tuple[float, int] = (5.0, 2)
-    """Minutes between two checkpoints, and how many of the last ones stay; the best and the last model stay in any
-    case."""
+    """Minutes between checkpoints, and number of checkpoints that are kept besides the best and the last model."""
     steps_per_block: int = 64
-    """Largest number of steps of one compiled block; no more than two blocks of trials are on the devices at a time."""
+    """Maximal number of steps in one compiled block. At most two blocks of trials are on the devices at a time."""
     trials_at_once: int = 0
-    """Largest number of trials of a step that a device computes at once, in equal portions whose gradients are added
-    up; in populations, of each member. 0: 32 where the cores of a CPU are devices, which is faster there, else all.
-    Fewer take less memory; the result is the same but for rounding."""
+    """Trials of a step that a device computes at once; gradients of such portions are summed. Fewer need less memory;
+    the result differs only by rounding. 0: all on a GPU; 32 on CPU cores, which is faster there."""
     precision: Precision = "tf32"
-    """What matrices are rounded to before they are multiplied, in training on GPUs: float32, tf32 (19 bits) or
-    bfloat16. Sums, states and gradients are float32 in any case, and on CPUs products are, too."""
+    """Precision of matrix products in training on GPUs: float32, tf32 (19 bits) or bfloat16. Sums, states and gradients
+    are always float32, and so are all products on CPUs."""
     seed: int = 0
-    """Seed of initial weights, order and noise."""
+    """Seed of initial weights, order of trials and noise."""
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
         _check_types(self)
         _check_range(self, AT_LEAST_1, "epochs", "batch_size", "patience", "validate_every", "steps_per_block")
         _check_range(self, AT_LEAST_1, "plateau_patience")
-        _check_range(self, AT_LEAST_0, "kl_ramp_start", "kl_ramp_epochs", "l2_ramp_start", "l2_ramp_epochs")
+        _check_range(self, AT_LEAST_0, "kl_ramp_start", "l2_ramp_start")
+        for name in ("kl_ramp_epochs", "l2_ramp_epochs"):
+            if getattr(self, name) is not None:
+                _check_range(self, AT_LEAST_0, name)
         _check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
         _check_range(self, FROM_0_TO_1, "kl_floors")
         if self.learning_rate_factor is not None:
@@ -288,30 +294,32 @@ class TrainConfig:
             )
 
     def ramps(self, steps_per_epoch: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Returns start and length in steps of the ramp of the KL terms, and of that of the L2 penalty."""
+        """Returns start and length in steps of the KL ramp, and of the L2 ramp."""
         n = steps_per_epoch if self.ramp_unit == "epochs" else 1
-        return (n * self.kl_ramp_start, n * self.kl_ramp_epochs), (n * self.l2_ramp_start, n * self.l2_ramp_epochs)
+        default = min(RAMP_EPOCHS, self.epochs // 4) * steps_per_epoch
+        ramps = (self.kl_ramp_start, self.kl_ramp_epochs), (self.l2_ramp_start, self.l2_ramp_epochs)
+        kl, l2 = ((n * start, default if length is None else n * length) for start, length in ramps)
+        return kl, l2
 
     def ramp_end(self, steps_per_epoch: int) -> int:
-        """Returns after how many epochs all ramps have ended; early stopping and the best model wait for it."""
+        """Returns the number of epochs until all ramps have ended; selection and early stopping start there."""
         return max(-(-sum(ramp) // steps_per_epoch) for ramp in self.ramps(steps_per_epoch))
 
 
 @dataclasses.dataclass(frozen=True)
 class PopulationConfig:
-    """How a population of models is trained. Host side only."""
+    """Settings of a population of models."""
 
     population: int = 8
-    """Number of models that are trained side by side."""
+    """Number of models that are trained together."""
     epochs_per_generation: int = 10
-    """Epochs between two decisions of the search, rounded up to a multiple of validate_every."""
+    """Epochs per generation of the search, rounded up to a multiple of `validate_every`."""
     burn_in: int = 0
-    """Epochs before the first decision; 0: until all ramps have ended, and a generation more."""
+    """Epochs before the first decision of the search. 0: one generation after the end of all ramps."""
     ensemble: int = 5
-    """Members with the best scores whose rates are averaged."""
+    """Number of best models whose rates are averaged."""
     members_at_once: int = 0
-    """Models that a device computes at once, as one batch; 0: one after the other on a CPU, which is faster there, and
-    all of its own on a GPU."""
+    """Models that a device computes at once. 0: one on a CPU, which is faster there; all of the device's on a GPU."""
 
     def __post_init__(self) -> None:
         """Checks sizes."""
@@ -319,7 +327,7 @@ class PopulationConfig:
         _check_range(self, AT_LEAST_0, "burn_in", "members_at_once")
 
     def ends(self, train: TrainConfig, steps_per_epoch: int) -> tuple[int, ...]:
-        """Returns the epochs after which generations end; the score of each is evaluated there."""
+        """Returns the epochs after which generations end."""
 
         def evaluated(epoch: int) -> int:
             return -(-epoch // train.validate_every) * train.validate_every
@@ -330,7 +338,7 @@ class PopulationConfig:
 
 
 def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
-    """Returns configurations with settings by name: each setting replaces the field of its name.
+    """Returns configurations in which settings, given by name, replace fields.
 
     Example:
         >>> from lfadsx.config import HyperParams, TrainConfig, with_settings
@@ -339,17 +347,17 @@ def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[
         (0.1, 3)
 
     Args:
-        of: The function that the settings were given to, for messages.
+        of: The function that received the settings, for messages.
         settings: Values by name.
-        configs: Configurations, dataclasses without a field of the same name.
+        configs: Configurations: dataclasses without common field names.
     """
-    fields = {field.name: (number, field) for number, own in enumerate(configs) for field in dataclasses.fields(own)}
+    fields = {field.name: number for number, own in enumerate(configs) for field in dataclasses.fields(own)}
     changes: list[dict[str, Any]] = [{} for _ in configs]
     for name, value in settings.items():
         if name not in fields:
             raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
-        number, field = fields[name]
-        changes[number][name] = _of_type(name, value, field.default)
+        number = fields[name]
+        changes[number][name] = _of_type(name, value, get_type_hints(type(configs[number]))[name])
     return tuple(dataclasses.replace(own, **change) for own, change in zip(configs, changes, strict=True))
 
 
@@ -360,18 +368,18 @@ def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, .
     return f"`{name}` must be a setting of `{of}`{nearest(name, known)}. Settings are the fields of {places}."
 
 
-def _of_type(name: str, value: Any, default: Any) -> Any:
+def _of_type(name: str, value: Any, hint: Any) -> Any:
     """Returns a value as its field holds it; numbers of NumPy and JAX become plain ones."""
-    if isinstance(default, tuple):
+    if get_origin(hint) is tuple:
         return (value,) if isinstance(value, str) else tuple(value) if np.iterable(value) else value
-    if isinstance(default, bool | str) or not isinstance(default, int | float):
+    kinds = get_args(hint) or (hint,)
+    if bool in kinds or not (int in kinds or float in kinds) or (value is None and type(None) in kinds):
         return value  # the configuration checks its names itself
-    whole = isinstance(default, int)
+    whole = float not in kinds
     try:
-        number = float(value) if not isinstance(value, str | bool) else math.nan
+        number = math.nan if value is None or isinstance(value, str | bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if math.isnan(number) or (whole and number != int(number)):
-        kind = "a whole number" if whole else "a number"
-        raise LfadsxError(f"`{name}` must be {kind}, got {value!r}. Give one such as {default}.")
+        raise LfadsxError(f"`{name}` must be {'a whole number' if whole else 'a number'}, got {value!r}.")
     return int(number) if whole else number

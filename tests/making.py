@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 import lfadsx
+from lfadsx.cli import command_line, flags
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.modules.augmentations import combine
 from lfadsx.objective import Objective, RampWeights, loss
@@ -208,3 +209,9 @@ def allow_skipped_steps(monkeypatch, n):
     """Training breaks off after so many steps that are not finite."""
     for module in ("loop", "populations", "stopping", "training_findings"):
         monkeypatch.setattr(f"lfadsx.training.{module}.MAX_SKIPPED_STEPS", n)
+
+
+def parse(words):
+    """Returns the command that the words of a command line describe."""
+    command, prog, others = command_line.find(words)
+    return flags.parse(command, others, prog)

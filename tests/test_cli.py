@@ -15,11 +15,15 @@ import time
 import h5py
 import numpy as np
 import pytest
+from making import parse
 
 import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
+from lfadsx.cli.command_line import COMMANDS, find
+from lfadsx.cli.flags import flags_of
 from lfadsx.data import read
+from lfadsx.errors import LfadsxError
 from lfadsx.parallel import n_data_devices
 from lfadsx.pipeline import fit_run
 from lfadsx.results.results_file import read_posterior, read_posteriors
@@ -94,7 +98,7 @@ def test_fit_writes_everything(run, file):
 
 def test_training_trials_may_have_fewer_samples(run, file, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    fit = cli.parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL])
+    fit = parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL])
     settings = {"model": fit.model, "hyper": fit.hyper, "train": fit.train}
     fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figures=False)
     posteriors = read_posteriors(tmp_path / "run" / "posterior.h5")
@@ -192,11 +196,11 @@ def test_infer_and_evaluate_spread_trials_over_devices(run, file, tmp_path, caps
     [
         ("0", "`--devices` must be at least 1, got 0."),
         ("99", "99 devices were asked for, but JAX sees 2"),
-        ("two", "Error parsing --devices"),
+        ("two", "`--devices` must be a whole number, got 'two'."),
     ],
 )
 def test_a_wrong_number_of_devices_ends_with_code_2(command, number, message, run, file, capsys):
-    assert run_main([command, str(run), str(file), "--devices", number]) == 2
+    assert cli.main([command, str(run), str(file), "--devices", number]) == 2
     said = capsys.readouterr()
     assert message in said.out + said.err and "Traceback" not in said.err
 
@@ -253,26 +257,29 @@ def test_bad_files_end_with_two_sentences_and_code_2(make, message, tmp_path, ca
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--factors", "0"], "`factors` must be at least 1, got 0"),
-        (["--batch-size", "0"], r"`batch_size` must be at least 1, got\s+0"),
-        (["--dropout-rate", "1.5"], "`dropout_rate` must be .*, got 1.5"),
+        (["--factors", "0"], "`--factors` must be at least 1, got 0"),
+        (["--batch-size", "0"], "`--batch-size` must be at least 1, got 0"),
+        (["--dropout-rate", "1.5"], "`--dropout-rate` must be .*, got 1.5"),
         (["--devices", "99"], "99 devices were asked for"),
         (["--variant", "external_input"], "needs known inputs, but the data have none"),
         (["--train", "nothing/*"], "matches none of the parameters"),
         (["--bin-width", "0.01"], "bin"),
-        (["--search", "pbt", "--burn-in", "9"], "--burn-in, --search: for a population"),
-        (["--population", "2", "--halvings", "1"], "--halvings is for --search random, not for pbt"),
+        (["--search", "pbt", "--burn-in", "9"], "--burn-in, --search need a population, got a single model"),
+        (["--population", "2", "--halvings", "1"], "`--halvings` needs --search random, got --search pbt"),
         (
             ["--population", "2", "--search", "ensemble", "--space", "autolfads"],
-            "--space is for --search pbt and random",
+            "`--space` needs --search pbt or random, got --search ensemble",
         ),
-        (["--population", "2", "--space", "defualt"], "defualt is neither default nor autolfads nor a file"),
-        (["--population", "2", "--tensorboard"], "are for a single model, and --population is 2"),
+        (
+            ["--population", "2", "--space", "defualt"],
+            "`--space` must be default, autolfads or the path of a JSON file, got 'defualt' .did you mean 'default'",
+        ),
+        (["--population", "2", "--tensorboard"], "need a single model, got --population 2"),
     ],
 )
 def test_bad_settings_end_with_code_2_and_write_nothing(flags, message, file, tmp_path, capsys):
     out = tmp_path / "run"
-    assert run_main(["fit", str(file), "--out", str(out), *SMALL, *flags]) == 2
+    assert cli.main(["fit", str(file), "--out", str(out), *SMALL, *flags]) == 2
     said = capsys.readouterr().err
     assert re.search(message, said.replace("\n", " ")), said
     assert "Traceback" not in said and not out.exists()
@@ -282,23 +289,9 @@ def test_log_messages_have_no_prefix_whoever_set_up_logging(monkeypatch, tmp_pat
     earlier = logging.StreamHandler()
     earlier.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
     monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers, earlier])
-    run_main(["fit", str(tmp_path / "none.h5"), "--out", str(tmp_path / "run")])
+    cli.main(["fit", str(tmp_path / "none.h5"), "--out", str(tmp_path / "run")])
     record = logging.makeLogRecord({"name": "lfadsx", "levelname": "INFO", "msg": "Testing fold 2 of 3."})
     assert earlier.format(record) == "Testing fold 2 of 3."
-
-
-def run_main(arguments):
-    """Runs the command line; a parser's own exit counts as its code."""
-    try:
-        return cli.main(arguments)
-    except SystemExit as stop:
-        return stop.code
-
-
-def test_an_unknown_flag_ends_with_code_2(file, tmp_path, capsys):
-    assert run_main(["fit", str(file), "--out", str(tmp_path / "run"), "--factorz", "3"]) == 2
-    assert "factors" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_a_run_of_other_settings_is_left_alone(run, file, capsys):
@@ -354,22 +347,112 @@ def test_ctrl_c_saves_and_says_how_to_resume(run, file, tmp_path):
     assert not (out / "metrics.json").exists()
 
 
-def test_help_explains_in_words(capsys):
-    for command in ("simulate", "fit", "demo", "infer", "evaluate", "report"):
-        assert run_main([command, "--help"]) == 0
-        text = capsys.readouterr().out
-        assert "--help" in text
-    assert run_main(["--help"]) == 0
-    assert "simulate NAME --out PATH" in " ".join(capsys.readouterr().out.replace("│", "").split())
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_one_screen_and_names_the_rest(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 80, "\n".join(lines)
+    assert cli.main([command, "--help-all"]) == 0
+    text = capsys.readouterr().out
+    for flag in flags_of(find([command])[0]).values():
+        assert flag.doc, flag.name
+        assert flag.metavar or f"{flag.option[2:]}" in text
+
+
+def test_the_list_of_commands_repeats_what_they_say_of_themselves():
+    for name, (module, kind, what) in COMMANDS.items():
+        command = getattr(importlib.import_module(f"lfadsx.cli.{module}"), kind)
+        assert what and what.endswith("."), name
+        assert command.__doc__.split()[0] == what.split()[0], name
+
+
+def test_help_of_a_narrow_terminal_is_cut_nowhere(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["fit", "--help-all"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  lfadsx ")]
+    assert max(map(len, lines)) <= 60
+
+
+def test_the_version_and_the_list_of_commands(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"lfadsx {lfadsx.__version__}\n"
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_help_needs_no_jax():
+    code = "import sys; from lfadsx.cli import main; main(['--help']); sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize(
-    "name, said", [("chaotic_rnn_no_inputs", "default: 400"), ("chaotic_rnn_multisession", "default: 150")]
+    "words, message",
+    [
+        (["fitt"], "`fitt` is not a command of lfadsx (did you mean 'fit'?). lfadsx --help lists them."),
+        (["fit", "--factorz", "3"], "`--factorz` is not a flag of lfadsx fit (did you mean '--factors'?)."),
+        (["fit", "--ic_dim", "3"], "`--ic_dim` is not a flag of lfadsx fit (did you mean '--ic-dim'?)."),
+        (["fit", "a.h5"], "`--out` must be given."),
+        (["fit", "--out", "run"], "`FILE` must be given."),
+        (["fit", "a.h5", "--out"], "`--out` must be followed by one value."),
+        (["fit", "a.h5", "--out", "run", "--epochs", "ten"], "`--epochs` must be a whole number, got 'ten'."),
+        (["fit", "a.h5", "--out", "run", "--adam", "0.9", "0.9"], "`--adam` must be followed by 3 values."),
+        (["fit", "a.h5", "--out", "run", "--schedule", "cosin"], "got 'cosin' (did you mean 'cosine'?)."),
+        (["fit", "a.h5", "--out", "run", "--set", "epoch=1"], "must be a setting (did you mean 'epochs'?)."),
+        (["fit", "a.h5", "--out", "run", "--set", "epochs"], "`--set` must be followed by NAME=VALUE, got 'epochs'."),
+        (["fit", "a.h5", "--out", "run", "--config", "no.toml"], "`--config` must be a file that can be read"),
+    ],
 )
+def test_mistakes_on_the_command_line_are_one_line_and_code_2(words, message, capsys):
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_flags_replace_set_which_replaces_the_file(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("""
+        epochs = 7
+        ic-dim = 5
+        missing = true
+        figures = false
+        [model]
+        factors = 9
+        weight_scales = [1, 2, 3]
+        [train]
+        learning_rate_factor = 0.5
+        batch_size = 8
+    """)
+    words = ["--config", str(file), "--set", "ic_dim=6", "batch_size=9", "adam=0.8,0.9,1e-6", "--batch-size", "10"]
+    fit = parse(["fit", "a.h5", "--out", "run", *words])
+    assert (fit.train.epochs, fit.model.ic_dim, fit.train.batch_size) == (7, 6, 10)
+    assert (fit.model.factors, fit.model.weight_scales) == (9, (1.0, 2.0, 3.0))
+    assert (fit.train.adam, fit.train.learning_rate_factor) == ((0.8, 0.9, 1e-6), 0.5)
+    assert fit.reading.missing is True and fit.figures is False
+    assert parse(["fit", "a.h5", "--out", "run", "--config", str(file), "--figures"]).figures is True
+    file.write_text("epoch = 7")
+    with pytest.raises(LfadsxError, match="must be a setting .did you mean 'epochs'"):
+        parse(["fit", "a.h5", "--out", "run", "--config", str(file)])
+    file.write_text("epochs 7")
+    with pytest.raises(LfadsxError, match="must be a TOML file"):
+        parse(["fit", "a.h5", "--out", "run", "--config", str(file)])
+
+
+def test_lists_of_a_sweep_are_grids():
+    words = ["--factors", "4,8", "--cd-rate", "0.1,0.2", "--ic-dim", "3", "--epochs", "2"]
+    sweep = parse(["sweep", "a.h5", "--out", "run", *words])
+    assert sweep.grids == {"factors": (4, 8), "cd_rate": (0.1, 0.2)}
+    assert (sweep.model.factors, sweep.model.ic_dim, sweep.hyper.cd_rate) == (4, 3, 0.1)
+    with pytest.raises(LfadsxError, match="`--epochs` must be a whole number, got '2,3'"):
+        parse(["sweep", "a.h5", "--out", "run", "--epochs", "2,3"])
+
+
+@pytest.mark.parametrize("name, said", [("chaotic_rnn_no_inputs", "400"), ("chaotic_rnn_multisession", "150")])
 def test_help_of_a_simulation_has_every_setting_with_the_originals_default(name, said, capsys):
-    assert run_main(["simulate", name, "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.replace("│", "").split())
-    assert f"--conditions INT Number of conditions. ({said})" in text
+    assert cli.main(["simulate", name, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"--conditions N Number of conditions ({said})" in text
     for field in dataclasses.fields(lfadsx.datasets.RECIPES[name]):
         assert f"--{field.name.replace('_', '-')} " in text
 
@@ -423,18 +506,18 @@ def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["chaotic_rnn"], "chaotic_rnn_no_inputs"),
-        ([], "chaotic_rnn_no_inputs"),
+        (["chaotic_rnn"], "`chaotic_rnn` is not a data set (did you mean 'chaotic_rnn"),
+        ([], "must be given"),
         (["chaotic_rnn_no_inputs"], "--out"),
         (["chaotic_rnn_no_inputs", "--out", "OUT", "--condition", "3"], "--conditions"),
         (["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"], "conditions is 0. Give a number above 0"),
         (["chaotic_rnn_multisession", "--conditions", "5", "--out", "OUT.h5"], "Name a folder"),
-        (["all", "--out", "OUT.h5"], "Name a folder"),
+        (["all", "--out", "OUT.h5"], "`--out` must be a folder for 9 data sets"),
     ],
 )
 def test_simulate_ends_with_code_2_for_what_it_does_not_know(words, message, tmp_path, capsys):
     words = [word.replace("OUT", str(tmp_path / "out")) for word in words]
-    assert run_main(["simulate", *words]) == 2
+    assert cli.main(["simulate", *words]) == 2
     captured = capsys.readouterr()
     assert message in captured.err + captured.out and "Traceback" not in captured.err
     assert not list(tmp_path.iterdir())

@@ -84,7 +84,7 @@ def test_a_step_names_its_checkpoint(run, days, tmp_path, capsys):
     assert cli.main(["infer", str(run), str(days[0]), "--which", "99999"]) == 2
     assert f"has no checkpoint of step 99999, only of {steps}" in capsys.readouterr().err
     assert cli.main(["infer", str(run), str(days[0]), "--which", "beast"]) == 2
-    assert "--which is 'beast'. Give best, last, or the number of a step." in capsys.readouterr().err
+    assert "`--which` must be best, last or the number of a step, got 'beast'." in capsys.readouterr().err
 
 
 def test_a_new_day_is_added_to_a_trained_model(run, days, tmp_path, capsys):

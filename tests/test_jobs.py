@@ -184,7 +184,7 @@ def ends(monkeypatch, capsys):
             def run(self):
                 return does()
 
-        monkeypatch.setattr("lfadsx.cli.command_line.parse", lambda _: Command())
+        monkeypatch.setattr("lfadsx.cli.command_line.parse", lambda *_: Command())
         return cli.main(["fit", *words]), capsys.readouterr().err
 
     return end
@@ -198,7 +198,7 @@ def raises(error):
 
 
 def test_what_the_user_can_mend_ends_with_code_2_and_no_traceback(ends, tmp_path):
-    assert ends(raises(LfadsxError("`epochs` must be at least 1."))) == (2, "`epochs` must be at least 1.\n")
+    assert ends(raises(LfadsxError("`epochs` must be at least 1."))) == (2, "`--epochs` must be at least 1.\n")
     code, said = ends(lambda: (tmp_path / "run" / "history.csv").read_text(), "--out", str(tmp_path / "run"))
     assert code == 2 and "history.csv cannot be read or written (No such file or directory)" in said
     assert "Traceback" not in said

@@ -1,15 +1,17 @@
 """Flags of the TensorFlow LFADS: each one has its setting here, or a reason for having none, and the page says so."""
 
-import dataclasses
 import json
 import re
 from pathlib import Path
 
 import pytest
 from flax import nnx
+from making import parse
 
 import lfadsx
 from lfadsx import cli
+from lfadsx.cli import flags
+from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.interop import settings_from_tensorflow
 from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS, flags_of
 
@@ -94,7 +96,7 @@ def test_all_62_flags_are_on_the_page_and_what_stands_beside_them_exists():
     table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
     assert len(FLAGS) + len(OTHERS) == 62 and set(table) == set(FLAGS) | set(OTHERS)
     names = {*by_name(settings_from_tensorflow())}
-    names |= {field.name for command in cli.command_line.COMMANDS.values() for field in dataclasses.fields(command)}
+    names |= {name for command in COMMANDS for name in flags.flags_of(find([command])[0])}
     known = {f"--{name.replace('_', '-')}" for name in names}
     for flag, text in table.items():
         named = re.findall(r"`(--[\w-]+)", text)
@@ -159,9 +161,9 @@ def test_the_command_prints_flags_that_fit_takes(capsys):
     words = ["gen_dim=30", "do_train_readin=false", "output_dist=gaussian", "do_feed_factors_to_controller=False"]
     assert cli.main(["translate", *words]) == 0
     line = capsys.readouterr().out.split()
-    fit = cli.command_line.parse(["fit", "data.h5", "--out", "run", *line])
+    fit = parse(["fit", "data.h5", "--out", "run", *line])
     flags = {"gen_dim": 30, "do_train_readin": False, "output_dist": "gaussian", "do_feed_factors_to_controller": False}
     assert (fit.model, fit.hyper, fit.train) == tuple(settings_from_tensorflow(flags))
     assert cli.main(["translate", "gen_dim=30", "co_dim"]) == 2
-    assert "Flags must be given as name=value, as in gen_dim=200, got 'co_dim'" in capsys.readouterr().err
+    assert "Flags must have the form NAME=VALUE, as in gen_dim=200, got 'co_dim'" in capsys.readouterr().err
     assert flags_of((lfadsx.ModelConfig(), lfadsx.HyperParams(), lfadsx.TrainConfig())) == []

@@ -1,58 +1,67 @@
-"""Where the command line begins: which command is meant, and how it ends."""
+"""Where the command line begins: which command is meant, and how it ends.
+
+Only the command that is meant is imported, so that `lfadsx --help` needs no JAX.
+"""
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import logging
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
-import tyro
-
-from lfadsx.cli.compare_command import Compare
-from lfadsx.cli.failures import end
-from lfadsx.cli.fit_commands import Demo, Fit
-from lfadsx.cli.model_commands import Evaluate, Generate, Infer, Parameters, Report
-from lfadsx.cli.selection_commands import CrossValidate, Sweep
-from lfadsx.cli.simulate_command import Simulate, simulations
+import lfadsx
+from lfadsx.cli.flags import Command, parse
+from lfadsx.cli.help_text import help_of
 from lfadsx.cli.terminal import DONE, say, use_compilation_cache
-from lfadsx.cli.translate_command import Translate
+from lfadsx.errors import LfadsxError, nearest
 
 COMMANDS = {
-    "simulate": Simulate,
-    "demo": Demo,
-    "fit": Fit,
-    "sweep": Sweep,
-    "cv": CrossValidate,
-    "infer": Infer,
-    "evaluate": Evaluate,
-    "compare": Compare,
-    "generate": Generate,
-    "parameters": Parameters,
-    "report": Report,
-    "translate": Translate,
+    "fit": ("fit_commands", "Fit", "Train a model on data files, infer all trials, score them and draw figures."),
+    "infer": ("model_commands", "Infer", "Infer rates, factors and inputs of a file's trials with a trained model."),
+    "evaluate": ("model_commands", "Evaluate", "Score a trained model beside its baselines."),
+    "compare": ("compare_command", "Compare", "Compare runs on the same trials."),
+    "sweep": ("selection_commands", "Sweep", "Train a grid of models and choose one."),
+    "cv": ("selection_commands", "CrossValidate", "Score a model on every trial by cross-validation."),
+    "generate": ("model_commands", "Generate", "Generate new trials from a trained model."),
+    "report": ("model_commands", "Report", "Write the methods paragraph of a run."),
+    "parameters": ("model_commands", "Parameters", "Write all parameters of a trained model to an HDF5 file."),
+    "simulate": ("simulate_command", "Simulate", "Simulate spikes whose true rates are known."),
+    "demo": ("fit_commands", "Demo", "Simulate spikes, train on them and draw figures, in two minutes."),
+    "translate": ("translate_command", "Translate", "Print the flags of `fit` for those of the TensorFlow LFADS."),
 }
+"""By name of the command, module and class, and what it does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done; 2: something that the user can mend; 1: a fault of ours or of a part of the user's own. A run that Ctrl-C
+    0: done. 2: something that the user can mend. 1: a fault of lfadsx or of a part of the user's own. A run that Ctrl-C
     or SIGTERM has stopped ends with 128 plus the signal's number, as shells expect.
 
     Args:
         arguments: Words after `lfadsx`; by default those of the process.
     """
-    _log_plainly()
-    warnings.filterwarnings("ignore", module="orbax")
-    use_compilation_cache()
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(overview() + "\n")
+        return DONE
+    if words[0] == "--version":
+        sys.stdout.write(f"lfadsx {lfadsx.__version__}\n")
+        return DONE
+    _log_plainly()
+    command = Command
     try:
-        return parse(words).run()
+        command, prog, words = find(words)
+        if asked := {"-h", "--help", "--help-all"}.intersection(words):
+            sys.stdout.write(help_of(command, prog, everything="--help-all" in asked) + "\n")
+            return DONE
+        job = parse(command, words, prog)
+        use_compilation_cache()
+        return job.run()
     except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -60,23 +69,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Stopped.")
         return 128 + signal.SIGINT
     except Exception as error:
-        return end(error, words)
+        from lfadsx.cli.failures import end
+
+        return end(error, words, command)
+
+
+def overview() -> str:
+    """Returns the list of commands."""
+    rows = [f"  {name.ljust(12)}{what}" for name, (_, _, what) in COMMANDS.items()]
+    return "\n".join([
+        "usage: lfadsx COMMAND ...",
+        "",
+        "LFADS: single-trial dynamics, inputs and denoised rates of neural recordings.",
+        "",
+        *rows,
+        "",
+        "lfadsx COMMAND --help explains a command; lfadsx --version prints the version.",
+    ])  # fmt: skip
+
+
+def find(words: Sequence[str]) -> tuple[type[Command], str, list[str]]:
+    """Returns the class of the command that words begin with, how it is called, and the other words.
+
+    Raises:
+        LfadsxError: If the command is unknown.
+    """
+    name, *others = words
+    if name not in COMMANDS:
+        raise LfadsxError(f"`{name}` is not a command of lfadsx{nearest(name, COMMANDS)}. lfadsx --help lists them.")
+    module, kind, _ = COMMANDS[name]
+    command = getattr(importlib.import_module(f"lfadsx.cli.{module}"), kind)
+    return command.chosen(f"lfadsx {name}", others)
 
 
 def _log_plainly() -> None:
     """Sends log messages to stderr as they are, without a prefix."""
+    warnings.filterwarnings("ignore", module="orbax")
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("lfadsx").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:  # ours or, as Orbax logs on import, one with a prefix
             handler.setFormatter(logging.Formatter("%(message)s"))
-
-
-def parse(words: list[str]) -> Any:
-    """Returns the command that the words of a command line ask for."""
-    commands, prog = COMMANDS, "lfadsx"
-    description = "LFADS: single-trial dynamics, inputs and denoised rates of neural recordings."
-    if words[:1] == ["simulate"]:  # the names of data sets are commands of their own, each with its flags
-        commands, prog, words, description = simulations(), "lfadsx simulate", words[1:], inspect.getdoc(Simulate)
-    config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=words, config=config)

@@ -6,20 +6,19 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
+from lfadsx.cli.flags import Command, positional
 from lfadsx.cli.model_commands import mesh_of
 from lfadsx.cli.reading_flags import Reading
-from lfadsx.cli.terminal import DONE, Flat
+from lfadsx.cli.terminal import DONE
 
 
-@dataclasses.dataclass
-class Compare:
+@dataclasses.dataclass(kw_only=True)
+class Compare(Command):
     """Compare runs on the same trials: scores, paired differences to the first run, settings that differ."""
 
-    run_folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN...")]
+    run_folders: tuple[Path, ...] = positional("RUN")
     """Run folders; differences are to the first one."""
     data: tuple[Path, ...] = ()
     """HDF5 files to score on, one for each session; by default those that the runs were trained on."""
@@ -27,12 +26,12 @@ class Compare:
     """Split to score; by default test where there is one, else valid."""
     samples: int = 64
     """Posterior samples of the averages."""
-    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files of --data are read."""
     seed: int = 0
     """Seed of the samples, and of the draw of valid trials for files of --data without any."""
     devices: int | None = None
-    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
+    """Devices that share the trials. By default one GPU, or all cores of a CPU, each as a device."""
     json: bool = False
     """Print scores, differences and settings as one JSON object on the last line."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lfadsx
+from lfadsx.cli.flags import Command, as_typed
 from lfadsx.cli.terminal import OURS, USER, say
 from lfadsx.errors import LfadsxError, PartError
 
@@ -17,15 +18,16 @@ LIBRARY = str(Path(lfadsx.__file__).parent)
 OTHERS = (*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("stdlib"), "<frozen")
 
 
-def end(error: Exception, words: Sequence[str]) -> int:
+def end(error: Exception, words: Sequence[str], command: type[Command]) -> int:
     """Says what has failed, with a traceback unless the user can mend it, and returns the exit code.
 
     Args:
         error: The exception.
         words: The words of the command line, of which some are paths.
+        command: The command, whose settings are named as its flags.
     """
     if said := _to_mend(error, words):
-        say(said)
+        say(as_typed(said, command))
         return USER
     if part := _part(error):
         say(part)

@@ -6,31 +6,43 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from lfadsx.cli.flags import Command
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.terminal import Flat, report, say, use_devices
+from lfadsx.cli.terminal import report, say, use_devices
 from lfadsx.cli.training_flags import Training
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Fit(Training):
     """Train LFADS on data files, infer all trials, score them and draw figures.
 
-    The same command on the folder of an interrupted run resumes it.
+    The same command resumes an interrupted run; with more --epochs it trains a finished run further.
     """
 
+    common = (
+        *("files", "out", "variant", "factors", "generator_dim", "inferred_inputs", "likelihood", "bin_width"),
+        *("learning_rate", "epochs", "batch_size", "population", "start_from", "figures", "devices", "seed"),
+        *("config", "set", "json"),
+    )
+    examples = (
+        "lfadsx fit day1.h5 --out runs/day1",
+        "lfadsx fit day1.h5 day2.h5 --out runs/both --align 20 --factors 20",
+        "lfadsx fit day1.h5 --out runs/search --population 16",
+    )
+
     start_from: Path | None = None
-    """Run folder whose best model is trained on, instead of a new one: what the flags say of the architecture does not
-    count. Sessions that it does not know get read-ins and read-outs of their own."""
+    """Run folder whose best model is trained further, instead of a new one. Flags of the architecture are then without
+    effect. Sessions that the model lacks get new read-ins and read-outs."""
     new_sessions_only: bool = False
-    """Train only the read-ins and read-outs of sessions that this model does not know."""
+    """Train only the read-ins and read-outs of sessions that the model of --start-from lacks."""
     reset_learning_rate: bool = False
-    """Begin anew with the learning rate when a run is resumed."""
-    population: Flat[Population] = dataclasses.field(default_factory=Population)
-    """Many models at once, and the search of their hyperparameters."""
+    """Restart the learning rate when a run is resumed."""
+    population: Population = dataclasses.field(default_factory=Population)
+    """Population: many models at once, and the search of their hyperparameters."""
     tensorboard: bool = False
-    """Write scalars, and with figures single trials, for TensorBoard into the run folder's tensorboard/."""
+    """Write a TensorBoard log into the run folder: scalars and, with --figures, single trials."""
 
     def run(self) -> int:
         """Trains, infers, scores and writes."""
@@ -56,21 +68,19 @@ class Fit(Training):
     def _check(self) -> None:
         """Raises LfadsxError if a flag is given that needs another one, or does not go with it."""
         if self.new_sessions_only and self.start_from is None:
-            raise LfadsxError(
-                "--new-sessions-only is for a model that is trained on. Give its run folder: --start-from RUN."
-            )
+            raise LfadsxError("`--new-sessions-only` needs a trained model. Give its run folder: --start-from RUN.")
         if self.population.population == 1:
             self.population.check_single()
         elif self.tensorboard or self.reset_learning_rate:
             raise LfadsxError(
-                "--tensorboard and --reset-learning-rate are for a single model, and --population is "
+                "`--tensorboard` and `--reset-learning-rate` need a single model, got --population "
                 f"{self.population.population}. Leave them out, or train one model."
             )
 
 
-@dataclasses.dataclass
-class Demo:
-    """Simulate spikes of a chaotic network kicked by pulses, and do with them all that `fit` does."""
+@dataclasses.dataclass(kw_only=True)
+class Demo(Command):
+    """Simulate spikes of a chaotic network that pulses perturb, then do all that `fit` does."""
 
     out: Path = Path("demo")
     """Run folder to write."""

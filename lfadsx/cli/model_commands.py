@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import tyro
-
+from lfadsx.cli.flags import Command, positional
 from lfadsx.cli.reading_flags import Reading
-from lfadsx.cli.terminal import DONE, Files, Flat, Run, report, say, use_devices
+from lfadsx.cli.terminal import DONE, report, say, use_devices
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
@@ -19,40 +18,40 @@ if TYPE_CHECKING:
     from lfadsx.training.run_folder import Which
 
 
-@dataclasses.dataclass
-class Infer:
+@dataclasses.dataclass(kw_only=True)
+class Infer(Command):
     """Infer rates, factors and inputs of a file's trials with a trained model."""
 
-    run_folder: Run
+    run_folder: Path = positional("RUN")
     """Run folder of the model."""
-    file: Annotated[Path, tyro.conf.Positional]
-    """HDF5 file with trials of one session of the model; one split is enough."""
+    file: Path = positional("FILE")
+    """HDF5 file with trials of one session of the model, in one split or several."""
     out: Path | None = None
-    """HDF5 file to write; by default RUN/FILE_posterior.h5. With --keys tf a folder; by default RUN."""
+    """HDF5 file to write; by default RUN/FILE_posterior.h5. With --keys tf: a folder; by default RUN."""
     split: str | None = None
-    """Split to infer; by default all that the file holds."""
+    """Split to infer; by default all splits of the file."""
     which: str = "best"
-    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
     samples: int = 64
-    """Posterior samples of the averages; 0 pushes the posterior means through."""
+    """Posterior samples per trial that are averaged. 0: the posterior means are propagated instead."""
     missing: bool = False
-    """NaN in the data means a missing entry."""
+    """Treat NaN in the data as missing entries."""
     keep_samples: bool = False
-    """Write single samples of rates, factors and inputs, too."""
+    """Also write single samples of rates, factors and inputs."""
     controller_states: bool = False
-    """Write the controller's states, too."""
+    """Also write the controller's states."""
     encoder_states: bool = False
-    """Write what the controller saw of the data, too."""
+    """Also write the encoder states that the controller received."""
     bounds: bool = False
-    """Write bounds of each trial's evidence, too, and print their means."""
+    """Also write bounds of each trial's log evidence, and print their means."""
     max_trials: int | None = None
-    """Trials of each split to infer, from the first one on; by default all."""
+    """Infer only the first trials of each split; by default all."""
     keys: Literal["lfadsx", "tf"] = "lfadsx"
-    """Names of our own, or files and keys of the TensorFlow LFADS, always with bounds."""
+    """lfadsx: names of this library. tf: files and keys of the TensorFlow LFADS, always with bounds."""
     seed: int = 0
     """Seed of the samples."""
     devices: int | None = None
-    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
+    """Devices that share the trials. By default one GPU, or all cores of a CPU, each as a device."""
 
     def run(self) -> int:
         """Infers and writes."""
@@ -80,26 +79,26 @@ class Infer:
         return report(outcome)
 
 
-@dataclasses.dataclass
-class Evaluate:
+@dataclasses.dataclass(kw_only=True)
+class Evaluate(Command):
     """Score a trained model on data files, beside its baselines."""
 
-    run_folder: Run
+    run_folder: Path = positional("RUN")
     """Run folder of the model."""
-    files: Files
-    """HDF5 files, one for each session, with training trials for regressions and alignments."""
+    files: tuple[Path, ...] = positional("FILE", default=())
+    """HDF5 files, one for each session, with training trials; by default the files that the run was trained on."""
     split: Literal["train", "valid", "test"] | None = None
-    """Split to score; by default test where there is one, else valid."""
+    """Split to score; by default test, or valid for data without test trials."""
     which: str = "best"
-    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
     samples: int = 64
-    """Posterior samples of the averages."""
-    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    """Posterior samples per trial that are averaged."""
+    reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files are read."""
     seed: int = 0
     """Seed of the samples."""
     devices: int | None = None
-    """Devices to spread the trials over; by default one GPU, or all cores of a CPU, of which each becomes a device."""
+    """Devices that share the trials. By default one GPU, or all cores of a CPU, each as a device."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -122,30 +121,30 @@ class Evaluate:
         return report(outcome, self.json)
 
 
-@dataclasses.dataclass
-class Generate:
-    """Generate new trials: initial conditions and inputs drawn from their priors, and the rates that follow."""
+@dataclasses.dataclass(kw_only=True)
+class Generate(Command):
+    """Generate new trials: rates from initial conditions and inputs that are drawn from their priors."""
 
-    run_folder: Run
+    run_folder: Path = positional("RUN")
     """Run folder of the model."""
     out: Path | None = None
     """HDF5 file to write; by default RUN/generated.h5."""
     trials: int = 50
     """Number of trials."""
     bins: int | None = None
-    """Number of bins of each; by default as many as in training."""
+    """Bins per trial; by default as in training."""
     session: str | None = None
-    """Name of the session whose read-out is used; by default the first."""
+    """Session whose read-out is used; by default the first."""
     inputs_of: Path | None = None
-    """Data file whose known inputs drive the trials, for a model that needs some."""
+    """Data file whose known inputs drive the trials, for models with known inputs."""
     draw_data: bool = False
-    """Draw data (for spikes: counts) from the likelihood, too."""
+    """Also draw data (for spikes: counts) from the likelihood."""
     which: str = "best"
-    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
     seed: int = 0
     """Seed of the draws."""
     keys: Literal["lfadsx", "tf"] = "lfadsx"
-    """Names of our own, or those of the TensorFlow LFADS; its file is called model_runs_prior_sample."""
+    """lfadsx: names of this library. tf: those of the TensorFlow LFADS, in a file model_runs_prior_sample."""
 
     def run(self) -> int:
         """Generates and writes."""
@@ -166,18 +165,18 @@ class Generate:
         return report(outcome)
 
 
-@dataclasses.dataclass
-class Parameters:
+@dataclasses.dataclass(kw_only=True)
+class Parameters(Command):
     """Write all parameters of a trained model to an HDF5 file."""
 
-    run_folder: Run
+    run_folder: Path = positional("RUN")
     """Run folder of the model."""
     out: Path | None = None
     """HDF5 file to write; by default RUN/parameters.h5."""
     keys: Literal["lfadsx", "tf"] = "lfadsx"
-    """Names of our own, or those of the TensorFlow LFADS."""
+    """lfadsx: names of this library. tf: those of the TensorFlow LFADS."""
     which: str = "best"
-    """best: the model with the best selection score; last; or the number of a step whose checkpoint is kept."""
+    """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
 
     def run(self) -> int:
         """Writes."""
@@ -190,11 +189,11 @@ class Parameters:
         return DONE
 
 
-@dataclasses.dataclass
-class Report:
+@dataclasses.dataclass(kw_only=True)
+class Report(Command):
     """Write the methods paragraph of a run: data, split, command, versions, device, seeds, scores."""
 
-    run_folder: Run
+    run_folder: Path = positional("RUN")
     """Run folder."""
 
     def run(self) -> int:
@@ -207,7 +206,7 @@ class Report:
 def mesh_of(devices: int | None) -> Mesh | None:
     """Returns the devices that trials are spread over, or None for a single one; must come before JAX is used.
 
-    By default every core of a CPU gets trials, however few: unlike in training, devices need not wait for each other.
+    By default every core of a CPU gets trials, however few: in inference devices do not wait for each other.
 
     Args:
         devices: Number of devices; None for one GPU, or for all cores of a CPU.
@@ -222,9 +221,9 @@ def mesh_of(devices: int | None) -> Mesh | None:
 
 
 def which_of(word: str) -> Which:
-    """Returns which model of a run is meant."""
+    """Returns the model of a run that a word names."""
     if word.isdecimal():
         return int(word)
     if word not in ("best", "last"):
-        raise LfadsxError(f"--which is {word!r}. Give best, last, or the number of a step.")
+        raise LfadsxError(f"`which` must be best, last or the number of a step, got {word!r}.")
     return word

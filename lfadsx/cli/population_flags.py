@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lfadsx.config import PopulationConfig
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
 
 if TYPE_CHECKING:
     from lfadsx.search import AbstractStrategy, Space
@@ -18,28 +18,28 @@ class Population(PopulationConfig):
     """A population of models in one program."""
 
     population: int = 1
-    """Number of models that are trained side by side; 1: a single one, without a search."""
+    """Models that are trained side by side. 1: a single model, without a search."""
     search: Literal["pbt", "random", "ensemble"] | None = None
-    """Population-based training (AutoLFADS; what None means), random hyperparameters, or the same ones with other
-    seeds."""
+    """Search of the hyperparameters: population-based training (AutoLFADS; the default), random values, or the same
+    values with other seeds."""
     space: str = "default"
-    """What pbt and random search: "default", "autolfads", or a JSON file (docs/populations.md)."""
+    """Hyperparameters that pbt and random search: default, autolfads, or a JSON file (docs/populations.md)."""
     halvings: int = 0
-    """Random search: generations after which the worse half of the models stops."""
+    """Random search: number of times that the worse half of the models stops."""
 
     def strategy(self) -> AbstractStrategy:
         """Returns the search that the flags ask for.
 
         Raises:
-            LfadsxError: If the space is none, or a flag is for another search.
+            LfadsxError: If the space is unknown, or a flag belongs to another search.
         """
         from lfadsx.search import PBT, Ensemble, RandomSearch
 
         if self.halvings and self.search != "random":
-            raise LfadsxError(f"--halvings is for --search random, not for {self.kind}. Leave it out.")
+            raise LfadsxError(f"`--halvings` needs --search random, got --search {self.kind}. Leave it out.")
         if self.kind == "ensemble":
             if self.space != "default":
-                raise LfadsxError("--space is for --search pbt and random; seeds alone search nothing. Leave it out.")
+                raise LfadsxError("`--space` needs --search pbt or random, got --search ensemble. Leave it out.")
             return Ensemble()
         if self.kind == "pbt" and self.space == "autolfads":
             return PBT.autolfads()
@@ -62,7 +62,7 @@ class Population(PopulationConfig):
         if given:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise LfadsxError(
-                f"{flags}: for a population, and there is a single model. Add --population 8, say, or leave them out."
+                f"{flags} need a population, got a single model. Add --population 8, for example, or leave them out."
             )
 
 
@@ -74,5 +74,7 @@ def _space(name: str) -> Space:
     if name in presets:
         return presets[name]()
     if not Path(name).exists():
-        raise LfadsxError(f"--space {name} is neither {' nor '.join(presets)} nor a file. Give one of them.")
+        raise LfadsxError(
+            f"`--space` must be {', '.join(presets)} or the path of a JSON file, got {name!r}{nearest(name, presets)}."
+        )
     return Space.from_json(name)

@@ -21,13 +21,13 @@ class Reading:
     """How files are read."""
 
     session_names: tuple[str, ...] = ()
-    """Names of the sessions, one for each file; by default those of the files without their ending."""
+    """Names of the sessions, one for each file; by default the names of the files."""
     bin_width: float | None = None
-    """Width of a bin in seconds, for files that do not say it."""
+    """Width of a bin in seconds, for files that lack it."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     missing: bool = False
-    """NaN in the data means a missing entry."""
+    """Treat NaN in the data as missing entries."""
 
     def read(self, files: tuple[Path, ...], kind: Kind | dict[str, Kind] | None, seed: int) -> Dataset:
         """Returns the data of some files, not yet aligned; `kind` says what they are, None to let the data say it."""

@@ -4,86 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
-import tyro
-
-from lfadsx.cli.terminal import Flat, report
+from lfadsx.cli.flags import hidden
+from lfadsx.cli.terminal import report
 from lfadsx.cli.training_flags import Training
-from lfadsx.config import HyperParams, ModelConfig
+from lfadsx.config import HyperParams
 
 
-def with_lists(settings: type, kind: type) -> type:
-    """Returns a class of settings whose numbers of one kind are tuples, given as "4,8,16" on the command line.
-
-    Args:
-        settings: A dataclass of settings with defaults.
-        kind: The kind: int or float.
-    """
-    numbers = tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=f"{kind.__name__.upper()}[,...]",
-        instance_from_str=lambda words: tuple(kind(word) for word in words[0].split(",")),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda values: [",".join(f"{value:g}" for value in values)],
-    )
-    hints = get_type_hints(settings)
-    listed: list[Any] = [
-        (field.name, Annotated[tuple[kind, ...], numbers], dataclasses.field(default=(field.default,)))
-        for field in dataclasses.fields(settings)
-        if hints[field.name] is kind
-    ]
-    # Derived, so that the help is that of the settings; what they check is checked when they are made of single values.
-    unchecked = {"__post_init__": lambda self: None}
-    return dataclasses.make_dataclass(
-        f"{settings.__name__}Lists", listed, bases=(settings,), frozen=True, namespace=unchecked
-    )
-
-
-ModelLists: Any = with_lists(ModelConfig, int)
-HyperLists: Any = with_lists(HyperParams, float)
-
-
-def split_lists(settings: Any, kind: type) -> tuple[Any, dict[str, tuple]]:
-    """Returns settings with the first value of every list, and the lists of more than one value by name.
-
-    Args:
-        settings: What `with_lists` has made, with values.
-        kind: The class of the settings that are returned.
-    """
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
-    lists = {name: value for name, value in values.items() if isinstance(value, tuple) and name not in _tuples(kind)}
-    swept = {name: value for name, value in lists.items() if len(value) > 1}
-    return kind(**(values | {name: value[0] for name, value in lists.items()})), swept
-
-
-def _tuples(kind: type) -> set[str]:
-    """Names of the settings that are tuples by themselves."""
-    return {field.name for field in dataclasses.fields(kind) if isinstance(field.default, tuple)}
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Sweep(Training):
-    """Train a grid of models, and choose the simplest that predicts hidden validation data as well as the best.
+    """Train a grid of models, and choose the simplest one that predicts hidden validation data as well as the best.
 
     Every size and every hyperparameter takes a list such as 4,8,16. The chosen model is the run folder OUT/chosen. The
-    same command on the folder of an interrupted sweep resumes it. See docs/choosing.md.
+    same command resumes an interrupted sweep. docs/choosing.md explains the choice.
     """
 
-    model: Flat[ModelLists] = dataclasses.field(default_factory=ModelLists)
-    """Architecture."""
-    hyper: Flat[HyperLists] = dataclasses.field(default_factory=HyperLists)
-    """Hyperparameters."""
+    lists = {"model": int, "hyper": float}
+    common = (
+        *("files", "out", "factors", "generator_dim", "inferred_inputs", "cd_rate", "kl_co_scale", "seeds"),
+        *("learning_rate", "epochs", "batch_size", "figures", "devices", "seed", "config", "set", "json"),
+    )
+    examples = ("lfadsx sweep day1.h5 --out runs/sizes --factors 8,16,32 --cd-rate 0.2,0.3",)
+
+    grids: dict[str, tuple] = hidden(default_factory=dict)
+    """Lists of sizes and hyperparameters by name."""
     seeds: int = 3
     """Seeds of each model."""
     members_at_once: int = 0
-    """Models that a device computes at once; 0: one after the other on a CPU, all of its own on a GPU."""
+    """Models that a device computes at once. 0: one on a CPU, all on a GPU."""
 
     def run(self) -> int:
         """Trains, compares, chooses and writes."""
         from lfadsx.pipeline import sweep
 
-        (model, sizes), (hyper, hypers) = split_lists(self.model, ModelConfig), split_lists(self.hyper, HyperParams)
+        continuous = {field.name for field in dataclasses.fields(HyperParams)}
+        sizes: dict[str, Any] = {name: values for name, values in self.grids.items() if name not in continuous}
+        hypers: dict[str, Any] = {name: values for name, values in self.grids.items() if name in continuous}
         mesh = self.mesh(self.seeds * math.prod(map(len, hypers.values())))
         outcome = sweep(
             self.read_aligned(),
@@ -91,8 +48,8 @@ class Sweep(Training):
             sizes=sizes,
             hypers=hypers,
             seeds=self.seeds,
-            model=model,
-            hyper=hyper,
+            model=self.model,
+            hyper=self.hyper,
             config=self.train,
             members_at_once=self.members_at_once,
             mesh=mesh,
@@ -102,24 +59,30 @@ class Sweep(Training):
         return report(outcome, self.json)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class CrossValidate(Training):
     """Score a model on every trial, each by a model that was trained without it.
 
-    The trials of all splits are divided into folds. The same command on the folder of an interrupted cross-validation
-    resumes it. See docs/choosing.md.
+    The trials of all splits are divided into folds. The same command resumes an interrupted cross-validation.
+    docs/choosing.md explains it.
     """
 
+    common = (
+        *("files", "out", "folds", "neuron_folds", "valid_fraction", "factors", "generator_dim", "inferred_inputs"),
+        *("learning_rate", "epochs", "batch_size", "figures", "devices", "seed", "config", "set", "json"),
+    )
+    examples = ("lfadsx cv day1.h5 --out runs/cv --folds 5",)
+
     folds: int = 5
-    """Folds of the trials, each condition divided evenly."""
+    """Folds of the trials; each condition is divided evenly."""
     neuron_folds: int = 0
-    """Groups of the neurons, each hidden from the encoder in a model of its own for every fold; 0: none."""
+    """Groups of neurons. Every fold trains one model for each group, with the group hidden from the encoder. 0: off."""
     fold_seed: int = 0
-    """Seed of the division."""
+    """Seed of the division into folds."""
     valid_fraction: float = 0.2
-    """Share of a fold's other trials that validates."""
+    """Share of the other folds' trials that validates."""
     members_at_once: int = 0
-    """Models that a device computes at once; 0: one after the other on a CPU, all of its own on a GPU."""
+    """Models that a device computes at once. 0: one on a CPU, all on a GPU."""
 
     def run(self) -> int:
         """Trains the folds, tests them and writes."""

@@ -3,73 +3,93 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-import tyro
+from lfadsx.cli.flags import Command, hidden, positional
+from lfadsx.cli.terminal import DONE, say
+from lfadsx.datasets import RECIPES
+from lfadsx.datasets.named_datasets import TITLES
+from lfadsx.datasets.recipe import AbstractRecipe, SplitBy
+from lfadsx.errors import LfadsxError, nearest
 
-from lfadsx.cli.terminal import DONE, Flat, say
-from lfadsx.errors import LfadsxError
+ALL = "all"
 
 
-@dataclasses.dataclass
-class Simulate:
-    """Simulate spikes whose true rates are known: lfadsx simulate NAME --out PATH.
+@dataclasses.dataclass(kw_only=True)
+class Simulate(Command):
+    """Simulate spikes whose true rates are known.
 
-    Each data set has the settings of its original, and a flag for every one; `all` makes all of them.
+    Each data set has the settings of its original and a flag for each of them:
     """
 
-    # The flags of `simulations` fill these in; they are none themselves.
-    names: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Data sets to simulate."""
-    out: tyro.conf.Suppress[Path] = Path()
-    """File to write (.h5), or a folder."""
-    changes: tyro.conf.Suppress[dict[str, Any]] = dataclasses.field(default_factory=dict)
-    """Settings other than the defaults."""
+    name: str = positional("NAME")
+    """Data set to simulate; its own flags are listed by: lfadsx simulate NAME --help."""
+    out: Path
+    """File to write (.h5), or a folder; several files need a folder."""
+
+    choices = {**TITLES, ALL: "All of these."}
+    examples = ("lfadsx simulate lorenz --out data/lorenz.h5", "lfadsx simulate lorenz --help")
+
+    @classmethod
+    def chosen(cls, prog: str, words: list[str]) -> tuple[type[Command], str, list[str]]:
+        """Returns the command of the data set that is named first."""
+        if not words or words[0].startswith("-"):
+            return cls, prog, words
+        name, *others = words
+        if name != ALL and name not in RECIPES:
+            known = [*RECIPES, ALL]
+            raise LfadsxError(f"`{name}` is not a data set{nearest(name, known)}. {prog} --help lists them.")
+        return (SimulateAll if name == ALL else _command(name, RECIPES[name])), f"{prog} {name}", others
+
+
+@dataclasses.dataclass(kw_only=True)
+class SimulateOne(Command):
+    """One data set."""
+
+    name: ClassVar[str]
+    recipe: AbstractRecipe = hidden(kw_only=True)
+    out: Path
+    """File to write (.h5), or a folder; several files need a folder."""
 
     def run(self) -> int:
         """Simulates, writes, and prints what was written and how to train on it."""
-        from lfadsx.datasets import RECIPES, simulate
-
-        if len(self.names) > 1 and self.out.suffix in (".h5", ".hdf5"):
-            raise LfadsxError(f"{str(self.out)!r} is one file for {len(self.names)} data sets. Name a folder.")
-        for name in self.names:
-            known = {field.name for field in dataclasses.fields(RECIPES[name])}
-            changes = {setting: value for setting, value in self.changes.items() if setting in known}
-            files = simulate(name, self.out, **changes)
-            flags = [describe_file(file) for file in files]
-            say(f"  lfadsx fit {' '.join(map(str, files))} --out runs/{name}{flags[0]}")
+        settings = {field.name: getattr(self.recipe, field.name) for field in dataclasses.fields(self.recipe)}
+        _write(self.name, self.out, settings)
         return DONE
 
 
-def simulations() -> dict[str, Callable[..., Simulate]]:
-    """Returns the commands of `lfadsx simulate`, whose arguments are the settings of each recipe."""
-    from lfadsx.datasets import RECIPES
-    from lfadsx.datasets.named_datasets import TITLES
-    from lfadsx.datasets.recipe import AbstractRecipe, SplitBy
+@dataclasses.dataclass(kw_only=True)
+class SimulateAll(Command):
+    """All data sets with the settings of their originals."""
 
-    where = Annotated[Path, tyro.conf.arg(help="File to write (.h5), or a folder; several files need a folder.")]
-    settings = tyro.conf.arg(help="Settings of the simulation, by default those of the original.")
+    out: Path
+    """Folder to write to."""
+    split: SplitBy = "trials"
+    """trials: train and valid share conditions. conditions: some whole conditions are the test split."""
 
-    def command_for(name: str, default: AbstractRecipe) -> Callable[..., Simulate]:
-        def command(out: Path, recipe: AbstractRecipe = default) -> Simulate:
-            return Simulate((name,), out, {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)})
+    def run(self) -> int:
+        """Simulates, writes, and prints what was written and how to train on it."""
+        if self.out.suffix in (".h5", ".hdf5"):
+            raise LfadsxError(f"`out` must be a folder for {len(RECIPES)} data sets, got the file {self.out}.")
+        for name, recipe in RECIPES.items():
+            _write(name, self.out, {"split": self.split} if hasattr(recipe, "split") else {})
+        return DONE
 
-        # Tyro makes flags out of the annotations, so these name the class of the recipe.
-        command.__annotations__ = {"out": where, "recipe": Annotated[Flat[type(default)], settings]}
-        command.__doc__ = TITLES[name]
-        return command
 
-    def everything(out: Path, split: SplitBy = "trials") -> Simulate:
-        """All data sets with the settings of their originals."""
-        return Simulate(tuple(RECIPES), out, {"split": split})
+def _command(name: str, recipe: AbstractRecipe) -> type[Command]:
+    """Returns the command of a data set, with the settings of its recipe as flags."""
+    fields: list[Any] = [("recipe", type(recipe), dataclasses.field(default=recipe, kw_only=True))]
+    names = {"__doc__": TITLES[name], "name": name}
+    return dataclasses.make_dataclass("SimulateOne", fields, bases=(SimulateOne,), namespace=names)
 
-    everything.__annotations__ = {
-        "out": Annotated[Path, tyro.conf.arg(help="Folder to write to.")],
-        "split": Annotated[SplitBy, tyro.conf.arg(help="conditions: some whole conditions are kept apart as a test.")],
-    }
-    return {name: command_for(name, recipe) for name, recipe in RECIPES.items()} | {"all": everything}
+
+def _write(name: str, out: Path, settings: dict[str, Any]) -> None:
+    from lfadsx.datasets import simulate
+
+    files = simulate(name, out, **settings)
+    flags = [describe_file(file) for file in files]
+    say(f"  lfadsx fit {' '.join(map(str, files))} --out runs/{name}{flags[0]}")
 
 
 def describe_file(file: Path) -> str:

@@ -6,10 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import jax
-import tyro
+from typing import TYPE_CHECKING
 
 from lfadsx.errors import LfadsxError
 
@@ -17,9 +14,6 @@ if TYPE_CHECKING:
     from lfadsx.pipeline import Outcome
 
 DONE, OURS, USER = 0, 1, 2
-Flat = tyro.conf.OmitArgPrefixes
-Files = Annotated[tuple[Path, ...], tyro.conf.Positional]
-Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def report(outcome: Outcome, as_json: bool = False) -> int:
@@ -57,6 +51,8 @@ def use_devices(n: int | None, batch_size: int = 1) -> int:
     Raises:
         LfadsxError: If `n` is below 1.
     """
+    import jax
+
     if n is not None and n < 1:
         raise LfadsxError(f"`--devices` must be at least 1, got {n}.")
     wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
@@ -75,6 +71,8 @@ def _cores() -> int:
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs in the user's cache folder, so that a second run starts at once."""
+    import jax
+
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

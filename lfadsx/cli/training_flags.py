@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfadsx.cli.flags import Command, positional
 from lfadsx.cli.reading_flags import Reading, kind_for
-from lfadsx.cli.terminal import Files, Flat, use_devices
+from lfadsx.cli.terminal import use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -18,31 +19,35 @@ if TYPE_CHECKING:
     from lfadsx.types import Kind
 
 
-@dataclasses.dataclass
-class Training:
+@dataclasses.dataclass(kw_only=True)
+class Training(Command):
     """What is trained on which files, and where results go."""
 
-    files: Files
+    files: tuple[Path, ...] = positional("FILE")
     """HDF5 files, one for each session."""
-    out: Path
+    out: Path = dataclasses.field()
     """Folder to write."""
-    model: Flat[ModelConfig] = dataclasses.field(default_factory=ModelConfig)
+    config: Path | None = None
+    """File of settings: run.json of an earlier run, or TOML. Flags replace its values."""
+    set: tuple[str, ...] = ()
+    """Any setting as NAME=VALUE, with commas between several numbers."""
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """Architecture."""
-    hyper: Flat[HyperParams] = dataclasses.field(default_factory=HyperParams)
+    hyper: HyperParams = dataclasses.field(default_factory=HyperParams)
     """Hyperparameters."""
-    train: Flat[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     """The run."""
-    reading: Flat[Reading] = dataclasses.field(default_factory=Reading)
+    reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files are read."""
     align: int = 0
-    """Align the sessions by so many components, computed from their training trials; 0: as their files say."""
+    """Shared components that align the sessions, computed from their training trials. 0: alignment of the files, if
+    they hold one."""
     samples: int = 64
-    """Posterior samples of the averages."""
+    """Posterior samples per trial that are averaged."""
     figures: bool = True
     """Draw figures."""
     devices: int | None = None
-    """Devices to spread models and trials over; by default one GPU, or all cores of a CPU, of which each becomes a
-    device."""
+    """Devices that share models and trials. By default one GPU, or all cores of a CPU, each as a device."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 

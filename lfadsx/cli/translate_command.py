@@ -6,24 +6,21 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from lfadsx.cli.flags import Command, positional
 from lfadsx.cli.terminal import DONE
 from lfadsx.errors import LfadsxError
 
 
-@dataclasses.dataclass
-class Translate:
-    """Print the flags of `lfadsx fit` that flags of the TensorFlow LFADS stand for.
+@dataclasses.dataclass(kw_only=True)
+class Translate(Command):
+    """Print the flags of `lfadsx fit` that equal those of the TensorFlow LFADS."""
 
-    lfadsx fit data.h5 --out runs/first $(lfadsx translate co_dim=1 factors_dim=20)
-    """
+    examples = ("lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate co_dim=1 gen_dim=99)",)
 
-    flags: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Flags as name=value, without dashes, or the program's file hyperparameters-<step>.txt; others have its
-    defaults."""
+    flags: tuple[str, ...] = positional("NAME=VALUE", default=())
+    """Flags without dashes, or the file hyperparameters-<step>.txt of that program. Other flags have its defaults."""
 
     def run(self) -> int:
         """Prints the flags in one line."""
@@ -39,7 +36,7 @@ def _pair(word: str) -> tuple[str, Any]:
     """Name and value of a word such as `gen_dim=200`; values that are neither numbers nor booleans stay text."""
     name, equals, text = word.lstrip("-").partition("=")
     if not equals:
-        raise LfadsxError(f"Flags must be given as name=value, as in gen_dim=200, got {word!r}.")
+        raise LfadsxError(f"Flags must have the form NAME=VALUE, as in gen_dim=200, got {word!r}.")
     try:
         return name, json.loads(text.lower())
     except json.JSONDecodeError:
