@@ -40,7 +40,7 @@ class Fit(Training):
     reset_learning_rate: bool = False
     """Restart the learning rate when a run is resumed."""
     population: Population = dataclasses.field(default_factory=Population)
-    """Population: many models at once, and the search of their hyperparameters."""
+    """Population of models, and its search."""
     tensorboard: bool = False
     """Write a TensorBoard log into the run folder: scalars and, with --figures, single trials."""
 
