@@ -158,7 +158,7 @@ def test_a_class_gets_what_its_constructor_asks_for():
         ),
         (
             dict(readout=modules.LinearReadout(3, (("session", 4),), rngs=nnx.Rngs(0))),
-            r"made for \{'session': 4\}, and the data have \{'session': 5\}",
+            r"must have the channels of the data, \{'session': 5\}, but has \{'session': 4\}",
         ),
     ],
 )

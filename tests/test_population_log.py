@@ -81,9 +81,9 @@ def test_lineages_follow_the_weights_back():
     assert [lineage(rows, member) for member in range(4)] == [[1, 2, 0], [1, 1, 1], [1, 2, 2], [0, 0, 3]]
     assert lineage(rows[:8], 2) == [2]
     for member in (-1, 4):
-        with pytest.raises(ValueError, match=f"Member {member} is not among the 4 of the history. Give a slot"):
+        with pytest.raises(ValueError, match=f"must be below 4, the number of members in the history, got {member}"):
             lineage(rows, member)
-    with pytest.raises(ValueError, match="among the 0"):
+    with pytest.raises(ValueError, match="must be below 0"):
         lineage([], 0)
 
 

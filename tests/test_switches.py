@@ -62,7 +62,7 @@ def test_the_generator_may_start_at_the_initial_condition_itself(data, batch):
     model = making.build(data, initial_state="identity", ic_dim=making.SIZES["generator_dim"])
     output = making.forward(model)(batch)
     same(output.initial_state, output.initial_condition)
-    with pytest.raises(ValueError, match="n_ic = 4 and n_units = 5 differ"):
+    with pytest.raises(ValueError, match="must equal `n_units`, got 4 and 5"):
         making.outline(data, initial_state="identity")
 
 

@@ -534,9 +534,11 @@ def test_a_damaged_checkpoint_is_noticed(data, tmp_path):
 
 def test_a_folder_with_other_settings_is_refused(data, tmp_path):
     lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: train.batch_size is 8 there and 4 here. Give another"):
+    with pytest.raises(
+        RunError, match=r"other settings: train.batch_size is 8 in that run and 4 in this one. Give another"
+    ):
         lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1, batch_size=4), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 there and 2 here"):
+    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 in that run and 2 in this one"):
         model = lfadsx.inferred_input(data, **SMALL | {"factors": 2}, inferred_inputs=2, rngs=nnx.Rngs(0))
         lfadsx.fit(model, data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
 
@@ -569,7 +571,9 @@ def test_settings_out_of_range_are_named(data):
 
 def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
     other = lfadsx.data.from_arrays(np.ones((8, 10, 5), int), seed=0)
-    with pytest.raises(ValueError, match="read-in is for .*day1.* but the data have .*Build the model for these"):
+    with pytest.raises(
+        ValueError, match="read-in must have the channels of the data, .*day1.* but has .*Build the model for these"
+    ):
         lfadsx.fit(build(data), other, config=CONFIG)
     fractional = lfadsx.data.from_arrays(np.full((8, 10, 5), 0.5), seed=0)
     with pytest.raises(ValueError, match="train data of 'spikes' hold 0.5 at trial 0, bin 0, channel 0.*not a count"):

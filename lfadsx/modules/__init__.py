@@ -1,4 +1,4 @@
-"""The parts that models are composed of."""
+"""Parts of models."""
 
 from lfadsx.modules.augmentations import AbstractAugmentation as AbstractAugmentation
 from lfadsx.modules.augmentations import CoordinatedDropout as CoordinatedDropout

@@ -1,4 +1,4 @@
-"""Augmentations: changes to a training batch, with what they ask of the loss."""
+"""Augmentations: changes of a training batch, with weights and masks of the loss."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Masks = dict[str, Bool[Array, "trial time target_channel"]]
 
 
 class AbstractAugmentation(nnx.Module):
-    """What an augmentation provides; it acts on training batches only.
+    """Base class of augmentations, which act only on training batches.
 
-    To write one: write `__call__`. Augmentations of a run are applied in turn; their weights are multiplied
+    To write your own, define `__call__`. The augmentations of a run are applied in turn. Their weights are multiplied
     and their gradient masks combined.
     """
 
@@ -36,24 +36,24 @@ class AbstractAugmentation(nnx.Module):
         Args:
             batch: Trials of the step, those that a device computes at once.
             hyper: Hyperparameters; rates are traced scalars.
-            key: Random key of this step, the same for all of its trials: derive each trial's noise from its
-                `trial_id`, with `lfadsx.random.derive`, or the portions of a step get the same noise.
+            key: Random key of this step, the same for all trials. Derive the noise of each trial from its `trial_id`
+                with `lfadsx.random.derive`; otherwise all portions of a step have the same noise.
 
         Returns:
             batch: The changed batch.
-            weight: By target group, factors of the log likelihood's entries; a missing group means 1.
-            open: By target group, True where gradients pass; elsewhere the value of the loss stays and its
-                gradient is blocked. A missing group means open everywhere.
+            weight: By target group, factors of the entries of the log likelihood; 1 for missing groups.
+            open: By target group, True where gradients flow. Elsewhere the loss has the same value and no gradient.
+                Missing groups are open everywhere.
         """
 
 
 class CoordinatedDropout(AbstractAugmentation):
-    """Hides entries of the data from the encoders and learns from the hidden ones only.
+    """Hides entries of the data from the encoders, and learns only from hidden entries.
 
     Every entry is hidden with probability `cd_rate`; the encoders divide the others by 1 - cd_rate. Gradients of the
-    reconstruction flow through hidden entries (and through a share `cd_pass_rate` of the others), so that
-    copying single spikes is of no use. Held-out neurons and forward-predicted bins are always open. At
-    rate 0 it is off.
+    reconstruction flow through hidden entries, and through a share `cd_pass_rate` of the others. Copying single spikes
+    therefore does not lower the loss. Held-out neurons and forward-predicted bins are always open. Rate 0 switches it
+    off.
 
     Source: Keshtkaran & Pandarinath 2019, NeurIPS.
 
@@ -74,10 +74,10 @@ class CoordinatedDropout(AbstractAugmentation):
         def draw() -> tuple[Array, Array]:
             rows = derive(keys[:, None], jnp.arange(n_target_bins))[..., None]
             kept = shares(rows[:, :n_bins], jnp.arange(n_channels)) >= share(rate)
-            # One draw serves both masks: the kept entries' lowest numbers are those that pass gradients.
+            # One draw serves both masks: gradients flow through the kept entries with the lowest numbers.
             again = shares(rows, jnp.maximum(channel, 0)[:, None])
             closed = again >= share(rate + hyper.cd_pass_rate * (1.0 - rate))
-            # A shorter trial's forward bins lie within the longest trial's encoder window.
+            # Forward bins of a short trial lie within the encoder window of the longest trial.
             seen = jnp.arange(n_target_bins) < batch.encoder_length[:, None]
             return kept, ~(closed & seen[:, :, None] & (channel >= 0)[:, None])
 
@@ -92,7 +92,7 @@ class CoordinatedDropout(AbstractAugmentation):
 def combine(
     augmentations: Sequence[AbstractAugmentation], batch: Batch, hyper: HyperParams, keys: Sequence[Key[Array, ""]]
 ) -> tuple[Batch, Weights, Masks]:
-    """Applies augmentations in turn; weights are multiplied, gradient masks combined by "and"."""
+    """Applies augmentations in turn; weights are multiplied, gradient masks combined with "and"."""
     weights: Weights = {}
     opened: Masks = {}
     for augmentation, key in zip(augmentations, keys, strict=True):
@@ -103,9 +103,9 @@ def combine(
 
 
 def channel_of_target(target_index: Int[Array, "trial channel"], n_targets: int) -> Int[Array, "trial target_channel"]:
-    """Returns for each target channel the encoder channel that it is, shape (trial, target_channel); -1 for none."""
+    """Returns the encoder channel of each target channel, shape (trial, target_channel); -1 if it has none."""
     n_trials, n_channels = target_index.shape
-    # An index past the end is dropped by the scatter; -1 would wrap around.
+    # The scatter drops an index past the end; -1 would wrap around.
     index = jnp.where(target_index < 0, n_targets, target_index)
     none = jnp.full((n_trials, n_targets), -1, index.dtype)
     return none.at[jnp.arange(n_trials)[:, None], index].set(jnp.arange(n_channels, dtype=index.dtype), mode="drop")
@@ -116,13 +116,7 @@ def to_targets(
     target_index: Int[Array, "trial channel"],
     shape: tuple[int, ...],
 ) -> Bool[Array, "trial time target_channel"]:
-    """Carries a mask over encoder entries to target entries; targets without encoder channel are False.
-
-    Args:
-        mask: Mask, shape (trial, encoder_time, channel).
-        target_index: Target channel of each encoder channel, shape (trial, channel); -1 for none.
-        shape: Shape (trial, time, target_channel) of the result.
-    """
+    """Maps a mask of encoder entries to target entries of a shape; False for targets without encoder channel."""
     _, n_bins, n_targets = shape
     channel = channel_of_target(target_index, n_targets)[:, None]
     padded = jnp.pad(mask, ((0, 0), (0, n_bins - mask.shape[1]), (0, 0)))

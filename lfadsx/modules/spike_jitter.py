@@ -1,4 +1,4 @@
-"""Spike jitter: spikes of a training batch are moved in time."""
+"""Spike jitter: moves the spikes of a training batch in time."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 
 class SpikeJitter(AbstractAugmentation):
-    """Moves every spike by a random number of bins, so that a model cannot learn their exact times.
+    """Moves every spike by a random number of bins, so that a model cannot learn exact spike times.
 
-    A move is uniform on -width, ..., width. At the ends of a trial it is reflected. A spike that would go where nothing
-    is observed stays where it is, and so does one that would pass between the encoder's bins and predicted ones. The
-    encoders see the same moved spikes as the loss does. Each spike moves by itself, so that counts of a trial and
-    neuron stay the same.
+    Moves are uniform on -width, ..., width, and reflected at the ends of a trial. Spikes do not move to entries that
+    are not observed, nor between the encoder's bins and predicted bins; they stay instead. Encoders and loss see the
+    same moved spikes. Spikes move independently, and the count of each trial and neuron does not change.
 
-    Source: the TensorFlow LFADS, whose moves end at width - 1, so that they are biased, and which moves the spikes of
-    validation trials, too.
+    Source: the TensorFlow LFADS. Its moves end at width - 1, which biases them, and it also moves the spikes of
+    validation trials.
 
     Args:
         width: Largest move in bins.
@@ -40,7 +39,7 @@ class SpikeJitter(AbstractAugmentation):
 
     def __init__(self, width: int, group: str = INPUT_GROUP) -> None:
         if width < 1:
-            raise LfadsxError(f"width = {width} of SpikeJitter moves nothing. Give at least 1 bin, or leave it out.")
+            raise LfadsxError(f"`width` of SpikeJitter must be at least 1 bin, got {width}.")
         self.width, self.group = width, group
 
     def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:
@@ -60,7 +59,7 @@ class SpikeJitter(AbstractAugmentation):
         observed: Bool[Array, "time channel"],
         lengths: Int[Array, " two"],
     ) -> Num[Array, "time channel"]:
-        """Moves the spikes of one trial, which has so many bins in the encoder and so many in all."""
+        """Moves the spikes of one trial; `lengths` are its numbers of bins in the encoder and in all."""
         n_seen, length = lengths
         n_bins, n_channels = counts.shape
         bins = jnp.arange(n_bins)
@@ -68,7 +67,7 @@ class SpikeJitter(AbstractAugmentation):
         result = jnp.where(observed, 0.0, counts.astype(left.dtype))
         n_moves = 2 * self.width + 1
         for number in range(n_moves):
-            # So many of the spikes that are left make this move: a multinomial draw, one binomial after another.
+            # Number of remaining spikes with this move: a multinomial draw as a sequence of binomial draws.
             share = 1.0 / (n_moves - number)
             goes = left if number == n_moves - 1 else _binomial(derive(key, number), left, share)
             left = left - goes
@@ -78,19 +77,19 @@ class SpikeJitter(AbstractAugmentation):
             to = jnp.clip(to, 0, n_bins - 1)
             stays = ~observed[to] | ((to < n_seen) != (bins < n_seen))[:, None]
             result = result.at[to].add(jnp.where(stays, 0.0, goes)) + jnp.where(stays, goes, 0.0)
-        # More spikes may meet in a bin than the smallest integers that hold the data can count.
+        # The count in a bin may exceed the range of the data's integer type.
         return result.astype(jnp.promote_types(counts.dtype, jnp.int32))
 
 
 def _binomial(key: Key[Array, ""], n: Float[Array, "time channel"], p: float) -> Float[Array, "time channel"]:
-    """Draws from binomial distributions; every channel has a key of its own, so that padding changes nothing."""
+    """Draws from binomial distributions, with one key per channel, so that padding has no effect."""
     keys = derive(key, jnp.arange(n.shape[1]))
     draw = lambda key, n: jnp.where(n > 0, jax.random.binomial(key, n, p, dtype=n.dtype), 0.0)  # noqa: E731
     return jax.vmap(draw, in_axes=(0, 1), out_axes=1)(keys, n)
 
 
 def _to_encoder(targets: Num[Array, "trial time target_channel"], batch: Batch) -> Num[Array, "..."]:
-    """What the encoders see of the moved spikes; channels that are no target stay as they are."""
+    """Returns the moved spikes of the encoder channels; channels without target do not change."""
     index = batch.target_index[:, None, :]
     values = jnp.take_along_axis(targets[:, : batch.encoder_input.shape[1]], jnp.maximum(index, 0), axis=2)
     return jnp.where(index >= 0, values, batch.encoder_input)

@@ -1,4 +1,4 @@
-"""From the figures of steps to rows: one for each member and epoch, on the host."""
+"""The history of a run on the host: one row of figures for each member and epoch."""
 
 from __future__ import annotations
 
@@ -17,54 +17,51 @@ from lfadsx.training.lineage import Row, ancestry
 log = logging.getLogger("lfadsx")
 
 STEP_SIZE = "step_size"
-"""Learning rate of an epoch's last step, schedule included, in a population's row, whose `learning_rate` is the
+"""Name of the learning rate of an epoch's last step, schedule included. In rows of a population `learning_rate` is the
 hyperparameter."""
 
 OF_POPULATIONS = frozenset(
     ("generation", "member", "parent", "active", "evaluated", "best_score", STEP_SIZE)
     + tuple(field.name for field in dataclasses.fields(HyperParams))
 )
-"""Figures of a row that the history of a single model does not have."""
+"""Figures of a row that are left out of the history of a single model."""
 
 
 def single(row: Row) -> Row:
-    """Returns a row as the history of a single model has it: without what tells members apart."""
+    """Returns a row of the history of a single model: without the figures that distinguish members."""
     return {name: value for name, value in row.items() if name == "learning_rate" or name not in OF_POPULATIONS} | {
         "learning_rate": row[STEP_SIZE]
     }
 
 
 def history_of(rows: Sequence[Row], member: int) -> dict[str, np.ndarray]:
-    """Returns the figures of a member, and of those whose weights it had before, by name; shape (epoch,)."""
+    """Returns the figures of a member by name, shape (epoch,); before a copy, those of the member that was copied."""
     own = [single(row) for row in ancestry(rows, member) if row["active"]] if rows else []
     return {name: np.array([row[name] for row in own]) for name in (own[0] if own else ())}
 
 
 def rows_of(history: Mapping[str, np.ndarray]) -> list[Row]:
-    """Returns the rows that make a history."""
+    """Returns the rows of a history."""
     return [dict(zip(history, map(float, values), strict=True)) for values in zip(*history.values(), strict=True)]
 
 
 def names_of(rows: Iterable[Row]) -> list[str]:
-    """Returns the names that occur in rows, in the order in which they first come."""
+    """Returns the names of all figures in rows, in order of first occurrence."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def write_rows(path: str | Path, rows: Sequence[Row], names: Sequence[str] | None = None) -> None:
-    """Writes rows to a CSV file; with names, the columns that the file has already, it appends them."""
+    """Writes rows to a CSV file. With `names`, the columns of an existing file, the rows are appended to it."""
     with Path(path).open("a" if names else "w", newline="") as file:
         writer = csv.DictWriter(file, names or names_of(rows))
         if not names and rows:
             writer.writeheader()
-        # Eight digits tell apart what float32 can.
+        # Eight digits distinguish all float32 values.
         writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in rows)
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """Reads rows that `CsvLog` wrote; a value that a row did not have is NaN.
-
-    Args:
-        path: The file.
+    """Reads the rows of a file that `CsvLog` wrote; missing values are NaN.
 
     Example:
         ```python
@@ -76,7 +73,7 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def valid_loss(row: Row, hyper: HyperParams) -> float:
-    """Returns the loss of validation trials with the weights that the epoch ended with, in nats per trial.
+    """Returns the loss of validation trials, in nats per trial, with the weights at the end of the epoch.
 
     The penalty on correlated inputs is that of the training trials.
     """
@@ -87,7 +84,7 @@ def valid_loss(row: Row, hyper: HyperParams) -> float:
 
 
 def report_skipped(steps: Mapping[str, np.ndarray], epoch: int, who: str = "") -> None:
-    """Logs the steps of a block that were skipped, and the terms that broke."""
+    """Logs the skipped steps of a block, with the terms of the loss that were not finite."""
     for step in np.flatnonzero(steps["skipped"]).tolist():
         terms = ("reconstruction", "kl_ic", "kl_inputs", "correlation", "l2")
         broken = [name for name in terms if not np.isfinite(steps[name][step])] or ["gradient"]
@@ -101,13 +98,13 @@ def report_skipped(steps: Mapping[str, np.ndarray], epoch: int, who: str = "") -
 
 
 def summarise(steps: Mapping[str, np.ndarray]) -> Row:
-    """Averages the steps of an epoch, given by name: parts in nats per trial, skipped steps left out."""
+    """Averages the steps of an epoch: terms of the loss in nats per trial, without skipped steps."""
     used = (steps["n_trials"] > 0) & (steps["skipped"] == 0)
     if not used.any():
-        used = ~(steps["n_trials"] == 0)  # a member that rests has NaN there, and everywhere
+        used = ~(steps["n_trials"] == 0)  # a member that does not train has NaN everywhere
     n = steps["n_trials"][used]
     penalty = steps["l2_weight"][used] * steps["l2"][used]
-    # The loss of a short batch is divided by the full batch's size already, the penalty is not.
+    # The loss of a short batch has been divided by the size of a full batch; the penalty has not.
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
     per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation")
     row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}

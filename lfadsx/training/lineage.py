@@ -1,12 +1,13 @@
-"""Who descends from whom in a population: pure functions on the rows of its history.
+"""Descent of the members of a population: pure functions on the rows of its history.
 
-A row is of one member and epoch; `evaluated` says whether its score was computed then. Its `parent` is the member whose
-weights this one began the row's generation with: its own number unless weights were copied.
+A row belongs to one member and epoch. `evaluated` is 1 if its score was computed in that epoch. `parent` is the member
+whose weights it had at the start of the generation: its own number unless weights were copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TypedDict
 
 import numpy as np
@@ -20,18 +21,18 @@ Table = dict[str, Float[np.ndarray, "generation member"]]
 
 
 class Summary(TypedDict):
-    """What a generation came to; scores are in nats per trial, lower is better.
+    """Result of a generation. Scores are in nats per trial, lower is better; those that are not finite are left out.
 
     Attributes:
-        generation: Its number.
+        generation: Number of the generation.
         epoch: Number of epochs trained at its end.
-        best: Best score; like the next two of the finite ones only, NaN if there are none.
+        best: Best score; NaN, like `median` and `worst`, if no score is finite.
         median: Median score.
         worst: Worst score.
         best_member: Member with the best score, None if no score is finite.
         copies: Winner and loser of every copy of weights at the start of the generation.
-        n_inactive: Number of members that do not train, or no longer.
-        not_finite: Members that trained and have no finite score.
+        n_inactive: Number of members that do not train.
+        not_finite: Members that trained without a finite score.
     """
 
     generation: int
@@ -46,15 +47,9 @@ class Summary(TypedDict):
 
 
 def generations(rows: Sequence[Row]) -> Table:
-    """Collects the last row of every generation and member.
+    """Returns the last row of every generation and member as arrays by name, shape (generation, member).
 
-    Rows that are evaluated and in which the member trained come before others.
-
-    Args:
-        rows: History of the population.
-
-    Returns:
-        By name, the values of shape (generation, member), NaN where a member has no row; empty if there are no rows.
+    Rows of active members with an evaluation are preferred. Values are NaN where a member has no row.
 
     Example:
         >>> one = {"generation": 1, "member": 0, "parent": 0}
@@ -67,7 +62,7 @@ def generations(rows: Sequence[Row]) -> Table:
     n_members = 1 + max(int(row["member"]) for row in rows)
     names = dict.fromkeys(name for row in rows for name in row)
     table = {name: np.full((len(place), n_members), np.nan) for name in names}
-    # What comes later overwrites what came before. The rows of a member that has stopped have no score.
+    # Later rows overwrite earlier ones. Rows of members that have stopped have no score, so they come first.
     for row in sorted(rows, key=lambda row: (row.get("active", 1.0), row.get("evaluated", 1.0), row["epoch"])):
         for name, value in row.items():
             table[name][place[int(row["generation"])], int(row["member"])] = value
@@ -75,21 +70,13 @@ def generations(rows: Sequence[Row]) -> Table:
 
 
 def parents(table: Table) -> Int[np.ndarray, "generation member"]:
-    """Returns the member whose weights each member began each generation with, its own number if none were copied.
-
-    Args:
-        table: What `generations` returned.
-    """
+    """Returns each member's parent in each generation of a table; its own number if no weights were copied."""
     own = np.arange(table["parent"].shape[1])
     return np.where(np.isfinite(table["parent"]), table["parent"], own).astype(int)
 
 
 def lineage(rows: Sequence[Row], member: int) -> list[int]:
-    """Returns the slot that held a member's ancestor in each generation, the member itself at the end.
-
-    Args:
-        rows: History of the population.
-        member: Slot after the last generation.
+    """Returns the number of a member's ancestor in each generation; the last entry is the member itself.
 
     Raises:
         LfadsxError: If the history has no such member.
@@ -104,7 +91,7 @@ def lineage(rows: Sequence[Row], member: int) -> list[int]:
     """
     n_members = 1 + max((int(row["member"]) for row in rows), default=-1)
     if not 0 <= member < n_members:
-        raise LfadsxError(f"Member {member} is not among the {n_members} of the history. Give a slot that has rows.")
+        raise LfadsxError(f"`member` must be below {n_members}, the number of members in the history, got {member}.")
     slots = [member]
     for parent in parents(generations(rows))[:0:-1]:
         slots.append(int(parent[slots[-1]]))
@@ -112,7 +99,7 @@ def lineage(rows: Sequence[Row], member: int) -> list[int]:
 
 
 def ancestry(rows: Sequence[Row], member: int) -> list[Row]:
-    """Returns the rows that led to a member, in order of epochs: the history of one run in which nothing was copied.
+    """Returns the rows of a member and of its ancestors before it was copied from them, in order of epochs.
 
     Example:
         >>> parents = [(1, 0, 0), (1, 1, 1), (2, 0, 1), (2, 1, 1)]
@@ -121,14 +108,11 @@ def ancestry(rows: Sequence[Row], member: int) -> list[Row]:
         [(5, 1), (10, 0)]
     """
     slots = dict(zip(_numbers(rows), lineage(rows, member), strict=True))
-    return sorted((row for row in rows if int(row["member"]) == slots[int(row["generation"])]), key=_epoch)
+    return sorted((row for row in rows if int(row["member"]) == slots[int(row["generation"])]), key=itemgetter("epoch"))
 
 
 def ranking(rows: Sequence[Row]) -> list[int]:
-    """Returns all members, the best first: by their best score, or by the last score of one that has none yet.
-
-    Args:
-        rows: History of the population.
+    """Returns all members, the best first: by best score or, for members without one, by last score.
 
     Example:
         >>> row = {"generation": 1, "epoch": 10, "score": 7.0}
@@ -143,10 +127,7 @@ def ranking(rows: Sequence[Row]) -> list[int]:
 
 
 def summary(rows: Sequence[Row]) -> Summary:
-    """Sums up the last generation.
-
-    Args:
-        rows: History of the population.
+    """Summarises the last generation.
 
     Raises:
         LfadsxError: If there are no rows.
@@ -158,9 +139,9 @@ def summary(rows: Sequence[Row]) -> Summary:
         (5.0, 6.0, 1, [(1, 0)])
     """
     if not rows:
-        raise LfadsxError("The history has no rows. Sum it up after the first evaluation.")
+        raise LfadsxError("The history must have rows, got none. Call `summary` after the first evaluation.")
     number = _numbers(rows)[-1]
-    last = sorted((row for row in rows if int(row["generation"]) == number), key=_epoch)
+    last = sorted((row for row in rows if int(row["generation"]) == number), key=itemgetter("epoch"))
     rests = {int(row["member"]): not row["active"] for row in last}
     table = generations(last)
     score, trained = table["score"][0], table["active"][0] > 0
@@ -180,16 +161,12 @@ def summary(rows: Sequence[Row]) -> Summary:
 
 
 def _numbers(rows: Sequence[Row]) -> list[int]:
-    """Returns the numbers of the generations in order."""
+    """Returns the numbers of all generations in order."""
     return sorted({int(row["generation"]) for row in rows})
 
 
 def _last_finite(values: Float[np.ndarray, "generation member"]) -> Float[np.ndarray, " member"]:
-    """Returns each member's last finite value, infinity if it has none."""
+    """Returns each member's last finite value; infinity if there is none."""
     number = np.arange(1, len(values) + 1)[:, None]
     last = np.where(np.isfinite(values), number, 0).max(axis=0)
     return np.where(last > 0, values[last - 1, np.arange(len(last))], np.inf)
-
-
-def _epoch(row: Row) -> float:
-    return row["epoch"]

@@ -1,4 +1,4 @@
-"""What a run remembers of its selection score: best parameters, patience, plateau rule."""
+"""Selection of the best model: best parameters, patience and plateau rule."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lfadsx.training.schedules import Schedule
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Monitor:
-    """State of the selection; scalars, so that members of a population stack.
+    """State of the selection, all scalars except parameters and losses, so that members of a population stack.
 
     Attributes:
-        best_params: Parameters at the best score; the start's until the ramps have ended.
-        best_score: Best smoothed score, infinite until the ramps have ended.
-        best_epoch: Number of epochs trained when it was reached; 0 before.
-        smoothed: Smoothed score; infinite before the first.
+        best_params: Parameters at the best score; the initial ones until the ramps have ended.
+        best_score: Best smoothed score; infinite until the ramps have ended.
+        best_epoch: Number of epochs trained at the best score; 0 until the ramps have ended.
+        smoothed: Smoothed score; infinite before the first evaluation.
         since_best: Epochs since the best score, counted after the ramps.
         plateau: Evaluations without a better score since the learning rate was last lowered.
-        rate_scale: Factor of the learning rate by the rules that wait for a plateau.
-        rate_start: Step from which its decay counts.
-        losses: Training losses of the last epochs, the newest last; infinite where there is none to compare with,
-            shape (plateau_patience,).
-        n_losses: Number of epochs that are among them or were.
+        rate_scale: Factor of the learning rate set by the plateau rules.
+        rate_start: Step at which the decay of the learning rate starts.
+        losses: Training losses of the last epochs, the newest last, shape (plateau_patience,); infinite where there is
+            no loss to compare with.
+        n_losses: Number of training losses recorded so far.
     """
 
     best_params: Any
@@ -45,7 +45,7 @@ class Monitor:
 
     @classmethod
     def start(cls, params: Any, n_losses: int = 1) -> Monitor:
-        """Returns the monitor of a run that has seen no score; it remembers so many training losses."""
+        """Returns the monitor before the first score; it keeps the last `n_losses` training losses."""
         count = partial(jnp.zeros, (), jnp.int32)
         real = partial(jnp.full, (), dtype=jnp.result_type(float))
         return cls(
@@ -62,7 +62,7 @@ class Monitor:
         )
 
     def with_new_rate(self, step: Int[Array, ""]) -> Monitor:
-        """Returns the monitor with the learning rate back at its beginning, as if training began at a step."""
+        """Returns the monitor with the learning rate restarted at a step."""
         return dataclasses.replace(
             self,
             plateau=jnp.zeros_like(self.plateau),
@@ -81,15 +81,10 @@ def observe(
     after_ramps: Bool[Array, ""],
     schedule: Schedule,
 ) -> Monitor:
-    """Returns the monitor after one evaluation of the selection score; pure.
+    """Returns the monitor after an evaluation of the parameters; pure.
 
-    Args:
-        monitor: State so far.
-        score: Selection score, lower is better; one that is not finite never wins.
-        params: Parameters that it belongs to.
-        epoch: Number of epochs trained.
-        after_ramps: Whether the ramps have ended; the best model is looked for only then.
-        schedule: Smoothing and plateau rule.
+    Lower scores are better; a score that is not finite is never the best. The best model is sought only `after_ramps`.
+    `epoch` is the number of epochs trained.
     """
     old = schedule.smoothing
     smoothed = jnp.where(jnp.isfinite(monitor.smoothed), old * monitor.smoothed + (1 - old) * score, score)
@@ -111,10 +106,10 @@ def observe(
 
 
 def observe_loss(monitor: Monitor, loss: Float[Array, ""], schedule: Schedule) -> Monitor:
-    """Returns the monitor after one epoch, by the rule of the TensorFlow LFADS; pure.
+    """Returns the monitor after an epoch, by the rule of the TensorFlow LFADS; pure.
 
-    If the training loss is above all of the last epochs' ones, the learning rate is lowered, and not again for as many
-    epochs. With the weights of the loss still rising this may happen early.
+    The learning rate is lowered if the training loss is above those of all of the last `plateau_patience` epochs. It is
+    then kept for that many epochs. While the ramps still rise, this may happen early.
     """
     lower = (monitor.n_losses > len(monitor.losses)) & (loss > jnp.max(monitor.losses))
     newest = jnp.where(lower | ~jnp.isfinite(loss), jnp.inf, loss)

@@ -1,4 +1,4 @@
-"""What training returns."""
+"""Results of training."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from lfadsx.training.stopping import Reason
 from lfadsx.training.training_findings import pooled_findings
 
 MOST_MEMBERS = 10
-"""Members that the text of a population names."""
+"""Largest number of members that the text of a population lists."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FitResult:
-    """What `fit` returns.
+    """Result of `fit`.
 
     Attributes:
-        model: The model with the best selection score (the last one if the ramps had not ended).
+        model: The model with the best selection score; the last model if the ramps had not ended.
         last: The model after the last step.
-        history: Figures of every epoch by name, shape (epoch,); NaN where nothing was evaluated. A member of a
-            population has here, of the time before its weights were copied, the figures of the one they come from.
+        history: Figures of every epoch by name, shape (epoch,); NaN where nothing was evaluated. For a
+            member of a population, epochs before a copy of weights are those of the member that was copied.
         reason: Why training stopped: "patience", "epochs", "learning rate", "interrupted" or "not finite".
         best_epoch: Number of epochs trained at the best score; 0 if the ramps had not ended.
-        best_score: The best selection score, in nats per trial. If the ramps had not ended, the last one; infinite if
+        best_score: The best selection score, in nats per trial; the last one if the ramps had not ended, infinite if
             there is none.
         skipped_steps: Steps skipped because loss or gradient were not finite.
-        seconds: Time spent, all runs of a resumed one together.
-        signal: Number of the signal that interrupted the run, 0 for none.
-        findings: What looked odd in training.
+        seconds: Time spent, in seconds; includes the time before a run was resumed.
+        signal: Number of the signal that interrupted the run; 0 if none did.
+        findings: Findings of the training.
     """
 
     model: LFADS
@@ -63,18 +63,17 @@ class FitResult:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PopulationResult:
-    """What `population` returns.
+    """Result of `population`.
 
     Attributes:
-        members: What `fit` would return of each member.
-        hyper: Hyperparameters that each member's best model was being trained with, arrays of shape (member,).
+        members: Result of each member, as `fit` returns it.
+        hyper: Hyperparameters of each member at its best score, arrays of shape (member,).
         seeds: Seeds of the members.
-        rows: A row of figures for every member and epoch.
-        reason: Why training stopped: "epochs", "converged" (the search's own rule), "finished" (every
-            member had its own reason, which may be "search": it was dismissed), "not finite" (all broke down) or
-            "interrupted".
-        seconds: Time spent, all runs of a resumed one together.
-        signal: Number of the signal that interrupted the run, 0 for none.
+        rows: Figures by name, one row for every member and epoch.
+        reason: Why training stopped: "epochs", "converged" (rule of the search), "finished" (every member stopped, for
+            its own reason or because of the search), "not finite" (all members broke down) or "interrupted".
+        seconds: Time spent, in seconds; includes the time before a run was resumed.
+        signal: Number of the signal that interrupted the run; 0 if none did.
     """
 
     members: tuple[FitResult, ...]
@@ -97,7 +96,7 @@ class PopulationResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What looked odd in training; each says in which members."""
+        """Findings of the training, each with the members that it concerns."""
         return pooled_findings([member.findings for member in self.members])
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Ramps, learning rate and the rules of selection, as traced scalars: changing one recompiles nothing."""
+"""Ramps, learning rate and rules of selection, as traced scalars: changing them does not recompile."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ SCORE_SMOOTHING = 0.3
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What of the run settings the compiled steps need, in steps.
+    """Run settings of the compiled steps, in steps.
 
     Attributes:
         kl_start: Step at which the weights of the KL terms begin to rise.
-        kl_length: Steps over which they rise to 1.
-        kl_ic_floor: Weight of the initial condition's KL before.
-        kl_co_floor: Weight of the inputs' KL before.
-        l2_start: Step at which the penalty begins to count.
-        l2_length: Steps over which its weight rises to 1.
-        decay_length: Steps of the cosine decay; infinite for none.
-        decay_log: Logarithm of what the exponential decay multiplies the rate by at every step; 0 for none.
+        kl_length: Number of steps over which they rise to 1.
+        kl_ic_floor: Weight of the initial condition's KL before `kl_start`.
+        kl_co_floor: Weight of the inputs' KL before `kl_start`.
+        l2_start: Step at which the weight of the L2 penalty begins to rise from 0.
+        l2_length: Number of steps over which it rises to 1.
+        decay_length: Number of steps of the cosine decay; infinite for no decay.
+        decay_log: Logarithm of the factor of the exponential decay per step; 0 for no decay.
         smoothing: Weight of the previous selection score in the smoothed one.
-        plateau_patience: Evaluations without a better score before the rate is lowered; infinite for never.
-        plateau_factor: What it is multiplied by then.
-        validate_every: Epochs between two evaluations.
+        plateau_patience: Number of evaluations without a better score after which the learning rate is lowered;
+            infinite for never.
+        plateau_factor: Factor by which it is then multiplied.
+        validate_every: Number of epochs between two evaluations.
     """
 
     kl_start: float
@@ -50,7 +51,7 @@ class Schedule:
 
     @classmethod
     def of(cls, config: TrainConfig, steps_per_epoch: int) -> Schedule:
-        """Returns the schedule of a run whose epochs have a number of steps."""
+        """Returns the schedule of a run."""
         kl, l2 = config.ramps(steps_per_epoch)
         cosine, exponential = config.schedule == "cosine", config.schedule == "exponential"
         factor = config.learning_rate_factor or (0.9999 if exponential else 0.95)
@@ -82,10 +83,6 @@ def ramp(
 
 
 def decay(step: Int[Array, ""] | int, schedule: Schedule) -> Float[Array, ""]:
-    """Returns what the learning rate is multiplied by, as many steps after it began (or was reset)."""
-    return cosine(step, schedule.decay_length) * jnp.exp(step * schedule.decay_log)
-
-
-def cosine(step: Int[Array, ""] | int, length: Array | float) -> Float[Array, ""]:
-    """Returns half a cosine from 1 at step 0 to 0 at `length` steps; always 1 for an infinite length."""
-    return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(step / length, 0.0, 1.0)))
+    """Returns the factor of the learning rate, `step` steps after its start or restart."""
+    cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(step / schedule.decay_length, 0.0, 1.0)))
+    return cosine * jnp.exp(step * schedule.decay_log)

@@ -1,4 +1,4 @@
-"""What looks odd in a training: steps that were skipped, no selected model, collapsed latents."""
+"""Findings of a training: skipped steps, no selected model, collapsed latent variables."""
 
 from __future__ import annotations
 
@@ -28,15 +28,10 @@ def training_findings(
     config: TrainConfig,
     n_bins: float,
 ) -> tuple[Finding, ...]:
-    """Returns what a reader of the scores has to know about a training.
+    """Returns the findings of a training.
 
-    Args:
-        history: Figures of every epoch by name, shape (epoch,).
-        reason: Why training stopped.
-        best_epoch: Epoch of the best score, 0 if none was selected.
-        skipped_steps: Steps skipped because loss or gradient were not finite.
-        hyper: Hyperparameters, for what to do.
-        n_bins: Mean number of bins of a validation trial.
+    `history` holds figures of every epoch, shape (epoch,). `best_epoch` is 0 if no model was selected. `n_bins` is the
+    mean number of bins of a validation trial.
     """
     found = [
         _skipped(skipped_steps, reason),
@@ -47,7 +42,7 @@ def training_findings(
 
 
 def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]:
-    """Returns the findings of all members of a population: one for each kind, which names its members."""
+    """Returns the findings of a population: one of each kind, with the members that have it."""
     found: dict[str, dict[int, Finding]] = {}
     for member, own in enumerate(members):
         for finding in own:
@@ -55,9 +50,9 @@ def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]
     pooled = []
     for own in found.values():
         first = next(iter(own.values()))
-        who = "all members" if len(own) == len(members) else f"members {list(own)}"
-        sentence = f"{who[0].upper()}{who[1:]}: {first.sentence}" if len(own) < len(members) else first.sentence
-        pooled.append(dataclasses.replace(first, where=who, sentence=sentence))
+        of = "all members" if len(own) == len(members) else f"members {list(own)}"
+        sentence = f"{of[0].upper()}{of[1:]}: {first.sentence}" if len(own) < len(members) else first.sentence
+        pooled.append(dataclasses.replace(first, where=of, sentence=sentence))
     return tuple(pooled)
 
 
@@ -67,13 +62,13 @@ def _skipped(n: int, reason: str) -> Finding | None:
     limit, remedy = float(MAX_SKIPPED_STEPS), "Lower learning_rate, or look for extreme values in the data."
     skipped = f"{n} steps had a loss or gradient that was not finite"
     if reason == "not finite":
-        sentence = f"Training broke off: {skipped}. The scores are those of the model before."
+        sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps."
         return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, remedy)
-    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}, and were skipped.", remedy)
+    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.", remedy)
 
 
 def _not_selected(config: TrainConfig) -> Finding:
-    sentence = "Training ended before the ramps did, so the last model is scored, not a selected one."
+    sentence = "Training ended before the ramps, so no model was selected and the scores are those of the last model."
     remedy = "Give more epochs, or shorter ramps (kl_ramp_epochs and l2_ramp_epochs)."
     return Finding("warning", "no selected model", float(config.epochs), None, "", sentence, remedy)
 
@@ -81,32 +76,26 @@ def _not_selected(config: TrainConfig) -> Finding:
 def _collapsed(
     history: Mapping[str, np.ndarray], best_epoch: int, hyper: HyperParams, n_bins: float
 ) -> list[Finding | None]:
-    """Looks at the validation KLs of the selected model, or of the last one that was evaluated."""
+    """Checks the validation KLs of the selected model, or of the last evaluated one."""
     ic, inputs = history.get("valid_kl_ic", np.zeros(0)), history.get("valid_kl_inputs", np.zeros(0))
     evaluated = np.flatnonzero(np.isfinite(ic) & np.isfinite(inputs))
     if not len(evaluated):
         return []
     row = best_epoch - 1 if best_epoch - 1 in evaluated else evaluated[-1]
-    per_trial, per_bin = float(ic[row]), float(inputs[row]) / n_bins
+    checks = (
+        ("initial condition", "trial", ic, 1.0, LEAST_KL_IC, "kl_ic_scale", "it hardly differs between trials"),
+        ("inferred inputs", "bin", inputs, n_bins, LEAST_KL_INPUTS, "kl_co_scale", "the model runs without inputs"),
+    )
     found: list[Finding | None] = []
-    # A KL of exactly 0 throughout is that of a model without this latent.
-    if per_trial < LEAST_KL_IC and np.any(ic[evaluated] != 0):
-        sentence = (
-            f"The initial condition has collapsed: it carries {per_trial:.2g} nats per validation trial, so it hardly "
-            "differs between trials."
-        )
-        remedy = f"Lower kl_ic_scale (it was {float(hyper.kl_ic_scale):g}) or raise kl_ramp_epochs."
-        where = "initial condition"
-        found.append(Finding("warning", "collapsed latents", per_trial, LEAST_KL_IC, where, sentence, remedy))
-    if per_bin < LEAST_KL_INPUTS and np.any(inputs[evaluated] != 0):
-        sentence = (
-            f"The inferred inputs have collapsed: they carry {per_bin:.2g} nats per validation bin, so the model runs "
-            "without inputs."
-        )
-        remedy = (
-            f"Lower kl_co_scale (it was {float(hyper.kl_co_scale):g}) or raise kl_ramp_epochs; if the data need no "
-            "inputs, set inferred_inputs to 0."
-        )
-        where = "inferred inputs"
-        found.append(Finding("warning", "collapsed latents", per_bin, LEAST_KL_INPUTS, where, sentence, remedy))
+    for where, per, kl, n, least, scale, effect in checks:
+        value = float(kl[row]) / n
+        # A model without the latent variable has a KL of exactly 0 throughout.
+        if value < least and np.any(kl[evaluated] != 0):
+            sentence = (
+                f"The posterior of the {where} has collapsed: its KL is {value:.2g} nats per validation {per}, so "
+                f"{effect}."
+            )
+            also = "; if the data need no inputs, set inferred_inputs to 0" if kl is inputs else ""
+            remedy = f"Lower {scale} (it was {float(getattr(hyper, scale)):g}) or raise kl_ramp_epochs{also}."
+            found.append(Finding("warning", "collapsed latents", value, least, where, sentence, remedy))
     return found
