@@ -27,7 +27,7 @@ from lfadsx.models.seams import SEAMS, make
 def autonomous(
     data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
 ) -> LFADS:
-    """Builds an LFADS without controller: each trial follows from its initial condition.
+    """Builds an LFADS without controller: the initial condition determines each trial.
 
     Example:
         >>> import lfadsx
@@ -35,12 +35,11 @@ def autonomous(
         >>> model = lfadsx.autonomous(data, factors=8, likelihood=lfadsx.distributions.Gaussian())
 
     Args:
-        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
+        data: Data set; its sessions set the sizes and its training trials the initial values (`lfadsx.initialise`).
         config: Sizes and names of parts.
         seed: Seed of the initial weights.
-        rngs: Source of the initial weights, instead of `seed`.
-        **parts: Fields of `ModelConfig` to change, and parts of your own by the name of their seam, a class or an
-            instance; see `build`.
+        rngs: Source of the initial weights; replaces `seed`.
+        **parts: Fields of `ModelConfig` by name, and your own parts by the name of their seam; see `build`.
 
     Raises:
         LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
@@ -68,13 +67,13 @@ def external_input(
 def build(
     data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
 ) -> LFADS:
-    """Builds the variant that the configuration names, out of built-in parts and your own.
+    """Builds the variant of the configuration from built-in parts and your own parts.
 
-    A part of your own is given by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
-    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and the parts
-    beside it are made to fit. A class is called by keyword with those of the seam's names that its constructor has;
-    the docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target
-    group; a dictionary gives them by group.
+    Pass your own part by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
+    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and its
+    neighbours are built to fit. A class is called with those arguments of the seam that its constructor has; the
+    docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target group,
+    or a dictionary by group.
 
     Example:
         >>> import lfadsx
@@ -87,15 +86,15 @@ def build(
         8
 
     Args:
-        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
+        data: Data set; its sessions set the sizes and its training trials the initial values (`lfadsx.initialise`).
         config: Sizes and names of parts.
         seed: Seed of the initial weights.
-        rngs: Source of the initial weights, instead of `seed`.
-        **parts: Fields of `ModelConfig` to change, and parts of your own.
+        rngs: Source of the initial weights; replaces `seed`.
+        **parts: Fields of `ModelConfig` by name, and your own parts by the name of their seam.
 
     Raises:
         LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
-        PartError: If a part of your own raises an exception on arrays of the widths that it gets.
+        PartError: If your own part raises an exception for arrays of its widths.
     """
     config, own = _settings(config or ModelConfig(), parts)
     rngs = nnx.Rngs(seed) if rngs is None else rngs
@@ -136,7 +135,7 @@ def build(
 
 
 def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
-    """Returns the settings and, by seam, the parts of the user's own; a string names a built-in part."""
+    """Returns the settings, and the user's own parts by seam; a string names a built-in part."""
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     own = {name: value for name, value in given.items() if name in SEAMS and not isinstance(value, str)}
     changes = {name: value for name, value in given.items() if name not in own}
@@ -145,13 +144,13 @@ def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, 
             raise LfadsxError(f"`{name}` must be a class or an instance, got {value!r}. Leave it out for the default.")
         if name not in fields:
             raise LfadsxError(
-                f"`{name}` is not a setting of the model{nearest(name, fields | set(SEAMS) | {'seed'})}. Give fields "
-                f"of ModelConfig, or a part as {', '.join(SEAMS)}."
+                f"`{name}` must be a field of ModelConfig{nearest(name, fields | set(SEAMS) | {'seed'})} or a part: "
+                f"{', '.join(SEAMS)}."
             )
     if not isinstance(changes.get("encoder", ""), str):
         raise LfadsxError(
-            "`encoder` must be 'bidirectional', 'causal' or 'strictly_causal'. Give an encoder of your own as "
-            "`ic_encoder` or `input_encoder`, or one for both as `ic_encoder` with input_encoder_dim=0."
+            "`encoder` must be 'bidirectional', 'causal' or 'strictly_causal'. Pass your own encoder as `ic_encoder` "
+            "or `input_encoder`; for one shared encoder pass `ic_encoder` and input_encoder_dim=0."
         )
     return dataclasses.replace(config, **changes), {name: part for name, part in own.items() if part is not None}
 
@@ -159,7 +158,8 @@ def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, 
 def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> None:
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
         raise LfadsxError(
-            "The variant 'inferred_input' has inferred_inputs = 0. Give at least 1, or use the variant 'autonomous'."
+            "`inferred_inputs` must be at least 1 for the variant 'inferred_input', got 0. Use the variant "
+            "'autonomous' for a model without inputs."
         )
     if config.variant == "external_input" and data.n_known_inputs == 0:
         raise LfadsxError(
@@ -169,28 +169,26 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
     if without := [name for name in ("controller", "input_prior", "input_encoder") if name in own]:
         if not _n_inferred(config):
             raise LfadsxError(
-                f"`{without[0]}` serves the inference of inputs, but the variant {config.variant!r} has "
-                "inferred_inputs = 0 here. Leave it out, or use the variant 'inferred_input'."
+                f"`{without[0]}` needs inferred inputs, but the variant {config.variant!r} has none. Leave it out, or "
+                "use the variant 'inferred_input'."
             )
     if config.readin == "identity" and "readin" not in own and len(data.sessions) > 1:
         raise LfadsxError(
-            f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
-            "sessions. Use readin = 'linear'."
+            f"readin = 'identity' must have one session, got {len(data.sessions)}. Use readin = 'linear'."
         )
     if config.feedback == "rates" and len(data.sessions) > 1:
         raise LfadsxError(
-            f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
-            "sessions. Use feedback = 'factors'."
+            f"feedback = 'rates' must have one session, got {len(data.sessions)}. Use feedback = 'factors'."
         )
     if config.encoder == "strictly_causal" and config.ic_dim and not config.ic_window:
         raise LfadsxError(
-            f"encoder = 'strictly_causal' is asked for, and the initial condition (ic_dim = {config.ic_dim}) is "
-            "inferred from the whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
+            "With encoder = 'strictly_causal', `ic_window` must be above 0: otherwise the initial condition "
+            f"(ic_dim = {config.ic_dim}) is inferred from the whole trial. Give ic_window, or ic_dim = 0."
         )
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise LfadsxError(
-            f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
-            "Give fewer bins, or 0 for the whole trial."
+            f"`ic_window` must be below the number of bins of the encoder, {data.train.encoder_input.shape[1]}, got "
+            f"{config.ic_window}. Give 0 for the whole trial."
         )
 
 
@@ -206,14 +204,14 @@ def _readin(
     passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
     part = own.get("readin", modules.IdentityReadin if passes_on else modules.LinearReadin)
     if part is modules.LinearReadin:
-        check_features(n_features, n_components)  # before any other part is made in a width that does not fit
+        check_features(n_features, n_components)  # before other parts are built in a wrong width
     return make("readin", part, n_channels=n_channels_of(sessions), n_features=n_features, rngs=rngs)
 
 
 def _encoders(
     config: ModelConfig, n_in: int, own: dict[str, Any], rngs: nnx.Rngs
 ) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    """The encoder of the initial condition, and the controller's if it has one of its own."""
+    """Returns the encoder of the initial condition, and that of the controller if it is separate."""
     gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
     gru["segment_bins"] = config.segment_bins
     bidirectional = partial(modules.BidirectionalGRU, **gru)
@@ -238,7 +236,7 @@ def _decoder(
     own: dict[str, Any],
     rngs: nnx.Rngs,
 ) -> modules.Decoder:
-    """Generator and, where inputs are inferred, controller, which sees an encoding and what is fed back."""
+    """Builds the generator and, if inputs are inferred, the controller."""
     n_inferred, controller, input_prior = _n_inferred(config), None, None
     if n_inferred:
         default = own.get("input_prior", _input_prior(config, n_inferred, data.bin_width))
@@ -285,7 +283,7 @@ def _decoder(
 
 
 def _of_group(own: dict[str, Any], seam: str, data: Dataset, group: str) -> Any:
-    """The user's read-out or likelihood of a target group, or None."""
+    """Returns the user's read-out or likelihood of a target group, or None."""
     given = own.get(seam)
     if isinstance(given, Mapping):
         if unknown := set(given) - set(data.train.targets):
@@ -306,12 +304,12 @@ def _likelihood(
         return make("likelihood", given, rngs=rngs)
     if config.likelihood == "poisson" if group == data.input_group else data.is_counts(group):
         return distributions.Poisson()
-    # A floor of the variance that is nothing beside the data, whatever their unit.
+    # A variance floor that is negligible compared with the data, in any unit.
     return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
 
 
 def _in_units(config: ModelConfig, data: Dataset, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
-    """Whether data are given in units of their own: real values, and counts that are modelled as real values."""
+    """Returns whether data are standardised: real values, and counts that are modelled as real values."""
     as_counts = likelihood.support == "counts" or (likelihood.support == "any" and data.is_counts(group))
     return config.standardise and not as_counts
 
@@ -338,7 +336,7 @@ def _readout(
 
 
 def _gates(config: ModelConfig) -> dict[str, Any]:
-    """Settings that all recurrent parts share."""
+    """Returns the settings of all recurrent parts."""
     keep_bias, reset_bias = config.gate_biases
     return {"clip": config.cell_clip, "keep_bias": keep_bias, "reset_bias": reset_bias}
 
@@ -383,7 +381,7 @@ def _in_bins(config: ModelConfig, bin_width: float | None) -> float:
         return config.input_prior_tau
     if bin_width is None:
         raise LfadsxError(
-            f"input_prior_tau_s = {config.input_prior_tau_s} is in seconds, but the bin width of the data is not "
-            "known. Give the bin width, or input_prior_tau in bins."
+            f"`input_prior_tau_s` is in seconds ({config.input_prior_tau_s}), so the data must have a known bin width. "
+            "Give the bin width, or input_prior_tau in bins."
         )
     return config.input_prior_tau_s / bin_width
