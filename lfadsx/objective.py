@@ -60,8 +60,40 @@ class Objective:
         weights: Weights | None = None,
         opened: Masks | None = None,
     ) -> tuple[Float[Array, ""], LossParts]:
-        """Returns the loss of a batch and its parts; arguments as of `loss`."""
-        return loss(model, batch, output, hyper, ramps, self, weights, opened)
+        r"""Returns the loss of a batch and its parts.
+
+        .. math::
+            \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
+            + \gamma \, L_2
+
+        with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The training
+        step adds the penalty on all parameters (`l2_scale`), which are one vector there. Trials of weight 0 contribute
+        neither to the value nor to the gradient.
+
+        Args:
+            model: The model.
+            batch: The trials.
+            output: Output of the model for these trials.
+            hyper: Scales of the terms.
+            ramps: Ramp weights.
+            weights: Factors of entries of the log likelihood, from augmentations.
+            opened: True for entries through which the gradient flows, from augmentations.
+
+        Returns:
+            The loss, shape (), and its parts.
+        """
+        log_likelihood = reconstruction(model, batch, output, self.reduction, weights, opened)
+        kl_ic = kl_initial_condition(model, output)
+        kl_inputs = kl_inferred_inputs(model, batch, output, self.estimator)
+        correlation = input_correlation(model, batch, output)
+        l2 = recurrent_penalty(model, hyper, self.l2_normalize)
+        parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
+        ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
+        per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
+        per_trial = per_trial + hyper.co_corr_scale * correlation
+        total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
+        n = self.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
+        return total / n + ramps.l2 * l2, parts
 
 
 @jax.tree_util.register_dataclass
@@ -93,53 +125,6 @@ class RampWeights:
     kl_ic: Float[Array, ""] | float = 1.0
     kl_co: Float[Array, ""] | float = 1.0
     l2: Float[Array, ""] | float = 1.0
-
-
-def loss(
-    model: LFADS,
-    batch: Batch,
-    output: Output,
-    hyper: HyperParams,
-    ramps: RampWeights,
-    objective: Objective,
-    weights: Weights | None = None,
-    opened: Masks | None = None,
-) -> tuple[Float[Array, ""], LossParts]:
-    r"""Returns the loss of a batch and its parts.
-
-    .. math::
-        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
-        + \gamma \, L_2
-
-    with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The training step
-    adds the penalty on all parameters (`l2_scale`), which are one vector there. Trials of weight 0 contribute neither
-    to the value nor to the gradient.
-
-    Args:
-        model: The model.
-        batch: The trials.
-        output: Output of the model for these trials.
-        hyper: Scales of the terms.
-        ramps: Ramp weights.
-        objective: Settings of the loss.
-        weights: Factors of entries of the log likelihood, from augmentations.
-        opened: True for entries through which the gradient flows, from augmentations.
-
-    Returns:
-        The loss, shape (), and its parts.
-    """
-    log_likelihood = reconstruction(model, batch, output, objective.reduction, weights, opened)
-    kl_ic = kl_initial_condition(model, output)
-    kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
-    correlation = input_correlation(model, batch, output)
-    l2 = recurrent_penalty(model, hyper, objective.l2_normalize)
-    parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
-    ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
-    per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
-    per_trial = per_trial + hyper.co_corr_scale * correlation
-    total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
-    n = objective.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
-    return total / n + ramps.l2 * l2, parts
 
 
 def reconstruction(

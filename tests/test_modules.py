@@ -13,9 +13,8 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.models.serialization import PARTS, describe, rebuild
-from lfadsx.modules.augmentations import combine, to_targets
+from lfadsx.modules.augmentations import SpikeJitter, combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
-from lfadsx.modules.spike_jitter import SpikeJitter
 from lfadsx.objective import reconstruction
 from lfadsx.random import derive
 from lfadsx.testing import check

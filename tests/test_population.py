@@ -21,7 +21,7 @@ from lfadsx.pipeline import evaluate_run, population_run
 from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
 from lfadsx.training import AbstractCallback, RunFolder, load, members
-from lfadsx.training.lineage import generations
+from lfadsx.training.history import generations
 from lfadsx.training.loop import Loop
 
 SPACE = Space({"learning_rate": Range(1e-3, 1e-2, log=True), "dropout_rate": Range(0.0, 0.6), "cd_rate": Range(0, 0.5)})

@@ -14,8 +14,7 @@ from lfadsx.config import HyperParams
 from lfadsx.plotting.style import BLUE, ORANGE
 from lfadsx.training import CsvLog, GenerationTable, Progress, ProgressBar
 from lfadsx.training.callbacks import table_line
-from lfadsx.training.history import read_rows
-from lfadsx.training.lineage import Row, ancestry, generations, lineage, ranking, summary
+from lfadsx.training.history import Row, ancestry, generations, lineage, ranking, read_rows, summary
 
 PARENTS = [[0, 1, 2, 3], [0, 1, 1, 3], [2, 1, 2, 0]]
 """Three generations: 2 is given the weights of 1; then 0 those of 2, and 3 those that 0 had."""

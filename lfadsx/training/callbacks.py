@@ -14,8 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lfadsx.models.lfads import LFADS
-from lfadsx.training.history import names_of, write_rows
-from lfadsx.training.lineage import Row, Summary, summary
+from lfadsx.training.history import Row, Summary, names_of, summary, write_rows
 
 MOST_COPIES = 6
 """Largest number of copies in a line of the table."""

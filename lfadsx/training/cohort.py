@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -48,24 +47,14 @@ class Facts(NamedTuple):
     skipped: np.ndarray
 
 
-class AbstractCohort(abc.ABC):
-    """The models that a run trains side by side. Only active members change.
+class Cohort:
+    """The model of `fit`, without a member axis. `Stacked` holds the members of a population instead.
 
-    `OneModel` is the model of `fit`, without a member axis. `Stacked` holds the members of a population.
+    Only active members change. All blocks of the feeds must have one shape.
 
     Attributes:
         state: State of the model, or stacked states of the members.
-
-    Args:
-        program: The compiled program.
-        state: Initial state or states.
-        feeds: Trials of each member; all blocks have one shape.
-        schedule: Ramps and learning rate.
-        epochs: Largest number of epochs.
-        mesh: Devices that members and trials are spread over.
     """
-
-    _compiled: SimpleNamespace
 
     def __init__(
         self,
@@ -77,8 +66,8 @@ class AbstractCohort(abc.ABC):
         epochs: int,
         mesh: Mesh | None,
     ) -> None:
-        self.program, self.state, self.schedule = program, state, schedule
-        self._feeds, self._epochs, self._mesh = feeds, epochs, mesh
+        self.program, self.state, self.schedule = program, self._placed(state, mesh), schedule
+        self._feeds, self._epochs, self._mesh, self._compiled = feeds, epochs, mesh, self._compiled_for(mesh)
         # Validation trials that make one block stay on the devices.
         self._valid = self._load_valid(0) if feeds[0].valid.blocks == 1 else None
         self._ahead: Batch | None = None
@@ -157,49 +146,11 @@ class AbstractCohort(abc.ABC):
         del member
         return tree
 
-    @abc.abstractmethod
-    def _load(self, epoch: int, block: int) -> Batch: ...
+    def _placed(self, state: TrainState, mesh: Mesh | None) -> TrainState:
+        return replicate(state, mesh)
 
-    @abc.abstractmethod
-    def _load_valid(self, number: int) -> Batch: ...
-
-    @abc.abstractmethod
-    def _train(self, hyper: Sequence[HyperParams], active: Flags, blocks: Batch) -> Array: ...
-
-    @abc.abstractmethod
-    def _validate(self, active: Flags, block: Batch, key: Array) -> Array: ...
-
-    @abc.abstractmethod
-    def _values(self, values: Any) -> Array: ...
-
-    @abc.abstractmethod
-    def _flags(self, active: Flags) -> tuple[Array, ...]: ...
-
-    @contextmanager
-    def _within_memory(self, what: str) -> Iterator[None]:
-        """Replaces JAX's error for full memory by one that names the settings."""
-        try:
-            yield
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            of_members, setting = self._at_once_words()
-            raise LfadsxError(
-                f"The {what}{of_members} do not fit into the memory of the device. Set {setting}trials_at_once, e.g. "
-                "to 32, or lower it. If that is not enough, lower steps_per_block, or set segment_bins for long "
-                "trials; both need a new run folder."
-            ) from error
-
-    def _at_once_words(self) -> tuple[str, str]:
-        return "", ""
-
-
-class OneModel(AbstractCohort):
-    """A single model, without a member axis; arguments as of `AbstractCohort`."""
-
-    def __init__(self, program: Program, state: TrainState, *args: Any, mesh: Mesh | None, **settings: Any) -> None:
-        self._compiled = SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
-        super().__init__(program, replicate(state, mesh), *args, mesh=mesh, **settings)
+    def _compiled_for(self, mesh: Mesh | None) -> SimpleNamespace:
+        return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
 
     def _load(self, epoch: int, block: int) -> Batch:
         return place_block(self._feeds[0].train_block(epoch, block), self._mesh)
@@ -220,9 +171,27 @@ class OneModel(AbstractCohort):
     def _flags(self, active: Flags) -> tuple[Array, ...]:
         return ()
 
+    @contextmanager
+    def _within_memory(self, what: str) -> Iterator[None]:
+        """Replaces JAX's error for full memory by one that names the settings."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            of_members, setting = self._at_once_words()
+            raise LfadsxError(
+                f"The {what}{of_members} do not fit into the memory of the device. Set {setting}trials_at_once, e.g. "
+                "to 32, or lower it. If that is not enough, lower steps_per_block, or set segment_bins for long "
+                "trials; both need a new run folder."
+            ) from error
 
-class Stacked(AbstractCohort):
-    """The members of a population, stacked along a first axis; other arguments as of `AbstractCohort`.
+    def _at_once_words(self) -> tuple[str, str]:
+        return "", ""
+
+
+class Stacked(Cohort):
+    """The members of a population, stacked along a first axis.
 
     Args:
         at_once: Number of members that a device computes at once. 0: one on a CPU, where a batch of members is slower,
@@ -230,18 +199,17 @@ class Stacked(AbstractCohort):
     """
 
     def __init__(
-        self,
-        program: Program,
-        state: TrainState,
-        feeds: Sequence[Feed],
-        *args: Any,
-        at_once: int,
-        mesh: Mesh | None,
-        **settings: Any,
+        self, program: Program, state: TrainState, feeds: Sequence[Feed], *args: Any, at_once: int, **how: Any
     ) -> None:
         self._own_data = len({id(feed.data) for feed in feeds}) > 1
-        self._at_once, self._compiled = at_once or default_at_once(len(feeds), mesh), member_runner(mesh)
-        super().__init__(program, place_members(state, mesh), feeds, *args, mesh=mesh, **settings)
+        self._at_once = at_once or default_at_once(len(feeds), how["mesh"])
+        super().__init__(program, state, feeds, *args, **how)
+
+    def _placed(self, state: TrainState, mesh: Mesh | None) -> TrainState:
+        return place_members(state, mesh)
+
+    def _compiled_for(self, mesh: Mesh | None) -> SimpleNamespace:
+        return member_runner(mesh)
 
     def _gather(self, tree: Any) -> Any:
         return jax.tree.map(to_host, tree)

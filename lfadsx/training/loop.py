@@ -17,9 +17,8 @@ from lfadsx.data.batching import Layout
 from lfadsx.search import AbstractStrategy, Generation
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, Progress
-from lfadsx.training.cohort import AbstractCohort, Facts
-from lfadsx.training.history import STEP_SIZE, report_skipped, single, summarise, valid_loss
-from lfadsx.training.lineage import Row
+from lfadsx.training.cohort import Cohort, Facts
+from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
@@ -99,7 +98,7 @@ class Loop:
 
     def __init__(
         self,
-        cohort: AbstractCohort,
+        cohort: Cohort,
         position: Position,
         strategy: AbstractStrategy,
         ends: Sequence[int],

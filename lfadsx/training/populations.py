@@ -21,24 +21,22 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
-from lfadsx.modules.spike_jitter import SpikeJitter
+from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout, SpikeJitter
 from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
-from lfadsx.training.cohort import OneModel, Stacked
+from lfadsx.training.cohort import Cohort, Stacked
 from lfadsx.training.history import history_of
 from lfadsx.training.loop import Loop, Position, of_members
 from lfadsx.training.members import stack
 from lfadsx.training.optimizer import describe_optimizer
-from lfadsx.training.results import FitResult, PopulationResult
+from lfadsx.training.results import FitResult, PopulationResult, training_findings
 from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
-from lfadsx.training.training_findings import training_findings
 
 log = logging.getLogger("lfadsx")
 
@@ -177,7 +175,7 @@ def train(
     if population and n > 1:
         cohort = Stacked(program, state, feeds, schedule, at_once=population.members_at_once, **settings)
     else:
-        cohort = OneModel(program, state, feeds, schedule, **settings)
+        cohort = Cohort(program, state, feeds, schedule, **settings)
     how: dict[str, Any] = dict(folder=folder, callbacks=callbacks, is_population=population is not None)
     loop = Loop(cohort, position, strategy, ends, config, layout, **how)
     result = _result(loop, loop.run(), configs, datasets)

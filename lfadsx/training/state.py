@@ -22,8 +22,8 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.parallel import portion_limit
-from lfadsx.training.model_selection import Monitor
 from lfadsx.training.optimizer import check_optimizer, make_optimizer
+from lfadsx.training.schedules import Monitor
 
 PRODUCTS: dict[Precision, str] = {"float32": "highest", "tf32": "high", "bfloat16": "BF16_BF16_F32"}
 """JAX's names of the precisions. All of them sum products in float32."""

@@ -28,9 +28,8 @@ from lfadsx.objective import (
 )
 from lfadsx.parallel import compiler_options, on_devices, over_trials
 from lfadsx.random import derive
-from lfadsx.training.model_selection import observe, observe_loss
 from lfadsx.training.optimizer import apply_update
-from lfadsx.training.schedules import Schedule, decay, ramp
+from lfadsx.training.schedules import Schedule, decay, observe, observe_loss, ramp
 from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
 
