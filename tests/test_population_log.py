@@ -123,7 +123,7 @@ def test_summary_of_the_last_generation():
     assert found == expected | dict(copies=[(2, 0), (0, 3)], n_inactive=1, not_finite=[2])
     lost = summary(make(scores=[[nan] * 4] * 3))
     assert np.isnan(lost["best"]) and lost["best_member"] is None and lost["not_finite"] == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="must have rows"):
         summary([])
 
 

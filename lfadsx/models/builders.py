@@ -11,7 +11,7 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
-from lfadsx.data.dataset import Dataset, Session
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.models.compatibility import check_parts, check_shapes, n_channels_of, n_targets_of
 from lfadsx.models.initialization import (
@@ -97,20 +97,18 @@ def build(
         PartError: If your own part raises an exception for arrays of its widths.
     """
     config, own = _settings(config or ModelConfig(), parts)
-    rngs = nnx.Rngs(seed) if rngs is None else rngs
     _check_variant(config, data, own)
+    plan = _Plan(config, data, own, nnx.Rngs(seed) if rngs is None else rngs)
     sums, group, sizes = TrainingSums(data), data.input_group, n_channels_of(data.sessions)
     n_known = data.n_known_inputs if config.variant == "external_input" else 0
     to_generator = n_known if config.known_inputs_to == "generator" else 0
 
-    readin = _readin(config, data.sessions, own, rngs)
-    ic_encoder, input_encoder = _encoders(config, readin.n_features + n_known - to_generator, own, rngs)
-    likelihood = {name: _likelihood(config, sums, name, own, rngs) for name in data.train.targets}
-    ic_prior = make(
-        "ic_prior", own.get("ic_prior", _ic_prior(config)), dim=config.ic_dim or config.generator_dim, rngs=rngs
-    )
-    decoder = _decoder(config, data, ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states, own, rngs)
-    readout = {name: _readout(config, data, name, likelihood[name], own, rngs) for name in likelihood}
+    readin = plan.readin()
+    ic_encoder, input_encoder = plan.encoders(readin.n_features + n_known - to_generator)
+    likelihood = {name: plan.likelihood(sums, name) for name in data.train.targets}
+    ic_prior = plan.part("ic_prior", _ic_prior(config), dim=config.ic_dim or config.generator_dim)
+    decoder = plan.decoder(ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states)
+    readout = {name: plan.readout(name, likelihood[name]) for name in likelihood}
     model = LFADS(
         readin,
         ic_encoder,
@@ -118,14 +116,14 @@ def build(
         decoder,
         readout,
         likelihood,
-        standardiser=modules.Standardiser(sizes) if _in_units(config, data, group, likelihood[group]) else None,
+        standardiser=modules.Standardiser(sizes) if plan.has_units(group, likelihood[group]) else None,
         input_encoder=input_encoder,
         known_inputs_to=config.known_inputs_to if n_known else "none",
         ic_window=config.ic_window,
         controller_sees_ic_window=config.controller_sees_ic_window,
         input_group=group,
         adjoint=config.adjoint,
-        rngs=rngs,
+        rngs=plan.rngs,
     )
     if own:
         check_parts(model)
@@ -196,143 +194,113 @@ def _n_inferred(config: ModelConfig) -> int:
     return 0 if config.variant == "autonomous" else config.inferred_inputs
 
 
-def _readin(
-    config: ModelConfig, sessions: tuple[Session, ...], own: dict[str, Any], rngs: nnx.Rngs
-) -> modules.AbstractReadin:
-    n_components = n_components_of(sessions)
-    n_features = config.readin_dim or max(n_components, config.factors)
-    passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
-    part = own.get("readin", modules.IdentityReadin if passes_on else modules.LinearReadin)
-    if part is modules.LinearReadin:
-        check_features(n_features, n_components)  # before other parts are built in a wrong width
-    return make("readin", part, n_channels=n_channels_of(sessions), n_features=n_features, rngs=rngs)
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """Settings, data, the user's own parts by seam and the source of weights, from which all parts are built."""
 
+    config: ModelConfig
+    data: Dataset
+    own: dict[str, Any]
+    rngs: nnx.Rngs
 
-def _encoders(
-    config: ModelConfig, n_in: int, own: dict[str, Any], rngs: nnx.Rngs
-) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    """Returns the encoder of the initial condition, and that of the controller if it is separate."""
-    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
-    gru["segment_bins"] = config.segment_bins
-    bidirectional = partial(modules.BidirectionalGRU, **gru)
-    seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
-    has_controller, lag = _n_inferred(config) > 0, config.controller_lag
-    shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in own
-    default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
-    known = dict(n_in=n_in, n_units=config.ic_encoder_dim, lag=lag if shared else 0, rngs=rngs)
-    ic_encoder = make("ic_encoder", own.get("ic_encoder", default), **known)
-    if shared or not has_controller:
-        return ic_encoder, None
-    known = dict(n_in=n_in, n_units=config.input_encoder_dim or config.ic_encoder_dim, lag=lag, rngs=rngs)
-    return ic_encoder, make("input_encoder", own.get("input_encoder", seen), **known)
+    def part(self, seam: str, default: Any, **known: Any) -> Any:
+        """Returns the user's own part, or the default one."""
+        return make(seam, self.own.get(seam, default), rngs=self.rngs, **known)
 
+    def readin(self) -> modules.AbstractReadin:
+        config, sessions = self.config, self.data.sessions
+        n_components = n_components_of(sessions)
+        n_features = config.readin_dim or max(n_components, config.factors)
+        passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
+        default = modules.IdentityReadin if passes_on else modules.LinearReadin
+        if self.own.get("readin", default) is modules.LinearReadin:
+            check_features(n_features, n_components)  # before other parts are built in a wrong width
+        return self.part("readin", default, n_channels=n_channels_of(sessions), n_features=n_features)
 
-def _decoder(
-    config: ModelConfig,
-    data: Dataset,
-    n_ic: int,
-    n_driving: int,
-    n_encoding: int,
-    own: dict[str, Any],
-    rngs: nnx.Rngs,
-) -> modules.Decoder:
-    """Builds the generator and, if inputs are inferred, the controller."""
-    n_inferred, controller, input_prior = _n_inferred(config), None, None
-    if n_inferred:
-        default = own.get("input_prior", _input_prior(config, n_inferred, data.bin_width))
-        input_prior = make("input_prior", default, dim=n_inferred, rngs=rngs)
-        n_inferred = input_prior.dim
-    gru = partial(
-        modules.GRUGenerator,
-        initial=config.initial_state if config.ic_dim else "identity",
-        **_gates(config),
-        input_scale=config.weight_scales[1],
-        recurrent_scale=config.weight_scales[2],
-    )
-    generator = make(
-        "generator",
-        own.get("generator", gru),
-        n_ic=n_ic,
-        n_known_inputs=n_driving,
-        n_inferred_inputs=n_inferred,
-        n_units=config.generator_dim,
-        rngs=rngs,
-    )
-    n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
-    if n_inferred:
-        gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
-        controller = make(
-            "controller",
-            own.get("controller", gru),
-            n_encoding=n_encoding,
-            n_feedback={"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
-            n_units=config.controller_dim,
-            rngs=rngs,
+    def encoders(self, n_in: int) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
+        """Returns the encoder of the initial condition, and that of the controller if it is separate."""
+        config = self.config
+        gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
+        gru["segment_bins"] = config.segment_bins
+        bidirectional = partial(modules.BidirectionalGRU, **gru)
+        seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
+        has_controller, lag = _n_inferred(config) > 0, config.controller_lag
+        shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in self.own
+        default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
+        n_units, first_lag = config.ic_encoder_dim, lag if shared else 0
+        ic_encoder = self.part("ic_encoder", default, n_in=n_in, n_units=n_units, lag=first_lag)
+        if shared or not has_controller:
+            return ic_encoder, None
+        n_units = config.input_encoder_dim or config.ic_encoder_dim
+        return ic_encoder, self.part("input_encoder", seen, n_in=n_in, n_units=n_units, lag=lag)
+
+    def decoder(self, n_ic: int, n_driving: int, n_encoding: int) -> modules.Decoder:
+        """Returns the decoder with a generator and, if inputs are inferred, a controller."""
+        config, data = self.config, self.data
+        n_inferred, controller, input_prior = _n_inferred(config), None, None
+        if n_inferred:
+            input_prior = self.part("input_prior", _input_prior(config, n_inferred, data.bin_width), dim=n_inferred)
+            n_inferred = input_prior.dim
+        gru = partial(
+            modules.GRUGenerator,
+            initial=config.initial_state if config.ic_dim else "identity",
+            **_gates(config),
+            input_scale=config.weight_scales[1],
+            recurrent_scale=config.weight_scales[2],
         )
-    return modules.Decoder(
-        generator,
-        config.factors,
-        controller=controller,
-        input_prior=input_prior,
-        feedback=config.feedback,
-        initial_feedback=config.initial_feedback,
-        n_rates=n_rates,
-        segment_bins=config.segment_bins,
-        rngs=rngs,
-    )
+        inputs = dict(n_known_inputs=n_driving, n_inferred_inputs=n_inferred)
+        generator = self.part("generator", gru, n_ic=n_ic, **inputs, n_units=config.generator_dim)
+        n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
+        if n_inferred:
+            gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
+            n_feedback = {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback]
+            widths = dict(n_encoding=n_encoding, n_feedback=n_feedback, n_units=config.controller_dim)
+            controller = self.part("controller", gru, **widths)
+        return modules.Decoder(
+            generator,
+            config.factors,
+            controller=controller,
+            input_prior=input_prior,
+            feedback=config.feedback,
+            initial_feedback=config.initial_feedback,
+            n_rates=n_rates,
+            segment_bins=config.segment_bins,
+            rngs=self.rngs,
+        )
 
+    def likelihood(self, sums: TrainingSums, group: str) -> distributions.AbstractLikelihood:
+        given = self._of_group("likelihood", group)
+        if given is not None:
+            return make("likelihood", given, rngs=self.rngs)
+        if self.config.likelihood == "poisson" if group == self.data.input_group else self.data.is_counts(group):
+            return distributions.Poisson()
+        # A variance floor that is negligible compared with the data, in any unit.
+        return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
 
-def _of_group(own: dict[str, Any], seam: str, data: Dataset, group: str) -> Any:
-    """Returns the user's read-out or likelihood of a target group, or None."""
-    given = own.get(seam)
-    if isinstance(given, Mapping):
-        if unknown := set(given) - set(data.train.targets):
+    def readout(self, group: str, likelihood: distributions.AbstractLikelihood) -> modules.AbstractReadout:
+        config, given = self.config, self._of_group("readout", group)
+        units = self.has_units(group, likelihood)
+        linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
+        widths: dict[str, Any] = dict(n_factors=config.factors, n_targets=n_targets_of(self.data.sessions, group))
+        chosen = linear if given is None else given
+        return make("readout", chosen, **widths, n_params=likelihood.n_params, rngs=self.rngs)
+
+    def has_units(self, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
+        """Returns whether data are standardised: real values, and counts that are modelled as real values."""
+        support = likelihood.support
+        return self.config.standardise and support != "counts" and (support != "any" or not self.data.is_counts(group))
+
+    def _of_group(self, seam: str, group: str) -> Any:
+        """Returns the user's read-out or likelihood of a target group, or None."""
+        given, groups = self.own.get(seam), self.data.train.targets
+        if not isinstance(given, Mapping):
+            return given if group == self.data.input_group else None
+        if unknown := set(given) - set(groups):
             name = min(unknown)
             raise LfadsxError(
-                f"`{seam}` must name target groups of the data, {sorted(data.train.targets)}, got {name!r}"
-                f"{nearest(name, data.train.targets)}."
+                f"`{seam}` must name target groups of the data, {sorted(groups)}, got {name!r}{nearest(name, groups)}."
             )
         return given.get(group)
-    return given if group == data.input_group else None
-
-
-def _likelihood(
-    config: ModelConfig, sums: TrainingSums, group: str, own: dict[str, Any], rngs: nnx.Rngs
-) -> distributions.AbstractLikelihood:
-    given, data = _of_group(own, "likelihood", sums.data, group), sums.data
-    if given is not None:
-        return make("likelihood", given, rngs=rngs)
-    if config.likelihood == "poisson" if group == data.input_group else data.is_counts(group):
-        return distributions.Poisson()
-    # A variance floor that is negligible compared with the data, in any unit.
-    return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
-
-
-def _in_units(config: ModelConfig, data: Dataset, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
-    """Returns whether data are standardised: real values, and counts that are modelled as real values."""
-    as_counts = likelihood.support == "counts" or (likelihood.support == "any" and data.is_counts(group))
-    return config.standardise and not as_counts
-
-
-def _readout(
-    config: ModelConfig,
-    data: Dataset,
-    group: str,
-    likelihood: distributions.AbstractLikelihood,
-    own: dict[str, Any],
-    rngs: nnx.Rngs,
-) -> modules.AbstractReadout:
-    units = _in_units(config, data, group, likelihood)
-    linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
-    given = _of_group(own, "readout", data, group)
-    return make(
-        "readout",
-        linear if given is None else given,
-        n_factors=config.factors,
-        n_targets=n_targets_of(data.sessions, group),
-        n_params=likelihood.n_params,
-        rngs=rngs,
-    )
 
 
 def _gates(config: ModelConfig) -> dict[str, Any]:

@@ -150,7 +150,6 @@ def _generator(part: Any, widths: Mapping[str, Any]) -> Exercise:
 
 
 def _prior(part: Any, widths: Mapping[str, Any]) -> Exercise:
-    del widths
     params = 0.5 * _normal(TRIALS, BINS, part.n_params) - 0.5
     noise = jnp.stack([part.noise(key, (BINS,)) for key in jax.random.split(jax.random.key(0), TRIALS)])
 
@@ -168,7 +167,6 @@ def _prior(part: Any, widths: Mapping[str, Any]) -> Exercise:
 
 
 def _likelihood(part: Any, widths: Mapping[str, Any]) -> Exercise:
-    del widths
     n_channels = 4
     data = jnp.full((TRIALS, BINS, n_channels), float(part.safe_value)).at[:, :, 0].set(1.0)
 

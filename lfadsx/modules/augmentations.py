@@ -150,7 +150,6 @@ class SpikeJitter(AbstractAugmentation):
 
     def __call__(self, batch: Batch, hyper: HyperParams, key: Key[Array, ""]) -> tuple[Batch, Weights, Masks]:
         """Returns the batch with moved spikes, no weights and no masks."""
-        del hyper
         (keys,) = trial_keys(key, batch.trial_id)
         lengths = jnp.stack([batch.encoder_length, batch.target_length], axis=1)
         moved = jax.vmap(self._move)(keys, batch.targets[self.group], batch.scored(self.group), lengths)

@@ -154,7 +154,6 @@ class NoEncoder(AbstractEncoder):
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
     ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
         """Returns states and ends of width 0."""
-        del length
         return sequence[:, :, :0], sequence[:, 0, :0]
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:

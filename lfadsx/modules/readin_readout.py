@@ -48,20 +48,16 @@ class AbstractReadin(nnx.Module):
         self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
     ) -> None:
         """Initialises a session's first features to x W + b; called if `takes_alignment`. The default does nothing."""
-        del session, weight, bias
 
     def check(self, n_channels: Sizes) -> None:
         """Raises LfadsxError unless the read-in fits these channels; the default accepts all channels."""
-        del n_channels
 
     def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> AbstractReadin:
         """Returns a new read-in of the same kind for other sessions; the default raises LfadsxError."""
-        del n_channels, rngs
         raise _cannot_be_extended("read-in", self)
 
     def keep_sessions(self, old: AbstractReadin) -> None:
         """Copies the values of sessions that an older read-in has; the default does nothing."""
-        del old
 
 
 class AbstractReadout(nnx.Module):
@@ -88,16 +84,13 @@ class AbstractReadout(nnx.Module):
 
     def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Sets the units of one session's parameters; the default does nothing."""
-        del session, value
 
     def unit_of(self, session: int) -> Float[Array, "channel n_params"] | float:
         """Returns the units of one session's parameters; the default is 1."""
-        del session
         return 1.0
 
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Initialises one session's bias; the default does nothing."""
-        del session, value
 
     def start_along(self, directions: Sequence[Directions], mean: Mean) -> None:
         """Initialises the first factors along the components of an alignment; the default does nothing.
@@ -107,7 +100,6 @@ class AbstractReadout(nnx.Module):
                 pseudo-inverse of its alignment, shape (component, channel), in the unit of the data.
             mean: Returns the likelihood's mean for parameters of shape (channel, n_params).
         """
-        del directions, mean
 
     def check(self, n_targets: Sizes, group: str) -> None:
         """Raises LfadsxError unless the read-out fits these channels, if it records its own."""
@@ -119,12 +111,10 @@ class AbstractReadout(nnx.Module):
 
     def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> AbstractReadout:
         """Returns a new read-out of the same kind for other sessions; the default raises LfadsxError."""
-        del n_targets, rngs
         raise _cannot_be_extended("read-out", self)
 
     def keep_sessions(self, old: AbstractReadout) -> None:
         """Copies the values of sessions that an older read-out has; the default does nothing."""
-        del old
 
 
 class IdentityReadin(AbstractReadin):

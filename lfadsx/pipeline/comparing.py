@@ -121,27 +121,39 @@ def compare(
         DataError: If the data do not fit a model, or a run may have been trained on scored trials.
         LfadsxError: If there are fewer than two runs, or the number of names differs from that of runs.
     """
-    labels = _names(runs, names)
-    infos = {name: info for name, run in zip(labels, runs, strict=True) if (info := _info(run)) is not None}
+    opened = [_opened(run) for run in runs]
+    by_name = dict(zip(_names(opened, names), opened, strict=True))
+    folders = {name: run for name, run in by_name.items() if isinstance(run, RunFolder)}
+    infos = {name: folder.info for name, folder in folders.items()}
     if data is None:
-        folders = {name: run for name, run in zip(labels, runs, strict=True) if name in infos}
-        data = recorded_data({name: _folder(run).path for name, run in folders.items()}, infos, len(runs))
+        data = recorded_data({name: folder.path for name, folder in folders.items()}, infos, len(runs))
     split = split_name(data.splits, split)
     check_same_trials(infos, data, split)
     evaluations = {}
-    for name, run in zip(labels, runs, strict=True):
-        own, model = data, _model(run, build.get(name) if isinstance(build, Mapping) else build)
-        if name in infos:
+    for name, run in by_name.items():
+        own = data
+        if isinstance(run, RunFolder):
             check_bin_width(infos[name], data.bin_width)
-            own, model = matched(infos[name], data, model)
-        evaluations[name] = evaluate(model, own, split, n_samples=n_samples, seed=seed, baselines={}, mesh=mesh)
+            model = run.load(build=build.get(name) if isinstance(build, Mapping) else build)
+            own, run = matched(infos[name], data, model)
+        evaluations[name] = evaluate(run, own, split, n_samples=n_samples, seed=seed, baselines={}, mesh=mesh)
     first, *others = evaluations
     differences = {name: _differences(evaluations[name], evaluations[first], seed) for name in others}
-    facts = {name: dict(_settings(run, infos.get(name))) for name, run in zip(labels, runs, strict=True)}
+    facts = {name: dict(_settings(infos.get(name), run)) for name, run in by_name.items()}
     return RunComparison(split, evaluations, differences, _differing(facts))
 
 
-def _names(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+def _opened(run: Run) -> RunFolder | LFADS:
+    if isinstance(run, str | Path):
+        return RunFolder(run)
+    if isinstance(run, FitResult):
+        return run.model
+    if not isinstance(run, RunFolder | LFADS):
+        raise LfadsxError(f"A run must be a run folder, a result of `fit` or a model, got {type(run).__name__}.")
+    return run
+
+
+def _names(runs: Sequence[RunFolder | LFADS], names: Sequence[str]) -> list[str]:
     """Returns the given names, else those of the folders; folders of the same name are named by their paths."""
     if len(runs) < 2:
         raise LfadsxError(f"A comparison needs at least 2 runs, got {len(runs)}. Give run folders or models.")
@@ -149,34 +161,12 @@ def _names(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
         raise LfadsxError(f"`names` must be one name for each of {len(runs)} runs, all different, got {list(names)}.")
     if names:
         return list(names)
-    paths = [_folder(run).path if _is_folder(run) else Path(f"model {n}") for n, run in enumerate(runs, 1)]
+    paths = [run.path if isinstance(run, RunFolder) else Path(f"model {n}") for n, run in enumerate(runs, 1)]
     times = Counter(path.resolve().name for path in paths)
     found = [path.resolve().name if times[path.resolve().name] == 1 else str(path) for path in paths]
     if len(set(found)) < len(found):
         raise LfadsxError(f"Runs must be different folders, got {', '.join(found)}.")
     return found
-
-
-def _is_folder(run: Run) -> bool:
-    return isinstance(run, str | Path | RunFolder)
-
-
-def _folder(run: Any) -> RunFolder:
-    return run if isinstance(run, RunFolder) else RunFolder(run)
-
-
-def _info(run: Run) -> RunInfo | None:
-    return _folder(run).info if _is_folder(run) else None
-
-
-def _model(run: Run, build: Callable[[], LFADS] | None) -> LFADS:
-    if isinstance(run, FitResult):
-        return run.model
-    if isinstance(run, LFADS):
-        return run
-    if not _is_folder(run):
-        raise LfadsxError(f"A run must be a run folder, a result of `fit` or a model, got {type(run).__name__}.")
-    return _folder(run).load(build=build)
 
 
 def _differences(run: Evaluation, first: Evaluation, seed: int) -> dict[str, Score]:
@@ -192,11 +182,10 @@ def _cells(differences: Mapping[str, Score]) -> dict[str, str]:
     }
 
 
-def _settings(run: Run, info: RunInfo | None) -> Iterator[tuple[str, Any]]:
-    """Yields names and values of all settings of a run."""
+def _settings(info: RunInfo | None, run: Any) -> Iterator[tuple[str, Any]]:
+    """Yields names and values of all settings of a run; without information, those of the model."""
     if info is None:
-        model = run.model if isinstance(run, FitResult) else run
-        yield from _flat("", plain(describe(model)))  # pyright: ignore[reportArgumentType]
+        yield from _flat("", plain(describe(run)))
         return
     yield from _flat("", info.model)
     for part in (info.hyper, info.train, info.population, info.parts):

@@ -90,7 +90,6 @@ class TensorBoard(AbstractCallback):
 
     def on_start(self, progress: Progress) -> None:
         """Opens the event file."""
-        del progress
         self._writer = self._open()
 
     def on_epoch_end(self, progress: Progress) -> None:
@@ -110,7 +109,6 @@ class TensorBoard(AbstractCallback):
 
     def on_end(self, progress: Progress) -> None:
         """Closes the event file."""
-        del progress
         self._writer.close()
 
     def _figure(self, model: LFADS, data: Dataset) -> Any:

@@ -57,7 +57,6 @@ class RandomSearch(AbstractStrategy):
 
     def decide(self, rng: np.random.Generator, generation: Generation) -> Decision:
         """Returns unchanged weights and hyperparameters. After one of the first generations the worst members stop."""
-        del rng
         decision = Decision.unchanged(generation)
         if generation.number > self.halvings:
             return decision

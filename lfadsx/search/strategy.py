@@ -135,7 +135,6 @@ class AbstractStrategy(abc.ABC):
         Args:
             best: Score of the best member at the end of each generation so far, the newest last.
         """
-        del best
         return False
 
 
@@ -153,12 +152,10 @@ class Ensemble(AbstractStrategy):
 
     def start(self, rng: np.random.Generator, n: int, hyper: HyperParams) -> HyperParams:
         """Returns the run's hyperparameters for each member."""
-        del rng
         return repeat(hyper, n)
 
     def decide(self, rng: np.random.Generator, generation: Generation) -> Decision:
         """Returns the decision that changes nothing."""
-        del rng
         return Decision.unchanged(generation)
 
 
@@ -201,6 +198,5 @@ class Fixed(Ensemble):
 
     def start(self, rng: np.random.Generator, n: int, hyper: HyperParams) -> HyperParams:
         """Returns the entries of the list, each for the same number of members in a row."""
-        del rng, hyper
         each = n // len(self.hypers)
         return jax.tree.map(lambda *values: np.repeat(np.array(values, float), each), *self.hypers)

@@ -143,7 +143,6 @@ class Cohort:
 
     def _of(self, member: int, tree: Any) -> Any:
         """Returns one member's part of a tree."""
-        del member
         return tree
 
     def _placed(self, state: TrainState, mesh: Mesh | None) -> TrainState:

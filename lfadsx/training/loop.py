@@ -90,29 +90,27 @@ def of_members(values: dict[str, list[float]]) -> HyperParams:
     return HyperParams(**{name: np.array(of) for name, of in values.items()})  # pyright: ignore[reportArgumentType]
 
 
+@dataclasses.dataclass(eq=False)
 class Loop:
     """Trains blocks of all members, validates, calls the strategy, saves and decides when to stop.
 
     Generations end after the epochs `ends`; the last of these ends the run. `is_population` is False for `fit`.
     """
 
-    def __init__(
-        self,
-        cohort: Cohort,
-        position: Position,
-        strategy: AbstractStrategy,
-        ends: Sequence[int],
-        config: TrainConfig,
-        layout: Layout,
-        *,
-        folder: RunFolder | None,
-        callbacks: Sequence[AbstractCallback],
-        is_population: bool,
-    ) -> None:
-        self.cohort, self.position, self.strategy, self.ends = cohort, position, strategy, ends
-        self.config, self.layout, self.folder, self.callbacks = config, layout, folder, callbacks
-        self.is_population, self.signal = is_population, 0
-        self._shown = position.rows if is_population else [single(row) for row in position.rows]
+    cohort: Cohort
+    position: Position
+    strategy: AbstractStrategy
+    ends: Sequence[int]
+    config: TrainConfig
+    layout: Layout
+    folder: RunFolder | None
+    callbacks: Sequence[AbstractCallback]
+    is_population: bool
+    signal: int = 0
+
+    def __post_init__(self) -> None:
+        rows = self.position.rows
+        self._shown = rows if self.is_population else [single(row) for row in rows]
 
     def run(self) -> Reason:
         """Trains until there is a reason to stop, and returns it."""

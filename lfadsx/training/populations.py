@@ -176,8 +176,7 @@ def train(
         cohort = Stacked(program, state, feeds, schedule, at_once=population.members_at_once, **settings)
     else:
         cohort = Cohort(program, state, feeds, schedule, **settings)
-    how: dict[str, Any] = dict(folder=folder, callbacks=callbacks, is_population=population is not None)
-    loop = Loop(cohort, position, strategy, ends, config, layout, **how)
+    loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None)
     result = _result(loop, loop.run(), configs, datasets)
     if folder is not None and population and result.reason != "interrupted":
         member = result.ranking[0]

@@ -210,7 +210,6 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
     The block holds validation batches, stacked along a first axis. The key must be the same at every evaluation, so
     that epochs and models are compared under the same noise and hidden entries.
     """
-
     evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.portion_limit)
 
     def batches(shared: Any, block: Batch) -> Array:
@@ -227,7 +226,6 @@ def _evaluate(
     program: Program, shared: tuple[TrainState, Array], batch: Batch, n_shares: int
 ) -> tuple[tuple[()], Array]:
     """Returns an empty tuple of averages, and sums of the trials' figures with their number, shape (figure,)."""
-    del n_shares
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))

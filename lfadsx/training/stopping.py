@@ -52,7 +52,6 @@ def stop_request() -> Iterator[Callable[[], int]]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def request(number, frame):
-        del frame
         if received[0] and number == signal.SIGINT:
             raise KeyboardInterrupt
         received[0] = number
