@@ -1,13 +1,13 @@
 """LFADS as a Flax NNX library of pluggable parts. This file is the table of contents.
 
-`import lfadsx` is all that a script needs. Each name is imported when it is first used, so the import itself takes no
-time and starts nothing. What is not in the table is internal.
+A script needs only `import lfadsx`. Each name is imported at its first use, so the import itself is fast and does not
+start JAX. Names outside the table are internal.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the same table for type checkers and editors; a test holds the two together
+if TYPE_CHECKING:  # the same table for type checkers and editors; a test compares both
     from lfadsx import data as data
     from lfadsx import datasets as datasets
     from lfadsx import distributions as distributions
@@ -104,7 +104,7 @@ CONTENTS = {
     "lfadsx.pipeline.tensorboard": ("TensorBoard",),
     "lfadsx.objective": ("Objective",),
     "lfadsx.parallel": ("make_mesh",),
-    # What a model finds
+    # Results of a model
     "lfadsx.inference.posterior_inference": ("infer",),
     "lfadsx.inference.masked": ("masked_rates",),
     "lfadsx.inference.bounds": ("bounds", "Bounds"),
@@ -112,14 +112,14 @@ CONTENTS = {
     "lfadsx.results.generated": ("Generated",),
     "lfadsx.results.posterior": ("Posterior",),
     "lfadsx.results.results_file": ("read_posterior",),
-    # Scores and choices
+    # Scores and model selection
     "lfadsx.pipeline.scoring": ("evaluate",),
     "lfadsx.pipeline.comparing": ("compare", "RunComparison"),
     "lfadsx.pipeline.sweep_job": ("sweep",),
     "lfadsx.pipeline.cross_validation_job": ("cross_validate",),
     "lfadsx.findings": ("Finding",),
     "lfadsx.errors": ("CheckpointError", "DataError", "LfadsxError", "PartError", "RunError"),
-    # Folders with names of their own
+    # Packages and modules
     "lfadsx": (
         "data",
         "datasets",
@@ -134,13 +134,13 @@ CONTENTS = {
         "testing",
     ),
 }
-"""The public names by the module that each comes from."""
+"""The public names by the module that defines them."""
 
 _MODULE_OF = {name: module for module, names in CONTENTS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name of the table when it is first used."""
+    """Imports a name of the table at its first use."""
     if name not in _MODULE_OF:
         from lfadsx.errors import nearest
 

@@ -1,4 +1,4 @@
-"""The errors that a user can mend; every other exception is a fault of the library."""
+"""Errors that users can fix; every other exception is a fault of the library."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 
 class LfadsxError(ValueError):
-    """A mistake that the user can mend: a value, a name, a type, a file, a folder or a missing extra.
+    """A mistake that the user can fix: a value, a name, a type, a file, a folder or a missing extra.
 
-    The message says what must hold, what was found and what to do. The command line prints it without a traceback
+    The message names the requirement, the value found and the remedy. The command line prints it without a traceback
     and ends with exit code 2.
 
     Example:
@@ -22,7 +22,7 @@ class LfadsxError(ValueError):
 
 
 class DataError(LfadsxError):
-    """The data, or the description of them, are wrong: a file, an array, a session, a split.
+    """Wrong data, or a wrong description of data: a file, an array, a session, a split.
 
     Example:
         >>> import lfadsx
@@ -34,21 +34,21 @@ class DataError(LfadsxError):
 
 
 class RunError(LfadsxError):
-    """A run folder cannot be read, written or resumed as asked."""
+    """A run folder that cannot be read, written or resumed."""
 
 
 class CheckpointError(LfadsxError):
-    """A checkpoint is missing, damaged, or does not fit the model."""
+    """A checkpoint that is missing, damaged, or does not fit the model."""
 
 
 class MissingExtraError(LfadsxError, ImportError):
-    """An optional package is needed; the message names the extra of lfadsx that brings it."""
+    """A missing optional package; the message names the extra of lfadsx that installs it."""
 
 
 class PartError(Exception):
-    """A part of the user's own raised an exception; the message names the part and what it was given.
+    """An exception raised by a user's own part; the message names the part and its arguments.
 
-    It is not an `LfadsxError`: the traceback is needed to mend the part.
+    It is not an `LfadsxError`, because the traceback is needed to fix the part.
     """
 
 

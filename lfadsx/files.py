@@ -1,13 +1,15 @@
-"""Files that are whole or not there at all, and JSON that any program can read."""
+"""Files that are written completely or not at all; JSON and CSV."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
+import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ import numpy as np
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside a file; what is written there becomes the file when the block ends.
+    """Yields a temporary path in the folder of a file. When the block ends, the temporary file replaces the file.
 
-    If the block raises, the temporary file is deleted and the file stays as it was.
+    If the block raises an exception, the temporary file is deleted and the file does not change.
 
     Example:
         >>> import tempfile
@@ -32,10 +34,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         '1 2 3'
 
     Args:
-        path: The file. The temporary name keeps its ending, which some writers go by.
+        path: The file. The temporary name has the same ending, which some writers depend on.
     """
     path = Path(path)
-    # Beside the file because a move between file systems is not atomic; each process of a run has a name of its own.
+    # In the same folder, because moves between file systems are not atomic; with a different name in each process.
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield partial
@@ -46,19 +48,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Writes a text file at once and returns its path."""
+    """Writes a text file atomically and returns its path."""
     with atomic_path(path) as partial:
         partial.write_text(text)
     return Path(path)
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Writes a JSON file at once and returns its path; values as in `to_json`."""
+    """Writes a JSON file atomically and returns its path; values as in `to_json`."""
     return write_text(path, to_json(value))
 
 
-def to_json(value: Any) -> str:
-    """Returns JSON text. NaN and infinity become null, NumPy's values plain ones, dataclasses objects, paths text.
+def to_json(value: Any, other: Callable[[Any], str] = str) -> str:
+    """Returns JSON text. NaN and infinity become null, NumPy arrays lists, dataclasses objects, paths text.
 
     Example:
         >>> import numpy as np
@@ -66,19 +68,34 @@ def to_json(value: Any) -> str:
         >>> to_json([np.float32(0.5), float("nan"), np.arange(2)]).split()
         ['[', '0.5,', 'null,', '[', '0,', '1', ']', ']']
     """
-    return json.dumps(plain(value), indent=1, allow_nan=False)
+    return json.dumps(plain(value, other), indent=1, allow_nan=False)
 
 
-def plain(value: Any) -> Any:
-    """Returns a value as JSON has it: numbers, text, None, lists and objects."""
+def plain(value: Any, other: Callable[[Any], str] = str) -> Any:
+    """Returns a value as numbers, text, None, lists and dictionaries; `other` makes text of all other objects."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = np.asarray(value).tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {name if isinstance(name, str | int) else str(name): plain(item) for name, item in value.items()}
+        return {name if isinstance(name, str | int) else str(name): plain(item, other) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [plain(item, other) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else other(value)
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes rows with the same keys to a CSV file and returns its path; None and NaN become empty cells."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else ""
+    return "" if value is None else value

@@ -1,4 +1,4 @@
-"""What looks odd in data, in training or in a model: one type for all of it."""
+"""Findings: conspicuous facts about data, training, models and scores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ log = logging.getLogger("lfadsx")
 Found = TypeVar("Found")
 
 Level = Literal["note", "warning", "error"]
-"""A fact to know, something to look at, or a result that must not be used as it is."""
+"""note: a fact to know; warning: check it; error: do not use the result as it is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that looks odd, in words and as a number.
+    """One conspicuous fact, in words and as a number.
 
-    Findings are kept with a data set and with a run; reports render whatever list there is.
+    Data sets and runs hold lists of findings, and reports show all of them.
 
     Example:
         >>> from lfadsx.findings import Finding
@@ -36,13 +36,13 @@ class Finding:
         warning: 3 of 24 neurons never fire in training. Leave them out, or check the sorting.
 
     Attributes:
-        level: "note": a fact to know; "warning": look at it; "error": do not use the result as it is.
+        level: "note": a fact to know; "warning": check it; "error": do not use the result as it is.
         name: Short name of the kind of finding, the same in every data set and run, such as "silent neurons".
-        value: What was measured.
-        threshold: What the value was compared with, or None.
-        where: What it is about: a session, a file, a split, a part of the model; empty for all of it.
-        sentence: What was found, with its numbers, in one or two plain sentences.
-        remedy: What to do about it, in one plain sentence; empty if nothing has to be done.
+        value: The measured value, or None.
+        threshold: The value that it was compared with, or None.
+        where: The session, file, split or part of the model that it concerns; empty for all.
+        sentence: The finding with its numbers, in one or two plain sentences.
+        remedy: What to do, in one plain sentence; empty if nothing must be done.
     """
 
     level: Level
@@ -59,9 +59,9 @@ class Finding:
 
 
 def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found]) -> Found | None:
-    """Returns what a step returns, or None if it fails: an extra never takes a result with it.
+    """Runs a step and returns its result, or None if it fails.
 
-    A failure becomes a finding with its reason; its traceback goes to the log.
+    A failure is added to `found` as a finding with its reason; its traceback is logged.
 
     Example:
         >>> from lfadsx.findings import attempt
@@ -70,8 +70,8 @@ def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found
         ('loss.png', [])
 
     Args:
-        found: The list that the finding is added to.
-        kind: What kind of step it is, such as "figure"; the finding is called "figure failed".
+        found: List to which the finding is added.
+        kind: Kind of the step, such as "figure"; the finding is then named "figure failed".
         name: Name of the step; may be empty.
         step: The step.
     """
@@ -83,6 +83,6 @@ def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found
         reason = str(error).strip().split("\n")[0].rstrip(".")
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         sentence = f"The {what} failed and is left out ({reason})."
-        remedy = "Everything else stands without it; the traceback is in the log."
+        remedy = "All other results are valid; the traceback is in the log."
         found.append(Finding("warning", f"{kind} failed", None, None, name, sentence, remedy))
         return None

@@ -18,11 +18,11 @@ from lfadsx.types import Batch, Output
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """The loss: how its terms are put together; static.
+    """The loss, as a static combination of its terms.
 
-    Derive from it for a loss of your own, as a frozen dataclass, and give that to `fit`: override `__call__`, add terms
-    to what `super().__call__` returns, and keep the parts, which are what is reported. Only the training loss changes;
-    the selection score stays the negative log likelihood of hidden entries.
+    For your own loss, derive a frozen dataclass from it and pass an instance to `fit`. Override `__call__`, add terms
+    to the value of `super().__call__`, and return its parts, which are reported. Only the training loss changes. The
+    selection score remains the negative log likelihood of hidden entries.
 
     Example:
         >>> import dataclasses
@@ -37,11 +37,12 @@ class Objective:
 
     Attributes:
         reduction: A trial's log likelihood is the "sum" over its bins and neurons, or their "mean".
-        estimator: KL of the inputs: in closed form given the "path", or the log ratio of the "sample".
+        estimator: KL of the inferred inputs: "path" is the closed form given the path, "sample" the log ratio of the
+            sample.
         l2_normalize: A part's penalty is divided by its own number of weights ("each") or by that of all
             parts with a penalty ("pooled").
-        nominal_batch: What the sum over trials is divided by: the full batch size, so that every trial weighs
-            the same in a short last batch. None: the number of trials of weight above 0.
+        nominal_batch: Divisor of the sum over trials: the full batch size, so that a trial has the same weight in a
+            short last batch. None: the number of trials of weight above 0.
     """
 
     reduction: Literal["sum", "mean"] = "sum"
@@ -59,8 +60,40 @@ class Objective:
         weights: Weights | None = None,
         opened: Masks | None = None,
     ) -> tuple[Float[Array, ""], LossParts]:
-        """Returns the loss of a batch, which is differentiated, and its parts; arguments as of `loss`."""
-        return loss(model, batch, output, hyper, ramps, self, weights, opened)
+        r"""Returns the loss of a batch and its parts.
+
+        .. math::
+            \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
+            + \gamma \, L_2
+
+        with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The training
+        step adds the penalty on all parameters (`l2_scale`), which are one vector there. Trials of weight 0 contribute
+        neither to the value nor to the gradient.
+
+        Args:
+            model: The model.
+            batch: The trials.
+            output: Output of the model for these trials.
+            hyper: Scales of the terms.
+            ramps: Ramp weights.
+            weights: Factors of entries of the log likelihood, from augmentations.
+            opened: True for entries through which the gradient flows, from augmentations.
+
+        Returns:
+            The loss, shape (), and its parts.
+        """
+        log_likelihood = reconstruction(model, batch, output, self.reduction, weights, opened)
+        kl_ic = kl_initial_condition(model, output)
+        kl_inputs = kl_inferred_inputs(model, batch, output, self.estimator)
+        correlation = input_correlation(model, batch, output)
+        l2 = recurrent_penalty(model, hyper, self.l2_normalize)
+        parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
+        ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
+        per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
+        per_trial = per_trial + hyper.co_corr_scale * correlation
+        total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
+        n = self.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
+        return total / n + ramps.l2 * l2, parts
 
 
 @jax.tree_util.register_dataclass
@@ -69,7 +102,7 @@ class LossParts:
     """The terms of the loss before their weights, in nats.
 
     Attributes:
-        reconstruction: Negative log likelihood of each trial, shape (trial,); mean or sum as the objective says.
+        reconstruction: Negative log likelihood of each trial, shape (trial,); sum or mean, see `Objective.reduction`.
         kl_ic: KL of the initial condition of each trial, shape (trial,).
         kl_inputs: KL of the inferred inputs of each trial, shape (trial,); zero without inputs.
         correlation: Correlation between different inferred inputs of each trial, shape (trial,), without unit;
@@ -94,53 +127,6 @@ class RampWeights:
     l2: Float[Array, ""] | float = 1.0
 
 
-def loss(
-    model: LFADS,
-    batch: Batch,
-    output: Output,
-    hyper: HyperParams,
-    ramps: RampWeights,
-    objective: Objective,
-    weights: Weights | None = None,
-    opened: Masks | None = None,
-) -> tuple[Float[Array, ""], LossParts]:
-    r"""Returns the loss of a batch and its parts.
-
-    .. math::
-        \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
-        + \gamma \, L_2
-
-    with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. That on all
-    parameters (`l2_scale`) is left to the training step, where they are one vector. Trials of weight 0 add nothing,
-    neither to the value nor to the gradient.
-
-    Args:
-        model: The model.
-        batch: The trials.
-        output: What the model computed from them.
-        hyper: Scales of the terms.
-        ramps: Ramp weights.
-        objective: How the terms are put together.
-        weights: Factors of the log likelihood's entries from augmentations.
-        opened: Entries whose gradient passes, from augmentations.
-
-    Returns:
-        The loss, shape (), and its parts.
-    """
-    log_likelihood = reconstruction(model, batch, output, objective.reduction, weights, opened)
-    kl_ic = kl_initial_condition(model, output)
-    kl_inputs = kl_inferred_inputs(model, batch, output, objective.estimator)
-    correlation = input_correlation(model, batch, output)
-    l2 = recurrent_penalty(model, hyper, objective.l2_normalize)
-    parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
-    ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
-    per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
-    per_trial = per_trial + hyper.co_corr_scale * correlation
-    total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
-    n = objective.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
-    return total / n + ramps.l2 * l2, parts
-
-
 def reconstruction(
     model: LFADS,
     batch: Batch,
@@ -149,7 +135,7 @@ def reconstruction(
     weights: Weights | None = None,
     opened: Masks | None = None,
 ) -> Float[Array, " trial"]:
-    """Returns each trial's log likelihood in nats, the sum or the mean over its entries, all groups together."""
+    """Returns each trial's log likelihood in nats, summed or averaged over the entries of all groups."""
     total = jnp.zeros(batch.n_trials)
     count = jnp.zeros(batch.n_trials)
     for group in model.likelihood:
@@ -169,8 +155,8 @@ def entry_log_likelihood(
 ) -> Float[Array, "trial time target_channel"]:
     """Returns the log likelihood of every entry in nats, 0 where it is not scored.
 
-    Masked data become the likelihood's safe value and masked parameters 0 before the density is evaluated:
-    multiplying by 0 afterwards would turn an infinity into NaN, in the gradient too.
+    Before the density is evaluated, masked data are set to the likelihood's safe value and masked parameters to 0.
+    Multiplying by 0 afterwards would turn infinity into NaN, also in the gradient.
     """
     likelihood = model.likelihood[group]
     params = jnp.where(scored[..., None], output.params[group], 0.0)
@@ -203,9 +189,9 @@ def input_correlation(model: LFADS, batch: Batch, output: Output) -> Float[Array
 
     .. math:: C = \frac{2}{U (U - 1)} \sum_{i < j} \tfrac12 \Big(\sum_t m_{ti} m_{tj}\Big)^2
 
-    with the posterior means m of U inputs; 0 for one input, which has no other to be correlated with.
+    with the posterior means m of U inputs; 0 for a single input.
 
-    Source: the TensorFlow program, where one input gives NaN.
+    Source: the TensorFlow program, which returns NaN for a single input.
     """
     prior, params = model.decoder.input_prior, output.input_params
     if prior is None or params is None or prior.dim < 2:
@@ -221,8 +207,8 @@ def l2_penalty(model: LFADS, hyper: HyperParams, normalize: Literal["each", "poo
 
     .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p + s \|\theta\|^2
 
-    The first is `recurrent_penalty`; theta are all parameters of the model, biases included, without normalisation
-    (as in the JAX tutorial).
+    The first term is `recurrent_penalty`; theta are all parameters of the model, including biases, without
+    normalisation (as in the JAX tutorial).
     """
     everything = jax.tree.leaves(nnx.state(model, nnx.Param))
     squares = sum(jnp.sum(jnp.square(weight)) for weight in everything)
@@ -259,17 +245,17 @@ def recurrent_penalty(
 
 
 def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
-    """Returns each trial's evidence lower bound in nats: every weight 1, no ramp, no penalty."""
+    """Returns each trial's evidence lower bound in nats: all weights 1, without ramps and penalties."""
     kl = kl_initial_condition(model, output) + kl_inferred_inputs(model, batch, output)
     return reconstruction(model, batch, output) - kl
 
 
 def log_weight(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
-    r"""Returns each trial's log importance weight of the sample that the output belongs to, in nats.
+    r"""Returns each trial's log importance weight of the output's posterior sample, in nats.
 
     .. math:: \log p(x | z, u) + \log p(z) - \log q(z | x) + \sum_t \log p(u_t | u_{t-1}) - \log q(u_t | u_{<t}, x)
 
-    Its mean over samples is the evidence lower bound, the log of its mean exponential the importance-weighted one.
+    Its mean over samples is the evidence lower bound; the log of its mean exponential is the importance-weighted bound.
     """
     ic_prior, prior = model.ic_prior, model.decoder.input_prior
     path, params = output.inputs, output.input_params

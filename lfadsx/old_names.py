@@ -1,30 +1,30 @@
-"""What run folders from before 0.1.0 (format 1) call things, with today's names; to be deleted at 0.1.0."""
+"""Names in run folders of format 1 (before 0.1.0), with their current names; to be deleted at 0.1.0."""
 
 from __future__ import annotations
 
 from typing import Any
 
 ARGUMENTS = {"n_hidden": "n_units", "n_known": "n_known_inputs", "n_inferred": "n_inferred_inputs"}
-"""Arguments of parts."""
+"""Current names of arguments of parts."""
 JOINED = {
     "kl_floors": ("kl_ic_floor", "kl_co_floor"),
     "adam": ("adam_b1", "adam_b2", "adam_eps"),
     "checkpoints": ("checkpoint_minutes", "checkpoints_to_keep"),
 }
-"""Settings of a run that have become one setting."""
+"""Former settings of a run that are now one setting."""
 IN_STEPS = {
     "kl_ramp_start": "kl_ramp_start_step",
     "kl_ramp_epochs": "kl_ramp_steps",
     "l2_ramp_start": "l2_ramp_start_step",
     "l2_ramp_epochs": "l2_ramp_steps",
 }
-"""Settings in steps, which counted if they were not 0, by those in epochs."""
+"""Former settings in steps, used if not 0, by settings in epochs."""
 GONE = ("plateau_factor", "learning_rate_decay", "kl_ceiling", "max_skipped_steps", "score_smoothing")
 GONE += ("selection_samples",)
 
 
 def translated(run: dict[str, Any]) -> dict[str, Any]:
-    """Returns what `run.json` of format 1 holds under the names of today; its weights stay the same."""
+    """Returns the content of a `run.json` of format 1 with current names."""
     train, top = dict(run["train"]), run["train"]["kl_ceiling"]
     hyper = {name: value * (top if name.startswith("kl_") else 1.0) for name, value in run["hyper"].items()}
     new: dict[str, Any] = {name: [train.pop(old) for old in parts] for name, parts in JOINED.items()}
@@ -38,7 +38,7 @@ def translated(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(value: Any) -> Any:
-    """Returns a part's description, or an argument of it, with today's names."""
+    """Returns the description of a part, or one of its arguments, with current names."""
     if not isinstance(value, dict):
         return value
     if "group" in value:
@@ -53,7 +53,7 @@ def _part(value: Any) -> Any:
 
 
 def _data(data: dict[str, Any]) -> dict[str, Any]:
-    """Returns what is said of the data; channel names were those of the input group, or None."""
+    """Returns the description of the data; channel names were a list for the input group, or None."""
     group = data["input_group"]
     named = [s | {"channel_names": {group: s["channel_names"]} if s["channel_names"] else {}} for s in data["sessions"]]
     return data | {"sessions": named}

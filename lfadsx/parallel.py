@@ -1,4 +1,4 @@
-"""Meshes of devices and how data are laid out on them."""
+"""Meshes of devices, and the layout of data on them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
         1
 
     Args:
-        n_devices: Number of devices; None for all of all hosts.
+        n_devices: Number of devices; by default all devices of all hosts.
         members: Number of devices along the `members` axis.
 
     Raises:
@@ -45,18 +45,23 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
     n_devices = available if n_devices is None else n_devices
     if not 1 <= n_devices <= available:
         raise LfadsxError(
-            f"{n_devices} devices were asked for, but JAX sees {available}: {jax.devices()}. Ask for fewer; on a "
-            "CPU set the environment variable JAX_NUM_CPU_DEVICES before starting."
+            f"The number of devices must be from 1 to {available}, got {n_devices}. JAX sees {jax.devices()}. For more "
+            "CPU devices set the environment variable JAX_NUM_CPU_DEVICES before starting."
         )
     if n_devices % members:
-        raise LfadsxError(f"members = {members} does not divide {n_devices} devices. Give a divisor.")
+        raise LfadsxError(f"`members` must divide the number of devices, {n_devices}, got {members}.")
     shape, names = (n_devices // members, members), ("data", "members")
     return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:n_devices])
 
 
 def all_data(mesh: Mesh | None) -> Mesh | None:
-    """Returns a mesh of the same devices which all see to trials, none to members."""
-    return None if mesh is None else Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names, axis_types=mesh.axis_types)
+    """Returns the mesh for inference after training: all devices on the axis `data`; None with several processes.
+
+    With several processes each one infers, and writes, all results by itself.
+    """
+    if mesh is None or jax.process_count() > 1:
+        return None
+    return Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names, axis_types=mesh.axis_types)
 
 
 def n_data_devices(mesh: Mesh | None) -> int:
@@ -67,13 +72,13 @@ def n_data_devices(mesh: Mesh | None) -> int:
 def place_block(block: Batch, mesh: Mesh | None) -> Batch:
     """Puts a block (step, trial, ...) of NumPy arrays on the devices, trials spread over `data`.
 
-    Every process calls this with the same block and puts only the rows of its own devices there.
+    Every process calls this with the same block, and copies only the rows of its own devices.
     """
     return _place(block, mesh, BLOCK)
 
 
 def place_members(tree: Any, mesh: Mesh | None) -> Any:
-    """Puts arrays whose first axis is that of members on the devices, members spread over `members`."""
+    """Puts arrays (member, ...) on the devices, members spread over `members`."""
     return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, MEMBERS))
 
 
@@ -83,7 +88,7 @@ def place_member_blocks(blocks: Batch, mesh: Mesh | None) -> Batch:
 
 
 def to_host(array: jax.Array) -> np.ndarray:
-    """Returns an array whose parts may lie on the devices of several hosts."""
+    """Returns an array, which may be spread over devices of several hosts, as a NumPy array."""
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
@@ -106,32 +111,30 @@ def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
 
 
 TRIALS_OF_A_CORE = 32
-"""Trials that a core of a CPU, being a device, computes at once: what it computes then stays in its cache."""
+"""Trials that a CPU core, used as a device, computes at once, so that the arrays stay in its cache."""
 
 
 def portion_limit(trials_at_once: int, mesh: Mesh | None) -> int:
-    """Returns how many trials of a step a device computes at once at most; 0: all of its own.
+    """Returns the largest number of trials of a step that a device computes at once; 0: all of its trials.
 
-    Args:
-        trials_at_once: What the user asks for; 0: what suits the device.
-        mesh: Devices that the trials are spread over; None for one.
+    `trials_at_once` is the setting of the user; 0 chooses by the kind of device.
     """
     return trials_at_once or (TRIALS_OF_A_CORE if _are_cores(mesh) else 0)
 
 
 def n_portions(n_trials: int, at_once: int) -> int:
-    """Returns in how many portions of equal size a device computes its trials, `at_once` at most; 0: all at once."""
+    """Returns the number of equal portions, of at most `at_once` trials, in which a device computes; 0: all at once."""
     return math.ceil(n_trials / at_once) if at_once else 1
 
 
 def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any, Any], Any]:
-    """Returns `f` run by every device with its own trials of a block, as one program for each.
+    """Returns a function that runs `f` on every device with the device's trials of a block, as one program each.
 
-    What compiles for a device is then the same program as for one alone, but for the exchanges of `over_trials`. Within
-    `over_members` it is `f` itself, since the devices have been given their trials already.
+    Each device then compiles the same program as a single device, except for the exchanges of `over_trials`. Within
+    `over_members` the devices have their trials already, so `f` itself is returned.
 
     Args:
-        f: Takes what all devices share and a block (step, trial, ...); returns what is equal on all devices.
+        f: Takes shared values and a block (step, trial, ...); returns values that are equal on all devices.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
     """
     if mesh is None or mesh.size == 1 or "data" in jax.sharding.get_abstract_mesh().manual_axes:
@@ -143,15 +146,15 @@ def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any
 def over_trials(
     f: Callable[[Any, Any, int], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns `f` run by every device on its own trials, a portion of them after the other, with one exchange.
+    """Returns a function that runs `f` on the trials of every device, portion by portion, with one exchange.
 
-    To be called within `on_devices` or `over_members`.
+    Call it within `on_devices` or `over_members`.
 
     Args:
-        f: Takes what all devices share, arrays with the trial axis first, and in how many shares, portions of all
-            devices, the trials are cut. Returns what is to be averaged over shares, and what is to be added up.
+        f: Takes shared values, arrays with the trial axis first, and the number of shares (portions of all devices).
+            Returns values to average over shares, and values to sum.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
-        at_once: Trials that a device computes at once at most; 0: all of its own.
+        at_once: Largest number of trials that a device computes at once; 0: all of its trials.
     """
     n_devices = n_data_devices(mesh)
 
@@ -174,8 +177,8 @@ def _in_portions(
         return f(shared, trials, n_devices)
     if n_trials % n:
         raise LfadsxError(
-            f"{n_trials} trials of a device do not make {n} equal portions of at most {at_once}. Arrange the rows of "
-            "a step with `Layout`, which rounds them up, or give another trials_at_once."
+            f"{n_trials} trials of a device must make {n} equal portions of at most {at_once}. Arrange the rows of a "
+            "step with `Layout`, which rounds them up, or give another `trials_at_once`."
         )
     portions = jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), trials)
     traced_once = jax.jit(lambda shared, portion: f(shared, portion, n * n_devices), inline=True)
@@ -197,19 +200,19 @@ def over_members(
     shared: Any = EVERYWHERE,
     members: Any = MEMBERS,
 ) -> Callable[[Any, Any], Any]:
-    """Returns `f` run for every member of a population, each device seeing to its own ones.
+    """Returns a function that runs `f` for every member of a population; each device computes its own members.
 
-    With one member at a time a member's numbers are, bit for bit, those of the model alone.
+    With one member at a time, a member's numbers are bit-identical to those of a single model.
 
     Args:
-        f: Takes what all members share and one member's arrays; returns arrays.
+        f: Takes shared values and one member's arrays; returns arrays.
         mesh: The mesh whose axis `members` the members are spread over; None for a single device.
-        at_once: Members that a device computes at once, as one batch; 1: one after the other.
-        shared: How what all members share is laid out on the mesh; a prefix of its pytree.
-        members: The same of the members' arrays; their first axis is the members'.
+        at_once: Number of members that a device computes at once, as one batch; 1: one after the other.
+        shared: Layout of the shared values on the mesh; a prefix of their pytree.
+        members: Layout of the members' arrays, whose first axis is that of members.
 
     Returns:
-        A function of what is shared and of arrays with a first axis of members, which returns such arrays.
+        A function of shared values and of arrays (member, ...), which returns arrays (member, ...).
     """
 
     def own(common: Any, stacked: Any) -> Any:
@@ -224,11 +227,11 @@ def over_members(
 
 
 def each_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns `f` run by every device on its own trials, whose results stay where they are.
+    """Returns a function that runs `f` on the trials of every device; results stay on their devices.
 
     Args:
-        f: Takes what all devices share and arrays with the trial axis first. Returns arrays with the trial axis first,
-            and arrays where it is the second one.
+        f: Takes shared values and arrays with the trial axis first. Returns arrays with the trial axis first, and
+            arrays with the trial axis second.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
     """
     if mesh is None or n_data_devices(mesh) == 1:
@@ -239,22 +242,22 @@ def each_trials(f: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None) -> 
 
 
 ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimized_scheduler")
-"""Options of the compiler which, switched off, leave each device of a CPU one thread of its own."""
+"""Compiler options that are switched off so that each CPU device has one thread."""
 
 
 def compiler_options(mesh: Mesh | None) -> tuple[tuple[str, bool], ...]:
-    """Returns the options to compile steps with: cores of a CPU that are devices do not lend each other threads."""
+    """Returns compiler options for steps: CPU cores that are devices do not share threads."""
     return tuple((name, False) for name in ONE_THREAD if _is_known(name)) if _are_cores(mesh) else ()
 
 
 def _are_cores(mesh: Mesh | None) -> bool:
-    """Whether the devices are cores of CPUs; a single device has all cores."""
+    """Returns whether the devices are CPU cores; a single device uses all cores."""
     return mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
 
 
 @cache
 def _is_known(option: str) -> bool:
-    """Whether this version's compiler has an option; the next one's may not."""
+    """Returns whether the installed compiler has an option; other versions may not."""
     try:
         jax.jit(lambda: 0, compiler_options={option: False}).lower().compile()
     except jax.errors.JaxRuntimeError:

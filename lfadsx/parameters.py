@@ -1,4 +1,4 @@
-"""Arrays of a part: trained or fixed, and what they start from."""
+"""Arrays of a part, trained or fixed, and their initial values."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def scaled_normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: fl
 
 
 def filled(shape: int | tuple[int, ...], value: float = 0.0) -> jax.Array:
-    """Returns an array full of a value, made on the host: `jnp.full` compiles a program for every shape."""
+    """Returns an array filled with a value, made on the host: `jnp.full` compiles a program for every shape."""
     return jax.device_put(np.full(shape, value, jnp.result_type(float)))

@@ -1,4 +1,4 @@
-"""Random numbers as hashes of a key and a number: few operations to run, and few to compile."""
+"""Random numbers as hashes of a key and an integer: few operations to run and to compile."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lfadsx.errors import LfadsxError
 
 @jax.named_scope("random")
 def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> Key[Array, "..."]:
-    """Returns keys that depend on a key and on whole numbers, as `jax.random.fold_in` does in more operations.
+    """Returns keys derived from keys and integers, like `jax.random.fold_in` with fewer operations.
 
-    They are keys of JAX's default kind (Threefry), which every function of `jax.random` takes.
+    The keys are of JAX's default kind (Threefry), which every function of `jax.random` accepts.
 
     Example:
         >>> import jax
@@ -29,14 +29,13 @@ def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> 
 
     Args:
         key: Keys of any kind.
-        number: Whole numbers, of which the last 32 bits count; their shape and that of the keys are broadcast to that
-            of the result.
+        number: Integers, of which the last 32 bits are used; their shape is broadcast with that of the keys.
 
     Raises:
-        TypeError: If the numbers are not whole ones.
+        TypeError: If the numbers are not integers.
     """
     first, second = _words(key)
-    # Counted down from the top, where no stream of `bits` gets to.
+    # Counted down from the largest number, which no stream of `bits` reaches.
     number = ~_whole(number)
     words = jnp.stack([_hash(first, second, number), _hash(second, ~first, number)], axis=-1)
     return jax.random.wrap_key_data(words, impl="threefry2x32")
@@ -46,24 +45,25 @@ def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> 
 def bits(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> UInt[Array, "..."]:
     """Returns 32 random bits for each key and number, whose shapes are broadcast.
 
-    Neither the other numbers nor how many they are alter an entry, so padding does not change a trial's noise.
+    An entry depends neither on other numbers nor on their count, so padding does not change a trial's noise.
 
     Args:
         key: Keys of any kind.
-        number: Whole numbers from 0.
+        number: Integers from 0.
 
     Raises:
-        TypeError: If the numbers are not whole ones.
+        TypeError: If the numbers are not integers.
     """
     return _hash(*_words(key), _whole(number))
 
 
 @jax.named_scope("random")
 def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> Float[Array, "..."]:
-    """Returns normal numbers of mean 0; of a larger first axis the first entries are the same.
+    """Returns normal numbers of mean 0; the first entries do not depend on the length of the first axis.
 
-    They take 2^23 values, the largest of which is 5.3 standard deviations. Where nothing is traced, as for the initial
-    weights of a model, they are computed on the host, equal but for rounding: a device would compile every shape anew.
+    They have 2^23 possible values, up to 5.3 standard deviations. Outside of traced functions, as for the initial
+    weights of a model, they are computed on the host, equal up to rounding: a device would compile a program for every
+    shape.
 
     Example:
         >>> import jax
@@ -81,7 +81,9 @@ def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> 
     """
     words, count, dtype = jax.random.key_data(key), math.prod(shape), jnp.result_type(float)
     if words.ndim != 1:
-        raise LfadsxError(f"normal takes one key, not keys of shape {words.shape[:-1]}. Map it over them by jax.vmap.")
+        raise LfadsxError(
+            f"`key` must be one key, got keys of shape {words.shape[:-1]}. Map `normal` over them with jax.vmap."
+        )
     if isinstance(words, jax.core.Tracer):
         uniform = _open_interval(bits(key, jnp.arange(count).reshape(shape)), dtype)
         return std * math.sqrt(2.0) * jax.lax.erf_inv(uniform)
@@ -93,16 +95,16 @@ def normal(key: Key[Array, "..."], shape: tuple[int, ...], std: float = 1.0) -> 
 
 
 def _open_interval(bits: Any, dtype: Any) -> Any:
-    """Returns the middles of 2^23 intervals of (-1, 1), which float32 holds exactly: no end, and no side preferred."""
+    """Returns centres of 2^23 intervals of (-1, 1), exact in float32, without the ends and symmetric around 0."""
     return ((bits >> 9).astype(dtype) + 0.5) * 2.0**-22 - 1.0
 
 
 def _whole(number: Any) -> Array:
-    """Returns the last 32 bits of whole numbers."""
-    # By way of NumPy, since to JAX a Python number above 2^31 is an error.
+    """Returns the last 32 bits of integers."""
+    # Through NumPy, since JAX raises an error for Python integers above 2^31.
     number = number if isinstance(number, jax.Array) else np.asarray(number)
     if not jnp.issubdtype(number.dtype, jnp.integer):
-        raise TypeError(f"Random numbers are counted by whole numbers of 64 bits, not by {number.dtype}. Give one.")
+        raise TypeError(f"`number` must be an integer, got {number.dtype}.")
     return jnp.asarray(number.astype(np.uint32))
 
 
@@ -112,13 +114,13 @@ def _words(key: Key[Array, "*keys"]) -> tuple[UInt[Array, "*keys"], UInt[Array, 
 
 
 def _hash(first: Any, second: Any, number: Any) -> Any:
-    """Returns 32 bits that depend on two words and a number as if they were random; arrays of uint32 of either library.
+    """Returns 32 pseudo-random bits for two words and a number; uint32 arrays of JAX or NumPy.
 
     Source: constants and shifts of the mixer "triple32" (Wellons 2018) over a Weyl sequence, as in SplitMix (Steele et
-    al. 2014); the second word enters after the first round, so that no sequence is another one shifted.
+    al. 2014); the second word enters after the first round, so that sequences are not shifted copies of each other.
     """
     golden, one, two, three = (np.uint32(word) for word in (0x9E3779B9, 0xED5AD4BB, 0xAC4C1B51, 0x31848BAB))
-    # Any constant will do: without it the first number of the first seed, all being 0, would be 0.
+    # Any constant works. Without it, the first number of the first seed would be 0, since all words are 0.
     word = (first ^ np.uint32(0x6A09E667)) + number * golden
     word = (word ^ (word >> 17)) * one
     word = word ^ second

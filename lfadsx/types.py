@@ -1,11 +1,10 @@
-"""The types that data take on their way from a file to rates, and the names of their dimensions.
+"""Types of the data between file and rates, and the names of their dimensions.
 
 | dimension        | meaning                                                              |
 |------------------|----------------------------------------------------------------------|
 | trial            | trials of a batch or of a split, all sessions together               |
-| time             | bins that the decoder runs for: the encoder's and, after them, the   |
-|                  | bins of forward prediction                                           |
-| encoder_time     | bins that the encoders see                                           |
+| time             | bins of the decoder: bins of the encoder, then forward prediction    |
+| encoder_time     | bins of the encoders                                                 |
 | channel          | encoder channels (neurons held in), padded to the widest session     |
 | target_channel   | channels of one target group, padded to the widest session           |
 | feature          | encoder channels after the read-in                                   |
@@ -13,7 +12,7 @@
 | generator, controller    | units of the generator's and the controller's state          |
 
 `Split`, `Session` and `Dataset` (`lfadsx.data.dataset`) live on the host (NumPy). `Batch`, `Noise` and `Output` are
-pytrees for the device. What inference returns to the host is a `Posterior` (`lfadsx.results.posterior`).
+pytrees for the device. Inference returns a `Posterior` (`lfadsx.results.posterior`) to the host.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
 INPUT_GROUP = "spikes"
-"""Name of the target group whose channels the encoder sees, unless a data set names another."""
+"""Default name of the target group whose channels the encoder sees."""
 
 Kind = Literal["counts", "real"]
-"""What the numbers of a target group are: counts of events in a bin, or real numbers."""
+"""Kind of the data of a target group: counts of events per bin, or real numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetGroup:
-    """What the numbers of a target group are; decided once, when the data are read.
+    """Kind and unit of the data of a target group, set when the data are read.
 
     Attributes:
-        kind: "counts" for whole numbers of events in a bin, such as spikes; "real" for real numbers, such as EMG.
-        unit: Unit of the data, "counts per bin" for counts; empty when it is not known.
+        kind: "counts" for counts of events per bin, such as spikes; "real" for real numbers, such as EMG.
+        unit: Unit of the data, "counts per bin" for counts; empty if it is not known.
     """
 
     kind: Kind
@@ -48,7 +47,7 @@ class TargetGroup:
 
 @dataclasses.dataclass(frozen=True)
 class TimeAxis:
-    """Where the bins of a trial lie in time.
+    """Times of the bins of a trial.
 
     Example:
         >>> from lfadsx.types import TimeAxis
@@ -56,9 +55,9 @@ class TimeAxis:
         [-0.045, -0.035, -0.025]
 
     Attributes:
-        bin_width: Width of a bin in seconds, or None when it is not known.
+        bin_width: Width of a bin in seconds, or None if it is not known.
         start: Time of the left edge of the first bin relative to the event, in seconds.
-        event: Name of the event that time is counted from.
+        event: Name of the event at time 0.
     """
 
     bin_width: float | None = None
@@ -66,17 +65,13 @@ class TimeAxis:
     event: str = "trial start"
 
     def centres(self, n_bins: int) -> np.ndarray:
-        """Returns the middle of each bin in seconds, or the numbers of the bins when their width is not known.
-
-        Args:
-            n_bins: Number of bins.
-        """
+        """Returns the centre of each bin in seconds, or the number of the bin if the bin width is not known."""
         bins = np.arange(n_bins)
         return bins if self.bin_width is None else self.start + self.bin_width * (bins + 0.5)
 
 
 def array_shapes(value: Any) -> str:
-    """Returns type and shape of the arrays of a dataclass, one field a line; fields that are None are left out."""
+    """Returns dtypes and shapes of the arrays of a dataclass, one line per field; fields that are None are left out."""
     lines = []
     for field in dataclasses.fields(value):
         held = getattr(value, field.name)
@@ -96,33 +91,33 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def _pytree(cls: type[T]) -> type[T]:
-    """Makes a class a frozen dataclass whose fields are the leaves of a pytree."""
+    """Turns a class into a frozen dataclass whose fields are the leaves of a pytree."""
     cls.__repr__ = lambda self: f"{cls.__name__}\n{array_shapes(self)}"
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, repr=False)(cls))
 
 
 @_pytree
 class Batch:
-    """What one training or inference step sees; every array has the trial axis first.
+    """Data of one training or inference step; every array has the trial axis first.
 
     Attributes:
         encoder_input: Counts or values that the encoders see, shape (trial, encoder_time, channel).
-        targets: What the decoder must explain, by group, each (trial, time, target_channel).
-        encoder_observed: False where `encoder_input` is missing, or None when nothing is.
-        target_observed: By group, False where the target is missing, or None when nothing is.
+        targets: Data that the decoder reconstructs, by group, each (trial, time, target_channel).
+        encoder_observed: False where `encoder_input` is missing, or None if nothing is missing.
+        target_observed: By group, False where the target is missing, or None if nothing is missing.
         known_inputs: Known inputs, shape (trial, time, known), or None.
         encoder_length: Bins of each trial that the encoders see, shape (trial,).
-        target_length: Bins of each trial that are reconstructed (the encoder's and, after them, those
-            of forward prediction), shape (trial,).
+        target_length: Bins of each trial that are reconstructed (bins of the encoder, then forward prediction), shape
+            (trial,).
         session: Index of each trial's session, shape (trial,).
-        trial_id: Number of the trial in its split, shape (trial,). Noise is derived from it, so that the
-            same trial gets the same noise alone, in a batch, and on any number of devices.
-        trial_weight: Weight in the loss, shape (trial,); 0 for trials that only fill up a batch.
-        target_channels: By group, how many channels the trial's session has, shape (trial,).
-        target_index: For each encoder channel the channel of the input group that it is, shape
-            (trial, channel); -1 for none.
-        encoder_gain: What the encoders multiply the data by, or None for 1. Missing entries count as 0,
-            standardised ones as the mean; an augmentation that hides more raises the others, so that sums stay.
+        trial_id: Number of the trial in its split, shape (trial,). Noise is derived from it, so a
+            trial has the same noise alone, in a batch, and on any number of devices.
+        trial_weight: Weight in the loss, shape (trial,); 0 for trials that only fill a batch.
+        target_channels: By group, number of channels of the trial's session, shape (trial,).
+        target_index: For each encoder channel, its channel in the input group, shape (trial, channel); -1 if it has
+            none.
+        encoder_gain: Factor of the encoders' data, or None for 1. Encoders see 0 for missing entries (the mean, for
+            standardised data). An augmentation that hides entries raises the gain, so that expected sums do not change.
     """
 
     encoder_input: Num[Array, "trial encoder_time channel"]
@@ -141,32 +136,32 @@ class Batch:
 
     @property
     def n_trials(self) -> int:
-        """Number of trials, those of weight 0 included."""
+        """Number of trials, including trials of weight 0."""
         return self.trial_id.shape[0]
 
     @property
     def n_bins(self) -> int:
-        """Number of bins that the decoder runs for."""
+        """Number of bins of the decoder."""
         return next(iter(self.targets.values())).shape[1]
 
     def in_encoder(self) -> Bool[Array, "trial encoder_time"]:
-        """True for bins that lie within a trial's encoder window."""
+        """Returns True for bins within a trial's encoder window."""
         return jnp.arange(self.encoder_input.shape[1]) < self.encoder_length[:, None]
 
     def in_trial(self) -> Bool[Array, "trial time"]:
-        """True for bins that lie within a trial, forward prediction included."""
+        """Returns True for bins within a trial, including forward prediction."""
         return jnp.arange(self.n_bins) < self.target_length[:, None]
 
     def seen(self) -> Bool[Array, "trial encoder_time channel"]:
-        """True for entries that the encoders see: inside the window, observed, of a trial of weight above 0."""
+        """Returns True for entries that the encoders see: observed, inside the window, in a trial of weight above 0."""
         mask = (self.in_encoder() & (self.trial_weight > 0)[:, None])[:, :, None]
         observed = self.encoder_observed
         return jnp.broadcast_to(mask, self.encoder_input.shape) if observed is None else mask & observed
 
     def scored(self, group: str) -> Bool[Array, "trial time target_channel"]:
-        """True for entries of a target group that exist: inside the trial, of its session, and observed.
+        """Returns True for existing entries of a target group: observed, inside the trial, in a channel of its session.
 
-        Trials of weight 0 have none.
+        Trials of weight 0 have no such entries.
         """
         channels = jnp.arange(self.targets[group].shape[2]) < self.target_channels[group][:, None]
         mask = (self.in_trial() & (self.trial_weight > 0)[:, None])[:, :, None] & channels[:, None, :]
@@ -176,7 +171,7 @@ class Batch:
 
 @_pytree
 class Noise:
-    """Everything random of one pass through the model, drawn by `LFADS.draw`; time is the first axis.
+    """All random numbers of one pass through the model, drawn by `LFADS.draw`; time is the first axis.
 
     Attributes:
         ic: Noise of the initial condition, shape (trial, ic).
@@ -185,7 +180,7 @@ class Noise:
             `features` (encoder_time, trial, feature), `ic_encoding` (trial, ends), `encoding`
             (time, trial, controller encoding), `feedback` (time, trial, factor), `known`
             (time, trial, known), `readout` (1 + time, trial, generator) with the initial state first.
-        dropout_rate: The rate that the masks were drawn with.
+        dropout_rate: Dropout rate of the masks.
     """
 
     ic: Float[Array, "trial ic_noise"]
@@ -196,7 +191,7 @@ class Noise:
 
 @_pytree
 class Output:
-    """Everything that one pass through the model computes; every array has the trial axis first.
+    """All results of one pass through the model; every array has the trial axis first.
 
     Attributes:
         params: Parameters of the likelihood by group, shape (trial, time, target_channel, n_params). For
@@ -209,7 +204,7 @@ class Output:
         inputs: Inferred inputs that drove the generator, shape (trial, time, input), or None.
         input_params: Parameters of their posterior, shape (trial, time, input_params), or None.
         controller_states: Shape (trial, time, controller), or None.
-        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
+        encoding: Encoding of the data that the controller saw, shape (trial, time, encoding), or None.
     """
 
     params: dict[str, Float[Array, "trial time target_channel n_params"]]

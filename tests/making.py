@@ -11,7 +11,7 @@ import lfadsx
 from lfadsx.cli import command_line, flags
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.modules.augmentations import combine
-from lfadsx.objective import Objective, RampWeights, loss
+from lfadsx.objective import Objective, RampWeights
 from lfadsx.training.state import path_name
 
 SIZES = dict(
@@ -194,7 +194,7 @@ def training_loss(model, objective=None, ramps=None, augmentations=()):
         keys = jax.random.split(jax.random.fold_in(key, 1), len(augmentations))
         changed, weights, opened = combine(augmentations, batch, hyper, list(keys))
         output = model(changed, model.draw(key, changed, hyper))
-        total, parts = loss(model, changed, output, hyper, ramps, objective, weights, opened)
+        total, parts = objective(model, changed, output, hyper, ramps, weights, opened)
         return total, (parts, output)
 
     return jax.jit(jax.value_and_grad(value, has_aux=True))

@@ -15,7 +15,7 @@ from lfadsx import modules
 from lfadsx.data import batch as batch_of
 from lfadsx.errors import LfadsxError
 from lfadsx.models.serialization import describe, rebuild
-from lfadsx.objective import Objective, RampWeights, loss
+from lfadsx.objective import Objective, RampWeights
 
 CASES = {
     "controller": (making.ragged, {}, {}),
@@ -45,7 +45,7 @@ def total(model, batch):
 
     def value(params):
         model = nnx.merge(graphdef, params, fixed)
-        return loss(model, batch, model(batch, noise), hyper, RampWeights(), Objective())[0]
+        return Objective()(model, batch, model(batch, noise), hyper, RampWeights())[0]
 
     return value, params
 

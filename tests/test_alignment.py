@@ -230,16 +230,20 @@ def test_zeros_as_alignment_give_finite_weights(data):
 
 
 def test_wrong_widths(data, model):
-    with pytest.raises(ValueError, match=r"read-in has 2 features and the data's alignment has 3 components\. Leave"):
+    with pytest.raises(
+        ValueError, match=r"`readin_dim` must be at least 3, the number of components of the alignment, got 2\."
+    ):
         build(data, readin_dim=2)
     first, second = data.sessions
     mixed = dataclasses.replace(data, sessions=(first, dataclasses.replace(second, alignment=None)))
-    with pytest.raises(ValueError, match=r"'monday' has 3 aligned components and session 'tuesday' has 0\. Give all"):
+    with pytest.raises(
+        ValueError, match=r"must have the same number .*, got 3 in session 'monday' and 0 in session 'tuesday'\."
+    ):
         build(mixed)
     short = dataclasses.replace(first, alignment=first.alignment[:-1])
-    with pytest.raises(ValueError, match=r"'monday' has 3 channels and its encoder sees 4\. Give"):
+    with pytest.raises(ValueError, match=r"'monday' must have one row for each of the 4 channels .*, got 3 rows\."):
         build(dataclasses.replace(data, sessions=(short, second)))
-    with pytest.raises(ValueError, match=r"has 3 features and the data's alignment has 4 components"):
+    with pytest.raises(ValueError, match=r"must be at least 4, the number of components of the alignment, got 3"):
         initialise(model, with_alignment(data, n_components=4))
 
 

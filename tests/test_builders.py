@@ -134,10 +134,10 @@ def test_a_class_gets_what_its_constructor_asks_for():
         def __init__(self, n_ic, n_inputs, rngs):
             super().__init__(n_ic, n_inputs, 3, rngs=rngs)
 
-    names = "n_ic, n_known_inputs, n_inferred_inputs, n_units, rngs only, but Wants needs 'n_inputs'"
+    names = "n_ic, n_known_inputs, n_inferred_inputs, n_units, rngs, but Wants needs 'n_inputs'"
     with pytest.raises(lfadsx.LfadsxError, match=names):
         make("generator", Wants, **known)
-    with pytest.raises(lfadsx.LfadsxError, match="instance of AbstractGenerator, but Poisson makes a Poisson"):
+    with pytest.raises(lfadsx.LfadsxError, match="instance of AbstractGenerator, but Poisson returns a Poisson"):
         make("generator", distributions.Poisson, **known)
 
 
@@ -145,9 +145,12 @@ def test_a_class_gets_what_its_constructor_asks_for():
     ("changes", "message"),
     [
         (dict(generator="gru"), "`generator` must be a class or an instance, got 'gru'"),
-        (dict(likelihood=3), "`likelihood` must be an instance of AbstractLikelihood or a class that makes one, got 3"),
-        (dict(inferred_input=2), r"`inferred_input` is not a setting .*did you mean 'inferred_inputs'"),
-        (dict(encoder=modules.CausalGRU), "Give an encoder of your own as `ic_encoder`"),
+        (
+            dict(likelihood=3),
+            "an instance of AbstractLikelihood or a class that returns one, got 3",
+        ),
+        (dict(inferred_input=2), r"`inferred_input` must be a field of ModelConfig .*did you mean 'inferred_inputs'"),
+        (dict(encoder=modules.CausalGRU), "Pass your own encoder as `ic_encoder`"),
         (
             dict(likelihood={"emg": NegativeBinomial()}),
             r"`likelihood` must name target groups .*\['spikes'\]",
@@ -158,7 +161,7 @@ def test_a_class_gets_what_its_constructor_asks_for():
         ),
         (
             dict(readout=modules.LinearReadout(3, (("session", 4),), rngs=nnx.Rngs(0))),
-            r"made for \{'session': 4\}, and the data have \{'session': 5\}",
+            r"must have the channels of the data, \{'session': 5\}, but has \{'session': 4\}",
         ),
     ],
 )
@@ -168,12 +171,12 @@ def test_what_does_not_fit_is_said(data, changes, message):
 
 
 def test_a_part_that_keeps_no_widths_is_run(data):
-    with pytest.raises(lfadsx.PartError, match=r"generator Silent raises .* on n_ic = 4, n_known_inputs = 0 and n_inf"):
+    with pytest.raises(lfadsx.PartError, match=r"Silent raises .* for n_ic = 4, n_known_inputs = 0 and n_inf"):
         lfadsx.inferred_input(data, generator=Silent(4, 3, 5, rngs=nnx.Rngs(0)), **SMALL)
 
 
 def test_a_controller_without_inputs_is_refused(data):
-    with pytest.raises(lfadsx.LfadsxError, match="`controller` serves the inference of inputs, but the variant 'auton"):
+    with pytest.raises(lfadsx.LfadsxError, match="`controller` needs inferred inputs, but the variant 'auton"):
         lfadsx.autonomous(data, controller=modules.GRUController, **SMALL)
 
 
@@ -188,7 +191,7 @@ def test_a_likelihood_that_is_exchanged_alone_is_refused(data):
 
 def test_poisson_is_refused_for_real_values():
     data = making.one_session(likelihood="gaussian")
-    with pytest.raises(lfadsx.LfadsxError, match="not a count, and the likelihood Poisson is of counts. Give whole"):
+    with pytest.raises(lfadsx.LfadsxError, match="must be counts for the likelihood Poisson, got .* Give integers"):
         lfadsx.fit(lfadsx.autonomous(data, **SMALL), data, config=ONE_EPOCH)
     own = lfadsx.autonomous(data, likelihood=NegativeBinomial, **SMALL)
     assert own.standardiser is not None  # "any": the data say that they are real

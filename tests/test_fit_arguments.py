@@ -17,8 +17,7 @@ from lfadsx.files import atomic_path, to_json, write_json
 from lfadsx.objective import Objective
 from lfadsx.training import RunFolder
 from lfadsx.training.optimizer import describe_optimizer
-from lfadsx.training.results import FitResult, PopulationResult
-from lfadsx.training.training_findings import pooled_findings, training_findings
+from lfadsx.training.results import FitResult, PopulationResult, pooled_findings, training_findings
 
 QUICK = dict(epochs=4, batch_size=2, kl_ramp_epochs=1, l2_ramp_epochs=1, schedule="constant", validate_every=1)
 
@@ -55,7 +54,7 @@ def test_settings_by_name_are_those_of_the_configurations(data):
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"cd_rate": 1.5}, "`cd_rate` must be .*, got 1.5"),
         ({"optimizer": 3}, "`optimizer` must be an Optax gradient transformation, got int"),
-        ({"optimizer": optax.sgd(0.1)}, "a learning rate of its own. Leave that out"),
+        ({"optimizer": optax.sgd(0.1)}, "its own learning rate. Leave that out"),
     ],
 )
 def test_settings_that_cannot_be_are_named(data, settings, message):
@@ -97,9 +96,11 @@ def test_an_objective_replaces_the_loss_and_is_remembered(data, tmp_path):
     np.testing.assert_allclose(shifted.history["loss"], plain.history["loss"] + 100, rtol=1e-5)
     np.testing.assert_allclose(shifted.history["score"], plain.history["score"], rtol=1e-4)
     assert "by=100.0" in RunFolder(tmp_path).info.parts["objective"]
-    with pytest.raises(RunError, match=r"other settings: parts.objective is .*by=100.0.* there and .*by=1.0"):
+    with pytest.raises(RunError, match=r"other settings: parts.objective is .*by=100.0.* in that run and .*by=1.0"):
         fit(data, objective=Shifted(by=1.0), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: parts.objective is Shifted.* there and None here"):
+    with pytest.raises(
+        RunError, match=r"other settings: parts.objective is Shifted.* in that run and None in this one"
+    ):
         fit(data, out=tmp_path)
     assert fit(data, objective=Shifted(), out=tmp_path).reason == "epochs"
 
@@ -167,8 +168,8 @@ def test_findings_of_members_say_whose_they_are():
     )
     broken = training_findings({}, **settings | {"skipped_steps": 30, "reason": "not finite"})
     (one,), (both,) = pooled_findings([broken, ()]), pooled_findings([broken, broken])
-    assert one.sentence.startswith("Members [0]: Training broke off: 30 steps") and one.where == "members [0]"
-    assert both.sentence.startswith("Training broke off") and both.where == "all members"
+    assert one.sentence.startswith("Members [0]: Training stopped early: 30 steps") and one.where == "members [0]"
+    assert both.sentence.startswith("Training stopped early") and both.where == "all members"
 
 
 def test_results_have_short_texts():

@@ -108,9 +108,11 @@ def test_a_run_with_jitter_trains_on_other_spikes_and_validates_on_the_same():
 
 
 def test_jitter_of_what_is_no_spikes_is_refused():
-    with pytest.raises(ValueError, match="width = 0 of SpikeJitter moves nothing. Give at least 1 bin"):
+    with pytest.raises(ValueError, match="`width` of SpikeJitter must be at least 1 bin, got 0"):
         SpikeJitter(0)
     data = making.one_session(likelihood="gaussian")
     model = making.build(data, likelihood="gaussian")
-    with pytest.raises(ValueError, match="spike_jitter = 1 moves spikes, but the data of 'spikes' are real numbers"):
+    with pytest.raises(
+        ValueError, match="`spike_jitter` must be 0 for real-valued data such as those of 'spikes', got 1"
+    ):
         lfadsx.fit(model, data, config=lfadsx.TrainConfig(spike_jitter=1))

@@ -120,7 +120,10 @@ def test_collapsed_latents_are_said_wherever_results_are(tmp_path, capsys):
     assert cli.main(["fit", str(file), "--out", str(out), *words]) == 0
     said, metrics = capsys.readouterr().err, json.loads((out / "metrics.json").read_text())
     for text in (said, (out / "report.md").read_text()):
-        assert "warning: The initial condition has collapsed" in text and "Lower kl_ic_scale (it was 50)" in text
+        assert (
+            "warning: The posterior of the initial condition has collapsed" in text
+            and "Lower kl_ic_scale (it was 50)" in text
+        )
     assert "collapsed latents" in [finding["name"] for finding in metrics["findings"]]
 
 

@@ -13,9 +13,8 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.models.serialization import PARTS, describe, rebuild
-from lfadsx.modules.augmentations import combine, to_targets
+from lfadsx.modules.augmentations import SpikeJitter, combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
-from lfadsx.modules.spike_jitter import SpikeJitter
 from lfadsx.objective import reconstruction
 from lfadsx.random import derive
 from lfadsx.testing import check
@@ -914,7 +913,7 @@ def test_an_unfinished_part_cannot_be_made(abstract):
     [
         (
             lambda rngs: modules.GRUGenerator(3, 0, 0, 4, initial="identity", rngs=rngs),
-            "n_ic = 3 and n_units = 4 differ. Make them equal or use initial='linear'",
+            "`n_ic` must equal `n_units`, got 3 and 4. Make them equal or use initial='linear'",
         ),
         (
             lambda rngs: modules.Decoder(
@@ -923,7 +922,7 @@ def test_an_unfinished_part_cannot_be_made(abstract):
                 controller=modules.GRUController(3, 2, 4, rngs=rngs),
                 rngs=rngs,
             ),
-            "controller = GRUController and input_prior = None. Give both",
+            "must be given together, got only `controller`",
         ),
         (
             lambda rngs: modules.Decoder(
@@ -932,7 +931,7 @@ def test_an_unfinished_part_cannot_be_made(abstract):
                 input_prior=distributions.GaussianPrior(1),
                 rngs=rngs,
             ),
-            "controller = None and input_prior = GaussianPrior. Give both",
+            "must be given together, got only `input_prior`",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def test_it_is_scored_and_described(data, tmp_path):
 
 def test_it_is_not_resumed(data, tmp_path):
     shutil.copytree(RUN, tmp_path / "run")
-    with pytest.raises(RunError, match="has format 1, and this lfadsx resumes only format 2. Give another folder; the"):
+    with pytest.raises(RunError, match="has format 1, but this lfadsx resumes only format 2. Give another folder; the"):
         lfadsx.fit(lfadsx.load(RUN), data, out=tmp_path / "run", epochs=3, progress=False)
 
 

@@ -8,7 +8,7 @@ from flax import nnx
 
 from lfadsx import HyperParams
 from lfadsx.interop import from_lfads_torch
-from lfadsx.objective import Objective, RampWeights, loss
+from lfadsx.objective import Objective, RampWeights
 from lfadsx.types import Batch, Noise
 
 MODELS = [
@@ -57,7 +57,7 @@ def compute(model, batch, noise):
     def total(params):
         model = nnx.merge(graphdef, params, rest)
         output = model(batch, noise)
-        value, parts = loss(model, batch, output, HYPER, RampWeights(), objective)
+        value, parts = objective(model, batch, output, HYPER, RampWeights())
         return value, (parts, output)
 
     @jax.jit

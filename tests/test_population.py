@@ -21,7 +21,7 @@ from lfadsx.pipeline import evaluate_run, population_run
 from lfadsx.pipeline.population_job import average
 from lfadsx.search import PBT, AbstractStrategy, Decision, Ensemble, RandomSearch, Range, Space, repeat
 from lfadsx.training import AbstractCallback, RunFolder, load, members
-from lfadsx.training.lineage import generations
+from lfadsx.training.history import generations
 from lfadsx.training.loop import Loop
 
 SPACE = Space({"learning_rate": Range(1e-3, 1e-2, log=True), "dropout_rate": Range(0.0, 0.6), "cd_rate": Range(0, 0.5)})
@@ -369,21 +369,23 @@ def test_the_spread_of_an_average_is_that_of_the_mixture(data):
 def test_folders_of_populations_and_of_models_are_told_apart(data, tmp_path):
     config = dataclasses.replace(SHORT, epochs=1)
     lfadsx.population(build, data, population=FOUR, config=config, out=tmp_path / "many")
-    with pytest.raises(RunError, match="holds a population. Give the run folder of its best member: .*best_member"):
+    with pytest.raises(RunError, match="holds a population. Give the run folder of its best member, .*best_member"):
         load(tmp_path / "many")
-    with pytest.raises(RunError, match="holds the run of a population, and a single model is to be trained"):
+    with pytest.raises(RunError, match="holds a population, so a single model cannot be trained in it"):
         lfadsx.fit(build(data, nnx.Rngs(0)), data, config=config, out=tmp_path / "many")
     lfadsx.fit(build(data, nnx.Rngs(0)), data, config=config, out=tmp_path / "one")
-    with pytest.raises(RunError, match="holds the run of a single model, and a population is to be trained"):
+    with pytest.raises(RunError, match="holds a single model, so a population cannot be trained in it"):
         lfadsx.population(build, data, population=FOUR, config=config, out=tmp_path / "one")
     # How many are computed at once may change, as the message of a full memory says.
     at_once = dataclasses.replace(FOUR, members_at_once=3)
     again = lfadsx.population(build, data, population=at_once, config=config, out=tmp_path / "many")
     assert len(again.members) == 4 and again.reason == "epochs"
-    with pytest.raises(RunError, match=r"other settings: population.population is 4 there and 2 here"):
+    with pytest.raises(RunError, match=r"other settings: population.population is 4 in that run and 2 in this one"):
         two = dataclasses.replace(FOUR, population=2)
         lfadsx.population(build, data, population=two, config=config, out=tmp_path / "many")
-    with pytest.raises(RunError, match=r"other settings: population.strategy.name is ensemble there and pbt here"):
+    with pytest.raises(
+        RunError, match=r"other settings: population.strategy.name is ensemble in that run and pbt in this one"
+    ):
         settings = dict(strategy=PBT(SPACE), population=FOUR)
         lfadsx.population(build, data, config=config, out=tmp_path / "many", **settings)
 
@@ -391,13 +393,13 @@ def test_folders_of_populations_and_of_models_are_told_apart(data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(strategy=PBT(SPACE), population=lfadsx.PopulationConfig(population=1)), "1 members has no pairs"),
+        (dict(strategy=PBT(SPACE), population=lfadsx.PopulationConfig(population=1)), "at least 2 members, got 1"),
         (
             dict(mesh=2, population=dataclasses.replace(FOUR, population=3)),
-            "3 members cannot be spread .* the 2 devices",
+            "must be a multiple of the 2 devices .*, got 3",
         ),
-        (dict(datasets=2), "2 data sets were given for 4 members. Give one for each"),
-        (dict(builder="sizes"), "The model of member 1 has other sizes or parts than that of member 0"),
+        (dict(datasets=2), "`data` must be one data set, or one for each of 4 members, got 2"),
+        (dict(builder="sizes"), "same sizes and parts, but member 1 differs from member 0"),
         (dict(strategy="outside"), "`cd_rate` must be .*, got 1.5"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batc
 
     np.testing.assert_allclose(of(4, 4), of(4, 0), rtol=1e-5)
     np.testing.assert_allclose(of(12, 4), of(12, 0), rtol=1e-5)
-    with pytest.raises(ValueError, match="7 trials of a device do not make 2 equal portions of at most 4. Arrange"):
+    with pytest.raises(ValueError, match="7 trials of a device must make 2 equal portions of at most 4. Arrange"):
         of(7, 4)
 
 

@@ -125,7 +125,7 @@ def test_any_whole_number_will_do_and_its_last_32_bits_count():
 def test_what_is_no_whole_number_is_refused(number):
     from lfadsx.random import _whole
 
-    with pytest.raises(TypeError, match="counted by whole numbers of 64 bits, not by "):
+    with pytest.raises(TypeError, match="`number` must be an integer, got "):
         _whole(number)
 
 
@@ -161,7 +161,9 @@ def test_in_float64_compiled_and_host_agree_to_its_rounding():
 
 
 def test_several_keys_are_refused():
-    with pytest.raises(ValueError, match=r"takes one key, not keys of shape \(3,\). Map it over them by jax.vmap"):
+    with pytest.raises(
+        ValueError, match=r"must be one key, got keys of shape \(3,\). Map `normal` over them with jax.vmap"
+    ):
         normal(derive(KEY, jnp.arange(3)), (2,))
 
 

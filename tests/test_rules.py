@@ -15,8 +15,7 @@ import lfadsx
 from lfadsx.data import batch as batch_of
 from lfadsx.objective import input_correlation, l2_penalty
 from lfadsx.training import AbstractCallback
-from lfadsx.training.model_selection import Monitor, observe_loss
-from lfadsx.training.schedules import Schedule, ramp
+from lfadsx.training.schedules import Monitor, Schedule, observe_loss, ramp
 
 CONFIG = lfadsx.TrainConfig(epochs=4, batch_size=2, kl_ramp_epochs=1, l2_ramp_epochs=1, schedule="constant")
 

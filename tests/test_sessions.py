@@ -156,7 +156,7 @@ def test_it_is_saved_and_loaded(days, tmp_path):
 def test_what_cannot_be_extended_is_named(days):
     monday, _ = days
     other = making.ragged("monday", n_channels=5, seed=7)
-    with pytest.raises(ValueError, match="The model knows session 'monday' with arrays of shape"):
+    with pytest.raises(ValueError, match="The arrays of session 'monday' must have the shape"):
         lfadsx.with_sessions(making.build(monday), other, rngs=nnx.Rngs(0))
     model = making.build(monday)
 
@@ -168,5 +168,5 @@ def test_what_cannot_be_extended_is_named(days):
             return x[..., :4]
 
     model.readin = Own()
-    with pytest.raises(ValueError, match="The read-in of this model is a Own, which cannot be extended by sessions"):
+    with pytest.raises(ValueError, match="The read-in Own must have a method `with_sessions`"):
         lfadsx.with_sessions(model, monday, rngs=nnx.Rngs(0))

@@ -62,7 +62,7 @@ def test_the_generator_may_start_at_the_initial_condition_itself(data, batch):
     model = making.build(data, initial_state="identity", ic_dim=making.SIZES["generator_dim"])
     output = making.forward(model)(batch)
     same(output.initial_state, output.initial_condition)
-    with pytest.raises(ValueError, match="n_ic = 4 and n_units = 5 differ"):
+    with pytest.raises(ValueError, match="must equal `n_units`, got 4 and 5"):
         making.outline(data, initial_state="identity")
 
 
@@ -138,7 +138,7 @@ def test_rates_that_are_fed_back_have_no_unit():
 
 
 def test_rates_of_several_sessions_are_not_fed_back():
-    with pytest.raises(ValueError, match="feedback = 'rates' .* 2 sessions. Use feedback = 'factors'"):
+    with pytest.raises(ValueError, match="feedback = 'rates' must have one session, got 2. Use feedback = 'factors'"):
         making.outline(making.several_sessions(), feedback="rates")
 
 
@@ -226,7 +226,7 @@ def test_the_mean_of_the_inputs_prior(data):
 def test_the_time_constant_may_be_given_in_seconds(data):
     model = lfadsx.build(data, **making.SIZES, input_prior_tau=3.0, input_prior_tau_s=0.1, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(np.exp(model.decoder.input_prior.log_tau[...]), 0.1 / 0.02, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"input_prior_tau_s = 0.1 is in seconds, .* not known. Give the bin width"):
+    with pytest.raises(ValueError, match=r"`input_prior_tau_s` is in seconds \(0.1\), .* Give the bin width"):
         making.outline(making.one_session(), input_prior_tau_s=0.1)
 
 

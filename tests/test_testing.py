@@ -97,7 +97,7 @@ class OneNoise(AbstractAugmentation):
         (TooWide, r"`states` must have the shape \(3, 5, 5\), got \(3, 5, 10\)"),
         (Float32, "everything must be float64, but some arrays are float32"),
         (NotANumber, "The gradient of `.*` must be finite, but holds NaN"),
-        (Forgets, "does not keep its constructor's argument 'speed'"),
+        (Forgets, "must keep its constructor argument 'speed'"),
         (Company, "must give the same numbers alone as padded and in a batch, but `states` differs"),
         (Padded, "must give the same numbers alone as padded and in a batch, but `ends` differs"),
         (Overflows(), "must be finite for parameters from -100 to 100"),

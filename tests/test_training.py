@@ -23,10 +23,9 @@ from lfadsx.objective import l2_penalty
 from lfadsx.parallel import compiler_options, make_mesh, place_block, replicate
 from lfadsx.parameters import scaled_normal
 from lfadsx.training import AbstractCallback
-from lfadsx.training.cohort import OneModel
+from lfadsx.training.cohort import Cohort
 from lfadsx.training.loop import Loop
-from lfadsx.training.model_selection import Monitor, observe
-from lfadsx.training.schedules import Schedule
+from lfadsx.training.schedules import Monitor, Schedule, observe
 from lfadsx.training.state import matches, start
 from lfadsx.training.step import StepReport, block_runner, run_block, train_block
 
@@ -209,14 +208,14 @@ def test_blocks_of_any_size_train_and_validate_alike(data):
 
 @pytest.mark.slow
 def test_every_trial_is_loaded_once_an_epoch_and_one_block_ahead(data, monkeypatch):
-    events, original = [], OneModel._load
+    events, original = [], Cohort._load
 
     def load(self, epoch, block):
         loaded = original(self, epoch, block)
         events.append(np.sort(loaded.trial_id[loaded.trial_weight > 0]).tolist())
         return loaded
 
-    monkeypatch.setattr(OneModel, "_load", load)
+    monkeypatch.setattr(Cohort, "_load", load)
     config = dataclasses.replace(CONFIG, epochs=2, steps_per_block=1)
     lfadsx.fit(build(data), data, config=config)
     n, blocks = data.train.n_trials, -(-data.train.n_trials // CONFIG.batch_size)
@@ -534,9 +533,9 @@ def test_a_damaged_checkpoint_is_noticed(data, tmp_path):
 
 def test_a_folder_with_other_settings_is_refused(data, tmp_path):
     lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: train.batch_size is 8 there and 4 here. Give another"):
+    with pytest.raises(RunError, match=r"other settings: train.batch_size is 8 in that run and 4 in this one. Give"):
         lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1, batch_size=4), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 there and 2 here"):
+    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 in that run and 2 in this one"):
         model = lfadsx.inferred_input(data, **SMALL | {"factors": 2}, inferred_inputs=2, rngs=nnx.Rngs(0))
         lfadsx.fit(model, data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
 
@@ -569,10 +568,12 @@ def test_settings_out_of_range_are_named(data):
 
 def test_data_that_do_not_fit_the_model_are_refused_before_compiling(data):
     other = lfadsx.data.from_arrays(np.ones((8, 10, 5), int), seed=0)
-    with pytest.raises(ValueError, match="read-in is for .*day1.* but the data have .*Build the model for these"):
+    with pytest.raises(
+        ValueError, match="read-in must have the channels of the data, .*day1.* but has .*Build the model for these"
+    ):
         lfadsx.fit(build(data), other, config=CONFIG)
     fractional = lfadsx.data.from_arrays(np.full((8, 10, 5), 0.5), seed=0)
-    with pytest.raises(ValueError, match="train data of 'spikes' hold 0.5 at trial 0, bin 0, channel 0.*not a count"):
+    with pytest.raises(ValueError, match="must be counts for .*, got 0.5 at trial 0, bin 0, channel 0"):
         lfadsx.fit(lfadsx.autonomous(other, **SMALL, rngs=nnx.Rngs(0)), fractional, config=CONFIG)
 
 
@@ -588,10 +589,10 @@ def test_the_loss_of_an_epoch_with_a_short_batch_is_the_mean_over_its_trials(dat
 def test_another_number_of_known_inputs_is_named(data):
     known = making.one_session(known=2)
     model = making.build(known, variant="external_input")
-    with pytest.raises(ValueError, match="gives 2 known inputs to its generator, and the data have 3"):
+    with pytest.raises(ValueError, match="must have 2 known inputs for the model's generator, got 3"):
         lfadsx.fit(model, making.one_session(known=3))
     seen = making.build(known, variant="external_input", known_inputs_to="encoders")
-    with pytest.raises(ValueError, match="gives 2 known inputs to its encoders, and the data have 3"):
+    with pytest.raises(ValueError, match="must have 2 known inputs for the model's encoders, got 3"):
         lfadsx.infer(seen, making.one_session(known=3), "valid", n_samples=0)
 
 
@@ -621,8 +622,8 @@ class Forgetful(TanhGenerator):
 def test_parts_that_cannot_be_described_say_why(data, tmp_path):
     model = build(data)
     model.decoder.generator = Forgetful(4, 2, 6, 1.0, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="Forgetful does not keep its constructor's argument 'gain'. Keep each"):
+    with pytest.raises(ValueError, match="Forgetful must keep its constructor argument 'gain'"):
         lfadsx.fit(model, data, config=CONFIG, out=tmp_path)
     model.decoder.generator = Forgetful(4, 2, 6, 1.0, keep=True, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="Forgetful.gain of a part is a Param.* Give numbers"):
+    with pytest.raises(ValueError, match="Forgetful.gain of a part must be a number, .*, got a Param"):
         lfadsx.fit(model, data, config=CONFIG, out=tmp_path)

@@ -1,1 +1,1 @@
-"""Whole models: the parts in order, builders of the usual compositions, and how a model is written down."""
+"""Whole models: composition of parts, builders, checks, initial values and descriptions."""

@@ -1,4 +1,4 @@
-"""Which derivative a model has: the one that is written out, or the one that JAX finds."""
+"""The derivative of a model: written out by hand, or by JAX's automatic differentiation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ M = TypeVar("M", bound=nnx.Module)
 
 
 def with_adjoint(model: M, adjoint: Adjoint) -> M:
-    """Returns a copy of a model, or of a part, that has the derivative of your choice and the same values.
+    """Returns a copy of a model, or of a part, with another kind of derivative and the same values.
 
-    * "fused", the default of every model, is written out by hand: in a loop over time, each weight gets its gradient in
-      one product after the loop. It is the faster one, and has reverse mode (`jax.grad`, `jax.vjp`, `jax.jacrev`).
-      Forward mode raises JAX's TypeError "can't apply forward-mode autodiff (jvp) to a custom_vjp function".
-    * "autodiff" is what JAX finds by itself. It has forward mode as well (`jax.jvp`, `jax.jacfwd`, `jax.linearize`),
-      which linearises a trained model.
+    * "fused", the default, is written out by hand: the gradient of each weight is one product after the loop over time.
+      It is faster, and has reverse mode (`jax.grad`, `jax.vjp`, `jax.jacrev`). Forward mode raises JAX's TypeError
+      "can't apply forward-mode autodiff (jvp) to a custom_vjp function".
+    * "autodiff" is JAX's automatic differentiation. It also has forward mode (`jax.jvp`, `jax.jacfwd`,
+      `jax.linearize`), which linearises a trained model.
 
-    Both give the same numbers, but for rounding. At states exactly at their bound they may choose another
-    one-sided derivative.
+    Both give the same numbers up to rounding. For states exactly at their bound they may use different one-sided
+    derivatives.
 
     Example:
         The Jacobian of rates by the initial condition, and of one generator step by its state:
@@ -44,11 +44,11 @@ def with_adjoint(model: M, adjoint: Adjoint) -> M:
         (8, 8)
 
     Args:
-        model: A model or a part; left as it is. A part exchanged later brings its own choice: call this again.
+        model: A model or a part, which does not change. If a part is replaced later, call this function again.
         adjoint: "fused" or "autodiff".
 
     Raises:
-        LfadsxError: If `adjoint` is another word.
+        LfadsxError: If `adjoint` has another value.
     """
     copy = nnx.clone(model)
     set_adjoint(copy, adjoint)
@@ -56,7 +56,7 @@ def with_adjoint(model: M, adjoint: Adjoint) -> M:
 
 
 def set_adjoint(model: nnx.Module, adjoint: str) -> None:
-    """Gives a model and all of its parts a choice of derivative, in place; see `with_adjoint`."""
+    """Sets the kind of derivative of a model and all of its parts, in place; see `with_adjoint`."""
     if adjoint not in get_args(Adjoint):
         raise LfadsxError(f"`adjoint` must be 'fused' or 'autodiff', got {adjoint!r}.")
     part: Any

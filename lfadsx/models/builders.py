@@ -11,7 +11,7 @@ from flax import nnx
 
 from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
-from lfadsx.data.dataset import Dataset, Session
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.models.compatibility import check_parts, check_shapes, n_channels_of, n_targets_of
 from lfadsx.models.initialization import (
@@ -27,7 +27,7 @@ from lfadsx.models.seams import SEAMS, make
 def autonomous(
     data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
 ) -> LFADS:
-    """Builds an LFADS without controller: each trial follows from its initial condition.
+    """Builds an LFADS without controller: the initial condition determines each trial.
 
     Example:
         >>> import lfadsx
@@ -35,12 +35,11 @@ def autonomous(
         >>> model = lfadsx.autonomous(data, factors=8, likelihood=lfadsx.distributions.Gaussian())
 
     Args:
-        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
+        data: Data set; its sessions set the sizes and its training trials the initial values (`lfadsx.initialise`).
         config: Sizes and names of parts.
         seed: Seed of the initial weights.
-        rngs: Source of the initial weights, instead of `seed`.
-        **parts: Fields of `ModelConfig` to change, and parts of your own by the name of their seam, a class or an
-            instance; see `build`.
+        rngs: Source of the initial weights; replaces `seed`.
+        **parts: Fields of `ModelConfig` by name, and your own parts by the name of their seam; see `build`.
 
     Raises:
         LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
@@ -68,13 +67,13 @@ def external_input(
 def build(
     data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
 ) -> LFADS:
-    """Builds the variant that the configuration names, out of built-in parts and your own.
+    """Builds the variant of the configuration from built-in parts and your own parts.
 
-    A part of your own is given by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
-    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and the parts
-    beside it are made to fit. A class is called by keyword with those of the seam's names that its constructor has;
-    the docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target
-    group; a dictionary gives them by group.
+    Pass your own part by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
+    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and its
+    neighbours are built to fit. A class is called with those arguments of the seam that its constructor has; the
+    docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target group,
+    or a dictionary by group.
 
     Example:
         >>> import lfadsx
@@ -87,31 +86,29 @@ def build(
         8
 
     Args:
-        data: Gives the sessions and, from its training trials, where the model starts (`lfadsx.initialise`).
+        data: Data set; its sessions set the sizes and its training trials the initial values (`lfadsx.initialise`).
         config: Sizes and names of parts.
         seed: Seed of the initial weights.
-        rngs: Source of the initial weights, instead of `seed`.
-        **parts: Fields of `ModelConfig` to change, and parts of your own.
+        rngs: Source of the initial weights; replaces `seed`.
+        **parts: Fields of `ModelConfig` by name, and your own parts by the name of their seam.
 
     Raises:
         LfadsxError: If a name is unknown, a setting is out of range, or parts and data do not fit together.
-        PartError: If a part of your own raises an exception on arrays of the widths that it gets.
+        PartError: If your own part raises an exception for arrays of its widths.
     """
     config, own = _settings(config or ModelConfig(), parts)
-    rngs = nnx.Rngs(seed) if rngs is None else rngs
     _check_variant(config, data, own)
+    plan = _Plan(config, data, own, nnx.Rngs(seed) if rngs is None else rngs)
     sums, group, sizes = TrainingSums(data), data.input_group, n_channels_of(data.sessions)
     n_known = data.n_known_inputs if config.variant == "external_input" else 0
     to_generator = n_known if config.known_inputs_to == "generator" else 0
 
-    readin = _readin(config, data.sessions, own, rngs)
-    ic_encoder, input_encoder = _encoders(config, readin.n_features + n_known - to_generator, own, rngs)
-    likelihood = {name: _likelihood(config, sums, name, own, rngs) for name in data.train.targets}
-    ic_prior = make(
-        "ic_prior", own.get("ic_prior", _ic_prior(config)), dim=config.ic_dim or config.generator_dim, rngs=rngs
-    )
-    decoder = _decoder(config, data, ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states, own, rngs)
-    readout = {name: _readout(config, data, name, likelihood[name], own, rngs) for name in likelihood}
+    readin = plan.readin()
+    ic_encoder, input_encoder = plan.encoders(readin.n_features + n_known - to_generator)
+    likelihood = {name: plan.likelihood(sums, name) for name in data.train.targets}
+    ic_prior = plan.part("ic_prior", _ic_prior(config), dim=config.ic_dim or config.generator_dim)
+    decoder = plan.decoder(ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states)
+    readout = {name: plan.readout(name, likelihood[name]) for name in likelihood}
     model = LFADS(
         readin,
         ic_encoder,
@@ -119,14 +116,14 @@ def build(
         decoder,
         readout,
         likelihood,
-        standardiser=modules.Standardiser(sizes) if _in_units(config, data, group, likelihood[group]) else None,
+        standardiser=modules.Standardiser(sizes) if plan.has_units(group, likelihood[group]) else None,
         input_encoder=input_encoder,
         known_inputs_to=config.known_inputs_to if n_known else "none",
         ic_window=config.ic_window,
         controller_sees_ic_window=config.controller_sees_ic_window,
         input_group=group,
         adjoint=config.adjoint,
-        rngs=rngs,
+        rngs=plan.rngs,
     )
     if own:
         check_parts(model)
@@ -136,7 +133,7 @@ def build(
 
 
 def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
-    """Returns the settings and, by seam, the parts of the user's own; a string names a built-in part."""
+    """Returns the settings, and the user's own parts by seam; a string names a built-in part."""
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     own = {name: value for name, value in given.items() if name in SEAMS and not isinstance(value, str)}
     changes = {name: value for name, value in given.items() if name not in own}
@@ -145,13 +142,13 @@ def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, 
             raise LfadsxError(f"`{name}` must be a class or an instance, got {value!r}. Leave it out for the default.")
         if name not in fields:
             raise LfadsxError(
-                f"`{name}` is not a setting of the model{nearest(name, fields | set(SEAMS) | {'seed'})}. Give fields "
-                f"of ModelConfig, or a part as {', '.join(SEAMS)}."
+                f"`{name}` must be a field of ModelConfig{nearest(name, fields | set(SEAMS) | {'seed'})} or a part: "
+                f"{', '.join(SEAMS)}."
             )
     if not isinstance(changes.get("encoder", ""), str):
         raise LfadsxError(
-            "`encoder` must be 'bidirectional', 'causal' or 'strictly_causal'. Give an encoder of your own as "
-            "`ic_encoder` or `input_encoder`, or one for both as `ic_encoder` with input_encoder_dim=0."
+            "`encoder` must be 'bidirectional', 'causal' or 'strictly_causal'. Pass your own encoder as `ic_encoder` "
+            "or `input_encoder`; for one shared encoder pass `ic_encoder` and input_encoder_dim=0."
         )
     return dataclasses.replace(config, **changes), {name: part for name, part in own.items() if part is not None}
 
@@ -159,7 +156,8 @@ def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, 
 def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> None:
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
         raise LfadsxError(
-            "The variant 'inferred_input' has inferred_inputs = 0. Give at least 1, or use the variant 'autonomous'."
+            "`inferred_inputs` must be at least 1 for the variant 'inferred_input', got 0. Use the variant "
+            "'autonomous' for a model without inputs."
         )
     if config.variant == "external_input" and data.n_known_inputs == 0:
         raise LfadsxError(
@@ -169,28 +167,26 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
     if without := [name for name in ("controller", "input_prior", "input_encoder") if name in own]:
         if not _n_inferred(config):
             raise LfadsxError(
-                f"`{without[0]}` serves the inference of inputs, but the variant {config.variant!r} has "
-                "inferred_inputs = 0 here. Leave it out, or use the variant 'inferred_input'."
+                f"`{without[0]}` needs inferred inputs, but the variant {config.variant!r} has none. Leave it out, or "
+                "use the variant 'inferred_input'."
             )
     if config.readin == "identity" and "readin" not in own and len(data.sessions) > 1:
         raise LfadsxError(
-            f"readin = 'identity' passes the neurons of one session on, but there are {len(data.sessions)} "
-            "sessions. Use readin = 'linear'."
+            f"readin = 'identity' must have one session, got {len(data.sessions)}. Use readin = 'linear'."
         )
     if config.feedback == "rates" and len(data.sessions) > 1:
         raise LfadsxError(
-            f"feedback = 'rates' shows the controller the neurons of one session, but there are {len(data.sessions)} "
-            "sessions. Use feedback = 'factors'."
+            f"feedback = 'rates' must have one session, got {len(data.sessions)}. Use feedback = 'factors'."
         )
     if config.encoder == "strictly_causal" and config.ic_dim and not config.ic_window:
         raise LfadsxError(
-            f"encoder = 'strictly_causal' is asked for, and the initial condition (ic_dim = {config.ic_dim}) is "
-            "inferred from the whole trial. Give ic_window, its bins from the start, or ic_dim = 0."
+            "With encoder = 'strictly_causal', `ic_window` must be above 0: otherwise the initial condition "
+            f"(ic_dim = {config.ic_dim}) is inferred from the whole trial. Give ic_window, or ic_dim = 0."
         )
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise LfadsxError(
-            f"ic_window = {config.ic_window} leaves nothing of {data.train.encoder_input.shape[1]} bins. "
-            "Give fewer bins, or 0 for the whole trial."
+            f"`ic_window` must be below the number of bins of the encoder, {data.train.encoder_input.shape[1]}, got "
+            f"{config.ic_window}. Give 0 for the whole trial."
         )
 
 
@@ -198,147 +194,117 @@ def _n_inferred(config: ModelConfig) -> int:
     return 0 if config.variant == "autonomous" else config.inferred_inputs
 
 
-def _readin(
-    config: ModelConfig, sessions: tuple[Session, ...], own: dict[str, Any], rngs: nnx.Rngs
-) -> modules.AbstractReadin:
-    n_components = n_components_of(sessions)
-    n_features = config.readin_dim or max(n_components, config.factors)
-    passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
-    part = own.get("readin", modules.IdentityReadin if passes_on else modules.LinearReadin)
-    if part is modules.LinearReadin:
-        check_features(n_features, n_components)  # before any other part is made in a width that does not fit
-    return make("readin", part, n_channels=n_channels_of(sessions), n_features=n_features, rngs=rngs)
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """Settings, data, the user's own parts by seam and the source of weights, from which all parts are built."""
 
+    config: ModelConfig
+    data: Dataset
+    own: dict[str, Any]
+    rngs: nnx.Rngs
 
-def _encoders(
-    config: ModelConfig, n_in: int, own: dict[str, Any], rngs: nnx.Rngs
-) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-    """The encoder of the initial condition, and the controller's if it has one of its own."""
-    gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
-    gru["segment_bins"] = config.segment_bins
-    bidirectional = partial(modules.BidirectionalGRU, **gru)
-    seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
-    has_controller, lag = _n_inferred(config) > 0, config.controller_lag
-    shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in own
-    default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
-    known = dict(n_in=n_in, n_units=config.ic_encoder_dim, lag=lag if shared else 0, rngs=rngs)
-    ic_encoder = make("ic_encoder", own.get("ic_encoder", default), **known)
-    if shared or not has_controller:
-        return ic_encoder, None
-    known = dict(n_in=n_in, n_units=config.input_encoder_dim or config.ic_encoder_dim, lag=lag, rngs=rngs)
-    return ic_encoder, make("input_encoder", own.get("input_encoder", seen), **known)
+    def part(self, seam: str, default: Any, **known: Any) -> Any:
+        """Returns the user's own part, or the default one."""
+        return make(seam, self.own.get(seam, default), rngs=self.rngs, **known)
 
+    def readin(self) -> modules.AbstractReadin:
+        config, sessions = self.config, self.data.sessions
+        n_components = n_components_of(sessions)
+        n_features = config.readin_dim or max(n_components, config.factors)
+        passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
+        default = modules.IdentityReadin if passes_on else modules.LinearReadin
+        if self.own.get("readin", default) is modules.LinearReadin:
+            check_features(n_features, n_components)  # before other parts are built in a wrong width
+        return self.part("readin", default, n_channels=n_channels_of(sessions), n_features=n_features)
 
-def _decoder(
-    config: ModelConfig,
-    data: Dataset,
-    n_ic: int,
-    n_driving: int,
-    n_encoding: int,
-    own: dict[str, Any],
-    rngs: nnx.Rngs,
-) -> modules.Decoder:
-    """Generator and, where inputs are inferred, controller, which sees an encoding and what is fed back."""
-    n_inferred, controller, input_prior = _n_inferred(config), None, None
-    if n_inferred:
-        default = own.get("input_prior", _input_prior(config, n_inferred, data.bin_width))
-        input_prior = make("input_prior", default, dim=n_inferred, rngs=rngs)
-        n_inferred = input_prior.dim
-    gru = partial(
-        modules.GRUGenerator,
-        initial=config.initial_state if config.ic_dim else "identity",
-        **_gates(config),
-        input_scale=config.weight_scales[1],
-        recurrent_scale=config.weight_scales[2],
-    )
-    generator = make(
-        "generator",
-        own.get("generator", gru),
-        n_ic=n_ic,
-        n_known_inputs=n_driving,
-        n_inferred_inputs=n_inferred,
-        n_units=config.generator_dim,
-        rngs=rngs,
-    )
-    n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
-    if n_inferred:
-        gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
-        controller = make(
-            "controller",
-            own.get("controller", gru),
-            n_encoding=n_encoding,
-            n_feedback={"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback],
-            n_units=config.controller_dim,
-            rngs=rngs,
+    def encoders(self, n_in: int) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
+        """Returns the encoder of the initial condition, and that of the controller if it is separate."""
+        config = self.config
+        gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
+        gru["segment_bins"] = config.segment_bins
+        bidirectional = partial(modules.BidirectionalGRU, **gru)
+        seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
+        has_controller, lag = _n_inferred(config) > 0, config.controller_lag
+        shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in self.own
+        default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
+        n_units, first_lag = config.ic_encoder_dim, lag if shared else 0
+        ic_encoder = self.part("ic_encoder", default, n_in=n_in, n_units=n_units, lag=first_lag)
+        if shared or not has_controller:
+            return ic_encoder, None
+        n_units = config.input_encoder_dim or config.ic_encoder_dim
+        return ic_encoder, self.part("input_encoder", seen, n_in=n_in, n_units=n_units, lag=lag)
+
+    def decoder(self, n_ic: int, n_driving: int, n_encoding: int) -> modules.Decoder:
+        """Returns the decoder with a generator and, if inputs are inferred, a controller."""
+        config, data = self.config, self.data
+        n_inferred, controller, input_prior = _n_inferred(config), None, None
+        if n_inferred:
+            input_prior = self.part("input_prior", _input_prior(config, n_inferred, data.bin_width), dim=n_inferred)
+            n_inferred = input_prior.dim
+        gru = partial(
+            modules.GRUGenerator,
+            initial=config.initial_state if config.ic_dim else "identity",
+            **_gates(config),
+            input_scale=config.weight_scales[1],
+            recurrent_scale=config.weight_scales[2],
         )
-    return modules.Decoder(
-        generator,
-        config.factors,
-        controller=controller,
-        input_prior=input_prior,
-        feedback=config.feedback,
-        initial_feedback=config.initial_feedback,
-        n_rates=n_rates,
-        segment_bins=config.segment_bins,
-        rngs=rngs,
-    )
+        inputs = dict(n_known_inputs=n_driving, n_inferred_inputs=n_inferred)
+        generator = self.part("generator", gru, n_ic=n_ic, **inputs, n_units=config.generator_dim)
+        n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
+        if n_inferred:
+            gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
+            n_feedback = {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback]
+            widths = dict(n_encoding=n_encoding, n_feedback=n_feedback, n_units=config.controller_dim)
+            controller = self.part("controller", gru, **widths)
+        return modules.Decoder(
+            generator,
+            config.factors,
+            controller=controller,
+            input_prior=input_prior,
+            feedback=config.feedback,
+            initial_feedback=config.initial_feedback,
+            n_rates=n_rates,
+            segment_bins=config.segment_bins,
+            rngs=self.rngs,
+        )
 
+    def likelihood(self, sums: TrainingSums, group: str) -> distributions.AbstractLikelihood:
+        given = self._of_group("likelihood", group)
+        if given is not None:
+            return make("likelihood", given, rngs=self.rngs)
+        if self.config.likelihood == "poisson" if group == self.data.input_group else self.data.is_counts(group):
+            return distributions.Poisson()
+        # A variance floor that is negligible compared with the data, in any unit.
+        return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
 
-def _of_group(own: dict[str, Any], seam: str, data: Dataset, group: str) -> Any:
-    """The user's read-out or likelihood of a target group, or None."""
-    given = own.get(seam)
-    if isinstance(given, Mapping):
-        if unknown := set(given) - set(data.train.targets):
+    def readout(self, group: str, likelihood: distributions.AbstractLikelihood) -> modules.AbstractReadout:
+        config, given = self.config, self._of_group("readout", group)
+        units = self.has_units(group, likelihood)
+        linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
+        widths: dict[str, Any] = dict(n_factors=config.factors, n_targets=n_targets_of(self.data.sessions, group))
+        chosen = linear if given is None else given
+        return make("readout", chosen, **widths, n_params=likelihood.n_params, rngs=self.rngs)
+
+    def has_units(self, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
+        """Returns whether data are standardised: real values, and counts that are modelled as real values."""
+        support = likelihood.support
+        return self.config.standardise and support != "counts" and (support != "any" or not self.data.is_counts(group))
+
+    def _of_group(self, seam: str, group: str) -> Any:
+        """Returns the user's read-out or likelihood of a target group, or None."""
+        given, groups = self.own.get(seam), self.data.train.targets
+        if not isinstance(given, Mapping):
+            return given if group == self.data.input_group else None
+        if unknown := set(given) - set(groups):
             name = min(unknown)
             raise LfadsxError(
-                f"`{seam}` must name target groups of the data, {sorted(data.train.targets)}, got {name!r}"
-                f"{nearest(name, data.train.targets)}."
+                f"`{seam}` must name target groups of the data, {sorted(groups)}, got {name!r}{nearest(name, groups)}."
             )
         return given.get(group)
-    return given if group == data.input_group else None
-
-
-def _likelihood(
-    config: ModelConfig, sums: TrainingSums, group: str, own: dict[str, Any], rngs: nnx.Rngs
-) -> distributions.AbstractLikelihood:
-    given, data = _of_group(own, "likelihood", sums.data, group), sums.data
-    if given is not None:
-        return make("likelihood", given, rngs=rngs)
-    if config.likelihood == "poisson" if group == data.input_group else data.is_counts(group):
-        return distributions.Poisson()
-    # A floor of the variance that is nothing beside the data, whatever their unit.
-    return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
-
-
-def _in_units(config: ModelConfig, data: Dataset, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
-    """Whether data are given in units of their own: real values, and counts that are modelled as real values."""
-    as_counts = likelihood.support == "counts" or (likelihood.support == "any" and data.is_counts(group))
-    return config.standardise and not as_counts
-
-
-def _readout(
-    config: ModelConfig,
-    data: Dataset,
-    group: str,
-    likelihood: distributions.AbstractLikelihood,
-    own: dict[str, Any],
-    rngs: nnx.Rngs,
-) -> modules.AbstractReadout:
-    units = _in_units(config, data, group, likelihood)
-    linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
-    given = _of_group(own, "readout", data, group)
-    return make(
-        "readout",
-        linear if given is None else given,
-        n_factors=config.factors,
-        n_targets=n_targets_of(data.sessions, group),
-        n_params=likelihood.n_params,
-        rngs=rngs,
-    )
 
 
 def _gates(config: ModelConfig) -> dict[str, Any]:
-    """Settings that all recurrent parts share."""
+    """Returns the settings of all recurrent parts."""
     keep_bias, reset_bias = config.gate_biases
     return {"clip": config.cell_clip, "keep_bias": keep_bias, "reset_bias": reset_bias}
 
@@ -383,7 +349,7 @@ def _in_bins(config: ModelConfig, bin_width: float | None) -> float:
         return config.input_prior_tau
     if bin_width is None:
         raise LfadsxError(
-            f"input_prior_tau_s = {config.input_prior_tau_s} is in seconds, but the bin width of the data is not "
-            "known. Give the bin width, or input_prior_tau in bins."
+            f"`input_prior_tau_s` is in seconds ({config.input_prior_tau_s}), so the data must have a known bin width. "
+            "Give the bin width, or input_prior_tau in bins."
         )
     return config.input_prior_tau_s / bin_width

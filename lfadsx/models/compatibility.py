@@ -1,4 +1,4 @@
-"""Whether the parts of a model fit together and a data set fits a model, said before anything is compiled."""
+"""Checks, before compilation, that the parts of a model fit together and that data fit a model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def check_fits(model: LFADS, data: Dataset) -> None:
 
 
 def check_shapes(model: LFADS, data: Dataset) -> None:
-    """Raises LfadsxError if sessions, channels, target groups or known inputs are not those of the model."""
+    """Raises LfadsxError if sessions, channels, target groups or known inputs differ from those of the model."""
     model.readin.check(n_channels_of(data.sessions))
     if set(model.readout) != set(data.train.targets):
         raise LfadsxError(
-            f"The model reads out {sorted(model.readout)}, but the data hold {sorted(data.train.targets)}. Give one "
-            "read-out and one likelihood for each target group."
+            f"The target groups of model and data must be the same, got {sorted(model.readout)} and "
+            f"{sorted(data.train.targets)}. Give one read-out and one likelihood for each group of the data."
         )
     for group, readout in model.readout.items():
         readout.check(n_targets_of(data.sessions, group), group)
@@ -36,14 +36,14 @@ def check_shapes(model: LFADS, data: Dataset) -> None:
 
 
 def check_parts(model: LFADS) -> None:
-    """Raises LfadsxError if two neighbouring parts were not made for one another's widths."""
+    """Raises LfadsxError if the widths of neighbouring parts differ."""
     for part, name, value, meaning in _widths(model):
         found = getattr(part, name, value)
         if part is not None and found != value:
             kind = type(part).__name__
             raise LfadsxError(
-                f"The {kind} must have {name} = {value}, which is {meaning}, but has {found}. Give all parts of your "
-                f"own to the builder, which makes the others to fit, or make the {kind} with {name} = {value}."
+                f"The {kind} must have {name} = {value}, which is {meaning}, but has {found}. Build it with {name} = "
+                f"{value}, or pass all of your own parts to the builder, which fits the others."
             )
 
 
@@ -58,9 +58,9 @@ def n_targets_of(sessions: tuple[Session, ...], group: str) -> Sizes:
 
 
 def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
-    """Each part with the name of a width, the value that its neighbour has, and what that is.
+    """Yields each part with the name of a width, the value of its neighbour, and the meaning of that value.
 
-    A part that does not keep a width under its documented name is taken to fit.
+    Parts without an attribute of that name are not checked.
     """
     decoder, prior = model.decoder, model.decoder.input_prior
     ends, n_features = "the width of the ends of the initial condition's encoder", model.readin.n_features
@@ -94,19 +94,19 @@ def _check_known(model: LFADS, data: Dataset) -> None:
     wanted = model.known_inputs_to
     if wanted != "none" and data.n_known_inputs == 0:
         raise LfadsxError(
-            f"The model gives known inputs to its {wanted}, but the data have none. Give them as known_inputs "
-            "(trial, bin, input), or build a model without."
+            f"The data must have known inputs for the model's {wanted}, got none. Give them as known_inputs (trial, "
+            "bin, input), or build a model without known inputs."
         )
     width = _n_known(model)
     if wanted != "none" and width is not None and width != data.n_known_inputs:
         raise LfadsxError(
-            f"The model gives {width} known inputs to its {wanted}, and the data have {data.n_known_inputs}. Give the "
-            "inputs that it was built for, or build a model for these."
+            f"The data must have {width} known inputs for the model's {wanted}, got {data.n_known_inputs}. Build a "
+            "model for these data."
         )
 
 
 def _n_known(model: LFADS) -> int | None:
-    """Number of known inputs that the model was built for; None where a part of one's own does not say."""
+    """Returns the number of known inputs of the model; None if the user's own part does not record it."""
     if model.known_inputs_to == "generator":
         return getattr(model.decoder.generator, "n_known_inputs", None)
     n_in = getattr(model.ic_encoder, "n_in", None) or getattr(model.input_encoder, "n_in", None)
@@ -114,7 +114,7 @@ def _n_known(model: LFADS) -> int | None:
 
 
 def _check_own_parts(model: LFADS, data: Dataset) -> None:
-    """Runs the parts that are not built in on arrays without values, so that a wrong shape is named with its part."""
+    """Runs the user's own parts on abstract arrays, so that errors name the part with a wrong shape."""
     decoder, prior, group = model.decoder, model.decoder.input_prior, data.input_group
     n_known = data.n_known_inputs
     n_in = model.readin.n_features + (n_known if model.known_inputs_to == "encoders" else 0)
@@ -137,18 +137,18 @@ def _check_own_parts(model: LFADS, data: Dataset) -> None:
 
 
 def _check_support(model: LFADS, data: Dataset, group: str) -> None:
-    """Refuses real-valued data for a likelihood of counts."""
+    """Raises LfadsxError for real-valued data with a likelihood of counts."""
     likelihood = model.likelihood[group]
     if likelihood.support != "counts" or data.is_counts(group):
         return
     name, found = type(likelihood).__name__, first_not_count(data, group)
     if found is None:
         raise LfadsxError(
-            f"The data of {group!r} were read as real numbers, and the likelihood {name} is of counts. Read them as "
-            'counts (kind="counts"), or use a Gaussian likelihood (--likelihood gaussian).'
+            f"The data of {group!r} must be counts for the likelihood {name}, but were read as real numbers. Read them "
+            'as counts (kind="counts"), or use a Gaussian likelihood (--likelihood gaussian).'
         )
     split, value, place = found
     raise LfadsxError(
-        f"The {split} data of {group!r} hold {value:g} at {place}, which is not a count, and the likelihood {name} is "
-        "of counts. Give whole numbers of 0 or more, or use a Gaussian likelihood (--likelihood gaussian)."
+        f"The {split} data of {group!r} must be counts for the likelihood {name}, got {value:g} at {place}. Give "
+        "integers of at least 0, or use a Gaussian likelihood (--likelihood gaussian)."
     )

@@ -1,4 +1,4 @@
-"""What a part of each seam is run on, outside of a model, and which shapes must come out."""
+"""Test runs of single parts: inputs and expected shapes of outputs for each seam."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRIALS, BINS = 3, 5
 
 @dataclasses.dataclass(frozen=True)
 class Exercise:
-    """A run of one part.
+    """Test run of one part.
 
     Attributes:
-        inputs: Arrays that the part sees.
-        trial_axis: The axis of each input that trials lie along.
-        run: Computes the outputs by name, trial first, from the part and the inputs.
-        shapes: The shape that each output must have.
-        what: What the part is given, in words.
+        inputs: Input arrays by name.
+        trial_axis: Trial axis of each input.
+        run: Returns the outputs by name, trial first, for the part and the inputs.
+        shapes: Expected shape of each output.
+        what: Description of the inputs.
     """
 
     inputs: Inputs
@@ -39,24 +39,18 @@ class Exercise:
 
 
 def exercise(seam: str, part: Any, widths: Mapping[str, Any]) -> Exercise:
-    """Returns a run of a part of a seam, with inputs of the documented widths."""
+    """Returns the test run of a part of a seam, with inputs of the documented widths."""
     return _EXERCISES[seam](part, widths)
 
 
 def run_abstractly(seam: str, part: nnx.Module, widths: Mapping[str, Any]) -> None:
-    """Runs a part on arrays without values.
-
-    Args:
-        seam: Name of the seam.
-        part: The part.
-        widths: Widths of what it gets, by the seam's documented names.
-    """
+    """Runs a part on abstract arrays; `widths` are those of the seam's documented names."""
     one, name = exercise(seam, part, widths), f"{seam} {type(part).__name__}"
     try:
         outputs = jax.eval_shape(lambda inputs: one.run(part, inputs), one.inputs)
     except Exception as error:
         raise PartError(
-            f"The {name} raises {type(error).__name__} on {one.what}: {error}. Make it for these widths, or see the "
+            f"The {name} raises {type(error).__name__} for {one.what}: {error}. Build it for these widths, or see the "
             "traceback above."
         ) from error
     if wrong := wrong_shapes(one, outputs):
@@ -64,7 +58,7 @@ def run_abstractly(seam: str, part: nnx.Module, widths: Mapping[str, Any]) -> No
 
 
 def wrong_shapes(one: Exercise, outputs: Mapping[str, Any]) -> list[str]:
-    """Returns a sentence for every output of another shape than the exercise asks for."""
+    """Returns a sentence for every output with a wrong shape."""
     return [
         f"`{name}` must have the shape {tuple(shape)}, got {tuple(np.shape(outputs[name]))}."
         for name, shape in one.shapes.items()
@@ -105,7 +99,7 @@ def _encoder(part: Any, widths: Mapping[str, Any]) -> Exercise:
 
 
 def _run_recurrent(part: Any, start: Any, known: Array | None, live: Array | None) -> Outputs:
-    """Runs a part bin by bin as the decoder does."""
+    """Runs a part bin by bin, as the decoder does."""
 
     def step(state: Any, now: tuple[Any, Any]) -> tuple[Any, Array]:
         state = part.step(state, *now)
@@ -116,7 +110,7 @@ def _run_recurrent(part: Any, start: Any, known: Array | None, live: Array | Non
 
 
 def _series(**n: int) -> Inputs:
-    """A sequence, time first, of each width that is not 0."""
+    """Returns a sequence, time first, for each width above 0."""
     named = enumerate(n.items(), start=1)
     return {name: _normal(BINS, TRIALS, width, seed=seed) for seed, (name, width) in named if width}
 
@@ -156,7 +150,6 @@ def _generator(part: Any, widths: Mapping[str, Any]) -> Exercise:
 
 
 def _prior(part: Any, widths: Mapping[str, Any]) -> Exercise:
-    del widths
     params = 0.5 * _normal(TRIALS, BINS, part.n_params) - 0.5
     noise = jnp.stack([part.noise(key, (BINS,)) for key in jax.random.split(jax.random.key(0), TRIALS)])
 
@@ -174,7 +167,6 @@ def _prior(part: Any, widths: Mapping[str, Any]) -> Exercise:
 
 
 def _likelihood(part: Any, widths: Mapping[str, Any]) -> Exercise:
-    del widths
     n_channels = 4
     data = jnp.full((TRIALS, BINS, n_channels), float(part.safe_value)).at[:, :, 0].set(1.0)
 

@@ -1,4 +1,4 @@
-"""Where a model starts, as far as the data say: units, mean rates, and the alignment of several sessions."""
+"""Initial values of a model from the data: units, mean rates, and the alignment of several sessions."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lfadsx.models.lfads import LFADS
 log = logging.getLogger("lfadsx")
 
 ENCODER_STD = 0.2
-"""Standard deviation of a real-valued channel as the encoders see it. Small inputs keep them near linear at the start,
-so that they average noise away; see docs/accuracy.md."""
+"""Standard deviation of standardised channels. Encoders are nearly linear for small inputs, so they average noise; see
+docs/accuracy.md."""
 
 Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Sum of the data, of their squares, and number of observed entries, each of shape (channel,)."""
 
 
 class TrainingSums:
-    """Sums over the training trials, per session and channel, each computed once; missing entries do not count."""
+    """Sums over the training trials by session and channel, without missing entries; each is computed once."""
 
     def __init__(self, data: Dataset) -> None:
         self.data = data
 
     @functools.cached_property
     def targets(self) -> dict[str, list[Sums]]:
-        """Of what is to be reconstructed, by target group, one entry for each session."""
+        """Sums of the targets by target group, one entry for each session."""
         split = self.data.train
         return {
             group: [
@@ -50,7 +50,7 @@ class TrainingSums:
 
     @functools.cached_property
     def encoder(self) -> list[Sums]:
-        """Of what the encoders see, one entry for each session."""
+        """Sums of the encoders' data, one entry for each session."""
         split = self.data.train
         return [
             _sums(split.encoder_input, split.encoder_length, split.encoder_observed, split.session == i, s.n_channels)
@@ -58,16 +58,15 @@ class TrainingSums:
         ]
 
     def smallest_variance(self, group: str) -> float:
-        """Returns the smallest variance of a target channel; channels that do not vary have 1."""
+        """Returns the smallest variance of a target channel; constant channels count as 1."""
         stds = [mean_and_std(*sums)[1] for sums in self.targets[group]]
         return float(np.concatenate(stds).min() ** 2)
 
 
 def initialise(model: LFADS, data: Dataset) -> None:
-    """Starts a model where the training data say, in place: units of real-valued data, mean rates, alignment.
+    """Initialises a model from the training data, in place: units of real-valued data, mean rates, alignment.
 
-    The builders do this; a model that you compose from its parts needs the call. `fit` makes up for it if it was
-    forgotten.
+    The builders call this function. Call it for a model that you compose from its parts; otherwise `fit` does.
 
     Example:
         >>> import lfadsx
@@ -80,21 +79,21 @@ def initialise(model: LFADS, data: Dataset) -> None:
 
     Args:
         model: Changed in place.
-        data: Its training trials are counted; missing entries and padding are not.
+        data: The data set; its training trials are used, without missing entries and padding.
 
     Raises:
-        LfadsxError: If sessions disagree about their alignment, or a read-in is narrower than it.
+        LfadsxError: If the alignments of sessions differ in size, or are wider than the read-in.
     """
     initialise_from(model, TrainingSums(data))
 
 
 def initialise_if_needed(model: LFADS, data: Dataset) -> LFADS:
-    """Returns the model itself if it was initialised, else a copy that is; `initialise` says how."""
+    """Returns the model if it is initialised, else an initialised copy; see `initialise`."""
     if model.initialised:
         return model
     log.info(
-        "The model was not initialised from the data. It now starts at their mean rates; call "
-        "lfadsx.initialise(model, data) to do this yourself."
+        "The model was not initialised from the data, so it is initialised now. Call lfadsx.initialise(model, data) to "
+        "do this yourself."
     )
     copy = nnx.clone(model)
     initialise(copy, data)
@@ -102,13 +101,7 @@ def initialise_if_needed(model: LFADS, data: Dataset) -> LFADS:
 
 
 def initialise_from(model: LFADS, sums: TrainingSums, *, align: bool | None = None) -> None:
-    """Does what `initialise` says.
-
-    Args:
-        model: Changed in place.
-        sums: Sums over the training data.
-        align: If True, start from the sessions' alignment; None: if a session has one.
-    """
+    """Initialises a model in place, see `initialise`; by default with an alignment if a session has one."""
     sessions = sums.data.sessions
     if model.standardiser is not None:
         for index, of_session in enumerate(sums.encoder):
@@ -127,27 +120,26 @@ def initialise_from(model: LFADS, sums: TrainingSums, *, align: bool | None = No
 
 
 def _start_from_alignment(model: LFADS, data: Dataset) -> None:
-    r"""Starts a linear read-in, and the read-out of the same neurons, at the alignment of the data's sessions.
+    r"""Initialises a linear read-in, and the read-out of the same neurons, with the alignment of the sessions.
 
-    The read-in's first features are the aligned components (x - b) W of each session, for real-valued data times one
-    gain for all sessions, which makes them as large as a standardised channel. The read-out goes back the same
-    way: the first factors move the expected data along the rows of the pseudo-inverse of W, at the mean rates m_c of
-    the read-out's bias,
+    The first features of the read-in are the aligned components (x - b) W of each session. For real-valued data they
+    are multiplied by one gain for all sessions, so that they have the size of a standardised channel. The read-out
+    reverses this map: the first factors move the expected data along the rows of the pseudo-inverse of W, at the mean
+    rates m_c of the read-out's bias,
 
     .. math::
         A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}, \quad
         \frac{d m_c}{d \theta_c} = m_c \text{ for Poisson (log rates), } 1 \text{ for Gaussian.}
 
-    Factors are of order 1 whatever the unit of the components, so only directions and relative sizes are taken
-    from the alignment: one gain k for all sessions gives the weights the size of a random start, root mean square
-    scale / sqrt(factors). Further features and factors keep their random start: an alignment has as many components as
-    the sessions share reliably, and a model of several sessions needs more, for each has neurons of its own. With
-    fewer factors than components the read-out stays as it is; so do held-out neurons, other target groups and other
-    likelihood parameters, which no alignment knows.
+    Factors are of order 1 for any unit of the components, so only directions and relative sizes come from the
+    alignment. One gain k for all sessions gives the weights the root mean square of random weights, scale /
+    sqrt(factors). Further features and factors keep their random weights: sessions share only the components of the
+    alignment, and a model of several sessions needs more. Not changed are held-out neurons, other target groups, other
+    likelihood parameters, and the whole read-out if there are fewer factors than components.
 
     Source: the alignment matrices of the TensorFlow program and of lfads-torch, which use the transpose or the
-    pseudo-inverse as it is, and the mean count as bias of the log rate; here both are converted to
-    the unit of the data.
+    pseudo-inverse unchanged, and the mean count as bias of the log rate; here both are converted to the unit of the
+    data.
     """
     n_components = n_components_of(data.sessions)
     check_features(model.readin.n_features, n_components)
@@ -166,7 +158,7 @@ def _start_from_alignment(model: LFADS, data: Dataset) -> None:
 
 
 def _size_of_components(standardiser: modules.Standardiser, sessions: tuple[Session, ...]) -> float:
-    """Root mean square, in units of a standardised channel, of components of channels that vary independently."""
+    """Returns the root mean square of components of independent channels, in units of a standardised channel."""
     sizes = [standardiser.units(i)[1][:, None] * _alignment(s)[0] for i, s in enumerate(sessions)]
     size = np.sqrt(np.mean([np.mean(np.sum(np.square(each), axis=0)) for each in sizes]))
     return float(size) or 1.0
@@ -179,28 +171,28 @@ def _alignment(session: Session) -> tuple[np.ndarray, np.ndarray]:
 
 
 def n_components_of(sessions: tuple[Session, ...]) -> int:
-    """Returns the number of aligned components of all sessions, 0 for none; raises LfadsxError unless they agree."""
+    """Returns the number of aligned components, 0 without alignment. Raises LfadsxError if sessions differ."""
     first = sessions[0]
     for session in sessions:
         if session.n_components != first.n_components:
             raise LfadsxError(
-                f"Session {first.name!r} has {first.n_components} aligned components and session {session.name!r} "
-                f"has {session.n_components}. Give all sessions an alignment with the same components, or none."
+                f"All sessions must have the same number of aligned components, got {first.n_components} in session "
+                f"{first.name!r} and {session.n_components} in session {session.name!r}."
             )
         if session.n_components and len(_alignment(session)[0]) != session.n_channels:
             raise LfadsxError(
-                f"The alignment of session {session.name!r} has {len(_alignment(session)[0])} channels and its encoder "
-                f"sees {session.n_channels}. Give the matrix one row for each of these."
+                f"The alignment of session {session.name!r} must have one row for each of the {session.n_channels} "
+                f"channels that the encoder sees, got {len(_alignment(session)[0])} rows."
             )
     return first.n_components
 
 
 def check_features(n_features: int, n_components: int) -> None:
-    """Raises LfadsxError unless a read-in is at least as wide as the alignment."""
+    """Raises LfadsxError if a read-in is narrower than the alignment."""
     if n_features < n_components:
         raise LfadsxError(
-            f"The read-in has {n_features} features and the data's alignment has {n_components} components. Leave "
-            "readin_dim out, give at least as many, or give the data an alignment with fewer components."
+            f"`readin_dim` must be at least {n_components}, the number of components of the alignment, got "
+            f"{n_features}. Raise it or leave it out, or align the data with fewer components."
         )
 
 

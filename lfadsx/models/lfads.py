@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, overload
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,11 @@ from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """What the encoders make of a batch.
+    """Results of the encoders for a batch.
 
     Attributes:
         ic_params: Parameters of the initial condition's posterior, shape (trial, ic_params).
-        encoding: What the controller sees, shape (time, trial, encoding), or None.
+        encoding: Encoding of the data for the controller, shape (time, trial, encoding), or None.
     """
 
     ic_params: Float[Array, "trial ic_params"]
@@ -44,12 +44,11 @@ class Encoded:
 class LFADS(nnx.Module):
     r"""A sequential variational auto-encoder of single-trial neural activity, composed of parts.
 
-    The data x of a trial give the posterior of the initial condition, z ~ q(z | x), and, with a controller, of
-    the inputs u_t. The generator runs from z, driven by u_t and known inputs; its factors f_t are read out to
-    the parameters of the likelihood.
+    The encoders map the data x of a trial to the posterior of the initial condition, z ~ q(z | x), and, with a
+    controller, of the inputs u_t. The generator starts from z and is driven by u_t and known inputs. Its factors f_t
+    are read out to the parameters of the likelihood.
 
-    Every part can be replaced by one of your own (see CONTRIBUTING.md); the builders of `lfadsx.models.builders`
-    compose the usual ones.
+    Every part can be replaced by your own part (see CONTRIBUTING.md). The builders compose the usual models.
 
     Source: Pandarinath et al. 2018, Nature Methods; Sussillo et al. 2016 (arXiv 1608.06315).
 
@@ -67,19 +66,19 @@ class LFADS(nnx.Module):
         ic_prior: Prior of the initial condition.
         decoder: Controller, generator and factors.
         readout: From factors to likelihood parameters, by target group.
-        likelihood: How data scatter, by target group.
-        standardiser: Takes channels to a common mean and spread before the read-in; None leaves them.
-        input_encoder: Encoder that the controller sees; None: it sees the states of `ic_encoder`.
-        known_inputs_to: Whether known inputs drive the "generator" or inform the "encoders"; "none" without any.
-        ic_window: Bins from the start that the initial condition is inferred from; 0 for all.
-        controller_sees_ic_window: Whether `input_encoder` sees these bins, too.
+        likelihood: Distribution of the data given the factors, by target group.
+        standardiser: Standardises channels before the read-in; None for no standardisation.
+        input_encoder: Encoder for the controller; by default the controller uses the states of `ic_encoder`.
+        known_inputs_to: Part that receives known inputs, "generator" or "encoders"; "none" without known inputs.
+        ic_window: Number of first bins from which the initial condition is inferred; 0 for all bins.
+        controller_sees_ic_window: If True, `input_encoder` also sees these bins.
         input_group: The target group whose channels the encoders see.
-        adjoint: Derivative of all parts, which are set to it: "fused", written out and fast, or "autodiff", which also
-            has forward mode; see `lfadsx.with_adjoint`.
+        adjoint: Kind of derivative, set in all parts: "fused", written out and fast, or "autodiff", which also has
+            forward mode; see `lfadsx.with_adjoint`.
         rngs: Source of the initial weights.
 
     Attributes:
-        initialised: Whether the model starts where data say (`lfadsx.initialise`); if not, `fit` sees to it.
+        initialised: Whether the model was initialised from data (`lfadsx.initialise`); if not, `fit` does it.
 
     Raises:
         LfadsxError: If read-outs and likelihoods name different groups, or parts do not fit together.
@@ -105,8 +104,8 @@ class LFADS(nnx.Module):
     ) -> None:
         if set(readout) != set(likelihood) or input_group not in readout:
             raise LfadsxError(
-                f"The read-outs are for {sorted(readout)}, the likelihoods for {sorted(likelihood)} and the "
-                f"encoders see {input_group!r}. Give one of each for every target group."
+                "Read-outs and likelihoods must have the same target groups, including that of the encoders, got "
+                f"{sorted(readout)}, {sorted(likelihood)} and {input_group!r}."
             )
         self.standardiser, self.readin = standardiser, readin
         self.ic_encoder, self.input_encoder = ic_encoder, input_encoder
@@ -116,7 +115,7 @@ class LFADS(nnx.Module):
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
         # Part of the graph definition; set by `initialise`, by loading and by imports from other programs.
         self.initialised = False
-        # A prior without posterior, such as a trained point, has nothing to be inferred.
+        # A prior without posterior, such as a trained point, needs no inference.
         self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
         self.adjoint: Adjoint = "fused"
         set_adjoint(self, adjoint)
@@ -126,27 +125,24 @@ class LFADS(nnx.Module):
 
         Args:
             batch: The trials.
-            noise: What `draw` returned; None pushes the posterior means through, without dropout.
-
-        Returns:
-            All that the model computes, trial first.
+            noise: Result of `draw`; None pushes the posterior means through, without dropout.
         """
         encoded = self.encode(batch, noise)
         return self.decode(encoded, batch, noise)
 
     def draw(self, key: Key[Array, ""], batch: Batch, hyper: HyperParams | None = None) -> Noise:
-        """Draws everything random of one pass, each trial's noise from its own id.
+        """Draws all random numbers of one pass; the noise of a trial depends on its id.
 
         Args:
             key: Random key.
             batch: The trials.
-            hyper: Gives the dropout rate, traced; None draws no dropout.
+            hyper: Hyperparameters with the dropout rate, traced; None for no dropout.
         """
         for_ic, for_inputs, for_masks = trial_keys(key, batch.trial_id, 3)
         prior = self.decoder.input_prior
 
         def draw(keys, prior, shape):
-            # Time comes first, if there is any: loops over time read it like that.
+            # Time is the first axis, if there is one, for loops over time.
             return jax.vmap(lambda key: prior.noise(key, shape), out_axes=len(shape))(keys)
 
         return Noise(
@@ -157,7 +153,7 @@ class LFADS(nnx.Module):
         )
 
     def _masks(self, keys: Key[Array, " trial"], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
-        """Draws the masks of all places at once; few draws compile and run faster than many."""
+        """Draws the masks of all places at once, since few draws compile and run faster than many."""
         widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
         if self.decoder.controller is not None:
             widths["encoding"] = self._controller_encoder.n_states
@@ -165,7 +161,7 @@ class LFADS(nnx.Module):
                 widths["feedback"] = self.decoder.n_feedback
         if batch.known_inputs is not None and self.known_inputs_to != "none":
             widths["known"] = batch.known_inputs.shape[2]
-        # The first row is that of the initial state and of the encoders' ends.
+        # The first row belongs to the initial state and to the encoders' ends.
         mask, ends = keep_masks(keys, rate, 1 + batch.n_bins, sum(widths.values()), self.ic_encoder.n_ends)
         pieces = jnp.split(mask, np.cumsum(list(widths.values()))[:-1], axis=-1)
         keep = {place: piece if place == "readout" else piece[1:] for place, piece in zip(widths, pieces, strict=True)}
@@ -198,7 +194,7 @@ class LFADS(nnx.Module):
             states, _ = self.input_encoder(sequence[:, start:], jnp.maximum(length - start, 0))
         elif states is None:
             states, _ = self.ic_encoder(sequence[:, start:], jnp.maximum(length - start, 0))
-        # Before its window and in the bins of forward prediction the controller sees zeros.
+        # The controller sees zeros before its window and in the bins of forward prediction.
         after = batch.n_bins - start - states.shape[1]
         encoding = jnp.pad(jnp.swapaxes(states, 0, 1), ((start, after), (0, 0), (0, 0)))
         return Encoded(ic_params, encoding)
@@ -207,7 +203,7 @@ class LFADS(nnx.Module):
         """Samples the initial condition and runs decoder and read-out.
 
         Args:
-            encoded: What `encode` returned.
+            encoded: Result of `encode`.
             batch: The trials.
             noise: Noise and dropout masks; None for posterior means without dropout.
         """
@@ -232,7 +228,7 @@ class LFADS(nnx.Module):
         initial_condition: Float[Array, "trial ic"],
         encoded: Encoded,
     ) -> Output:
-        """Reads the likelihood parameters out of a trajectory and puts the trial axis first."""
+        """Computes the likelihood parameters of a trajectory, and puts the trial axis first."""
         factors = jnp.swapaxes(trajectory.factors, 0, 1)
         return Output(
             params={group: readout(factors, session) for group, readout in self.readout.items()},
@@ -248,20 +244,17 @@ class LFADS(nnx.Module):
         )
 
     def expected(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
-        """Returns the expected data of each target group, for spikes the rates in counts per bin."""
+        """Returns the expected data of each target group; for spikes, the rates in counts per bin."""
         return {group: self.likelihood[group].mean(params) for group, params in output.params.items()}
 
     def scatter(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
-        """Returns the variance around `expected`, by target group, where the likelihood has one that is not for counts.
-
-        The variance of a likelihood for counts follows from its rates.
-        """
+        """Returns the observation variance around `expected(output)`, for target groups that are not counts."""
         real = {group: params for group, params in output.params.items() if self.likelihood[group].support != "counts"}
         found = {group: self.likelihood[group].variance(params) for group, params in real.items()}
         return {group: variance for group, variance in found.items() if variance is not None}
 
     def __repr__(self) -> str:
-        """Returns the parts and their numbers of trained parameters in a few lines."""
+        """Returns the parts and their numbers of trained parameters."""
         return outline_of(self)
 
     __str__ = __repr__
@@ -271,11 +264,11 @@ class LFADS(nnx.Module):
         return self.decoder.factor_map.weight[...].dtype
 
     def _rates(self, factors: Array, session: Array) -> Array:
-        """The expected data of one bin in units of its channels, shape (trial, channel), from its factors."""
+        """Returns the expected data of one bin from its factors, in units of the channels, shape (trial, channel)."""
         group = self.input_group
         readout = self.readout[group]
         rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
-        # Only a model of one session feeds rates back.
+        # Models that feed rates back have one session.
         unit = readout.unit_of(0)
         return rates / (unit if isinstance(unit, float | int) else unit[:, 0])
 
@@ -284,7 +277,7 @@ class LFADS(nnx.Module):
         return self.ic_encoder if self.input_encoder is None else self.input_encoder
 
     def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
-        """What the encoders see: features with dropout and, where they go there, known inputs."""
+        """Returns the input of the encoders: features with dropout and, if they receive them, known inputs."""
         dtype = self._dtype
         data = batch.encoder_input.astype(dtype)
         if self.standardiser is not None:
@@ -305,14 +298,10 @@ class LFADS(nnx.Module):
         return jnp.swapaxes(self._known(batch, batch.known_inputs), 0, 1)
 
     def _known(self, batch: Batch, known: Array) -> Array:
-        """Known inputs, 0 outside of trials, so that nothing that stands there reaches a gradient."""
+        """Returns known inputs, set to 0 outside of trials, so that values there do not reach a gradient."""
         inside = (batch.in_trial() & (batch.trial_weight > 0)[:, None])[:, :, None]
         return jnp.where(inside, known, 0.0).astype(self._dtype)
 
 
-@overload
-def _trial_first(x: Array) -> Array: ...
-@overload
-def _trial_first(x: Array | None) -> Array | None: ...
-def _trial_first(x: Array | None) -> Array | None:
+def _trial_first(x: Array | None) -> Any:
     return None if x is None else jnp.swapaxes(x, 0, 1)

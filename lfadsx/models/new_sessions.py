@@ -1,4 +1,4 @@
-"""New sessions on a trained model: read-ins and read-outs of their own, everything between as it was."""
+"""New sessions for a trained model: new read-ins and read-outs, all other parts unchanged."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from lfadsx.modules import Standardiser
 
 
 def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
-    """Returns a trained model for other sessions: those that it knows keep their maps, new ones get some.
+    """Returns a trained model for other sessions: known sessions keep their maps, new sessions get new ones.
 
-    A new session's read-out starts at the mean rates of its neurons and its read-in at random, or both at its alignment
-    if all sessions have one. Everything between stays, so that few trials are enough to add a session: train its maps
-    alone, with the patterns of `session_patterns`. Sessions that the data lack are left out of the new model.
+    The read-out of a new session is initialised with the mean rates of its neurons, and its read-in at random; or both
+    with its alignment if all sessions have one. All other parts stay the same. Few trials are therefore enough to add a
+    session if only its maps train, with the patterns of `session_patterns`. Sessions that are not in the data are left
+    out of the new model.
 
     Example:
         >>> import lfadsx
@@ -35,13 +36,13 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
         'epochs'
 
     Args:
-        model: The trained model; left as it is.
-        data: The sessions of the new model, new and known ones.
+        model: The trained model, which does not change.
+        data: Data set with the sessions of the new model, known and new ones.
         rngs: Source of the new weights.
 
     Raises:
-        LfadsxError: If a read-in or read-out is a part of your own, which cannot be extended, or a session that the
-            model knows has another number of neurons now.
+        LfadsxError: If your own read-in or read-out has no method `with_sessions`, or a known session has another
+            number of neurons.
     """
     _check_feedback(model, data)
     new: Any = nnx.clone(model)
@@ -62,7 +63,7 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
 
 
 def session_patterns(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Returns patterns for `TrainConfig.train` with which only the read-ins and read-outs of some sessions train.
+    """Returns patterns for `TrainConfig.train` that train only the read-ins and read-outs of some sessions.
 
     Example:
         >>> from lfadsx import session_patterns
@@ -79,6 +80,6 @@ def _check_feedback(model: LFADS, data: Dataset) -> None:
     decoder, widths = model.decoder, [session.n_targets[model.input_group] for session in data.sessions]
     if decoder.controller is not None and decoder.feedback == "rates" and widths != [decoder.n_rates]:
         raise LfadsxError(
-            f"The controller of this model sees the rates of {decoder.n_rates} channels of one session, and the "
-            f"sessions have {widths}. Only a model with feedback = 'factors' or 'none' can be given other sessions."
+            f"With feedback = 'rates' the data must have one session of {decoder.n_rates} channels, got {widths}. Only "
+            "models with feedback = 'factors' or 'none' can be given other sessions."
         )

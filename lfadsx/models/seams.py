@@ -1,4 +1,4 @@
-"""The seams of a model, and how a class that a user gives for one of them is called."""
+"""The seams of a model, and the construction of parts from users' classes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,14 @@ SEAMS: dict[str, tuple[type[nnx.Module], tuple[str, ...]]] = {
     "likelihood": (distributions.AbstractLikelihood, ("rngs",)),
     "readout": (modules.AbstractReadout, ("n_factors", "n_targets", "n_params", "rngs")),
 }
-"""Every seam that a builder takes a part for: its abstract class, and the names that a constructor may ask for.
-
-The docstring of the abstract class says what the names mean.
-"""
+"""Seams by name: the abstract class, and the arguments that a constructor may have; the class documents them."""
 
 Part = nnx.Module | Callable[..., Any]
-"""An instance of a seam's abstract class, or a class (or another function) that makes one."""
+"""An instance of a seam's abstract class, or a class (or another function) that returns one."""
 
 
 def make(seam: str, part: Part, **known: Any) -> Any:
-    """Returns an instance as it is, or calls a class by keyword with what its constructor asks for.
+    """Returns an instance unchanged, or calls a class with those known values that its constructor has.
 
     Example:
         >>> from flax import nnx
@@ -43,13 +40,8 @@ def make(seam: str, part: Part, **known: Any) -> Any:
         >>> make("controller", GRUController, n_encoding=4, n_feedback=3, n_units=5, rngs=nnx.Rngs(0)).n_state
         5
 
-    Args:
-        seam: Name of the seam, a key of `SEAMS`.
-        part: The instance or the class.
-        **known: Values of all the seam's documented names.
-
     Raises:
-        LfadsxError: If the constructor asks for another name, or what is made is not a part of this seam.
+        LfadsxError: If the constructor needs another argument, or the result is not a part of this seam.
         PartError: If the constructor raises an exception of another kind.
     """
     abstract, names = SEAMS[seam]
@@ -57,7 +49,7 @@ def make(seam: str, part: Part, **known: Any) -> Any:
         return part
     if isinstance(part, nnx.Module) or not callable(part):
         raise LfadsxError(
-            f"`{seam}` must be an instance of {abstract.__name__} or a class that makes one, got {part!r:.60}."
+            f"`{seam}` must be an instance of {abstract.__name__} or a class that returns one, got {part!r:.60}."
         )
     given = arguments(seam, part, known)
     try:
@@ -65,24 +57,24 @@ def make(seam: str, part: Part, **known: Any) -> Any:
     except LfadsxError:
         raise
     except Exception as error:
-        raise PartError(f"The {seam} {_name(part)} cannot be made: {type(error).__name__}: {error}") from error
+        raise PartError(f"The {seam} {_name(part)} cannot be built: {type(error).__name__}: {error}") from error
     if not isinstance(made, abstract):
         raise LfadsxError(
-            f"`{seam}` must be an instance of {abstract.__name__}, but {_name(part)} makes a {type(made).__name__}. "
+            f"`{seam}` must be an instance of {abstract.__name__}, but {_name(part)} returns a {type(made).__name__}. "
             f"Derive it from {abstract.__name__}."
         )
     return made
 
 
 def arguments(seam: str, part: Callable[..., Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Returns those of the known values that a constructor has; all if it takes any keyword."""
+    """Returns those known values that are arguments of a constructor; all if it has `**kwargs`."""
     names, bound = SEAMS[seam][1], part.keywords if isinstance(part, partial) else {}
     parameters = [p for p in _parameters(part) if p.name not in bound]
     for p in parameters:
         is_needed = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         if is_needed and (p.name not in names or p.kind is p.POSITIONAL_ONLY):
             raise LfadsxError(
-                f"A {seam} class can ask for {', '.join(names)} only, but {_name(part)} needs {p.name!r}"
+                f"The arguments of a {seam} class must be among {', '.join(names)}, but {_name(part)} needs {p.name!r}"
                 f"{nearest(p.name, names)}. Rename the argument, give it a default, or give an instance."
             )
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -91,7 +83,7 @@ def arguments(seam: str, part: Callable[..., Any], known: dict[str, Any]) -> dic
 
 
 def _parameters(part: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The parameters of a function or constructor; what `partial` has bound already keeps its value."""
+    """Returns the parameters of a function or constructor without those that `partial` has bound by position."""
     if isinstance(part, partial):
         rest = inspect.signature(partial(_function(part.func), *part.args)).parameters
     else:
@@ -100,7 +92,7 @@ def _parameters(part: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _function(part: Callable[..., Any]) -> Callable[..., Any]:
-    # The signature of an nnx.Module's class is that of its metaclass, which takes anything.
+    # The signature of an nnx.Module class is that of its metaclass, which accepts all arguments.
     return partial(part.__init__, None) if isinstance(part, type) else part
 
 

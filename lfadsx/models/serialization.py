@@ -1,4 +1,4 @@
-"""The table of built-in parts, by which a saved model is described and built again."""
+"""The table of built-in parts, and the description of saved models, from which they are rebuilt."""
 
 from __future__ import annotations
 
@@ -34,21 +34,19 @@ PARTS: dict[str, type[nnx.Module]] = {
         distributions.Gaussian,
     )
 }
-"""The built-in parts by name. A saved model names them; nothing else is ever looked up or imported."""
+"""The built-in parts by name. Saved models refer to these names; nothing else is imported when they load."""
 
 
 def is_built_in(part: object) -> bool:
-    """Whether a part is one of the built-in ones; a class that derives from one is not."""
+    """Returns whether a part is built in; derived classes are not."""
     return PARTS.get(type(part).__name__) is type(part)
 
 
 def describe(part: nnx.Module) -> dict[str, Any]:
-    """Returns what is needed to build a part again: its class and its constructor's arguments.
+    """Returns class and constructor arguments of a part, from which `rebuild` builds it again.
 
-    Parts keep every constructor argument as an attribute of the same name, so that this needs no bookkeeping.
-
-    Args:
-        part: A part, a user's own included; `rebuild` knows the built-in ones only.
+    Parts must keep every constructor argument as an attribute of the same name. Your own parts can be described, too,
+    but not rebuilt.
     """
     name = type(part).__name__
     parameters = inspect.signature(type(part).__init__).parameters.values()
@@ -57,22 +55,18 @@ def describe(part: nnx.Module) -> dict[str, Any]:
     for argument in names:
         if not hasattr(part, argument):
             raise LfadsxError(
-                f"The part {name} does not keep its constructor's argument {argument!r}. Keep each argument as an "
-                "attribute of the same name; saved models are described by them."
+                f"The part {name} must keep its constructor argument {argument!r} as an attribute of the same name: "
+                "saved models are described by these attributes."
             )
     return {"part": name, "arguments": {n: _describe(getattr(part, n), f"{name}.{n}") for n in names}}
 
 
 def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
-    """Builds a part from what `describe` returned, with fresh weights.
-
-    Args:
-        description: What `describe` returned, also after a way through JSON.
-    """
+    """Builds a part from the result of `describe`, also after JSON, with new weights."""
     name = description["part"]
     if name not in PARTS:
         raise LfadsxError(
-            f"Only built-in parts are loaded by name, but the saved model has the part {name!r} of your own. Use "
+            f"The parts of a saved model must be built in, but it has the part {name!r} of your own. Use "
             f"load(run, build=...) with a function that builds the model with your class {name}."
         )
     arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
@@ -91,8 +85,8 @@ def _describe(value: Any, name: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise LfadsxError(
-        f"The argument {name} of a part is a {type(value).__name__}, which no saved model can describe. Give numbers, "
-        "strings, bools, tuples of these, or parts."
+        f"The argument {name} of a part must be a number, string, bool, part, None or a tuple of these, so that the "
+        f"model can be saved, got a {type(value).__name__}."
     )
 
 

@@ -1,4 +1,4 @@
-"""A model in a few lines: its parts and their parameters."""
+"""Tables of the parts of a model and their parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def summary(model: LFADS) -> str:
     """Returns a table of the parameters of a model by part, the largest two arrays of each.
 
-    Paths are those that `TrainConfig.train` takes, such as "decoder/generator/*".
+    Paths are those of `TrainConfig.train`, such as "decoder/generator/*".
 
     Example:
         >>> import lfadsx
@@ -43,7 +43,7 @@ def summary(model: LFADS) -> str:
 
 
 def outline_of(model: LFADS) -> str:
-    """Returns the parts of a model with their classes and numbers of trained parameters, at most 20 lines."""
+    """Returns the parts of a model with classes and numbers of trained parameters, in at most 20 lines."""
     lines = [f"{name}: {type(part).__name__}, {_size(part, nnx.Param):,} parameters" for name, part in _parts(model)]
     if len(lines) > 17:
         lines = [*lines[:16], f"and {len(lines) - 16} more parts"]

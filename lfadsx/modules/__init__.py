@@ -1,7 +1,8 @@
-"""The parts that models are composed of."""
+"""Parts of models."""
 
 from lfadsx.modules.augmentations import AbstractAugmentation as AbstractAugmentation
 from lfadsx.modules.augmentations import CoordinatedDropout as CoordinatedDropout
+from lfadsx.modules.augmentations import SpikeJitter as SpikeJitter
 from lfadsx.modules.decoder import Decoder as Decoder
 from lfadsx.modules.decoder import Trajectory as Trajectory
 from lfadsx.modules.encoders import AbstractEncoder as AbstractEncoder
@@ -22,7 +23,6 @@ from lfadsx.modules.recurrent import AbstractGenerator as AbstractGenerator
 from lfadsx.modules.recurrent import AbstractRecurrent as AbstractRecurrent
 from lfadsx.modules.recurrent import GRUController as GRUController
 from lfadsx.modules.recurrent import GRUGenerator as GRUGenerator
-from lfadsx.modules.spike_jitter import SpikeJitter as SpikeJitter
 from lfadsx.modules.standardiser import Standardiser as Standardiser
 from lfadsx.parameters import Frozen as Frozen
 from lfadsx.parameters import parameter as parameter

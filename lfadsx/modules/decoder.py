@@ -13,9 +13,8 @@ from jaxtyping import Array, Float
 
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
-from lfadsx.modules.decoder_arrays import Known, Masks, Path, Rule, Start, Weights
 from lfadsx.modules.dropout import drop
-from lfadsx.modules.fused_decoder import fused_decoder
+from lfadsx.modules.fused_decoder import Known, Masks, Path, Rule, Start, Weights, fused_decoder
 from lfadsx.modules.fused_gru import fused_gru
 from lfadsx.modules.gru import GRU
 from lfadsx.modules.linear import Adjoint, Linear, UnitNormLinear, product
@@ -27,7 +26,7 @@ from lfadsx.types import Noise
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """What the decoder computes; time is the first axis.
+    """Results of the decoder; time is the first axis.
 
     Attributes:
         initial_state: Generator state before the first bin, shape (trial, generator).
@@ -55,12 +54,12 @@ class Decoder(nnx.Module):
         c_t &= controller(c_{t-1}, [e_t, f_{t-1}]), \quad u_t \sim q(u | W c_t + b) \\
         g_t &= generator(g_{t-1}, [v_t, u_t]), \quad f_t = F g_t
 
-    The rows of F have unit length. Dropout acts on what is read out of the generator and on what the controller
-    sees, never on a carried state. Instead of the factors the controller may see the expected data ("rates").
+    The rows of F have unit length. Dropout acts on the read-out of the generator and on the inputs of the
+    controller, never on carried states. Instead of the factors the controller may see the expected data ("rates").
 
-    Two loops compute this. The one of any parts steps them bin by bin, and JAX derives it. The one of the built-in
-    GRUs has its derivative written out (`fused_decoder`; `fused_gru` for a generator alone): same numbers, faster
-    gradients, reverse mode only. `lfadsx.with_adjoint` chooses the first for built-in parts, too.
+    Two loops compute this. The general loop steps any parts bin by bin, and JAX differentiates it. The loop of the
+    built-in GRUs has its derivative written out (`fused_decoder`; `fused_gru` for a generator alone): same numbers,
+    faster gradients, reverse mode only. `lfadsx.with_adjoint` can choose the general loop for built-in parts.
 
     Source: Sussillo et al. 2016 (arXiv 1608.06315), figure 1 and equations 7 to 18.
 
@@ -69,14 +68,14 @@ class Decoder(nnx.Module):
         n_factors: Number of factors.
         controller: The controller, or None for an autonomous or externally driven generator.
         input_prior: Prior of the inferred inputs, needed with a controller.
-        feedback: Whether the controller sees the last "factors", the last "rates" or "none".
-        initial_feedback: What of these it sees at the first bin: those of the initial "state", or "zeros".
+        feedback: Feedback to the controller: "factors" or "rates" of the last bin, or "none".
+        initial_feedback: Feedback to the controller at the first bin: from the initial generator "state", or "zeros".
         n_rates: Number of channels whose rates are fed back.
-        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
+        segment_bins: Number of bins between states that are kept for the gradient, see `in_segments`; 0: all are kept.
         rngs: Source of the initial weights.
 
     Raises:
-        LfadsxError: If there is a controller without prior or a prior without controller.
+        LfadsxError: If only one of `controller` and `input_prior` is given.
     """
 
     def __init__(
@@ -93,10 +92,8 @@ class Decoder(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         if (controller is None) != (input_prior is None):
-            raise LfadsxError(
-                f"The decoder has controller = {_name(controller)} and input_prior = {_name(input_prior)}. Give "
-                "both for inferred inputs, or neither."
-            )
+            given = "controller" if input_prior is None else "input_prior"
+            raise LfadsxError(f"`controller` and `input_prior` must be given together, got only `{given}`.")
         self.generator, self.n_factors = generator, n_factors
         self.controller, self.input_prior = controller, input_prior
         self.feedback, self.initial_feedback, self.n_rates = feedback, initial_feedback, n_rates
@@ -124,11 +121,11 @@ class Decoder(nnx.Module):
         Args:
             initial_condition: Shape (trial, ic).
             n_bins: Number of bins to run for.
-            encoding: What the controller sees of the data, shape (time, trial, encoding).
+            encoding: Encoding of the data for the controller, shape (time, trial, encoding).
             known_inputs: Known inputs of the generator, shape (time, trial, known), or None.
-            inputs: Inputs to drive the generator with instead of inferred ones, shape (time, trial, input).
-                The controller then does not run: this is how new trials are generated.
-            rates: Gives the expected data of a bin from its factors; needed when rates are fed back.
+            inputs: Inputs that drive the generator instead of inferred inputs, shape (time, trial, input). The
+                controller then does not run; new trials are generated like this.
+            rates: Returns the expected data of a bin from its factors; needed for the feedback "rates".
             noise: Noise and dropout masks, or None for the means of the inputs without dropout.
         """
         infer = self.controller is not None and inputs is None
@@ -147,7 +144,7 @@ class Decoder(nnx.Module):
         )
         if infer:
             controller = self.controller.initial_state(initial_condition.shape[0])
-            fed_back = self._fed_back(rates)
+            fed_back = {"factors": lambda factors: factors, "rates": rates, "none": lambda _: None}[self.feedback]
             seen = fed_back(self._factors(start, None if readout_keep is None else readout_keep[0], rate))
             if seen is not None and self.initial_feedback == "zeros":
                 seen = jnp.zeros_like(seen)
@@ -163,10 +160,6 @@ class Decoder(nnx.Module):
             inputs=path.inputs,
         )
 
-    def _fed_back(self, rates: Callable[[Array], Array] | None) -> Callable[[Array], Array | None]:
-        """What the controller sees of the factors."""
-        return {"factors": lambda factors: factors, "rates": rates, "none": lambda _: None}[self.feedback]
-
     def _run(
         self,
         start: Start,
@@ -176,11 +169,11 @@ class Decoder(nnx.Module):
         fed_back: Callable[[Array], Array | None],
     ) -> Path:
         """Runs controller and generator."""
-        cells = self._cells()
+        control, generate = self._cells()
 
         def run(start: Start, streams: _Streams, n_bins: int) -> tuple[Start, Path]:
-            if cells:
-                return self._run_fused(*cells, start, streams, rate)
+            if control and generate:
+                return self._run_fused(control, generate, start, streams, rate)
             return jax.lax.scan(step, start, streams, length=n_bins)
 
         def step(last: Start, now: _Streams) -> tuple[Start, Path]:
@@ -188,7 +181,8 @@ class Decoder(nnx.Module):
             controller = self.controller.step(last.controller, now.encoding, seen)
             readable = self.controller.readable(controller)
             params = self.input_posterior(readable)
-            live = self._input(params, now.noise)
+            prior, noise = self.input_prior, now.noise
+            live = prior.posterior_mean(params) if noise is None else prior.sample(params, noise)
             generator = self.generator.step(last.generator, now.known, live)
             factors = self._factors(generator, now.keep_readout, rate)
             path = Path(readable, params, live, self.generator.readable(generator), factors)
@@ -197,8 +191,8 @@ class Decoder(nnx.Module):
         return in_segments(run, start, streams, n_bins, self.segment_bins)[1]
 
     def _run_generator(self, start: Any, streams: _Streams, rate: Array | float, n_bins: int) -> Path:
-        """Runs the generator alone, with known inputs or given ones; factors are read out of all bins at once."""
-        cell = self._generator_cell()
+        """Runs the generator alone, with known inputs; factors of all bins are read out at once."""
+        _, cell = self._cells()
 
         def run(state: Any, streams: _Streams, n_bins: int) -> tuple[Any, Array]:
             if cell:
@@ -213,26 +207,21 @@ class Decoder(nnx.Module):
         factors = self.factor_map(drop(states, streams.keep_readout, rate))
         return Path(None, None, streams.inputs, states, factors)
 
-    def _generator_cell(self) -> GRU | None:
-        """The generator's cell, if the loop with the written-out derivative is asked for and computes what it says."""
-        # A class derived from the built-in one may step in another way.
-        fits = self.adjoint == "fused" and type(self.generator) is GRUGenerator
-        return cast(GRUGenerator, self.generator).gru if fits else None
-
-    def _cells(self) -> tuple[GRU, GRU] | None:
-        """The cells of controller and generator, if the loop of both is asked for and computes what they say."""
-        generate = self._generator_cell()
-        if generate is None or type(self.controller) is not GRUController or self.feedback == "rates":
-            return None
-        return cast(GRUController, self.controller).gru, generate
+    def _cells(self) -> tuple[GRU | None, GRU | None]:
+        """Returns the cells of controller and generator that run in the loops with written-out derivatives, or None."""
+        # A class derived from a built-in one may step differently.
+        if self.adjoint != "fused" or type(self.generator) is not GRUGenerator:
+            return None, None
+        fits = type(self.controller) is GRUController and self.feedback != "rates"
+        return cast(GRUController, self.controller).gru if fits else None, cast(GRUGenerator, self.generator).gru
 
     def _run_fused_generator(self, gru: GRU, start: Array, streams: _Streams, n_bins: int) -> tuple[Array, Array]:
         """Runs a GRU generator alone."""
-        # All inputs are known here, so that their share of the gates is one product for all bins.
+        # All inputs are known, so their share of the gates is one product for all bins.
         projected = gru.bias[...] if streams.known is None else streams.known
         if streams.inputs is not None and gru.w_live is not None:
             projected = projected + product(streams.inputs, gru.w_live[...])
-        # Without any input, one row for all trials keeps the loop from reading the bias of each.
+        # Without inputs, one row for all trials saves the loop from reading the bias of each trial.
         if projected.ndim == 1:
             projected = jnp.broadcast_to(projected, (n_bins, 1, projected.size))
         states: Array = fused_gru(gru.clip, False, projected, start, None, gru.w_hidden[...])  # pyright: ignore
@@ -260,11 +249,6 @@ class Decoder(nnx.Module):
         seen = None if start.seen is None else path.factors[-1]
         return Start(cast(Array, path.controller)[-1], path.generator[-1], seen), path
 
-    def _input(self, params: Array, noise: Array | None) -> Array:
-        if noise is None:
-            return self.input_prior.posterior_mean(params)
-        return self.input_prior.sample(params, noise)
-
     def _factors(self, generator: Any, keep: Array | None, rate: Array | float) -> Array:
         return self.factor_map(drop(self.generator.readable(generator), keep, rate))
 
@@ -272,7 +256,7 @@ class Decoder(nnx.Module):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Streams:
-    """What the loop reads bin by bin; time is the first axis of every array."""
+    """Arrays that the loop reads bin by bin, time first."""
 
     encoding: Any
     known: Any
@@ -280,7 +264,3 @@ class _Streams:
     noise: Any
     keep_feedback: Any
     keep_readout: Any
-
-
-def _name(part: nnx.Module | None) -> str:
-    return "None" if part is None else type(part).__name__

@@ -1,4 +1,4 @@
-"""Encoders: from a trial's data to what the initial condition and the controller are inferred from."""
+"""Encoders: from a trial's data to the inputs of the initial condition's posterior and of the controller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lfadsx.parameters import filled
 
 
 class AbstractEncoder(nnx.Module):
-    """What an encoder provides.
+    """Base class of encoders.
 
-    To write one: set `n_states` and `n_ends` and write `__call__`. In return it can serve the initial
-    condition, the controller or both, with trials of different length. A class is made by the builders with those of
-    these names that its constructor has: `n_in`, the width of the data; `n_units`; `lag`, the bins by which the
-    encoding stays away from the current one; `rngs`.
+    To write your own, set `n_states` and `n_ends` and define `__call__`. It can then serve the initial condition, the
+    controller or both, with trials of different lengths. The builders pass to the constructor those of these arguments
+    that it has: `n_in`, width of the data; `n_units`; `lag`, number of bins between the encoding and the data of the
+    current bin; `rngs`.
 
     Attributes:
         n_states: Width of the encoding of each bin.
@@ -33,24 +33,24 @@ class AbstractEncoder(nnx.Module):
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
     ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
-        """Encodes every trial from its own bins only.
+        """Encodes every trial, only from its own bins.
 
         Args:
             sequence: Data, shape (trial, time, feature); bins from `length` on are padding.
             length: Number of bins of each trial, shape (trial,).
 
         Returns:
-            states: What the controller sees at each bin, shape (trial, time, n_states); zero in the padding.
-            ends: What the initial condition is inferred from, shape (trial, n_ends).
+            states: Input of the controller at each bin, shape (trial, time, n_states); zero in the padding.
+            ends: Summary for the initial condition, shape (trial, n_ends).
         """
 
     @abc.abstractmethod
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
-        """Returns the matrices that the L2 penalty acts on; an empty tuple for none."""
+        """Returns the matrices of the L2 penalty; an empty tuple if there are none."""
 
 
 class _GRUEncoder(AbstractEncoder):
-    """What GRU encoders share.
+    """Base class of GRU encoders.
 
     Args:
         n_in: Width of the data.
@@ -60,7 +60,7 @@ class _GRUEncoder(AbstractEncoder):
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
         weight_scale: Gain of the initial weights.
-        segment_bins: Bins between states that the gradient keeps, see `in_segments`; 0: all are kept.
+        segment_bins: Number of bins between states that are kept for the gradient, see `in_segments`; 0: all are kept.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class _GRUEncoder(AbstractEncoder):
         self._start(rngs)
 
     def _start(self, rngs: nnx.Rngs) -> None:
-        """Makes the forward GRU."""
+        """Creates the forward GRU."""
         self.n_states = self.n_ends = self.n_units
         self.forward, self.forward_initial = self._gru(rngs), nnx.Param(filled(self.n_units))
 
     def _gru(self, rngs: nnx.Rngs) -> GRU:
-        """A GRU over data whose input and recurrent weights start alike."""
+        """Returns a GRU whose input and recurrent weights have the same initial scale."""
         gates: dict[str, Any] = dict(clip=self.clip, keep_bias=self.keep_bias, reset_bias=self.reset_bias)
         scales: dict[str, Any] = dict(input_scale=self.weight_scale, hidden_scale=self.weight_scale)
         return GRU(self.n_in, 0, self.n_units, **gates, **scales, fan_in="joint", rngs=rngs)
@@ -95,7 +95,7 @@ class _GRUEncoder(AbstractEncoder):
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
     ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
-        """Returns (states, ends) as `AbstractEncoder.__call__` says."""
+        """Returns states and ends, see `AbstractEncoder.__call__`."""
         sequence = jnp.swapaxes(sequence, 0, 1)
         inside = jnp.arange(sequence.shape[0])[:, None] < length
         states, ends = self._run(sequence, inside)
@@ -113,7 +113,7 @@ class _GRUEncoder(AbstractEncoder):
 
 
 class CausalGRU(_GRUEncoder):
-    """A forward GRU with a trained initial state: nothing at bin t depends on data after t - lag.
+    """A forward GRU with a trained initial state. The state at bin t does not depend on data after bin t - lag.
 
     The ends are the state of the trial's last bin.
     """
@@ -122,9 +122,9 @@ class CausalGRU(_GRUEncoder):
 class BidirectionalGRU(_GRUEncoder):
     """A forward and a backward GRU with trained initial states.
 
-    At bin t the controller sees the forward state of bin t - lag and the backward state of bin t + lag, so
-    that it cannot copy the data of the bin that it explains. The ends are the forward state of the trial's
-    last bin and the backward state of its first.
+    At bin t the controller sees the forward state of bin t - lag and the backward state of bin t + lag, so it cannot
+    copy the data of bin t. The ends are the forward state of the trial's last bin and the backward state of its first
+    bin.
     """
 
     def _start(self, rngs: nnx.Rngs) -> None:
@@ -145,7 +145,7 @@ class BidirectionalGRU(_GRUEncoder):
 
 
 class NoEncoder(AbstractEncoder):
-    """Placeholder with outputs of width 0, for a model whose initial condition is a trained point (`PointPrior`)."""
+    """Placeholder with outputs of width 0, for models whose initial condition is a trained point (`PointPrior`)."""
 
     def __init__(self) -> None:
         self.n_states = self.n_ends = 0
@@ -153,17 +153,16 @@ class NoEncoder(AbstractEncoder):
     def __call__(
         self, sequence: Float[Array, "trial time feature"], length: Int[Array, " trial"]
     ) -> tuple[Float[Array, "trial time n_states"], Float[Array, "trial n_ends"]]:
-        """Returns (states, ends) of width 0."""
-        del length
+        """Returns states and ends of width 0."""
         return sequence[:, :, :0], sequence[:, 0, :0]
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
-        """Returns none."""
+        """Returns an empty tuple."""
         return ()
 
 
 def _shift(states: Array, inside: Array, lag: int) -> Array:
-    """Delays states by `lag` bins (advances for a negative one); zeros come in, padding stays zero."""
+    """Delays states by `lag` bins (advances them if negative), filled with zeros; padding stays zero."""
     states = jnp.where(inside[:, :, None], states, 0.0)
     n_bins = states.shape[0]
     if lag > 0:

@@ -9,8 +9,8 @@ share v of the generator's (both with the biases):
     a^g_t &= v_t + B u_t & g_t &= GRU_g(g_{t-1}, a^g_t) \\
     f_t &= F D'_t g_t
 
-Backward, a bar marking the derivative of the loss by a value: what stands outside of the loop gives
-:math:`\partial c, \partial p, \partial u, \partial g, \partial f` of every bin, and the bin after hands back
+Backward, a bar marks the derivative of the loss with respect to a value. Derivatives from outside of the loop are
+:math:`\partial c, \partial p, \partial u, \partial g, \partial f` of every bin. The next bin passes back
 :math:`\bar c_t, \bar g_t` of the carried states and :math:`\bar s_t` of the factors that its controller saw:
 
 .. math::
@@ -27,53 +27,149 @@ with the transposed step of `lfadsx.modules.fused_gru`. The weights follow from 
     \bar V = \sum_t \bar a^c_t (D_t f_{t-1})^T, \quad \bar W = \sum_t \bar p_t c_t^T, \quad
     \bar b = \sum_t \bar p_t, \quad \bar B = \sum_t \bar a^g_t u_t^T, \quad \bar F = \sum_t \bar f_t (D'_t g_t)^T
 
-Arrays hold a row per trial, so that weights stand to the right: the code's `c @ W` is the W c of the equations.
+Arrays have one row per trial, so weights multiply from the right: `c @ W` in the code is W c in the equations.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array
 
-from lfadsx.modules.decoder_arrays import Known, Masks, Path, Rule, Start, Weights
+from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.modules.dropout import drop
 from lfadsx.modules.fused_gru import by_gate, hidden_gradient, states_before, step_cell, step_cell_back
 from lfadsx.modules.linear import weight_gradient
 
 
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Static settings of the loop.
+
+    Attributes:
+        controller_clip: Bound of the controller's state.
+        generator_clip: Bound of the generator's state.
+        prior: Structure of the inputs' prior, which computes inputs from parameters and noise.
+    """
+
+    controller_clip: float
+    generator_clip: float
+    prior: nnx.GraphDef[AbstractPrior]
+
+    def inputs(self, values: Any, params: Array, noise: Array | None) -> Array:
+        """Returns the inputs: a sample of their posterior, or its mean without noise."""
+        prior = nnx.merge(self.prior, values)
+        return prior.posterior_mean(params) if noise is None else prior.sample(params, noise)
+
+
+class Weights(NamedTuple):
+    """Trained arrays.
+
+    Attributes:
+        feedback: From the fed-back factors to the controller's gates, shape (factor, gates); None without feedback.
+        controller: Recurrent weights of the controller, shape (controller, gates).
+        posterior: From the controller to the parameters of the inputs, shape (controller, input_params).
+        posterior_bias: Shape (input_params,).
+        prior: Values of the inputs' prior.
+        inputs: From the inputs to the generator's gates, shape (input, gates).
+        generator: Recurrent weights of the generator, shape (generator, gates).
+        factors: From the generator to the factors, shape (generator, factor).
+    """
+
+    feedback: Array | None
+    controller: Array
+    posterior: Array
+    posterior_bias: Array
+    prior: Any
+    inputs: Array
+    generator: Array
+    factors: Array
+
+
+class Start(NamedTuple):
+    """States of controller and generator before the first bin, and the feedback or None; trial first."""
+
+    controller: Array
+    generator: Array
+    seen: Array | None
+
+
+class Known(NamedTuple):
+    """Values that are known before the loop, time first.
+
+    Attributes:
+        controller: Share of the encoding in the controller's gates, shape (time, trial, gates).
+        generator: Share of the known inputs in the generator's gates, shape (time, trial, gates), or the bias
+            of every bin, shape (gates,).
+        noise: Noise of the inputs, shape (time, trial, input), or None for their means.
+    """
+
+    controller: Array
+    generator: Array
+    noise: Array | None
+
+
+class Masks(NamedTuple):
+    """Dropout; nothing is differentiated with respect to it.
+
+    Attributes:
+        feedback: True where the feedback is kept, shape (time, trial, factor), or None.
+        readout: True where the generator's state is kept in the factors, shape (time, trial, generator), or None.
+        rate: Dropout rate of both masks, shape ().
+    """
+
+    feedback: Array | None
+    readout: Array | None
+    rate: Array | float
+
+
+class Path(NamedTuple):
+    """Results of the loop, time first: states, parameters of the inputs, inputs and factors.
+
+    `controller` and `params` are None without a controller, `inputs` is None without inputs.
+    """
+
+    controller: Array | None
+    params: Array | None
+    inputs: Array | None
+    generator: Array
+    factors: Array
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def fused_decoder(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> Path:
-    """Runs controller and generator over a trial, as `Decoder` says.
+    """Runs controller and generator over a trial, see `Decoder`.
 
-    The gradients of weights are formed after the loop backward, in one product each over all bins and trials. Forward
-    mode (`jax.jvp`) does not exist: JAX refuses it for a `custom_vjp` function.
+    The gradient of each weight is one product over all bins and trials, after the backward loop. Forward mode
+    (`jax.jvp`) does not exist: JAX raises an error for `custom_vjp` functions.
     """
     return _loop(rule, weights, start, known, masks)[0]
 
 
 def _loop(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks) -> tuple[Path, Any]:
-    """Runs the loop; also returns the gates and new values of both parts, which the derivative needs."""
-    # A bias is the same in all bins: the loop closes over it instead of reading it bin by bin.
+    """Runs the loop. Also returns gates and new values of both parts for the derivative."""
+    # A bias is the same in all bins, so the loop closes over it instead of reading it bin by bin.
     always = known.generator if known.generator.ndim == 1 else None
     control, generate = by_gate(weights.controller), by_gate(weights.generator)
 
     def step(carry: Start, now: tuple[Any, ...]) -> tuple[Start, tuple[Path, Any]]:
         controller, generator, seen = carry
         for_controller, for_generator, noise, keep_feedback, keep_readout = now
-        # The controller sees the encoding, whose share came before the loop, and the factors of the last bin.
+        # The controller sees the encoding, whose share is known before the loop, and the factors of the last bin.
         if weights.feedback is not None:
             for_controller = for_controller + drop(seen, keep_feedback, masks.rate) @ weights.feedback
         controller, saved_controller = step_cell(rule.controller_clip, for_controller, controller, control)
         params = controller @ weights.posterior + weights.posterior_bias
         inputs = rule.inputs(weights.prior, params, noise)
-        # The generator is driven by the inferred inputs and by the known ones, whose share came before the loop.
+        # The generator is driven by inferred inputs and by known inputs, whose share is known before the loop.
         for_generator = (for_generator if always is None else always) + inputs @ weights.inputs
         generator, saved_generator = step_cell(rule.generator_clip, for_generator, generator, generate)
-        # Dropout acts on what is read out, never on the state that is carried on.
+        # Dropout acts on the read-out, never on the carried state.
         factors = drop(generator, keep_readout, masks.rate) @ weights.factors
         seen = None if seen is None else factors
         path = Path(controller, params, inputs, generator, factors)
@@ -91,14 +187,14 @@ def _loop(rule: Rule, weights: Weights, start: Start, known: Known, masks: Masks
 
 
 class _Derivatives(NamedTuple):
-    """Derivatives by what each bin computes, time first: all that the gradients of the weights need.
+    """Derivatives with respect to values of each bin, time first, for the gradients of the weights.
 
     Attributes:
-        controller: By the share of the inputs in the controller's gates, shape (time, trial, gates).
-        generator: By that in the generator's gates, shape (time, trial, gates).
-        params: By the parameters of the inputs, shape (time, trial, input_params).
-        factors: By the factors, shape (time, trial, factor).
-        noise: By the noise of the inputs, shape (time, trial, input), or None.
+        controller: Share of the inputs in the controller's gates, shape (time, trial, gates).
+        generator: Share of the inputs in the generator's gates, shape (time, trial, gates).
+        params: Parameters of the inputs, shape (time, trial, input_params).
+        factors: Factors, shape (time, trial, factor).
+        noise: Noise of the inputs, shape (time, trial, input), or None.
     """
 
     controller: Array
@@ -121,7 +217,7 @@ def _backward(rule: Rule, residuals: Any, d_path: Path) -> tuple[Weights, Start,
     d_weights = _weight_gradients(residuals, before, found, d_prior)
     d_known = Known(
         controller=found.controller,
-        # What all bins and trials share gets the sum of their derivatives.
+        # Values shared by all bins and trials get the sum of the derivatives.
         generator=found.generator if known.generator.ndim > 1 else found.generator.sum((0, 1)),
         noise=found.noise,
     )
@@ -131,10 +227,10 @@ def _backward(rule: Rule, residuals: Any, d_path: Path) -> tuple[Weights, Start,
 def _loop_back(
     rule: Rule, weights: Weights, start: Start, rate: Array | float, streams: tuple[Any, ...]
 ) -> tuple[Start, Any, _Derivatives]:
-    """Runs the loop from the last bin to the first, by the equations above in their order.
+    """Runs the loop from the last bin to the first, in the order of the equations above.
 
     Returns:
-        The derivatives by the start and by the values of the prior, and those of every bin.
+        The derivatives with respect to the start, the values of the prior, and the values of every bin.
     """
     # Transposed once, not at every bin.
     back = jax.tree.map(jnp.transpose, (by_gate(weights.controller), by_gate(weights.generator)))
@@ -151,11 +247,11 @@ def _loop_back(
         d_generator, d_for_generator = step_cell_back(
             rule.generator_clip, d_generator, before[1], path.generator, saved[1], back[1]
         )
-        # Inputs: how they follow from parameters and noise is up to the prior, so JAX derives it.
+        # Inputs: the prior computes them from parameters and noise, so JAX differentiates this step.
         d_inputs = d_path.inputs + d_for_generator @ from_inputs
         _, pull_back = jax.vjp(rule.inputs, weights.prior, path.params, noise)
         d_prior_t, d_params, d_noise = pull_back(d_inputs)
-        # The prior's values are few: carrying their sum takes less memory than keeping the derivatives of every bin.
+        # The prior has few values: a carried sum takes less memory than the derivatives of every bin.
         d_prior = jax.tree.map(jnp.add, d_prior, d_prior_t)
         # Controller: carried on, and read out as parameters of the inputs.
         d_params = d_path.params + d_params
@@ -163,7 +259,7 @@ def _loop_back(
         d_controller, d_for_controller = step_cell_back(
             rule.controller_clip, d_controller, before[0], path.controller, saved[0], back[0]
         )
-        # Feedback: what the factors of the bin before get from this bin.
+        # Feedback: derivative with respect to the factors of the bin before.
         if from_feedback is not None:
             d_seen = drop(d_for_controller @ from_feedback, keep_feedback, rate)
         found = _Derivatives(d_for_controller, d_for_generator, d_params, d_factors, d_noise)
@@ -175,9 +271,9 @@ def _loop_back(
 
 
 def _weight_gradients(residuals: Any, before: tuple[Array, Array], found: _Derivatives, d_prior: Any) -> Weights:
-    """Forms the gradient of every weight in one product over all bins and trials, after the loop."""
+    """Computes the gradient of every weight as one product over all bins and trials, after the loop."""
     weights, start, _, masks, path, saved = residuals
-    # Added up within the loop instead, every gradient would be read and written once per bin.
+    # A sum within the loop would read and write every gradient once per bin.
     d_feedback = None
     if weights.feedback is not None:
         seen = drop(states_before(start.seen, path.factors), masks.feedback, masks.rate)

@@ -1,12 +1,12 @@
 r"""The GRU's step, its transpose, and the loop over time whose derivative is written out.
 
-With h the state before a bin, a the share of the inputs in the gates k (keep), r (reset) and the new value n:
+Here h is the state before a bin, and a the share of the inputs in the gates k (keep), r (reset) and in the new value n:
 
 .. math::
     k = \sigma(a_k + U_k h), \quad r = \sigma(a_r + U_r h), \quad
     n = \tanh(a_n + U_n (r \circ h)), \quad m = k \circ h + (1 - k) \circ n, \quad h' = clip(m, \pm c)
 
-A bar marks the derivative of the loss by a value. From that of h' follow, in this order,
+A bar marks the derivative of the loss with respect to a value. From that of h' follow, in this order,
 
 .. math::
     \bar m &= \bar h' \text{ where } |h'| < c, \text{ else } 0 \\
@@ -16,13 +16,13 @@ A bar marks the derivative of the loss by a value. From that of h' follow, in th
     \bar a_r &= \bar q \circ h \circ r \circ (1 - r) \\
     \bar h &= \bar m \circ k + \bar q \circ r + U_k^T \bar a_k + U_r^T \bar a_r
 
-and after the last of these, from the values of all bins and trials at once,
+and then, from the values of all bins and trials at once,
 
 .. math::
     \bar U_k = \sum_t \bar a_k h^T, \quad \bar U_r = \sum_t \bar a_r h^T, \quad
     \bar U_n = \sum_t \bar a_n (r \circ h)^T
 
-Arrays hold a row per trial, so that U stands to the right: the code's `h @ U` is the U h of the equations.
+Arrays have one row per trial, so U multiplies from the right: `h @ U` in the code is U h in the equations.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lfadsx.modules.linear import weight_gradient
 
 
 def by_gate(w_hidden: Array) -> tuple[Array, Array]:
-    """Returns the recurrent weights of the gates (keep and reset) and of the new value; cut once for a whole loop."""
+    """Returns the recurrent weights of the gates (keep and reset) and of the new value, split once per loop."""
     n = w_hidden.shape[0]
     return w_hidden[:, : 2 * n], w_hidden[:, 2 * n :]
 
@@ -46,13 +46,13 @@ def by_gate(w_hidden: Array) -> tuple[Array, Array]:
 def step_cell(
     clip: float, projected: Array, state: Array, weights: tuple[Array, Array]
 ) -> tuple[Array, tuple[Array, Array]]:
-    """Returns the next state of a GRU, and its gates (keep and reset) and new value, which the derivative needs.
+    """Returns the next state of a GRU; also its gates (keep and reset) and new value, for the derivative.
 
     Args:
         clip: Bound c of the state.
         projected: Share a of the inputs in all gates, shape (trial, gates) or (gates,).
         state: State h before the step, shape (trial, n_hidden).
-        weights: What `by_gate` returns.
+        weights: Result of `by_gate`.
     """
     n = state.shape[-1]
     gates = jax.nn.sigmoid(projected[..., : 2 * n] + state @ weights[0])
@@ -69,7 +69,7 @@ def step_cell_back(
     saved: tuple[Array, Array],
     weights: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Returns the derivatives of the state before a step, and of `projected`, from that of the state after it.
+    """Returns the derivatives of the state before a step and of `projected`, from that of the state after it.
 
     Args:
         clip: Bound c of the state.
@@ -77,20 +77,20 @@ def step_cell_back(
         before: State h before the step.
         state: State h' after it.
         saved: Gates and new value of the step.
-        weights: What `by_gate` returns, both transposed.
+        weights: Result of `by_gate`, both transposed.
     """
     (gates, new), n = saved, before.shape[-1]
     keep, reset = gates[:, :n], gates[:, n:]
-    # A state at its bound does not move with what leads to it.
+    # A state at its bound does not depend on the values before it.
     d_moved = jnp.where(jnp.abs(state) < clip, d_state, 0.0)
-    # Through the new value first: the reset gate acts before the recurrent product, so its derivative waits for this.
+    # The new value first: the reset gate acts before the recurrent product, so its derivative needs this one.
     d_new = d_moved * (1.0 - keep) * (1.0 - new**2)
     d_reset_state = d_new @ weights[1]
-    # Both gates have one product with the state, hence one on the way back.
+    # Both gates share one product with the state, and one product backward.
     d_keep = d_moved * (before - new) * keep * (1.0 - keep)
     d_reset = d_reset_state * before * reset * (1.0 - reset)
     d_gates = jnp.concatenate([d_keep, d_reset], axis=-1)
-    # The state acts through what is kept of it, through the reset product, and through both gates.
+    # The state acts through its kept part, through the reset product and through both gates.
     d_before = d_moved * keep + d_reset_state * reset + d_gates @ weights[0]
     return d_before, jnp.concatenate([d_gates, d_new], axis=-1)
 
@@ -104,21 +104,21 @@ def hidden_gradient(before: Array, gates: Array, d_projected: Array) -> Array:
 
 
 def states_before(start: Array, states: Array, *, reverse: bool = False) -> Array:
-    """Returns the state before each bin from the first one and those after each bin, time first."""
+    """Returns the state before each bin, from the first state and the states after each bin; time first."""
     return jnp.concatenate([states[1:], start[None]] if reverse else [start[None], states[:-1]])
 
 
 def plain_gru(
     clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> Float[Array, "time trial n_hidden"]:
-    """Returns the states of a GRU over a known sequence; JAX derives what it needs of it.
+    """Returns the states of a GRU over a known sequence; JAX differentiates it.
 
     Args:
         clip: Bound of the state.
         reverse: If True, runs from the last bin to the first.
         projected: Share of the inputs in all gates, shape (time, trial, gates), or (time, 1, gates) for all trials.
         start: State before the first bin, shape (trial, n_hidden).
-        inside: False where the state is held, shape (time, trial); None: nowhere.
+        inside: False where the state is held, shape (time, trial); None if it is never held.
         w_hidden: Recurrent weights, shape (n_hidden, gates).
     """
     return _loop(clip, reverse, projected, start, inside, w_hidden)[0]
@@ -128,11 +128,11 @@ def plain_gru(
 def fused_gru(
     clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> Float[Array, "time trial n_hidden"]:
-    """Returns the same as `plain_gru`, of the same arguments, with the derivative written out.
+    """Returns the same as `plain_gru`, for the same arguments, with the derivative written out.
 
-    What JAX derives by itself adds to the gradient of the weights at every bin. Here the loop backward keeps the
-    derivatives of the gates, and the weights get theirs in one product after the loop. Forward mode (`jax.jvp`) does
-    not exist: JAX refuses it for a `custom_vjp` function.
+    JAX's own derivative adds to the gradient of the weights at every bin. Here the backward loop keeps the derivatives
+    of the gates, and the gradient of the weights is one product after the loop. Forward mode (`jax.jvp`) does not
+    exist: JAX raises an error for `custom_vjp` functions.
     """
     return plain_gru(clip, reverse, projected, start, inside, w_hidden)
 
@@ -140,7 +140,7 @@ def fused_gru(
 def _loop(
     clip: float, reverse: bool, projected: Array, start: Array, inside: Array | None, w_hidden: Array
 ) -> tuple[Array, Any]:
-    """Returns the states, and the gates and new values of every bin, all time first."""
+    """Returns states, and gates and new values of every bin, time first."""
     weights = by_gate(w_hidden)
 
     def step(state: Array, now: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Any]]:
@@ -169,9 +169,9 @@ def _backward(
 
     def step(d_state: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
         d_state_t, before_t, state_t, saved_t, inside_t = now
-        # A state is read out at its own bin and carried into the next one.
+        # A state is read out at its bin and carried into the next bin.
         d_state = d_state + d_state_t
-        # Where the state is held, its derivative passes by the cell.
+        # Where the state is held, its derivative bypasses the cell.
         d_moved = d_state if inside_t is None else jnp.where(inside_t[:, None], d_state, 0.0)
         d_before, d_projected = step_cell_back(clip, d_moved, before_t, state_t, saved_t, weights)
         return d_before if inside_t is None else d_before + (d_state - d_moved), d_projected
@@ -179,7 +179,7 @@ def _backward(
     stacked = (d_states, before, states, saved, inside)
     d_start, d_projected = jax.lax.scan(step, jnp.zeros_like(start), stacked, reverse=not reverse)
     d_hidden = hidden_gradient(before, saved[0], d_projected)
-    # What all trials share gets the sum of their derivatives.
+    # Values shared by all trials get the sum of the derivatives.
     shared = d_projected.sum(1, keepdims=True) if n_projected < start.shape[0] else d_projected
     return shared, d_start, None, d_hidden
 

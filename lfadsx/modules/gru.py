@@ -17,28 +17,28 @@ from lfadsx.parameters import scaled_normal
 
 
 class GRU(nnx.Module):
-    r"""The gated recurrent unit of LFADS, with its input split in a known and a live part.
+    r"""The gated recurrent unit of LFADS; its input has a known and a live part.
 
     .. math::
         k &= \sigma(W_k x + U_k h + b_k), \quad r = \sigma(W_r x + U_r h + b_r) \\
         n &= \tanh(W_n x + U_n (r \circ h) + b_n) \\
         h' &= clip(k \circ h + (1 - k) \circ n, \pm c)
 
-    The reset gate acts before the recurrent product (unlike cuDNN and `nnx.GRUCell`). Columns of the weight
-    matrices are ordered keep, reset, new. Known inputs exist before the loop over time: `project` maps a whole
-    sequence at once. Live inputs arise inside the loop.
+    The reset gate acts before the recurrent product (unlike cuDNN and `nnx.GRUCell`). Columns of the weight matrices
+    are ordered keep, reset, new. Known inputs exist before the loop over time, and `project` maps a whole sequence at
+    once. Live inputs are computed inside the loop.
 
     Source: Sussillo et al. 2016 (arXiv 1608.06315), equations 2 to 6.
 
     Args:
         n_known: Width of the input that is known before the loop; 0 for none.
-        n_live: Width of the input that arises inside the loop; 0 for none.
+        n_live: Width of the input that is computed inside the loop; 0 for none.
         n_hidden: Number of units.
         clip: Bound c of the state; infinity for none.
         keep_bias: Bias of the keep gate at the start.
         reset_bias: Bias of the reset gate at the start.
-        fan_in: Spread of the initial weights: "separate" takes 1 / sqrt(inputs) for W and 1 / sqrt(units) for U,
-            "joint" takes 1 / sqrt(inputs + units) for both.
+        fan_in: Standard deviation of the initial weights: "separate" is 1 / sqrt(inputs) for W and 1 / sqrt(units) for
+            U, "joint" is 1 / sqrt(inputs + units) for both.
         input_scale: Gain of the initial W.
         hidden_scale: Gain of the initial U.
         rngs: Source of the initial weights.
@@ -72,7 +72,7 @@ class GRU(nnx.Module):
         self.bias = nnx.Param(jax.device_put(bias.astype(jnp.result_type(float))))
 
     def project(self, known: Float[Array, "*batch n_known"] | None) -> Float[Array, "*batch gates"]:
-        """Returns the known input's share of all gates, bias included, shape (..., 3 n_hidden)."""
+        """Returns the known input's share of all gates, including the bias, shape (..., 3 n_hidden)."""
         if self.w_known is None:
             return self.bias[...]
         return product(cast(Array, known), self.w_known[...], self.adjoint) + self.bias[...]
@@ -89,7 +89,7 @@ class GRU(nnx.Module):
         return step_cell(self.clip, projected, state, by_gate(self.w_hidden[...]))[0]
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
-        """Returns the matrices that the L2 penalty acts on: U of all gates."""
+        """Returns the matrix of the L2 penalty: U of all gates."""
         return (self.w_hidden[...],)
 
 
@@ -102,17 +102,17 @@ def run_gru(
     reverse: bool = False,
     segment_bins: int = 0,
 ) -> tuple[Float[Array, "time trial n_hidden"], Float[Array, "trial n_hidden"]]:
-    """Runs a GRU over a known sequence; outside a trial its state is held.
+    """Runs a GRU over a known sequence; outside of a trial its state is held.
 
-    Held states let trials of different length share a batch: a forward run ends with the state of the trial's
-    own last bin, a reversed run starts there.
+    Trials of different lengths can therefore share a batch: a forward run ends with the state of the trial's last bin,
+    a reversed run starts there.
 
     Args:
         gru: The cell, without live input.
         sequence: Input, shape (time, trial, n_known).
         initial: State before the first bin, shape (n_hidden,).
         inside: True for bins of the trial, shape (time, trial).
-        reverse: Whether to run from the last bin to the first.
+        reverse: If True, runs from the last bin to the first.
         segment_bins: See `in_segments`.
 
     Returns:

@@ -12,19 +12,19 @@ from jaxtyping import Array, Float
 from lfadsx.parameters import filled, scaled_normal
 
 Adjoint = Literal["fused", "autodiff"]
-"""Which derivative a part has: the one written out, or the one that JAX finds (see `lfadsx.with_adjoint`)."""
+"""Derivative of a part: written out by hand, or by JAX's automatic differentiation; see `lfadsx.with_adjoint`."""
 
 
 def product(
     x: Float[Array, "*batch n_in"], weight: Float[Array, "n_in n_out"], adjoint: Adjoint = "fused"
 ) -> Float[Array, "*batch n_out"]:
-    """Returns x W, with the gradient of W formed at full speed ("fused"), or with JAX's own ("autodiff")."""
+    """Returns x W; the gradient of W is a fast product ("fused") or JAX's own ("autodiff")."""
     return _fused_product(x, weight) if adjoint == "fused" else x @ weight
 
 
 def weight_gradient(x: Float[Array, "*batch n_in"], d: Float[Array, "*batch n_out"]) -> Float[Array, "n_in n_out"]:
     """Returns the gradient of W in y = x W from x and the derivative of y."""
-    # x transposed to the left of d: the form that CPUs multiply at full speed.
+    # CPUs are fastest with transposed x on the left of d.
     return x.reshape(-1, x.shape[-1]).T @ d.reshape(-1, d.shape[-1])
 
 
@@ -34,8 +34,8 @@ def _fused_product(x: Array, weight: Array) -> Array:
 
     .. math:: \bar x = \bar y W^T, \quad \bar W = x^T \bar y
 
-    Left to JAX, the gradient of W is a product in the other order whose transposed operand is copied: half the speed
-    on a CPU.
+    JAX's own gradient of W is a product in the other order, whose transposed operand is copied: half the speed on a
+    CPU.
     """
     return x @ weight
 
@@ -81,10 +81,10 @@ class Linear(nnx.Module):
 
 
 class UnitNormLinear(nnx.Module):
-    """A linear map without bias whose weights onto each output have unit length.
+    """A linear map without bias; the weights of each output have unit length.
 
-    This is LFADS' map from generator to factors: with unit rows the factors' scale is set by the
-    generator, so that a penalty on read-out weights cannot be cheated.
+    It maps the generator to the factors. The generator then sets the scale of the factors, so a penalty on read-out
+    weights cannot be avoided by larger factors.
 
     Args:
         n_in: Width of x.

@@ -1,4 +1,4 @@
-"""Read-ins and read-outs: from a session's neurons to what all sessions share, and back."""
+"""Read-ins and read-outs: from a session's neurons to shared features, and from shared factors back to neurons."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Mean = Callable[[Array], Array]
 
 
 class AbstractReadin(nnx.Module):
-    """What a read-in provides.
+    """Base class of read-ins.
 
-    To write one: set `n_features` and write `__call__`. A class is made by the builders with those of these names that
-    its constructor has: `n_channels`, the encoder channels of each session as ((name, number), ...); `n_features`, the
-    width that is asked for; `rngs`. The other methods have defaults that suit a part of your own.
+    To write your own, set `n_features` and define `__call__`; the other methods are optional. The builders pass to the
+    constructor those of these arguments that it has: `n_channels`, the encoder channels of each session as
+    ((name, number), ...); `n_features`, the requested width; `rngs`.
 
     Attributes:
-        n_features: Width of what the encoders see.
-        takes_alignment: If True, `set_map` starts the first features at the data's alignment.
+        n_features: Width of the output, which the encoders see.
+        takes_alignment: If True, `set_map` initialises the first features with the alignment of the data.
     """
 
     n_features: int
@@ -42,39 +42,35 @@ class AbstractReadin(nnx.Module):
     def __call__(
         self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time feature"]:
-        """Maps the channels of each trial's session to features; padded channels must not matter."""
+        """Maps the channels of each trial's session to features, which must not depend on padded channels."""
 
     def set_map(
         self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
     ) -> None:
-        """Starts a session's first features at x W + b; called if `takes_alignment`. The default does nothing."""
-        del session, weight, bias
+        """Initialises a session's first features to x W + b; called if `takes_alignment`. The default does nothing."""
 
     def check(self, n_channels: Sizes) -> None:
-        """Raises LfadsxError unless the read-in is made for these channels; the default accepts all."""
-        del n_channels
+        """Raises LfadsxError unless the read-in fits these channels; the default accepts all channels."""
 
     def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> AbstractReadin:
         """Returns a new read-in of the same kind for other sessions; the default raises LfadsxError."""
-        del n_channels, rngs
         raise _cannot_be_extended("read-in", self)
 
     def keep_sessions(self, old: AbstractReadin) -> None:
-        """Takes over the values of the sessions that an older read-in knows; the default does nothing."""
-        del old
+        """Copies the values of sessions that an older read-in has; the default does nothing."""
 
 
 class AbstractReadout(nnx.Module):
-    """What a read-out provides.
+    """Base class of read-outs.
 
-    To write one: set `n_channels` and write `__call__`. To have it start at the data's mean rates write
-    `set_bias`, too, and for real-valued data in any unit `set_units`, which is called before. A class is made by the
-    builders with those of these names that its constructor has: `n_factors`; `n_targets`, the target channels of each
-    session as ((name, number), ...); `n_params`, the likelihood's parameters per channel; `rngs`.
+    To write your own, set `n_channels` and define `__call__`. To initialise it at the mean rates of the data, define
+    `set_bias`; for real-valued data of any unit also `set_units`, which is called first. The builders pass to the
+    constructor those of these arguments that it has: `n_factors`; `n_targets`, the target channels of each session as
+    ((name, number), ...); `n_params`, the number of likelihood parameters per channel; `rngs`.
 
     Attributes:
         n_channels: Number of channels of the widest session.
-        n_targets: Number of channels of each session, as ((name, number), ...); empty if the part does not say.
+        n_targets: Number of channels of each session, as ((name, number), ...); empty if it is not recorded.
     """
 
     n_channels: int
@@ -88,47 +84,41 @@ class AbstractReadout(nnx.Module):
 
     def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Sets the units of one session's parameters; the default does nothing."""
-        del session, value
 
     def unit_of(self, session: int) -> Float[Array, "channel n_params"] | float:
         """Returns the units of one session's parameters; the default is 1."""
-        del session
         return 1.0
 
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
-        """Starts one session's bias at a value; the default does nothing."""
-        del session, value
+        """Initialises one session's bias; the default does nothing."""
 
     def start_along(self, directions: Sequence[Directions], mean: Mean) -> None:
-        """Starts the first factors along the components of an alignment; the default does nothing.
+        """Initialises the first factors along the components of an alignment; the default does nothing.
 
         Args:
-            directions: For each session the numbers of the aligned target channels, shape (channel,), and the
+            directions: For each session, the indices of the aligned target channels, shape (channel,), and the
                 pseudo-inverse of its alignment, shape (component, channel), in the unit of the data.
-            mean: The likelihood's mean, from parameters of shape (channel, n_params).
+            mean: Returns the likelihood's mean for parameters of shape (channel, n_params).
         """
-        del directions, mean
 
     def check(self, n_targets: Sizes, group: str) -> None:
-        """Raises LfadsxError unless the read-out is made for these channels, as far as it says."""
+        """Raises LfadsxError unless the read-out fits these channels, if it records its own."""
         if self.n_targets and self.n_targets != n_targets:
             raise LfadsxError(
-                f"The read-out of {group!r} must fit the channels of the data: it is made for {dict(self.n_targets)}, "
-                f"and the data have {dict(n_targets)}. Build the model for these data."
+                f"The read-out of {group!r} must have the channels of the data, {dict(n_targets)}, but has "
+                f"{dict(self.n_targets)}. Build the model for these data."
             )
 
     def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> AbstractReadout:
         """Returns a new read-out of the same kind for other sessions; the default raises LfadsxError."""
-        del n_targets, rngs
         raise _cannot_be_extended("read-out", self)
 
     def keep_sessions(self, old: AbstractReadout) -> None:
-        """Takes over the values of the sessions that an older read-out knows; the default does nothing."""
-        del old
+        """Copies the values of sessions that an older read-out has; the default does nothing."""
 
 
 class IdentityReadin(AbstractReadin):
-    """Passes the neurons of a single session on to the encoders.
+    """Passes the channels of a single session unchanged to the encoders.
 
     Args:
         n_channels: The session's name and number of encoder channels, as ((name, number),).
@@ -140,8 +130,8 @@ class IdentityReadin(AbstractReadin):
     def __init__(self, n_channels: Sizes) -> None:
         if len(n_channels) != 1:
             raise LfadsxError(
-                f"An IdentityReadin passes on the neurons of one session, but there are {len(n_channels)} sessions. "
-                "Use a LinearReadin."
+                f"An IdentityReadin must have one session, got {len(n_channels)}. Use a LinearReadin for several "
+                "sessions."
             )
         self.n_channels, self.n_features = n_channels, n_channels[0][1]
 
@@ -155,24 +145,24 @@ class IdentityReadin(AbstractReadin):
         """Raises LfadsxError unless there is one session of the same width."""
         if [n for _, n in n_channels] != [self.n_features]:
             raise LfadsxError(
-                f"The model's encoders see {self.n_features} channels of one session, but the data have "
-                f"{dict(n_channels)}. Build the model for these data, or give it a linear read-in."
+                f"The data must have one session of {self.n_features} channels, got {dict(n_channels)}. Build the "
+                "model for these data, or with a linear read-in."
             )
 
     def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> LinearReadin:
-        """Returns a linear read-in, which can serve several sessions."""
+        """Returns a linear read-in, which supports several sessions."""
         return LinearReadin(n_channels, self.n_features, rngs=rngs)
 
 
 class LinearReadin(AbstractReadin):
     """An affine map of each session's neurons to features, x W_s + b_s.
 
-    Every session keeps its own unpadded weights under its name, so that one session can be trained alone and
-    nothing acts on padding. A call pads, stacks and gathers them by trial.
+    Every session has its own unpadded weights under its name, so one session can be trained alone, and padding has no
+    weights. A call pads, stacks and gathers the weights by trial.
 
     Args:
         n_channels: Number of encoder channels of each session, as ((name, number), ...).
-        n_features: Width of what the encoders see.
+        n_features: Width of the output, which the encoders see.
         rngs: Source of the initial weights.
     """
 
@@ -192,14 +182,14 @@ class LinearReadin(AbstractReadin):
         weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
         if len(names) == 1:
             return product(x, weights[0], self.adjoint) + biases[0]
-        # Padded rows are zero: whatever stands in a trial's padded channels cannot matter.
+        # Padded rows are zero, so values in padded channels have no effect.
         weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
         return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
 
     def set_map(
         self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]
     ) -> None:
-        """Starts a session's first features at x W + b, W of shape (channel, feature) and b of shape (feature,)."""
+        """Initialises a session's first features to x W + b; W has shape (channel, feature), b shape (feature,)."""
         (name, _), n = self.n_channels[session], np.shape(weight)[1]
         _assign(self.weight[name], self.weight[name][...].at[:, :n].set(weight))
         _assign(self.bias[name], self.bias[name][...].at[:n].set(bias))
@@ -208,16 +198,16 @@ class LinearReadin(AbstractReadin):
         """Raises LfadsxError unless the sessions and their numbers of channels are the same."""
         if self.n_channels != n_channels:
             raise LfadsxError(
-                f"The model's read-in is for {dict(self.n_channels)} channels, but the data have {dict(n_channels)}. "
+                f"The read-in must have the channels of the data, {dict(n_channels)}, but has {dict(self.n_channels)}. "
                 "Build the model for these data."
             )
 
     def with_sessions(self, n_channels: Sizes, *, rngs: nnx.Rngs) -> LinearReadin:
-        """Returns a linear read-in of other sessions with as many features."""
+        """Returns a linear read-in of other sessions with the same number of features."""
         return LinearReadin(n_channels, self.n_features, rngs=rngs)
 
     def keep_sessions(self, old: AbstractReadin) -> None:
-        """Takes over weights and biases by session; of a session that was passed on as it is, the identity."""
+        """Copies weights and biases by session; for the session of an `IdentityReadin`, the identity."""
         if isinstance(old, LinearReadin):
             keep(old.weight, self.weight)
             keep(old.bias, self.bias)
@@ -234,9 +224,9 @@ class LinearReadout(AbstractReadout):
         n_factors: Number of factors.
         n_targets: Number of channels of each session, as ((name, number), ...).
         n_params: Likelihood parameters per channel.
-        scale: Gain of the initial weights; small, so that the model starts at the mean rates.
-        units: Whether parameters have units of their own, so that a step of the optimiser is as large for data in volts
-            as for data in microvolts; `set_units` sets them.
+        scale: Gain of the initial weights; a small one, so that the model starts at the mean rates.
+        units: If True, parameters have fixed units, set by `set_units`. A step of the optimiser then has the same
+            effect for data in volts and in microvolts.
         rngs: Source of the initial weights.
     """
 
@@ -283,29 +273,21 @@ class LinearReadout(AbstractReadout):
         return self.unit[name][...] if self.units else jnp.ones((n, self.n_params))
 
     def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
-        """Sets the units of one session's parameters, shape (channel, n_params), where there are any."""
+        """Sets the units of one session's parameters, shape (channel, n_params), if it has units."""
         if self.units:
             _assign(self.unit[self.n_targets[session][0]], value)
 
     def set_bias(self, session: int, value: Float[Array, "channel n_params"]) -> None:
-        """Starts one session's bias at parameters of shape (channel, n_params)."""
+        """Initialises one session's bias to parameters of shape (channel, n_params)."""
         _assign(self.bias[self.n_targets[session][0]], value / self.unit_of(session))
 
-    def set_weight(self, session: int, value: Float[ArrayLike, "factor channel n_params"]) -> None:
-        """Starts one session's weights, in its units, at a value of shape (factor, channel, n_params)."""
-        _assign(self.weight[self.n_targets[session][0]], value)
-
     def start_along(self, directions: Sequence[Directions], mean: Mean) -> None:
-        r"""Starts the first factors' weights along the components, where there are at least as many factors.
+        r"""Initialises the weights of the first factors, see `AbstractReadout.start_along`; needs enough factors.
 
         .. math::
             A_{fc} = k \, W^+_{fc} \, / \, \frac{d m_c}{d \theta_c}
 
-        with one gain k for all sessions, so that the weights' root mean square is that of a random start.
-
-        Args:
-            directions: As in `AbstractReadout.start_along`.
-            mean: The likelihood's mean, from parameters of shape (channel, n_params).
+        with one gain k for all sessions, so that the root mean square of the weights is that of random initial weights.
         """
         if len(directions[0][1]) > self.n_factors:
             return
@@ -320,11 +302,11 @@ class LinearReadout(AbstractReadout):
             slope = unit[:, 0] * jax.grad(total_mean)(params[:, 0])
             scaled.append(direction / slope[targets])
         size = jnp.sqrt(jnp.mean(jnp.concatenate(scaled, axis=1) ** 2))
-        # An alignment of zeros has no directions: its read-out weights start at 0, not at NaN.
+        # An alignment of zeros has no directions: its read-out weights become 0, not NaN.
         gain = self.scale / math.sqrt(self.n_factors) / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
         for index, ((targets, _), direction) in enumerate(zip(directions, scaled, strict=True)):
-            weight = self.weight[self.n_targets[index][0]][...]
-            self.set_weight(index, weight.at[: len(direction), targets, 0].set(gain * direction))
+            weight = self.weight[self.n_targets[index][0]]
+            _assign(weight, weight[...].at[: len(direction), targets, 0].set(gain * direction))
 
     def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> LinearReadout:
         """Returns a linear read-out of other sessions with the same settings."""
@@ -333,28 +315,20 @@ class LinearReadout(AbstractReadout):
         )
 
     def keep_sessions(self, old: AbstractReadout) -> None:
-        """Takes over weights, biases and units by session."""
+        """Copies weights, biases and units by session."""
         if isinstance(old, LinearReadout):
             for name in ("weight", "bias", "unit"):
                 keep(getattr(old, name), getattr(self, name))
 
 
 def keep(old: Mapping[str, nnx.Variable | Array], new: Mapping[str, nnx.Variable]) -> None:
-    """Copies the arrays of all sessions that both know.
-
-    Args:
-        old: Arrays by name of the session.
-        new: Variables by name of the session; changed in place.
-
-    Raises:
-        LfadsxError: If the shapes of a session differ.
-    """
+    """Copies the arrays of all sessions that `old` and `new` share; raises LfadsxError if their shapes differ."""
     for session in sorted(set(old) & set(new)):
         value, place = old[session][...], new[session]
         if value.shape != place[...].shape:
             raise LfadsxError(
-                f"The model knows session {session!r} with arrays of shape {value.shape}, and the data ask for "
-                f"{place[...].shape}. Give the data of a new session a name of their own."
+                f"The arrays of session {session!r} must have the shape {value.shape} of the trained model, got "
+                f"{place[...].shape}. Give new sessions new names."
             )
         place[...] = value
 
@@ -362,8 +336,8 @@ def keep(old: Mapping[str, nnx.Variable | Array], new: Mapping[str, nnx.Variable
 def _cannot_be_extended(seam: str, part: nnx.Module) -> LfadsxError:
     name = type(part).__name__
     return LfadsxError(
-        f"The {seam} of this model is a {name}, which cannot be extended by sessions. Write {name}.with_sessions, or "
-        "compose the new model from its parts."
+        f"The {seam} {name} must have a method `with_sessions` for other sessions. Define it, or compose the new model "
+        "from its parts."
     )
 
 

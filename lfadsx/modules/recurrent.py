@@ -15,32 +15,31 @@ from lfadsx.modules.linear import Linear
 from lfadsx.parameters import filled
 
 State = Any
-"""What a recurrent part carries from bin to bin: an array (trial, n_state) for built-in parts."""
+"""State that a recurrent part carries from bin to bin; built-in parts have an array (trial, n_state)."""
 
 
 class AbstractRecurrent(nnx.Module):
     """A part that is stepped bin by bin inside the decoder's loop.
 
-    To write a controller or a generator: subclass `AbstractController` or `AbstractGenerator`, set `n_state`,
-    and write `initial_state` and `step`. Override `project` to do work on known sequences once, before the loop.
-    The decoder draws the noise and applies all dropout: a part never sees keys or modes.
+    To write a controller or a generator, derive from `AbstractController` or `AbstractGenerator`, set `n_state`, and
+    define `initial_state` and `step`. Override `project` to process known sequences once, before the loop. Noise and
+    dropout are applied outside of the part.
 
     Attributes:
-        n_state: Number of units that are read out.
+        n_state: Number of units of the read-out state.
     """
 
     n_state: int
 
     def project(self, known: Float[Array, "time trial n_known_inputs"] | None) -> Any:
-        """Maps the whole known sequence before the loop; the default passes it on.
+        """Maps the known sequence before the loop; the default returns it unchanged.
 
         Args:
-            known: What exists before the loop, shape (time, trial, n_known_inputs), or None when nothing does: the
-                encoding for a controller, the known inputs for a generator.
+            known: Sequence that exists before the loop, shape (time, trial, n_known_inputs), or None: the encoding for
+                a controller, the known inputs for a generator.
 
         Returns:
-            A pytree; the decoder hands `step` its entry of each bin. What does not change over time may be
-            returned without a time axis only if it is None.
+            A pytree of arrays with the time axis first, or None. The decoder passes the entry of each bin to `step`.
         """
         return known
 
@@ -50,25 +49,25 @@ class AbstractRecurrent(nnx.Module):
 
         Args:
             state: State of the last bin.
-            projected_t: This bin's entry of what `project` returned.
-            live_t: What only the loop knows, shape (trial, n_live): the fed-back factors for a controller, the
-                inferred inputs for a generator; None when there is nothing.
+            projected_t: Entry of this bin in the result of `project`.
+            live_t: Input that is computed inside the loop, shape (trial, n_live), or None: the fed-back factors for a
+                controller, the inferred inputs for a generator.
         """
 
     def readable(self, state: State) -> Float[Array, "trial n_state"]:
-        """Returns the array (trial, n_state) that is read out; the default is the state itself."""
+        """Returns the read-out state, shape (trial, n_state); the default is the state itself."""
         return state
 
     def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
-        """Returns the matrices that the L2 penalty acts on; the default is none."""
+        """Returns the matrices of the L2 penalty; none by default."""
         return ()
 
 
 class AbstractController(AbstractRecurrent):
     """A recurrent part that sees the encoding and the fed-back factors and infers the inputs.
 
-    A class is made by the builders with those of these names that its constructor has: `n_encoding`, the width of the
-    encoding; `n_feedback`, the width of what is fed back, 0 for nothing; `n_units`; `rngs`.
+    The builders pass to the constructor those of these arguments that it has: `n_encoding`, width of the encoding;
+    `n_feedback`, width of the feedback, 0 for none; `n_units`; `rngs`.
     """
 
     @abc.abstractmethod
@@ -79,8 +78,8 @@ class AbstractController(AbstractRecurrent):
 class AbstractGenerator(AbstractRecurrent):
     """A recurrent part that starts from the initial condition and is driven by inputs.
 
-    A class is made by the builders with those of these names that its constructor has: `n_ic`, the width of the initial
-    condition; `n_known_inputs` and `n_inferred_inputs`, 0 for none; `n_units`; `rngs`.
+    The builders pass to the constructor those of these arguments that it has: `n_ic`, width of the initial condition;
+    `n_known_inputs` and `n_inferred_inputs`, 0 for none; `n_units`; `rngs`.
     """
 
     @abc.abstractmethod
@@ -92,7 +91,7 @@ class GRUController(AbstractController):
     """A GRU controller with a trained initial state.
 
     Args:
-        n_encoding: Width of the encoding that it sees.
+        n_encoding: Width of the encoding.
         n_feedback: Width of the fed-back factors; 0 for none.
         n_units: Number of units.
         clip: Bound of the state.
@@ -146,7 +145,7 @@ class GRUGenerator(AbstractGenerator):
 
     Args:
         n_ic: Width of the initial condition.
-        n_known_inputs: Number of known inputs that drive it; 0 for none.
+        n_known_inputs: Number of known inputs; 0 for none.
         n_inferred_inputs: Number of inferred inputs; 0 for none.
         n_units: Number of units.
         initial: "linear" for g0 = A z + a; "identity" for g0 = z, which needs n_ic = n_units.
@@ -178,8 +177,8 @@ class GRUGenerator(AbstractGenerator):
     ) -> None:
         if initial == "identity" and n_ic != n_units:
             raise LfadsxError(
-                f"initial='identity' starts the generator at the initial condition, but n_ic = {n_ic} and "
-                f"n_units = {n_units} differ. Make them equal or use initial='linear'."
+                f"With initial='identity', `n_ic` must equal `n_units`, got {n_ic} and {n_units}. Make them equal or "
+                "use initial='linear'."
             )
         self.n_ic, self.n_units = n_ic, n_units
         self.n_known_inputs, self.n_inferred_inputs = n_known_inputs, n_inferred_inputs

@@ -1,4 +1,4 @@
-"""Loops over time piece by piece, for gradients of long trials in bounded memory."""
+"""Loops over time in segments, for gradients of long trials with limited memory."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def in_segments(
     *,
     reverse: bool = False,
 ) -> tuple[C, Any]:
-    """Runs a loop over time segment by segment, so that its gradient keeps the states between segments only.
+    """Runs a loop over time segment by segment; only the states between segments are kept for the gradient.
 
-    What the gradient needs within a segment is computed again on the way back: one more forward pass, for memory that
-    grows with the segment instead of the trial.
+    The backward pass computes each segment again. This costs one more forward pass, and memory grows with the length of
+    a segment instead of the trial.
 
     Args:
-        run: Runs the loop over some bins: takes the state before, what is read in these bins and their number;
-            returns the state after and what is computed in each bin.
+        run: Runs the loop over some bins: takes the state before, the inputs of these bins and their number; returns
+            the state after and the outputs of each bin.
         carry: State before the first bin.
-        streams: What is read, time first.
+        streams: Inputs of the loop, time first.
         n_bins: Number of bins.
-        segment: Bins of a segment, the last one having fewer; 0 for one segment, of which everything is kept.
-        reverse: Whether `run` goes from the last bin to the first.
+        segment: Bins of a segment; the last one may have fewer. 0 for one segment, of which everything is kept.
+        reverse: If True, `run` runs from the last bin to the first.
 
     Returns:
-        The state after the last bin, and what was computed, time first.
+        The state after the last bin, and the outputs, time first.
     """
     if not 0 < segment < n_bins:
         return run(carry, streams, n_bins)

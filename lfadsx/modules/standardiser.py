@@ -1,4 +1,4 @@
-"""Real-valued channels in units of their own, around their means."""
+"""Standardisation of real-valued channels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from lfadsx.parameters import Frozen, filled
 
 
 class Standardiser(nnx.Module):
-    r"""Subtracts each channel's mean and divides by its unit, both fixed.
+    r"""Subtracts each channel's fixed mean and divides by its fixed unit.
 
     .. math:: z_c = (x_c - m_c) / s_c
 
-    Real-valued data come in any unit, and encoders would be saturated by one and blind in another. Every session keeps
-    its own numbers under its name; until they are set, nothing changes.
-    `lfadsx.initialise` sets them.
+    Real-valued data may have any unit; encoders would saturate in one unit and see nothing in another. Every session
+    has its own means and units, which `lfadsx.initialise` sets. Until then, the data pass unchanged.
 
     Args:
         n_channels: Number of encoder channels of each session, as ((name, number), ...).
@@ -41,7 +40,7 @@ class Standardiser(nnx.Module):
     def __call__(
         self, x: Float[Array, "trial time channel"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time channel"]:
-        """Returns z, shape (trial, time, channel), without unit; padded channels pass as they are."""
+        """Returns z, shape (trial, time, channel), without unit; padded channels pass unchanged."""
         return (x - self.mean_of(session, x.shape[2])) / self._of(self.unit, session, x.shape[2], 1.0)
 
     def mean_of(self, session: Int[ArrayLike, " trial"], width: int) -> Float[Array, "trial 1 channel"]:
@@ -59,7 +58,7 @@ class Standardiser(nnx.Module):
         return self.mean[name][...], self.unit[name][...]
 
     def keep_sessions(self, old: Standardiser) -> None:
-        """Takes over means and units by session."""
+        """Copies means and units by session."""
         keep(old.mean, self.mean)
         keep(old.unit, self.unit)
 

@@ -1,4 +1,4 @@
-"""What follows training: infer, score, write and draw. No step takes the results of those before with it."""
+"""The steps after training: infer, score, write and draw. A step that fails does not affect earlier results."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from lfadsx.training import FitResult, RunFolder
 
 
 def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:
-    """Returns the number of posterior samples of each split; that of training trials may differ."""
+    """Returns the number of posterior samples of each split; training trials may have another number."""
     return dict.fromkeys(data.splits, n_samples) | ({} if n_train_samples is None else {"train": n_train_samples})
 
 
 def in_words(data: Dataset) -> str:
-    """Returns how many trials and sessions there are, for the line that a job begins with."""
+    """Returns the numbers of trials, bins and sessions as text, for the first log line of a job."""
     trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
     return f"{trials} trials of {data.train.n_bins} bins, {len(data.sessions)} session(s)"
 
@@ -51,17 +51,17 @@ def finish(
 ) -> Outcome:
     """Infers all trials with a trained model and writes the posterior; then scores, reports and draws.
 
-    Whatever fails after the posterior is left out and becomes a finding.
+    Steps after the posterior that fail are left out and become findings.
 
     Args:
         data: The data set.
         out: The run folder.
-        result: What training returned.
-        samples: Posterior samples of the averages, for each split.
+        result: The result of training.
+        samples: Number of posterior samples for each split.
         seed: Seed of the samples.
         mesh: Devices to spread the trials over.
         figures: If True, figures are drawn; they need matplotlib.
-        began: When the job began, on the monotonic clock.
+        began: Start of the job on the monotonic clock, in seconds.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
     posteriors = {
@@ -92,7 +92,7 @@ def finish(
 
 
 def without_states(posterior: Posterior) -> Posterior:
-    """Returns a posterior without what is large and seldom wanted: controller states, and what the controller saw."""
+    """Returns a posterior without controller states and encoding, which are large and seldom needed."""
     return dataclasses.replace(posterior, controller_states=None, encoding=None)
 
 
@@ -106,19 +106,14 @@ def score(
     *,
     mesh: Mesh | None = None,
 ) -> Evaluation:
-    """Scores posterior averages of a split, those of hidden entries included if they can be inferred."""
+    """Scores posterior averages of a split; scores of hidden entries are left out if these cannot be inferred."""
     hidden = functools.partial(masked_rates, model, data, split, seed=seed, mesh=mesh)
     masked = attempt(failed, "inference of hidden entries", "", hidden)
     return score_posteriors(data, posteriors, masked, split=split)
 
 
 def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path], list[Finding]]]) -> list[Path]:
-    """Draws with `lfadsx.plotting` and returns the files; what cannot be drawn becomes a finding.
-
-    Args:
-        failed: The list that findings are added to.
-        figures: Draws with the module of figures, which needs matplotlib.
-    """
+    """Draws with the module `lfadsx.plotting` and returns the files; figures that fail become findings in `failed`."""
     try:
         from lfadsx import plotting
     except MissingExtraError as error:
@@ -131,7 +126,7 @@ def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path]
 
 
 def draw_figures(failed: list[Finding], run: str | Path, data: Dataset, split: str, outcome: Outcome) -> list[Path]:
-    """Draws all figures of a run into its folder and returns the files; arguments as in `draw`."""
+    """Draws all figures of a run into its folder and returns the files; figures that fail become findings."""
     evaluation, result = outcome.evaluation, outcome.result
     history = result.history if isinstance(result, FitResult) else {}
     title, table = f"{Path(run).name}: {split} trials", [] if evaluation is None else evaluation.table

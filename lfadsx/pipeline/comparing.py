@@ -1,4 +1,4 @@
-"""`compare`: runs beside each other, scored on the same trials."""
+"""`compare`: score several runs on the same trials."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from lfadsx.training.results import FitResult
 from lfadsx.training.run_folder import RunFolder, RunInfo
 
 Run = str | Path | RunFolder | FitResult | LFADS
-"""A run folder, what `fit` returned, or a model."""
+"""A run folder, a result of `fit`, or a model."""
 
 LINES = 20
-"""Most lines of a comparison as text."""
+"""Largest number of lines of a comparison as text."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class RunComparison:
-    """Runs scored on the same trials; as text the scores, the differences and the settings that differ.
+    """Runs scored on the same trials. Printed, it shows scores, differences and the settings that differ.
 
     Attributes:
         split: Name of the scored split.
-        evaluations: By name of the run, its scores, without baselines.
-        differences: By name of each run but the first, and by measure: this run minus the first, paired by trial, with
-            its standard error and 95 % interval. Reconstruction (`bits_per_spike`, `r2`), which rewards copying, is
-            left out.
-        settings: Settings that are not the same in all runs, by name of the setting and of the run. A model without a
-            run folder has those of its architecture only.
+        evaluations: Scores by name of the run, without baselines.
+        differences: By name of each run except the first, and by measure: this run minus the first, paired by trial,
+            with standard error and 95 % interval. Reconstruction (`bits_per_spike`, `r2`) is left out, since it rewards
+            copying.
+        settings: Settings that differ between runs, by name of the setting and of the run. A model without a run folder
+            has only settings of its architecture.
     """
 
     split: str
@@ -52,12 +52,12 @@ class RunComparison:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """A row for each run: its name `run` and the value of each measure, None where it does not exist."""
+        """A row for each run: its name `run` and the value of each measure, None if it does not exist."""
         measures = [m for m in (*MEASURES, *R2) if any(m in of.scores for of in self.evaluations.values())]
         return [{"run": name, **{m: of.scores.get(m) for m in measures}} for name, of in self.evaluations.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns split, table, differences and settings in types that JSON has."""
+        """Returns split, table, differences and settings as a JSON object."""
         return plain(
             {"split": self.split, "runs": self.table, "differences": self.differences, "settings": self.settings}
         )
@@ -107,77 +107,66 @@ def compare(
 
     Args:
         *runs: At least two: run folders, results of `fit`, or models. Differences are to the first one.
-        data: The data set. By default the files that the runs were trained on, which are looked for where the command
-            found them, in the current folder and beside the run folders, and checked by their SHA-256.
+        data: The data set. By default the training files of the runs, checked by their SHA-256. They are searched at
+            the paths of the runs' commands, in the current folder and near the run folders.
         split: "train", "valid" or "test"; by default test if there is one, else valid.
         names: Names of the runs; by default those of their folders.
         n_samples: Posterior samples of the averages.
         seed: Seed of samples and resamples.
-        build: For run folders of models with parts of your own: a function that builds the model, or one for each such
-            run by its name.
+        build: Function that builds a model with your own parts, or one function for each such run by its name.
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
-        RunError: If a folder holds no run, or the data of the runs differ or are not found.
-        DataError: If the data do not fit a model, or hold trials that another run was trained on as validation trials.
-        LfadsxError: If there are fewer than two runs, or names are not one for each run.
+        RunError: If a folder holds no run, or the training data of the runs differ or are not found.
+        DataError: If the data do not fit a model, or a run may have been trained on scored trials.
+        LfadsxError: If there are fewer than two runs, or the number of names differs from that of runs.
     """
-    labels = _names(runs, names)
-    infos = {name: info for name, run in zip(labels, runs, strict=True) if (info := _info(run)) is not None}
+    opened = [_opened(run) for run in runs]
+    by_name = dict(zip(_names(opened, names), opened, strict=True))
+    folders = {name: run for name, run in by_name.items() if isinstance(run, RunFolder)}
+    infos = {name: folder.info for name, folder in folders.items()}
     if data is None:
-        folders = {name: run for name, run in zip(labels, runs, strict=True) if name in infos}
-        data = recorded_data({name: _folder(run).path for name, run in folders.items()}, infos, len(runs))
+        data = recorded_data({name: folder.path for name, folder in folders.items()}, infos, len(runs))
     split = split_name(data.splits, split)
     check_same_trials(infos, data, split)
     evaluations = {}
-    for name, run in zip(labels, runs, strict=True):
-        own, model = data, _model(run, build.get(name) if isinstance(build, Mapping) else build)
-        if name in infos:
+    for name, run in by_name.items():
+        own = data
+        if isinstance(run, RunFolder):
             check_bin_width(infos[name], data.bin_width)
-            own, model = matched(infos[name], data, model)
-        evaluations[name] = evaluate(model, own, split, n_samples=n_samples, seed=seed, baselines={}, mesh=mesh)
+            model = run.load(build=build.get(name) if isinstance(build, Mapping) else build)
+            own, run = matched(infos[name], data, model)
+        evaluations[name] = evaluate(run, own, split, n_samples=n_samples, seed=seed, baselines={}, mesh=mesh)
     first, *others = evaluations
     differences = {name: _differences(evaluations[name], evaluations[first], seed) for name in others}
-    facts = {name: dict(_settings(run, infos.get(name))) for name, run in zip(labels, runs, strict=True)}
+    facts = {name: dict(_settings(infos.get(name), run)) for name, run in by_name.items()}
     return RunComparison(split, evaluations, differences, _differing(facts))
 
 
-def _names(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    """Names of runs: those given, else of folders, by their paths where two are called alike."""
+def _opened(run: Run) -> RunFolder | LFADS:
+    if isinstance(run, str | Path):
+        return RunFolder(run)
+    if isinstance(run, FitResult):
+        return run.model
+    if not isinstance(run, RunFolder | LFADS):
+        raise LfadsxError(f"A run must be a run folder, a result of `fit` or a model, got {type(run).__name__}.")
+    return run
+
+
+def _names(runs: Sequence[RunFolder | LFADS], names: Sequence[str]) -> list[str]:
+    """Returns the given names, else those of the folders; folders of the same name are named by their paths."""
     if len(runs) < 2:
         raise LfadsxError(f"A comparison needs at least 2 runs, got {len(runs)}. Give run folders or models.")
     if names and (len(names) != len(runs) or len(set(names)) < len(names)):
         raise LfadsxError(f"`names` must be one name for each of {len(runs)} runs, all different, got {list(names)}.")
     if names:
         return list(names)
-    paths = [_folder(run).path if _is_folder(run) else Path(f"model {n}") for n, run in enumerate(runs, 1)]
+    paths = [run.path if isinstance(run, RunFolder) else Path(f"model {n}") for n, run in enumerate(runs, 1)]
     times = Counter(path.resolve().name for path in paths)
     found = [path.resolve().name if times[path.resolve().name] == 1 else str(path) for path in paths]
     if len(set(found)) < len(found):
         raise LfadsxError(f"Runs must be different folders, got {', '.join(found)}.")
     return found
-
-
-def _is_folder(run: Run) -> bool:
-    return isinstance(run, str | Path | RunFolder)
-
-
-def _folder(run: Any) -> RunFolder:
-    return run if isinstance(run, RunFolder) else RunFolder(run)
-
-
-def _info(run: Run) -> RunInfo | None:
-    return _folder(run).info if _is_folder(run) else None
-
-
-def _model(run: Run, build: Callable[[], LFADS] | None) -> LFADS:
-    if isinstance(run, FitResult):
-        return run.model
-    if isinstance(run, LFADS):
-        return run
-    if not _is_folder(run):
-        raise LfadsxError(f"A run must be a run folder, a result of `fit` or a model, got {type(run).__name__}.")
-    return _folder(run).load(build=build)
 
 
 def _differences(run: Evaluation, first: Evaluation, seed: int) -> dict[str, Score]:
@@ -193,11 +182,10 @@ def _cells(differences: Mapping[str, Score]) -> dict[str, str]:
     }
 
 
-def _settings(run: Run, info: RunInfo | None) -> Iterator[tuple[str, Any]]:
-    """Gives names and values of all settings of a run."""
+def _settings(info: RunInfo | None, run: Any) -> Iterator[tuple[str, Any]]:
+    """Yields names and values of all settings of a run; without information, those of the model."""
     if info is None:
-        model = run.model if isinstance(run, FitResult) else run
-        yield from _flat("", plain(describe(model)))  # pyright: ignore[reportArgumentType]
+        yield from _flat("", plain(describe(run)))
         return
     yield from _flat("", info.model)
     for part in (info.hyper, info.train, info.population, info.parts):
@@ -206,7 +194,7 @@ def _settings(run: Run, info: RunInfo | None) -> Iterator[tuple[str, Any]]:
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Gives the leaves of nested settings; a part is named where it stands, its arguments below it."""
+    """Yields the leaves of nested settings with their paths."""
     if isinstance(value, Mapping) and "part" in value:
         if path:
             yield path, value["part"]
@@ -221,7 +209,7 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _differing(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Settings with more than one value among the runs that have them."""
+    """Returns the settings with more than one value among the runs that have them."""
     names = dict.fromkeys(name for of in facts.values() for name in of)
     by_name = {name: {run: of.get(name) for run, of in facts.items() if name in of} for name in names}
     return {name: of for name, of in by_name.items() if any(value != next(iter(of.values())) for value in of.values())}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -30,14 +29,13 @@ from lfadsx.data.split_names import ALL
 from lfadsx.distributions import Gaussian
 from lfadsx.evaluation import Evaluation, format_table
 from lfadsx.evaluation.folds import FoldResult, evaluate_folds, merge_posteriors
-from lfadsx.files import write_json
+from lfadsx.files import write_csv, write_json
 from lfadsx.findings import Finding, attempt
 from lfadsx.models import builders
 from lfadsx.models.initialization import TrainingSums
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw
-from lfadsx.pipeline.csv_tables import write_csv
 from lfadsx.pipeline.fold_inference import Fold
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.results.results_file import write_posteriors
@@ -47,7 +45,7 @@ from lfadsx.training import population as train_population
 log = logging.getLogger("lfadsx")
 
 POPULATION = "folds"
-"""Folder of the population within that of the cross-validation."""
+"""Folder of the population, inside that of the cross-validation."""
 
 
 def cross_validate(
@@ -70,16 +68,16 @@ def cross_validate(
     progress: bool = True,
     **settings: Any,
 ) -> Outcome:
-    """Tests a model on every trial of a data set, each by a model that was trained without it.
+    """Tests a model on every trial of a data set, always by a model that was trained without the trial.
 
     The trials of all splits are divided into folds, each condition evenly. For each fold a model is trained on the
-    others, of which a share validates; all of them are one population. With neuron folds there are as many models
-    more for each fold, and each of these hides one group of neurons from the encoder, so that every neuron is predicted
-    from others once.
+    other folds, of which a share of trials validates. All models form one population. With `neuron_folds`, each fold
+    has one model for each group of neurons, which hides that group from the encoder. Every neuron is then predicted
+    once from other neurons.
 
     The folder then holds `cv.json` and `cv.csv`, the scores; `cross_validated.h5`, rates of every trial by a model that
-    did not see it (with neuron folds, of every neuron by a model that did not see that either); a figure; and the
-    population, `folds`. Calling it again with the same settings resumes an interrupted run.
+    did not see the trial (with neuron folds, nor the neuron); a figure; and the population, `folds`. Calling it again
+    with the same settings resumes an interrupted run.
 
     Example:
         ```python
@@ -88,27 +86,27 @@ def cross_validate(
         ```
 
     Args:
-        data: The data set; what is train, valid and test in it does not count.
-        out: The folder; None for a temporary one, of which no file is kept.
+        data: The data set; its division into train, valid and test is not used.
+        out: The folder; by default a temporary one that is deleted at the end.
         folds: Number of folds of trials.
-        neuron_folds: Number of groups of neurons; 0: none is hidden but what the data set holds out.
-        fold_seed: Seed of the division, which is no other for models with other settings.
-        valid_fraction: Share of a fold's other trials that validates.
-        components: Number of components that align the sessions, computed anew for each fold; 0: as they are.
+        neuron_folds: Number of groups of neurons; 0: only the neurons that the data set holds out are hidden.
+        fold_seed: Seed of the division, which does not depend on the settings of the model.
+        valid_fraction: Share of the trials outside a fold that validates.
+        components: Number of components that align the sessions, computed for each fold; 0: the alignment of `data`.
         model: Architecture.
         hyper: Hyperparameters.
         config: Run settings; member m has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the averages.
-        figures: If True, a figure is drawn into the folder; it needs matplotlib.
-        callbacks: Called after epochs and generations, besides the CSV file.
+        figures: As in `fit_run`.
+        callbacks: Called after epochs and generations, in addition to the CSV file.
         progress: If True, a table of generations is shown.
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
 
     Returns:
-        The scores, whose detail has `fold`, the fold that tested each trial in file order; the posterior of the split
-        "all"; and the training, whose members are the folds, with neuron folds those of the first fold first.
+        The scores, whose `detail` has `fold`, the fold that tested each trial in file order; the posterior of the split
+        "all"; and the training. Its members are the folds; with neuron folds, the groups of the first fold come first.
 
     Raises:
         DataError: If there are too many or too few folds.
@@ -121,12 +119,11 @@ def cross_validate(
     fold = stratified_folds(trials, folds, fold_seed)
     hidden = neuron_groups(data, neuron_folds, fold_seed) if neuron_folds else None
     division = {"folds": folds, "neuron_folds": neuron_folds, "seed": fold_seed, "valid_fraction": valid_fraction}
-    # The division is part of what a run was trained on: with another one, it must not be resumed.
+    # The division is part of the training data: a run with another division must not be resumed.
     data = dataclasses.replace(data, source=data.source | {"division": division})
     datasets = _datasets(data, trials, fold, hidden, valid_fraction=valid_fraction, seed=fold_seed)
     if components:
         datasets = [align(own, components) for own in datasets]
-    own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
     with folder_for(out) as folder:
         result = train_population(
             _builder(sizes, dataclasses.replace(data, train=trials)),
@@ -143,7 +140,7 @@ def cross_validate(
             return stopped(result, began)
         groups = (None, None) if hidden is None else scoring_groups(data, hidden)
         trained = _folds(result, datasets, fold, *groups)
-        how: dict[str, Any] = dict(n_samples=n_samples, seed=run.seed, mesh=own)
+        how: dict[str, Any] = dict(n_samples=n_samples, seed=run.seed, mesh=all_data(mesh))
         outcome = _test(data, folder, trained, result, figures=figures and out is not None, began=began, **how)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
@@ -151,15 +148,14 @@ def cross_validate(
 def _datasets(
     data: Dataset, trials: Split, fold: np.ndarray, hidden: np.ndarray | None, **settings: Any
 ) -> list[Dataset]:
-    """Returns the data set of each member: fold by fold and, within one, group of neurons by group."""
+    """Returns the data set of each member: by fold and, within a fold, by group of neurons."""
     by_fold = [fold_dataset(data, trials, fold == number, **settings) for number in range(int(fold.max()) + 1)]
     return by_fold if hidden is None else [hide_neurons(own, group) for own in by_fold for group in hidden]
 
 
 def _builder(config: ModelConfig, whole: Dataset) -> Callable[[Dataset, nnx.Rngs], LFADS]:
-    """Returns what builds a model for a fold's own data, with all that is static the same for all folds."""
-    # The floor of the variance is part of the program, and only a guard against rounding: all folds share that of all
-    # trials.
+    """Returns a function that builds a model for a fold's data, with the same static values for all folds."""
+    # The floor of the variance is static, and only guards against rounding: all folds use the floor of all trials.
     likelihood = None
     if config.likelihood == "gaussian":
         likelihood = Gaussian(1e-6 * TrainingSums(whole).smallest_variance(whole.input_group))
@@ -187,7 +183,7 @@ def _test(
     began: float,
     **how: Any,
 ) -> Outcome:
-    """Infers the trials of every fold with its models and writes the posterior; then scores, writes and draws."""
+    """Infers the trials of every fold and writes the posterior; then scores them, writes scores and draws."""
     trials, failed = all_trials(data), _rare(data, len(folds))
     inferred = []
     for number, fold in enumerate(folds, 1):
@@ -223,7 +219,7 @@ def _test(
 
 
 def _scored(data: Dataset, folds: Sequence[Fold]) -> Dataset:
-    """Returns the data set as it is scored: with neuron folds every neuron counts as held out."""
+    """Returns the data set for scoring; with neuron folds every neuron counts as held out."""
     if folds[0].held_out is None:
         return data
     sessions = [dataclasses.replace(s, target_index=np.full_like(s.target_index, -1)) for s in data.sessions]
@@ -231,11 +227,11 @@ def _scored(data: Dataset, folds: Sequence[Fold]) -> Dataset:
 
 
 def _rare(data: Dataset, folds: int) -> list[Finding]:
-    """Returns a note on conditions with too few trials, if there are any."""
+    """Returns a finding if conditions have too few trials."""
     rare = rare_conditions(all_trials(data), folds)
     sentence = (
         f"{rare} condition(s) have fewer trials than the {folds} folds. Each of their trials is tested once, but some "
-        "folds test none of them, and what is tested may have no trial of its condition to train on."
+        "folds do not test these conditions, and a tested trial may have no training trial of its condition."
     )
     return [Finding("note", "rare conditions", float(rare), float(folds), "", sentence)] if rare else []
 
@@ -275,7 +271,7 @@ def _metrics(
     result: PopulationResult,
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
-    """Returns all scores, what became of every member, what looks odd, and which fold tested each trial."""
+    """Returns scores, results of every member, findings, and the fold that tested each trial."""
     scores, detail = {}, {} if evaluation is None else evaluation.detail
     if evaluation is not None:
         found = evaluation.comparison

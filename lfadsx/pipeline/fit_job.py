@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -18,6 +17,7 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
+from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import finish, in_words, samples_of
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
@@ -50,16 +50,16 @@ def fit_run(
     Args:
         data: The data set.
         out: The run folder.
-        model: A model, or the configuration of one.
+        model: A model, or the configuration of a model.
         hyper: Hyperparameters.
         train: Run settings.
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
-        n_train_samples: Posterior samples of training trials, which are many and serve regressions; as many when None.
+        n_train_samples: Posterior samples of training trials, which serve only regressions; by default `n_samples`.
         figures: If True, figures are drawn; they need matplotlib.
-        callbacks: Called after every epoch, besides the CSV file.
+        callbacks: Called after every epoch, in addition to the CSV file.
         progress: If True, a progress bar is shown.
-        reset_learning_rate: If True, a resumed run starts its learning rate anew.
+        reset_learning_rate: If True, a resumed run restarts its learning rate.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
@@ -82,25 +82,25 @@ def fit_run(
     )
     if result.reason == "interrupted":
         return stopped(result, began)
-    own = mesh if jax.process_count() == 1 else None  # every process writes all results
     samples = samples_of(data, n_samples, n_train_samples)
+    own = all_data(mesh)
     return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
 
 
 def start_from(
     run: str | Path, data: Dataset, train: TrainConfig, *, new_sessions_only: bool = False
 ) -> tuple[LFADS, TrainConfig]:
-    """Returns a run's best model for a data set, and the run settings to train it on with.
+    """Returns a run's best model for a data set, and run settings to continue its training.
 
     Args:
         run: The run folder.
-        data: The data set; sessions that the model does not know get read-ins and read-outs of their own.
+        data: The data set; sessions that are new to the model get new read-ins and read-outs.
         train: Run settings; their seed is that of new weights.
-        new_sessions_only: If True, only these train.
+        new_sessions_only: If True, only the maps of new sessions train.
 
     Raises:
         RunError: If the folder holds no run.
-        LfadsxError: If only new sessions are to train and there is none, or the data do not fit the model.
+        LfadsxError: If `new_sessions_only` is True without a new session, or the data do not fit the model.
     """
     folder = RunFolder(run)
     info = folder.info
@@ -111,7 +111,8 @@ def start_from(
     if new_sessions_only:
         if not new:
             raise LfadsxError(
-                f"The model of {run} knows all sessions of the data: {names}. Leave out new_sessions_only."
+                f"With `new_sessions_only` the data must have a session that is new to the model of {run}, got "
+                f"{names}. Leave it out to train the whole model."
             )
         train = dataclasses.replace(train, train=session_patterns(new))
     model = folder.load()

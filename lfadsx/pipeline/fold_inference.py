@@ -1,4 +1,4 @@
-"""What the models of one fold, and their baselines, predict of the trials that they were not trained on."""
+"""Predictions of one fold's models and baselines for trials outside their training data."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from lfadsx.results.posterior import Posterior
 class Fold:
     """The models of one fold, and the trials that they are tested on.
 
-    With groups of channels, rates of a channel are those of the model from which it was hidden, its masked rates those
-    of one that saw its other entries, and latent variables those of the first model.
+    With groups of channels, the rates of a channel are those of the model from which it was hidden. Its masked rates
+    are those of a model that saw its other entries. Latent variables are those of the first model.
 
     Attributes:
-        rows: Numbers of the trials among all, shape (trial,).
+        rows: Numbers of the trials among all trials, shape (trial,).
         models: The fold's model, or one for each group of channels.
-        datasets: The data sets that they were trained on, whose test trials are the fold.
-        held_out: With groups, the model for which a channel is held out, shape (session, target_channel).
-        seen: With groups, the model whose encoder sees it, same shape; -1 for none.
+        datasets: The training data of the models; their test trials are the fold.
+        held_out: With groups, number of the model for which a channel is held out, shape (session, target_channel).
+        seen: With groups, number of a model whose encoder sees the channel, same shape; -1 if there is none.
     """
 
     rows: np.ndarray
@@ -42,19 +42,13 @@ class Fold:
     seen: np.ndarray | None = None
 
     def infer(self, *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None) -> list[Posterior]:
-        """Infers the test trials with each model.
-
-        Args:
-            n_samples: Posterior samples of the averages.
-            seed: Seed of the samples.
-            mesh: Devices to spread the trials over.
-        """
+        """Infers the test trials with each model."""
         pairs = zip(self.models, self.datasets, strict=True)
         how: dict[str, Any] = dict(n_samples=n_samples, seed=seed, mesh=mesh)
         return [without_states(infer(model, data, "test", **how)) for model, data in pairs]
 
     def combined(self, posteriors: Sequence[Posterior]) -> FoldResult:
-        """Returns what `infer` has given as one posterior, without scores."""
+        """Returns the results of `infer` as one posterior, without scores."""
         one = posteriors[0]
         if self.held_out is not None:
             one = _combined_posterior(self.datasets[0], posteriors, self.held_out)
@@ -63,7 +57,7 @@ class Fold:
     def predict(
         self, posteriors: Sequence[Posterior], *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None
     ) -> FoldResult:
-        """Infers what scores need besides the posteriors, and fits the fold's baselines; arguments as in `infer`."""
+        """Infers masked rates and fits the fold's baselines; arguments as in `infer`."""
         how: dict[str, Any] = dict(n_samples=n_samples, seed=seed, mesh=mesh)
         found = [_predict(*own, **how) for own in zip(self.models, self.datasets, posteriors, strict=True)]
         task, candidates, _ = found[0]
@@ -85,9 +79,9 @@ class Fold:
 def _predict(
     model: LFADS, data: Dataset, posterior: Posterior, *, n_samples: int, seed: int, mesh: Mesh | None
 ) -> tuple[Task, list[Candidate], list[Finding]]:
-    """Returns what the model and the baselines predict of the test trials, and which baselines failed."""
+    """Returns predictions of model and baselines for the test trials, and findings for baselines that failed."""
     posteriors = {"test": posterior}
-    if data.train.behaviour is not None and has_sklearn():  # behaviour is decoded by what training trials teach
+    if data.train.behaviour is not None and has_sklearn():  # decoders of behaviour are fitted on training trials
         posteriors["train"] = infer(model, data, "train", n_samples=n_samples, seed=seed, mesh=mesh)
     check_posteriors(data, "test", posteriors)
     rates, hidden = masked_rates(model, data, "test", seed=seed, mesh=mesh)
@@ -99,19 +93,19 @@ def _predict(
 
 
 def _hidden(task: Task) -> np.ndarray:
-    """True for the entries whose masked rates are scored."""
+    """Returns True for entries whose masked rates are scored."""
     return task.scored & task.hidden if task.hidden is not None else np.zeros_like(task.scored)
 
 
 def _by_channel(values: Sequence[np.ndarray], group: np.ndarray, split: Split) -> np.ndarray:
-    """Takes each channel from one of several arrays (trial, time, target_channel); NaN or False where that is -1."""
+    """Takes each channel from the array (trial, time, target_channel) of its group; NaN or False for group -1."""
     chosen = group[split.session][:, None]
     taken = np.take_along_axis(np.stack(values), np.maximum(chosen, 0)[None], axis=0)[0]
     return np.where(chosen < 0, False if taken.dtype == bool else np.nan, taken)
 
 
 def _combined(data: Dataset, of_models: Sequence[Candidate], held_out: np.ndarray, seen: np.ndarray) -> Candidate:
-    """Returns the rates that one candidate has under all groups of channels as those of one."""
+    """Combines a candidate's predictions for all groups of channels."""
 
     def taken(field: str, group: np.ndarray, split: Split) -> np.ndarray | None:
         values = [getattr(own, field) for own in of_models]
@@ -137,7 +131,7 @@ def _combined_posterior(data: Dataset, posteriors: Sequence[Posterior], asked: n
         values = [getattr(posterior, field)[group] for posterior in posteriors]
         return own | {group: _by_channel(values, asked, data.splits["test"])}
 
-    # A neuron is asked of the model that did not see it, so each counts as held out.
+    # The rates of each neuron are those of the model that did not see it, so all neurons count as held out.
     held_out = np.any([np.asarray(posterior.held_out) for posterior in posteriors], axis=0)
     fields = {field: by_channel(field) for field in ("rates", "rates_std", "variance")}
     return dataclasses.replace(first, **fields, held_out=held_out)

@@ -1,4 +1,4 @@
-"""The job that infers the trials of a file with a trained model."""
+"""The jobs that use a trained model: infer the trials of a file, and generate new trials."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from lfadsx.config import HyperParams, TrainConfig, with_settings
 from lfadsx.data import read_split
 from lfadsx.data.dataset import Split
 from lfadsx.data.splits import choose
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import DataError, LfadsxError
 from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer_trials
 from lfadsx.inference.bounds import bounds_of
-from lfadsx.interop import write_posterior_runs
+from lfadsx.inference.generation import generate
+from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.outcome import Outcome
 from lfadsx.results.labels import Labels, groups_of_model
-from lfadsx.results.results_file import write_posteriors
-from lfadsx.training import RunFolder
-from lfadsx.training.run_folder import RunInfo, Which
+from lfadsx.results.results_file import write_generated, write_posteriors
+from lfadsx.training.run_folder import RunFolder, RunInfo, Which
 from lfadsx.types import TimeAxis
 
 Keys = Literal["lfadsx", "tf"]
-"""Names of our own, or those of the TensorFlow LFADS."""
+"""Names of arrays in result files: those of lfadsx, or those of the TensorFlow LFADS."""
 BOUND_SAMPLES = 64
-"""Samples of the bounds when the posterior means are pushed through: a bound has to be sampled."""
+"""Samples of the bounds if `n_samples` is 0: bounds need samples, posterior means do not."""
 
 
 def infer_run(
@@ -54,26 +54,26 @@ def infer_run(
     mesh: Mesh | None = None,
     build: Callable[[], LFADS] | None = None,
 ) -> Outcome:
-    """Infers rates, factors and inputs of a file's trials with a run's model and writes them to HDF5.
+    """Infers rates, factors and inputs of a file's trials with a run's model, and writes them to HDF5.
 
     Args:
         run: The run folder.
-        file: The data, of any one session of the model; one split is enough.
-        out: The file to write; for the keys of the TensorFlow LFADS a folder.
-        split: The split to infer; by default all that the file holds.
-        which: "best", "last" or the number of a step.
+        file: The data of one session of the model; one split is enough.
+        out: The file to write; with `keys="tf"` a folder.
+        split: The split to infer; by default all splits of the file.
+        which: As in `lfadsx.load`.
         n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
         seed: Seed of the samples.
         missing: If True, NaN in the data means a missing entry.
-        samples: If True, single samples are written, too.
-        controller_states: If True, the controller's states are written, too.
-        encoder_states: If True, what the controller saw of the data is written, too.
-        bounds: If True, bounds of each trial's evidence are written, too.
-        max_trials: How many trials of each split are done, from the first one on; by default all.
+        samples: If True, single samples are also written.
+        controller_states: If True, states of the controller are also written.
+        encoder_states: If True, the encoding of the data that the controller sees is also written.
+        bounds: If True, bounds of each trial's evidence are also written.
+        max_trials: Number of trials of each split to infer, from the first one on; by default all.
         keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
             (`lfadsx.interop.write_posterior_runs`), always with bounds.
         mesh: Devices to spread the trials over, on its axis `data`.
-        build: For models with parts of your own: a function that builds the model.
+        build: As in `lfadsx.load`.
 
     Raises:
         RunError: If the folder holds no run.
@@ -82,10 +82,10 @@ def infer_run(
     """
     began, folder = time.monotonic(), RunFolder(run)
     if max_trials is not None and max_trials < 1:
-        raise LfadsxError(f"max_trials = {max_trials} leaves no trial. Give at least 1, or leave it out.")
+        raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
     info, model = folder.info, folder.load(which=which, build=build)
-    splits = read_for(info, model, file, split, missing)
-    labels = labels_of(info, model)
+    splits = _read_for(info, model, file, split, missing)
+    labels = _labels(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
     posteriors, found = {}, {}
     failed: list[Finding] = []
@@ -101,7 +101,7 @@ def infer_run(
         bound = functools.partial(
             bounds_of, model, labels, trials, n_samples=n_samples or BOUND_SAMPLES, seed=seed, mesh=mesh
         )
-        if keys == "tf":  # its files cannot do without
+        if keys == "tf":  # these files must hold bounds
             found[name] = bound()
         elif bounds and (of_split := attempt(failed, "bounds of the evidence", name, bound)) is not None:
             found[name] = of_split
@@ -121,8 +121,69 @@ def infer_run(
     )
 
 
-def labels_of(info: RunInfo, model: LFADS) -> Labels:
-    """Returns what a run folder says about the data of its model."""
+def generate_run(
+    run: str | Path,
+    out: str | Path,
+    *,
+    n_trials: int = 50,
+    n_bins: int | None = None,
+    session: str | int = 0,
+    inputs_of: str | Path | None = None,
+    draw_data: bool = False,
+    which: Which = "best",
+    seed: int = 0,
+    keys: Keys = "lfadsx",
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Generates new trials with a run's model, and writes them to HDF5.
+
+    Args:
+        run: The run folder.
+        out: The file to write.
+        n_trials: Number of trials.
+        n_bins: Number of bins of each trial; by default that of the training trials.
+        session: Name or number of the session whose read-out is used.
+        inputs_of: A data file whose known inputs drive the trials, if the model needs known inputs. Its first split
+            with enough trials is used.
+        draw_data: If True, data are also drawn from the likelihood.
+        which: As in `lfadsx.load`.
+        seed: Seed of the draws.
+        keys: "lfadsx" for the fields of `Generated`, "tf" for the keys of the TensorFlow LFADS.
+        build: As in `lfadsx.load`.
+
+    Raises:
+        RunError: If the folder holds no run.
+        DataError: If a file cannot be read or written.
+        LfadsxError: If there is no such session, or known inputs are missing or do not fit.
+    """
+    began, folder = time.monotonic(), RunFolder(run)
+    info, model = folder.info, folder.load(which=which, build=build)
+    known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
+    if n_bins is None:
+        n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])
+    found = generate(model, n_trials, n_bins, session=session, known_inputs=known, draw_data=draw_data, seed=seed)
+    if keys == "tf":
+        write_prior_run(out, model, found)
+    else:
+        labels = _labels(info, model)
+        source = {"run": str(run), **labels.source}
+        write_generated(out, dataclasses.replace(found, time=labels.time, groups=labels.groups, source=source))
+    return Outcome(files=[Path(out)], seconds=time.monotonic() - began)
+
+
+def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:
+    splits = _read_for(info, model, file, None, False)
+    for split in splits.values():
+        if split.known_inputs is not None and split.n_trials >= n_trials:
+            return split.known_inputs[:n_trials]
+    sizes = {name: split.n_trials for name, split in splits.items()}
+    raise DataError(
+        f"A split of {str(file)!r} must hold known inputs of at least {n_trials} trials, got {sizes}. Ask for fewer."
+    )
+
+
+def _labels(info: RunInfo, model: LFADS) -> Labels:
+    """Returns the description of the data that a run's model was trained on."""
     return Labels(
         sessions=info.sessions,
         time=TimeAxis(info.bin_width),
@@ -133,8 +194,8 @@ def labels_of(info: RunInfo, model: LFADS) -> Labels:
     )
 
 
-def read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool) -> dict[str, Split]:
-    """Reads a file's trials as the model of a run wants them."""
+def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool) -> dict[str, Split]:
+    """Reads a file's trials for the model of a run."""
     return read_split(
         file,
         info.sessions,

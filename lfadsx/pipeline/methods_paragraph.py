@@ -1,4 +1,4 @@
-"""The methods paragraph of a run: what was fitted to what, how, and with which result."""
+"""The methods paragraph of a run: data, model, training, results and software."""
 
 from __future__ import annotations
 
@@ -28,14 +28,11 @@ MEASURES = {
     "rates_r2": "squared correlation with the true rates",
     "inputs_r2": "squared correlation with the true inputs",
 }
-"""Measures of the closing table in words."""
+"""Descriptions of the measures in the table of scores."""
 
 
 def report_run(run: str | Path) -> Outcome:
-    """Writes the report of a finished run anew from what its folder holds; the text is the methods paragraph.
-
-    Args:
-        run: The run folder.
+    """Writes the report of a finished run again, from its folder; the text is the methods paragraph.
 
     Raises:
         RunError: If the folder holds no finished run.
@@ -43,26 +40,21 @@ def report_run(run: str | Path) -> Outcome:
     began, folder = time.monotonic(), RunFolder(run)
     info = folder.info
     if not folder.metrics.is_file():
-        raise RunError(f"The run {run} is not finished: there is no metrics.json. Resume it with its fit command.")
+        raise RunError(f"The run {run} must be finished, but has no metrics.json. Resume it with its fit command.")
     metrics = json.loads(folder.metrics.read_text())
     file = write_report(folder, metrics)
     return Outcome(methods(info, metrics), files=[file], seconds=time.monotonic() - began)
 
 
 def write_report(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:
-    """Writes `report.md`: the methods paragraph, and what looks odd in data, training and scores."""
+    """Writes `report.md`: the methods paragraph and the findings."""
     findings = [Finding(**finding) for finding in metrics.get("findings", [])]
     listed = "\n".join(f"- {finding}" for finding in findings) or "None."
     return write_text(folder.report, f"# Methods\n\n{methods(folder.info, metrics)}\n\n# Findings\n\n{listed}\n")
 
 
 def methods(info: RunInfo, metrics: Mapping[str, Any]) -> str:
-    """Returns a paragraph for the methods section of a paper.
-
-    Args:
-        info: What the run folder says about itself.
-        metrics: Its scores and figures of training, as in `metrics.json`.
-    """
+    """Returns a paragraph for the methods section of a paper; metrics are those of `metrics.json`."""
     return "\n\n".join([_data(info), _model(info), _training(info, metrics), _scores(metrics), _software(info)])
 
 
@@ -138,8 +130,8 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     found = [f"{text}: {metrics[name]:.4f}" for name, text in MEASURES.items() if metrics.get(name) is not None]
-    said = "; ".join(found) or "There are no scores; see the findings"
-    return f"Results on {metrics['split']} trials. {said}."
+    results = "; ".join(found) or "There are no scores; see the findings"
+    return f"Results on {metrics['split']} trials. {results}."
 
 
 def _software(info: RunInfo) -> str:

@@ -1,4 +1,4 @@
-"""What every job returns, and where a job without a folder of its own works."""
+"""The result of every job, and the temporary folder of jobs without an output folder."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from lfadsx.results.posterior import Posterior
 from lfadsx.training import FitResult, PopulationResult
 
 LINES = 20
-"""Most lines of an outcome as text."""
+"""Largest number of lines of an outcome as text."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Outcome:
-    """What a job returns; the command line prints it and computes nothing.
+    """Result of a job. The command line only prints it.
 
     Attributes:
-        text: What the job found, for the reader: tables and sentences.
-        evaluation: Scores. None for jobs without, if training was interrupted, or if the scores failed. Of a population
-            the scores of the ensemble, with the best member in the table; of a sweep those of the chosen model.
-        result: What training returned; None for jobs without.
-        posteriors: What was inferred, by split, as it is in the file; of a cross-validation one split, "all".
-        bounds: Bounds of the evidence by split, where asked for.
-        rows: Of a sweep a row of settings and scores for each model, as in `sweep.csv`.
-        files: Files written.
-        findings: What looks odd in data, training and scores, and which steps after training failed.
+        text: Tables and sentences for the reader.
+        evaluation: Scores; None if the job computes no scores, training was interrupted or scoring failed. For a
+            population the scores of the ensemble, with the best member in the table; for a sweep those of the chosen
+            model.
+        result: Result of training; None for jobs without training.
+        posteriors: Posteriors by split, as in the file; a cross-validation has one split, "all".
+        bounds: Bounds of the evidence by split; empty unless requested.
+        rows: For a sweep, settings and scores of each model, as in `sweep.csv`.
+        files: The written files.
+        findings: Findings of data, training and scores, and steps after training that failed.
         summary: The figures of the JSON line.
-        seconds: Time spent.
+        seconds: Time spent, in seconds.
     """
 
     text: str = ""
@@ -53,7 +54,7 @@ class Outcome:
 
     @property
     def signal(self) -> int:
-        """Number of the signal that interrupted training, 0 for none."""
+        """Number of the signal that interrupted training; 0 if none did."""
         return 0 if self.result is None else self.result.signal
 
     @property
@@ -62,36 +63,26 @@ class Outcome:
         return json.dumps(plain(self.summary | {"seconds": round(self.seconds, 2)}))
 
     def __repr__(self) -> str:
-        """Returns the text, what looks odd and the files, in at most 20 lines."""
+        """Returns text, findings and files, in at most 20 lines."""
         lines = [*self.text.splitlines(), *map(str, self.findings), *(f"wrote {file}" for file in self.files)]
         return "\n".join(lines if len(lines) <= LINES else [*lines[: LINES - 1], "..."])
 
 
 def stopped(result: FitResult | PopulationResult, began: float) -> Outcome:
-    """Returns the outcome of a job whose training was interrupted.
-
-    Args:
-        result: What training returned.
-        began: When the job began, on the monotonic clock.
-    """
+    """Returns the outcome of a job whose training was interrupted; the job began at `began` on the monotonic clock."""
     text = f"Stopped and saved after {result.seconds:.0f} s. Give the same command again to resume."
     return Outcome(text, result=result, seconds=time.monotonic() - began)
 
 
 def scores_text(evaluation: Evaluation, *, verdict: str = "") -> str:
-    """Returns the closing table, the verdict and what was left out.
-
-    Args:
-        evaluation: The scores.
-        verdict: Another verdict than that of the scores.
-    """
+    """Returns the table of scores, the verdict (by default that of the scores) and notes on missing scores."""
     heading, notes = f"{evaluation.scores['split']} trials", evaluation.detail["notes"]
     return "\n".join([heading, format_table(evaluation.table), verdict or evaluation.verdict, *notes])
 
 
 @contextlib.contextmanager
 def folder_for(out: str | Path | None) -> Iterator[Path]:
-    """Gives the folder of a job: the one asked for, or a temporary one that is deleted when the block ends."""
+    """Yields the folder `out`, or a temporary folder that is deleted when the block ends."""
     if out is not None:
         yield Path(out)
         return

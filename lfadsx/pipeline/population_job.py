@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -31,14 +30,14 @@ from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
-from lfadsx.training.training_findings import BROKE_OFF
+from lfadsx.training.results import BROKE_OFF
 
 log = logging.getLogger("lfadsx")
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
-"""Fields of a posterior that an average over models has none of."""
+"""Fields of a posterior that are left out of an average over models."""
 LEAST_SAMPLES = 8
-"""Posterior samples of each member of an ensemble, at least."""
+"""Smallest number of posterior samples of each member of an ensemble."""
 
 
 def population_run(
@@ -57,7 +56,7 @@ def population_run(
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
 ) -> Outcome:
-    """Trains a population, and writes the best member and the average of the best few into a folder.
+    """Trains a population, and writes the best member and the average of the best few members into a folder.
 
     The folder then holds `best_member`, a run folder like that of `fit_run`; `population.csv`, every evaluation of
     every member; `ensemble.h5`, the rates averaged over the best members; `metrics.json`; and figures of the search.
@@ -66,21 +65,21 @@ def population_run(
     Args:
         data: The data set.
         out: The folder.
-        strategy: What decides between generations, as in `lfadsx.population`.
+        strategy: As in `lfadsx.population`.
         population: Number of members and generations.
-        model: A model that all members start from, or the configuration of one, whose members start from their seeds.
-        hyper: Hyperparameters of whatever the strategy leaves alone.
+        model: A model that all members start from; or the configuration of a model, initialised by each member's seed.
+        hyper: Hyperparameters that the strategy does not change.
         train: Run settings.
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the averages; the members of the ensemble share them.
-        n_train_samples: Posterior samples of training trials; as many when None.
-        figures: If True, figures are drawn; they need matplotlib.
-        callbacks: Called after epochs and generations, besides the CSV file.
+        n_train_samples: As in `fit_run`.
+        figures: As in `fit_run`.
+        callbacks: Called after epochs and generations, in addition to the CSV file.
         progress: If True, a table of generations is shown.
 
     Returns:
-        The scores and the posterior of the ensemble, with the best member in the table; those of the best member alone
-        if the ensemble fails. `summary` has the scores of both.
+        Scores and posterior of the ensemble, with the best member in the table; those of the best member alone if the
+        ensemble fails. `summary` has the scores of both.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
@@ -103,49 +102,30 @@ def population_run(
     )
     if result.reason == "interrupted":
         return stopped(result, began)
-    own = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
-    samples = samples_of(data, n_samples, n_train_samples)
+    own, samples = all_data(mesh), samples_of(data, n_samples, n_train_samples)
     how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, began=began)
     best = finish(data, folder.best_member.path, result.best, seed=result.seeds[result.ranking[0]], **how)
-
     trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
-    chosen, failed = (trained or result.ranking[:1])[: population.ensemble], []
-    averaged = attempt(failed, "ensemble", "", functools.partial(_ensemble, data, folder, result, chosen, samples, own))
-    posteriors, files = averaged or (best.posteriors, [])
-    scoring = functools.partial(_score, data, posteriors, result, chosen, own)
-    ensemble = averaged and attempt(failed, "evaluation of the ensemble", "", scoring)
-    evaluation = _side_by_side(ensemble, best, len(chosen)) if ensemble else best.evaluation
-    broken = [finding for finding in result.findings if finding.name == BROKE_OFF]
-    outcome = dataclasses.replace(
-        best,
-        text=_text(evaluation, best, result, folder),
-        evaluation=evaluation,
-        result=result,
-        posteriors=posteriors,
-        findings=(*best.findings, *broken, *failed),
-        summary=best.summary | ({"ensemble": ensemble.scores} if ensemble else {}),
-        seconds=time.monotonic() - began,
-    )
-    files += [write_json(folder.metrics, _metrics(outcome, result, best, chosen))]
-    n_failed = len(failed)
+    chosen = (trained or result.ranking[:1])[: population.ensemble]
+    outcome = _with_ensemble(best, data, folder, result, chosen, samples, own)
+    outcome = dataclasses.replace(outcome, seconds=time.monotonic() - began)
+    files = [write_json(folder.metrics, _metrics(outcome, result, best, chosen))]
+    failed = []
     if figures:
         files += draw(failed, lambda plotting: plotting.write_population_figures(folder.figures, result.rows))
     return dataclasses.replace(
         outcome,
-        files=[*best.files, *files],
-        findings=(*outcome.findings, *failed[n_failed:]),
+        files=[*outcome.files, *files],
+        findings=(*outcome.findings, *failed),
         seconds=time.monotonic() - began,
     )
 
 
 def average(posteriors: Sequence[Posterior]) -> Posterior:
-    """Returns the first posterior with the rates of all: their mean, and the spread of the mixture.
+    """Returns the first of several models' posteriors with the rates of all: their mean, and the mixture's spread.
 
-    Inputs and what is seen of the data are left out; other latent variables are those of the first one, since those of
-    different models have nothing in common.
-
-    Args:
-        posteriors: Posterior averages of the same trials by several models.
+    Inputs and encodings are left out. Other latent variables are those of the first model, since those of different
+    models cannot be averaged.
     """
     rates = {group: np.mean([p.rates[group] for p in posteriors], axis=0) for group in posteriors[0].rates}
     squares = {
@@ -160,6 +140,46 @@ def average(posteriors: Sequence[Posterior]) -> Posterior:
         variance=variance,
         n_samples=sum(p.n_samples for p in posteriors),
         **dict.fromkeys(OPTIONAL),
+    )
+
+
+def _with_ensemble(
+    best: Outcome,
+    data: Dataset,
+    folder: RunFolder,
+    result: PopulationResult,
+    chosen: Sequence[int],
+    samples: dict[str, int],
+    mesh: Mesh | None,
+) -> Outcome:
+    """Returns the outcome of the best member with posteriors and scores of the ensemble, as far as these succeed."""
+    failed = []
+    averaging = functools.partial(_ensemble, data, folder, result, chosen, samples, mesh)
+    averaged = attempt(failed, "ensemble", "", averaging)
+    posteriors, files = averaged or (best.posteriors, [])
+    scoring = functools.partial(_score, data, posteriors, result, chosen, mesh)
+    ensemble = averaged and attempt(failed, "evaluation of the ensemble", "", scoring)
+    evaluation = best.evaluation
+    if ensemble:
+        # The ensemble has the same baselines as the best member, whose posterior they were compared with.
+        first, *baselines = best.evaluation.table if best.evaluation else [{}]
+        own = ensemble.table[0] | {"model": f"ensemble of {len(chosen)}"}
+        member = [first | {"model": "best member"}] if first else []
+        evaluation = dataclasses.replace(ensemble, table=[own, *member, *baselines])
+    text = f"The best member, {result.ranking[0]}, is the run {folder.best_member.path}."
+    if evaluation is not None:
+        verdict = "" if best.evaluation is None else f"Best member: {best.evaluation.verdict}"
+        text = f"{scores_text(evaluation, verdict=verdict)}\n{text}"
+    broken = [finding for finding in result.findings if finding.name == BROKE_OFF]
+    return dataclasses.replace(
+        best,
+        text=text,
+        evaluation=evaluation,
+        result=result,
+        posteriors=posteriors,
+        files=[*best.files, *files],
+        findings=(*best.findings, *broken, *failed),
+        summary=best.summary | ({"ensemble": ensemble.scores} if ensemble else {}),
     )
 
 
@@ -197,25 +217,8 @@ def _score(
     return score_posteriors(data, posteriors, masked, split=split, baselines={})
 
 
-def _side_by_side(ensemble: Evaluation, best: Outcome, n: int) -> Evaluation:
-    """Returns the scores of the ensemble with those of the best member and the baselines in the table."""
-    # The best member has the posterior that its baselines were compared with; they are those of the ensemble, too.
-    first, *baselines = best.evaluation.table if best.evaluation else [{}]
-    own = ensemble.table[0] | {"model": f"ensemble of {n}"}
-    member = [first | {"model": "best member"}] if first else []
-    return dataclasses.replace(ensemble, table=[own, *member, *baselines])
-
-
-def _text(evaluation: Evaluation | None, best: Outcome, result: PopulationResult, folder: RunFolder) -> str:
-    where = f"The best member, {result.ranking[0]}, is the run {folder.best_member.path}."
-    if evaluation is None:
-        return where
-    said = "" if best.evaluation is None else f"Best member: {best.evaluation.verdict}"
-    return f"{scores_text(evaluation, verdict=said)}\n{where}"
-
-
 def _metrics(outcome: Outcome, result: PopulationResult, best: Outcome, chosen: Sequence[int]) -> dict[str, Any]:
-    """Returns the scores of the best member and of the ensemble, what became of every member, and what looks odd."""
+    """Returns scores of the best member and the ensemble, results of every member, and findings."""
     hyper = result.hyper
     members = [
         {

@@ -1,9 +1,11 @@
-"""`evaluate`: infer and score a split of a data set."""
+"""`evaluate` and its job: infer and score a split of a data set."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from flax import nnx
@@ -17,8 +19,9 @@ from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
+from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.results.posterior import Posterior
-from lfadsx.training.run_folder import RunInfo
+from lfadsx.training.run_folder import RunFolder, RunInfo, Which
 
 
 def evaluate(
@@ -33,7 +36,7 @@ def evaluate(
     psth_kernel_bins: float | None = None,
     mesh: Mesh | None = None,
 ) -> Evaluation:
-    """Infers a split, also with entries hidden from the encoder, and scores it beside its baselines.
+    """Infers a split, also with entries hidden from the encoder, and scores it together with baselines.
 
     Example:
         >>> import lfadsx
@@ -48,16 +51,16 @@ def evaluate(
         data: The data set; regressions, alignments and baselines are fitted on its training trials.
         split: "train", "valid" or "test"; by default test if there is one, else valid.
         n_samples: Posterior samples per trial; 0 pushes the posterior means through.
-        seed: Seed of the samples and of the entries that are hidden.
-        posteriors: What `infer` returned, by split, where it was called already; other splits are inferred.
+        seed: Seed of the samples and of the hidden entries.
+        posteriors: Results of `infer` by split, if they exist already; other splits are inferred.
         baselines: Rates of baselines for this split by name, as `lfadsx.evaluation.baselines.fit_baselines` returns
-            them; an empty dictionary for none. Fitted here by default.
-        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; by default 50 ms,
+            them; an empty dictionary for no baselines. By default they are fitted.
+        psth_kernel_bins: Standard deviation, in bins, of the Gaussian that smooths PSTHs of the data. By default 50 ms,
             or 2 bins if the bin width is unknown.
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Returns:
-        The scores; printed, a table with standard errors, the verdict and what looks odd.
+        The scores; printed, a table with standard errors, the verdict and the findings.
 
     Raises:
         LfadsxError: If the data do not fit the model or have no such split.
@@ -65,8 +68,8 @@ def evaluate(
     split = split_name(data.splits, split)
     if split == ALL:
         raise LfadsxError(
-            "`split` must be one whose trials were not mixed with those of training, got 'all'. Give one of "
-            f"{', '.join(map(repr, data.splits))}."
+            f"`split` must be one of {', '.join(map(repr, data.splits))}, got 'all', which mixes trials with those of "
+            "training."
         )
     given = posteriors or {}
     found = {
@@ -77,26 +80,59 @@ def evaluate(
     return score_posteriors(data, found, masked, split=split, baselines=baselines, psth_kernel_bins=psth_kernel_bins)
 
 
+def evaluate_run(
+    run: str | Path,
+    data: Dataset,
+    *,
+    split: str | None = None,
+    which: Which = "best",
+    n_samples: int = 64,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+    build: Callable[[], LFADS] | None = None,
+) -> Outcome:
+    """Scores a run's model on a data set of the same sessions.
+
+    `which` and `build` are as in `lfadsx.load`, the other arguments as in `lfadsx.evaluate`.
+
+    Raises:
+        RunError: If the folder holds no run.
+        DataError: If the model does not know a session of the data.
+        LfadsxError: If the data do not fit the model or have no such split.
+    """
+    began, folder, split = time.monotonic(), RunFolder(run), split_name(data.splits, split)
+    info = folder.info
+    check_bin_width(info, data.bin_width)
+    data, model = matched(info, data, folder.load(which=which, build=build))
+    posteriors = {
+        name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
+        for name in dict.fromkeys(("train", split))
+    }
+    evaluation = evaluate(model, data, split, seed=seed, posteriors=posteriors, mesh=mesh)
+    return Outcome(
+        text=scores_text(evaluation),
+        evaluation=evaluation,
+        posteriors=posteriors,
+        findings=(*data.findings, *evaluation.findings),
+        summary=evaluation.scores,
+        seconds=time.monotonic() - began,
+    )
+
+
 def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
-    """Raises DataError if data have another bin width than the model was trained with."""
+    """Raises DataError if the bin width of data differs from that of a model."""
     trained = info.bin_width
     if trained is not None and bin_width is not None and not np.isclose(trained, bin_width, rtol=1e-6):
         raise DataError(
-            f"The data have bins of {bin_width} s, the model was trained with bins of {trained} s. Bin the data as "
-            "those were, or train a model on these."
+            f"The bin width of the data must be that of the model, {trained} s, got {bin_width} s. Bin the data again, "
+            "or train a model on them."
         )
 
 
 def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
-    """Returns data and model with the same sessions in the same order; the only session of both may differ in name.
+    """Returns data and model with the same sessions in the same order.
 
-    Args:
-        info: What the run folder of the model says.
-        data: The data set.
-        model: The model.
-
-    Raises:
-        DataError: If the model does not know a session of the data.
+    If both have one session, its name may differ. Raises DataError if the model does not know a session of the data.
     """
     known = [session.name for session in info.sessions]
     if len(known) == len(data.sessions) == 1:
@@ -104,7 +140,7 @@ def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]
     names = [session.name for session in data.sessions]
     if unknown := [name for name in names if name not in known]:
         raise DataError(
-            f"The model knows the sessions {', '.join(known)} and not {unknown[0]!r}. Give files that are called like "
-            "its sessions, or add the session to the model (--start-from RUN --new-sessions-only)."
+            f"The sessions of the data must be among those of the model, {', '.join(known)}, got {unknown[0]!r}. "
+            "Rename the files, or add the session to the model (--start-from RUN --new-sessions-only)."
         )
     return data, model if names == known else with_sessions(model, data, rngs=nnx.Rngs(0))

@@ -1,9 +1,10 @@
-"""Choosing among trained models: how much better the best is than each, and the simplest one that is as good."""
+"""Choice among trained models: differences to the best one, and the simplest one within one standard error."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -18,23 +19,22 @@ from lfadsx.inference import masked_rates
 from lfadsx.training import FitResult
 
 MEASURES = ("masked_bps", "masked_r2")
-"""What models are compared by: the first that all have."""
+"""Measures for the comparison; the first one that all models have is used."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """One model of a sweep with all its seeds, and what it is compared by.
+    """One model of a sweep with all its seeds.
 
     Attributes:
         settings: The swept settings.
         group: Name of the population that it was trained in.
         hyper: Hyperparameters.
         seeds: Seeds, the one with the best selection score first.
-        members: What training returned of each.
+        members: Training results of the seeds.
         n_parameters: Number of trained parameters.
-        statistics: For each seed that trained, by measure how well hidden entries of the validation trials are
-            predicted.
-        seconds: Time that training took: the model's share of that of its population.
+        statistics: For each seed that trained, scores of hidden entries of the validation trials by measure.
+        seconds: Training time in seconds: the model's share of that of its population.
     """
 
     settings: dict[str, float]
@@ -54,34 +54,16 @@ class Trained:
 
     @property
     def complexity(self) -> tuple[float, float, float]:
-        """What makes the model complex: its parameters, then its factors and inferred inputs if they were swept."""
+        """Complexity: number of parameters, then number of factors and of inferred inputs if they were swept."""
         return self.n_parameters, self.settings.get("factors", 0), self.settings.get("inferred_inputs", 0)
 
 
 def score_members(
-    data: Dataset,
-    members: Sequence[tuple[FitResult, int]],
-    *,
-    settings: dict[str, float],
-    group: str,
-    hyper: HyperParams,
-    n_parameters: int,
-    seconds: float,
-    mask_seed: int = 0,
-    mesh: Mesh | None = None,
+    data: Dataset, members: Sequence[tuple[FitResult, int]], *, mask_seed: int, mesh: Mesh | None, **facts: Any
 ) -> Trained:
-    """Returns a model with how well its seeds predict hidden entries of the validation trials.
+    """Scores the seeds of a model; `members` holds results and seeds, `facts` the other fields of `Trained`.
 
-    Args:
-        data: The data set.
-        members: What training returned of each seed, and the seed.
-        settings: As in `Trained`, like the next four.
-        group: Name of the population.
-        hyper: Hyperparameters.
-        n_parameters: Number of trained parameters.
-        seconds: Time that training took.
-        mask_seed: Says which entries are hidden; the same for all models, so that they can be compared by trial.
-        mesh: Devices to spread the trials over.
+    `mask_seed` determines the hidden entries. It must be the same for all models, so that they compare by trial.
     """
     results, seeds = zip(*sorted(members, key=lambda pair: pair[0].best_score), strict=True)
     statistics = tuple(
@@ -89,12 +71,12 @@ def score_members(
         for member in results
         if np.isfinite(member.best_score)
     )
-    return Trained(settings, group, hyper, seeds, results, n_parameters, statistics, seconds)
+    return Trained(seeds=seeds, members=results, statistics=statistics, **facts)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Models by their scores; higher is better. Arrays have the shape (model,), NaN for a model without a score.
+    """Comparison of models; higher scores are better. Arrays have the shape (model,), NaN for models without a score.
 
     Attributes:
         scores: Mean over seeds.
@@ -111,16 +93,16 @@ class Ranking:
     best: int
 
     def choose(self, complexity: Sequence[Sequence[float]]) -> int:
-        """Returns the simplest of the models whose score is within one standard error of the best one's.
+        """Returns the simplest model whose score is within one standard error of the best score.
 
-        The error is that of the difference to the best model, paired by trial. The classic rule takes the error of the
-        best score itself, since it knows no more. Here all models predict the same hidden entries of the same trials,
-        and most of a score's own error is how predictable these trials happen to be, which all models share: by the
-        classic rule, models would count as good that are worse on nearly every trial.
+        The standard error is that of the difference to the best model, paired by trial. The classic rule uses the error
+        of the best score itself. Here all models predict the same hidden entries of the same trials, and most of a
+        score's own error is shared: it depends on how predictable these trials are. By the classic rule, models that
+        are worse on nearly every trial would count as good.
 
         Args:
-            complexity: What makes each model complex, the first number counting first, such as its number of trained
-                parameters; of equally simple models the better one is chosen.
+            complexity: Complexity of each model as numbers, the most important first, such as the number of trained
+                parameters. Of equally simple models the one with the better score is chosen.
         """
         close = np.flatnonzero(self.differences >= -self.difference_errors)
         return min(close.tolist(), key=lambda model: (*complexity[model], -self.scores[model]))
@@ -129,15 +111,16 @@ class Ranking:
 def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
     """Compares models by a score of the same trials, paired by trial.
 
-    An error is made of two: that of resampled trials, given the trained models, and that of the mean over seeds, the
-    standard deviation over seeds by the root of their number. With one seed the second is not known and left out.
+    A standard error combines two errors: that over resampled trials, given the trained models, and that of the mean
+    over seeds (standard deviation over seeds divided by the root of their number). With one seed the second is unknown
+    and left out.
 
     Args:
-        seeds: For each model the statistics of the seeds that trained; empty for a model without one.
+        seeds: For each model the statistics of the seeds that trained; empty for a model without such seeds.
         n_trials: Number of trials.
 
     Raises:
-        LfadsxError: If there is no model with a seed that trained.
+        LfadsxError: If no model has a seed that trained.
 
     Example:
         >>> import numpy as np
@@ -153,7 +136,7 @@ def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
     means = np.array([own.mean() if len(own) else np.nan for own in by_seed])
     if np.isnan(means).all():
         raise LfadsxError(
-            f"None of the {len(means)} models has trained: their losses were not finite. Lower learning_rate, or look "
+            f"At least one of the {len(means)} models must have finite losses, got none. Lower learning_rate, or look "
             "for extreme values in the data."
         )
     best = int(np.nanargmax(means))
@@ -168,20 +151,12 @@ def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
 
 
 def rank_models(models: Sequence[Trained], n_trials: int) -> tuple[Ranking, str]:
-    """Returns how the models of a sweep compare, and by which measure: "masked_bps", or "masked_r2" for real data.
-
-    Args:
-        models: At least one; all of the same data.
-        n_trials: Number of validation trials.
-
-    Raises:
-        LfadsxError: If none of them has trained.
-    """
+    """Compares the models of a sweep; also returns the measure: "masked_bps", or "masked_r2" for real data."""
     trained = [of for one in models for of in one.statistics]
     measure = next((name for name in MEASURES if all(name in of for of in trained)), MEASURES[-1])
     return rank([[of[measure] for of in one.statistics if measure in of] for one in models], n_trials), measure
 
 
 def _error_of_mean(of_seeds: Float[np.ndarray, " seed"]) -> float:
-    """Standard error of the mean over seeds; 0 where there is one seed or none."""
+    """Returns the standard error of the mean over seeds; 0 for fewer than two seeds."""
     return float(of_seeds.std(ddof=1) / np.sqrt(len(of_seeds))) if len(of_seeds) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""The grid of a sweep: combinations of settings, the architectures that they make, and how large these are."""
+"""The grid of a sweep: combinations of settings, their architectures and numbers of parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Settings = Mapping[str, Sequence[float]]
 
 
 def grid(values: Settings) -> list[dict[str, Any]]:
-    """Returns all combinations of the values of some settings, each value once; one empty one without settings.
+    """Returns all combinations of the values of settings, each once; a single empty one without settings.
 
     Example:
         >>> from lfadsx.pipeline.sweep_job import grid
@@ -33,15 +33,11 @@ def grid(values: Settings) -> list[dict[str, Any]]:
 
 
 def architecture(model: ModelConfig, sizes: Mapping[str, Any]) -> ModelConfig:
-    """Returns the configuration with some sizes; without inferred inputs it is that of the autonomous variant.
-
-    Raises:
-        LfadsxError: If a size is out of range, or inferred inputs are to be tried in a variant that has none.
-    """
+    """Returns the configuration with some sizes; with 0 inferred inputs the variant becomes "autonomous"."""
     if model.variant == "autonomous" and sizes.get("inferred_inputs"):
         raise LfadsxError(
-            f"inferred_inputs = {sizes['inferred_inputs']} is to be tried and variant = 'autonomous' infers none. Use "
-            "the variant 'inferred_input', in which 0 gives an autonomous model."
+            f"`inferred_inputs` must be 0 for the variant 'autonomous', got {sizes['inferred_inputs']}. Use the "
+            "variant 'inferred_input', in which 0 gives an autonomous model."
         )
     config = dataclasses.replace(model, **sizes)
     if config.variant == "inferred_input" and config.inferred_inputs == 0:
@@ -55,11 +51,7 @@ def group_name(sizes: Mapping[str, Any]) -> str:
 
 
 def count_parameters(data: Dataset, config: ModelConfig, train: TrainConfig) -> int:
-    """Returns how many numbers of a model would be trained; no model is made.
-
-    Raises:
-        LfadsxError: If a model cannot be built like this.
-    """
+    """Returns the number of trained parameters of a model, without building it."""
     outline = nnx.eval_shape(lambda: builders.build(data, config, rngs=nnx.Rngs(0)))
     parameters = nnx.to_flat_state(nnx.state(outline, nnx.Param))
     return sum(math.prod(value.shape) for path, value in parameters if matches(path_name(path), train.train))

@@ -1,4 +1,4 @@
-"""The job that chooses sizes and hyperparameters: a grid of models, scored on validation trials."""
+"""The job that chooses sizes and hyperparameters: a grid of models, compared on validation trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -21,13 +20,12 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import format_table
-from lfadsx.files import write_json
+from lfadsx.files import write_csv, write_json
 from lfadsx.findings import Finding
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw, finish, samples_of
-from lfadsx.pipeline.csv_tables import with_error, write_csv
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.selection import Ranking, Trained, rank_models, score_members
 from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
@@ -65,14 +63,14 @@ def sweep(
 ) -> Outcome:
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 
-    All combinations are trained. Those with the same sizes are one population, compiled once, in a folder of its own.
-    Models are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, the mean over their seeds. Of
-    those within one standard error of the best one the one with the fewest parameters is chosen (`Ranking.choose`);
-    test trials take no part in it. Its best seed becomes the run folder `chosen`, with scores of the test trials if
-    there are any.
+    All combinations are trained. Models of the same sizes form one population, compiled once, in its own folder. Models
+    are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, averaged over seeds. Of the models
+    within one standard error of the best one, the model with the fewest parameters is chosen (`Ranking.choose`). Test
+    trials are not used for the choice. The best seed of the chosen model becomes the run folder `chosen`, with scores
+    of the test trials if there are any.
 
     The folder also holds `sweep.csv`, `sweep.json` and a figure. Calling it again with the same settings trains only
-    what has not been trained; more values of a size are new populations.
+    models that have not been trained; further values of a size are new populations.
 
     Example:
         ```python
@@ -82,18 +80,18 @@ def sweep(
 
     Args:
         data: The data set.
-        out: The folder; None for a temporary one, of which no file is kept.
-        sizes: Values of fields of `ModelConfig`. With 0 inferred inputs a model has no controller.
-        hypers: Values of fields of `HyperParams`.
+        out: The folder; by default a temporary one that is deleted at the end.
+        sizes: Values to try, by field of `ModelConfig`. With 0 inferred inputs a model has no controller.
+        hypers: Values to try, by field of `HyperParams`.
         seeds: Number of seeds of each model.
-        model: The other sizes.
-        hyper: The other hyperparameters.
+        model: Other settings of the architecture.
+        hyper: Other hyperparameters.
         config: Run settings; member m of a population has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the chosen model's averages.
-        figures: If True, figures are drawn into the folder; they need matplotlib.
-        callbacks: Called after epochs and generations of each population, besides the CSV file.
+        figures: As in `fit_run`.
+        callbacks: Called after epochs and generations of each population, in addition to the CSV file.
         progress: If True, a table of generations is shown.
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
 
@@ -102,7 +100,7 @@ def sweep(
 
     Raises:
         RunError: If the folder cannot be written or holds runs with other settings.
-        LfadsxError: If there is nothing to choose from, a setting is unknown or out of range or the data do not fit.
+        LfadsxError: If there is only one model, a setting is unknown or out of range, or the data do not fit.
     """
     began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
     base, numbers, run = with_settings("sweep", settings, *configs)
@@ -113,7 +111,7 @@ def sweep(
     strategy = Fixed(tuple(dataclasses.replace(numbers, **own) for own in tried))
     how: dict[str, Any] = dict(hyper=numbers, config=run, strategy=strategy, mesh=mesh, progress=progress)
     how["population"] = PopulationConfig(population=len(tried) * seeds, members_at_once=members_at_once)
-    own_mesh = all_data(mesh) if jax.process_count() == 1 else None  # every process writes all results
+    own_mesh = all_data(mesh)
     trained: list[Trained] = []
     with folder_for(out) as folder:
         for number, (name, own) in enumerate(groups.items(), 1):
@@ -132,11 +130,11 @@ def sweep(
 
 def _check(seeds: int, n_models: int) -> None:
     if seeds < 1:
-        raise LfadsxError(f"{seeds} seeds leave nothing to train. Give at least 1, and 3 or more to know what they do.")
+        raise LfadsxError(f"`seeds` must be at least 1, got {seeds}. Give 3 or more to measure their effect.")
     if n_models < 2:
         raise LfadsxError(
-            f"The settings describe {n_models} model, so there is nothing to choose. Give two or more values of a size "
-            "or a hyperparameter, such as factors 4 and 8."
+            f"The settings must describe at least 2 models, got {n_models}. Give two or more values of a size or a "
+            "hyperparameter, such as factors 4 and 8."
         )
 
 
@@ -152,7 +150,7 @@ def _scored(
     seeds: int,
     **facts: Any,
 ) -> list[Trained]:
-    """Returns the models of a population, of each its seeds, with how well they predict hidden entries."""
+    """Returns the models of a population with their scores; the seeds of a model are neighbours."""
     members, seconds = list(zip(result.members, result.seeds, strict=True)), result.seconds / len(settings)
     by_model = [members[first : first + seeds] for first in range(0, len(members), seeds)]
     return [
@@ -173,7 +171,7 @@ def _choose(
     figures: bool,
     began: float,
 ) -> Outcome:
-    """Compares the models, and writes the table and the best seed of the chosen one as the run of `fit_run`."""
+    """Compares the models; writes the tables, and the best seed of the chosen model as a run folder."""
     ranking, measure = rank_models(trained, data.valid.n_trials)
     chosen = ranking.choose([one.complexity for one in trained])
     rows = _rows(trained, ranking, measure, names, chosen)
@@ -186,17 +184,19 @@ def _choose(
     one = trained[chosen]
     seed, best = one.seeds[0], one.members[0]
     config = dataclasses.replace(config, seed=seed)
-    shutil.rmtree(folder / CHOSEN, ignore_errors=True)  # that of a sweep with fewer values may hold another model
+    shutil.rmtree(
+        folder / CHOSEN, ignore_errors=True
+    )  # an earlier sweep with fewer values may have chosen another model
     RunFolder(folder / CHOSEN).write_run(best, data, one.hyper, config, Feed.of(data, config, None).train.steps)
     how: dict[str, Any] = dict(samples=samples_of(data, n_samples), seed=seed, mesh=mesh, figures=figures, began=began)
     outcome = finish(data, folder / CHOSEN, best, **how)
     if figures:
         files += draw(findings, lambda plots: plots.write_sweep_figure(folder / "figures", rows, names, measure))
-    said = [format_table(_table(rows, names, measure)), f"Best: {_in_words(rows[ranking.best], names)}."]
-    said.append(f"Chosen, the simplest within one standard error of it: {_in_words(rows[chosen], names)}.")
+    text = [format_table(_table(rows, names, measure)), f"Best: {_in_words(rows[ranking.best], names)}."]
+    text.append(f"Chosen, the simplest within one standard error: {_in_words(rows[chosen], names)}.")
     return dataclasses.replace(
         outcome,
-        text="\n".join([*said, "", outcome.text]),
+        text="\n".join([*text, "", outcome.text]),
         rows=rows,
         files=[*outcome.files, *files],
         findings=(*outcome.findings, *findings),
@@ -234,19 +234,26 @@ def _rows(
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str) -> list[dict[str, Any]]:
-    """Returns the table for the reader: what is swept, size, score, and the difference to the best model."""
+    """Returns the printed table: swept settings, number of parameters, score, and difference to the best model."""
     marks = {(True, True): "best, chosen", (True, False): "best", (False, True): "chosen"}
     return [
         {
             "model": f"{number} {marks.get((row['is_best'], row['is_chosen']), '')}".strip(),
             **{name: f"{row[name]:g}" for name in names},
             "parameters": row["n_parameters"],
-            measure: with_error(row[measure], row["standard_error"], 4),
-            "difference": with_error(row["difference"], row["difference_error"], 4),
+            measure: _with_error(row[measure], row["standard_error"]),
+            "difference": _with_error(row["difference"], row["difference_error"]),
             "seconds": f"{row['seconds']:.0f}",
         }
         for number, row in enumerate(rows)
     ]
+
+
+def _with_error(value: float, error: float) -> str | None:
+    """Returns "value ± standard error"; None if the value is NaN."""
+    if math.isnan(value):
+        return None
+    return f"{value:.4f}" if math.isnan(error) else f"{value:.4f} ± {error:.4f}"
 
 
 def _in_words(row: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -254,18 +261,18 @@ def _in_words(row: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _findings(trained: Sequence[Trained]) -> list[Finding]:
-    """Returns what a reader of the scores has to know."""
+    """Returns findings about the seeds."""
     found = []
     if all(len(one.seeds) == 1 for one in trained):
-        sentence = "There is one seed, so errors leave out what another seed would change."
+        sentence = "There is one seed, so errors leave out the variation between seeds."
         remedy = "Give 3 or more seeds (--seeds 3) before you trust a small difference."
         found.append(Finding("note", "one seed", 1.0, 3.0, "", sentence, remedy))
     broken = [one for one in trained if len(one.selection_scores) < len(one.members)]
     if broken:
         where = ", ".join(dict.fromkeys(one.group for one in broken))
         sentence = (
-            f"{len(broken)} model(s) of {where} have seeds that broke off, since losses or gradients were not finite; "
-            "these seeds are left out."
+            f"{len(broken)} model(s) of {where} have seeds that stopped early, because losses or gradients were not "
+            "finite. These seeds are left out."
         )
         remedy = "Lower learning_rate, or look for extreme values in the data."
         found.append(Finding("warning", "broken seeds", float(len(broken)), 0.0, where, sentence, remedy))

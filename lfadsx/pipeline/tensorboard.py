@@ -1,4 +1,4 @@
-"""A callback for TensorBoard: the loss in parts, the prior of the inputs, and how single trials look."""
+"""A callback for TensorBoard: terms of the loss, prior of the inputs, and figures of single trials."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ TAGS = {
     "learning_rate": "optimiser/learning_rate",
     "grad_norm": "optimiser/gradient_norm",
 }
-"""Figures of the history: their names in TensorBoard."""
+"""Names in TensorBoard of the figures of the history."""
 
 
 class TensorBoard(AbstractCallback):
-    """Writes scalars after every epoch, and after some a figure of one training and one validation trial.
+    """Writes scalars after every epoch, and regularly a figure of one training and one validation trial.
 
-    Scalars are the parts of the loss in nats per trial, weights, learning rate, norm of the gradient, and time constant
-    (bins) and stationary variance of each input's AR(1) prior. The figure is `lfadsx.plotting.example_figure`, of
-    trials drawn at random. A resumed run continues the file: its steps are epochs. Members of a population have tags
-    of their own, and the figure is that of the first one.
+    Scalars are the terms of the loss in nats per trial, their weights, learning rate, norm of the gradient, and time
+    constant (bins) and stationary variance of each input's AR(1) prior. The figure is
+    `lfadsx.plotting.example_figure` of random trials. Steps of the file are epochs, and a resumed run continues it.
+    Each member of a population has its own tags; the figure shows the first member.
 
     Example:
         ```python
@@ -54,13 +54,13 @@ class TensorBoard(AbstractCallback):
 
     Args:
         folder: Folder of the event files.
-        data: The data set, for figures; none are drawn without it.
+        data: The data set for figures; without it no figures are drawn.
         figure_every: Epochs between two figures.
         n_samples: Posterior samples of the averages in a figure.
         seed: Seed of the choice of trials.
 
     Raises:
-        MissingExtraError: If tensorboardX is missing, or matplotlib and figures are to be drawn.
+        MissingExtraError: If tensorboardX is missing, or figures are requested and matplotlib is missing.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TensorBoard(AbstractCallback):
         if figure_every < 1:
             raise LfadsxError(f"`figure_every` must be at least 1 epoch, got {figure_every}.")
         if data is not None:
-            import lfadsx.plotting  # noqa: F401 - says at once what is missing, not after ten epochs
+            import lfadsx.plotting  # noqa: F401 - fails now if matplotlib is missing, not after ten epochs
         self._open = lambda: SummaryWriter(str(folder))
         self._writer: Any = None
         self.data, self.figure_every, self.n_samples = data, figure_every, n_samples
@@ -90,11 +90,10 @@ class TensorBoard(AbstractCallback):
 
     def on_start(self, progress: Progress) -> None:
         """Opens the event file."""
-        del progress
         self._writer = self._open()
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Writes the scalars of an epoch, and a figure if its turn has come."""
+        """Writes the scalars of an epoch, and a figure every `figure_every` epochs."""
         epoch, latest = progress.epoch, progress.latest
         for member, row in enumerate(latest):
             model = progress.model(member)
@@ -110,7 +109,6 @@ class TensorBoard(AbstractCallback):
 
     def on_end(self, progress: Progress) -> None:
         """Closes the event file."""
-        del progress
         self._writer.close()
 
     def _figure(self, model: LFADS, data: Dataset) -> Any:
@@ -124,7 +122,7 @@ class TensorBoard(AbstractCallback):
 
 
 def _prior_of_inputs(model: LFADS) -> dict[str, float]:
-    """Time constant in bins and stationary variance of each input's AR(1) prior; nothing for other priors."""
+    """Returns time constant (bins) and stationary variance of each input's AR(1) prior; empty for other priors."""
     prior = model.decoder.input_prior
     if not isinstance(prior, AutoregressivePrior):
         return {}

@@ -32,7 +32,7 @@ from lfadsx.plotting.style import (
     new_figure,
     panel,
 )
-from lfadsx.training.lineage import Row, Table, ancestry, generations, lineage, parents, ranking
+from lfadsx.training.history import Row, Table, ancestry, generations, lineage, parents, ranking
 
 MOST_COLUMNS = 4
 LOG_SPAN = 10

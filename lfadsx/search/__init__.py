@@ -1,14 +1,19 @@
-"""Search for hyperparameters: populations whose members train side by side and learn from each other.
+"""Search for hyperparameters: populations of models that train side by side.
 
-A search needs two things. A `Space` says which hyperparameters change and within which ranges. A strategy says what
-members begin with and how they go on after each generation: all alike (`Ensemble`), as a list says (`Fixed`), drawn at
-random, the worst stopping early if wanted (`RandomSearch`), population-based training (`PBT`), or one of your own
-(`AbstractStrategy`).
+A `Space` holds the ranges of the hyperparameters that change. A strategy chooses the hyperparameters at the start and
+after each generation:
+
+| strategy           | hyperparameters                                                              |
+|--------------------|------------------------------------------------------------------------------|
+| `Ensemble`         | the same for all members                                                     |
+| `Fixed`            | a list                                                                       |
+| `RandomSearch`     | drawn at random; the worst members may stop early                            |
+| `PBT`              | population-based training: losers copy winners and perturb hyperparameters   |
+| `AbstractStrategy` | base class of your own strategy                                              |
 """
 
 from lfadsx.search.builtin_strategies import STRATEGIES as STRATEGIES
 from lfadsx.search.builtin_strategies import describe as describe
-from lfadsx.search.fixed import Fixed as Fixed
 from lfadsx.search.pbt import PBT as PBT
 from lfadsx.search.random_search import RandomSearch as RandomSearch
 from lfadsx.search.space import Perturbation as Perturbation
@@ -19,4 +24,5 @@ from lfadsx.search.space import repeat as repeat
 from lfadsx.search.strategy import AbstractStrategy as AbstractStrategy
 from lfadsx.search.strategy import Decision as Decision
 from lfadsx.search.strategy import Ensemble as Ensemble
+from lfadsx.search.strategy import Fixed as Fixed
 from lfadsx.search.strategy import Generation as Generation

@@ -1,4 +1,4 @@
-"""The closed table of built-in strategies, and how a strategy is written down."""
+"""The table of built-in strategies, and the description of a strategy in a run folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import dataclasses
 import json
 from typing import Any
 
-import numpy as np
-
-from lfadsx.search.fixed import Fixed
+from lfadsx.files import to_json
 from lfadsx.search.pbt import PBT
 from lfadsx.search.random_search import RandomSearch
-from lfadsx.search.strategy import AbstractStrategy, Ensemble
+from lfadsx.search.strategy import AbstractStrategy, Ensemble, Fixed
 
 STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "ensemble": Ensemble,
@@ -31,25 +29,12 @@ def describe(strategy: AbstractStrategy) -> dict[str, Any]:
         {'name': 'random', 'settings': {'space': {'ranges': {}, 'reduction': 'sum'}, 'halvings': 2, 'keep': 0.5}}
 
     Args:
-        strategy: The strategy. One that is not built in gets its qualified name, and has settings if it is a dataclass;
-            of a setting that is no JSON, the name of its type is kept.
+        strategy: The strategy. Your own strategies are described by their qualified name and, if they are dataclasses,
+            their settings. A setting that JSON cannot hold is described by the name of its type.
     """
     kind = type(strategy)
     names = {built_in: name for name, built_in in STRATEGIES.items()}
-    settings = _plain(strategy) if dataclasses.is_dataclass(strategy) else {}
-    # Through JSON and back: what a file would give.
-    return json.loads(
-        json.dumps(
-            {"name": names.get(kind, f"{kind.__module__}.{kind.__qualname__}"), "settings": settings}, default=_plain
-        )
-    )
-
-
-def _plain(value: Any) -> Any:
-    """What stands in JSON for an object."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    # No text of the object itself, which may hold an address and so be another one in the next process.
-    return type(value).__qualname__
+    settings = strategy if dataclasses.is_dataclass(strategy) else {}
+    described = {"name": names.get(kind, f"{kind.__module__}.{kind.__qualname__}"), "settings": settings}
+    # The text of an object may hold an address, which differs in the next process; the name of its type does not.
+    return json.loads(to_json(described, other=lambda value: type(value).__qualname__))

@@ -1,27 +1,26 @@
-"""Random search, with successive halving if wanted."""
+"""Random search, optionally with successive halving."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Self
 
 import numpy as np
 
 from lfadsx.config import HyperParams
 from lfadsx.errors import LfadsxError
-from lfadsx.search.space import Reduction, Space
+from lfadsx.search.space import Space
 from lfadsx.search.strategy import AbstractStrategy, Decision, Generation
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomSearch(AbstractStrategy):
-    """Draws every member's hyperparameters at the start; the worst members may stop early.
+    """Draws the hyperparameters of every member at the start. The worst members may stop early.
 
-    `Range.start` is not used: members that never change would all keep that one value, and nothing would be searched.
-    Members with equal scores stop in the order of their slots, the last one first.
+    `Range.start` is not used: hyperparameters never change here, so with it all members would have the same value. Of
+    members with equal scores, those with higher numbers stop first.
 
-    Source: successive halving is by Jamieson and Talwalkar (2016).
+    Source: Jamieson and Talwalkar (2016) for successive halving.
 
     Example:
         >>> import numpy as np
@@ -34,31 +33,30 @@ class RandomSearch(AbstractStrategy):
         array([False,  True, False,  True])
 
     Raises:
-        LfadsxError: If `halvings` is negative, or `keep` not between 0 and 1.
+        LfadsxError: If `halvings` is negative, or `keep` is not between 0 and 1.
     """
 
     space: Space = dataclasses.field(default_factory=Space.default)
-    """What is drawn, and from which ranges."""
+    """Ranges that hyperparameters are drawn from."""
     halvings: int = 0
-    """Number of first generations after each of which the worst members stop; 0: none ever."""
+    """Number of generations, counted from the first, after which the worst members stop. 0: no member stops."""
     keep: float = 0.5
-    """Share of the active members that train on after each of these, rounded to a whole number, at least 1."""
+    """Share of the active members that keep training after each of these generations, rounded; at least 1 member."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of the halving."""
+        """Checks `halvings` and `keep`."""
         if self.halvings < 0:
-            raise LfadsxError(f"halvings = {self.halvings} is negative. Give 0 or more.")
+            raise LfadsxError(f"`halvings` must be at least 0, got {self.halvings}.")
         if not 0 < self.keep < 1:
-            raise LfadsxError(f"keep = {self.keep} is no share that halves. Give a number between 0 and 1.")
+            raise LfadsxError(f"`keep` must be above 0 and below 1, got {self.keep}.")
 
     def start(self, rng: np.random.Generator, n: int, hyper: HyperParams) -> HyperParams:
-        """Returns hyperparameters that are drawn from the whole of their ranges."""
+        """Returns hyperparameters drawn from the whole of their ranges."""
         ranges = {name: dataclasses.replace(span, start=None) for name, span in self.space.ranges.items()}
         return dataclasses.replace(self.space, ranges=ranges).sample(rng, n, hyper)
 
     def decide(self, rng: np.random.Generator, generation: Generation) -> Decision:
-        """Returns that members go on as they are, and that the worst stop after one of the first generations."""
-        del rng
+        """Returns unchanged weights and hyperparameters. After one of the first generations the worst members stop."""
         decision = Decision.unchanged(generation)
         if generation.number > self.halvings:
             return decision
@@ -67,7 +65,3 @@ class RandomSearch(AbstractStrategy):
         n_kept = max(1, math.floor(self.keep * generation.active.sum() + 0.5))
         decision.active[order[n_kept:]] = False
         return decision
-
-    def prepared(self, reduction: Reduction, entries: float) -> Self:
-        """Returns the search with its space in the run's convention."""
-        return dataclasses.replace(self, space=self.space.converted(reduction, entries))

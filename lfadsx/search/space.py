@@ -1,4 +1,4 @@
-"""What a search draws from and moves in: ranges of hyperparameters."""
+"""Ranges of hyperparameters: a search draws values from them and perturbs values within them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from lfadsx.errors import LfadsxError, nearest
 from lfadsx.files import write_json
 
 Reduction = Literal["sum", "mean"]
-"""Whether scales refer to a loss that is summed over bins and neurons, or to its mean."""
+"""Reduction of the loss over bins and neurons that the scales of its terms refer to."""
 
 Perturbation = Literal["log", "linear"]
-"""Whether a change is symmetric in the logarithm of a value, or in the value itself."""
+"""Whether a perturbation is symmetric in the logarithm of a value, or in the value itself."""
 
 TRIES = 100
-"""Perturbations that are drawn for a value; the first one inside its bounds counts."""
+"""Number of perturbations drawn for a value; the first one inside the bounds is used."""
 
 SMALLEST_CHANGE = 0.002
-"""The smallest change of a perturbation as a share of the largest."""
+"""Smallest change by a perturbation, as a share of the largest one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Where the values of one hyperparameter lie, and how far a perturbation moves them.
+    """Range of one hyperparameter, and size of its perturbations.
 
-    Perturbations multiply, so that a value of 0 stays.
+    A perturbation multiplies the value, so a value of 0 stays 0.
 
     Example:
         >>> import numpy as np
@@ -49,34 +49,27 @@ class Range:
     high: float
     """Largest value that is drawn."""
     log: bool = False
-    """Whether the logarithm of the value is drawn uniformly, not the value."""
+    """If True, the logarithm of the value is drawn uniformly, not the value."""
     start: float | None = None
-    """What all members of a population begin with; None: each draws its own."""
+    """First value of all members. By default (None) each member draws its first value."""
     width: float = 0.3
-    """Largest relative change of a perturbation."""
+    """Largest relative change by a perturbation."""
     bounded: bool = True
-    """Whether perturbed values stay inside the range, too."""
+    """If True, perturbed values stay inside the range."""
 
     def check(self, name: str) -> None:
-        """Raises LfadsxError if this is no range of the hyperparameter called `name`."""
+        """Raises LfadsxError unless this is a valid range of the hyperparameter `name`."""
         for end in (self.low, self.high):
             HyperParams(**{name: end}).check()
+        of = f"of the range of `{name}`"
         if self.low > self.high:
-            raise LfadsxError(
-                f"The range of {name} is empty: low = {self.low} is above high = {self.high}. Exchange them."
-            )
+            raise LfadsxError(f"`low` {of} must be at most `high`, got {self.low} and {self.high}. Exchange them.")
         if self.log and self.low <= 0:
-            raise LfadsxError(
-                f"The range of {name} is logarithmic and begins at low = {self.low}. "
-                "Give a low above 0, or leave log out."
-            )
+            raise LfadsxError(f"`low` {of} must be above 0 if `log` is true, got {self.low}.")
         if self.start is not None and not self.low <= self.start <= self.high:
-            raise LfadsxError(
-                f"start = {self.start} of {name} is outside its range from {self.low} to {self.high}. "
-                "Give a start inside, or leave it out."
-            )
+            raise LfadsxError(f"`start` {of} must be from {self.low} to {self.high}, got {self.start}.")
         if not 0 < self.width < math.inf:
-            raise LfadsxError(f"width = {self.width} of {name} is no relative change. Give a number above 0.")
+            raise LfadsxError(f"`width` {of} must be above 0 and finite, got {self.width}.")
 
     def sample(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, " member"]:
         """Returns the first values of n members: `start`, or draws."""
@@ -94,32 +87,31 @@ class Range:
         how: Perturbation,
         limits: tuple[float, float],
     ) -> Float[np.ndarray, " member"]:
-        """Returns values that are changed at random, each by itself.
+        """Returns values that are changed at random and independently.
 
         Args:
             rng: Source of all randomness.
-            values: What is changed.
+            values: Values before the change.
             how: "log" or "linear", see `Space.perturb`.
-            limits: Smallest and largest value where the range does not bound.
+            limits: Smallest and largest value of a range that is not `bounded`.
         """
         low, high = (self.low, self.high) if self.bounded else limits
-        candidates = values * self._factors(rng, (TRIES, len(values)), how)
+        shape = (TRIES, len(values))
+        change = rng.uniform(SMALLEST_CHANGE, 1.0, shape) * rng.choice((-1.0, 1.0), shape)
+        factors = np.exp(change * np.log1p(self.width)) if how == "log" else 1.0 + change * self.width
+        candidates = values * factors
         first_inside = np.argmax((low <= candidates) & (candidates <= high), axis=0)
         return np.clip(np.take_along_axis(candidates, first_inside[None], axis=0)[0], low, high)
 
     def scaled(self, factor: float) -> Range:
-        """Returns the range of what is `factor` times as large."""
+        """Returns the range of `factor` times the value."""
         start = None if self.start is None else factor * self.start
         return dataclasses.replace(self, low=factor * self.low, high=factor * self.high, start=start)
-
-    def _factors(self, rng: np.random.Generator, shape: tuple[int, ...], how: Perturbation) -> np.ndarray:
-        change = rng.uniform(SMALLEST_CHANGE, 1.0, shape) * rng.choice((-1.0, 1.0), shape)
-        return np.exp(change * np.log1p(self.width)) if how == "log" else 1.0 + change * self.width
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """The hyperparameters that a search changes, each with its range; all others stay as they are given.
+    """Hyperparameters that a search changes, with their ranges. All others keep the values of the run.
 
     The hyperparameters of a population are one `HyperParams` whose fields are arrays of shape (member,).
 
@@ -133,19 +125,19 @@ class Space:
         (array([0.5, 0.5, 0.5]), array([0.1, 0.1, 0.1]))
 
     Raises:
-        LfadsxError: If a name is no hyperparameter, or a range makes no sense.
+        LfadsxError: If a name is not a hyperparameter, or a range is not valid.
     """
 
     ranges: Mapping[str, Range]
-    """By name, the ranges of fields of `HyperParams`."""
+    """Ranges by name of a field of `HyperParams`."""
     reduction: Reduction = "sum"
-    """The loss that scales of KL and L2 terms refer to; `converted` gives those for the other one."""
+    """Reduction of the loss that the scales of KL and L2 terms refer to; see `converted`."""
 
     def __post_init__(self) -> None:
-        """Keeps a copy of the ranges and checks them."""
+        """Copies and checks the ranges."""
         object.__setattr__(self, "ranges", dict(self.ranges))
         if self.reduction not in get_args(Reduction):
-            raise LfadsxError(f"reduction = {self.reduction!r} is none of the choices. Give one of 'sum', 'mean'.")
+            raise LfadsxError(f"`reduction` must be 'sum' or 'mean', got {self.reduction!r}.")
         for name, span in self.ranges.items():
             _check_name(name)
             span.check(name)
@@ -154,12 +146,13 @@ class Space:
     def default(cls) -> Space:
         """Returns a space around the defaults of `HyperParams`.
 
-        It is narrower than `autolfads` because those defaults did well on two recordings. Rates stay inside their
-        ranges, lest members wander where they learn little. The best weight of a KL term depends on the number of
-        bins and neurons, so its range is ten times as wide to either side, and only where members begin. The learning
-        rate is left out: it has its schedule, and in a tournament a smaller one wins at once, whether or not it is
-        better in the end. Penalties on recurrent weights are left out, too: there are none by default, and no
-        multiplication would bring them back from 0.
+        It is narrower than `autolfads`, because the defaults did well on two recordings. Rates stay inside their
+        ranges: values far outside teach little. The best weight of a KL term depends on the number of bins and
+        neurons. Its range therefore spans a factor of 10 to either side, and perturbed values may leave it.
+
+        The learning rate is left out. It has a schedule, and a smaller rate wins a tournament at once, whether or not
+        it is better in the end. Penalties on recurrent weights are left out, too: they are 0 by default, and
+        multiplication cannot change 0.
         """
         kl = Range(4e-3, 0.4, log=True, width=0.8, bounded=False)
         ranges = {"dropout_rate": Range(0.05, 0.5), "cd_rate": Range(0.1, 0.7), "kl_ic_scale": kl, "kl_co_scale": kl}
@@ -167,7 +160,7 @@ class Space:
 
     @classmethod
     def autolfads(cls) -> Space:
-        """Returns the space of AutoLFADS, whose scales are those of a mean over bins and neurons.
+        """Returns the space of AutoLFADS. Its scales refer to a mean over bins and neurons.
 
         Source: Keshtkaran et al. 2022, with the numbers of the script that lfads-torch comes with.
         """
@@ -186,12 +179,12 @@ class Space:
         )
 
     def sample(self, rng: np.random.Generator, n: int, hyper: HyperParams) -> HyperParams:
-        """Returns the hyperparameters with which n members begin.
+        """Returns the first hyperparameters of n members.
 
         Args:
             rng: Source of all randomness.
             n: Number of members.
-            hyper: Numbers, for what is not in the space.
+            hyper: Hyperparameters of the run, numbers; used for those that are not in the space.
         """
         drawn = {name: span.sample(rng, n) for name, span in self._in_order()}
         return dataclasses.replace(repeat(hyper, n), **drawn)
@@ -203,25 +196,27 @@ class Space:
         which: Bool[np.ndarray, " member"],
         how: Perturbation = "log",
     ) -> HyperParams:
-        r"""Returns hyperparameters of which some members' are changed at random.
+        r"""Returns hyperparameters with those of some members changed at random.
 
-        With a random sign and a random share :math:`s \sim U(0.002, 1)`, both drawn for each member and
-        hyperparameter, a value of width w is multiplied by
+        A value of width w is multiplied by
 
         .. math::
-            (1 + w)^{\pm s} \text{ (log)}, \qquad 1 \pm s w \text{ (linear)}.
+            (1 + w)^{\pm s} \text{ (log)}, \qquad 1 \pm s w \text{ (linear)}
 
-        The first leaves the logarithm of a value where it is on average, so that values do not drift; the second lowers
-        it. A value outside its bounds is drawn again, and cut off if 100 draws have not brought it inside. No value
-        leaves what `HyperParams.check` lets pass, bounded or not.
+        with a random sign and a random share :math:`s \sim U(0.002, 1)`, drawn for each member and hyperparameter.
+        On average, "log" leaves the logarithm of a value unchanged, so values do not drift; "linear" lowers it.
 
-        Source: linear is the rule of lfads-torch; log is symmetric as that of the AutoLFADS program in TensorFlow.
+        A value outside its bounds is drawn again, and clipped after 100 draws. Values always pass `HyperParams.check`,
+        whether the range is bounded or not.
+
+        Source: "linear" is the rule of lfads-torch; "log" is symmetric like that of the AutoLFADS program in
+        TensorFlow.
 
         Args:
             rng: Source of all randomness.
             hyper: Hyperparameters of all members, arrays of shape (member,).
-            which: Members to change; the others stay exactly as they are.
-            how: How values are changed.
+            which: Members to change, shape (member,); the others stay exactly as they are.
+            how: Rule of the change.
         """
         changed = {}
         for name, span in self._in_order():
@@ -234,7 +229,7 @@ class Space:
 
         Args:
             reduction: The reduction of the run.
-            entries: Number of reconstructed bins times that of reconstructed neurons.
+            entries: Number of reconstructed bins times number of reconstructed neurons.
         """
         if reduction == self.reduction:
             return self
@@ -244,39 +239,41 @@ class Space:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the space as a JSON object."""
-        return {"reduction": self.reduction, "ranges": {name: dataclasses.asdict(s) for name, s in self.ranges.items()}}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, content: Any) -> Space:
-        """Returns the space that a JSON object describes, such as `to_dict` gives.
+        """Returns the space of a JSON object as `to_dict` returns it.
 
         Raises:
-            LfadsxError: If keys are missing or unknown, or a value makes no sense.
+            LfadsxError: If keys are missing or unknown, or a value is not valid.
         """
         _check_keys("The search space", content, cls, ("reduction", "ranges"))
         ranges = content["ranges"]
         if not isinstance(ranges, dict):
-            raise LfadsxError(f"The search space has ranges = {ranges!r}. Give an object with a range for each name.")
+            raise LfadsxError(
+                f"`ranges` of the search space must be an object with a range for each name, got {ranges!r}."
+            )
         return cls({name: _range_of(name, entries) for name, entries in ranges.items()}, content["reduction"])
 
     def to_json(self, path: str | Path) -> None:
         """Writes the space to a JSON file, which you may edit."""
-        write_json(path, self.to_dict())
+        write_json(path, self)
 
     @classmethod
     def from_json(cls, path: str | Path) -> Space:
         """Reads a space from a JSON file.
 
         Raises:
-            LfadsxError: If the file cannot be read, is no JSON, or describes no space; it names the file and the key.
+            LfadsxError: If the file cannot be read, is not JSON or does not hold a space.
         """
         try:
             content = json.loads(Path(path).read_text())
         except OSError as error:
             raise LfadsxError(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from error
-        except ValueError as error:  # no text, or no JSON
+        except ValueError as error:  # not text, or not JSON
             raise LfadsxError(
-                f"The file {str(path)!r} is no JSON ({error}). Write one with Space.to_json to see what it looks like."
+                f"The file {str(path)!r} must hold JSON ({error}). `Space.to_json` writes an example."
             ) from error
         try:
             return cls.from_dict(content)
@@ -284,7 +281,7 @@ class Space:
             raise LfadsxError(f"In {str(path)!r}: {error}") from error
 
     def _in_order(self) -> list[tuple[str, Range]]:
-        """The ranges in the order of `HyperParams`, so that equal spaces draw equal values."""
+        """Returns the ranges in the order of `HyperParams`, so that equal spaces draw equal values."""
         return [(name, self.ranges[name]) for name in _names(HyperParams) if name in self.ranges]
 
 
@@ -294,7 +291,7 @@ def repeat(hyper: HyperParams, n: int) -> HyperParams:
 
 
 def limits(name: str) -> tuple[float, float]:
-    """Returns the smallest and the largest value, in float32, that `HyperParams.check` lets pass."""
+    """Returns the smallest and the largest float32 value that `HyperParams.check` accepts."""
     numbers = np.finfo(np.float32)
     below_one = float(np.nextafter(np.float32(1), np.float32(0)))
     largest = {"dropout_rate": below_one, "cd_rate": below_one, "cd_pass_rate": 1.0}
@@ -306,7 +303,7 @@ def _names(kind: Any) -> list[str]:
 
 
 def _is_scale(name: str) -> bool:
-    """Whether a hyperparameter refers to the sum or the mean, which `HyperParams.summed` knows."""
+    """Whether a hyperparameter depends on the reduction: `HyperParams.summed` then changes it."""
     return getattr(HyperParams(**{name: 0.5}).summed(2, 1), name) != 0.5
 
 
@@ -316,38 +313,36 @@ def _check_name(name: str) -> None:
         return
     if name in _names(ModelConfig):
         raise LfadsxError(
-            f"{name} changes the shapes of arrays or the program, so it cannot be searched inside one program. "
-            "Run `lfadsx sweep` over it instead."
+            f"`{name}` changes shapes of arrays or the program, so one population cannot search over it. Run "
+            "`lfadsx sweep` over it instead."
         )
     if name in _names(TrainConfig):
         raise LfadsxError(
-            f"{name} is a setting of the whole run, which all members share. "
-            f"Set it for the run, and search over {', '.join(names)}."
+            f"`{name}` is a setting of the run, which all members share. Set it for the run, and search over "
+            f"{', '.join(names)}."
         )
-    raise LfadsxError(f"{name!r} is no hyperparameter{nearest(name, names)}. Choose one of {', '.join(names)}.")
+    raise LfadsxError(f"A range must be of one of {', '.join(names)}, got {name!r}{nearest(name, names)}.")
 
 
 def _range_of(name: str, entries: Any) -> Range:
-    """The range that a JSON object describes."""
-    _check_keys(f"The range of {name}", entries, Range, ("low", "high"))
+    """Returns the range that a JSON object describes."""
+    _check_keys(f"The range of `{name}`", entries, Range, ("low", "high"))
     words = {float: "a number", bool: "true or false", type(None): "null"}
     hints = get_type_hints(Range)
     for key, value in entries.items():
         kinds = get_args(hints[key]) or (hints[key],)
         if type(value) not in kinds and not (float in kinds and type(value) is int):
             expected = " or ".join(words[kind] for kind in kinds)
-            raise LfadsxError(f"The range of {name} has {key} = {value!r}. Give {expected}.")
+            raise LfadsxError(f"`{key}` of the range of `{name}` must be {expected}, got {value!r}.")
     return Range(**entries)
 
 
 def _check_keys(what: str, content: Any, kind: type, required: tuple[str, ...]) -> None:
-    """Raises LfadsxError if `content` is no JSON object with the fields of a dataclass as its keys."""
+    """Raises LfadsxError unless `content` is a JSON object whose keys are fields of a dataclass."""
     keys = _names(kind)
     if not isinstance(content, dict):
-        raise LfadsxError(f"{what} is {content!r}. Give an object with the keys {', '.join(keys)}.")
-    for key in content:
-        if key not in keys:
-            raise LfadsxError(f"{what} has the unknown key {key!r}. Its keys are {', '.join(keys)}.")
-    for key in required:
-        if key not in content:
-            raise LfadsxError(f"{what} lacks the key {key!r}. Add it.")
+        raise LfadsxError(f"{what} must be an object with the keys {', '.join(keys)}, got {content!r}.")
+    if unknown := [key for key in content if key not in keys]:
+        raise LfadsxError(f"The keys of {what[0].lower()}{what[1:]} must be {', '.join(keys)}, got {unknown[0]!r}.")
+    if missing := [key for key in required if key not in content]:
+        raise LfadsxError(f"{what} must have the key {missing[0]!r}. Add it.")

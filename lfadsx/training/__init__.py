@@ -1,4 +1,4 @@
-"""Training: `fit`, `population`, and what they are made of."""
+"""Training: `fit`, `population`, their results, callbacks and run folders."""
 
 from lfadsx.parallel import make_mesh as make_mesh
 from lfadsx.training.callbacks import AbstractCallback as AbstractCallback

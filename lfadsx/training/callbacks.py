@@ -1,4 +1,4 @@
-"""Callbacks: what happens on the host after every epoch, of a single model as of a population."""
+"""Callbacks: code that runs on the host after every epoch, of a single model and of a population."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from typing import Any
 from tqdm import tqdm
 
 from lfadsx.models.lfads import LFADS
-from lfadsx.training.history import names_of, write_rows
-from lfadsx.training.lineage import Row, Summary, summary
+from lfadsx.training.history import Row, Summary, names_of, summary, write_rows
 
 MOST_COPIES = 6
-"""Copies that a line of the table names."""
+"""Largest number of copies in a line of the table."""
 HEAD = f"{'generation':>10} {'epoch':>6} {'best':>10} {'median':>10} {'worst':>10} {'best member':>11} {'minutes':>8}  "
 HEAD += "copies (winner -> loser)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What a callback is told.
+    """State of a training run, as callbacks see it.
 
     Attributes:
         epoch: Number of epochs trained.
         epochs: Largest number of epochs.
-        rows: Figures by name: of `fit` one row per epoch, of a population one per member and epoch, the latest last.
-        model: Returns the model of a member, 0 for `fit`, as it is now. Its arrays are given up when the callback
-            returns.
-        generation: Number of the generation, the first being 1; 1 throughout for `fit`.
-        reason: Why training stopped; empty before.
+        rows: Figures by name, the latest last. `fit` has one row per epoch, a population one per member and epoch.
+        model: Returns the current model of a member; the member of `fit` is 0. Its arrays become invalid when the
+            callback returns.
+        generation: Number of the generation, the first being 1; always 1 for `fit`.
+        reason: Why training stopped; empty while it runs.
     """
 
     epoch: int
@@ -47,15 +46,12 @@ class Progress:
     @property
     def latest(self) -> list[Row]:
         """The rows of the last epoch."""
-        return [row for row in self.rows[-self._n_members :] if row["epoch"] == self.epoch]
-
-    @property
-    def _n_members(self) -> int:
-        return 1 + int(self.rows[-1].get("member", 0)) if self.rows else 1
+        n_members = 1 + int(self.rows[-1].get("member", 0)) if self.rows else 1
+        return [row for row in self.rows[-n_members:] if row["epoch"] == self.epoch]
 
 
 class AbstractCallback(abc.ABC):
-    """What `fit` and `population` call as training proceeds. Write `on_epoch_end`; the others are optional.
+    """Base class of callbacks for `fit` and `population`. Write `on_epoch_end`; the other methods are optional.
 
     Example:
         >>> from lfadsx.training import AbstractCallback
@@ -66,23 +62,23 @@ class AbstractCallback(abc.ABC):
 
     @abc.abstractmethod
     def on_epoch_end(self, progress: Progress) -> None:
-        """Is called after every epoch."""
+        """Called after every epoch."""
 
     def on_start(self, progress: Progress) -> None:
-        """Is called once before the first epoch, with what a resumed run has done already."""
+        """Called once before the first epoch. A resumed run passes the epochs that it has trained already."""
         del progress
 
     def on_generation_end(self, progress: Progress) -> None:
-        """Is called after every generation of a population, before the search decides."""
+        """Called after every generation of a population, before the strategy decides."""
         del progress
 
     def on_end(self, progress: Progress) -> None:
-        """Is called once after the last epoch."""
+        """Called once after the last epoch."""
         del progress
 
 
 class ProgressBar(AbstractCallback):
-    """A bar with the time left, the current loss and the selection score; of a population those of the best member."""
+    """A bar with the time left, loss and selection score; for a population, those of the best member."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -109,10 +105,10 @@ class ProgressBar(AbstractCallback):
 
 
 class GenerationTable(ProgressBar):
-    """A table with one line per generation of a population, and under it a bar with the time left.
+    """A table with one line per generation of a population, above a progress bar.
 
     A line has the best, median and worst selection score in nats per trial, the best member, the minutes since the
-    run began or was resumed, and the copies of weights with which the generation began.
+    start (or the resumption) of the run, and the copies of weights at the start of the generation.
 
     Example:
         ```python
@@ -139,12 +135,12 @@ class GenerationTable(ProgressBar):
         return f"generation {progress.generation}, best {_number(best)}"
 
     def _write(self, line: str) -> None:
-        # tqdm takes the bar away, writes, and draws the bar again; print would write into it.
+        # tqdm clears the bar, writes, and draws the bar again; print would write into the bar.
         tqdm.write(line, file=sys.stderr)
 
 
 class CsvLog(AbstractCallback):
-    """A CSV file of the whole history: one line per epoch, of a population one per member and epoch.
+    """A CSV file of the whole history: one line per epoch, for a population one per member and epoch.
 
     Args:
         path: The file.
@@ -156,12 +152,12 @@ class CsvLog(AbstractCallback):
         self._n_written = 0
 
     def on_start(self, progress: Progress) -> None:
-        """Writes the lines that a resumed run has done already, and nothing that it has to do again."""
+        """Writes the lines of the epochs that a resumed run has trained already."""
         self._names, self._n_written = names_of(progress.rows), len(progress.rows)
         write_rows(self.path, progress.rows)
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Appends the lines that the file does not have yet."""
+        """Appends the new lines."""
         new = progress.rows[self._n_written :]
         if set(names_of(new)) - set(self._names):
             self.on_start(progress)
@@ -175,13 +171,7 @@ def table_line(found: Summary, minutes: float) -> str:
     member = "-" if found["best_member"] is None else str(found["best_member"])
     scores = " ".join(f"{_number(found[name]):>10}" for name in ("best", "median", "worst"))
     start = f"{found['generation']:>10} {found['epoch']:>6} {scores} {member:>11} {minutes:>8.1f}"
-    return f"{start}  {_news(found)}".rstrip()
-
-
-def _news(found: Summary) -> str:
-    """Returns what happened besides the scores."""
-    copies, failed = found["copies"], found["not_finite"]
-    news = []
+    copies, failed, news = found["copies"], found["not_finite"], []
     if copies:
         more = f" and {len(copies) - MOST_COPIES} more" if len(copies) > MOST_COPIES else ""
         news.append(", ".join(f"{winner} -> {loser}" for winner, loser in copies[:MOST_COPIES]) + more)
@@ -189,7 +179,7 @@ def _news(found: Summary) -> str:
         news.append(f"{found['n_inactive']} inactive")
     if failed:
         news.append("not finite: " + ", ".join(map(str, failed)))
-    return "; ".join(news)
+    return f"{start}  {'; '.join(news)}".rstrip()
 
 
 def _number(value: float) -> str:

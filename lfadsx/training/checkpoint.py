@@ -20,13 +20,8 @@ from lfadsx.errors import CheckpointError
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
     """Writes a checkpoint: all arrays of a pytree, a JSON, and the SHA-256 of every file.
 
-    It appears under its name only when it is whole; one of the same name is replaced. On several hosts all
-    processes call this.
-
-    Args:
-        folder: Folder of the checkpoint.
-        tree: Pytree of arrays; typed random keys are allowed.
-        meta: Anything that JSON can hold.
+    The folder appears only when it is complete; a checkpoint of the same name is replaced. On several hosts all
+    processes must call this. Typed random keys are allowed as arrays.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".{folder.name}.partial")
@@ -52,14 +47,9 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
 
 
 def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
-    """Reads a checkpoint after checking every file.
+    """Reads a checkpoint after checking every file; returns the pytree and the JSON.
 
-    Args:
-        folder: Folder of the checkpoint.
-        like: Pytree of arrays with the wanted shapes, dtypes and, for several devices, shardings.
-
-    Returns:
-        The pytree and the JSON.
+    `like` is a pytree of arrays with the wanted shapes, dtypes and, for several devices, shardings.
     """
     folder = Path(folder).absolute()
     manifest = check(folder)
@@ -72,7 +62,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of a checkpoint by name, after checking every file; random keys are left out."""
+    """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = Path(folder).absolute()
     check(folder)
     with ocp.StandardCheckpointer() as checkpointer:
@@ -90,35 +80,37 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """Returns the manifest of a checkpoint; raises CheckpointError if a file is missing or damaged."""
+    """Returns the manifest of a checkpoint. Raises CheckpointError if a file is missing or damaged."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise CheckpointError(f"There is no whole checkpoint at {folder}. Give a folder that a run has written.")
+        raise CheckpointError(
+            f"{folder} must be a complete checkpoint, but has no manifest.json. Give a folder that a run has written."
+        )
     content, found = json.loads(manifest.read_text()), _checksums(folder)
     for name, checksum in content["files"].items():
         if found.get(name) != checksum:
             state = "is missing" if name not in found else "is damaged: its SHA-256 is not that of the manifest"
             raise CheckpointError(
-                f"The file {name} of the checkpoint {folder} {state}. Delete this folder to go on from an earlier "
-                "checkpoint, or restore it from a copy."
+                f"The file {name} of the checkpoint {folder} {state}. Delete this folder to resume from an "
+                "earlier checkpoint, or restore it from a copy."
             )
     return content
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Returns the whole checkpoints of a folder, named by their step, oldest first."""
+    """Returns the complete checkpoints of a folder, whose names are their steps, oldest first."""
     found = [path for path in Path(folder).glob("[0-9]*") if (path / "manifest.json").is_file()]
     return sorted(found, key=lambda path: int(path.name))
 
 
 def restore_newest(folder: Path, like: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Reads the newest whole checkpoint of a folder, as `restore` does; None if there is none."""
+    """Reads the newest complete checkpoint of a folder as `restore` does; returns None if there is none."""
     found = numbered(folder)
     return restore(found[-1], like) if found else None
 
 
-def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, keep: int = 2) -> None:
-    """Saves a checkpoint under its step and deletes all but the last ones."""
+def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, keep: int) -> None:
+    """Saves a checkpoint under its step, and deletes all but the newest `keep`."""
     save(Path(folder) / f"{step:08d}", tree, meta)
     if jax.process_index() == 0:
         for old in numbered(folder)[:-keep]:
@@ -127,7 +119,7 @@ def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, k
 
 
 def by_name(tree: Any) -> dict[str, Any]:
-    """Returns the leaves of a pytree by the names that they have in a checkpoint: their paths, joined by dots."""
+    """Returns the leaves of a pytree by their names in a checkpoint: their paths, joined by dots."""
     leaves, _ = jax.tree.flatten_with_path(tree)
     return {".".join(_part(key) for key in path): leaf for path, leaf in leaves}
 
@@ -147,8 +139,8 @@ def _compare(folder: Path, stored: dict[str, list[int]], wanted: dict[str, list[
     for name in sorted(stored.keys() | wanted.keys()):
         if stored.get(name) != wanted.get(name):
             raise CheckpointError(
-                f"The checkpoint {folder} does not fit this model: {name} has shape {stored.get(name, 'none')} there "
-                f"and {wanted.get(name, 'none')} here. Build the model that it was written for."
+                f"The checkpoint {folder} does not fit this model: `{name}` has shape {stored.get(name, 'none')} in "
+                f"the checkpoint and {wanted.get(name, 'none')} in the model. Build the model that it was written for."
             )
 
 

@@ -1,4 +1,4 @@
-"""The training loop: blocks, epochs, generations, and when to stop. A single model is a population of one."""
+"""The training loop: blocks, epochs, generations and stopping. A single model is a population of one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from jaxtyping import Float
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batching import Layout
 from lfadsx.search import AbstractStrategy, Generation
+from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, Progress
-from lfadsx.training.cohort import AbstractCohort, Facts
-from lfadsx.training.history import STEP_SIZE, report_skipped, single, summarise, valid_loss
-from lfadsx.training.lineage import Row
+from lfadsx.training.cohort import Cohort, Facts
+from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
@@ -28,22 +28,22 @@ log = logging.getLogger("lfadsx")
 
 @dataclasses.dataclass
 class Position:
-    """Where a run stands, on the host; saved with every checkpoint, hence of plain numbers.
+    """Position of a run, on the host. It is saved with every checkpoint, so it holds plain numbers.
 
     Attributes:
         hyper: Hyperparameters of the members by name.
-        best_hyper: The same of each member's best model.
-        parents: The slot whose weights each member began the generation with.
+        best_hyper: Hyperparameters of each member's best model by name.
+        parents: For each member, the member whose weights it had at the start of the generation.
         active: Whether each member trains.
-        reasons: Why those that do not have stopped.
+        reasons: Why each member stopped; None while it trains.
         epoch: Number of epochs trained.
-        block: Number of blocks trained of the next one.
+        block: Number of blocks trained of the next epoch.
         generation: Number of the generation.
         rows: A row of figures for every member and epoch.
         best: The best score at the end of each generation.
-        pending: Figures of the blocks of an epoch that has not ended, (block, member, step, figure).
-        seconds: Time spent.
-        reason: Why the run has stopped.
+        pending: Figures of the blocks of an unfinished epoch, (block, member, step, figure).
+        seconds: Time spent, in seconds.
+        reason: Why the run stopped; None while it runs.
     """
 
     hyper: dict[str, list[float]]
@@ -62,7 +62,7 @@ class Position:
 
     @classmethod
     def start(cls, hyper: HyperParams) -> Position:
-        """Returns the position before the first step of members with hyperparameters of shape (member,)."""
+        """Returns the position before the first step; hyperparameters have the shape (member,)."""
         n = len(hyper.learning_rate)  # pyright: ignore[reportArgumentType]
         return cls(by_name(hyper), by_name(hyper), list(range(n)), [True] * n, [None] * n)
 
@@ -72,7 +72,7 @@ class Position:
         return [HyperParams(**{name: of[m] for name, of in self.hyper.items()}) for m in range(len(self.active))]
 
     def forget_learning_rate(self) -> None:
-        """Lets members train again that had stopped because their learning rate was low."""
+        """Reactivates members that stopped because their learning rate was low."""
         for member, reason in enumerate(self.reasons):
             if reason == "learning rate":
                 self.active[member], self.reasons[member] = True, None
@@ -86,44 +86,34 @@ def by_name(hyper: HyperParams) -> dict[str, list[float]]:
 
 
 def of_members(values: dict[str, list[float]]) -> HyperParams:
-    """Returns hyperparameters as arrays of shape (member,), from what `by_name` returned."""
+    """Returns the result of `by_name` as hyperparameters of shape (member,)."""
     return HyperParams(**{name: np.array(of) for name, of in values.items()})  # pyright: ignore[reportArgumentType]
 
 
+@dataclasses.dataclass(eq=False)
 class Loop:
-    """Hands out blocks to all members, validates, asks the search, saves, and decides to stop.
+    """Trains blocks of all members, validates, calls the strategy, saves and decides when to stop.
 
-    Args:
-        cohort: The members on the devices.
-        position: Where the run stands.
-        strategy: What decides between generations.
-        ends: Epochs after which generations end, the last one being the end of the run.
-        layout: How an epoch is cut into blocks.
-        folder: Where to save, if anywhere.
-        callbacks: Called after epochs and generations.
-        is_population: If True, the run is a population, even one of a single member; if False, it is that of `fit`.
+    Generations end after the epochs `ends`; the last of these ends the run. `is_population` is False for `fit`.
     """
 
-    def __init__(
-        self,
-        cohort: AbstractCohort,
-        position: Position,
-        strategy: AbstractStrategy,
-        ends: Sequence[int],
-        config: TrainConfig,
-        layout: Layout,
-        *,
-        folder: RunFolder | None,
-        callbacks: Sequence[AbstractCallback],
-        is_population: bool,
-    ) -> None:
-        self.cohort, self.position, self.strategy, self.ends = cohort, position, strategy, ends
-        self.config, self.layout, self.folder, self.callbacks = config, layout, folder, callbacks
-        self.is_population, self.signal = is_population, 0
-        self._shown = position.rows if is_population else [single(row) for row in position.rows]
+    cohort: Cohort
+    position: Position
+    strategy: AbstractStrategy
+    ends: Sequence[int]
+    config: TrainConfig
+    layout: Layout
+    folder: RunFolder | None
+    callbacks: Sequence[AbstractCallback]
+    is_population: bool
+    signal: int = 0
+
+    def __post_init__(self) -> None:
+        rows = self.position.rows
+        self._shown = rows if self.is_population else [single(row) for row in rows]
 
     def run(self) -> Reason:
-        """Trains until there is a reason to stop."""
+        """Trains until there is a reason to stop, and returns it."""
         position = self.position
         self._tell("on_start")
         last_save = time.monotonic()
@@ -139,7 +129,7 @@ class Loop:
                     position.reason = "not finite"
                 self.signal = 0 if position.reason else requested()
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
-                # A run that broke down keeps the checkpoint from before.
+                # A run that broke down keeps its last checkpoint.
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
                     last_save = time.monotonic()
@@ -190,7 +180,7 @@ class Loop:
             self._end_generation()
 
     def _evaluate(self) -> list[ValidReport]:
-        """Evaluates the validation trials and lets the monitors see the scores."""
+        """Evaluates the validation trials and updates the monitors with the scores."""
         position, active = self.position, np.array(self.position.active)
         reports = self.cohort.validate(active)
         after_ramps = position.epoch >= self.config.ramp_end(self.layout.steps)
@@ -224,11 +214,11 @@ class Loop:
         return row | {"valid_loss": valid_loss(row, hyper)} | dataclasses.asdict(hyper)
 
     def _broken(self) -> np.ndarray:
-        """Which members have skipped too many steps."""
+        """Returns which members have skipped too many steps."""
         return self.cohort.facts().skipped > MAX_SKIPPED_STEPS
 
     def _retire(self) -> None:
-        """Lets members rest that have a reason of their own to stop."""
+        """Stops the members that have a reason to stop."""
         facts, position = self.cohort.facts(), self.position
         for member in np.flatnonzero(position.active):
             reason = reason_to_stop(
@@ -245,7 +235,7 @@ class Loop:
                     log.info("Member %d stops after epoch %d: %s.", member, position.epoch, reason)
 
     def _end_generation(self) -> None:
-        """Asks the strategy what the next generation is, unless this was the last one."""
+        """Takes the next generation from the strategy, unless the run ends here."""
         position = self.position
         if self.is_population:
             self._tell("on_generation_end")
@@ -272,7 +262,7 @@ class Loop:
             position.reason = "finished"
 
     def _scores(self) -> Float[np.ndarray, " member"]:
-        """The members' smoothed scores; infinite for those that broke down."""
+        """Returns the members' smoothed scores; infinite for members that broke down."""
         newest = {int(row["member"]): row["score"] for row in self.position.rows if row["evaluated"]}
         failed = [on and not math.isfinite(newest.get(m, math.nan)) for m, on in enumerate(self.position.active)]
         return np.where(self._broken() | np.array(failed), np.inf, self.cohort.facts().smoothed.astype(float))
@@ -288,11 +278,11 @@ class Loop:
         return "converged" if self.strategy.is_done(position.best) else None
 
     def _save(self, folder: RunFolder) -> None:
-        """Saves all that a resumed run needs and, of a single model, the best and the last one for `load`."""
+        """Saves the state for a resumed run and, for a single model, its best and last weights for `load`."""
         position, layout = self.position, self.layout
         step = position.epoch * layout.steps + position.block * layout.block_steps
         meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
-        folder.save_state(step, self.cohort.state, meta, keep=keep)
+        checkpoint.save_numbered(folder.checkpoints, step, self.cohort.state, meta, keep=keep)
         if not self.is_population:
             best, last = self.cohort.models()[0]
             best_epoch = int(self.cohort.facts().best_epoch[0])

@@ -1,4 +1,4 @@
-"""The compiled units of a population: those of one model, for every member."""
+"""The compiled functions of a population: those of one model, applied to every member."""
 
 from __future__ import annotations
 
@@ -34,19 +34,10 @@ def train_members(
     schedule: Schedule,
     blocks: Batch,
 ) -> tuple[TrainState, Float[Array, "member step figure"]]:
-    """Runs `train_block` for every active member; pure.
+    """Runs `train_block` for every active member, each with its own block; pure.
 
-    Args:
-        program: What is compiled, static.
-        at_once: Members that a device computes at once, static.
-        state: States of the members, stacked.
-        hyper: Hyperparameters of the members, arrays of shape (member,).
-        active: Which members train; the others' states stay as they are, and one at a time these cost nothing.
-        schedule: Ramps and learning rate, shared.
-        blocks: A block of each member, stacked.
-
-    Returns:
-        The states after the block, and the figures of every step, NaN for members that are not active.
+    A device computes `at_once` members at a time. Members that are not active keep their states and get NaN figures;
+    with one member at a time they take no time.
     """
     n_steps = len(blocks.session[0])
     nothing = jnp.full((n_steps, len(StepReport._fields)), jnp.nan)
@@ -71,19 +62,9 @@ def validate_members(
     *,
     own_data: bool,
 ) -> Float[Array, "member figure"]:
-    """Runs `validate` for every active member; pure.
+    """Runs `validate` for every active member; pure. Members that are not active get NaN.
 
-    Args:
-        program: What is compiled, static.
-        at_once: Members that a device computes at once, static.
-        state: States of the members, stacked.
-        active: Which members are evaluated.
-        block: The block that all members share, or one of each, stacked.
-        key: Fixed random key, shared.
-        own_data: Whether each member has a block of its own, static.
-
-    Returns:
-        Sums over trials, as `validate` returns; NaN for members that are not active.
+    With `own_data`, `block` holds a block of each member, stacked; otherwise all members share it.
     """
     nothing = jnp.full(len(ValidReport._fields) + 1, jnp.nan)
 
@@ -106,7 +87,7 @@ def select_members(
     active: Bool[Array, " member"],
     schedule: Schedule,
 ) -> TrainState:
-    """Returns the states after the monitor of every active member has seen its selection score; pure."""
+    """Runs `select` for every active member; pure."""
     seen = jax.vmap(lambda state, score: select(state, score, epoch, after_ramps, schedule))(state, scores)
     return _where(active, seen, state)
 
@@ -114,27 +95,22 @@ def select_members(
 def watch_members(
     state: TrainState, losses: Float[Array, " member"], active: Bool[Array, " member"], schedule: Schedule
 ) -> TrainState:
-    """Returns the states after the monitor of every active member has seen its epoch's training loss; pure."""
+    """Runs `watch_loss` for every active member; pure."""
     seen = jax.vmap(lambda state, loss: watch_loss(state, loss, schedule))(state, losses)
     return _where(active, seen, state)
 
 
 def exchange(state: TrainState, parents: Int[Array, " member"]) -> TrainState:
-    """Returns the states after each slot has taken another one's; pure.
+    """Returns the states after each member has taken over that of its parent; pure.
 
-    Weights, the optimiser's state and the monitor go together; the random key stays with the slot, so that copies
-    part ways.
-
-    Args:
-        state: States of the members, stacked.
-        parents: The slot whose state each one takes; itself to keep its own.
+    Weights, optimiser state and monitor are copied. The random key is not, so that copies diverge.
     """
     moved = jax.tree.map(lambda leaf: leaf[parents], state)
     return dataclasses.replace(moved, key=state.key)
 
 
 def _where(active: Array, new: TrainState, old: TrainState) -> TrainState:
-    """Takes the new state of the active members."""
+    """Takes the new monitors of the active members."""
 
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(active.reshape(-1, *[1] * (b.ndim - 1)), a, b)
@@ -145,9 +121,9 @@ def _where(active: Array, new: TrainState, old: TrainState) -> TrainState:
 
 @cache
 def member_runner(mesh: Mesh | None) -> SimpleNamespace:
-    """Returns these units, compiled for the devices of a mesh; states that are passed in are given up."""
+    """Returns these functions, compiled for the devices of a mesh; states that are passed in become invalid."""
     options = dict(compiler_options(mesh)) or None
-    # States stay where they are: without this, what mixes members may end anywhere.
+    # States stay where they are: without this, functions that mix members may place them anywhere.
     own: dict[str, Any] = {} if mesh is None else dict(out_shardings=NamedSharding(mesh, MEMBERS))
     compiled = partial(jax.jit, compiler_options=options)
     return SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The optimiser, whose learning rate and weight decay stay outside of it."""
+"""The optimiser, without learning rate and weight decay, which are applied separately."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lfadsx.errors import LfadsxError
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Returns gradient clipping by the global norm followed by Adam's scaling.
 
-    Learning rate and weight decay are not part of its state: they are read from `HyperParams` at every step, so
-    that members of a population which exchange weights have one truth about them.
+    Learning rate and weight decay are not part of its state. They are read from `HyperParams` at every step, so copies
+    of weights between members of a population cannot disagree with them.
     """
     return _clipped_adam(config.max_grad_norm, *config.adam)
 
 
-@functools.cache  # The same settings are the same object, so that equal programs share one compilation.
+@functools.cache  # Equal settings give the same object, so equal programs share one compilation.
 def _clipped_adam(max_grad_norm: float, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
 
 
 def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
-    """Returns a user's optimiser if `fit` can use it."""
+    """Returns a user's optimiser; raises LfadsxError if `fit` cannot use it."""
     if not isinstance(optimizer, optax.GradientTransformation):
         raise LfadsxError(
             f"`optimizer` must be an Optax gradient transformation, got {type(optimizer).__name__}. "
@@ -41,19 +41,19 @@ def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
     update: Any = optimizer.update(gradient, optimizer.init(jnp.zeros(3)), jnp.zeros(3))[0]
     if float(jnp.vdot(update, gradient)) < 0:
         raise LfadsxError(
-            "`optimizer` must return updates along the gradient, got some against it: it has a learning rate of its "
-            "own. Leave that out, as optax.scale_by_adam() does, since `fit` multiplies by -learning_rate."
+            "`optimizer` must return updates along the gradient, got one against it: it has its own learning rate. "
+            "Leave that out, as optax.scale_by_adam() does; `fit` multiplies by -learning_rate."
         )
     return optimizer
 
 
 def describe_optimizer(value: Any) -> str:
-    """Returns a transformation as text, the same in every process: its functions, and the settings that they hold."""
+    """Returns a transformation as text: its functions and their settings, the same in every process."""
     if isinstance(value, functools.partial):
         return f"{describe_optimizer(value.func)}({describe_optimizer(value.args)}, {value.keywords})"
     if isinstance(value, types.FunctionType):
         held = zip(value.__code__.co_freevars, (cell.cell_contents for cell in value.__closure__ or ()), strict=True)
-        # A function that holds itself would never end.
+        # A function that refers to itself would never end.
         inner = ", ".join(f"{name}={describe_optimizer(of)}" for name, of in held if of is not value)
         return f"{value.__module__}.{value.__qualname__}({inner})"
     if isinstance(value, tuple | list):
@@ -62,7 +62,7 @@ def describe_optimizer(value: Any) -> str:
         return "{" + ", ".join(f"{name}: {describe_optimizer(of)}" for name, of in value.items()) + "}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return str(np.asarray(value).tolist())
-    # An object's own text may hold an address, which is another one in the next process.
+    # The text of other objects may hold an address, which differs in the next process.
     return str(value) if value is None or isinstance(value, bool | int | float | str) else type(value).__qualname__
 
 

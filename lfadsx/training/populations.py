@@ -1,4 +1,4 @@
-"""`population`: train many models in one program, and let a search decide between generations."""
+"""`population`: train many models in one program, with a search that decides between generations."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout
-from lfadsx.modules.spike_jitter import SpikeJitter
+from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout, SpikeJitter
 from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
+from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
-from lfadsx.training.cohort import OneModel, Stacked
+from lfadsx.training.cohort import Cohort, Stacked
 from lfadsx.training.history import history_of
 from lfadsx.training.loop import Loop, Position, of_members
 from lfadsx.training.members import stack
-from lfadsx.training.optimizer import check_optimizer, describe_optimizer
-from lfadsx.training.results import FitResult, PopulationResult
+from lfadsx.training.optimizer import describe_optimizer
+from lfadsx.training.results import FitResult, PopulationResult, training_findings
 from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
-from lfadsx.training.training_findings import training_findings
 
 log = logging.getLogger("lfadsx")
 
 Build = Callable[[Dataset, nnx.Rngs], LFADS]
-"""Builds a member's model for its data, from the random numbers of its seed."""
+"""Builds a member's model for its data, with the random numbers of its seed."""
 
 
 def population(
@@ -67,8 +66,8 @@ def population(
 ) -> PopulationResult:
     """Trains a population of models as one compiled program.
 
-    Member m has the seed `config.seed + m` and, with a search that changes nothing, becomes what `fit` with that seed
-    makes of its model; on a CPU bit for bit.
+    Member m has the seed `config.seed + m`. If the search changes nothing, it becomes the model that `fit` trains with
+    that seed; on a CPU bit for bit.
 
     Example:
         >>> import lfadsx
@@ -81,18 +80,18 @@ def population(
     Args:
         model: A function of a data set and `nnx.Rngs` that builds a member's model, as in the example; or a model that
             all members start from.
-        data: Training and validation trials; or a data set of the same shapes for each member.
-        members: Number of members; overrides that of the argument `population`.
-        strategy: What decides between generations: `Ensemble` (the default), `RandomSearch`, `PBT` or one of your own.
+        data: Training and validation trials for all members; or one data set for each member, of the same shapes.
+        members: Number of members; overrides that of `population`.
+        strategy: Search that decides between generations: `Ensemble` (the default), `RandomSearch`, `PBT` or your own.
         population: Number of members and generations.
-        hyper: Hyperparameters of whatever the strategy leaves alone.
+        hyper: Hyperparameters that the strategy does not change.
         config: Run settings; its seed is that of the first member and of the search.
         out: Run folder for checkpoints. An unfinished population of the same settings in it is resumed; only
-            `members_at_once` and `trials_at_once` may differ, which changes rounding. At the end, the folder
-            `best_member` in it is an ordinary run folder.
+            `members_at_once` and `trials_at_once` may differ, which changes rounding. At the end, its folder
+            `best_member` is an ordinary run folder.
         mesh: Spreads members over the devices of its axis `members` and trials over those of its axis `data`.
         augmentations: As in `fit`, shared by the members.
-        callbacks: Called after epochs and generations, besides the table of generations.
+        callbacks: Called after epochs and generations, in addition to the table of generations.
         trainable: As in `fit`.
         objective: As in `fit`.
         optimizer: As in `fit`.
@@ -116,40 +115,39 @@ def population(
     return train(
         model,
         _datasets(data, sizes.population),
-        strategy=strategy,
+        numbers,
+        train_config,
         population=sizes,
-        hyper=numbers,
-        config=train_config,
+        strategy=strategy or Ensemble(),
         out=out,
         mesh=mesh,
-        augmentations=augmentations,
         callbacks=callbacks,
+        reset_learning_rate=reset_learning_rate,
+        augmentations=augmentations,
         trainable=trainable,
         objective=objective,
         optimizer=optimizer,
-        reset_learning_rate=reset_learning_rate,
     )
 
 
 def train(
     model: LFADS | Build,
     datasets: Sequence[Dataset],
-    *,
-    strategy: AbstractStrategy | None = None,
-    population: PopulationConfig | None = None,
     hyper: HyperParams,
     config: TrainConfig,
+    *,
+    population: PopulationConfig | None,
+    strategy: AbstractStrategy,
     out: str | Path | None,
     mesh: Mesh | None,
-    augmentations: Sequence[AbstractAugmentation] | None,
     callbacks: Sequence[AbstractCallback],
-    trainable: Callable[[str], bool] | None,
+    reset_learning_rate: bool,
     objective: Objective | None,
     optimizer: optax.GradientTransformation | None,
-    reset_learning_rate: bool,
+    **parts: Any,
 ) -> PopulationResult:
-    """Trains a model for each data set: what `fit` (no population) and `population` share; arguments are theirs."""
-    strategy, n = strategy or Ensemble(), len(datasets)
+    """Trains a model for each data set; shared by `fit`, for which `population` is None, and `population`."""
+    n = len(datasets)
     strategy.check(n)
     _check_devices(n, mesh)
     strategy = strategy.prepared((objective or config).reduction, _entries(datasets[0]))
@@ -157,30 +155,18 @@ def train(
     for own in position.hypers:
         own.check()
     configs = [dataclasses.replace(config, seed=config.seed + member) for member in range(n)]
-    most = max(d.train.n_trials for d in datasets), max(d.valid.n_trials for d in datasets)
-    feeds = [Feed.of(d, c, mesh, least=most) for d, c in zip(datasets, configs, strict=True)]
-    program, states, first = _begin(
-        model,
-        feeds,
-        configs,
-        augmentations,
-        trainable=trainable,
-        mesh=mesh,
-        n_trials=most[0],
-        objective=objective,
-        optimizer=None if optimizer is None else check_optimizer(optimizer),
-    )
+    n_trials, n_valid = max(d.train.n_trials for d in datasets), max(d.valid.n_trials for d in datasets)
+    feeds = [Feed.of(d, c, mesh, least=(n_trials, n_valid)) for d, c in zip(datasets, configs, strict=True)]
+    parts |= dict(mesh=mesh, n_trials=n_trials, objective=objective, optimizer=optimizer)
+    program, states, first = _begin(model, feeds, configs, **parts)
     state = stack(states) if n > 1 else states[0]
     folder = None if out is None else RunFolder(out)
     if folder is not None:
         search = {"strategy": describe(strategy), "n_data": len({id(own) for own in datasets})}
-        parts = {"objective": objective and repr(objective), "optimizer": optimizer and describe_optimizer(optimizer)}
-        info = dataclasses.replace(
-            make_info(first, datasets[0], hyper, config),
-            population=dataclasses.asdict(population) | search if population else {},
-            parts={name: text for name, text in parts.items() if text},
-        )
-        if folder.open(info):
+        sizes = dataclasses.asdict(population) | search if population else {}
+        given = {"objective": objective and repr(objective), "optimizer": optimizer and describe_optimizer(optimizer)}
+        given = {name: text for name, text in given.items() if text}
+        if folder.open(make_info(first, datasets[0], hyper, config, population=sizes, parts=given)):
             state, position = _resume(folder, state, position, reset_learning_rate)
     layout = feeds[0].train
     schedule = Schedule.of(config, layout.steps)
@@ -189,9 +175,8 @@ def train(
     if population and n > 1:
         cohort = Stacked(program, state, feeds, schedule, at_once=population.members_at_once, **settings)
     else:
-        cohort = OneModel(program, state, feeds, schedule, **settings)
-    how: dict[str, Any] = dict(folder=folder, callbacks=callbacks, is_population=population is not None)
-    loop = Loop(cohort, position, strategy, ends, config, layout, **how)
+        cohort = Cohort(program, state, feeds, schedule, **settings)
+    loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None)
     result = _result(loop, loop.run(), configs, datasets)
     if folder is not None and population and result.reason != "interrupted":
         member = result.ranking[0]
@@ -205,9 +190,9 @@ def train(
 def _result(
     loop: Loop, reason: Reason, configs: Sequence[TrainConfig], datasets: Sequence[Dataset]
 ) -> PopulationResult:
-    """Returns what `population` returns."""
+    """Returns the result of `population`."""
     position, facts = loop.position, loop.cohort.facts()
-    # Before the ramps end there is no best score; what broke down by then has none at all.
+    # Until the ramps end there is no best score; members that broke down by then have none at all.
     before = np.where(facts.skipped > MAX_SKIPPED_STEPS, np.inf, facts.smoothed)
     scores = np.where(facts.best_epoch > 0, facts.best_score, before)
     hyper, members = of_members(position.best_hyper), []
@@ -228,12 +213,12 @@ def _result(
 
 
 def default_augmentations(model: LFADS, data: Dataset, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
-    """Returns spike jitter, where the run settings ask for it, and coordinated dropout."""
+    """Returns coordinated dropout and, if `config.spike_jitter` is set, spike jitter."""
     group = model.input_group
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
     if jitter and not data.is_counts(group):
         raise LfadsxError(
-            f"spike_jitter = {config.spike_jitter} moves spikes, but the data of {group!r} are real numbers. Give 0."
+            f"`spike_jitter` must be 0 for real-valued data such as those of {group!r}, got {config.spike_jitter}."
         )
     return (*jitter, CoordinatedDropout(group))
 
@@ -243,12 +228,12 @@ def _datasets(data: Dataset | Sequence[Dataset], n: int) -> list[Dataset]:
     if isinstance(data, Dataset):
         return [data] * n
     if len(data) != n:
-        raise LfadsxError(f"{len(data)} data sets were given for {n} members. Give one for each, or one for all.")
+        raise LfadsxError(f"`data` must be one data set, or one for each of {n} members, got {len(data)}.")
     return list(data)
 
 
 def _entries(data: Dataset) -> float:
-    """Bins times neurons that a training trial reconstructs, the mean over trials."""
+    """Returns the number of bins times neurons that a training trial reconstructs, averaged over trials."""
     split = data.train
     channels = np.array([sum(session.n_targets.values()) for session in data.sessions])
     return float(np.mean(split.target_length * channels[split.session]))
@@ -275,8 +260,8 @@ def _begin(
     for member, program in enumerate(programs):
         if program != programs[0] or _shapes(states[member]) != _shapes(states[0]):
             raise LfadsxError(
-                f"The model of member {member} has other sizes or parts than that of member 0, so they cannot share "
-                "one program. Train models that differ in more than their values in populations of their own."
+                f"All members must have models of the same sizes and parts, but member {member} differs from member 0. "
+                "Train models of different sizes in separate populations."
             )
     return programs[0], states, models[0]
 
@@ -289,19 +274,19 @@ def _check_devices(n: int, mesh: Mesh | None) -> None:
     spread = 1 if mesh is None else mesh.shape["members"]
     if n > 1 and n % spread:
         raise LfadsxError(
-            f"{n} members cannot be spread evenly over the {spread} devices of the mesh's axis `members`. Give a "
-            "multiple of these, or make_mesh with another number."
+            f"The number of members must be a multiple of the {spread} devices of the mesh's axis `members`, got {n}. "
+            "Change it, or call make_mesh with another `members`."
         )
 
 
 def _resume(
     folder: RunFolder, state: TrainState, position: Position, reset_learning_rate: bool
 ) -> tuple[TrainState, Position]:
-    found = folder.restore_state(state)
+    found = checkpoint.restore_newest(folder.checkpoints, state)
     if found is None:
         return state, position
     state, position = found[0], Position(**found[1]["position"])
-    log.info("The run in %s is resumed after epoch %d.", folder.path, position.epoch)
+    log.info("Resuming the run in %s after epoch %d.", folder.path, position.epoch)
     if reset_learning_rate:
         state = dataclasses.replace(state, monitor=state.monitor.with_new_rate(state.step))
         position.forget_learning_rate()

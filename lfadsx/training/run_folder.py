@@ -1,4 +1,4 @@
-"""A run folder: what it says about itself, its checkpoints, and the models in it."""
+"""A run folder: its description, its checkpoints and its models."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from lfadsx.training.results import FitResult
 
 FORMAT = 2
-"""Models of all formats up to this one load; only runs of this one resume."""
+"""Models of all formats up to this one load; only runs of this format resume."""
 SINGLE = "run.json"
 POPULATION = "population.json"
-"""What a population's folder has in place of `run.json`."""
+"""File of a population's folder in place of `run.json`."""
 BEST_MEMBER = "best_member"
-"""The run folder of its best member, within it."""
+"""Run folder of the best member, inside the folder of a population."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a run folder says about itself.
+    """Description of a run folder.
 
     Attributes:
         model: The model, as `lfadsx.models.serialization.describe` returns it.
         hyper: Hyperparameters.
         train: Run settings.
         data: Sessions, splits, bin width, input group and sources of the data.
-        versions: Versions of Python, lfadsx and what it stands on.
+        versions: Versions of Python, lfadsx and the packages that it uses.
         device: The devices.
         command: The command line.
         created: Date and time, UTC.
         format: Format of the folder.
         population: Members, generations and search of a population; empty for a single model.
-        parts: Objective and optimiser that were given to `fit` in place of its own, as text.
+        parts: Objective and optimiser passed to `fit`, as text; empty for the default ones.
     """
 
     model: dict[str, Any]
@@ -77,17 +77,17 @@ class RunInfo:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """By target group, what the training data are; empty in a run folder that does not say."""
+        """Kind of the training data by target group; empty if the folder does not record it."""
         return {name: group["kind"] for name, group in self.data.get("groups", {}).items()}
 
     @property
     def bin_width(self) -> float | None:
-        """Bin width of the training data in seconds, or None."""
+        """Bin width of the training data in seconds; None if it is not known."""
         return self.data["bin_width"]
 
 
-def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConfig) -> RunInfo:
-    """Returns what a new run says about itself."""
+def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConfig, **more: Any) -> RunInfo:
+    """Returns the description of a new run."""
     device = jax.devices()[0]
     info = RunInfo(
         model=describe(model),
@@ -98,8 +98,9 @@ def make_info(model: LFADS, data: Dataset, hyper: HyperParams, config: TrainConf
         device=f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **more,
     )
-    return RunInfo(**json.loads(to_json(info)))  # what a file would give back: lists for tuples
+    return RunInfo(**json.loads(to_json(info)))  # as it will be read from the file: lists instead of tuples
 
 
 def versions() -> dict[str, str]:
@@ -113,11 +114,11 @@ def versions() -> dict[str, str]:
 
 
 Which = Literal["best", "last"] | int
-"""The model with the best selection score, the last one, or that of a step whose checkpoint is still there."""
+"""The best model, the last model, or the number of a step whose checkpoint exists."""
 
 
 class RunFolder:
-    """The folder of a run: one place for what it holds and what that is called.
+    """The folder of a run, with the paths of its files.
 
     Example:
         ```python
@@ -142,26 +143,23 @@ class RunFolder:
 
     @property
     def info(self) -> RunInfo:
-        """What the folder says about itself.
+        """The description of the run.
 
         Raises:
-            RunError: If it holds no run, or one of a newer format.
+            RunError: If the folder holds no run, or a run of a newer format.
         """
         if (self.path / POPULATION).is_file():
             raise RunError(
-                f"The folder {self.path} holds a population. Give the run folder of its best member: "
-                f"{self.best_member.path}, which is there when the population has ended."
+                f"The folder {self.path} holds a population. Give the run folder of its best member, "
+                f"{self.best_member.path}, which exists when the population has ended."
             )
         if not (self.path / SINGLE).is_file():
-            what = "does not exist" if not self.path.exists() else "holds no run: there is no run.json"
-            raise RunError(f"The folder {self.path} {what}. Give the folder that was the --out of a fit.")
+            what = "does not exist" if not self.path.exists() else "has no run.json"
+            raise RunError(f"The run folder {self.path} {what}. Give the folder that was the --out of a fit.")
         return self._read(SINGLE)
 
     def open(self, info: RunInfo) -> bool:
-        """Makes the folder, or finds a run that the same settings have begun.
-
-        Returns:
-            True if it holds a run of the same settings, which can be resumed.
+        """Creates the folder. Returns True if it holds a run of the same settings, which can be resumed.
 
         Raises:
             RunError: If the folder cannot be written, or holds a run with other settings or of another format.
@@ -170,7 +168,7 @@ class RunFolder:
         if (self.path / other).is_file():
             held, wanted = ("a single model", "a population")[:: 1 if info.population else -1]
             raise RunError(
-                f"The folder {self.path} holds the run of {held}, and {wanted} is to be trained. Give another folder."
+                f"The folder {self.path} holds {held}, so {wanted} cannot be trained in it. Give another folder."
             )
         if not (self.path / own).is_file():
             self._write(info)
@@ -178,24 +176,16 @@ class RunFolder:
         old = self._read(own)
         if old.format != FORMAT:
             raise RunError(
-                f"The run in {self.path} has format {old.format}, and this lfadsx resumes only format {FORMAT}. Give "
+                f"The run in {self.path} has format {old.format}, but this lfadsx resumes only format {FORMAT}. Give "
                 "another folder; the models in this one still load."
             )
         _compare(self.path, old, info)
         return True
 
-    def save_state(self, step: int, state: Any, meta: dict[str, Any], *, keep: int) -> None:
-        """Saves all that a resumed run needs, and deletes all but the last such checkpoints."""
-        checkpoint.save_numbered(self.checkpoints, step, state, meta, keep=keep)
-
-    def restore_state(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
-        """Returns the newest state and what was saved with it, or None; arguments as of `checkpoint.restore`."""
-        return checkpoint.restore_newest(self.checkpoints, like)
-
     def save_models(
         self, best: LFADS, last: LFADS, *, epoch: int, best_epoch: int, step: int, steps_per_epoch: int, **meta: Any
     ) -> None:
-        """Saves the best and the last model for `load`, with how long they have trained."""
+        """Saves the best and the last model for `load`, with their epochs and steps."""
         facts = meta | {"epoch": epoch, "best_epoch": best_epoch}
         of_best = best_epoch * steps_per_epoch if best_epoch else step
         checkpoint.save(self.path / "best", {"model": nnx.state(best)}, facts | {"step": of_best})
@@ -210,7 +200,7 @@ class RunFolder:
         steps_per_epoch: int,
         **meta: Any,
     ) -> None:
-        """Writes a member of a population as the folder that `fit` would have written, with its history."""
+        """Writes a member of a population as a run folder of `fit`, with its history."""
         self._write(make_info(result.model, data, hyper, config))
         write_rows(self.history, rows_of(result.history))
         epoch = int(result.history["epoch"][-1]) if result.history else 0
@@ -231,28 +221,30 @@ class RunFolder:
         return model
 
     def step_of(self, which: Which) -> int:
-        """Returns how many steps a model has trained; argument as of `lfadsx.load`."""
+        """Returns the number of steps that a model has trained; argument as of `lfadsx.load`."""
         if isinstance(which, int):
             return which
         meta = checkpoint.read_meta(self.path / which)
         if "step" not in meta:
             raise RunError(
-                f"The run {self.path} does not say how many steps its models have trained. Name a step's checkpoint."
+                f"The run {self.path} does not record the steps of its models. Give the number of a step instead."
             )
         return int(meta["step"])
 
     def _at_step(self, step: int, state: nnx.State) -> nnx.State:
-        """Returns the values of a model at a step, of which a checkpoint keeps trained and other ones apart."""
+        """Returns the values of a model at a step; its checkpoint keeps trained and fixed ones separately."""
         found = {int(path.name): path for path in checkpoint.numbered(self.checkpoints)}
         if step not in found:
             raise RunError(
-                f"The run {self.path} has no checkpoint of step {step}, only of {sorted(found)}. Give one of these."
+                f"The step must have a checkpoint in {self.path}, which has those of {sorted(found)}, got {step}."
             )
         arrays = checkpoint.read_arrays(found[step])
         values = {name: arrays.get(f"params.{name}", arrays.get(f"fixed.{name}")) for name in checkpoint.by_name(state)}
         missing = [name for name, value in values.items() if value is None]
         if missing:
-            raise RunError(f"The checkpoint {found[step]} lacks {missing[0]}. Build the model that it was written for.")
+            raise RunError(
+                f"The checkpoint {found[step]} has no `{missing[0]}`. Build the model that it was written for."
+            )
         return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
 
     def _read(self, name: str) -> RunInfo:
@@ -264,7 +256,8 @@ class RunFolder:
             ) from error
         if content.get("format", 0) > FORMAT:
             raise RunError(
-                f"The run {self.path} has format {content['format']}, this lfadsx reads up to {FORMAT}. Update lfadsx."
+                f"The run {self.path} has format {content['format']}, but this lfadsx reads formats up to {FORMAT}. "
+                "Update lfadsx."
             )
         return RunInfo(**(old_names.translated(content) if content.get("format", 0) < FORMAT else content))
 
@@ -289,14 +282,14 @@ def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] |
 
     Args:
         run: The run folder.
-        which: The model with the best selection score, the last one, or the number of a step whose checkpoint the run
-            has kept (`checkpoints`).
-        build: For models with parts of your own: a function that builds the model; its values are replaced.
+        which: "best": the model with the best selection score; "last": the last model; or the number of a step whose
+            checkpoint exists (see `checkpoints` of `TrainConfig`).
+        build: Function that builds a model with your own parts; its values are replaced.
 
     Raises:
-        RunError: If the folder holds no run, or no checkpoint of this step.
+        RunError: If the folder holds no run, or no checkpoint of the step.
         CheckpointError: If the checkpoint is missing, damaged, or does not fit.
-        LfadsxError: If the model has parts that are not built in and `build` is None.
+        LfadsxError: If the model has your own parts and `build` is None.
     """
     return RunFolder(run).load(which=which, build=build)
 
@@ -319,7 +312,7 @@ def _describe_data(data: Dataset) -> dict[str, Any]:
 
 
 def _describe_session(session: Session) -> dict[str, Any]:
-    # The alignment is left out: it is where weights started, and a saved model has its weights.
+    # The alignment is left out: it only initialises weights, and a saved model has its weights.
     facts = {f.name: getattr(session, f.name) for f in dataclasses.fields(session)}
     facts = {name: value for name, value in facts.items() if name not in ("alignment", "alignment_bias")}
     return {**facts, "target_index": np.asarray(session.target_index).tolist()}
@@ -331,7 +324,7 @@ def _session(facts: dict[str, Any]) -> Session:
 
 
 FREE = ("trials_at_once", "members_at_once")
-"""Settings that may differ when a run goes on: they change only the rounding."""
+"""Settings that may differ in a resumed run: they change only rounding."""
 
 
 def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
@@ -341,8 +334,8 @@ def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
             continue
         name, a, b = _first_difference(part, before, now)
         raise RunError(
-            f"The folder {folder} holds a run with other settings: {name} is {a} there and {b} here. Give another "
-            "folder, or the settings of that run to resume it."
+            f"The folder {folder} holds a run with other settings: {name} is {a} in that run and {b} in this one. Give "
+            "another folder, or resume with the settings of that run."
         )
 
 

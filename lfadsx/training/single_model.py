@@ -1,4 +1,4 @@
-"""`fit`: train a model on a data set."""
+"""`fit`: train one model on a data set."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
+from lfadsx.search import Ensemble
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
@@ -36,7 +37,7 @@ def fit(
     reset_learning_rate: bool = False,
     **settings: Any,
 ) -> FitResult:
-    """Trains a model; the caller's own model is left as it was.
+    """Trains a copy of a model; the model itself does not change.
 
     Example:
         >>> import lfadsx
@@ -50,31 +51,31 @@ def fit(
     Args:
         model: The model to start from.
         data: Training and validation trials.
-        hyper: Hyperparameters, traced.
+        hyper: Hyperparameters; changing them does not recompile.
         config: Run settings.
         out: Run folder for checkpoints. An unfinished run of the same settings in it is resumed. On the same number of
             CPU devices the result is bit-identical to that of an uninterrupted run; only `trials_at_once` may differ,
             which changes rounding.
         mesh: Spreads the trials of a step over the devices of its axis `data`.
-        augmentations: Augmentations of the training batches; by default spike jitter, where `config` asks for it, and
-            coordinated dropout.
-        callbacks: Called after every epoch, besides the progress bar.
-        trainable: Says for a parameter path whether it trains; by default the patterns of `config.train`.
+        augmentations: Augmentations of the training batches. By default coordinated dropout and, if
+            `config.spike_jitter` is set, spike jitter.
+        callbacks: Called after every epoch, in addition to the progress bar.
+        trainable: Returns for a parameter path whether it trains. By default the patterns of `config.train`.
         objective: The loss. By default an `Objective` with the run settings `reduction`, `estimator` and
-            `l2_normalize`; derive from that class for a loss of your own.
-        optimizer: An Optax transformation in place of clipped Adam, without a learning rate of its own, such as
-            `optax.scale_by_lion()`. It sees all trained parameters as one vector. Its update is used as
-            params - learning_rate * (update + weight_decay * params).
+            `l2_normalize`. Derive from that class for your own loss.
+        optimizer: An Optax transformation without a learning rate, such as `optax.scale_by_lion()`. By default clipped
+            Adam. All trained parameters are passed as one vector. Its update is applied as params - learning_rate *
+            (update + weight_decay * params).
         progress: If True, a progress bar is shown.
-        reset_learning_rate: If True, a resumed run starts its learning rate, and the rule that lowers it, anew.
+        reset_learning_rate: If True, a resumed run restarts its learning rate and the rule that lowers it.
         settings: Fields of `HyperParams` and `TrainConfig` by name; they override `hyper` and `config`.
 
     Returns:
         The trained model, the history and the reason why training stopped.
 
     Raises:
-        LfadsxError: If a setting is unknown or out of range, the data do not fit the model, or a step not into the
-            memory of the device.
+        LfadsxError: If a setting is unknown or out of range, the data do not fit the model, or a step does not fit into
+            the memory of the device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
     numbers, train_config = with_settings("fit", settings, hyper or HyperParams(), config or TrainConfig())
@@ -83,15 +84,17 @@ def fit(
     result = train(
         model,
         [data],
-        hyper=numbers,
-        config=train_config,
+        numbers,
+        train_config,
+        population=None,
+        strategy=Ensemble(),
         out=out,
         mesh=mesh,
-        augmentations=augmentations,
         callbacks=callbacks,
+        reset_learning_rate=reset_learning_rate,
+        augmentations=augmentations,
         trainable=trainable,
         objective=objective,
         optimizer=optimizer,
-        reset_learning_rate=reset_learning_rate,
     )
     return result.members[0]

@@ -1,4 +1,4 @@
-"""Everything that training changes, as one pytree."""
+"""Everything that training changes, as one pytree, and the program that changes it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.parallel import portion_limit
-from lfadsx.training.model_selection import Monitor
-from lfadsx.training.optimizer import make_optimizer
+from lfadsx.training.optimizer import check_optimizer, make_optimizer
+from lfadsx.training.schedules import Monitor
 
 PRODUCTS: dict[Precision, str] = {"float32": "highest", "tf32": "high", "bfloat16": "BF16_BF16_F32"}
-"""What JAX calls the precisions; with all of them products are added up in float32."""
+"""JAX's names of the precisions. All of them sum products in float32."""
 
 
 @jax.tree_util.register_dataclass
@@ -38,11 +38,11 @@ class TrainState:
         params: Trained parameters.
         fixed: All other variables of the model.
         augmentations: Variables of the augmentations.
-        optimizer: State of the optimiser, of all parameters as one vector.
+        optimizer: State of the optimiser; all parameters are one vector.
         step: Number of steps taken, shape ().
         skipped: Number of steps skipped because loss or gradient were not finite, shape ().
         key: Random key of the run.
-        monitor: What the run remembers of its selection score.
+        monitor: Selection score, best parameters and patience.
     """
 
     params: nnx.State
@@ -57,9 +57,10 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is compiled: structure of model and augmentations, objective, optimiser, precision and devices; hashable.
+    """Everything that is compiled: structure of model and augmentations, objective, optimiser, precision, devices.
 
-    Equal programs share one compilation. A device computes `portion_limit` trials of a step at once at most; 0: all.
+    Programs are hashable, and equal programs share one compilation. `portion_limit` is the largest number of trials
+    that a device computes at once; 0: all trials of a step.
     """
 
     model: Any
@@ -71,7 +72,7 @@ class Program:
     portion_limit: int = 0
 
     def products(self) -> AbstractContextManager:
-        """Returns the context in which what is traced multiplies matrices in the run's precision."""
+        """Returns the context in which traced functions multiply matrices in the run's precision."""
         return jax.default_matmul_precision(PRODUCTS[self.precision])
 
     def merge(self, state: TrainState) -> tuple[LFADS, Sequence[AbstractAugmentation]]:
@@ -94,57 +95,44 @@ def start(
     objective: Objective | None = None,
     optimizer: optax.GradientTransformation | None = None,
 ) -> tuple[Program, TrainState]:
-    """Returns the program and the first state of a run; the model itself is left alone.
+    """Returns the program and the first state of a run; the values of the model are copied.
 
-    Args:
-        model: The model; its values are copied.
-        augmentations: Augmentations of the training batches.
-        config: Run settings.
-        n_trials: Number of training trials.
-        trainable: Says for a parameter path such as "decoder/generator/gru/bias" whether it trains; by default
-            the patterns `config.train`.
-        mesh: Devices that the trials of a step are spread over; None for one.
-        objective: The loss; by default that of the run settings. Its `nominal_batch` is set here.
-        optimizer: Makes updates of gradients; by default the clipped Adam of the run settings.
+    Sets the `nominal_batch` of the objective. `trainable` takes a path such as "decoder/generator/gru/bias".
 
     Raises:
-        LfadsxError: If nothing would train.
+        LfadsxError: If no parameter would train, or the optimiser is not valid.
     """
     trains = trainable or (lambda path: matches(path, config.train))
     is_trained = lambda path, value: isinstance(value, nnx.Param) and trains(path_name(path))  # noqa: E731
     graphdef, params, fixed = nnx.split(model, is_trained, ...)
     if not jax.tree.leaves(params):
         raise LfadsxError(
-            f"train = {config.train} matches none of the parameters, e.g. {parameter_paths(model)[:5]}. Give "
-            "patterns over these paths, such as '*' or 'readout/*'."
+            f"`train` must match at least one parameter, got {config.train}. Give patterns of paths such as "
+            f"{parameter_paths(model)[:5]}, for example '*' or 'readout/*'."
         )
-    # Copies, since blocks give their state up; with a dtype of their own, since weak types would compile anew.
+    # Copies, since a block invalidates the state that it is given. With a dtype, since weak types would compile again.
     params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
     at_once = portion_limit(config.trials_at_once, mesh)
     nominal = float(min(config.batch_size, n_trials))
     objective = objective or Objective(config.reduction, config.estimator, config.l2_normalize)
     objective = dataclasses.replace(objective, nominal_batch=nominal)
-    optimizer = optimizer or make_optimizer(config)
-    settings = config.precision, mesh, at_once
-    program = Program(graphdef, augmentation_def, objective, optimizer, *settings)
+    optimizer = make_optimizer(config) if optimizer is None else check_optimizer(optimizer)
+    leaves = jax.tree.leaves(params)
+    # On the host: the device would compile a program for every size.
+    zeros = jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
+    program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, at_once)
     state = TrainState(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=optimizer.init(_zeros_like_vector(params)),
+        optimizer=optimizer.init(zeros),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),
         monitor=Monitor.start(params, config.plateau_patience),
     )
     return program, state
-
-
-def _zeros_like_vector(params: Any) -> Array:
-    """Returns zeros, one for each number of the parameters, for the optimiser to begin with."""
-    leaves = jax.tree.leaves(params)
-    return jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
 
 
 def path_name(path: Sequence[Any]) -> str:
@@ -158,9 +146,9 @@ def parameter_paths(model: nnx.Module) -> list[str]:
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Returns whether the last pattern that matches a path takes it in; "!" in front takes away.
+    """Returns whether glob patterns include a path; "!" excludes, and the last pattern that matches decides.
 
-    Patterns that begin by taking away take it away from everything.
+    A list that starts with "!" starts from all parameters.
 
     Example:
         >>> from lfadsx.training.state import matches

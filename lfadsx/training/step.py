@@ -1,4 +1,4 @@
-"""The compiled units of training: a block of steps, and the selection score."""
+"""The compiled functions of training: a block of steps, and the selection score."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ from lfadsx.objective import (
 )
 from lfadsx.parallel import compiler_options, on_devices, over_trials
 from lfadsx.random import derive
-from lfadsx.training.model_selection import observe, observe_loss
 from lfadsx.training.optimizer import apply_update
-from lfadsx.training.schedules import Schedule, decay, ramp
+from lfadsx.training.schedules import Schedule, decay, observe, observe_loss, ramp
 from lfadsx.training.state import Program, TrainState
 from lfadsx.types import Batch
 
 
 class StepReport(NamedTuple):
-    """What a step tells the host; shape (step,) for the steps of a block.
+    """Figures of a training step; shape (step,) for the steps of a block.
 
     Attributes:
         reconstruction: Sum over real trials, in nats.
@@ -45,10 +44,10 @@ class StepReport(NamedTuple):
         correlation: Penalty on correlated inputs, without its scale; sum over real trials.
         n_trials: Number of real trials; 0 for an empty step.
         loss: The loss.
-        l2: The penalty with its scales.
+        l2: The L2 penalty with its scales.
         kl_ic_weight: Ramp weight of the initial condition's KL.
         kl_co_weight: Ramp weight of the inputs' KL.
-        l2_weight: Ramp weight of the penalty.
+        l2_weight: Ramp weight of the L2 penalty.
         learning_rate: Learning rate of the step.
         grad_norm: Global norm of the gradient before clipping.
         skipped: 1 if the step was skipped because loss or gradient were not finite, otherwise 0.
@@ -70,24 +69,17 @@ class StepReport(NamedTuple):
 
     @classmethod
     def of(cls, figures: Float[ArrayLike, "*step figure"]) -> StepReport:
-        """Returns the report of what `train_block` returns, on the host."""
+        """Returns the report, on the host, from the figures of `train_block`."""
         return cls(*np.moveaxis(np.asarray(figures, np.float64), -1, 0))
 
 
 def train_block(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, block: Batch
 ) -> tuple[TrainState, Float[Array, "step figure"]]:
-    """Takes one training step for each batch of a block; pure.
+    """Takes one training step for each batch of a block, which is stacked along a first axis; pure.
 
-    Args:
-        program: What is compiled, static.
-        state: State before the block.
-        hyper: Hyperparameters, traced: changing one recompiles nothing.
-        schedule: Ramps and learning rate, traced.
-        block: Batches stacked along a first axis.
-
-    Returns:
-        The state after the block and the figures of every step, whose columns are the fields of `StepReport`.
+    Hyperparameters and schedule are traced, so changing them does not recompile. The columns of the figures are the
+    fields of `StepReport`.
     """
 
     def steps(shared: Any, block: Batch) -> tuple[TrainState, Array]:
@@ -99,7 +91,7 @@ def train_block(
 
 
 def block_runner(mesh: Mesh | None) -> Any:
-    """Returns `train_block`, compiled for the devices of a mesh; the state that is passed in is given up."""
+    """Returns `train_block`, compiled for the devices of a mesh; the state that is passed in becomes invalid."""
     return _compiled(compiler_options(mesh))
 
 
@@ -132,7 +124,7 @@ def _step(
     n_trials = sums[-1]
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     moved = apply_update(params, update, rate, hyper.weight_decay)
-    # Neither a broken step nor an empty one leaves a trace in the parameters or in Adam's moments.
+    # Broken and empty steps change neither the parameters nor Adam's moments.
     moved, optimizer_state = jax.tree.map(
         lambda new, old: jnp.where(finite & (n_trials > 0), new, old),
         (moved, optimizer_state),
@@ -152,7 +144,7 @@ def _step(
 
 def _ramps(step: Array, schedule: Schedule) -> RampWeights:
     kl, l2 = (schedule.kl_start, schedule.kl_length), (schedule.l2_start, schedule.l2_length)
-    # All three at once: a few operations on a vector compile faster than as many on each number.
+    # All three at once: operations on one vector compile faster than the same operations on each number.
     table = (*kl, schedule.kl_ic_floor), (*kl, schedule.kl_co_floor), (*l2, 0.0)
     return RampWeights(*ramp(step, *jnp.array(table).T))
 
@@ -160,7 +152,7 @@ def _ramps(step: Array, schedule: Schedule) -> RampWeights:
 def _differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch, n_shares: int
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of these trials' terms.
+    """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of their terms.
 
     The loss of the step is the mean over its shares. The sums are the first fields of `StepReport`.
     """
@@ -183,7 +175,7 @@ def _differentiate(
 
 
 SELECTION_SAMPLES = 8
-"""Posterior samples of the selection score; fewer make the choice of the best model noisy."""
+"""Number of posterior samples of the selection score; fewer make the choice of the best model noisy."""
 SELECTION_HIDDEN = 0.25
 """Share of the validation data that is hidden from the encoders for the selection score."""
 
@@ -192,13 +184,12 @@ class ValidReport(NamedTuple):
     """Validation figures in nats per trial, without dropout.
 
     Attributes:
-        score: The selection score: negative log likelihood of held-in neurons in the encoder's bins, of entries
-            that were hidden from the encoders, under the average over posterior samples; divided by the share
-            of hidden entries. Copying spikes does not lower it, and it has no KL term, whose scales differ
-            between models.
-        reconstruction: Negative log likelihood of all targets, nothing hidden, at one sample.
-        kl_ic: KL of the initial condition at that sample.
-        kl_inputs: KL of the inferred inputs at that sample.
+        score: The selection score: negative log likelihood of entries that were hidden from the encoders (held-in
+            neurons, bins of the encoder), averaged over posterior samples and divided by the share of hidden entries.
+            Copying spikes does not lower it. It has no KL term, since scales of KL terms differ between models.
+        reconstruction: Negative log likelihood of all targets at one posterior sample, without hidden entries.
+        kl_ic: KL of the initial condition at the same sample.
+        kl_inputs: KL of the inferred inputs at the same sample.
     """
 
     score: float
@@ -208,27 +199,17 @@ class ValidReport(NamedTuple):
 
     @classmethod
     def of(cls, sums: Float[ArrayLike, " figure"]) -> ValidReport:
-        """Returns the report of what `validate` returns, added up over blocks."""
+        """Returns the report from the results of `validate`, summed over blocks."""
         *figures, n_trials = np.asarray(sums).tolist()
         return cls(*(figure / n_trials for figure in figures))
 
 
 def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> Float[Array, " figure"]:
-    """Evaluates the selection score and the parts of the loss; pure.
+    """Returns sums over real trials of the fields of `ValidReport`, and the number of these trials; pure.
 
-    The key is the same at every evaluation, so that epochs and models are compared under the same noise and
-    the same hidden entries.
-
-    Args:
-        program: What is compiled, static.
-        state: State of the model.
-        block: Validation batches stacked along a first axis.
-        key: Fixed random key.
-
-    Returns:
-        Sums over real trials of the fields of `ValidReport`, and the number of these trials.
+    The block holds validation batches, stacked along a first axis. The key must be the same at every evaluation, so
+    that epochs and models are compared under the same noise and hidden entries.
     """
-
     evaluate = over_trials(partial(_evaluate, program), program.mesh, at_once=program.portion_limit)
 
     def batches(shared: Any, block: Batch) -> Array:
@@ -244,8 +225,7 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
 def _evaluate(
     program: Program, shared: tuple[TrainState, Array], batch: Batch, n_shares: int
 ) -> tuple[tuple[()], Array]:
-    """Returns nothing to average, and sums of the trials' figures with their number, shape (figure,)."""
-    del n_shares
+    """Returns an empty tuple of averages, and sums of the trials' figures with their number, shape (figure,)."""
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))
@@ -264,7 +244,7 @@ def _evaluate(
 def _hidden_nll(
     model: LFADS, batch: Batch, hide_key: Array, sample_key: Array, n_samples: int
 ) -> Float[Array, " trial"]:
-    """Returns each trial's negative log likelihood of entries hidden from the encoders, over samples averaged."""
+    """Returns each trial's negative log likelihood of entries hidden from the encoders, averaged over samples."""
     group = model.input_group
     masked, _, opened = CoordinatedDropout(group)(batch, HyperParams(cd_rate=SELECTION_HIDDEN), hide_key)
     mask = held_in(batch, group) & opened[group]
@@ -281,13 +261,13 @@ def _hidden_nll(
 
 
 def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, schedule: Schedule) -> TrainState:
-    """Returns the state after its monitor has seen a selection score; pure."""
+    """Updates the monitor of a state with a selection score; pure."""
     monitor = observe(state.monitor, score, state.params, epoch, after_ramps, schedule)
     return dataclasses.replace(state, monitor=monitor)
 
 
 def watch_loss(state: TrainState, loss: Array, schedule: Schedule) -> TrainState:
-    """Returns the state after its monitor has seen an epoch's training loss; pure."""
+    """Updates the monitor of a state with the training loss of an epoch; pure."""
     return dataclasses.replace(state, monitor=observe_loss(state.monitor, loss, schedule))
 
 

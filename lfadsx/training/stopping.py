@@ -1,4 +1,4 @@
-"""When training stops: the rules of a model, and Ctrl-C or SIGTERM."""
+"""Stopping of training: rules for a model, and Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from lfadsx.config import TrainConfig
 from lfadsx.training.schedules import Schedule
 
 Reason = Literal["patience", "epochs", "learning rate", "interrupted", "not finite", "search", "converged", "finished"]
-"""Why training stopped; the last three are those of a population and of its members."""
+"""Why training stopped. The last three occur only in populations."""
 
 MAX_SKIPPED_STEPS = 20
-"""Steps with a loss or gradient that is not finite, after which training stops; each is skipped and reported."""
+"""Largest number of steps with a loss or gradient that is not finite. Such steps are skipped and reported; after more
+of them training stops."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,12 +26,8 @@ def reason_to_stop(
 ) -> Reason | None:
     """Returns why a model stops training, or None.
 
-    Args:
-        schedule: The schedule made from them.
-        learning_rate: Learning rate before its exponential decay.
-        steps: Steps since that decay began.
-        skipped: Steps skipped because loss or gradient were not finite.
-        since_best: Epochs since the best selection score.
+    `steps` counts from the start of the exponential decay, before which the learning rate is `learning_rate`. `skipped`
+    counts steps with a loss or gradient that is not finite, and `since_best` the epochs since the best selection score.
     """
     if skipped > MAX_SKIPPED_STEPS:
         return "not finite"
@@ -43,10 +40,10 @@ def reason_to_stop(
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[Callable[[], int]]:
-    """Turns the first Ctrl-C or SIGTERM into a request to finish the block and save; the second Ctrl-C stops at once.
+    """Turns the first Ctrl-C or SIGTERM into a request to finish the block and save. The second Ctrl-C stops at once.
 
     Yields:
-        A function that returns the number of the signal that has asked to stop, 0 for none.
+        A function that returns the number of the received signal, 0 for none.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0  # only the main thread may set handlers
@@ -55,7 +52,6 @@ def stop_request() -> Iterator[Callable[[], int]]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def request(number, frame):
-        del frame
         if received[0] and number == signal.SIGINT:
             raise KeyboardInterrupt
         received[0] = number
