@@ -100,7 +100,7 @@ def main(quick: bool, out: Path) -> None:
 
     # Loading runs no code that a file names. So a model with a part of your own is loaded by giving a function
     # that builds it; its weights are then read from the run folder.
-    loaded = lfadsx.load(out / "tanh_RNN", build=tanh_model)
+    loaded = lfadsx.load(out / "tanh_RNN", parts=[TanhGenerator])
     again = lfadsx.infer(loaded, data).rates["spikes"]
     print("The loaded model infers the same rates:", np.array_equal(again, rates["tanh RNN"]))
 

@@ -301,6 +301,24 @@ class TrainConfig:
         kl, l2 = ((n * start, default if length is None else n * length) for start, length in ramps)
         return kl, l2
 
+    def with_ramps(self, steps_per_epoch: int, earlier: Mapping[str, Any] | None = None) -> TrainConfig:
+        """Returns the settings with lengths of both ramps in place of None.
+
+        Args:
+            steps_per_epoch: Number of steps of an epoch.
+            earlier: Settings of the run that is resumed; its ramps stay as they are.
+        """
+        n = steps_per_epoch if self.ramp_unit == "epochs" else 1
+        lengths = dict(
+            zip(
+                ("kl_ramp_epochs", "l2_ramp_epochs"),
+                (length // n for _, length in self.ramps(steps_per_epoch)),
+                strict=True,
+            )
+        )
+        given = {name: getattr(self, name) for name in lengths if getattr(self, name) is not None}
+        return dataclasses.replace(self, **(lengths | {name: earlier[name] for name in lengths if earlier} | given))
+
     def ramp_end(self, steps_per_epoch: int) -> int:
         """Returns the number of epochs until all ramps have ended; selection and early stopping start there."""
         return max(-(-sum(ramp) // steps_per_epoch) for ramp in self.ramps(steps_per_epoch))

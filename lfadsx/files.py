@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from lfadsx.errors import RunError
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -45,6 +47,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Checks, before any work, that a file can be created; folders that do not exist yet are fine.
+
+    Raises:
+        RunError: If the file is a folder, or the nearest folder that exists is not a folder or not writable.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise RunError(f"The output file must be a file, but {path} is a folder. Give the name of a file in it.")
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "is not writable" if nearest.is_dir() else "is a file"
+        raise RunError(f"The output {path} cannot be written, because {nearest} {what}. Give another path.")
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -78,9 +78,10 @@ def test_a_likelihood_and_a_generator_of_ones_own_train_and_load(data, tmp_path)
     # Counts stay as they are, though the likelihood says nothing about them.
     assert model.standardiser is None and model.initialised
     result = lfadsx.fit(model, data, config=ONE_EPOCH, out=tmp_path / "run")
-    loaded = lfadsx.load(tmp_path / "run", build=build)
-    jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded), nnx.state(result.model))
-    with pytest.raises(lfadsx.LfadsxError, match=r"has the part '(Tanh|NegativeBinomial)'.*build=\.\.\."):
+    for how in ({"build": build}, {"parts": [Tanh, NegativeBinomial]}):
+        loaded = lfadsx.load(tmp_path / "run", **how)
+        jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded), nnx.state(result.model))
+    with pytest.raises(lfadsx.LfadsxError, match=r"has the part '(Tanh|NegativeBinomial)'.*parts=\["):
         lfadsx.load(tmp_path / "run")
 
 

@@ -4,15 +4,13 @@ import ast
 import re
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 import lfadsx
-from lfadsx.errors import LfadsxError
 
 LIBRARY = Path(lfadsx.__file__).parent
 ERRORS = {"LfadsxError", "DataError", "RunError", "CheckpointError", "MissingExtraError"}
-HARD_TO_READ = re.compile(r"\b(is|are) (no|none|neither|nobody)\b|\bnone of\b|\bone's own\b|\bgo(es)? on\b|\bno more\b", re.I)
+HARD_TO_READ = re.compile(
+    r"\b(is|are) (no|none|neither|nobody)\b|\bnone of\b|\bone's own\b|\bgo(es)? on\b|\bno more\b", re.I
+)
 """Words of messages that must be read twice: "3 is no width" for "`width` must be ..., got 3"."""
 HOLDS = re.compile(r"\bmust\b|\bneeds?\b|\bcannot\b|\bonly\b|\bboth\b|\bat (least|most)\b")
 ORDERS = (
@@ -59,9 +57,7 @@ def test_every_message_says_what_was_found_and_what_to_do():
         if text.strip("{} .") == "":  # made elsewhere
             continue
         sentences = [part for part in re.split(r"(?<=[.})])\s+(?=[A-Z{`l])", text.strip()) if part]
-        order = re.match(r"[A-Za-z]+", sentences[-1].lstrip("`"))
-        does = any(re.match(r"\W*(%s)\b" % "|".join(ORDERS), part, re.I) for part in sentences[1:])
+        does = any(re.match(rf"\W*({'|'.join(ORDERS)})\b", part, re.I) for part in sentences[1:])
         if not text.rstrip().endswith((".", "}")) or not (does or HOLDS.search(text)):
             wrong[where] = text
-        del order
     assert not wrong, wrong

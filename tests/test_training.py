@@ -513,7 +513,7 @@ def test_a_loaded_model_is_the_best_one(data, tmp_path):
 
 def test_a_model_with_a_users_part_loads_with_its_builder(data, tmp_path):
     result = lfadsx.fit(build(data, "user"), data, config=CONFIG, out=tmp_path)
-    with pytest.raises(ValueError, match="the part 'TanhGenerator' of your own. Use load\\(run, build="):
+    with pytest.raises(ValueError, match="the part 'TanhGenerator' of your own. Use load\\(run, parts="):
         lfadsx.load(tmp_path)
     loaded = lfadsx.load(tmp_path, build=lambda: build(data, "user"))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(result.model), nnx.state(loaded))
@@ -627,3 +627,70 @@ def test_parts_that_cannot_be_described_say_why(data, tmp_path):
     model.decoder.generator = Forgetful(4, 2, 6, 1.0, keep=True, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="Forgetful.gain of a part must be a number, .*, got a Param"):
         lfadsx.fit(model, data, config=CONFIG, out=tmp_path)
+
+
+# More epochs on a finished run
+
+
+@pytest.mark.parametrize("rule", ["constant", "plateau", "training_loss", "exponential"])
+def test_more_epochs_continue_as_one_long_run(rule, tmp_path):
+    data = making.one_session(12)
+    settings = dict(schedule=rule, batch_size=4, kl_ramp_epochs=1, l2_ramp_epochs=1, validate_every=2, progress=False)
+    settings |= dict(plateau_patience=1, learning_rate=1e-2)
+    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
+    lfadsx.fit(model, data, epochs=4, out=tmp_path / "run", **settings)
+    more = lfadsx.fit(model, data, epochs=8, out=tmp_path / "run", **settings)
+    whole = lfadsx.fit(model, data, epochs=8, **settings)
+    assert more.reason == "epochs" and len(more.history["epoch"]) == 8
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(more.last), nnx.state(whole.last))
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(more.model), nnx.state(whole.model))
+    for name, values in whole.history.items():
+        if name != "seconds":
+            np.testing.assert_array_equal(more.history[name], values, err_msg=name)
+    assert lfadsx.RunFolder(tmp_path / "run").info.continued == [4]
+    assert lfadsx.fit(model, data, epochs=8, out=tmp_path / "run", **settings).history["epoch"][-1] == 8
+    with pytest.raises(lfadsx.LfadsxError, match="`epochs` is 8 in that run and 4 in this one"):
+        lfadsx.fit(model, data, epochs=4, out=tmp_path / "run", **settings)
+
+
+def test_more_epochs_of_a_cosine_start_a_new_one(tmp_path, caplog):
+    data = making.one_session(12)
+    settings = dict(batch_size=12, validate_every=2, progress=False, learning_rate=1e-2, out=tmp_path / "run")
+    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
+    first = lfadsx.fit(model, data, epochs=4, **settings)
+    with caplog.at_level("INFO", "lfadsx"):
+        more = lfadsx.fit(model, data, epochs=8, **settings)
+    assert "after epoch 4 of 8, with a new cosine from learning rate 0.01" in caplog.text
+    rates = more.history["learning_rate"]
+    np.testing.assert_array_equal(rates[:4], first.history["learning_rate"])
+    np.testing.assert_allclose(rates[4:], rates[:4], rtol=1e-6)
+    # The ramps are those of the run, not those that 8 epochs would have by default.
+    assert lfadsx.RunFolder(tmp_path / "run").info.train["kl_ramp_epochs"] == 1
+
+
+def test_default_ramps_fit_the_number_of_epochs_and_ramps_that_cannot_end_are_announced(caplog):
+    lengths = {n: lfadsx.TrainConfig(epochs=n).with_ramps(5).kl_ramp_epochs for n in (2, 8, 40, 120, 500)}
+    assert lengths == {2: 0, 8: 2, 40: 10, 120: 30, 500: 30}
+    steps = lfadsx.TrainConfig(epochs=8, ramp_unit="steps", l2_ramp_epochs=3).with_ramps(5)
+    assert (steps.kl_ramp_epochs, steps.l2_ramp_epochs) == (10, 3)
+    data = making.one_session()
+    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
+    lfadsx.fit(model, data, epochs=2, kl_ramp_epochs=3, progress=False)
+    assert "The ramps end after epoch 3, but training has 2 epochs" in caplog.text
+
+
+def test_a_folder_with_other_files_is_refused_before_training(tmp_path):
+    data = making.one_session()
+    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(lfadsx.RunError, match="but it holds other files, such as notes.txt"):
+        lfadsx.fit(model, data, epochs=1, out=tmp_path)
+    with pytest.raises(lfadsx.RunError, match="notes.txt is a file"):
+        lfadsx.fit(model, data, epochs=1, out=tmp_path / "notes.txt" / "run")
+
+
+def test_notes_are_recorded(tmp_path):
+    data = making.one_session()
+    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
+    lfadsx.fit(model, data, epochs=1, out=tmp_path / "run", notes={"experiment": "reach", "day": 3}, progress=False)
+    assert lfadsx.RunFolder(tmp_path / "run").info.notes == {"experiment": "reach", "day": 3}

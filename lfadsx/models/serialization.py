@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flax import nnx
@@ -61,18 +61,18 @@ def describe(part: nnx.Module) -> dict[str, Any]:
     return {"part": name, "arguments": {n: _describe(getattr(part, n), f"{name}.{n}") for n in names}}
 
 
-def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
-    """Builds a part from the result of `describe`, also after JSON, with new weights."""
-    name = description["part"]
-    if name not in PARTS:
-        raise LfadsxError(
-            f"The parts of a saved model must be built in, but it has the part {name!r} of your own. Use "
-            f"load(run, build=...) with a function that builds the model with your class {name}."
-        )
-    arguments = {key: _rebuild(value, rngs) for key, value in description["arguments"].items()}
-    if "rngs" in inspect.signature(PARTS[name].__init__).parameters:
-        arguments["rngs"] = rngs
-    return PARTS[name](**arguments)
+def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs, parts: Iterable[type[nnx.Module]] = ()) -> Any:
+    """Builds a part from the result of `describe`, also after JSON, with new weights.
+
+    Args:
+        description: Result of `describe`.
+        rngs: Source of the weights.
+        parts: Your own classes that may occur in it.
+
+    Raises:
+        LfadsxError: If the description has a part that is neither built in nor given.
+    """
+    return _rebuild(description, rngs, PARTS | {part.__name__: part for part in parts})
 
 
 def _describe(value: Any, name: str) -> Any:
@@ -90,11 +90,20 @@ def _describe(value: Any, name: str) -> Any:
     )
 
 
-def _rebuild(value: Any, rngs: nnx.Rngs) -> Any:
-    if isinstance(value, dict) and "part" in value:
-        return rebuild(value, rngs=rngs)
+def _rebuild(value: Any, rngs: nnx.Rngs, parts: Mapping[str, type[nnx.Module]]) -> Any:
+    if isinstance(value, Mapping) and "part" in value:
+        name = value["part"]
+        if name not in parts:
+            raise LfadsxError(
+                f"The parts of a saved model must be built in or given, but it has the part {name!r} of your own. Use "
+                f"load(run, parts=[{name}]), or --parts FILE on the command line."
+            )
+        arguments = {key: _rebuild(item, rngs, parts) for key, item in value["arguments"].items()}
+        if "rngs" in inspect.signature(parts[name].__init__).parameters:
+            arguments["rngs"] = rngs
+        return parts[name](**arguments)
     if isinstance(value, dict) and "group" in value:
-        return {key: _rebuild(item, rngs) for key, item in value["group"].items()}
+        return {key: _rebuild(item, rngs, parts) for key, item in value["group"].items()}
     if isinstance(value, list):  # JSON has no tuples
-        return tuple(_rebuild(item, rngs) for item in value)
+        return tuple(_rebuild(item, rngs, parts) for item in value)
     return value

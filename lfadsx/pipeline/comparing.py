@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.data.dataset import Dataset
@@ -92,7 +93,7 @@ def compare(
     names: Sequence[str] = (),
     n_samples: int = 64,
     seed: int = 0,
-    build: Callable[[], LFADS] | Mapping[str, Callable[[], LFADS]] | None = None,
+    parts: Iterable[type[nnx.Module]] = (),
     mesh: Mesh | None = None,
 ) -> RunComparison:
     """Scores runs on the same trials: their measures, paired differences to the first run, and settings that differ.
@@ -113,7 +114,7 @@ def compare(
         names: Names of the runs; by default those of their folders.
         n_samples: Posterior samples of the averages.
         seed: Seed of samples and resamples.
-        build: Function that builds a model with your own parts, or one function for each such run by its name.
+        parts: Your own classes that models of run folders have.
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
@@ -134,7 +135,7 @@ def compare(
         own = data
         if isinstance(run, RunFolder):
             check_bin_width(infos[name], data.bin_width)
-            model = run.load(build=build.get(name) if isinstance(build, Mapping) else build)
+            model = run.load(parts=parts)
             own, run = matched(infos[name], data, model)
         evaluations[name] = evaluate(run, own, split, n_samples=n_samples, seed=seed, baselines={}, mesh=mesh)
     first, *others = evaluations

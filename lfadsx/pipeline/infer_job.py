@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig, with_settings
@@ -52,7 +53,7 @@ def infer_run(
     max_trials: int | None = None,
     keys: Keys = "lfadsx",
     mesh: Mesh | None = None,
-    build: Callable[[], LFADS] | None = None,
+    parts: Iterable[type[nnx.Module]] = (),
 ) -> Outcome:
     """Infers rates, factors and inputs of a file's trials with a run's model, and writes them to HDF5.
 
@@ -73,7 +74,7 @@ def infer_run(
         keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
             (`lfadsx.interop.write_posterior_runs`), always with bounds.
         mesh: Devices to spread the trials over, on its axis `data`.
-        build: As in `lfadsx.load`.
+        parts: As in `lfadsx.load`.
 
     Raises:
         RunError: If the folder holds no run.
@@ -83,7 +84,7 @@ def infer_run(
     began, folder = time.monotonic(), RunFolder(run)
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
-    info, model = folder.info, folder.load(which=which, build=build)
+    info, model = folder.info, folder.load(which=which, parts=parts)
     splits = _read_for(info, model, file, split, missing)
     labels = _labels(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
@@ -133,7 +134,7 @@ def generate_run(
     which: Which = "best",
     seed: int = 0,
     keys: Keys = "lfadsx",
-    build: Callable[[], LFADS] | None = None,
+    parts: Iterable[type[nnx.Module]] = (),
 ) -> Outcome:
     """Generates new trials with a run's model, and writes them to HDF5.
 
@@ -149,7 +150,7 @@ def generate_run(
         which: As in `lfadsx.load`.
         seed: Seed of the draws.
         keys: "lfadsx" for the fields of `Generated`, "tf" for the keys of the TensorFlow LFADS.
-        build: As in `lfadsx.load`.
+        parts: As in `lfadsx.load`.
 
     Raises:
         RunError: If the folder holds no run.
@@ -157,7 +158,7 @@ def generate_run(
         LfadsxError: If there is no such session, or known inputs are missing or do not fit.
     """
     began, folder = time.monotonic(), RunFolder(run)
-    info, model = folder.info, folder.load(which=which, build=build)
+    info, model = folder.info, folder.load(which=which, parts=parts)
     known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
     if n_bins is None:
         n_bins = int(info.data["n_bins"]["train"] if known is None else known.shape[1])

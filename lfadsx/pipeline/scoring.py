@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +89,11 @@ def evaluate_run(
     n_samples: int = 64,
     seed: int = 0,
     mesh: Mesh | None = None,
-    build: Callable[[], LFADS] | None = None,
+    parts: Iterable[type[nnx.Module]] = (),
 ) -> Outcome:
     """Scores a run's model on a data set of the same sessions.
 
-    `which` and `build` are as in `lfadsx.load`, the other arguments as in `lfadsx.evaluate`.
+    `which` and `parts` are as in `lfadsx.load`, the other arguments as in `lfadsx.evaluate`.
 
     Raises:
         RunError: If the folder holds no run.
@@ -103,7 +103,7 @@ def evaluate_run(
     began, folder, split = time.monotonic(), RunFolder(run), split_name(data.splits, split)
     info = folder.info
     check_bin_width(info, data.bin_width)
-    data, model = matched(info, data, folder.load(which=which, build=build))
+    data, model = matched(info, data, folder.load(which=which, parts=parts))
     posteriors = {
         name: infer(model, data, name, n_samples=n_samples, seed=seed, mesh=mesh)
         for name in dict.fromkeys(("train", split))

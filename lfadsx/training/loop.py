@@ -39,6 +39,7 @@ class Position:
         epoch: Number of epochs trained.
         block: Number of blocks trained of the next epoch.
         generation: Number of the generation.
+        epochs: Number of epochs after which the run ends.
         rows: A row of figures for every member and epoch.
         best: The best score at the end of each generation.
         pending: Figures of the blocks of an unfinished epoch, (block, member, step, figure).
@@ -54,6 +55,7 @@ class Position:
     epoch: int = 0
     block: int = 0
     generation: int = 1
+    epochs: int = 0
     rows: list[Row] = dataclasses.field(default_factory=list)
     best: list[float] = dataclasses.field(default_factory=list)
     pending: list[Any] = dataclasses.field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.feed import Feed
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, RunError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
@@ -62,6 +62,7 @@ def population(
     optimizer: optax.GradientTransformation | None = None,
     progress: bool = True,
     reset_learning_rate: bool = False,
+    notes: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> PopulationResult:
     """Trains a population of models as one compiled program.
@@ -97,6 +98,7 @@ def population(
         optimizer: As in `fit`.
         progress: If True, a table of generations and a progress bar are shown.
         reset_learning_rate: As in `fit`.
+        notes: As in `fit`.
         settings: Fields of `HyperParams`, `TrainConfig` and `PopulationConfig` by name.
 
     Raises:
@@ -123,6 +125,7 @@ def population(
         mesh=mesh,
         callbacks=callbacks,
         reset_learning_rate=reset_learning_rate,
+        notes=notes,
         augmentations=augmentations,
         trainable=trainable,
         objective=objective,
@@ -142,12 +145,14 @@ def train(
     mesh: Mesh | None,
     callbacks: Sequence[AbstractCallback],
     reset_learning_rate: bool,
+    notes: Mapping[str, Any] | None,
     objective: Objective | None,
     optimizer: optax.GradientTransformation | None,
     **parts: Any,
 ) -> PopulationResult:
     """Trains a model for each data set; shared by `fit`, for which `population` is None, and `population`."""
-    n = len(datasets)
+    n, folder = len(datasets), None if out is None else RunFolder(out)
+    earlier = None if folder is None else folder.begun(population=population is not None)
     strategy.check(n)
     _check_devices(n, mesh)
     strategy = strategy.prepared((objective or config).reduction, _entries(datasets[0]))
@@ -160,16 +165,26 @@ def train(
     parts |= dict(mesh=mesh, n_trials=n_trials, objective=objective, optimizer=optimizer)
     program, states, first = _begin(model, feeds, configs, **parts)
     state = stack(states) if n > 1 else states[0]
-    folder = None if out is None else RunFolder(out)
+    layout = feeds[0].train
+    config = config.with_ramps(layout.steps, None if earlier is None else earlier.train)
+    configs = [dataclasses.replace(config, seed=own.seed) for own in configs]
+    _warn_of_ramps(config, layout.steps)
     if folder is not None:
         search = {"strategy": describe(strategy), "n_data": len({id(own) for own in datasets})}
         sizes = dataclasses.asdict(population) | search if population else {}
         given = {"objective": objective and repr(objective), "optimizer": optimizer and describe_optimizer(optimizer)}
         given = {name: text for name, text in given.items() if text}
-        if folder.open(make_info(first, datasets[0], hyper, config, population=sizes, parts=given)):
-            state, position = _resume(folder, state, position, reset_learning_rate)
-    layout = feeds[0].train
-    schedule = Schedule.of(config, layout.steps)
+        info = make_info(first, datasets[0], hyper, config, population=sizes, parts=given, notes=dict(notes or {}))
+        if earlier is None:
+            folder.write_info(info)
+        else:
+            more = folder.check_same(earlier, info)
+            state, position = _resume(folder, state, position, config, reset_learning_rate)
+            if more and not position.reason:
+                continued = [*earlier.continued, position.epoch]
+                folder.write_info(dataclasses.replace(earlier, train=info.train, continued=continued))
+    position.epochs = config.epochs
+    schedule = Schedule.of(config, layout.steps, int(np.max(state.monitor.rate_start)))
     ends = population.ends(config, layout.steps) if population else (config.epochs,)
     settings: dict[str, Any] = dict(epochs=ends[-1], mesh=mesh)
     if population and n > 1:
@@ -280,14 +295,45 @@ def _check_devices(n: int, mesh: Mesh | None) -> None:
 
 
 def _resume(
-    folder: RunFolder, state: TrainState, position: Position, reset_learning_rate: bool
+    folder: RunFolder,
+    state: TrainState,
+    position: Position,
+    config: TrainConfig,
+    reset_learning_rate: bool,
 ) -> tuple[TrainState, Position]:
+    """Returns the newest saved state and position of a run, those of a new run if nothing was saved."""
     found = checkpoint.restore_newest(folder.checkpoints, state)
     if found is None:
         return state, position
     state, position = found[0], Position(**found[1]["position"])
-    log.info("Resuming the run in %s after epoch %d.", folder.path, position.epoch)
-    if reset_learning_rate:
+    more, cosine = position.epoch < config.epochs and position.reason == "epochs", config.schedule == "cosine"
+    if more:
+        position.reason = None
+    if cosine and not position.reason and position.epochs not in (0, config.epochs) and not more:
+        raise RunError(
+            f"An unfinished run with a cosine schedule must be resumed with its own `epochs`, {position.epochs}, got "
+            f"{config.epochs}. Resume it, and give more epochs when it has finished."
+        )
+    new_cosine = more and cosine
+    if new_cosine or reset_learning_rate:
         state = dataclasses.replace(state, monitor=state.monitor.with_new_rate(state.step))
         position.forget_learning_rate()
+    if position.reason:
+        log.info("The run in %s ended after epoch %d: %s.", folder.path, position.epoch, position.reason)
+    else:
+        rate = f", with a new cosine from learning rate {position.hyper['learning_rate'][0]:g}" if new_cosine else ""
+        what = folder.path, position.epoch, config.epochs, rate
+        log.info("Resuming the run in %s after epoch %d of %d%s.", *what)
     return state, position
+
+
+def _warn_of_ramps(config: TrainConfig, steps_per_epoch: int) -> None:
+    """Says before training that no model can be selected because the ramps are too long."""
+    end = config.ramp_end(steps_per_epoch)
+    if end > config.epochs:
+        log.warning(
+            "The ramps end after epoch %d, but training has %d epochs: the last model will be used instead of a "
+            "selected one. Give more epochs, or shorter ramps (kl_ramp_epochs, l2_ramp_epochs).",
+            end,
+            config.epochs,
+        )

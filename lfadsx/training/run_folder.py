@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,7 @@ from lfadsx import __version__, old_names
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import RunError
-from lfadsx.files import to_json, write_json
+from lfadsx.files import check_writable, to_json, write_json
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
@@ -54,6 +54,8 @@ class RunInfo:
         command: The command line.
         created: Date and time, UTC.
         format: Format of the folder.
+        notes: What the caller recorded beside the settings.
+        continued: Epochs after which the run was continued with more epochs.
         population: Members, generations and search of a population; empty for a single model.
         parts: Objective and optimiser passed to `fit`, as text; empty for the default ones.
     """
@@ -67,6 +69,8 @@ class RunInfo:
     command: str = ""
     created: str = ""
     format: int = FORMAT
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    continued: list[int] = dataclasses.field(default_factory=list)
     population: dict[str, Any] = dataclasses.field(default_factory=dict)
     parts: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -158,29 +162,72 @@ class RunFolder:
             raise RunError(f"The run folder {self.path} {what}. Give the folder that was the --out of a fit.")
         return self._read(SINGLE)
 
-    def open(self, info: RunInfo) -> bool:
-        """Creates the folder. Returns True if it holds a run of the same settings, which can be resumed.
+    def begun(self, *, population: bool = False) -> RunInfo | None:
+        """Returns the description of the run that the folder holds, or None if the folder is new or empty.
+
+        Args:
+            population: If True, a population is to be trained in the folder, else a single model.
 
         Raises:
-            RunError: If the folder cannot be written, or holds a run with other settings or of another format.
+            RunError: If the folder cannot be written, or holds other files or a run of another kind or format.
         """
-        own, other = (POPULATION, SINGLE) if info.population else (SINGLE, POPULATION)
+        check_writable(self.path / SINGLE)
+        own, other = (POPULATION, SINGLE) if population else (SINGLE, POPULATION)
         if (self.path / other).is_file():
-            held, wanted = ("a single model", "a population")[:: 1 if info.population else -1]
+            held, wanted = ("a single model", "a population")[:: 1 if population else -1]
             raise RunError(
                 f"The folder {self.path} holds {held}, so {wanted} cannot be trained in it. Give another folder."
             )
         if not (self.path / own).is_file():
-            self._write(info)
-            return False
-        old = self._read(own)
-        if old.format != FORMAT:
+            files = sorted(file.name for file in self.path.glob("[!.]*")) if self.path.is_dir() else []
+            if files:
+                raise RunError(
+                    f"The output folder {self.path} must be new, empty or that of an earlier run, but it holds other "
+                    f"files, such as {files[0]}. Give another folder."
+                )
+            return None
+        earlier = self._read(own)
+        if earlier.format != FORMAT:
             raise RunError(
-                f"The run in {self.path} has format {old.format}, but this lfadsx resumes only format {FORMAT}. Give "
-                "another folder; the models in this one still load."
+                f"The run in {self.path} has format {earlier.format}, but this lfadsx resumes only format {FORMAT}. "
+                "Give another folder; the models in this one still load."
             )
-        _compare(self.path, old, info)
-        return True
+        return earlier
+
+    def check_same(self, earlier: RunInfo, info: RunInfo) -> bool:
+        """Returns True if two descriptions differ only in that the second one has more epochs.
+
+        Raises:
+            RunError: If they differ in anything else.
+        """
+        more = not info.population and info.train["epochs"] > earlier.train["epochs"]
+        free = (*FREE, "epochs") if more else FREE
+        for part in ("notes", "model", "hyper", "train", "data", "population", "parts"):
+            before, now = ({k: v for k, v in getattr(own, part).items() if k not in free} for own in (earlier, info))
+            # Notes only help to name differences of the model; a run without them can be resumed.
+            if before == now or (part == "notes" and not (before and now)):
+                continue
+            name, a, b = _first_difference("", before, now)
+            where = f"`{name}` of the data" if part == "data" else f"`{name.removeprefix('model.')}`"
+            raise RunError(
+                f"The folder {self.path} holds a run with other settings: {where} is {a} in that run and {b} in this "
+                "one. Give another folder, or resume with the settings of that run."
+            )
+        return more
+
+    def write_info(self, info: RunInfo) -> None:
+        """Writes the description of a run.
+
+        Raises:
+            RunError: If the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.path / (POPULATION if info.population else SINGLE), info)
+        except OSError as error:
+            raise RunError(
+                f"The output folder {self.path} cannot be written ({error.strerror}). Give another folder."
+            ) from error
 
     def save_models(
         self, best: LFADS, last: LFADS, *, epoch: int, best_epoch: int, step: int, steps_per_epoch: int, **meta: Any
@@ -201,16 +248,18 @@ class RunFolder:
         **meta: Any,
     ) -> None:
         """Writes a member of a population as a run folder of `fit`, with its history."""
-        self._write(make_info(result.model, data, hyper, config))
+        self.write_info(make_info(result.model, data, hyper, config))
         write_rows(self.history, rows_of(result.history))
         epoch = int(result.history["epoch"][-1]) if result.history else 0
         how: dict[str, Any] = dict(epoch=epoch, best_epoch=result.best_epoch, step=epoch * steps_per_epoch)
         self.save_models(result.model, result.last, **how, steps_per_epoch=steps_per_epoch, **meta)
 
-    def load(self, *, which: Which = "best", build: Callable[[], LFADS] | None = None) -> LFADS:
+    def load(
+        self, *, which: Which = "best", parts: Iterable[type[nnx.Module]] = (), build: Callable[[], LFADS] | None = None
+    ) -> LFADS:
         """Loads a model; arguments and errors as of `lfadsx.load`."""
         info = self.info
-        model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0))
+        model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0), parts=parts)
         model.initialised = True
         state = nnx.state(model)
         if isinstance(which, int):
@@ -261,37 +310,36 @@ class RunFolder:
             )
         return RunInfo(**(old_names.translated(content) if content.get("format", 0) < FORMAT else content))
 
-    def _write(self, info: RunInfo) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.path / (POPULATION if info.population else SINGLE), info)
-        except OSError as error:
-            raise RunError(
-                f"The output folder {self.path} cannot be written: {error.strerror}. Give another folder, or make this "
-                "one writable."
-            ) from error
 
-
-def load(run: str | Path, *, which: Which = "best", build: Callable[[], LFADS] | None = None) -> LFADS:
+def load(
+    run: str | Path,
+    *,
+    which: Which = "best",
+    parts: Iterable[type[nnx.Module]] = (),
+    build: Callable[[], LFADS] | None = None,
+) -> LFADS:
     """Loads the model of a run folder.
 
     Example:
         ```python
         model = lfadsx.load("runs/monkey")
+        own = lfadsx.load("runs/own", parts=[MyGenerator, MyCounts])
         ```
 
     Args:
         run: The run folder.
         which: "best": the model with the best selection score; "last": the last model; or the number of a step whose
             checkpoint exists (see `checkpoints` of `TrainConfig`).
-        build: Function that builds a model with your own parts; its values are replaced.
+        parts: Your own classes that the model has; nothing is ever imported because a run folder names it.
+        build: Function that builds the model, in place of `parts`, for parts that their constructor arguments do not
+            describe. Its values are replaced.
 
     Raises:
         RunError: If the folder holds no run, or no checkpoint of the step.
         CheckpointError: If the checkpoint is missing, damaged, or does not fit.
-        LfadsxError: If the model has your own parts and `build` is None.
+        LfadsxError: If the model has parts that are neither built in nor given.
     """
-    return RunFolder(run).load(which=which, build=build)
+    return RunFolder(run).load(which=which, parts=parts, build=build)
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
@@ -327,21 +375,9 @@ FREE = ("trials_at_once", "members_at_once")
 """Settings that may differ in a resumed run: they change only rounding."""
 
 
-def _compare(folder: Path, old: RunInfo, new: RunInfo) -> None:
-    for part in ("model", "hyper", "train", "data", "population", "parts"):
-        before, now = ({k: v for k, v in getattr(info, part).items() if k not in FREE} for info in (old, new))
-        if before == now:
-            continue
-        name, a, b = _first_difference(part, before, now)
-        raise RunError(
-            f"The folder {folder} holds a run with other settings: {name} is {a} in that run and {b} in this one. Give "
-            "another folder, or resume with the settings of that run."
-        )
-
-
 def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(k for k in now if k not in before)]:
             if before.get(key) != now.get(key):
-                return _first_difference(f"{name}.{key}", before.get(key), now.get(key))
+                return _first_difference(f"{name}.{key}".lstrip("."), before.get(key), now.get(key))
     return name, before, now

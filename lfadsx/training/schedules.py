@@ -52,7 +52,7 @@ class Schedule:
     validate_every: float
 
     @classmethod
-    def of(cls, config: TrainConfig, steps_per_epoch: int) -> Schedule:
+    def of(cls, config: TrainConfig, steps_per_epoch: int, rate_start: int = 0) -> Schedule:
         """Returns the schedule of a run."""
         kl, l2 = config.ramps(steps_per_epoch)
         cosine, exponential = config.schedule == "cosine", config.schedule == "exponential"
@@ -64,7 +64,7 @@ class Schedule:
             kl_co_floor=config.kl_floors[1],
             l2_start=float(l2[0]),
             l2_length=float(l2[1]),
-            decay_length=float(steps_per_epoch * config.epochs) if cosine else math.inf,
+            decay_length=float(steps_per_epoch * config.epochs - rate_start) if cosine else math.inf,
             decay_log=math.log(factor) if exponential else 0.0,
             smoothing=0.0 if config.schedule == "training_loss" else SCORE_SMOOTHING,
             plateau_patience=float(config.plateau_patience) if config.schedule == "plateau" else math.inf,

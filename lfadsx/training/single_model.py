@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def fit(
     optimizer: optax.GradientTransformation | None = None,
     progress: bool = True,
     reset_learning_rate: bool = False,
+    notes: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> FitResult:
     """Trains a copy of a model; the model itself does not change.
@@ -55,7 +56,9 @@ def fit(
         config: Run settings.
         out: Run folder for checkpoints. An unfinished run of the same settings in it is resumed. On the same number of
             CPU devices the result is bit-identical to that of an uninterrupted run; only `trials_at_once` may differ,
-            which changes rounding.
+            which changes rounding. With more epochs a finished run continues as one long run would if the earlier
+            number is a multiple of `validate_every`. The cosine schedule instead starts a new cosine that ends at the
+            last epoch.
         mesh: Spreads the trials of a step over the devices of its axis `data`.
         augmentations: Augmentations of the training batches. By default coordinated dropout and, if
             `config.spike_jitter` is set, spike jitter.
@@ -68,6 +71,7 @@ def fit(
             (update + weight_decay * params).
         progress: If True, a progress bar is shown.
         reset_learning_rate: If True, a resumed run restarts its learning rate and the rule that lowers it.
+        notes: Your own facts about the run, such as the name of an experiment; `run.json` records them.
         settings: Fields of `HyperParams` and `TrainConfig` by name; they override `hyper` and `config`.
 
     Returns:
@@ -92,6 +96,7 @@ def fit(
         mesh=mesh,
         callbacks=callbacks,
         reset_learning_rate=reset_learning_rate,
+        notes=notes,
         augmentations=augmentations,
         trainable=trainable,
         objective=objective,
