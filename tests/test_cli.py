@@ -105,8 +105,19 @@ def test_training_trials_may_have_fewer_samples(run, file, tmp_path):
     assert {name: of.n_samples for name, of in posteriors.items()} == {"train": 2, "valid": 8, "test": 8}
 
 
+def test_a_finished_run_says_so_and_computes_nothing_again(run, file, capsys, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*.*")}
+    monkeypatch.setattr("lfadsx.pipeline.after_training.infer", None)
+    assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"The run in {run} is finished (epochs); these are its results." in said.err and "lfads" in said.err
+    assert tuple(last_json(said.out)) == KEYS
+    after = {path: path.stat().st_mtime_ns for path in run.glob("*.*")}
+    assert {path.name for path in before if before[path] != after[path]} <= {"history.csv"}
+
+
 def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
-    assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0  # a finished run: scored again
+    assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0
     fitted = last_json(capsys.readouterr().out)
     assert tuple(fitted) == KEYS and fitted["split"] == "test"
     assert all(np.isfinite(fitted[key]) for key in KEYS[1:])
@@ -115,6 +126,108 @@ def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
     assert evaluated["split"] == "test"
     for key in KEYS[1:-1]:
         assert evaluated[key] == pytest.approx(fitted[key], rel=1e-4, abs=1e-5), key
+
+
+def test_evaluate_without_files_reads_those_of_the_run(run, file, capsys, monkeypatch):
+    monkeypatch.chdir(file.parent)  # the command of the tests is not that of the run
+    assert cli.main(["evaluate", str(run), "--samples", "8", "--json"]) == 0
+    found = last_json(capsys.readouterr().out)
+    assert found["co_bps"] == pytest.approx(json.loads((run / "metrics.json").read_text())["co_bps"], abs=1e-4)
+    monkeypatch.chdir(run)
+    assert cli.main(["evaluate", str(run)]) == 2
+    assert "is not found" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_run_are_a_config_file(run):
+    for path in (run, run / "run.json"):
+        fit = parse(["fit", "a.h5", "--out", "new", "--config", str(path), "--factors", "4"])
+        assert (fit.model.factors, fit.model.generator_dim, fit.train.batch_size) == (4, 6, 16)
+        assert (fit.train.kl_ramp_epochs, fit.hyper.cd_rate) == (1, 0.3)
+
+
+def test_the_first_lines_say_what_was_read(file, tmp_path, caplog):
+    assert cli.main(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL, "--no-figures", "--epochs", "1"]) == 0
+    first = caplog.messages[0]
+    for fact in ("36 train, 12 valid, 12 test", "14 of 20 ms", "8 channels (2 held out)", "counts per bin", "Hz", "3"):
+        assert fact in first, first
+
+
+def test_progress_without_a_terminal_is_one_line_per_few_percent(file, tmp_path, capsys):
+    assert cli.main(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL, "--no-figures", "--epochs", "3"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 3
+    assert re.match(r"epoch 2 of 3, \d\d:\d\d left, loss [\d.]+, validation [\d.]+ \(best", lines[1])
+
+
+OWN = """
+import jax.numpy as jnp
+import lfadsx
+
+
+class Leaky(lfadsx.modules.AbstractGenerator):
+    def __init__(self, n_ic, n_inferred_inputs, n_units, *, rngs):
+        self.n_ic, self.n_inferred_inputs, self.n_units, self.n_state = n_ic, n_inferred_inputs, n_units, n_units
+        self.start = lfadsx.modules.Linear(n_ic, n_units, rngs=rngs)
+        self.drive = lfadsx.modules.Linear(n_units + n_inferred_inputs, n_units, rngs=rngs)
+
+    def initial_state(self, initial_condition):
+        return self.start(initial_condition)
+
+    def step(self, state, projected_t, live_t):
+        return 0.7 * state + 0.3 * jnp.tanh(self.drive(jnp.concatenate([state, live_t], axis=-1)))
+"""
+
+
+def test_parts_of_ones_own_in_every_command(file, tmp_path, capsys):
+    own, run = tmp_path / "own.py", tmp_path / "run"
+    own.write_text(OWN)
+    words = [str(file), *SMALL, "--epochs", "1", "--no-figures", "--parts", str(own)]
+    assert cli.main(["fit", *words, "--out", str(run)]) == 0
+    assert (
+        json.loads((run / "run.json").read_text())["model"]["arguments"]["decoder"]["arguments"]["generator"]["part"]
+        == "Leaky"
+    )
+    assert cli.main(["infer", str(run), str(file), "--samples", "0"]) == 2
+    assert "load(run, parts=[Leaky]), or --parts FILE on the command line" in capsys.readouterr().err
+    parts = ["--parts", str(own)]
+    assert cli.main(["infer", str(run), str(file), "--samples", "0", *parts]) == 0
+    assert cli.main(["evaluate", str(run), str(file), "--samples", "2", *parts]) == 0
+    assert cli.main(["generate", str(run), "--trials", "2", *parts]) == 0
+    assert cli.main(["parameters", str(run), *parts]) == 0
+    shutil.copytree(run, tmp_path / "copy")
+    assert cli.main(["compare", str(run), str(tmp_path / "copy"), "--data", str(file), "--samples", "2", *parts]) == 0
+    again = ["fit", *words, "--out", str(tmp_path / "more"), "--start-from", str(run), "--new-sessions-only"]
+    assert cli.main(again) == 2 and "new to the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text, code, message",
+    [
+        ("x = 1", 2, "must be a Python file that defines parts"),
+        ("x = ", 1, "cannot be imported: SyntaxError"),
+        (OWN + "class Other(Leaky):\n    pass", 2, 'Add to the file: PARTS = {"generator": Other}'),
+        (OWN + 'PARTS = {"generatr": Leaky}', 2, "got 'generatr' (did you mean 'generator'?)"),
+    ],
+)
+def test_files_of_parts_that_cannot_be_used(text, code, message, file, tmp_path, capsys):
+    own = tmp_path / "own.py"
+    own.write_text(text)
+    assert cli.main(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL, "--parts", str(own)]) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_outputs_are_checked_before_the_work(run, file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lfadsx.training.run_folder.RunFolder.load", None)
+    (tmp_path / "taken").write_text("")
+    out = str(tmp_path / "taken" / "rates.h5")
+    for words in (["infer", str(run), str(file)], ["generate", str(run)], ["parameters", str(run)]):
+        assert cli.main([*words, "--out", out]) == 2
+        assert "cannot be written, because" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("")
+    assert cli.main(["fit", "no.h5", "--out", str(tmp_path / "full")]) == 2
+    assert "it holds other files, such as notes.txt" in capsys.readouterr().err
 
 
 def test_infer_on_a_new_file_without_splits(run, file, tmp_path):
@@ -297,7 +410,7 @@ def test_log_messages_have_no_prefix_whoever_set_up_logging(monkeypatch, tmp_pat
 def test_a_folder_with_a_run_of_other_settings_is_left_alone(run, file, capsys):
     before = (run / "run.json").read_bytes()
     assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--seed", "7"]) == 2
-    assert "holds a run with other settings: train.seed is 0 in that run and 7 in this one" in capsys.readouterr().err
+    assert "holds a run with other settings: `--seed` is 0 in that run and 7 in this one" in capsys.readouterr().err
     assert (run / "run.json").read_bytes() == before
 
 

@@ -28,6 +28,8 @@ class Compare(Command):
     """Posterior samples of the averages."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files of --data are read."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
     seed: int = 0
     """Seed of the samples, and of the draw of valid trials for files of --data without any."""
     devices: int | None = None
@@ -37,6 +39,7 @@ class Compare(Command):
 
     def run(self) -> int:
         """Scores and prints."""
+        from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline.comparing import compare
         from lfadsx.training import RunFolder
 
@@ -44,8 +47,9 @@ class Compare(Command):
         if self.data:
             kinds = RunFolder(self.run_folders[0]).info.kinds if self.run_folders else None
             data = self.reading.read(self.data, kinds, self.seed)
+        own = parts_in(self.parts).values()
         found = compare(
-            *self.run_folders, data=data, split=self.split, n_samples=self.samples, seed=self.seed, mesh=mesh
+            *self.run_folders, data=data, split=self.split, n_samples=self.samples, seed=self.seed, mesh=mesh, parts=own
         )
         (sys.stderr if self.json else sys.stdout).write(f"{found}\n")
         if self.json:

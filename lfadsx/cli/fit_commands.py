@@ -46,17 +46,26 @@ class Fit(Training):
 
     def run(self) -> int:
         """Trains, infers, scores and writes."""
+        from lfadsx.cli.own_parts import parts_by_seam, parts_in
         from lfadsx.pipeline import fit_run, population_run, start_from
         from lfadsx.pipeline.tensorboard import TensorBoard
         from lfadsx.training import RunFolder
 
         self._check()
+        RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
         mesh, model, train = self.mesh(n_members), self.model, self.train
         data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
         if self.start_from is not None:
-            model, train = start_from(self.start_from, data, train, new_sessions_only=self.new_sessions_only)
+            model, train = start_from(
+                self.start_from,
+                data,
+                train,
+                new_sessions_only=self.new_sessions_only,
+                parts=parts_in(self.parts).values(),
+            )
         how: dict[str, Any] = dict(model=model, hyper=self.hyper, train=train, mesh=mesh)
+        how["parts"] = parts_by_seam(self.parts)
         how |= dict(n_samples=self.samples, figures=self.figures)
         if n_members > 1:
             how |= dict(strategy=self.population.strategy(), population=self.population.sizes)

@@ -124,8 +124,8 @@ class Flag(NamedTuple):
         return tuple(map(self._word, kinds, words))
 
     def _listed(self, word: str) -> Any:
-        values = tuple(self._word(self.kind, part) for part in str(word).split(","))
-        return values if len(values) > 1 else values[0]
+        values = [self._word(self.kind, part) for part in str(word).split(",")]
+        return tuple(values) if len(values) > 1 else values[0]
 
     def _word(self, kind: Any, word: Any) -> Any:
         if get_origin(kind) is Literal:

@@ -11,6 +11,7 @@ from lfadsx.cli.flags import Command, positional
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.cli.terminal import DONE, report, say, use_devices
 from lfadsx.errors import LfadsxError
+from lfadsx.files import check_writable
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -48,6 +49,8 @@ class Infer(Command):
     """Infer only the first trials of each split; by default all."""
     keys: Literal["lfadsx", "tf"] = "lfadsx"
     """lfadsx: names of this library. tf: files and keys of the TensorFlow LFADS, always with bounds."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
     seed: int = 0
     """Seed of the samples."""
     devices: int | None = None
@@ -55,6 +58,7 @@ class Infer(Command):
 
     def run(self) -> int:
         """Infers and writes."""
+        from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline import infer_run
 
         mesh = mesh_of(self.devices)
@@ -65,6 +69,7 @@ class Infer(Command):
             self.out or own,
             split=self.split,
             which=which_of(self.which),
+            parts=parts_in(self.parts).values(),
             n_samples=self.samples,
             seed=self.seed,
             missing=self.missing,
@@ -95,6 +100,8 @@ class Evaluate(Command):
     """Posterior samples per trial that are averaged."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files are read."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
     seed: int = 0
     """Seed of the samples."""
     devices: int | None = None
@@ -104,16 +111,22 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Scores and prints."""
+        from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline import evaluate_run
+        from lfadsx.pipeline.recorded_data import data_of_run
         from lfadsx.training import RunFolder
 
         mesh = mesh_of(self.devices)
-        data = self.reading.read(self.files, RunFolder(self.run_folder).info.kinds, self.seed)
+        if self.files:
+            data = self.reading.read(self.files, RunFolder(self.run_folder).info.kinds, self.seed)
+        else:
+            data = data_of_run(self.run_folder)
         outcome = evaluate_run(
             self.run_folder,
             data,
             split=self.split,
             which=which_of(self.which),
+            parts=parts_in(self.parts).values(),
             n_samples=self.samples,
             seed=self.seed,
             mesh=mesh,
@@ -141,6 +154,8 @@ class Generate(Command):
     """Also draw data (for spikes: counts) from the likelihood."""
     which: str = "best"
     """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
     seed: int = 0
     """Seed of the draws."""
     keys: Literal["lfadsx", "tf"] = "lfadsx"
@@ -148,6 +163,7 @@ class Generate(Command):
 
     def run(self) -> int:
         """Generates and writes."""
+        from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline import generate_run
 
         outcome = generate_run(
@@ -159,6 +175,7 @@ class Generate(Command):
             inputs_of=self.inputs_of,
             draw_data=self.draw_data,
             which=which_of(self.which),
+            parts=parts_in(self.parts).values(),
             seed=self.seed,
             keys=self.keys,
         )
@@ -177,14 +194,19 @@ class Parameters(Command):
     """lfadsx: names of this library. tf: those of the TensorFlow LFADS."""
     which: str = "best"
     """Model of the run: best (by its selection score), last, or the number of a step whose checkpoint is kept."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
 
     def run(self) -> int:
         """Writes."""
+        from lfadsx.cli.own_parts import parts_in
         from lfadsx.interop import write_parameters
         from lfadsx.training import load
 
         out = self.out or self.run_folder / "parameters.h5"
-        names = write_parameters(out, load(self.run_folder, which=which_of(self.which)), keys=self.keys)
+        check_writable(out)
+        model = load(self.run_folder, which=which_of(self.which), parts=parts_in(self.parts).values())
+        names = write_parameters(out, model, keys=self.keys)
         say(f"Wrote {len(names)} arrays to {out}.")
         return DONE
 

@@ -10,6 +10,7 @@ from lfadsx.cli.flags import hidden
 from lfadsx.cli.terminal import report
 from lfadsx.cli.training_flags import Training
 from lfadsx.config import HyperParams
+from lfadsx.files import check_writable
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -36,7 +37,10 @@ class Sweep(Training):
 
     def run(self) -> int:
         """Trains, compares, chooses and writes."""
+        from lfadsx.cli.own_parts import parts_by_seam
         from lfadsx.pipeline import sweep
+
+        check_writable(self.out / "sweep.json")
 
         continuous = {field.name for field in dataclasses.fields(HyperParams)}
         sizes: dict[str, Any] = {name: values for name, values in self.grids.items() if name not in continuous}
@@ -49,6 +53,7 @@ class Sweep(Training):
             hypers=hypers,
             seeds=self.seeds,
             model=self.model,
+            parts=parts_by_seam(self.parts),
             hyper=self.hyper,
             config=self.train,
             members_at_once=self.members_at_once,
@@ -86,7 +91,10 @@ class CrossValidate(Training):
 
     def run(self) -> int:
         """Trains the folds, tests them and writes."""
+        from lfadsx.cli.own_parts import parts_by_seam
         from lfadsx.pipeline import cross_validate
+
+        check_writable(self.out / "cv.json")
 
         mesh = self.mesh(self.folds * max(1, self.neuron_folds))
         outcome = cross_validate(
@@ -98,6 +106,7 @@ class CrossValidate(Training):
             valid_fraction=self.valid_fraction,
             components=self.align,
             model=self.model,
+            parts=parts_by_seam(self.parts),
             hyper=self.hyper,
             config=self.train,
             members_at_once=self.members_at_once,

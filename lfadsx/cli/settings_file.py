@@ -44,13 +44,13 @@ def from_file(path: Path, flags: Mapping[str, Flag]) -> dict[str, Any]:
 
 def _of_run(path: Path, run: dict[str, Any], flags: Mapping[str, Flag]) -> dict[str, Any]:
     """The settings of a run folder: those that this command has."""
-    config = run.get("settings", {}).get("model")
+    config = run.get("notes", {}).get("model")
     if config is None:
         raise LfadsxError(
             f"`--config` must hold the settings of a model, but the model of {path} was composed in Python. Give a "
             "TOML file, or train that model further with `--start-from`."
         )
-    values = config | run["hyper"] | run["train"] | run.get("population", {}) | run["settings"].get("reading", {})
+    values = config | run["hyper"] | run["train"] | run.get("population", {})
     known = {name: value for name, value in values.items() if name in flags and value is not None}
     return {name: flags[name].value(_words(value)) for name, value in known.items()}
 

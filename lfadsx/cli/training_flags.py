@@ -31,6 +31,8 @@ class Training(Command):
     """File of settings: run.json of an earlier run, or TOML. Flags replace its values."""
     set: tuple[str, ...] = ()
     """Any setting as NAME=VALUE, with commas between several numbers."""
+    parts: Path | None = None
+    """Python file that defines your own parts of the model; only this file is imported."""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """Architecture."""
     hyper: HyperParams = dataclasses.field(default_factory=HyperParams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,14 @@ from lfadsx.files import plain, write_json
 from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
+from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
+
+log = logging.getLogger("lfadsx")
 
 
 def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None) -> dict[str, int]:
@@ -32,10 +36,12 @@ def samples_of(data: Dataset, n_samples: int, n_train_samples: int | None = None
     return dict.fromkeys(data.splits, n_samples) | ({} if n_train_samples is None else {"train": n_train_samples})
 
 
-def in_words(data: Dataset) -> str:
-    """Returns the numbers of trials, bins and sessions as text, for the first log line of a job."""
-    trials = ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
-    return f"{trials} trials of {data.train.n_bins} bins, {len(data.sessions)} session(s)"
+def announce(data: Dataset, what: str) -> None:
+    """Logs the first lines of a job: the data, what looks odd in them, and what is done with them."""
+    log.info("%s", data)
+    for finding in data.findings:
+        log.info("%s", finding)
+    log.info("%s", what)
 
 
 def finish(
@@ -81,13 +87,13 @@ def finish(
         summary={"split": split} | dict.fromkeys(MEASURES) if evaluation is None else evaluation.scores,
         seconds=time.monotonic() - began,
     )
-    files += _write_reports(folder, outcome, result, failed)
+    files += _write_reports(folder, outcome, result, samples, failed)
     if figures:
         n_failed = len(failed)
         files += draw_figures(failed, out, data, split, outcome)
         if len(failed) > n_failed:
             outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
-            _write_reports(folder, outcome, result, failed)
+            _write_reports(folder, outcome, result, samples, failed)
     return dataclasses.replace(outcome, files=files, findings=(*odd, *failed), seconds=time.monotonic() - began)
 
 
@@ -136,7 +142,9 @@ def draw_figures(failed: list[Finding], run: str | Path, data: Dataset, split: s
     return draw(failed, lambda plotting: plotting.write_figures(*drawn))
 
 
-def _write_reports(folder: RunFolder, outcome: Outcome, result: FitResult, failed: list[Finding]) -> list[Path]:
+def _write_reports(
+    folder: RunFolder, outcome: Outcome, result: FitResult, samples: dict[str, int], failed: list[Finding]
+) -> list[Path]:
     """Writes scores, training and findings as metrics.json, and the report."""
     evaluation = outcome.evaluation
     metrics: dict[str, Any] = plain({
@@ -153,6 +161,7 @@ def _write_reports(folder: RunFolder, outcome: Outcome, result: FitResult, faile
         "findings": outcome.findings,
         "detail": {} if evaluation is None else evaluation.detail,
         "table": [] if evaluation is None else evaluation.table,
+        JOB: {} if failed else job_record(outcome.text, outcome.summary, samples, result),
     })  # fmt: skip
     steps = {
         "metrics.json": functools.partial(write_json, folder.metrics, metrics),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def cross_validate(
     valid_fraction: float = 0.2,
     components: int = 0,
     model: ModelConfig | None = None,
+    parts: Mapping[str, Any] | None = None,
     hyper: HyperParams | None = None,
     config: TrainConfig | None = None,
     members_at_once: int = 0,
@@ -94,6 +95,7 @@ def cross_validate(
         valid_fraction: Share of the trials outside a fold that validates.
         components: Number of components that align the sessions, computed for each fold; 0: the alignment of `data`.
         model: Architecture.
+        parts: Your own parts by the name of their seam, as in `lfadsx.build`.
         hyper: Hyperparameters.
         config: Run settings; member m has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
@@ -126,7 +128,7 @@ def cross_validate(
         datasets = [align(own, components) for own in datasets]
     with folder_for(out) as folder:
         result = train_population(
-            _builder(sizes, dataclasses.replace(data, train=trials)),
+            _builder(sizes, dataclasses.replace(data, train=trials), parts or {}),
             datasets,
             population=PopulationConfig(population=len(datasets), members_at_once=members_at_once),
             hyper=numbers,
@@ -153,13 +155,13 @@ def _datasets(
     return by_fold if hidden is None else [hide_neurons(own, group) for own in by_fold for group in hidden]
 
 
-def _builder(config: ModelConfig, whole: Dataset) -> Callable[[Dataset, nnx.Rngs], LFADS]:
+def _builder(config: ModelConfig, whole: Dataset, parts: Mapping[str, Any]) -> Callable[[Dataset, nnx.Rngs], LFADS]:
     """Returns a function that builds a model for a fold's data, with the same static values for all folds."""
     # The floor of the variance is static, and only guards against rounding: all folds use the floor of all trials.
-    likelihood = None
-    if config.likelihood == "gaussian":
-        likelihood = Gaussian(1e-6 * TrainingSums(whole).smallest_variance(whole.input_group))
-    return lambda data, rngs: builders.build(data, config, rngs=rngs, likelihood=likelihood)
+    own = dict(parts)
+    if config.likelihood == "gaussian" and "likelihood" not in own:
+        own["likelihood"] = Gaussian(1e-6 * TrainingSums(whole).smallest_variance(whole.input_group))
+    return lambda data, rngs: builders.build(data, config, rngs=rngs, **own)
 
 
 def _folds(

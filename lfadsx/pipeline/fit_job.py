@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flax import nnx
 from jax.sharding import Mesh
@@ -18,12 +18,11 @@ from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import session_patterns, with_sessions
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.after_training import finish, in_words, samples_of
+from lfadsx.pipeline.after_training import announce, finish, samples_of
+from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
-
-log = logging.getLogger("lfadsx")
 
 
 def fit_run(
@@ -31,6 +30,7 @@ def fit_run(
     out: str | Path,
     *,
     model: ModelConfig | LFADS | None = None,
+    parts: Mapping[str, Any] | None = None,
     hyper: HyperParams | None = None,
     train: TrainConfig | None = None,
     mesh: Mesh | None = None,
@@ -44,13 +44,15 @@ def fit_run(
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
     The folder then holds `run.json` (settings, data, versions), checkpoints, `history.csv`, `posterior.h5` (rates,
-    factors, inputs of all splits), `metrics.json`, `report.md` and figures. Calling it again with the same
-    settings resumes an interrupted run. A score or a figure that fails becomes a finding of the outcome.
+    factors, inputs of all splits), `metrics.json`, `report.md` and figures. Calling it again with the same settings
+    resumes an interrupted run, and returns the recorded results of a finished one. A score or a figure that fails
+    becomes a finding of the outcome.
 
     Args:
         data: The data set.
         out: The run folder.
         model: A model, or the configuration of a model.
+        parts: Your own parts by the name of their seam, as in `lfadsx.build`.
         hyper: Hyperparameters.
         train: Run settings.
         mesh: Devices to spread the trials over.
@@ -65,10 +67,11 @@ def fit_run(
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is out of range or the data do not fit the model.
     """
-    began, train = time.monotonic(), train or TrainConfig()
+    began, train, folder = time.monotonic(), train or TrainConfig(), RunFolder(out)
+    notes = {} if isinstance(model, LFADS) else {"model": dataclasses.asdict(model or ModelConfig())}
     if not isinstance(model, LFADS):
-        model = builders.build(data, model, rngs=nnx.Rngs(train.seed))
-    log.info("%s; run folder %s.", in_words(data), out)
+        model = builders.build(data, model, rngs=nnx.Rngs(train.seed), **(parts or {}))
+    announce(data, f"Run folder: {out}")
     result = fit(
         model,
         data,
@@ -76,19 +79,28 @@ def fit_run(
         config=train,
         out=out,
         mesh=mesh,
-        callbacks=[*callbacks, CsvLog(RunFolder(out).history)],
+        callbacks=[*callbacks, CsvLog(folder.history)],
         progress=progress,
         reset_learning_rate=reset_learning_rate,
+        notes=notes,
     )
     if result.reason == "interrupted":
         return stopped(result, began)
     samples = samples_of(data, n_samples, n_train_samples)
+    files = [folder.posterior, folder.report, *([folder.figures] if figures else [])]
+    if done := finished(folder.metrics, files, samples, result, began):
+        return done
     own = all_data(mesh)
     return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
 
 
 def start_from(
-    run: str | Path, data: Dataset, train: TrainConfig, *, new_sessions_only: bool = False
+    run: str | Path,
+    data: Dataset,
+    train: TrainConfig,
+    *,
+    new_sessions_only: bool = False,
+    parts: Iterable[type[nnx.Module]] = (),
 ) -> tuple[LFADS, TrainConfig]:
     """Returns a run's best model for a data set, and run settings to continue its training.
 
@@ -115,5 +127,5 @@ def start_from(
                 f"{names}. Leave it out to train the whole model."
             )
         train = dataclasses.replace(train, train=session_patterns(new))
-    model = folder.load()
+    model = folder.load(parts=parts)
     return (model if names == known else with_sessions(model, data, rngs=nnx.Rngs(train.seed))), train

@@ -18,6 +18,7 @@ from lfadsx.data import read_split
 from lfadsx.data.dataset import Split
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
+from lfadsx.files import check_writable
 from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer_trials
 from lfadsx.inference.bounds import bounds_of
@@ -84,6 +85,7 @@ def infer_run(
     began, folder = time.monotonic(), RunFolder(run)
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
+    check_writable(Path(out) / "runs" if keys == "tf" else out)
     info, model = folder.info, folder.load(which=which, parts=parts)
     splits = _read_for(info, model, file, split, missing)
     labels = _labels(info, model)
@@ -158,6 +160,7 @@ def generate_run(
         LfadsxError: If there is no such session, or known inputs are missing or do not fit.
     """
     began, folder = time.monotonic(), RunFolder(run)
+    check_writable(out)
     info, model = folder.info, folder.load(which=which, parts=parts)
     known = None if inputs_of is None else _known_inputs(inputs_of, info, model, n_trials)
     if n_bins is None:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from lfadsx.inference import infer, masked_rates
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
-from lfadsx.pipeline.after_training import draw, finish, in_words, samples_of
+from lfadsx.pipeline.after_training import announce, draw, finish, samples_of
+from lfadsx.pipeline.finished import JOB, finished, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text, stopped
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
@@ -36,6 +37,7 @@ log = logging.getLogger("lfadsx")
 
 OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
 """Fields of a posterior that are left out of an average over models."""
+ENSEMBLE = "ensemble.h5"
 LEAST_SAMPLES = 8
 """Smallest number of posterior samples of each member of an ensemble."""
 
@@ -47,6 +49,7 @@ def population_run(
     strategy: AbstractStrategy | None = None,
     population: PopulationConfig | None = None,
     model: ModelConfig | LFADS | None = None,
+    parts: Mapping[str, Any] | None = None,
     hyper: HyperParams | None = None,
     train: TrainConfig | None = None,
     mesh: Mesh | None = None,
@@ -68,6 +71,7 @@ def population_run(
         strategy: As in `lfadsx.population`.
         population: Number of members and generations.
         model: A model that all members start from; or the configuration of a model, initialised by each member's seed.
+        parts: As in `fit_run`.
         hyper: Hyperparameters that the strategy does not change.
         train: Run settings.
         mesh: Devices to spread members and trials over.
@@ -87,9 +91,12 @@ def population_run(
     """
     began, folder = time.monotonic(), RunFolder(out)
     population = population or PopulationConfig()
-    log.info("%s; %d models; %s.", in_words(data), population.population, out)
+    announce(data, f"Population of {population.population} models; folder: {out}")
+    notes = {} if isinstance(model, LFADS) else {"model": dataclasses.asdict(model or ModelConfig())}
     result = train_population(
-        model if isinstance(model, LFADS) else lambda data, rngs: builders.build(data, model, rngs=rngs),
+        model
+        if isinstance(model, LFADS)
+        else lambda data, rngs: builders.build(data, model, rngs=rngs, **(parts or {})),
         data,
         strategy=strategy,
         population=population,
@@ -99,17 +106,23 @@ def population_run(
         mesh=mesh,
         callbacks=[*callbacks, CsvLog(folder.path / "population.csv")],
         progress=progress,
+        notes=notes,
     )
     if result.reason == "interrupted":
         return stopped(result, began)
     own, samples = all_data(mesh), samples_of(data, n_samples, n_train_samples)
+    files = [folder.best_member.posterior, folder.path / ENSEMBLE, *([folder.figures] if figures else [])]
+    if done := finished(folder.metrics, files, samples, result, began):
+        return done
     how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, began=began)
     best = finish(data, folder.best_member.path, result.best, seed=result.seeds[result.ranking[0]], **how)
     trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
     chosen = (trained or result.ranking[:1])[: population.ensemble]
     outcome = _with_ensemble(best, data, folder, result, chosen, samples, own)
     outcome = dataclasses.replace(outcome, seconds=time.monotonic() - began)
-    files = [write_json(folder.metrics, _metrics(outcome, result, best, chosen))]
+    broken = any(finding.name.endswith("failed") for finding in outcome.findings)
+    job = {} if broken else job_record(outcome.text, outcome.summary, samples, result)
+    files = [write_json(folder.metrics, _metrics(outcome, result, best, chosen) | {JOB: job})]
     failed = []
     if figures:
         files += draw(failed, lambda plotting: plotting.write_population_figures(folder.figures, result.rows))
@@ -199,7 +212,7 @@ def _ensemble(
         share = max(LEAST_SAMPLES, n // len(models))
         of_members = [infer(model, data, name, n_samples=share, seed=seed, mesh=mesh) for model, seed in models]
         posteriors[name] = dataclasses.replace(average(of_members), source=source)
-    return posteriors, [write_posteriors(folder.path / "ensemble.h5", posteriors)]
+    return posteriors, [write_posteriors(folder.path / ENSEMBLE, posteriors)]
 
 
 def _score(

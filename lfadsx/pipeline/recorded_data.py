@@ -10,7 +10,7 @@ from lfadsx.data import read
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError, RunError
-from lfadsx.training.run_folder import RunInfo
+from lfadsx.training.run_folder import RunFolder, RunInfo
 
 GIVE = "Give the data: `data=`, or --data FILE... on the command line."
 
@@ -34,6 +34,16 @@ def recorded_data(folders: Mapping[str, Path], infos: Mapping[str, RunInfo], n_r
                 f"{GIVE}"
             )
     return _read_again(first, folders[first], infos[first])
+
+
+def data_of_run(run: str | Path) -> Dataset:
+    """Reads the files that a run was trained on, as the run read them.
+
+    Raises:
+        RunError: If the folder holds no run, or the files are not found or were changed.
+    """
+    folder = RunFolder(run)
+    return _read_again(folder.path.name, folder.path, folder.info)
 
 
 def check_same_trials(infos: Mapping[str, RunInfo], data: Dataset, split: str) -> None:

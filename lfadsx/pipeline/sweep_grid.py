@@ -50,8 +50,8 @@ def group_name(sizes: Mapping[str, Any]) -> str:
     return "-".join(f"{name}_{value}" for name, value in sizes.items()) or "models"
 
 
-def count_parameters(data: Dataset, config: ModelConfig, train: TrainConfig) -> int:
+def count_parameters(data: Dataset, config: ModelConfig, train: TrainConfig, parts: Mapping[str, Any]) -> int:
     """Returns the number of trained parameters of a model, without building it."""
-    outline = nnx.eval_shape(lambda: builders.build(data, config, rngs=nnx.Rngs(0)))
+    outline = nnx.eval_shape(lambda: builders.build(data, config, rngs=nnx.Rngs(0), **parts))
     parameters = nnx.to_flat_state(nnx.state(outline, nnx.Param))
     return sum(math.prod(value.shape) for path, value in parameters if matches(path_name(path), train.train))

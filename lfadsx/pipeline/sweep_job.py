@@ -51,6 +51,7 @@ def sweep(
     hypers: Settings | None = None,
     seeds: int = 3,
     model: ModelConfig | None = None,
+    parts: Mapping[str, Any] | None = None,
     hyper: HyperParams | None = None,
     config: TrainConfig | None = None,
     members_at_once: int = 0,
@@ -85,6 +86,7 @@ def sweep(
         hypers: Values to try, by field of `HyperParams`.
         seeds: Number of seeds of each model.
         model: Other settings of the architecture.
+        parts: Your own parts by the name of their seam, as in `lfadsx.build`.
         hyper: Other hyperparameters.
         config: Run settings; member m of a population has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
@@ -107,7 +109,7 @@ def sweep(
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
     _check(seeds, len(groups) * len(tried))
     architectures = {name: architecture(base, own) for name, own in groups.items()}
-    n_parameters = {name: count_parameters(data, own, run) for name, own in architectures.items()}
+    n_parameters = {name: count_parameters(data, own, run, parts or {}) for name, own in architectures.items()}
     strategy = Fixed(tuple(dataclasses.replace(numbers, **own) for own in tried))
     how: dict[str, Any] = dict(hyper=numbers, config=run, strategy=strategy, mesh=mesh, progress=progress)
     how["population"] = PopulationConfig(population=len(tried) * seeds, members_at_once=members_at_once)
@@ -116,7 +118,10 @@ def sweep(
     with folder_for(out) as folder:
         for number, (name, own) in enumerate(groups.items(), 1):
             log.info("Group %d of %d: %s, %d models.", number, len(groups), name, len(tried) * seeds)
-            build, table = functools.partial(_build, architectures[name]), CsvLog(folder / name / "population.csv")
+            build, table = (
+                functools.partial(_build, architectures[name], parts or {}),
+                CsvLog(folder / name / "population.csv"),
+            )
             result = train_population(build, data, **how, out=folder / name, callbacks=[*callbacks, table])
             if result.reason == "interrupted":
                 return stopped(result, began)
@@ -138,8 +143,8 @@ def _check(seeds: int, n_models: int) -> None:
         )
 
 
-def _build(config: ModelConfig, data: Dataset, rngs: nnx.Rngs) -> LFADS:
-    return builders.build(data, config, rngs=rngs)
+def _build(config: ModelConfig, parts: Mapping[str, Any], data: Dataset, rngs: nnx.Rngs) -> LFADS:
+    return builders.build(data, config, rngs=rngs, **parts)
 
 
 def _scored(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,8 +19,13 @@ from lfadsx.training.history import Row, Summary, names_of, summary, write_rows
 
 MOST_COPIES = 6
 """Largest number of copies in a line of the table."""
-HEAD = f"{'generation':>10} {'epoch':>6} {'best':>10} {'median':>10} {'worst':>10} {'best member':>11} {'minutes':>8}  "
-HEAD += "copies (winner -> loser)"
+HEAD = f"{'gen':>3} {'epoch':>5} {'best':>8} {'median':>8} {'worst':>8} {'member':>6} {'min':>5}  copies"
+"""Columns of the table: scores, member with the best one, minutes, and copies as winner -> loser."""
+LINES = 20
+"""Lines of progress of a run without a terminal."""
+WIDE = 80
+"""Columns of a terminal that has space for a bar."""
+NARROW = "{n_fmt}/{total_fmt} {remaining} left{postfix}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,18 +84,28 @@ class AbstractCallback(abc.ABC):
 
 
 class ProgressBar(AbstractCallback):
-    """A bar with the time left, loss and selection score; for a population, those of the best member."""
+    """A bar with the time left, loss and selection score; for a population, those of the best member.
+
+    Without a terminal or notebook, such as in the log of a cluster, it writes a line for every 5 % of the epochs.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def on_start(self, progress: Progress) -> None:
         """Opens the bar."""
-        total, done = progress.epochs, progress.epoch
-        self._bar = tqdm(total=total, initial=done, unit="epoch", desc="training", dynamic_ncols=True)
+        is_live = sys.stderr.isatty() or "ipykernel" in sys.modules
+        narrow = None if shutil.get_terminal_size().columns >= WIDE else NARROW
+        how: dict[str, Any] = dict(unit="epoch", desc="training", dynamic_ncols=True, bar_format=narrow)
+        self._bar = tqdm(total=progress.epochs, initial=progress.epoch, disable=not is_live, **how)
+        self._began, self._first = time.monotonic(), progress.epoch
 
     def on_epoch_end(self, progress: Progress) -> None:
-        """Moves the bar."""
+        """Moves the bar, or writes a line."""
+        if self._bar.disable:
+            if progress.epoch * LINES // progress.epochs > (progress.epoch - 1) * LINES // progress.epochs:
+                self._write(self._line(progress))
+            return
         self._bar.set_postfix_str(self._words(progress), refresh=False)
         self._bar.update(progress.epoch - self._bar.n)
 
@@ -98,10 +114,20 @@ class ProgressBar(AbstractCallback):
         self._bar.set_description(f"training ({progress.reason})")
         self._bar.close()
 
+    def _line(self, progress: Progress) -> str:
+        left = (time.monotonic() - self._began) * (progress.epochs - progress.epoch) / (progress.epoch - self._first)
+        return (
+            f"epoch {progress.epoch} of {progress.epochs}, {tqdm.format_interval(left)} left, {self._words(progress)}"
+        )
+
     def _words(self, progress: Progress) -> str:
         loss = min((row["loss"] for row in progress.latest), default=math.nan)
         scores = [row["score"] for row in progress.rows if math.isfinite(row["score"])]
         return f"loss {loss:.2f}" + (f", validation {scores[-1]:.2f} (best {min(scores):.2f})" if scores else "")
+
+    def _write(self, line: str) -> None:
+        # tqdm clears the bar, writes, and draws the bar again; print would write into the bar.
+        tqdm.write(line, file=sys.stderr)
 
 
 class GenerationTable(ProgressBar):
@@ -116,11 +142,8 @@ class GenerationTable(ProgressBar):
         ```
     """
 
-    _began = 0.0
-
     def on_start(self, progress: Progress) -> None:
         """Writes the head of the table and opens the bar."""
-        self._began = time.monotonic()
         self._write(HEAD)
         super().on_start(progress)
 
@@ -133,10 +156,6 @@ class GenerationTable(ProgressBar):
         scores = [row["score"] for row in progress.rows if row["generation"] == progress.generation]
         best = min(filter(math.isfinite, scores), default=math.nan)
         return f"generation {progress.generation}, best {_number(best)}"
-
-    def _write(self, line: str) -> None:
-        # tqdm clears the bar, writes, and draws the bar again; print would write into the bar.
-        tqdm.write(line, file=sys.stderr)
 
 
 class CsvLog(AbstractCallback):
@@ -169,8 +188,8 @@ class CsvLog(AbstractCallback):
 def table_line(found: Summary, minutes: float) -> str:
     """Returns the line of the table for a generation."""
     member = "-" if found["best_member"] is None else str(found["best_member"])
-    scores = " ".join(f"{_number(found[name]):>10}" for name in ("best", "median", "worst"))
-    start = f"{found['generation']:>10} {found['epoch']:>6} {scores} {member:>11} {minutes:>8.1f}"
+    scores = " ".join(f"{_number(found[name]):>8}" for name in ("best", "median", "worst"))
+    start = f"{found['generation']:>3} {found['epoch']:>5} {scores} {member:>6} {minutes:>5.1f}"
     copies, failed, news = found["copies"], found["not_finite"], []
     if copies:
         more = f" and {len(copies) - MOST_COPIES} more" if len(copies) > MOST_COPIES else ""
