@@ -355,7 +355,7 @@ class PopulationConfig:
         return *range(first, train.epochs, length), train.epochs
 
 
-def with_settings(of: str, settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
+def with_settings(of: str, settings: Mapping[str, object], *configs: Any) -> tuple[Any, ...]:
     """Returns configurations in which settings, given by name, replace fields.
 
     Example:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import get_type_hints
 
 import jax.numpy as jnp
 import making
@@ -11,9 +12,11 @@ import pytest
 from test_training import StopAfter
 
 import lfadsx
+from lfadsx import settings
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
 from lfadsx.errors import LfadsxError, RunError
 from lfadsx.files import atomic_path, to_json, write_json
+from lfadsx.models.seams import SEAMS
 from lfadsx.objective import Objective
 from lfadsx.training import RunFolder
 from lfadsx.training.optimizer import describe_optimizer
@@ -96,10 +99,10 @@ def test_an_objective_replaces_the_loss_and_is_remembered(data, tmp_path):
     np.testing.assert_allclose(shifted.history["loss"], plain.history["loss"] + 100, rtol=1e-5)
     np.testing.assert_allclose(shifted.history["score"], plain.history["score"], rtol=1e-4)
     assert "by=100.0" in RunFolder(tmp_path).info.parts["objective"]
-    with pytest.raises(RunError, match=r"other settings: parts.objective is .*by=100.0.* in that run and .*by=1.0"):
+    with pytest.raises(RunError, match=r"other settings: `objective` is .*by=100.0.* in that run and .*by=1.0"):
         fit(data, objective=Shifted(by=1.0), out=tmp_path)
     with pytest.raises(
-        RunError, match=r"other settings: parts.objective is Shifted.* in that run and None in this one"
+        RunError, match=r"other settings: `objective` is Shifted.* in that run and None in this one"
     ):
         fit(data, out=tmp_path)
     assert fit(data, objective=Shifted(), out=tmp_path).reason == "epochs"
@@ -114,7 +117,7 @@ def test_an_optimizer_replaces_adam_and_its_state_is_resumed(data, tmp_path):
     second = fit(data, out=tmp_path, **settings | {"optimizer": optax.chain(optax.clip(10.0), optax.trace(0.9))})
     np.testing.assert_array_equal(whole.history["loss"], second.history["loss"])
     assert not np.allclose(whole.history["loss"][1:], fit(data, learning_rate=1e-3).history["loss"][1:], rtol=1e-6)
-    with pytest.raises(RunError, match="other settings: parts.optimizer"):
+    with pytest.raises(RunError, match="other settings: `optimizer`"):
         fit(data, out=tmp_path, **settings | {"optimizer": optax.chain(optax.clip(10.0), optax.trace(0.8))})
 
 
@@ -208,3 +211,23 @@ def test_json_holds_what_we_have(tmp_path):
     expected = {"a": {"path": str(tmp_path), "values": [1.0, None]}, "2": [3, True, None, None], "j": [1.0]}
     assert json.loads(to_json(value)) == expected
     assert json.loads(write_json(tmp_path / "a.json", value).read_text()) == expected
+
+
+def test_type_checkers_know_the_settings_of_every_function():
+    """The types of `lfadsx.settings` repeat the fields of the configurations."""
+    tables = {
+        settings.ModelSettings: lfadsx.ModelConfig,
+        settings.HyperSettings: lfadsx.HyperParams,
+        settings.TrainSettings: lfadsx.TrainConfig,
+        settings.PopulationSettings: lfadsx.PopulationConfig,
+    }
+    apart = {"variant", "population"}  # of `build` alone, and the argument `members`
+    mixed = {"readin", "input_prior", "likelihood"}  # a name, or a part
+    for table, config in tables.items():
+        fields = {field.name: field.type for field in dataclasses.fields(config) if field.name not in apart}
+        assert set(table.__annotations__) == set(fields)
+        hints = get_type_hints(table)
+        for name, hint in get_type_hints(config).items():
+            assert name in apart | mixed or hints[name] == hint, name
+    parts = set(SEAMS) - set(settings.ModelSettings.__annotations__)
+    assert parts <= set(settings.VariantSettings.__annotations__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from flax import nnx
 
@@ -22,10 +22,16 @@ from lfadsx.models.initialization import (
 )
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.seams import SEAMS, make
+from lfadsx.settings import BuildSettings, VariantSettings
 
 
 def autonomous(
-    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+    data: Dataset,
+    config: ModelConfig | None = None,
+    *,
+    seed: int = 0,
+    rngs: nnx.Rngs | None = None,
+    **parts: Unpack[VariantSettings],
 ) -> LFADS:
     """Builds an LFADS without controller: the initial condition determines each trial.
 
@@ -48,14 +54,24 @@ def autonomous(
 
 
 def inferred_input(
-    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+    data: Dataset,
+    config: ModelConfig | None = None,
+    *,
+    seed: int = 0,
+    rngs: nnx.Rngs | None = None,
+    **parts: Unpack[VariantSettings],
 ) -> LFADS:
     """Builds an LFADS whose controller infers inputs to the generator; arguments and errors as in `autonomous`."""
     return build(data, config, seed=seed, rngs=rngs, **parts, variant="inferred_input")
 
 
 def external_input(
-    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+    data: Dataset,
+    config: ModelConfig | None = None,
+    *,
+    seed: int = 0,
+    rngs: nnx.Rngs | None = None,
+    **parts: Unpack[VariantSettings],
 ) -> LFADS:
     """Builds an LFADS with known inputs; they drive the generator or inform the encoders.
 
@@ -65,7 +81,12 @@ def external_input(
 
 
 def build(
-    data: Dataset, config: ModelConfig | None = None, *, seed: int = 0, rngs: nnx.Rngs | None = None, **parts: Any
+    data: Dataset,
+    config: ModelConfig | None = None,
+    *,
+    seed: int = 0,
+    rngs: nnx.Rngs | None = None,
+    **parts: Unpack[BuildSettings],
 ) -> LFADS:
     """Builds the variant of the configuration from built-in parts and your own parts.
 
@@ -132,7 +153,7 @@ def build(
     return model
 
 
-def _settings(config: ModelConfig, given: dict[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
+def _settings(config: ModelConfig, given: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
     """Returns the settings, and the user's own parts by seam; a string names a built-in part."""
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     own = {name: value for name, value in given.items() if name in SEAMS and not isinstance(value, str)}

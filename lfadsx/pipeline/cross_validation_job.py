@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from flax import nnx
@@ -39,6 +39,7 @@ from lfadsx.pipeline.after_training import draw
 from lfadsx.pipeline.fold_inference import Fold
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.results.results_file import write_posteriors
+from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 
@@ -67,7 +68,7 @@ def cross_validate(
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
-    **settings: Any,
+    **settings: Unpack[JobSettings],
 ) -> Outcome:
     """Tests a model on every trial of a data set, always by a model that was trained without the trial.
 

@@ -70,7 +70,7 @@ def fit_run(
     began, train, folder = time.monotonic(), train or TrainConfig(), RunFolder(out)
     notes = {} if isinstance(model, LFADS) else {"model": dataclasses.asdict(model or ModelConfig())}
     if not isinstance(model, LFADS):
-        model = builders.build(data, model, rngs=nnx.Rngs(train.seed), **(parts or {}))
+        model = builders.build(data, model, rngs=nnx.Rngs(train.seed), **dict(parts or {}))
     announce(data, f"Run folder: {out}")
     result = fit(
         model,

@@ -96,7 +96,7 @@ def population_run(
     result = train_population(
         model
         if isinstance(model, LFADS)
-        else lambda data, rngs: builders.build(data, model, rngs=rngs, **(parts or {})),
+        else lambda data, rngs: builders.build(data, model, rngs=rngs, **dict(parts or {})),
         data,
         strategy=strategy,
         population=population,

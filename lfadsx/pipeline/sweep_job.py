@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from flax import nnx
 from jax.sharding import Mesh
@@ -30,6 +30,7 @@ from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.selection import Ranking, Trained, rank_models, score_members
 from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
 from lfadsx.search import Fixed
+from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
 
@@ -60,7 +61,7 @@ def sweep(
     figures: bool = True,
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
-    **settings: Any,
+    **settings: Unpack[JobSettings],
 ) -> Outcome:
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 

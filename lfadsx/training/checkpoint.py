@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from lfadsx.errors import CheckpointError
@@ -30,6 +29,8 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     _wait("made")
+    import orbax.checkpoint as ocp  # takes as long as the rest of the library
+
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(partial / "arrays", by_name(tree))
     _wait("written")
@@ -55,6 +56,8 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     manifest = check(folder)
     target = by_name(like)
     _compare(folder, manifest["shapes"], _shapes(target))
+    import orbax.checkpoint as ocp  # takes as long as the rest of the library
+
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore(folder / "arrays", jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
     treedef = jax.tree.structure(like)
@@ -65,6 +68,8 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = Path(folder).absolute()
     check(folder)
+    import orbax.checkpoint as ocp  # takes as long as the rest of the library
+
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore(folder / "arrays")
     return {name: np.asarray(array) for name, array in arrays.items() if not _is_key(array)}

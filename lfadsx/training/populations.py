@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropou
 from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
+from lfadsx.settings import PopulationFitSettings
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import Cohort, Stacked
@@ -63,7 +64,7 @@ def population(
     progress: bool = True,
     reset_learning_rate: bool = False,
     notes: Mapping[str, Any] | None = None,
-    **settings: Any,
+    **settings: Unpack[PopulationFitSettings],
 ) -> PopulationResult:
     """Trains a population of models as one compiled program.
 
@@ -109,8 +110,8 @@ def population(
     sizes = population or PopulationConfig()
     if not isinstance(sizes, PopulationConfig):
         raise LfadsxError(f"`population` must be a PopulationConfig, got {population!r}. Give members=8, say.")
-    settings |= {} if members is None else {"population": members}
-    whole = with_settings("population", settings, hyper or HyperParams(), config or TrainConfig(), sizes)
+    named = dict(settings) | ({} if members is None else {"population": members})
+    whole = with_settings("population", named, hyper or HyperParams(), config or TrainConfig(), sizes)
     numbers, train_config, sizes = whole
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [GenerationTable(), *callbacks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import optax
 from jax.sharding import Mesh
@@ -15,6 +15,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.search import Ensemble
+from lfadsx.settings import FitSettings
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
@@ -36,7 +37,7 @@ def fit(
     progress: bool = True,
     reset_learning_rate: bool = False,
     notes: Mapping[str, Any] | None = None,
-    **settings: Any,
+    **settings: Unpack[FitSettings],
 ) -> FitResult:
     """Trains a copy of a model; the model itself does not change.
 
