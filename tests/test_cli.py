@@ -116,6 +116,15 @@ def test_a_finished_run_says_so_and_computes_nothing_again(run, file, capsys, mo
     assert {path.name for path in before if before[path] != after[path]} <= {"history.csv"}
 
 
+def test_more_epochs_train_a_finished_run_further(run, file, tmp_path, caplog):
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    assert cli.main(["fit", str(file), "--out", str(out), *SMALL, "--no-figures", "--epochs", "4"]) == 0
+    assert f"Resuming the run in {out} after epoch 2 of 4, with a new cosine from learning rate 0.004." in caplog.text
+    assert json.loads((out / "metrics.json").read_text())["training"]["epochs"] == 4
+    assert len((out / "history.csv").read_text().splitlines()) == 1 + 4
+
+
 def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
     assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0
     fitted = last_json(capsys.readouterr().out)

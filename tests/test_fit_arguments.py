@@ -101,9 +101,7 @@ def test_an_objective_replaces_the_loss_and_is_remembered(data, tmp_path):
     assert "by=100.0" in RunFolder(tmp_path).info.parts["objective"]
     with pytest.raises(RunError, match=r"other settings: `objective` is .*by=100.0.* in that run and .*by=1.0"):
         fit(data, objective=Shifted(by=1.0), out=tmp_path)
-    with pytest.raises(
-        RunError, match=r"other settings: `objective` is Shifted.* in that run and None in this one"
-    ):
+    with pytest.raises(RunError, match=r"other settings: `objective` is Shifted.* in that run and None in this one"):
         fit(data, out=tmp_path)
     assert fit(data, objective=Shifted(), out=tmp_path).reason == "epochs"
 
