@@ -45,11 +45,7 @@ class Comparison:
 
 
 def compare_candidates(
-    task: Task,
-    candidates: Sequence[Candidate],
-    *,
-    fold: np.ndarray | None = None,
-    n: int = N_RESAMPLES,
+    task: Task, candidates: Sequence[Candidate], *, fold: np.ndarray | None = None, n: int = N_RESAMPLES
 ) -> Comparison:
     """Scores candidates on the same trials and the same resamples of them.
 

@@ -21,13 +21,7 @@ from lfadsx.evaluation.metrics.known_entries import masked_mean, masked_sum
 from lfadsx.inference.memory import map_trials, trials_at_once
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
-from lfadsx.objective import (
-    input_correlation,
-    kl_inferred_inputs,
-    kl_initial_condition,
-    log_weight,
-    reconstruction,
-)
+from lfadsx.objective import input_correlation, kl_inferred_inputs, kl_initial_condition, log_weight, reconstruction
 from lfadsx.parallel import n_data_devices
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
@@ -131,13 +125,7 @@ def bounds(
 
 
 def bounds_of(
-    model: LFADS,
-    labels: Labels,
-    split: Split,
-    *,
-    n_samples: int = 64,
-    seed: int = 0,
-    mesh: Mesh | None = None,
+    model: LFADS, labels: Labels, split: Split, *, n_samples: int = 64, seed: int = 0, mesh: Mesh | None = None
 ) -> Bounds:
     """Returns the bounds of any trials of the sessions in `labels`; other arguments as in `bounds`."""
     if n_samples < 1:

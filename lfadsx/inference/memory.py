@@ -41,9 +41,9 @@ def bytes_of_trial(model: LFADS, n_bins: int, n_channels: int) -> int:
     return COPIES * 4 * n_bins * width
 
 
-def trials_at_once(model: LFADS, n_bins: int, n_channels: int, memory: float = MEMORY) -> int:
-    """Returns how many trials fit into the memory (MB) at once; arguments as in `bytes_of_trial`."""
-    return int(np.clip(memory * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
+def trials_at_once(model: LFADS, n_bins: int, n_channels: int) -> int:
+    """Returns how many trials fit into `MEMORY` at once; arguments as in `bytes_of_trial`."""
+    return int(np.clip(MEMORY * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
 
 
 def chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: bool, n_devices: int) -> tuple[int, int]:

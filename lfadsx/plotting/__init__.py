@@ -2,7 +2,11 @@
 
 Every function returns a `matplotlib.figure.Figure` that belongs to no window, backend or global state, so that figures
 can be made on a cluster node, in a callback and in a notebook. The arguments `dataset`, `split` and `posterior` are the
-data set, trials of it, and the posterior of these trials in their order.
+data set, trials of it, and the posterior of these trials in their order. A posterior of other trials raises
+`LfadsxError`.
+
+Example:
+    lfadsx.plotting.rates_figure(data, data.valid, post).savefig("rates.png")
 """
 
 from lfadsx.errors import MissingExtraError

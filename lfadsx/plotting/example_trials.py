@@ -128,9 +128,6 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
     Args:
         dataset: The data set.
         trials: By title of the column, a split and its posterior, whose first trial is drawn.
-
-    Example:
-        example_figure(dataset, {"Validation": (split, posterior)}).savefig("trial.png")
     """
     figure = new_figure(4.0 * len(trials) + 0.6, 11.0)
     axes = figure.subplots(7, len(trials), squeeze=False)

@@ -51,9 +51,6 @@ def write_figures(
 
     Returns:
         The files written, and one finding for each figure that failed.
-
-    Example:
-        files, findings = write_figures("run/figures", dataset, posterior, {}, [], "A run")
     """
     split_name, split = trials_of(dataset, posterior.split)
     figures: dict[str, Callable[[], Figure | None]] = {
@@ -70,11 +67,7 @@ def write_figures(
 
 
 def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[Finding]]:
-    """Write `scores_figure` and `hyperparameters_figure` of a population's history; returns as `write_figures`.
-
-    Example:
-        files, findings = write_population_figures("search/figures", result.rows)
-    """
+    """Write `scores_figure` and `hyperparameters_figure` of a population's history; returns as `write_figures`."""
     figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
     return _write_all(folder, figures)
 
@@ -82,11 +75,7 @@ def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]
 def write_sweep_figure(
     folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str
 ) -> tuple[list[Path], list[Finding]]:
-    """Write `sweep_figure` of a sweep as a PNG file; returns as `write_figures`.
-
-    Example:
-        files, findings = write_sweep_figure("sweep/figures", sweep.rows, ["factors"], "masked_bps")
-    """
+    """Write `sweep_figure` of a sweep as a PNG file; returns as `write_figures`."""
     return _write_all(folder, {"sweep": lambda: sweep_figure(rows, names, measure)})
 
 
@@ -95,11 +84,7 @@ def write_folds_figure(
     scores: Mapping[str, Mapping[str, Any]],
     folds: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> tuple[list[Path], list[Finding]]:
-    """Write `folds_figure` of a cross-validation as a PNG file; returns as `write_figures`.
-
-    Example:
-        files, findings = write_folds_figure("cv/figures", pooled.scores, pooled.folds)
-    """
+    """Write `folds_figure` of a cross-validation as a PNG file; returns as `write_figures`."""
     return _write_all(folder, {"cv": lambda: folds_figure(scores, folds)})
 
 

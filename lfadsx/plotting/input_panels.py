@@ -12,19 +12,7 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.latent_space import course_handles, draw_averages, draw_single_trials, frame_courses
-from lfadsx.plotting.style import (
-    BLUE,
-    DASHED,
-    GREY,
-    INK,
-    LABEL,
-    MEDIUM,
-    RULE,
-    TITLE,
-    legend_below,
-    new_figure,
-    panel,
-)
+from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, LABEL, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
@@ -52,12 +40,7 @@ def inputs_figure(
         The figure, or None if the model infers no inputs.
 
     Raises:
-        LfadsxError: If the posterior is of other trials, or `aligned` does not have the shape of the true inputs.
-
-    Example:
-        figure = inputs_figure(dataset, dataset.valid, posterior)
-        if figure is not None:
-            figure.savefig("inputs.png")
+        LfadsxError: If `aligned` does not have the shape of the true inputs.
     """
     if posterior.inputs is None or posterior.inputs.shape[2] == 0:
         return None

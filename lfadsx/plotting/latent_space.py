@@ -32,12 +32,6 @@ def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figu
 
     The components are those of all trials and bins of the split together. Planes are drawn instead of three
     dimensions, because distances in a plane can be read off.
-
-    Raises:
-        LfadsxError: If the posterior is of other trials.
-
-    Example:
-        factors_figure(dataset, dataset.valid, posterior).savefig("factors.png")
     """
     view = View.of(dataset, split, posterior)
     scores, share = principal_components(posterior.factors)
@@ -94,12 +88,6 @@ def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posteri
     """Draw the posterior means of initial conditions, one dot per trial, in the plane of their first two components.
 
     Initial conditions of one dimension are drawn against the order of the trials.
-
-    Raises:
-        LfadsxError: If the posterior is of other trials.
-
-    Example:
-        initial_conditions_figure(dataset, dataset.valid, posterior).savefig("initial_conditions.png")
     """
     view = View.of(dataset, split, posterior)
     scores, share = principal_components(posterior.ic_mean, most=2)

@@ -59,9 +59,6 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
 
     Raises:
         LfadsxError: If the history has no curve.
-
-    Example:
-        loss_figure({"loss": loss, "valid_loss": valid_loss}).savefig("loss.png")
     """
     titles, curves = [title for title in PARTS if has_part(history, title)], _curves(history)
     has_ramp, has_rate = any(key in curves for key in RAMPS), "learning_rate" in curves

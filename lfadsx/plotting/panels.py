@@ -44,9 +44,6 @@ def curves_figure(
         stems: Names that are drawn as stems, such as spike counts.
         references: Names that others are compared with; by default those that begin with "true".
         share_y: If True, all panels have the same vertical axis.
-
-    Example:
-        curves_figure({"Neuron 3": {"spikes": counts, "true rate": rate}}, stems=["spikes"]).savefig("neuron.png")
     """
     columns = min(len(panels), MOST_COLUMNS)
     figure, axes = panel_grid(len(panels), columns, (2.5, 2.1), (0.6, 0.8), title, sharey=share_y)
@@ -81,9 +78,6 @@ def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
     Args:
         data: Sessions with an alignment.
         taps: Bins of the moving average, as in `lfadsx.align`.
-
-    Example:
-        alignment_figure(lfadsx.align(data, n_components=10)).savefig("alignment.png")
     """
     found, mean, panels = shared_components(data, taps=taps), "mean over sessions", {}
 

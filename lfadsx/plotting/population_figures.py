@@ -56,9 +56,6 @@ def scores_figure(rows: Sequence[Row]) -> Figure:
 
     Raises:
         LfadsxError: If the history holds no finite score.
-
-    Example:
-        scores_figure(rows).savefig("scores.png")
     """
     finite = sorted((row for row in rows if np.isfinite(row["score"])), key=lambda row: row["epoch"])
     if not finite:
@@ -94,11 +91,6 @@ def hyperparameters_figure(rows: Sequence[Row]) -> Figure | None:
 
     Returns:
         The figure, or None if all members have the same hyperparameters throughout.
-
-    Example:
-        figure = hyperparameters_figure(rows)
-        if figure is not None:
-            figure.savefig("hyperparameters.png")
     """
     table = generations(rows)
     names = [field.name for field in dataclasses.fields(HyperParams) if _varies(table, field.name)]

@@ -47,12 +47,7 @@ STRIP = 0.22
 
 
 def rates_figure(
-    dataset: Dataset,
-    split: Split,
-    posterior: Posterior,
-    n_trials: int = 3,
-    seed: int = 0,
-    session: int | None = None,
+    dataset: Dataset, split: Split, posterior: Posterior, n_trials: int = 3, seed: int = 0, session: int | None = None
 ) -> Figure:
     """Draw example trials, one per column: spikes and inferred rates of all neurons, then single neurons in detail.
 
@@ -68,10 +63,7 @@ def rates_figure(
         session: Index of the session; by default the one with the most trials.
 
     Raises:
-        LfadsxError: If `n_trials` is below 1, or the posterior is of other trials.
-
-    Example:
-        rates_figure(dataset, dataset.valid, posterior, n_trials=4).savefig("rates.png")
+        LfadsxError: If `n_trials` is below 1.
     """
     if n_trials < 1:
         raise LfadsxError(f"`n_trials` must be at least 1, got {n_trials}.")
@@ -181,10 +173,7 @@ def psth_figure(
         session: Index of the session; by default the one with the most trials.
 
     Raises:
-        LfadsxError: If `n_neurons` is below 1, or the posterior is of other trials.
-
-    Example:
-        psth_figure(dataset, dataset.valid, posterior, n_neurons=9).savefig("psth.png")
+        LfadsxError: If `n_neurons` is below 1.
     """
     if n_neurons < 1:
         raise LfadsxError(f"`n_neurons` must be at least 1, got {n_neurons}.")

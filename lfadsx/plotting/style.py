@@ -59,12 +59,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 
 def panel_grid(
-    n: int,
-    n_columns: int,
-    size: tuple[float, float],
-    margin: tuple[float, float],
-    title: str = "",
-    **shared: Any,
+    n: int, n_columns: int, size: tuple[float, float], margin: tuple[float, float], title: str = "", **shared: Any
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with the axes of `n` panels, row by row.
 
@@ -98,9 +93,6 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = Fal
         x: Label of the horizontal axis with its unit.
         y: Label of the vertical axis with its unit.
         image: If True, the spines touch the pixels.
-
-    Example:
-        panel(ax, "Loss", "Epoch", "Nats per trial")
     """
     ax.set_facecolor("white")
     ax.grid(False)

@@ -48,9 +48,6 @@ def summary(
 
     Raises:
         LfadsxError: If the posterior is not of the trials of its split in the data.
-
-    Example:
-        lfadsx.plotting.summary(post, data).savefig("summary.png")
     """
     view, history = View.of(data, trials_of(data, posterior.split)[1], posterior), history or {}
     title = f"{', '.join(posterior.sessions[:3])}: {posterior.split} trials" if title is None else title

@@ -63,9 +63,6 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
 
     Raises:
         LfadsxError: If no setting has more than one value.
-
-    Example:
-        sweep_figure(sweep.rows, ["factors", "inferred_inputs"]).savefig("sweep.png")
     """
     swept = [name for name in names if len({row[name] for row in rows}) > 1]
     if not swept:
@@ -93,9 +90,6 @@ def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Ma
 
     Raises:
         LfadsxError: If there is no measure.
-
-    Example:
-        folds_figure(outcome.pooled.scores, outcome.pooled.folds).savefig("cv.png")
     """
     if not scores:
         raise LfadsxError("`scores` must have at least 1 measure, got none. Pass the scores of a cross-validation.")

@@ -77,10 +77,6 @@ class View:
         posterior: Their posterior, in the same order.
         units: Units of the axes.
         conditions: The trials by condition.
-
-    Example:
-        view = View.of(dataset, split, posterior)
-        rates = view.rates(trials=[0, 1], neurons=[3])
     """
 
     dataset: Dataset

@@ -44,15 +44,8 @@ def mean_rate(dataset: Dataset, split: Split) -> Rates:
 def time_course(dataset: Dataset, split: Split, *, width: float | None = None) -> Rates:
     """Returns each channel's smoothed mean over training trials in every bin, the same for all trials of a session.
 
-    The mean is shrunk towards the channel's mean by the weight of one trial, so that rates are never 0.
-
-    Args:
-        dataset: The data set.
-        split: The trials that get the rates.
-        width: Standard deviation of the Gaussian smoothing in bins; by default chosen from `WIDTHS`.
-
-    Raises:
-        LfadsxError: If the width is negative.
+    The mean is shrunk towards the channel's mean by the weight of one trial, so that rates are never 0. `width` is the
+    standard deviation of the Gaussian smoothing in bins, by default one of `WIDTHS`.
 
     Example:
         >>> from lfadsx.data import from_arrays
@@ -75,7 +68,7 @@ def condition_average(dataset: Dataset, split: Split, *, width: float | None = N
     trials without a condition (`has_label`), get the time course.
 
     Raises:
-        LfadsxError: If the width is negative, or a split has no conditions.
+        LfadsxError: If a split has no conditions.
 
     Example:
         >>> from lfadsx.data import from_arrays
@@ -120,9 +113,6 @@ def smoothed_data(
         width: Standard deviation of k in bins.
         shrinkage: The weight a in bins, above 0.
         own_bin: If False, each entry is predicted from the bins around it only.
-
-    Raises:
-        LfadsxError: If the width is negative, or the shrinkage is not above 0.
 
     Example:
         >>> from lfadsx.data import from_arrays

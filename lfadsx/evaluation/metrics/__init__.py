@@ -1,7 +1,8 @@
 """Scores: bits per spike, R2, PSTH R2, decoding of behaviour, alignment of latent variables with their truth.
 
 Every function takes arrays of one session with the trial axis first and returns plain numbers. `mask` is True where an
-entry is scored; NaN in the data counts as missing, too. `lfadsx.evaluation` decides which entries are scored.
+entry is scored (by default everywhere); NaN in the data counts as missing, too. Arrays of different shapes, and scored
+estimates that are NaN or infinite, raise `LfadsxError`. `lfadsx.evaluation` decides which entries are scored.
 """
 
 from lfadsx.evaluation.metrics.known_entries import gaussian_kernel as gaussian_kernel

@@ -59,7 +59,7 @@ def velocity_decoding(
 
     Raises:
         MissingExtraError: If scikit-learn is not installed.
-        LfadsxError: If no bins are left, or rates are NaN or infinite there.
+        LfadsxError: If no bins are left.
 
     Example:
         >>> rates = np.random.default_rng(0).normal(size=(20, 10, 3))
@@ -129,9 +129,6 @@ def align(
 
     Returns:
         Shape (trial, time, true), in the unit of the truth.
-
-    Raises:
-        LfadsxError: If the two arrays of `fit_on` have different trials or bins, or no bin without NaN.
 
     Example:
         >>> truth = np.random.default_rng(0).normal(size=(8, 5, 1))

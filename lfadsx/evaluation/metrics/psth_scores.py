@@ -20,6 +20,9 @@ from lfadsx.evaluation.metrics.known_entries import (
 )
 from lfadsx.evaluation.metrics.r2 import r2_by_channel
 
+N_SPLITS = 10
+"""Random splits of the trials that `psth_ceiling` averages."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PsthR2:
@@ -63,9 +66,6 @@ def psth(
     Returns:
         The labels in ascending order, and the means in the unit of `values`, NaN where no trial has data.
 
-    Raises:
-        LfadsxError: If `condition` does not have one label per trial.
-
     Example:
         >>> labels, means = psth(np.array([[[1.0]], [[3.0]], [[5.0]]]), np.array([0, 0, 1]))
         >>> means.ravel().tolist()
@@ -97,9 +97,6 @@ def psth_r2(
         kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTH of the counts.
         mask: True where an entry is scored; by default everywhere.
 
-    Raises:
-        LfadsxError: If shapes differ, a scored rate is NaN or infinite, or labels are missing.
-
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (5, 1, 1))
         >>> psth_r2(np.full((5, 3, 1), 2.0), counts, np.zeros(5), kernel_bins=0).value
@@ -112,31 +109,14 @@ def psth_r2(
 
 
 def psth_ceiling(
-    counts: Trials,
-    condition: Shaped[np.ndarray, " trial"],
-    *,
-    kernel_bins: float,
-    mask: Mask = None,
-    n_splits: int = 10,
-    seed: int = 0,
+    counts: Trials, condition: Shaped[np.ndarray, " trial"], *, kernel_bins: float, mask: Mask = None, seed: int = 0
 ) -> PsthCeiling:
     """Returns the PSTH R2 of a model with the true PSTH, estimated from halves of the data.
 
     The trials of each condition are halved at random. With smoothed PSTHs A and B of the halves and C of all
     trials, C has the noise variance `mean((A - B)^2) / 4`. The true PSTH therefore attains about
     `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that. Conditions
-    with a single trial are left out; other arguments are as in `psth_r2`.
-
-    Args:
-        counts: Spike counts per bin.
-        condition: Label of each trial.
-        kernel_bins: Standard deviation of the smoothing in bins.
-        mask: True where an entry is scored.
-        n_splits: Number of random splits that are averaged.
-        seed: Seed of the splits.
-
-    Returns:
-        The ceiling; NaN where no condition has two trials or the PSTH is constant.
+    with a single trial are left out. `N_SPLITS` random splits are averaged; arguments are as in `psth_r2`.
 
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (6, 1, 1))
@@ -150,8 +130,8 @@ def psth_ceiling(
         return smooth(psth(counts[trials], condition[trials], used[trials])[1], kernel_bins)
 
     rng = np.random.default_rng(seed)
-    halves, ceilings = np.full((2, n_splits, counts.shape[2]), np.nan)
-    for i in range(n_splits):
+    halves, ceilings = np.full((2, N_SPLITS, counts.shape[2]), np.nan)
+    for i in range(N_SPLITS):
         first, second = _halves(condition, rng)
         one, other, both = smoothed(first), smoothed(second), smoothed(np.concatenate([first, second]))
         halves[i] = r2_by_channel(one, other)

@@ -22,6 +22,9 @@ from lfadsx.evaluation.metrics.known_entries import (
 # Signals whose standard deviation is below this share of their size are constant in float32.
 _CONSTANT = 1e-7
 
+N_SHUFFLES = 5
+"""Shuffles of the trials that `r2_floors` averages."""
+
 
 @dataclasses.dataclass(frozen=True)
 class R2Floors:
@@ -50,9 +53,6 @@ def r2_pooled(estimate: Trials, truth: Trials, mask: Mask = None) -> float:
     Returns:
         R2, at most 1; NaN if the truth is constant.
 
-    Raises:
-        LfadsxError: If the shapes differ, or a scored estimate is NaN or infinite.
-
     Example:
         >>> truth = np.array([[[0.0], [2.0]]])
         >>> r2_pooled(truth + 0.5, truth)
@@ -80,8 +80,8 @@ def r2_per_trial(estimate: Trials, truth: Trials, mask: Mask = None) -> float:
     """Returns the squared Pearson correlation over time, averaged over trials and channels, as in the LFADS tutorial.
 
     It ignores slope, sign and offset of every single trial, and is high by chance for short slow signals: see
-    `r2_floors`. Pairs with constant truth are left out; a constant estimate counts 0. Arguments and errors are as in
-    `r2_pooled`, and the estimate may have any unit.
+    `r2_floors`. Pairs with constant truth are left out; a constant estimate counts 0. Arguments are as in `r2_pooled`,
+    and the estimate may have any unit.
 
     Returns:
         From 0 to 1; NaN if the truth of every pair is constant.
@@ -110,14 +110,13 @@ def r2_of_trials(estimate: Trials, truth: Trials, mask: Mask = None) -> Float[np
     return np.where(truth_power > 0, r2, np.nan)
 
 
-def r2_floors(truth: Trials, mask: Mask = None, *, n_shuffles: int = 5, seed: int = 0) -> R2Floors:
+def r2_floors(truth: Trials, mask: Mask = None, *, seed: int = 0) -> R2Floors:
     """Returns `r2_per_trial` of estimates that do not depend on the single trial.
 
     Args:
         truth: True values.
         mask: True where an entry is scored; by default everywhere.
-        n_shuffles: Number of shuffles that are averaged; in each, every trial gets another trial's truth.
-        seed: Seed of the shuffles.
+        seed: Seed of the shuffles, in each of which every trial gets the truth of another trial.
 
     Raises:
         LfadsxError: If there are fewer than 2 trials.
@@ -133,7 +132,7 @@ def r2_floors(truth: Trials, mask: Mask = None, *, n_shuffles: int = 5, seed: in
     ramp = np.broadcast_to(np.arange(truth.shape[1])[:, None], truth.shape)
     rng = np.random.default_rng(seed)
     shuffled = []
-    for _ in range(n_shuffles):
+    for _ in range(N_SHUFFLES):
         # A random cycle through all trials never pairs a trial with itself.
         cycle = rng.permutation(len(truth))
         partner = np.empty_like(cycle)

@@ -70,8 +70,7 @@ def bits_per_spike(
             by default each neuron's mean over the scored trials and bins.
 
     Raises:
-        LfadsxError: If the shapes differ, a scored rate is NaN, infinite or negative, or a scored count is negative
-            or not a whole number.
+        LfadsxError: If a scored rate is negative, or a scored count is negative or not a whole number.
 
     Example:
         >>> counts = np.array([[[0], [2]], [[0], [2]]])
