@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import smoothed_data
-from lfadsx.evaluation.baselines.all_baselines import applicable
+from lfadsx.evaluation.baselines.all_baselines import Baseline, applicable
 from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
 from lfadsx.evaluation.task import Task, check_finite, has_sklearn
@@ -63,13 +63,8 @@ def baseline_candidates(
         decode: If True, behaviour is decoded from them.
     """
     found, findings = [], []
-    fits: dict[str, Callable[[], np.ndarray]] = {}
-    if baselines is None:
-        for name, fit in applicable(task.dataset, task.split, regression=has_sklearn()).items():
-            fits[name] = functools.partial(fit, task.dataset, task.split)
-    else:
-        fits = {name: functools.partial(np.asarray, rates) for name, rates in baselines.items()}
-    for name, fit in fits.items():
+    fitted = applicable(task.dataset, task.split, regression=has_sklearn()) if baselines is None else baselines
+    for name, fit in fitted.items():
         found.append(attempt(findings, "baseline", name, functools.partial(_baseline, task, name, fit, decode)))
     return [candidate for candidate in found if candidate is not None], findings
 
@@ -112,9 +107,9 @@ def lag_bins(task: Task) -> int:
     return round(lag / width) if width else 0
 
 
-def _baseline(task: Task, name: str, fit: Callable[[], np.ndarray], decode: bool) -> Candidate:
-    """Returns the predictions of one baseline, rates of hidden entries included where they are known."""
-    rates = fit()
+def _baseline(task: Task, name: str, fit: Baseline | np.ndarray, decode: bool) -> Candidate:
+    """Returns the predictions of one baseline, given by its rates or fitted."""
+    rates = fit(task.dataset, task.split) if callable(fit) else np.asarray(fit)
     masked_rates = train_rates = None
     if name in ("mean", "time course", "condition average"):
         masked_rates = rates  # these are computed from training trials alone, so that hiding changes nothing

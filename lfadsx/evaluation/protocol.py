@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
+from lfadsx.evaluation.baselines.session_data import Rates
 from lfadsx.evaluation.candidates import baseline_candidates, model_candidate, with_behaviour
 from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates, format_table
 from lfadsx.evaluation.details import details
@@ -75,12 +76,10 @@ class Evaluation:
 def score_posteriors(
     data: Dataset,
     posteriors: Mapping[str, Posterior],
-    masked: (
-        tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]] | None
-    ) = None,
+    masked: tuple[Rates, Bool[np.ndarray, "trial time target_channel"]] | None = None,
     *,
     split: str | None = None,
-    baselines: Mapping[str, Float[np.ndarray, "trial time target_channel"]] | None = None,
+    baselines: Mapping[str, Rates] | None = None,
     psth_kernel_bins: float | None = None,
     n_bootstrap: int = 2000,
     seed: int = 0,

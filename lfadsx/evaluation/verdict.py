@@ -60,13 +60,12 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
         notes.append("Behaviour and inputs are not scored: both need the posterior of the training trials.")
     measures = {"behaviour": "velocity_r2", "condition": "psth_r2", "truth": "rates_r2", "true_inputs": "inputs_r2"}
     for field, measure in measures.items():
-        of_split, of_train = getattr(split, field) is not None, getattr(train, field) is not None
-        if of_train and not of_split:
-            notes.append(f"The {name} trials have no {field}, the training trials do: there is no {measure}.")
-        elif of_split and not of_train and field in ("behaviour", "true_inputs"):
-            notes.append(f"The training trials have no {field}, the {name} trials do: there is no {measure}.")
-        elif of_split and not of_train and field == "condition":
-            notes.append(f"The training trials have no condition, the {name} trials do: no condition average.")
+        in_split, in_train = getattr(split, field) is not None, getattr(train, field) is not None
+        if in_train and not in_split:
+            notes.append(f"{measure} is left out: the training trials have {field!r}, but the {name} trials do not.")
+        elif in_split and not in_train and field != "truth":
+            missing = "The condition average" if field == "condition" else measure
+            notes.append(f"{missing} is left out: the {name} trials have {field!r}, but the training trials do not.")
     if split.condition is not None and (n := np.count_nonzero(~has_label(split.condition))):
         notes.append(
             f"{n} of {split.n_trials} {name} trials have no condition. PSTH scores leave them out; the condition "

@@ -16,21 +16,15 @@ from lfadsx.types import TargetGroup, TimeAxis
 class Generated:
     """New trials of one session; every array has the trial axis first.
 
+    Other attributes are as in `Posterior`, for trials of the prior.
+
     Attributes:
         rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
-        variance: By group, variance of the data about the rates, in squared units; for groups of real numbers.
         data: By group, data drawn from the likelihood, same shape; empty without `draw_data`.
-        factors: Shape (trial, time, factor).
         initial_condition: Draws from its prior, shape (trial, ic).
-        initial_state: Generator state before the first bin, shape (trial, generator).
-        generator_states: Shape (trial, time, generator).
         inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
         session: Name of the session whose read-out was used.
         seed: Seed of the draws.
-        time: The time axis of a trial.
-        groups: Kind (counts or real) and unit of each target group.
-        input_group: The target group whose channels the encoder sees.
-        version: Version of lfadsx that generated the trials.
         source: Origin of the data that the model was trained on.
     """
 

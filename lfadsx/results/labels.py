@@ -47,12 +47,8 @@ class Labels:
         """Returns the fields of `Posterior` that label its trials, bins and channels."""
         kept = ("time", "groups", "input_group", "behaviour_name", "behaviour_lag", "source")
         return {name: getattr(self, name) for name in kept} | {
-            "trial_id": trials.trial_id,
-            "session": trials.session,
+            **{name: getattr(trials, name) for name in ("trial_id", "session", "row", "condition", "behaviour")},
             "length": trials.target_length,
-            "row": trials.row,
-            "condition": trials.condition,
-            "behaviour": trials.behaviour,
             "sessions": tuple(session.name for session in self.sessions),
             "channel_names": self.channel_names(),
             "held_out": self.held_out(),

@@ -158,11 +158,10 @@ def _write_bounds(group: h5py.Group, found: Bounds) -> None:
         "kl_inputs": "Divergence of the inputs' posterior from their prior",
         "correlation": "Correlation of the inputs, a penalty of training",
     }
-    values = {name: getattr(found, name, found.terms.get(name)) for name in described}
     arrays = {
-        name: Described(value, "trial", "none" if name == "correlation" else "nats", described[name])
-        for name, value in values.items()
-        if value is not None
+        name: Described(values, "trial", "none" if name == "correlation" else "nats", description)
+        for name, description in described.items()
+        if (values := getattr(found, name, found.terms.get(name))) is not None
     }
     arrays["n_spikes"] = Described(found.n_spikes, "trial", "spikes", "Number of spikes of each trial")
     _write_arrays(group, arrays)

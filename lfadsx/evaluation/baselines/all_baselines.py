@@ -25,6 +25,7 @@ def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> di
             scikit-learn.
 
     Example:
+        >>> import numpy as np
         >>> from lfadsx.data import from_arrays
         >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> list(applicable(dataset, dataset.valid))
@@ -48,6 +49,7 @@ def fit_baselines(dataset: Dataset, split: Split, *, regression: bool = True) ->
         MissingExtraError: If there are held-out neurons and scikit-learn is not installed.
 
     Example:
+        >>> import numpy as np
         >>> from lfadsx.data import from_arrays
         >>> dataset = from_arrays(np.ones((10, 5, 3), int))
         >>> fit_baselines(dataset, dataset.valid)["time course"].shape
