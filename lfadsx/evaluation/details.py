@@ -41,10 +41,10 @@ def details(
 
 def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str, Any]:
     """Returns bits against three nulls and for each neuron, and the neurons and spikes that are counted."""
-    found, nulls = {}, {}
+    found, nulls, null_rates = {}, {}, _nulls(task) if measures else {}
     for measure in measures:
         rates, mask = model.rates_for(measure), task.regions[measure]
-        nulls[measure] = {name: _value(bits(task, rates, mask, null), task) for name, null in _nulls(task).items()}
+        nulls[measure] = {name: _value(bits(task, rates, mask, null), task) for name, null in null_rates.items()}
         found[measure] = {
             session.name: (
                 bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
