@@ -93,7 +93,7 @@ def infer_trials(
     if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
         raise LfadsxError(
             "`n_samples` must be at least 1 for a model without inferred inputs and initial condition (ic_dim = 0), "
-            "got 0: there is no posterior whose means could be pushed through."
+            "got 0: such a model has no posterior means to push through the decoder."
         )
     rows, at_once = chunks(model, trials, n_samples, memory, samples, n_data_devices(mesh))
     settings = n_samples, at_once, samples

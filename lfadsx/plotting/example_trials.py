@@ -69,7 +69,7 @@ def draw_images(
         few_ticks(ax, y=4, integer=True)
         _mark_forward(ax, view, trial, named=kind == "counts")
         _mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
-    row[0].set_ylabel("Neuron" if np.all(np.diff(order) > 0) else "Neuron (sorted)", fontsize=LABEL, color=INK)
+    row[0].set_ylabel("Neuron" if np.all(np.diff(order) > 0) else "Neuron (sorted)")
     if bar_in is not None:
         colour_bar(bar_in, image, row, _label(view, kind), integer=kind == "counts")
 
@@ -135,7 +135,7 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
         view = View.of(dataset, split, posterior)
         _draw_trial(column, view, labelled=number == 0)
         column[0].set_title(f"{title}: {view.trial_name(0)}", loc="left", fontsize=LABEL, color=INK)
-        column[-1].set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        column[-1].set_xlabel(view.units.time_label)
     roles = {"inferred": BLUE, "true": INK, "recorded or known": GREY}
     legend_below(figure, [Line2D([], [], color=colour, lw=MEDIUM, label=name) for name, colour in roles.items()])
     return figure

@@ -12,7 +12,7 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.latent_space import course_handles, draw_averages, draw_single_trials, frame_courses
-from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, LABEL, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
+from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
@@ -61,7 +61,7 @@ def inputs_figure(
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, loc="left", fontsize=TITLE, color=INK)
     for ax in axes[-1]:
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
     legend_below(figure, [*course_handles(view), *_truth_handles(aligned)])
     view.conditions.add_legend(figure)
     return figure

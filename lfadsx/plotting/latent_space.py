@@ -96,8 +96,8 @@ def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posteri
     y = scores[:, -1]
     figure = new_figure(4.6 if view.conditions.known else 3.8, 3.7, "Initial conditions, one dot per trial")
     ax = figure.subplots()
-    panel(ax, "", "Trial (in the order of the split)" if flat else component_label(share, 0))
-    ax.set_ylabel(component_label(share, len(share) - 1), fontsize=8)
+    across = "Trial (in the order of the split)" if flat else component_label(share, 0)
+    panel(ax, "", across, component_label(share, len(share) - 1))
     size = float(np.clip(600.0 / split.n_trials, 8.0, 30.0))
     colours = view.conditions.trial_colours(split.n_trials)
     ax.scatter(x, y, s=size, c=colours, alpha=0.85, edgecolors="white", linewidths=0.4)

@@ -84,7 +84,7 @@ def rates_figure(
     for ax, trial in zip(axes[0], trials, strict=True):
         ax.set_title(view.trial_name(trial), loc="left", fontsize=TITLE, color=INK, pad=12)
     for ax in axes[-1]:
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
     legend_below(figure, _neuron_handles(view))
     return figure
 
@@ -187,9 +187,9 @@ def psth_figure(
     for i, ax in enumerate(axes):
         draw_psth(ax, view, session, int(neurons[i]))
         if i % n_columns == 0:
-            ax.set_ylabel(view.rate_label, fontsize=LABEL, color=INK)
+            ax.set_ylabel(view.rate_label)
         if i + n_columns >= len(neurons):
-            ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+            ax.set_xlabel(view.units.time_label)
             ax.tick_params(labelbottom=True)
     legend_below(figure, psth_handles(view))
     view.conditions.add_legend(figure, most=MOST_CONDITIONS)

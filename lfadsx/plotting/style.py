@@ -85,7 +85,7 @@ def balanced(n: int, most: int) -> int:
 
 
 def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = False) -> Axes:
-    """Give axes the common frame, fonts and labels.
+    """Give axes the common frame, fonts and labels; later labels keep the fonts.
 
     Args:
         ax: The axes to style.

@@ -119,7 +119,7 @@ def _draw_example(part: SubFigure, view: View) -> None:
     for ax, kind in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         draw_images([ax], view, trial, kind, bar_in=part)
         ax.set_title(names[kind], loc="left", fontsize=TITLE, color=INK, pad=12)
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
 
 
 def _draw_factors(part: SubFigure, view: View) -> None:
@@ -143,8 +143,8 @@ def _draw_psths(part: SubFigure, view: View) -> None:
     axes = part.subplots(1, len(neurons), squeeze=False)[0]
     for ax, neuron in zip(axes, neurons, strict=True):
         draw_psth(ax, view, session, int(neuron))
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
-    axes[0].set_ylabel(view.rate_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
+    axes[0].set_ylabel(view.rate_label)
     legend_below(part, psth_handles(view))
 
 
