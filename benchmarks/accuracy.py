@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from example_tools.peak_times import peak_errors
 from flax import nnx
 
 import lfadsx
@@ -37,8 +38,6 @@ from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.evaluation import format_table, ratio, resample
 from lfadsx.evaluation.metrics import (
     align,
-    latent_r2,
-    peak_errors,
     r2_by_channel,
     r2_floors,
     r2_of_trials,
@@ -230,8 +229,8 @@ class Truth:
         """
         states = self.lorenz.run(self.lorenz.starts())
         truth, train_truth = states[self.split.condition[rows]], states[self.train.condition]
-        r2 = latent_r2(latents, truth, fit_on=(train_latents, train_truth))
-        back = latent_r2(truth, latents, fit_on=(train_truth, train_latents))
+        r2 = r2_by_channel(align(latents, fit_on=(train_latents, train_truth)), truth)
+        back = r2_by_channel(align(truth, fit_on=(train_truth, train_latents)), latents)
         found = {f"state_{number}_r2": value for number, value in enumerate(r2.tolist(), 1)}
         return found | {"factors_from_states_r2": float(np.nanmean(back))}
 

@@ -13,6 +13,7 @@ Figures need matplotlib: pip install "lfadsx[plot]".
 from pathlib import Path
 
 from example_tools.command_line import options
+from example_tools.peak_times import peak_errors
 from example_tools.peaks_figure import peaks_figure
 from example_tools.quick_settings import sized
 
@@ -76,7 +77,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     # training trials, once for all, and the trials that are scored had no part in training.
     inputs = {name: of.inputs[:, :, 0] for name, of in posteriors.items()}
     pulses = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}
-    peaks = metrics.peak_errors(inputs["valid"], pulses["valid"], fit_on=(inputs["train"], pulses["train"]))
+    peaks = peak_errors(inputs["valid"], pulses["valid"], fit_on=(inputs["train"], pulses["train"]))
     peaks_figure(inputs["valid"], peaks, post.times, post.trial_id).savefig(out / "pulses.png", dpi=150)
 
     text = f"""{score}

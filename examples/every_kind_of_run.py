@@ -14,6 +14,7 @@ Figures need matplotlib: pip install "lfadsx[plot]".
 from pathlib import Path
 
 from example_tools.command_line import options
+from example_tools.images_figure import images_figure
 from example_tools.quick_settings import sized
 from example_tools.resemblance import resemblance
 from example_tools.resemblance_figure import resemblance_figure
@@ -88,7 +89,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     images = {"A recorded trial": recorded[0].T, "Another one": recorded[-1].T}
     images |= {"A generated trial": spikes[0].T, "Its rates": rates[0].T}
     labels = {"x_label": "Bin", "y_label": "Neuron", "label": "Per bin"}
-    lfadsx.plotting.images_figure(images, **labels).savefig(out / "generated.png", dpi=150)
+    images_figure(images, **labels).savefig(out / "generated.png", dpi=150)
 
     # write_model_params: all arrays by our names. The model could come from the run folder as well.
     names = lfadsx.interop.write_parameters(out / "parameters.h5", lfadsx.load(out))

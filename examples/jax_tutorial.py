@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
+from example_tools.images_figure import images_figure
 from example_tools.quick_settings import sized
 from matplotlib.figure import Figure
 from scipy.signal import filtfilt
@@ -33,7 +34,7 @@ from tqdm.auto import tqdm
 import lfadsx
 from lfadsx.datasets import train_networks
 from lfadsx.evaluation import metrics
-from lfadsx.plotting import curves_figure, images_figure
+from lfadsx.plotting import curves_figure
 
 NAME = "integrator_rnn"
 

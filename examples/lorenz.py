@@ -73,9 +73,10 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         states = {name: simulated[f"{name}_states"][:] for name in data.splits}
     factors = {name: of.factors for name, of in posteriors.items()}
     there, back = (factors["train"], states["train"]), (states["train"], factors["train"])
-    r2 = metrics.latent_r2(factors["valid"], states["valid"], fit_on=there)
-    r2_back = metrics.latent_r2(states["valid"], factors["valid"], fit_on=back)
-    draw(metrics.align(factors["valid"], fit_on=there), states["valid"], r2).savefig(out / "states.png", dpi=150)
+    aligned = metrics.align(factors["valid"], fit_on=there)
+    r2 = metrics.r2_by_channel(aligned, states["valid"])
+    r2_back = metrics.r2_by_channel(metrics.align(states["valid"], fit_on=back), factors["valid"])
+    draw(aligned, states["valid"], r2).savefig(out / "states.png", dpi=150)
 
     text = f"""{score}
 R2 of the rates, pooled: {metrics.r2_pooled(post.rates["spikes"], data.valid.truth):.3f}

@@ -119,7 +119,8 @@ def scores(models: list[lfadsx.LFADS], data: lfadsx.Dataset, file: Path) -> dict
     logs = {name: np.log(values) for name, values in rates.items()}
     with h5py.File(file) as simulated:
         states = {name: simulated[f"{name}_states"][:] for name in rates}
-    r2 = metrics.latent_r2(logs["valid"], states["valid"], fit_on=(logs["train"], states["train"]))
+    aligned = metrics.align(logs["valid"], fit_on=(logs["train"], states["train"]))
+    r2 = metrics.r2_by_channel(aligned, states["valid"])
     named = {f"state {number}": float(value) for number, value in enumerate(r2, 1)}
     return {"rates_r2": metrics.r2_per_trial(rates["valid"], data.valid.truth)} | named
 

@@ -214,7 +214,7 @@ def test_rates_of_trials_unlike_all_of_training_end_at_a_limit_and_that_is_said(
     rates = baselines.poisson_regression(data, strange, widths=(1.4,), penalties=(1e-3,))[..., -2:]
     largest = data.train.targets["spikes"][..., -2:].max((0, 1)).astype(float)
     np.testing.assert_array_equal(rates.max((0, 1)), 10 * largest)
-    assert "rates of the Poisson regression (session session) end at their upper limit" in caplog.text
+    assert "rates of the Poisson regression (session session) are at their upper limit" in caplog.text
 
 
 def test_real_data_get_baselines_in_their_own_unit():
@@ -272,9 +272,9 @@ def test_mistakes_are_explained():
     data = shared_drive(20, condition=None)
     with pytest.raises(ValueError, match=r"needs the condition.*\. Give both splits conditions"):
         baselines.condition_average(data, data.test)
-    with pytest.raises(ValueError, match=r"shrinkage is 0 bins.*\. Give a number above 0"):
+    with pytest.raises(ValueError, match="`shrinkage` must be above 0 bins, got 0"):
         baselines.smoothed_data(data, data.test, shrinkage=0.0)
-    with pytest.raises(ValueError, match=r"width of the kernel is -1 bins"):
+    with pytest.raises(ValueError, match="at least 0 bins .*, got -1"):
         baselines.time_course(data, data.test, width=-1.0)
 
 

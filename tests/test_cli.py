@@ -280,8 +280,13 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
 def devices_used(monkeypatch):
     """The numbers of devices of all inferences of a test."""
     module = importlib.import_module("lfadsx.inference.posterior_inference")
-    found, original = set(), module.summariser
-    monkeypatch.setattr(module, "summariser", lambda mesh: found.add(n_data_devices(mesh)) or original(mesh))
+    found, original = set(), module.map_trials
+
+    def spy(*arguments, mesh, **settings):
+        found.add(n_data_devices(mesh))
+        return original(*arguments, mesh=mesh, **settings)
+
+    monkeypatch.setattr(module, "map_trials", spy)
     return found
 
 

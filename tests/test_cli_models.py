@@ -211,6 +211,6 @@ def test_scalars_and_single_trials_for_tensorboard(days, tmp_path):
 
 def test_what_cannot_be_generated_is_said(run, capsys):
     assert cli.main(["generate", str(run), "--session", "sunday"]) == 2
-    assert "The model has no session 'sunday', only ['monday']" in capsys.readouterr().err
+    assert "`session` must be one of ['monday'] or its number, got 'sunday'" in capsys.readouterr().err
     assert cli.main(["generate", "nowhere"]) == 2
     assert "The folder nowhere does not exist" in capsys.readouterr().err

@@ -220,7 +220,7 @@ def test_a_split_with_ragged_trials_missing_entries_and_two_sessions_is_scored()
     rates = np.where(scored, 1.5, np.nan)
     result = score_posteriors(data, {"valid": posterior(data.valid, rates)}, n_bootstrap=20)
     assert all(np.isfinite(result.scores[name]) for name in ("bits_per_spike", "co_bps", "fp_bps"))
-    assert "valid trials scored here took part" in result.detail["notes"][0]
+    assert "valid trials scored here were used" in result.detail["notes"][0]
 
 
 def test_a_truth_in_hertz_is_compared_in_counts_and_one_without_unit_by_correlation_only(data):
@@ -257,7 +257,7 @@ def test_behaviour_is_decoded_at_its_lag(data):
     result = score_posteriors(lagged, truths(data), baselines={})
     assert result.scores["velocity_r2"] > 0.9
     assert result.detail["velocity"]["lag_bins"] == 2
-    with pytest.raises(ValueError, match=r"lags by 0\.04 s, but the width.*\. Give the data set its bin width"):
+    with pytest.raises(ValueError, match=r"the lag is 0\.04 s and the width is unknown\. Give the data set"):
         score_posteriors(dataclasses.replace(lagged, time=TimeAxis()), truths(data), baselines={})
 
 
@@ -291,7 +291,7 @@ def test_what_needs_the_training_trials_is_left_out_without_them(data):
     result = score_posteriors(data, {"test": truths(data)["test"]}, baselines={})
     assert result.scores["velocity_r2"] is None and result.scores["inputs_r2"] is None
     assert result.aligned_inputs is None
-    assert "needs the posterior of the training trials" in result.detail["notes"][0]
+    assert "need the posterior of the training trials" in result.detail["notes"][0]
 
 
 def test_without_scikit_learn_its_parts_are_left_out(data, monkeypatch):
@@ -312,16 +312,16 @@ def test_mean_rates_score_nothing(data):
 
 def test_mistakes_are_explained(data):
     good = truths(data)
-    with pytest.raises(ValueError, match=r"split 'rest' needs.*'test', 'train', 'valid'.*\. Name a split"):
+    with pytest.raises(ValueError, match=r"got 'rest' with data of .*'test', 'train', 'valid'.*\. Name a split"):
         score_posteriors(data, good, split="rest")
-    with pytest.raises(ValueError, match=r"trial ids differ\. Infer the rates of this very split"):
+    with pytest.raises(ValueError, match=r"trial ids differ\. Infer the rates of this split"):
         other = dataclasses.replace(good["test"], trial_id=good["test"].trial_id[::-1])
         score_posteriors(data, {"test": other})
     with pytest.raises(ValueError, match=r"1 of 1080 rates of 'test' are NaN.*\. Check that training"):
         broken = good["test"].rates["spikes"].copy()
         broken[0, 0, 0] = np.nan
         score_posteriors(data, {"test": posterior(data.test, broken)})
-    with pytest.raises(ValueError, match=r"mask of shape \(2, 2, 2\).*\. Give both in the coordinates"):
+    with pytest.raises(ValueError, match=r"got rates of shape .* and a mask of shape \(2, 2, 2\)"):
         score_posteriors(data, good, (good["test"].rates["spikes"], np.zeros((2, 2, 2), bool)))
 
 

@@ -119,9 +119,9 @@ def test_a_model_without_inputs_or_initial_condition():
     [
         ({"n_trials": 0}, "`n_bins` must be at least 1, got 0 trials of 5 bins"),
         ({"n_bins": 0}, "at least 1, got 2 trials of 0 bins"),
-        ({"session": "sunday"}, r"no session 'sunday', only \['monday', 'tuesday'\]"),
-        ({"session": 2}, "no session 2, only"),
-        ({"known_inputs": np.zeros((2, 5, 2))}, "Known inputs do not reach the generator of this model"),
+        ({"session": "sunday"}, r"one of \['monday', 'tuesday'\] or its number, got 'sunday'"),
+        ({"session": 2}, "or its number, got 2"),
+        ({"known_inputs": np.zeros((2, 5, 2))}, "`known_inputs` must be left out"),
     ],
 )
 def test_what_cannot_be_generated_is_named(model, settings, message):
@@ -131,7 +131,7 @@ def test_what_cannot_be_generated_is_named(model, settings, message):
 
 def test_known_inputs_that_are_missing_or_of_another_shape_are_named(data):
     model = making.outline(data, variant="external_input")
-    with pytest.raises(ValueError, match=r"driven by known inputs. Give known_inputs \(trial, time, known\)"):
+    with pytest.raises(ValueError, match=r"`known_inputs` \(trial, time, known\) must be given"):
         lfadsx.generate(model, 2, 5)
-    with pytest.raises(ValueError, match=r"have the shape \(2, 4, 2\), and 2 trials of 5 bins .* with 2 known inputs"):
+    with pytest.raises(ValueError, match=r"of 2 trials of 5 bins with 2 known inputs, got \(2, 4, 2\)"):
         lfadsx.generate(model, 2, 5, known_inputs=np.zeros((2, 4, 2)))

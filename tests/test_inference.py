@@ -112,8 +112,13 @@ def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_sa
 def meshes(monkeypatch):
     """The meshes of all inferences of a test."""
     module = importlib.import_module("lfadsx.inference.posterior_inference")
-    found, original = [], module.summariser
-    monkeypatch.setattr(module, "summariser", lambda mesh: found.append(mesh) or original(mesh))
+    found, original = [], module.map_trials
+
+    def spy(*arguments, mesh, **settings):
+        found.append(mesh)
+        return original(*arguments, mesh=mesh, **settings)
+
+    monkeypatch.setattr(module, "map_trials", spy)
     return found
 
 
@@ -269,13 +274,13 @@ def test_joined_posteriors_are_padded_and_sorted(posterior):
 
 
 def test_rates_in_hz_need_counts_and_a_bin_width(posterior):
-    with pytest.raises(LfadsxError, match="Rates in Hz need the width of a bin, which is not known. Give the data set"):
+    with pytest.raises(LfadsxError, match="Rates in Hz need the width of a bin, which is unknown. Give the data set"):
         posterior.rates_hz()
     with pytest.raises(LfadsxError, match="`group` must be one of 'spikes', got 'spike' .did you mean 'spikes'"):
         posterior.rates_hz("spike")
     real = dataclasses.replace(posterior, groups={"spikes": TargetGroup("real", "mV")})
     for of, what in ((real.rates_hz, "Rates in Hz"), (real.log_rates, "Log rates")):
-        with pytest.raises(LfadsxError, match=f"{what} need data that are counts, and those of 'spikes' are real"):
+        with pytest.raises(LfadsxError, match=f"{what} need data that are counts, but those of 'spikes' are real"):
             of()
 
 

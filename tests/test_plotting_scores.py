@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
+from example_tools.images_figure import images_figure
+from example_tools.peak_times import peak_errors
 from example_tools.peaks_figure import peaks_figure
 from matplotlib.colors import to_hex
 
 from lfadsx.data import from_arrays
-from lfadsx.evaluation.metrics import peak_errors
-from lfadsx.plotting import curves_figure, images_figure
+from lfadsx.plotting import curves_figure
 from lfadsx.plotting.style import GREY, INK
 
 

@@ -243,7 +243,7 @@ def test_one_bad_generation_or_member_does_not_flatten_the_scores():
     two = plotting.scores_figure(make([[0, 1]], [[5.0, 1e9]], n_evaluations=3, learning_rate=[[0.1, 0.2]])).axes[0]
     assert two.get_ylim()[1] < 40
     assert "off" not in words(plotting.scores_figure(make(scores=[[5.0] * 4] * 3)))
-    with pytest.raises(ValueError, match="no finite score"):
+    with pytest.raises(ValueError, match="must have a finite score"):
         plotting.scores_figure(make(scores=[[float("nan")] * 4] * 3))
 
 

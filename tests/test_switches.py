@@ -177,7 +177,7 @@ def test_what_looks_ahead_is_refused_when_causality_is_asked_for(data):
 
 def test_without_a_latent_variable_there_are_no_means_to_push(data):
     model = making.build(data, variant="autonomous", ic_dim=0)
-    with pytest.raises(ValueError, match="neither an initial condition .* nor inferred inputs, so .* Ask for 1 sample"):
+    with pytest.raises(ValueError, match="`n_samples` must be at least 1 for a model without .*, got 0"):
         lfadsx.infer(model, data, "valid", n_samples=0)
 
 

@@ -172,13 +172,13 @@ def test_a_split_with_fewer_arrays_than_training_says_which_scores_are_missing(d
         ("behaviour", "velocity_r2"), ("condition", "psth_r2"), ("truth", "rates_r2"), ("true_inputs", "inputs_r2"),
     ):  # fmt: skip
         assert found.scores[measure] is None
-        assert f"The test trials have no {name}, the training trials do: there is no {measure}." in str(found)
+        assert f"{measure} is left out: the training trials have {name!r}, but the test trials do not." in str(found)
     assert found.scores["co_bps"] > 0
     more = changed(data, "train", behaviour=None, condition=None)
     found = score_posteriors(more, truths(data), **FAST)
     assert found.scores["velocity_r2"] is None and found.scores["psth_r2"] is not None
     assert "condition average" not in [row["model"] for row in found.table]
-    assert "no condition, the test trials do: no condition average" in str(found)
+    assert "The condition average is left out: the test trials have 'condition', but the training" in str(found)
     of_valid = changed(data, "valid", condition=None)
     assert "condition average" in baselines.fit_baselines(of_valid, of_valid.test, regression=False)
 

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from example_tools.histograms import draw_histogram
+from example_tools.peak_times import PeakErrors
 from lfadsx import LfadsxError
-from lfadsx.evaluation.metrics import PeakErrors
 from lfadsx.plotting import style
 
 N_EXAMPLES = 4
@@ -21,7 +21,7 @@ def peaks_figure(inputs: np.ndarray, peaks: PeakErrors, times: np.ndarray, trial
 
     Args:
         inputs: The inferred input, shape (trial, time), any unit.
-        peaks: What `lfadsx.evaluation.metrics.peak_errors` returned for these trials.
+        peaks: Result of `peak_errors` for these trials.
         times: Middle of each bin in seconds, shape (time,).
         trial_id: Ids of the trials, shape (trial,).
 
@@ -60,7 +60,7 @@ def peaks_figure(inputs: np.ndarray, peaks: PeakErrors, times: np.ndarray, trial
                 ax.axvline(times[0] + found * width, color=colour, lw=1.0, ls=line)  # type: ignore[arg-type]
         style.few_ticks(ax, x=4)
         ax.set_yticks([])
-        style.hide_tick_labels(ax, x=not last)
+        ax.tick_params(labelbottom=last)
     handles = [
         Line2D([], [], color=style.BLUE, lw=style.MEDIUM, label="inferred input"),
         Line2D([], [], color=style.ORANGE, lw=1.0, label=f"its peak, less the lag of {peaks.lag} bins"),

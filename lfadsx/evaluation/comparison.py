@@ -1,9 +1,10 @@
-"""The comparison: every measure of every candidate with its error, and the model against the best baseline."""
+"""The comparison: every measure of every candidate with its error, the model against the best baseline, the table."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,10 @@ from lfadsx.evaluation.statistics import N_RESAMPLES, Score, Statistic, drawn, s
 from lfadsx.evaluation.task import BITS, R2, Task
 
 RECONSTRUCTION = (BITS[0], R2[0])
-"""Measures of entries that the encoder sees: reported, never a contest."""
+"""Measures of entries that the encoder sees: reported, but never compared with baselines."""
 
 N_RESAMPLES_PSTH = 200
-"""Most resamples of PSTH R2, of which each one costs as much as the score itself."""
+"""Most resamples of PSTH R2: each costs as much as the score itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Comparison:
 
     Attributes:
         scores: By measure and name of the model ("lfads") or baseline.
-        differences: By measure, model minus best baseline, paired by trial; reconstruction is no contest.
-        rivals: By measure, which baseline that is.
-        folds: By measure and name, the scores of the trials of each fold alone.
+        differences: By measure, model minus best baseline, paired by trial; reconstruction is left out.
+        rivals: By measure, the name of the best baseline.
+        folds: By measure and name, the score of each fold's trials alone.
         statistics: By name and measure.
     """
 
@@ -44,17 +45,14 @@ class Comparison:
 
 
 def compare_candidates(
-    task: Task,
-    candidates: Sequence[Candidate],
-    *,
-    fold: np.ndarray | None = None,
-    n: int = N_RESAMPLES,
+    task: Task, candidates: Sequence[Candidate], *, fold: np.ndarray | None = None, n: int = N_RESAMPLES
 ) -> Comparison:
     """Scores candidates on the same trials and the same resamples of them.
 
     Args:
+        task: The trials to score.
         candidates: The model and, after it, its baselines.
-        fold: Number of the fold that tested each trial; then reconstruction is left out. None for a single model.
+        fold: Number of the fold that tested each trial, and reconstruction is left out; None for a single model.
         n: Number of resamples behind an error.
     """
     by_model = {candidate.name: statistics(task, candidate, fold) for candidate in candidates}
@@ -74,3 +72,33 @@ def compare_candidates(
         best = max(rivals, key=lambda name: found.scores[measure][name].value)
         found.rivals[measure], found.differences[measure] = best, score_of(draws[model] - draws[best])
     return found
+
+
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a table as text: names left-aligned, numbers right-aligned, a dash for None.
+
+    Columns without any value are left out.
+
+    Args:
+        rows: One mapping per row with the same keys; the first key names the row.
+
+    Example:
+        >>> rows = [{"model": "lfads", "co_bps": 0.1257}, {"model": "time course", "co_bps": None}]
+        >>> format_table(rows).splitlines()
+        ['model        co_bps', 'lfads         0.126', 'time course       -']
+    """
+    label, *names = dict.fromkeys(key for row in rows for key in row)
+    names = [name for name in names if any(row.get(name) is not None for row in rows)]
+    columns = [[name, *(_cell(row.get(name)) for row in rows)] for name in (label, *names)]
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for first, *others in zip(*columns, strict=True):
+        numbers = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *numbers]).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,23 +1,25 @@
-"""What stands beside the scores, ready for JSON: nulls, single channels, ceilings, floors, other target groups."""
+"""Figures beside the scores, ready for JSON: nulls, single channels, ceilings, floors, other target groups."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from lfadsx.data.condition_labels import has_label
+from lfadsx.data.data_findings import scored_mask
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import condition_average, mean_rate
-from lfadsx.evaluation.baselines.scored_entries import scored_mask
+from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.candidates import Candidate, lag_bins
 from lfadsx.evaluation.measures import bits, covers, explained
 from lfadsx.evaluation.metrics import R2Floors, bits_per_spike, psth_ceiling, psth_r2, r2_floors, r2_pooled
 from lfadsx.evaluation.metrics.known_entries import mean_known
-from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.evaluation.statistics import Statistic
-from lfadsx.evaluation.task import BITS, Posterior, Task, seen_bins
+from lfadsx.evaluation.task import BITS, Task
+from lfadsx.results.posterior import Posterior
 
 log = logging.getLogger("lfadsx")
 
@@ -25,8 +27,8 @@ log = logging.getLogger("lfadsx")
 def details(
     task: Task, model: Candidate, statistics: Mapping[str, Statistic], posterior: Posterior
 ) -> dict[str, dict[str, Any]]:
-    """Returns what stands beside the model's scores."""
-    values = {name: float(statistic(np.ones(task.split.n_trials))) for name, statistic in statistics.items()}
+    """Returns the figures beside the model's scores."""
+    values = {name: _value(statistic, task) for name, statistic in statistics.items()}
     return {
         **_of_bits(task, model, [measure for measure in BITS if measure in values]),
         "velocity": _of_velocity(task, model, values.get("velocity_r2")),
@@ -38,12 +40,11 @@ def details(
 
 
 def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str, Any]:
-    """Bits against three nulls, for each neuron, and the neurons and spikes that went in."""
-    found, nulls = {}, {}
+    """Returns bits against three nulls and for each neuron, and the neurons and spikes that are counted."""
+    found, nulls, null_rates = {}, {}, _nulls(task) if measures else {}
     for measure in measures:
         rates, mask = model.rates_for(measure), task.regions[measure]
-        of_nulls = {name: bits(task, rates, mask, null) for name, null in _nulls(task).items()}
-        nulls[measure] = {name: _value(statistic, task) for name, statistic in of_nulls.items()}
+        nulls[measure] = {name: _value(bits(task, rates, mask, null), task) for name, null in null_rates.items()}
         found[measure] = {
             session.name: (
                 bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
@@ -61,12 +62,12 @@ def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str,
 
 
 def _nulls(task: Task) -> dict[str, np.ndarray | None]:
-    """Rates of the null models; None stands for the mean over the scored entries."""
+    """Returns the rates of the null models; None means the mean over the scored entries."""
     nulls = {"scored mean": None, "training mean": mean_rate(task.dataset, task.split)}
     if task.split.condition is not None and task.dataset.train.condition is not None:
         try:
             nulls["condition average"] = condition_average(task.dataset, task.split)
-        except Exception:  # as for every baseline: the scores stand without it
+        except Exception:  # as for every baseline: the scores are kept without it
             log.exception("The condition average failed.")
     return nulls
 
@@ -98,7 +99,7 @@ def _of_psth(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
 
 
 def _ceiling(task: Task) -> dict[str, float]:
-    """What noise leaves of PSTH R2, from random halves of the scored trials; means over all channels."""
+    """Returns the largest PSTH R2 that noise allows, from random halves of the scored trials; means over channels."""
     condition = task.split.condition
     if condition is None or not task.scored.any():
         return {}
@@ -114,12 +115,11 @@ def _ceiling(task: Task) -> dict[str, float]:
 
 
 def _of_rates(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
-    """R2 of rates against the truth; without a unit of the truth only what is blind to scale."""
-    if r2 is None:
-        return {}
+    """Returns R2 of rates against the truth; the pooled one needs a truth in a known unit."""
     truth, unit, pooled = task.split.truth, task.dataset.truth_unit, None
-    if truth is not None and unit in ("counts per bin", "Hz", "data"):
-        # Expected counts are per bin.
+    if r2 is None or truth is None:
+        return {}
+    if unit in ("counts per bin", "Hz", "data"):
         truth = truth * _bin_width(task) if unit == "Hz" else truth
         pooled = _value(explained(task, model.rates, task.scored & ~np.isnan(truth), truth), task)
     return {"r2": r2, "r2_pooled": pooled, "truth_unit": unit}
@@ -127,14 +127,12 @@ def _of_rates(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
 
 def _bin_width(task: Task) -> float:
     if task.dataset.bin_width is None:
-        raise LfadsxError(
-            "The true rates are in Hz, but the width of the bins is unknown. Give the data set its bin width."
-        )
+        raise LfadsxError("True rates in Hz need the width of the bins, which is unknown. Give the data set its width.")
     return task.dataset.bin_width
 
 
 def _floors_of_rates(task: Task) -> dict[str, float]:
-    """Floors of the squared correlation of rates, averaged over sessions, weighted by trials and channels."""
+    """Returns floors of the squared correlation of rates, averaged over sessions, weighted by trials and channels."""
     truth = task.split.truth
     if truth is None:
         return {}
@@ -144,7 +142,7 @@ def _floors_of_rates(task: Task) -> dict[str, float]:
 
 
 def _of_inputs(task: Task, model: Candidate, r2: float | None) -> dict[str, float]:
-    """R2 of the inferred inputs in bins that the encoder sees, with its floors."""
+    """Returns R2 of the inferred inputs in bins that the encoder sees, with its floors."""
     truth = task.split.true_inputs
     if r2 is None or model.inputs is None or truth is None:
         return {}
@@ -153,11 +151,11 @@ def _of_inputs(task: Task, model: Candidate, r2: float | None) -> dict[str, floa
     return {"r2": r2, "r2_pooled": r2_pooled(model.inputs, truth, seen)} | _mean_floors(floors, [1.0] * len(floors))
 
 
-def _mean_floors(floors: Sequence[R2Floors], weights: Iterable[float]) -> dict[str, float]:
+def _mean_floors(floors: Sequence[R2Floors], weights: Sequence[float]) -> dict[str, float]:
     if not floors:
         return {}
     values = [[floor.shuffled, floor.ramp] for floor in floors]
-    shuffled, ramp = np.average(values, axis=0, weights=list(weights))
+    shuffled, ramp = np.average(values, axis=0, weights=weights)
     return {"floor_shuffled": shuffled, "floor_ramp": ramp}
 
 

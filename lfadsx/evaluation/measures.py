@@ -1,17 +1,17 @@
-"""Measures: for each name, the statistic of what a candidate predicts.
+"""Measures: for each name, the statistic of a candidate's predictions.
 
-| measure             | channels                                   | bins                                     |
-|---------------------|--------------------------------------------|------------------------------------------|
-| bits_per_spike, r2  | that the encoder sees                      | that the encoder sees (reconstruction)   |
-| co_bps, co_r2       | held out                                   | that the encoder sees                    |
-| masked_bps, masked_r2 | of entries hidden from the encoder       | of entries hidden from the encoder       |
-| fp_bps, fp_r2       | all                                        | beyond the encoder's: forward prediction |
-| velocity_r2         | all: behaviour decoded from (log) rates    | that the encoder sees                    |
-| psth_r2             | all: R2 of each, mean                      | all                                      |
-| rates_r2            | all: squared correlation per trial, mean   | all                                      |
-| inputs_r2           | none: squared correlation of each input    | that the encoder sees                    |
+| measure               | channels                                   | bins                                     |
+|-----------------------|--------------------------------------------|------------------------------------------|
+| bits_per_spike, r2    | that the encoder sees                      | that the encoder sees (reconstruction)   |
+| co_bps, co_r2         | held out                                   | that the encoder sees                    |
+| masked_bps, masked_r2 | of entries hidden from the encoder         | of entries hidden from the encoder       |
+| fp_bps, fp_r2         | all                                        | beyond the encoder's: forward prediction |
+| velocity_r2           | all: behaviour decoded from (log) rates    | that the encoder sees                    |
+| psth_r2               | all: R2 of each, mean                      | all                                      |
+| rates_r2              | all: squared correlation per trial, mean   | all                                      |
+| inputs_r2             | inputs: squared correlation of each, mean  | that the encoder sees                    |
 
-Bits per spike belong to counts, the R2 beside them to real data.
+Bits per spike apply to counts, the R2 beside them to real data.
 """
 
 from __future__ import annotations
@@ -20,26 +20,21 @@ from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Float, Int
 
+from lfadsx.data.condition_labels import has_label
 from lfadsx.data.dataset import Dataset
+from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.metrics import bits_saved, r2_by_channel, r2_of_trials, smooth
-from lfadsx.evaluation.metrics.known_entries import mean_known
-from lfadsx.evaluation.metrics.psth_scores import has_label
+from lfadsx.evaluation.metrics.known_entries import Entries, Trials, mean_known
 from lfadsx.evaluation.metrics.r2 import error_and_total
 from lfadsx.evaluation.statistics import Statistic, ratio
-from lfadsx.evaluation.task import Task, has_bits, seen_bins
+from lfadsx.evaluation.task import Task, has_bits
 
 
 def statistics(task: Task, candidate: Candidate, fold: Int[np.ndarray, " trial"] | None = None) -> dict[str, Statistic]:
-    """Returns the measures that apply to a candidate, in the order of the table.
-
-    Args:
-        task: What is scored.
-        candidate: What is predicted.
-        fold: Number of the fold that tested each trial; None when one model predicts all.
-    """
+    """Returns the measures that apply to a candidate, in the order of the table; `fold` as in `averaged`."""
     of_entries = bits if task.spikes else explained
     found = {name: of_entries(task, candidate.rates_for(name), mask) for name, mask in task.regions.items()}
     found["velocity_r2"] = decoded(task, candidate.behaviour)
@@ -51,15 +46,11 @@ def statistics(task: Task, candidate: Candidate, fold: Int[np.ndarray, " trial"]
     return {name: statistic for name, statistic in found.items() if statistic is not None}
 
 
-def hidden_entries(
-    data: Dataset,
-    split_name: str,
-    rates: Num[np.ndarray, "trial time channel"],
-    hidden: Bool[np.ndarray, "trial time channel"],
-) -> dict[str, Statistic]:
-    """Returns how well masked rates predict the entries that were hidden: `masked_bps` of counts, and `masked_r2`.
+def hidden_entries(data: Dataset, split_name: str, rates: Trials, hidden: Entries) -> dict[str, Statistic]:
+    """Returns the scores of masked rates for the entries that were hidden: `masked_r2`, and for counts `masked_bps`.
 
     Args:
+        data: The data set.
         split_name: The scored split.
         rates: Expected data, inferred without the hidden entries.
         hidden: True for the hidden entries.
@@ -73,25 +64,20 @@ def hidden_entries(
 
 
 def covers(rates: np.ndarray | None, mask: np.ndarray) -> TypeGuard[np.ndarray]:
-    """Whether there are entries to score and rates for all: baselines are NaN where they predict nothing."""
+    """Returns True if there are entries to score and rates for all; baselines are NaN where they predict nothing."""
     return rates is not None and bool(mask.any()) and not np.isnan(rates[mask]).any()
 
 
-def bits(
-    task: Task,
-    rates: Num[np.ndarray, "trial time channel"] | None,
-    mask: Bool[np.ndarray, "trial time channel"],
-    null_rates: Num[np.ndarray, "trial time channel"] | None = None,
-) -> Statistic | None:
-    """Returns bits per spike, pooled over the neurons of all sessions, or None without rates for all entries.
+def bits(task: Task, rates: Trials | None, mask: Entries, null_rates: Trials | None = None) -> Statistic | None:
+    """Returns bits per spike, pooled over the neurons of all sessions, or None if entries have no rate.
 
     Neurons without spikes in the scored entries are left out.
 
     Args:
-        task: What is scored.
+        task: The trials to score.
         rates: Counts per bin.
-        mask: True for the entries that the score is about.
-        null_rates: Rates of the null model; each neuron's mean over the scored entries of its session when None.
+        mask: True for the scored entries.
+        null_rates: Rates of the null model; by default each neuron's mean over the scored entries of its session.
     """
     if not covers(rates, mask):
         return None
@@ -105,18 +91,14 @@ def bits(
     return ratio(saved, spikes) if spikes.any() else None
 
 
-def explained(
-    task: Task,
-    estimate: Num[np.ndarray, "trial time channel"] | None,
-    mask: Bool[np.ndarray, "trial time channel"],
-    truth: Num[np.ndarray, "trial time channel"] | None = None,
-) -> Statistic | None:
-    """Returns R2 around each channel's mean in its session, pooled over channels, or None without estimates for all.
+def explained(task: Task, estimate: Trials | None, mask: Entries, truth: Trials | None = None) -> Statistic | None:
+    """Returns R2 around each channel's mean in its session, pooled over channels, or None if entries have no estimate.
 
     Args:
+        task: The trials to score.
         estimate: In the unit of the truth.
-        mask: True for the entries that the score is about.
-        truth: What is estimated; the data of the group that the encoder sees when None.
+        mask: True for the scored entries.
+        truth: The values to estimate; by default the data that the encoder sees.
     """
     truth = task.values if truth is None else truth
     if not covers(estimate, mask):
@@ -129,12 +111,7 @@ def explained(
 
 
 def decoded(task: Task, prediction: Float[np.ndarray, "trial time behaviour"] | None) -> Statistic | None:
-    """Returns R2 of predicted behaviour: mean over its dimensions, and over sessions weighted by trials.
-
-    Args:
-        task: What is scored.
-        prediction: NaN where nothing is predicted; or None.
-    """
+    """Returns R2 of predicted behaviour (NaN: none): mean over its dimensions, and over sessions weighted by trials."""
     behaviour = task.split.behaviour
     if prediction is None or behaviour is None:
         return None
@@ -151,11 +128,7 @@ def decoded(task: Task, prediction: Float[np.ndarray, "trial time behaviour"] | 
     return ratio(np.concatenate(above, 1), np.concatenate(below, 1), np.array(shares)) if above else None
 
 
-def correlated(
-    estimate: Num[np.ndarray, "trial time channel"],
-    truth: Num[np.ndarray, "trial time channel"] | None,
-    mask: Bool[np.ndarray, "trial time channel"],
-) -> Statistic | None:
+def correlated(estimate: Trials, truth: Trials | None, mask: Entries) -> Statistic | None:
     """Returns the squared correlation over time, mean over trials and channels, or None without a truth."""
     if truth is None or not covers(estimate, mask & ~np.isnan(truth)):
         return None
@@ -163,19 +136,18 @@ def correlated(
     return ratio(np.nansum(r2, 1), np.sum(~np.isnan(r2), 1))
 
 
-def averaged(
-    task: Task, rates: Num[np.ndarray, "trial time channel"], fold: Int[np.ndarray, " trial"] | None = None
-) -> Statistic | None:
+def averaged(task: Task, rates: Trials, fold: Int[np.ndarray, " trial"] | None = None) -> Statistic | None:
     """Returns PSTH R2, mean over all channels of all sessions and then over folds, or None without conditions.
 
-    Averages of several folds must not be mixed: what is left out of one has trained the others, so that the mean of the
-    averages that they predict is near that of the trials themselves, however little was learned. Trials without a
-    label take no part.
+    Averages of several folds must not be mixed. The trials that one fold leaves out train the others, so that the mean
+    over folds of predicted averages is near the average of the trials themselves, however little was learned. Trials
+    without a label are left out.
 
     Args:
-        task: What is scored.
+        task: The trials to score.
         rates: Expected data.
-        fold: Number of the fold that tested each trial; folds count as many times as their trials.
+        fold: Number of the fold that tested each trial, and folds are weighted by their trials; None if one model
+            predicts all trials.
     """
     condition = task.split.condition
     if condition is None or not has_label(condition).any() or not covers(rates, task.scored):
@@ -227,7 +199,6 @@ def _of_fold(task: Task, weights: np.ndarray, sessions: Sequence[_Sums]) -> floa
 def _condition_sums(
     condition: np.ndarray, rates: np.ndarray, data: np.ndarray, scored: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray], tuple[int, int]]:
-    """Returns what averages are made of: labels, (condition, trial), and rates, data and entries, (trial, ...)."""
     labels = np.unique(condition)[:, None] == condition
     flat = [np.where(scored, of, 0).reshape(len(scored), -1) for of in (rates, data, scored)]
     return labels.astype(float), [of.astype(float) for of in flat], (rates.shape[1], rates.shape[2])

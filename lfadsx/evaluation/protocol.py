@@ -1,4 +1,4 @@
-"""The protocol: which scores a model and its baselines get, what stands beside them, and what to think of them."""
+"""The protocol: the scores of a model and its baselines, the figures beside them, and the verdict."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
+from lfadsx.evaluation.baselines.session_data import Rates
 from lfadsx.evaluation.candidates import baseline_candidates, model_candidate, with_behaviour
-from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates
+from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates, format_table
 from lfadsx.evaluation.details import details
-from lfadsx.evaluation.score_table import format_table
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
-from lfadsx.evaluation.task import MEASURES, R2, Posterior, Task, check_masked, check_posteriors, has_bits
+from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, notes_of, verdict
 from lfadsx.files import plain
 from lfadsx.findings import Finding
+from lfadsx.results.posterior import Posterior
 
 LINES = 20
 """Most lines of an evaluation as text."""
@@ -27,19 +28,19 @@ LINES = 20
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Scores of one split; as text the table, the verdict and what looks odd.
+    """Scores of one split; as text the table, the verdict and the findings.
 
     Attributes:
-        scores: The closing line: `split`, the name of the scored split, and the model's figure for each of
+        scores: The closing line: `split`, the name of the scored split, and the model's score for each of
             `MEASURES` (for real data those of `R2`, too), None where a measure does not apply.
-        detail: What stands beside these figures, ready for JSON: `errors` (standard errors by row of the table),
+        detail: Figures beside these scores, ready for JSON: `errors` (standard errors by row of the table),
             `difference` (model minus best baseline, paired by trial, with its standard error and 95 % interval),
             `nulls` (bits per spike against three null models), `per_neuron`, `silent` (neurons left out, by name),
             `n_spikes`, `velocity`, `psth`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`,
-            `findings`, and `notes`, sentences on what was left out.
+            `findings`, and `notes` (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
-        verdict: Two or three sentences: how much better than the best baseline, and which measures to judge by.
-        findings: What looks odd in the scores.
+        verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
+        findings: Oddities in the scores.
         aligned_inputs: Inferred inputs in the coordinates of the true ones, shape (trial, time, true_input),
             or None.
         comparison: The scores with their errors and statistics.
@@ -61,7 +62,7 @@ class Evaluation:
         return self.comparison.statistics[self.comparison.models[0]]
 
     def __repr__(self) -> str:
-        """Returns the table with standard errors, the verdict and what looks odd, in at most 20 lines."""
+        """Returns the table with standard errors, the verdict and the findings, in at most 20 lines."""
         cells = self.comparison.scores.items()
         rows = [
             {"model": name, **{measure: str(of[name]) if name in of else None for measure, of in cells}}
@@ -75,37 +76,35 @@ class Evaluation:
 def score_posteriors(
     data: Dataset,
     posteriors: Mapping[str, Posterior],
-    masked: (
-        tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]] | None
-    ) = None,
+    masked: tuple[Rates, Bool[np.ndarray, "trial time target_channel"]] | None = None,
     *,
     split: str | None = None,
-    baselines: Mapping[str, Float[np.ndarray, "trial time target_channel"]] | None = None,
+    baselines: Mapping[str, Rates] | None = None,
     psth_kernel_bins: float | None = None,
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
-    """Scores a model and its baselines on one split, by one protocol.
+    """Scores a model and its baselines on one split.
 
     Counts are scored in bits per spike, real data by R2, on the same entries. A baseline that fails is left out and
     becomes a finding.
 
     Args:
         data: The data set; regressions, alignments and baselines are fitted on its training trials.
-        posteriors: What inference returned, by split: the scored split, and "train", without which behaviour
+        posteriors: Results of `lfadsx.infer` by split: the scored split, and "train", without which behaviour
             and inputs are not scored.
         masked: Rates of the scored split that were inferred while entries were hidden from the encoder, in the unit of
             the data, and True for the hidden entries; both of shape (trial, time, target_channel).
-        split: The split to score; test where there is one, else valid.
-        baselines: What `fit_baselines` returned for this split, so that many models share one fit; an empty
-            dictionary for none. Fitted here when None.
-        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; when None,
+        split: The split to score; by default test if there is one, else valid.
+        baselines: Result of `fit_baselines` for this split, so that many models share one fit; an empty dictionary for
+            no baselines. Fitted here by default.
+        psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; by default
             50 ms, or 2 bins if the bin width is unknown.
         n_bootstrap: Number of resamples of the trials behind errors and intervals.
         seed: Seed of resamples, random halves and shuffles.
 
     Raises:
-        LfadsxError: The split or its posterior is missing, the two have different trials, or a scored rate is
+        LfadsxError: If the split or its posterior is missing, the two have different trials, or a scored rate is
             NaN.
 
     Example:
@@ -143,14 +142,14 @@ def evaluation_of(
     detail: Mapping[str, Any],
     failed: Sequence[Finding] = (),
 ) -> Evaluation:
-    """Returns a comparison with its table, its verdict and what looks odd.
+    """Returns a comparison with its table, its verdict and its findings.
 
     Args:
-        task: What was scored.
+        task: The scored trials.
         found: The scores.
-        split: What the scored trials are called.
+        split: Name of the scored trials.
         measures: Columns of the table.
-        detail: What else stands beside the scores, at least `notes`.
+        detail: Other figures beside the scores, at least `notes`.
         failed: Findings about baselines that are left out.
     """
     said, findings = verdict(found), (*findings_of(task, found), *failed)
@@ -175,23 +174,23 @@ def evaluation_of(
 
 
 def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 2000, seed: int = 0) -> Score:
-    """Returns how much better model a is than model b, paired by trial, with its interval over trials.
+    """Returns the score of model a minus that of model b, paired by trial, with its interval over trials.
 
     Args:
         measure: Name of a measure that both have, such as "co_bps".
         a: Scores of one model.
-        b: Scores of another one on the same trials.
+        b: Scores of another model on the same trials.
         n: Number of resamples; at most 200 for PSTH R2.
         seed: Seed of the resamples.
 
     Raises:
-        LfadsxError: The two were scored on different trials, or one does not have the measure.
+        LfadsxError: If the two were scored on different trials, or one does not have the measure.
     """
     if not np.array_equal(a.trial_id, b.trial_id):
         raise LfadsxError(
-            f"Models are compared on the same trials, but one was scored on {len(a.trial_id)} {a.scores['split']} "
-            f"trials and the other on {len(b.trial_id)} {b.scores['split']} trials with other ids. Score both on the "
-            "same split of the same data."
+            f"Both models must be scored on the same trials, but one was scored on {len(a.trial_id)} "
+            f"{a.scores['split']} trials and the other on {len(b.trial_id)} {b.scores['split']} trials with other ids. "
+            "Score both on the same split of the same data."
         )
     both = [name for name in a.statistics if name in b.statistics]
     if measure not in both:
@@ -201,5 +200,5 @@ def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 20
 
 
 def _row(found: Comparison, name: str, measures: Sequence[str]) -> dict[str, float | None]:
-    """Values of all measures, None where one does not exist."""
+    """Returns the values of all measures, None where one does not exist."""
     return {m: found.scores[m][name].value if name in found.scores.get(m, {}) else None for m in measures}

@@ -1,8 +1,8 @@
-"""Statistics: scores as functions of how often each trial counts, and their errors from resampled trials.
+"""Statistics: scores as functions of trial weights, and their errors from resampled trials.
 
-A statistic gives a score for any weights of the trials. Weights of 1 give the score itself, 1 for some trials and 0 for
-the others that of a part (a fold), numbers of draws with replacement one bootstrap sample. So models are compared on
-the same resamples, and the error of a difference is no larger than it has to be.
+Weights of 1 give the score itself. Weights of 1 for some trials and 0 for the others give the score of a part (a
+fold). Weights that count draws with replacement give a bootstrap sample. All models are scored on the same resamples,
+so that variation over trials that they share cancels in their difference.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Float, Num
 
 Statistic = Callable[[np.ndarray], np.ndarray]
-"""A score for given weights of the trials: (trial,) gives a number, (draw, trial) as many; NaN where there is none."""
+"""A score for given trial weights: (trial,) gives one number, (draw, trial) one per draw; NaN where it is undefined."""
 
 N_RESAMPLES = 1000
 """Resamples of the trials behind an error."""
 
 _AT_ONCE = 1_000_000
-"""Weights that a statistic gets at a time."""
+"""Most weights that a statistic gets at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Score:
         value: The score of all trials.
         error: Its standard error: the standard deviation over resampled trials; NaN with fewer than 2 trials.
         low: Lower end of the 95 % interval.
-        high: Upper end; a difference is not 0 when both ends lie on one side of it.
+        high: Upper end. A difference is significant if both ends have the same sign.
     """
 
     value: float
@@ -53,9 +53,9 @@ def ratio(
     """Returns the ratio of two weighted sums over trials, or the mean of several such ratios.
 
     Args:
-        numerator: What each trial adds above, for one ratio or for several.
-        denominator: What it adds below.
-        share: What each ratio counts in the mean; all the same when None. Ratios of nothing are left out.
+        numerator: Contribution of each trial to the numerator, for one ratio or for several.
+        denominator: Contribution of each trial to the denominator.
+        share: Weight of each ratio in the mean; by default all the same. Ratios whose denominator is 0 are left out.
 
     Example:
         >>> import numpy as np
@@ -88,16 +88,16 @@ def mean_of(statistics: Sequence[Statistic]) -> Statistic:
 
 
 def resample(statistic: Statistic, n_trials: int, *, n: int = N_RESAMPLES, seed: int = 0) -> Score:
-    """Returns a score with the error that resampling the trials with replacement gives it.
+    """Returns a score with its error, from trials resampled with replacement.
 
-    The ends of the interval are quantiles of the resampled scores, shifted so that these have the score as their mean:
-    a score that repeated trials lower as such (PSTH R2) would lie outside its interval otherwise.
+    The ends of the interval are quantiles of the resampled scores, shifted so that their mean is the score. Without
+    the shift a score that repeated trials lower (PSTH R2) could lie outside its interval.
 
     Args:
         statistic: The score.
-        n_trials: Number of trials.
+        n_trials: Number of trials; with fewer than 2 nothing is resampled.
         n: Number of resamples.
-        seed: Seed of the draws; two statistics of one seed see the same ones.
+        seed: Seed of the draws; statistics with the same seed use the same resamples.
 
     Example:
         >>> import numpy as np
@@ -112,15 +112,9 @@ def resample(statistic: Statistic, n_trials: int, *, n: int = N_RESAMPLES, seed:
 def drawn(
     statistic: Statistic, n_trials: int, *, n: int = N_RESAMPLES, seed: int = 0
 ) -> Float[np.ndarray, " one_and_draws"]:
-    """Returns a score of all trials and, after it, of resampled ones.
+    """Returns a score of all trials and, after it, of resampled ones; arguments as in `resample`.
 
-    Arrays of two statistics with the same settings are paired: their difference is that of the statistics.
-
-    Args:
-        statistic: The score.
-        n_trials: Number of trials; with fewer than 2 nothing is resampled.
-        n: Number of resamples.
-        seed: Seed of the draws.
+    Two statistics with the same settings are paired: the difference of their arrays is that of the statistics.
     """
     weights = _weights(n_trials, n if n_trials > 1 else 0, seed)
     parts = np.array_split(weights, -(-weights.size // _AT_ONCE))
@@ -128,7 +122,7 @@ def drawn(
 
 
 def score_of(values: Float[np.ndarray, " one_and_draws"]) -> Score:
-    """Returns the score of values as `drawn` returns them, or of a difference of two such arrays."""
+    """Returns the score of an array from `drawn`, or of a difference of two such arrays."""
     value, known = float(values[0]), values[1:][~np.isnan(values[1:])]
     if len(known) < 2:
         return Score(value, np.nan, np.nan, np.nan)
@@ -138,7 +132,7 @@ def score_of(values: Float[np.ndarray, " one_and_draws"]) -> Score:
 
 @functools.lru_cache(maxsize=1)
 def _weights(n_trials: int, n: int, seed: int) -> np.ndarray:
-    """Returns how often each trial counts, (1 + n, trial): each once, then as often as it is drawn."""
+    """Returns trial weights, shape (1 + n, trial): ones, then the number of times that each trial is drawn."""
     rng = np.random.default_rng(seed)
     weights = np.ones((1 + n, n_trials), np.uint16)
     for row in weights[1:]:

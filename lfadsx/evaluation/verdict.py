@@ -1,27 +1,27 @@
-"""The verdict: what the scores say in two or three sentences, what looks odd, and what was left out."""
+"""The verdict on the scores in two or three sentences, findings, and notes on scores that are left out."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lfadsx.data.condition_labels import has_label
 from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
-from lfadsx.evaluation.metrics.psth_scores import has_label
 from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task, has_sklearn
 from lfadsx.findings import Finding
 
 COPYING = 2.0
-"""How many times as high as the score of hidden entries reconstruction is at most before it counts as copying."""
+"""Reconstruction above this multiple of the score of hidden entries counts as copying."""
 
 LEAST_RECONSTRUCTION = 0.02
-"""Reconstruction below this (bits per spike, or R2) copies nothing worth saying."""
+"""Reconstruction below this (bits per spike, or R2) never counts as copying."""
 
 _OF_HIDDEN = ("co", "masked", "fp")
-"""Beginnings of the measures of entries that no encoder saw, the one to judge by first."""
+"""Prefixes of the measures of entries that the encoder did not see, the most important first."""
 
 
 def verdict(found: Comparison) -> str:
-    """Returns what to think of the scores: two or three sentences, one in a line."""
+    """Returns two or three sentences on the scores, one per line."""
     judged = _judged(found)
     sentences = [_against_best(found, measure) for measure in judged[:2]]
     reconstruction = next((name for name in RECONSTRUCTION if name in found.scores), None)
@@ -30,56 +30,56 @@ def verdict(found: Comparison) -> str:
         sentences.append(by + (f" {reconstruction} rewards copying the data." if reconstruction else ""))
     elif reconstruction:
         sentences.append(
-            f"There is only {reconstruction}, which rewards copying the data. Hold channels out, or infer with hidden "
-            "entries, to have a measure to judge by."
+            f"There is only {reconstruction}, which rewards copying the data. Hold out channels, or infer with hidden "
+            "entries, for a measure to judge by."
         )
     return "\n".join(sentences)
 
 
 def findings_of(task: Task, found: Comparison) -> list[Finding]:
-    """Returns what looks odd in the scores: copying, and a model that is worse than the condition average."""
+    """Returns findings on copying, and on a model that is worse than the condition average."""
     both = (_copying(task, found), _worse_than_average(task, found))
     return [finding for finding in both if finding is not None]
 
 
 def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
-    """Returns what was left out and why, a sentence each.
+    """Returns a sentence on each score that is left out, and why.
 
     Args:
-        has_train: Whether there is a posterior of the training trials.
-        negative: Whether the data are counts and the model's rates fall below 0.
+        task: The scored trials.
+        has_train: True if there is a posterior of the training trials.
+        negative: True if the data are counts and the model's rates fall below 0.
     """
     notes, split, train, name = [], task.split, task.dataset.train, task.split_name
     if name != "test":
-        notes.append(f"The {name} trials scored here took part in training or in the choice of settings.")
+        notes.append(f"The {name} trials scored here were used in training or in the choice of settings.")
     if negative:
-        notes.append("The data are counts and the model's rates fall below 0, so they are scored by R2, not in bits.")
+        notes.append("The data are counts, but the model's rates fall below 0. They are scored by R2 instead of bits.")
     needs_train = train.behaviour is not None or train.true_inputs is not None
     if needs_train and not has_train:
-        notes.append("Behaviour and inputs are not scored: that needs the posterior of the training trials.")
+        notes.append("Behaviour and inputs are not scored: both need the posterior of the training trials.")
     measures = {"behaviour": "velocity_r2", "condition": "psth_r2", "truth": "rates_r2", "true_inputs": "inputs_r2"}
     for field, measure in measures.items():
-        of_split, of_train = getattr(split, field) is not None, getattr(train, field) is not None
-        if of_train and not of_split:
-            notes.append(f"The {name} trials have no {field}, the training trials do: there is no {measure}.")
-        elif of_split and not of_train and field in ("behaviour", "true_inputs"):
-            notes.append(f"The training trials have no {field}, the {name} trials do: there is no {measure}.")
-        elif of_split and not of_train and field == "condition":
-            notes.append(f"The training trials have no condition, the {name} trials do: no condition average.")
+        in_split, in_train = getattr(split, field) is not None, getattr(train, field) is not None
+        if in_train and not in_split:
+            notes.append(f"{measure} is left out: the training trials have {field!r}, but the {name} trials do not.")
+        elif in_split and not in_train and field != "truth":
+            missing = "The condition average" if field == "condition" else measure
+            notes.append(f"{missing} is left out: the {name} trials have {field!r}, but the training trials do not.")
     if split.condition is not None and (n := np.count_nonzero(~has_label(split.condition))):
         notes.append(
-            f"{n} of {split.n_trials} {name} trials have no condition: PSTH scores leave them out, and they count "
-            "with the time course where the condition average is scored."
+            f"{n} of {split.n_trials} {name} trials have no condition. PSTH scores leave them out; the condition "
+            "average predicts them by the time course."
         )
     if train.condition is not None and (n := np.count_nonzero(~has_label(train.condition))):
-        notes.append(f"{n} of {train.n_trials} training trials have no condition: condition averages leave them out.")
+        notes.append(f"{n} of {train.n_trials} training trials have no condition. Condition averages leave them out.")
     if not has_sklearn():
-        notes.append('Decoding and Poisson regression are left out: they need pip install "lfadsx[plot]".')
+        notes.append('Decoding and Poisson regression are left out: they need `pip install "lfadsx[plot]"`.')
     return notes
 
 
 def _judged(found: Comparison) -> list[str]:
-    """The measures of entries that no encoder saw and that the model has, the first to judge by first."""
+    """Returns the model's measures of entries that the encoder did not see, the most important first."""
     own = [name for name, of in found.scores.items() if found.models[0] in of]
     return [name for start in _OF_HIDDEN for name in own if name.startswith(f"{start}_")]
 
@@ -89,9 +89,8 @@ def _against_best(found: Comparison, measure: str) -> str:
     if measure not in found.differences:
         return f"{measure} is {own}."
     difference = found.differences[measure]
-    word = (
-        "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not clearly different from"
-    )
+    word = "better than" if difference.low > 0 else "not clearly different from"
+    word = "worse than" if difference.high < 0 else word
     return f"{measure} is {own}, {word} the best baseline ({found.rivals[measure]}): {_interval(difference)}."
 
 
@@ -100,7 +99,7 @@ def _interval(difference: Score) -> str:
 
 
 def _copying(task: Task, found: Comparison) -> Finding | None:
-    """Reconstruction far above the scores of entries that the encoder did not see, which a baseline predicts better."""
+    """Returns a finding if reconstruction far exceeds scores of unseen entries, which a baseline predicts better."""
     seen, model = RECONSTRUCTION[0 if task.spikes else 1], found.models[0]
     predicted = {name: found.scores[name][model].value for name in _judged(found) if not name.startswith("fp")}
     if not predicted or model not in found.scores.get(seen, {}):
@@ -117,7 +116,7 @@ def _copying(task: Task, found: Comparison) -> Finding | None:
 
 
 def _worse_than_average(task: Task, found: Comparison) -> Finding | None:
-    """The mean over trials of a condition predicts single trials better than the model."""
+    """Returns a finding if the mean over trials of a condition predicts single trials better than the model."""
     average = found.statistics.get("condition average", {})
     measure = next((name for name in _judged(found) if name in average), None)
     if measure is None:

@@ -33,11 +33,11 @@ def generate(
     draw_data: bool = False,
     seed: int = 0,
 ) -> Generated:
-    r"""Generates new trials: initial conditions and inputs are drawn from their priors, and the generator runs.
+    r"""Generates new trials from initial conditions and inputs that are drawn from their priors.
 
     .. math:: z \sim p(z), \quad u \sim p(u), \quad g_t = generator(g_{t-1}, [v_t, u_t])
 
-    A trial depends on the seed and its number alone, however many there are.
+    A trial depends on the seed and its number alone, not on the number of trials.
 
     Example:
         >>> import lfadsx
@@ -50,17 +50,16 @@ def generate(
     Args:
         model: The model.
         n_trials: Number of trials.
-        n_bins: Number of bins of each; not bound to those that it was trained with.
-        data: The data set that the model was trained on, which gives the bins their width and the target groups their
-            units.
+        n_bins: Number of bins of each trial; may differ from that in training.
+        data: The data set that the model was trained on, for the bin width and the units of the target groups.
         session: Name or number of the session whose read-out is used.
         known_inputs: Known inputs of the trials, shape (trial, time, known), for a model whose generator has some.
         draw_data: If True, data are drawn from the likelihood, too.
         seed: Seed of the draws.
 
     Raises:
-        LfadsxError: If there is no trial, no bin or no such session, or known inputs are missing, of another shape, or
-            of no use to the model.
+        LfadsxError: If a number is below 1, there is no such session, or known inputs are missing, of another shape,
+            or not used by the model.
     """
     if n_trials < 1 or n_bins < 1:
         raise LfadsxError(f"`n_trials` and `n_bins` must be at least 1, got {n_trials} trials of {n_bins} bins.")
@@ -95,7 +94,7 @@ def _generate(
 ) -> dict[str, Any]:
     model = nnx.merge(graphdef, state)
     n_trials, prior = len(numbers), model.decoder.input_prior
-    # -1 is no number of a posterior sample, whose noise would be the same otherwise.
+    # Posterior samples are numbered from 0; -1 gives other noise.
     keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(3))
     initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
     inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
@@ -120,11 +119,11 @@ def _generate(
 
 
 def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]]:
-    """Returns number and name of a session and its channels by group."""
+    """Returns number and name of a session, and its number of channels by group."""
     readouts = {group: part for group, part in model.readout.items() if part.n_targets}
     names = [name for name, _ in readouts[model.input_group].n_targets] if model.input_group in readouts else ["0"]
     if session not in names and session not in range(len(names)):
-        raise LfadsxError(f"The model has no session {session!r}, only {names}. Give one of these, or its number.")
+        raise LfadsxError(f"`session` must be one of {names} or its number, got {session!r}.")
     number = names.index(session) if isinstance(session, str) else session
     return number, names[number], {group: part.n_targets[number][1] for group, part in readouts.items()}
 
@@ -132,12 +131,12 @@ def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]
 def _check_known(model: LFADS, known_inputs: np.ndarray | None, shape: tuple[int, int]) -> None:
     needed = model.known_inputs_to == "generator"
     if needed and known_inputs is None:
-        raise LfadsxError("The model's generator is driven by known inputs. Give known_inputs (trial, time, known).")
+        raise LfadsxError("`known_inputs` (trial, time, known) must be given: they drive the generator of this model.")
     if known_inputs is not None and not needed:
-        raise LfadsxError("Known inputs do not reach the generator of this model. Leave known_inputs out.")
+        raise LfadsxError("`known_inputs` must be left out: the generator of this model does not use them.")
     n_known = getattr(model.decoder.generator, "n_known_inputs", None)
     if known_inputs is not None and np.shape(known_inputs) != (*shape, n_known or np.shape(known_inputs)[-1]):
         raise LfadsxError(
-            f"known_inputs have the shape {np.shape(known_inputs)}, and {shape[0]} trials of {shape[1]} bins were "
-            f"asked for, with {n_known} known inputs. Give them the shape (trial, time, known)."
+            f"`known_inputs` must have the shape (trial, time, known) of {shape[0]} trials of {shape[1]} bins with "
+            f"{n_known} known inputs, got {np.shape(known_inputs)}."
         )

@@ -30,15 +30,15 @@ def masked_rates(
     memory: float = MEMORY,
     mesh: Mesh | None = None,
 ) -> tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]]:
-    """Infers every entry of the encoder's data from the others: what `masked_bps` scores.
+    """Infers every entry of the encoder's data from the other entries, which `masked_bps` scores.
 
     The entries are divided at random into `n_masks` parts. Each part in turn is hidden from the encoders, the
-    others being scaled up as coordinated dropout does, and the rates of the hidden entries are kept.
+    others are scaled up as in coordinated dropout, and the rates of the hidden entries are kept.
 
     Args:
         model: The model.
         data: The data set.
-        split: "train", "valid", "test" or "all"; by default test if there is one, else valid.
+        split: As in `lfadsx.infer`.
         n_masks: Number of parts; 1 / n_masks of the entries is hidden at a time.
         n_samples: Posterior samples per trial.
         seed: Seed of the parts and of the samples.
@@ -46,7 +46,7 @@ def masked_rates(
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Returns:
-        Rates in counts per bin, shape (trial, time, target_channel), and where they are rates of hidden entries.
+        Rates in counts per bin, shape (trial, time, target_channel), and True for hidden entries.
 
     Raises:
         LfadsxError: If `n_masks` is below 2 or the data have no such split.
@@ -71,22 +71,21 @@ def masked_rates(
 
 
 def _centre(model: LFADS, split: Split) -> np.ndarray | float:
-    """What a hidden entry counts as, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
+    """Returns the value of a hidden entry, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
     if model.standardiser is None:
         return 0.0
     return np.asarray(model.standardiser.mean_of(split.session, split.encoder_input.shape[2]))
 
 
 def _to_targets(sessions: Sequence[Session], split: Split, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Carries a mask over real encoder entries to target entries, on the host."""
+    """Returns a mask of encoder entries as a mask of target entries."""
     result = np.zeros(shape, bool)
+    bins = np.arange(mask.shape[1])
     for number, session in enumerate(sessions):
         rows = np.flatnonzero(split.session == number)
-        inside = np.arange(mask.shape[1]) < split.encoder_length[rows][:, None]
         channels = np.flatnonzero(session.target_index >= 0)
-        chosen = mask[rows][:, :, channels] & inside[..., None]
+        chosen = mask[rows][:, :, channels] & (bins < split.encoder_length[rows][:, None])[..., None]
         if split.encoder_observed is not None:
             chosen &= split.encoder_observed[rows][:, :, channels]
-        bins = np.arange(mask.shape[1])
         result[np.ix_(rows, bins, session.target_index[channels])] = chosen
     return result

@@ -1,23 +1,34 @@
-"""How many trials and samples are done at once within the memory of a device."""
+"""Trials in portions that fit into the memory of the devices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import jax
 import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Array
 
+from lfadsx.data.batching import take
 from lfadsx.data.dataset import Split
 from lfadsx.models.lfads import LFADS
+from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
+from lfadsx.results.labels import Labels
+from lfadsx.types import Batch
 
 MEMORY = 512
-"""Memory in MB that inference may use on the device, unless told otherwise."""
+"""Memory in MB that inference uses on each device by default."""
 COPIES = 6
-"""Copies of a trial's values that live at a time, about: values, their deviations, means and squares."""
+"""Approximate number of copies of a trial's values at a time: values, their deviations, means and squares."""
 MOST_TRIALS = 256
-"""Trials that are done at once at most."""
+"""Most trials at a time."""
 
 
 def bytes_of_trial(model: LFADS, n_bins: int, n_channels: int) -> int:
-    """Returns how many bytes one sample of one trial takes on the device, with all copies that live at a time.
+    """Returns how many bytes one sample of one trial takes on the device, with all copies at a time.
 
     Args:
         model: The model.
@@ -30,13 +41,13 @@ def bytes_of_trial(model: LFADS, n_bins: int, n_channels: int) -> int:
     return COPIES * 4 * n_bins * width
 
 
-def trials_at_once(model: LFADS, n_bins: int, n_channels: int, memory: float = MEMORY) -> int:
-    """Returns how many trials fit into the memory (MB) at once; arguments as in `bytes_of_trial`."""
-    return int(np.clip(memory * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
+def trials_at_once(model: LFADS, n_bins: int, n_channels: int) -> int:
+    """Returns how many trials fit into `MEMORY` at once; arguments as in `bytes_of_trial`."""
+    return int(np.clip(MEMORY * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
 
 
 def chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: bool, n_devices: int) -> tuple[int, int]:
-    """Returns how many trials and how many samples of each a device does at once within its memory."""
+    """Returns how many trials, and how many samples of each, a device computes at once within its memory."""
     n_channels = sum(target.shape[2] for target in split.targets.values())
     per_sample = bytes_of_trial(model, split.n_bins, n_channels)
     kept = per_sample // COPIES * n_samples if samples else 0
@@ -50,6 +61,57 @@ def chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: b
 
 
 def _limits() -> tuple[int, int]:
-    """Returns how many trials, and how many samples of all of these, a device does at once at most."""
-    # What a CPU computes of a sample should stay in its cache; a GPU wants much to do at a time.
+    """Returns the most trials, and the most samples of all of these together, on a device at once."""
+    # On a CPU a sample should stay in the cache; a GPU is faster with much to do at a time.
     return (32, 1) if jax.default_backend() == "cpu" else (MOST_TRIALS, 2 * MOST_TRIALS)
+
+
+def map_trials(
+    function: Callable[..., tuple[Any, Any]],
+    model: LFADS,
+    labels: Labels,
+    trials: Split,
+    settings: tuple[Any, ...],
+    *,
+    rows: int,
+    seed: int,
+    mesh: Mesh | None,
+) -> tuple[Any, ...]:
+    """Returns the results of a function for all trials (NumPy).
+
+    Args:
+        function: Takes the model, a batch, a key and the settings. Returns arrays with the trial axis first, and arrays
+            with the trial axis second.
+        model: The model.
+        labels: The sessions of the trials.
+        trials: The trials.
+        settings: Further arguments of the function, fixed at compilation.
+        rows: Number of trials at once on each device.
+        seed: Seed of the key.
+        mesh: Devices to spread the trials over, on its axis `data`.
+    """
+    graphdef, state = nnx.split(model)
+    state, key = replicate((state, jax.random.key(seed)), mesh)
+    rows *= n_data_devices(mesh)
+    compute, parts = _compiled(function, mesh), []
+    for first in range(0, trials.n_trials, rows):
+        index, n = np.arange(first, first + rows), trials.n_trials - first
+        batch = place_trials(take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1)), mesh)
+        by_trial, by_sample = compute(graphdef, state, batch, key, settings)
+        one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
+        parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
+    first, second = zip(*parts, strict=True)
+    return tuple(jax.tree.map(lambda *x, at=at: np.concatenate(x, at), *of) for at, of in enumerate((first, second)))
+
+
+@cache
+def _compiled(function: Callable[..., tuple[Any, Any]], mesh: Mesh | None) -> Any:
+    """Returns the function, compiled for the devices of a mesh."""
+
+    def compute(graphdef: Any, state: Any, batch: Batch, key: Array, settings: tuple[Any, ...]) -> tuple[Any, Any]:
+        def on_device(shared: tuple[Any, Array], batch: Batch) -> tuple[Any, Any]:
+            return function(nnx.merge(graphdef, shared[0]), batch, shared[1], *settings)
+
+        return each_trials(on_device, mesh)((state, key), batch)
+
+    return jax.jit(compute, static_argnums=(0, 4), compiler_options=dict(compiler_options(mesh)) or None)

@@ -1,4 +1,4 @@
-"""The posterior of trials: averages over its samples, or its means pushed through."""
+"""The posterior of trials: averages over its samples, or its means pushed through the decoder."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 
-from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.memory import MEMORY, chunks
-from lfadsx.inference.moments import summariser
+from lfadsx.inference.memory import MEMORY, chunks, map_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
-from lfadsx.parallel import n_data_devices, place_trials, replicate
+from lfadsx.parallel import n_data_devices
+from lfadsx.random import derive
 from lfadsx.results.labels import Labels
 from lfadsx.results.posterior import Posterior
+from lfadsx.types import Batch, Noise, Output
+
+SAMPLED = ("rates", "factors", "inputs")
+"""Names of the values whose single samples are returned on request."""
 
 
 def infer(
@@ -80,21 +84,7 @@ def infer_trials(
     samples: bool = False,
     mesh: Mesh | None = None,
 ) -> Posterior:
-    """Infers any trials of the model's sessions; see `infer`.
-
-    Args:
-        model: The model.
-        labels: What the trials are; `trials.session` counts its sessions.
-        trials: The trials.
-        n_samples: Number of samples per trial; 0 pushes the posterior means through.
-        seed: Seed of the samples.
-        memory: Memory to use on each device, in MB.
-        samples: If True, single samples are returned, too.
-        mesh: Devices to spread the trials over, on its axis `data`.
-
-    Raises:
-        LfadsxError: If `n_samples` is below 0, or it is 0 and the model has no latent variable.
-    """
+    """Infers any trials of the sessions in `labels`; other arguments and errors as in `infer`."""
     if n_samples < 0:
         raise LfadsxError(
             f"`n_samples` must be at least 0, got {n_samples}. Give the number of posterior samples per trial, or 0 to "
@@ -102,46 +92,96 @@ def infer_trials(
         )
     if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
         raise LfadsxError(
-            "The model has neither an initial condition that is inferred (ic_dim = 0) nor inferred inputs, so there is "
-            "no posterior whose means could be pushed through. Ask for 1 sample."
+            "`n_samples` must be at least 1 for a model without inferred inputs and initial condition (ic_dim = 0), "
+            "got 0: such a model has no posterior means to push through the decoder."
         )
-    n_devices = n_data_devices(mesh)
-    rows, at_once = chunks(model, trials, n_samples, memory, samples, n_devices)
-    rows = rows * n_devices
-    graphdef, state = nnx.split(model)
-    state, key = replicate((state, jax.random.key(seed)), mesh)
-    summarise = summariser(mesh)
-    parts = []
-    for first in range(0, trials.n_trials, rows):
-        index = np.arange(first, first + rows)
-        batch = place_trials(take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1)), mesh)
-        summary, single = summarise(graphdef, state, batch, key, n_samples, at_once, samples)
-        n = min(rows, trials.n_trials - first)
-        parts.append(
-            (
-                jax.tree.map(lambda x, n=n: np.asarray(x)[:n], summary),
-                jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], single),
-            )
-        )
-    summary, single = jax.tree.map(lambda *x: np.concatenate(x), *[p[0] for p in parts]), {}
-    if samples:
-        single = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *[p[1] for p in parts])
+    rows, at_once = chunks(model, trials, n_samples, memory, samples, n_data_devices(mesh))
+    settings = n_samples, at_once, samples
+    summary, single = map_trials(_summarise, model, labels, trials, settings, rows=rows, seed=seed, mesh=mesh)
     return _to_posterior(summary, single, trials, labels, n_samples, seed)
+
+
+def _summarise(
+    model: LFADS, batch: Batch, key: Key[Array, ""], n_samples: int, at_once: int, samples: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns means and spreads over samples (trial first), and single samples (sample first) if asked."""
+    encoded, prior = model.encode(batch), model.ic_prior
+    encoding, params = encoded.encoding, encoded.ic_params
+    once = {
+        "encoding": None if encoding is None else jnp.swapaxes(encoding, 0, 1),
+        "ic_mean": prior.posterior_mean(params),
+        "ic_std": prior.posterior_std(params),
+    }
+
+    def decode(noise: Noise | None) -> dict[str, Any]:
+        return _averaged(model, model.decode(encoded, batch, noise))
+
+    if n_samples == 0:
+        values = decode(None)
+        return once | {"mean": values, "std": jax.tree.map(jnp.zeros_like, _spread(values))}, {}
+
+    def one_chunk(carry: tuple, numbers: Array) -> tuple[tuple, dict]:
+        values = jax.vmap(lambda key: decode(model.draw(key, batch)))(derive(key, numbers))
+        kept = {name: values[name] for name in SAMPLED if values[name] is not None} if samples else {}
+        return _merge_moments(carry, values, at_once), kept
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: decode(None)))
+    start = (jnp.zeros(()), zeros, _spread(zeros))
+    numbers = jnp.arange(n_samples).reshape(-1, at_once)
+    (_, mean, squares), kept = jax.lax.scan(one_chunk, start, numbers)
+    std = jax.tree.map(lambda x: jnp.sqrt(x / n_samples), squares)
+    kept = jax.tree.map(lambda x: x.reshape(n_samples, *x.shape[2:]), kept)
+    return once | {"mean": mean, "std": std}, kept
+
+
+def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
+    """Returns the values that are averaged over samples."""
+    prior, params = model.decoder.input_prior, output.input_params
+    return {
+        "rates": model.expected(output),
+        "variance": model.scatter(output),
+        "factors": output.factors,
+        "initial_condition": output.initial_condition,
+        "initial_state": output.initial_state,
+        "generator_states": output.generator_states,
+        "inputs": output.inputs,
+        "input_mean": None if params is None else prior.posterior_mean(params),
+        "input_std": None if params is None else prior.posterior_std(params),
+        "controller_states": output.controller_states,
+    }
+
+
+def _spread(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values whose spread over samples is computed."""
+    return {"rates": values["rates"], "inputs": values["inputs"]}
+
+
+def _merge_moments(carry: tuple, values: dict[str, Any], n_new: int) -> tuple:
+    """Merges a chunk of samples into count, means and sums of squared deviations (Chan et al. 1983)."""
+    count, mean, squares = carry
+    total = count + n_new
+    new_mean = jax.tree.map(lambda x: x.mean(0), values)
+    delta = jax.tree.map(lambda new, old: new - old, new_mean, mean)
+    within = jax.tree.map(lambda x, m: ((x - m) ** 2).sum(0), _spread(values), _spread(new_mean))
+    squares = jax.tree.map(
+        lambda old, new, d: old + new + d**2 * count * n_new / total, squares, within, _spread(delta)
+    )
+    mean = jax.tree.map(lambda old, d: old + d * n_new / total, mean, delta)
+    return total, mean, squares
 
 
 def _to_posterior(
     summary: dict[str, Any], single: dict[str, Any], trials: Split, labels: Labels, n_samples: int, seed: int
 ) -> Posterior:
-    mean, std = summary["mean"], summary["std"]
+    mean, std, group = summary["mean"], summary["std"], labels.input_group
     outside = np.arange(trials.n_bins) >= trials.target_length[:, None]
 
-    def timed(x: np.ndarray) -> np.ndarray:
-        x = np.asarray(x, np.float32)  # marked in place: nobody else has these arrays
+    def timed(x: Any) -> Any:
+        if x is None:
+            return None
+        x = np.asarray(x, np.float32)  # marked in place: these arrays have no other user
         x[..., outside, :] = np.nan
         return x
-
-    def optional(x: np.ndarray | None) -> np.ndarray | None:
-        return None if x is None else timed(x)
 
     def channels(x: np.ndarray, group: str) -> np.ndarray:
         counts = np.array([session.n_targets[group] for session in labels.sessions])[trials.session]
@@ -150,30 +190,20 @@ def _to_posterior(
         return x
 
     def by_group(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {group: channels(values, group) for group, values in x.items()}
+        return {name: channels(values, name) for name, values in x.items()}
 
-    kept = {name: timed(value) for name, value in single.items() if name != "rates"}
-    if "rates" in single:
-        kept["rates"] = channels(single["rates"][labels.input_group], labels.input_group)
-    has_inputs = mean["inputs"] is not None
     return Posterior(
         rates=by_group(mean["rates"]),
         rates_std=by_group(std["rates"]),
         variance=by_group({g: v for g, v in mean["variance"].items() if labels.groups[g].kind == "real"}),
-        factors=timed(mean["factors"]),
-        initial_condition=mean["initial_condition"],
-        ic_mean=summary["ic_mean"],
-        ic_std=summary["ic_std"],
-        initial_state=mean["initial_state"],
-        generator_states=timed(mean["generator_states"]),
-        inputs=optional(mean["inputs"]),
-        inputs_std=timed(std["inputs"]) if has_inputs else None,
-        input_mean=optional(mean["input_mean"]),
-        input_std=optional(mean["input_std"]),
-        controller_states=optional(mean["controller_states"]),
-        encoding=optional(summary["encoding"]),
+        inputs_std=timed(std["inputs"]),
+        encoding=timed(summary["encoding"]),
+        samples={name: channels(of[group], group) if name == "rates" else timed(of) for name, of in single.items()},
         n_samples=n_samples,
         seed=seed,
-        samples=kept,
+        **{name: timed(mean[name]) for name in ("factors", "generator_states", "inputs", "input_mean", "input_std")},
+        controller_states=timed(mean["controller_states"]),
+        **{name: mean[name] for name in ("initial_condition", "initial_state")},
+        **{name: summary[name] for name in ("ic_mean", "ic_std")},
         **labels.of_trials(trials),
     )

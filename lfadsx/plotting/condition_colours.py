@@ -1,4 +1,4 @@
-"""Trials by condition, and the colour of each condition: the same in all figures of a data set."""
+"""Trials by condition, with the colour that each condition has in all figures of a data set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.style import BLUE, BOLD, GREY, MEDIUM, legend_beside
 
 QUALITATIVE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#262626")
-"""Colours of Okabe and Ito, distinct for any colour vision, without the yellow that fades on white."""
+"""Colours of Okabe and Ito, distinct for any colour vision, without yellow, which fades on white."""
 MOST_IN_LEGEND = 12
-"""Conditions that a legend lists."""
+"""Most conditions in a legend."""
 
 
 class Group(NamedTuple):
@@ -37,8 +37,8 @@ class Conditions:
     """The conditions of a split's trials.
 
     Attributes:
-        groups: The trials of each condition that occurs in the split; all trials when there are none.
-        known: False when the data have no conditions.
+        groups: The trials of each condition that occurs in the split; without conditions one group of all trials.
+        known: True if the data have conditions.
     """
 
     groups: list[Group]
@@ -46,17 +46,17 @@ class Conditions:
 
     @property
     def average_name(self) -> str:
-        """What an average over the trials of each group is called."""
+        """Name of an average over the trials of each group."""
         return "condition averages" if self.known else "average over trials"
 
     @property
     def key_colour(self) -> str:
-        """Colour of legend entries that stand for every condition."""
+        """Colour of legend entries for all conditions."""
         return GREY if self.known else BLUE
 
     @property
     def average_width(self) -> float:
-        """Width of the line of an average, slimmer when there are many."""
+        """Width of the line of an average, slimmer if there are many."""
         return BOLD if len(self.groups) <= MOST_IN_LEGEND else MEDIUM
 
     def trial_colours(self, n_trials: int) -> list[str]:
@@ -68,27 +68,18 @@ class Conditions:
         return colours
 
     def name_of(self, trial: int) -> str | None:
-        """Return the name of a trial's condition, or None when the data have no conditions."""
+        """Return the name of a trial's condition, or None without conditions."""
         names = (group.name for group in self.groups if trial in group.members)
         return next(names, None) if self.known else None
 
     def within(self, trials: np.ndarray, most: int) -> list[Group]:
-        """Return the conditions of some trials with only these trials as members.
-
-        Args:
-            trials: Positions of trials in the split, shape (chosen trial,).
-            most: Most conditions; an even selection of them when there are more.
-        """
+        """Return at most `most` conditions, evenly selected, with only the given trials of the split as members."""
         groups = [group._replace(members=np.intersect1d(group.members, trials)) for group in self.groups]
         groups = [group for group in groups if len(group.members)]
         return [groups[i] for i in evenly(len(groups), most)]
 
     def add_legend(self, figure: FigureBase, most: int = MOST_IN_LEGEND) -> None:
-        """Explain the colours beside the panels of a figure; without conditions there is nothing to explain.
-
-        Args:
-            most: Most entries; an even selection of the conditions when there are more.
-        """
+        """Add a legend of at most `most` conditions, evenly selected, beside the panels; none without conditions."""
         if not self.known:
             return
         n = len(self.groups)
@@ -98,15 +89,7 @@ class Conditions:
 
 
 def conditions_of(dataset: Dataset, split: Split) -> Conditions:
-    """Group the trials of a split by condition.
-
-    Args:
-        dataset: All its splits together decide the colours, so that a condition keeps its colour.
-        split: The trials to group.
-
-    Returns:
-        The conditions in sorted order; one group of all trials when there are none.
-    """
+    """Return the conditions of a split in sorted order; conditions of all splits together decide the colours."""
     if split.condition is None:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], known=False)
     labels = [of.condition[of.labelled] for of in (*dataset.splits.values(), split) if of.condition is not None]
@@ -118,11 +101,7 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
 
 
 def condition_colours(values: np.ndarray) -> list[str]:
-    """Choose a colour for each condition: round the colour circle when they are ordered, distinct ones else.
-
-    Args:
-        values: Sorted conditions without repeats, shape (condition,). Numbers count as ordered.
-    """
+    """Return a colour for each of the sorted conditions: a colour circle for numbers, else distinct colours."""
     ordered = np.issubdtype(values.dtype, np.number) and len(values) > 3
     if ordered or len(values) > len(QUALITATIVE):
         return cyclic_colours(len(values))
@@ -132,8 +111,8 @@ def condition_colours(values: np.ndarray) -> list[str]:
 def cyclic_colours(n: int) -> list[str]:
     """Return `n` colours at equal steps round a circle in the perceptual space Oklab.
 
-    Yellow is lighter than blue, as the eye expects: so neighbours also differ in lightness, which people
-    with red-green blindness and black-and-white prints need.
+    Neighbours also differ in lightness, for red-green blindness and black-and-white prints. Yellow is lighter than
+    blue, as the eye expects.
     """
     hue = 2 * np.pi * np.arange(n) / max(n, 1) + np.deg2rad(255)
     lightness = 0.63 + 0.11 * np.cos(hue - np.deg2rad(85))
@@ -146,7 +125,7 @@ def evenly(n: int, most: int) -> np.ndarray:
 
 
 def _hex(lightness: float, a: float, b: float) -> str:
-    """Convert a colour from Oklab to sRGB."""
+    """Return the sRGB code of a colour in Oklab."""
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
     short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
@@ -163,7 +142,7 @@ def _hex(lightness: float, a: float, b: float) -> str:
 
 
 def _name(value: object) -> str:
-    """Write a condition as a person would: no byte prefix, no .0 after whole numbers."""
+    """Return a condition as text, without byte prefix and without .0 after whole numbers."""
     if isinstance(value, bytes):
         return value.decode()
     return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

@@ -1,36 +1,133 @@
-"""One trial from top to bottom: rates and truth, inputs, factors, generator states, data and rates as images."""
+"""Single trials: images of all neurons, and figures of one trial in full."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.plotting.images import draw_images
-from lfadsx.plotting.style import BLUE, GREY, INK, LABEL, MEDIUM, THIN, legend_below, new_figure, panel
+from lfadsx.plotting.style import (
+    BLUE,
+    GREY,
+    INK,
+    LABEL,
+    MEDIUM,
+    NOTE,
+    ORANGE,
+    THIN,
+    colour_bar,
+    few_ticks,
+    image_map,
+    legend_below,
+    new_figure,
+    panel,
+)
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
+Kind = Literal["counts", "rates", "truth"]
+"""Recorded counts, inferred rates or true rates."""
 MOST_TRACES = 10
-"""Neurons, factors and states that are drawn, one above the other."""
+"""Most neurons, factors and states, which are drawn one above the other."""
+
+
+def image_kinds(view: View) -> list[Kind]:
+    """Return the kinds of images that can be drawn."""
+    return ["counts", "rates"] if view.split.truth is None else ["counts", "rates", "truth"]
+
+
+def draw_images(
+    row: Sequence[Axes], view: View, trials: np.ndarray, kind: Kind, bar_in: FigureBase | None = None
+) -> None:
+    """Draw all neurons in some trials of one session, one per axes, as images with a common colour scale.
+
+    Neurons held out from the encoder are below a line, bins after the encoder's window to the right of one.
+
+    Args:
+        row: One axes per trial.
+        view: The split and its posterior.
+        trials: Positions of the trials in the split, shape (chosen trial,).
+        kind: The values to draw.
+        bar_in: Figure that gets a colour bar beside the axes, or None.
+    """
+    held_out = view.held_out(int(view.split.session[trials[0]]))
+    order = np.argsort(held_out, kind="stable")
+    values = _values(view, trials, order, kind)
+    low, high = _limits(view, trials, order, kind)
+    extent = (view.units.start, view.units.edge(view.split.n_bins), len(order), 0.0)
+    colours = image_map("Greys" if kind == "counts" else "viridis")
+    for ax, trial, one in zip(row, trials, values, strict=True):
+        panel(ax, image=True)
+        image = ax.imshow(one.T, aspect="auto", extent=extent, cmap=colours, vmin=low, vmax=high)
+        ax.set_xlim(view.units.start, view.end)
+        few_ticks(ax, x=4)
+        few_ticks(ax, y=4, integer=True)
+        _mark_forward(ax, view, trial, named=kind == "counts")
+        _mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
+    row[0].set_ylabel("Neuron" if np.all(np.diff(order) > 0) else "Neuron (sorted)")
+    if bar_in is not None:
+        colour_bar(bar_in, image, row, _label(view, kind), integer=kind == "counts")
+
+
+def _label(view: View, kind: Kind) -> str:
+    if kind == "counts":
+        return "Spikes per bin" if view.units.are_counts else f"Data ({view.units.rate_unit})"
+    return view.rate_label if kind == "rates" else f"True rate ({view.truth_unit})"
+
+
+def _mark_forward(ax: Axes, view: View, trial: int, named: bool) -> None:
+    """Draw a line where forward prediction begins, with its name above the image."""
+    start = view.forward_start(trial)
+    if start is None:
+        return
+    ax.axvline(start, color=ORANGE, lw=1.0)
+    if named:
+        above = ax.get_xaxis_transform()
+        ax.text(start, 1.02, "forward", color=ORANGE, fontsize=NOTE, va="bottom", transform=above)
+
+
+def _mark_held_out(ax: Axes, n_seen: int, n_neurons: int, named: bool) -> None:
+    """Draw a line above the held-out neurons, with their name to the right of the image."""
+    if n_seen == n_neurons:
+        return
+    ax.axhline(n_seen, color=ORANGE, lw=1.0)
+    if named:
+        middle, beside = (n_seen + n_neurons) / 2, ax.get_yaxis_transform()
+        ax.text(1.02, middle, "held\nout", color=ORANGE, fontsize=NOTE, va="center", transform=beside)
+
+
+def _values(view: View, trials: np.ndarray, neurons: np.ndarray, kind: Kind) -> np.ndarray:
+    return {"counts": view.counts, "rates": view.rates, "truth": view.truth}[kind](trials, neurons)
+
+
+def _limits(view: View, trials: np.ndarray, neurons: np.ndarray, kind: Kind) -> tuple[float, float]:
+    """Return a colour scale without outliers, the same for rates and truth in one unit."""
+    both = kind != "counts" and view.split.truth is not None and view.truth_is_comparable
+    kinds: tuple[Kind, ...] = ("rates", "truth") if both else (kind,)
+    finite = np.concatenate([_values(view, trials, neurons, each).ravel() for each in kinds])
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return 0.0, 1.0
+    low, high = np.percentile(finite, [0.2, 99.8])
+    if view.units.are_counts:
+        low, high = 0.0, max(high, 1.0) if kind == "counts" else high
+    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior]]) -> Figure:
-    """Draw everything about single trials, one column for each: what a training is watched by.
+    """Draw single trials, one per column, to watch a training.
 
     The rows are inferred and true rates, inferred and known inputs, rates and data, factors, generator states, and
-    images of data and rates; of rates, factors and states the first ten, one above the other.
+    images of data and rates. Of rates, factors and states the first ten are drawn.
 
     Args:
         dataset: The data set.
-        trials: By title of the column a split and its posterior, of which the first trial is drawn.
-
-    Example:
-        example_figure(dataset, {"Validation": (split, posterior)}).savefig("trial.png")
+        trials: By title of the column, a split and its posterior, whose first trial is drawn.
     """
     figure = new_figure(4.0 * len(trials) + 0.6, 11.0)
     axes = figure.subplots(7, len(trials), squeeze=False)
@@ -38,14 +135,14 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
         view = View.of(dataset, split, posterior)
         _draw_trial(column, view, labelled=number == 0)
         column[0].set_title(f"{title}: {view.trial_name(0)}", loc="left", fontsize=LABEL, color=INK)
-        column[-1].set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        column[-1].set_xlabel(view.units.time_label)
     roles = {"inferred": BLUE, "true": INK, "recorded or known": GREY}
     legend_below(figure, [Line2D([], [], color=colour, lw=MEDIUM, label=name) for name, colour in roles.items()])
     return figure
 
 
 def _draw_trial(column: np.ndarray, view: View, labelled: bool) -> None:
-    """Draw the first trial of a view into seven axes, with or without the names of what they show."""
+    """Draw the first trial of a view into seven axes; only the labelled column has labels."""
     first = np.array([0])
     n = view.dataset.sessions[view.split.session[0]].n_targets[view.dataset.input_group]
     neurons = np.arange(min(n, MOST_TRACES))
@@ -64,7 +161,7 @@ def _draw_trial(column: np.ndarray, view: View, labelled: bool) -> None:
 
 
 def _draw_traces(ax: Axes, view: View, groups: list[tuple[np.ndarray, str]], label: str, labelled: bool) -> None:
-    """Draw groups of traces of shape (time, trace), trace i of all groups at the same height."""
+    """Draw groups of traces, shape (time, trace); traces of the same number have the same height."""
     panel(ax, "", "", label if labelled else "")
     ax.set_yticks([])
     ax.set_xlim(view.units.start, view.end)

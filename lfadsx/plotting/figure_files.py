@@ -1,4 +1,4 @@
-"""Writing all figures of a run into a folder."""
+"""Files of all figures of a run, a population, a sweep or a cross-validation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,11 +18,11 @@ from lfadsx.findings import Finding, attempt
 from lfadsx.plotting.input_panels import inputs_figure
 from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
 from lfadsx.plotting.loss_curves import has_curves, loss_figure
+from lfadsx.plotting.panels import alignment_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
-from lfadsx.plotting.psth_panels import psth_figure
-from lfadsx.plotting.rate_panels import rates_figure
-from lfadsx.plotting.session_components import alignment_figure
+from lfadsx.plotting.rate_panels import psth_figure, rates_figure
 from lfadsx.plotting.summary_page import summary
+from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure
 from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
 
@@ -37,22 +38,19 @@ def write_figures(
     title: str,
     aligned: np.ndarray | None = None,
 ) -> tuple[list[Path], list[Finding]]:
-    """Write all figures that apply as PNG files; a figure that fails does not stop the others.
+    """Write all figures that apply as PNG files; a figure that fails becomes a finding and does not stop the others.
 
     Args:
-        folder: Folder of the files; made when it is missing.
+        folder: Folder of the files; created if needed.
         dataset: The data set.
         posterior: Posterior of a split; the file names begin with its name.
-        history: As for `loss_figure`; empty when there is none.
-        table: As for `summary`; empty when there is none.
+        history: As for `loss_figure`; may be empty.
+        table: As for `summary`; may be empty.
         title: Title of the summary.
         aligned: As for `inputs_figure`.
 
     Returns:
-        The files written, and one finding for each figure that could not be drawn or written.
-
-    Example:
-        files, findings = write_figures("run/figures", dataset, posterior, {}, [], "A run")
+        The files written, and one finding for each figure that failed.
     """
     split_name, split = trials_of(dataset, posterior.split)
     figures: dict[str, Callable[[], Figure | None]] = {
@@ -65,36 +63,36 @@ def write_figures(
         f"{split_name}_initial_conditions": lambda: initial_conditions_figure(dataset, split, posterior),
         f"{split_name}_summary": lambda: summary(posterior, dataset, history=history, table=table, title=title),
     }
-    return write_all(Path(folder), figures)
+    return _write_all(folder, figures)
 
 
 def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[Finding]]:
-    """Write the figures of a population's search as PNG files; a figure that fails does not stop the other.
-
-    Args:
-        folder: Folder of the files; made when it is missing.
-        rows: History of the population, as for `scores_figure`.
-
-    Returns:
-        The files written, and one finding for each figure that could not be drawn or written.
-
-    Example:
-        files, findings = write_population_figures("search/figures", result.rows)
-    """
+    """Write `scores_figure` and `hyperparameters_figure` of a population's history; returns as `write_figures`."""
     figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
-    return write_all(Path(folder), figures)
+    return _write_all(folder, figures)
 
 
-def write_all(folder: Path, figures: Mapping[str, Callable[[], Figure | None]]) -> tuple[list[Path], list[Finding]]:
-    """Write figures as PNG files; one that fails does not stop the others.
+def write_sweep_figure(
+    folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str
+) -> tuple[list[Path], list[Finding]]:
+    """Write `sweep_figure` of a sweep as a PNG file; returns as `write_figures`."""
+    return _write_all(folder, {"sweep": lambda: sweep_figure(rows, names, measure)})
 
-    Args:
-        folder: Folder of the files; made when it is missing.
-        figures: What draws each figure, by the name of its file; what returns None is left out.
 
-    Returns:
-        The files written, and one finding for each figure that could not be drawn or written.
-    """
+def write_folds_figure(
+    folder: str | os.PathLike[str],
+    scores: Mapping[str, Mapping[str, Any]],
+    folds: Mapping[str, Mapping[str, Sequence[float]]],
+) -> tuple[list[Path], list[Finding]]:
+    """Write `folds_figure` of a cross-validation as a PNG file; returns as `write_figures`."""
+    return _write_all(folder, {"cv": lambda: folds_figure(scores, folds)})
+
+
+def _write_all(
+    folder: str | os.PathLike[str], figures: Mapping[str, Callable[[], Figure | None]]
+) -> tuple[list[Path], list[Finding]]:
+    """Write figures by the names of their files; a function that returns None has nothing to draw."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     findings: list[Finding] = []
     files = [
@@ -108,7 +106,7 @@ def _are_aligned(dataset: Dataset) -> bool:
 
 
 def _draw(path: Path, draw: Callable[[], Figure | None]) -> Path | None:
-    """Draw a figure and write it; returns the file, or None where there is nothing to draw."""
+    """Draw a figure, write it and return the file; None if there is nothing to draw."""
     figure = draw()
     if figure is None:
         return None

@@ -1,4 +1,4 @@
-"""Inferred inputs: single trials, condition averages, and the true inputs where they are known."""
+"""Inferred inputs: single trials, condition averages, and true inputs if they are known."""
 
 from __future__ import annotations
 
@@ -11,36 +11,23 @@ from matplotlib.lines import Line2D
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
-from lfadsx.plotting.style import (
-    BLUE,
-    DASHED,
-    GREY,
-    INK,
-    LABEL,
-    MEDIUM,
-    RULE,
-    TITLE,
-    hide_tick_labels,
-    legend_below,
-    new_figure,
-    panel,
-)
-from lfadsx.plotting.time_courses import course_handles, draw_averages, draw_single_trials, frame_courses
+from lfadsx.plotting.latent_space import course_handles, draw_averages, draw_single_trials, frame_courses
+from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
 N_EXAMPLES = 3
 Row = tuple[str, np.ndarray, np.ndarray | None]
-"""Label, inferred values and, where they can be compared, true values of one input."""
+"""Label, inferred values and, if they can be compared, true values of one input."""
 
 
 def inputs_figure(
     dataset: Dataset, split: Split, posterior: Posterior, aligned: np.ndarray | None = None
 ) -> Figure | None:
-    """Draw the inferred inputs: single trials, and averages with their 95 % intervals over trials.
+    """Draw the inferred inputs, one per row: single trials, and averages with their 95 % intervals over trials.
 
-    The model knows its inputs only up to scale, sign and mixing. Without `aligned`, true inputs are therefore
-    drawn on axes of their own. With it, they are drawn over the aligned inputs, and example trials are added.
+    The model infers inputs only up to scale, sign and mixing. Without `aligned`, true inputs therefore have axes of
+    their own. With it, they are drawn over the aligned inputs, and example trials are added.
 
     Args:
         dataset: The data set.
@@ -50,21 +37,15 @@ def inputs_figure(
             in the unit of the true inputs, shape (trial, time, true_input), or None.
 
     Returns:
-        The figure, one row per input; None when the model infers no inputs.
+        The figure, or None if the model infers no inputs.
 
     Raises:
-        LfadsxError: If the posterior is of other trials, or if `aligned` does not fit the true inputs.
-
-    Example:
-        figure = inputs_figure(dataset, dataset.valid, posterior)
-        if figure is not None:
-            figure.savefig("inputs.png")
+        LfadsxError: If `aligned` does not have the shape of the true inputs.
     """
     if posterior.inputs is None or posterior.inputs.shape[2] == 0:
         return None
     view = View.of(dataset, split, posterior)
-    _check_aligned(split, aligned)
-    rows = _rows(split, posterior, aligned)
+    rows = _rows(view, posterior.inputs, aligned)
     n_columns = 2 if aligned is None else 3
     width = 2.7 * n_columns + (1.2 if view.conditions.known else 0.4)
     figure = new_figure(width, 1.5 * len(rows) + 1.2, "Inferred inputs")
@@ -79,22 +60,15 @@ def inputs_figure(
     titles = ("Single trials", view.conditions.average_name.capitalize(), "Example trials")
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, loc="left", fontsize=TITLE, color=INK)
-    for ax in axes[:-1].flat:
-        hide_tick_labels(ax, x=True)
     for ax in axes[-1]:
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
     legend_below(figure, [*course_handles(view), *_truth_handles(aligned)])
     view.conditions.add_legend(figure)
     return figure
 
 
 def draw_input_averages(ax: Axes, view: View, values: np.ndarray, truth: np.ndarray | None = None) -> None:
-    """Draw the averages of one input, and dashed those of the truth when both are in one unit.
-
-    Args:
-        values: Inferred input, shape (trial, time).
-        truth: True input, shape (trial, time), or None.
-    """
+    """Draw the averages of one input, and dashed those of the truth if given; values of shape (trial, time)."""
     panel(ax)
     ax.axhline(0.0, color=RULE, lw=0.6, zorder=0)
     draw_averages(ax, view, values)
@@ -103,12 +77,15 @@ def draw_input_averages(ax: Axes, view: View, values: np.ndarray, truth: np.ndar
     frame_courses(ax, view)
 
 
-def _rows(split: Split, posterior: Posterior, aligned: np.ndarray | None) -> list[Row]:
-    """Return what the rows of the figure show."""
-    inferred, true = posterior.inputs, split.true_inputs
-    if inferred is None:
-        return []
-    masked = None if true is None else _masked(split, true)
+def _rows(view: View, inferred: np.ndarray, aligned: np.ndarray | None) -> list[Row]:
+    """Return the rows of the figure."""
+    true = view.split.true_inputs
+    if aligned is not None and (true is None or aligned.shape != true.shape):
+        raise LfadsxError(
+            "`aligned` must have the shape of the true inputs of the split, "
+            f"{'which has none' if true is None else true.shape}, got {aligned.shape}."
+        )
+    masked = None if true is None else view.in_trial(true)
     if aligned is not None and masked is not None:
         return [(f"Input {i} (aligned)", aligned[:, :, i], masked[:, :, i]) for i in range(masked.shape[2])]
     rows: list[Row] = [(f"Input {i} (a.u.)", inferred[:, :, i], None) for i in range(inferred.shape[2])]
@@ -117,14 +94,8 @@ def _rows(split: Split, posterior: Posterior, aligned: np.ndarray | None) -> lis
     return rows
 
 
-def _masked(split: Split, values: np.ndarray) -> np.ndarray:
-    """Return values with NaN after the end of each trial, shape (trial, time, channel)."""
-    inside = np.arange(values.shape[1]) < split.target_length[:, None]
-    return np.where(inside[:, :, None], values, np.nan)
-
-
 def _draw_examples(ax: Axes, view: View, values: np.ndarray, truth: np.ndarray) -> None:
-    """Draw a few trials one above the other, truth dashed over what was inferred."""
+    """Draw a few trials one above the other, with the truth dashed over the inferred input."""
     panel(ax)
     shown = evenly(view.split.n_trials, N_EXAMPLES)
     both = np.concatenate([values[shown], truth[shown]])
@@ -142,15 +113,3 @@ def _truth_handles(aligned: np.ndarray | None) -> list[Artist]:
         return []
     example = Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred in examples")
     return [example, Line2D([], [], color=GREY, lw=1.0, ls="--", label="truth")]
-
-
-def _check_aligned(split: Split, aligned: np.ndarray | None) -> None:
-    if aligned is None:
-        return
-    expected = None if split.true_inputs is None else split.true_inputs.shape
-    if aligned.shape != expected:
-        raise LfadsxError(
-            f"aligned has shape {aligned.shape}, but the true inputs of the split have "
-            f"{'no values' if expected is None else f'shape {expected}'}. "
-            "Pass the inferred inputs regressed onto the true ones, or None."
-        )

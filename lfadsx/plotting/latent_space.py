@@ -1,48 +1,37 @@
-"""The latent space: factors as trajectories and time courses, and the initial conditions of the trials."""
+"""Latent variables: trajectories, time courses with averages, and the initial conditions of the trials."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.averaging import mean_and_interval, principal_components
-from lfadsx.plotting.style import few_ticks, legend_below, new_figure, panel
-from lfadsx.plotting.time_courses import (
-    course_handles,
-    draw_averages,
-    draw_lines,
-    draw_single_trials,
-    frame_courses,
-)
+from lfadsx.plotting.condition_colours import evenly
+from lfadsx.plotting.style import BOLD, ORANGE, THIN, few_ticks, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
 PLANES = ((0, 1), (0, 2))
 HALVES = np.array([-0.5, 0.5])
+MOST_TRIALS = 150
+"""Most single trials in a panel; more hide each other."""
+MOST_INTERVALS = 12
+"""Most conditions with an interval; more cover each other."""
 
 
 def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
-    """Draw the factors in the plane of their first principal components, and these components over time.
+    """Draw the first principal components of the factors: up to two planes, and up to three time courses.
 
-    The components are found from all trials and bins of the split together. Planes are drawn instead of a
-    view in three dimensions, because distances in a plane can be read off.
-
-    Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
-
-    Returns:
-        The figure: up to two planes above, up to three time courses below.
-
-    Raises:
-        LfadsxError: If the posterior is of other trials.
-
-    Example:
-        factors_figure(dataset, dataset.valid, posterior).savefig("factors.png")
+    The components are those of all trials and bins of the split together. Planes are drawn instead of three
+    dimensions, because distances in a plane can be read off.
     """
     view = View.of(dataset, split, posterior)
     scores, share = principal_components(posterior.factors)
@@ -68,19 +57,18 @@ def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figu
     return figure
 
 
-def draw_plane(
-    ax: Axes, view: View, scores: np.ndarray, share: np.ndarray, plane: tuple[int, int], title: str = ""
-) -> None:
+def draw_plane(ax: Axes, view: View, scores: np.ndarray, share: np.ndarray, plane: tuple[int, int]) -> None:
     """Draw trajectories in the plane of two principal components: single trials thin, averages bold.
 
     Args:
+        ax: The axes.
+        view: The split and its posterior.
         scores: Projections, shape (trial, time, component).
         share: Share of the variance of each component, shape (component,).
         plane: The components of the horizontal and of the vertical axis.
-        title: Title of the panel.
     """
     x, y = plane
-    panel(ax, title, component_label(share, x), component_label(share, y))
+    panel(ax, "", component_label(share, x), component_label(share, y))
     draw_lines(ax, view, [trial[:, [x, y]] for trial in scores])
     width = view.conditions.average_width
     for group in view.conditions.groups:
@@ -91,28 +79,15 @@ def draw_plane(
 
 
 def component_label(share: np.ndarray, component: int) -> str:
-    """Return the name of a principal component with the share of the variance that it holds."""
+    """Return the name of a principal component with its share of the variance."""
     name = f"PC {component + 1}"
     return f"{name} ({100 * share[component]:.0f} % of variance)" if share.sum() > 0 else f"{name} (a.u.)"
 
 
 def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
-    """Draw the posterior means of the initial conditions in the plane of their first two components.
+    """Draw the posterior means of initial conditions, one dot per trial, in the plane of their first two components.
 
-    Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
-
-    Returns:
-        The figure, one dot per trial in the colour of its condition. An initial condition of one dimension
-        is drawn against the order of the trials.
-
-    Raises:
-        LfadsxError: If the posterior is of other trials.
-
-    Example:
-        initial_conditions_figure(dataset, dataset.valid, posterior).savefig("initial_conditions.png")
+    Initial conditions of one dimension are drawn against the order of the trials.
     """
     view = View.of(dataset, split, posterior)
     scores, share = principal_components(posterior.ic_mean, most=2)
@@ -121,8 +96,8 @@ def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posteri
     y = scores[:, -1]
     figure = new_figure(4.6 if view.conditions.known else 3.8, 3.7, "Initial conditions, one dot per trial")
     ax = figure.subplots()
-    panel(ax, "", "Trial (in the order of the split)" if flat else component_label(share, 0))
-    ax.set_ylabel(component_label(share, len(share) - 1), fontsize=8)
+    across = "Trial (in the order of the split)" if flat else component_label(share, 0)
+    panel(ax, "", across, component_label(share, len(share) - 1))
     size = float(np.clip(600.0 / split.n_trials, 8.0, 30.0))
     colours = view.conditions.trial_colours(split.n_trials)
     ax.scatter(x, y, s=size, c=colours, alpha=0.85, edgecolors="white", linewidths=0.4)
@@ -135,7 +110,7 @@ def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posteri
 
 
 def _frame_plane(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Make a plane square, with one scale for both axes unless one of them would show nothing."""
+    """Make a plane square, with one scale for both axes unless one would be too small to see."""
     low, high = np.array([[np.nanmin(values), np.nanmax(values)] for values in (x, y)]).T
     middle, size = (low + high) / 2, 1.08 * (high - low)
     size = np.where(size < size.max() / 4, size, size.max())
@@ -143,3 +118,63 @@ def _frame_plane(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     ax.set(xlim=middle[0] + size[0] * HALVES, ylim=middle[1] + size[1] * HALVES)
     ax.set_box_aspect(1.0)
     few_ticks(ax, x=4, y=4)
+
+
+def draw_single_trials(ax: Axes, view: View, values: np.ndarray) -> None:
+    """Draw the time courses of single trials, shape (trial, time), in the colours of their conditions."""
+    draw_lines(ax, view, [np.column_stack([view.time, course]) for course in values])
+
+
+def draw_lines(ax: Axes, view: View, lines: Sequence[np.ndarray]) -> None:
+    """Draw one thin line per trial, of an even selection if they are many.
+
+    Lines have the shape (corner, 2); corners with NaN are left out.
+    """
+    colours = view.conditions.trial_colours(view.split.n_trials)
+    shown = evenly(len(lines), MOST_TRIALS)
+    corners = [lines[trial][np.isfinite(lines[trial]).all(axis=1)] for trial in shown]
+    # Many lines must be fainter than few for the same impression.
+    alpha = float(np.clip(1.2 / np.sqrt(len(shown)), 0.12, 0.6))
+    drawn = LineCollection(corners, colors=[colours[i] for i in shown], linewidths=THIN, alpha=alpha, zorder=1)
+    ax.add_collection(drawn)
+    ax.autoscale_view()
+
+
+def draw_averages(ax: Axes, view: View, values: np.ndarray, dashed: bool = False) -> None:
+    """Draw the average of each condition of values, shape (trial, time), with its 95 % interval over trials.
+
+    Dashed averages, for true values, have no interval.
+    """
+    groups = view.conditions.groups
+    style = {"lw": 1.0, "ls": "--"} if dashed else {"lw": view.conditions.average_width, "ls": "-"}
+    for group in groups:
+        mean, half = mean_and_interval(values[group.members])
+        if not dashed and len(groups) <= MOST_INTERVALS:
+            low, high = mean - half, mean + half
+            ax.fill_between(view.time, low, high, color=group.colour, alpha=0.2, lw=0, zorder=2)
+        ax.plot(view.time, mean, color=group.colour, zorder=3, **style)
+
+
+def frame_courses(ax: Axes, view: View) -> None:
+    """Give a panel the common time axis and a line where forward prediction begins."""
+    start = view.forward_start()
+    if start is not None:
+        ax.axvline(start, color=ORANGE, lw=1.0, zorder=0)
+    ax.set_xlim(view.units.start, view.end)
+    few_ticks(ax, x=4, y=4)
+
+
+def course_handles(view: View) -> list[Artist]:
+    """Return the legend entries of time courses; the legend of the conditions explains the colours."""
+    n, shown = view.split.n_trials, min(view.split.n_trials, MOST_TRIALS)
+    colour, groups = view.conditions.key_colour, view.conditions.groups
+    single = "single trials" if n == shown else f"single trials ({shown} of {n})"
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, lw=THIN, alpha=0.7, label=single),
+        Line2D([], [], color=colour, lw=BOLD, label=view.conditions.average_name),
+    ]
+    if any(len(group.members) > 1 for group in groups) and len(groups) <= MOST_INTERVALS:
+        handles.append(Patch(color=colour, alpha=0.25, lw=0, label="95 % interval of the average"))
+    if view.forward_start() is not None:
+        handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
+    return handles

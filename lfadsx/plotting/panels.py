@@ -1,30 +1,21 @@
-"""Plain panels side by side: curves and images of anything, in the look of the other figures."""
+"""Plain panels of named curves side by side, and the components that aligned sessions share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.session_alignment import shared_components
 from lfadsx.plotting.condition_colours import QUALITATIVE
-from lfadsx.plotting.style import (
-    DASHED,
-    GREY,
-    INK,
-    MEDIUM,
-    THIN,
-    colour_bar,
-    image_map,
-    legend_below,
-    new_figure,
-    panel,
-)
+from lfadsx.plotting.style import DASHED, GREY, INK, MEDIUM, THIN, legend_below, panel, panel_grid
 
 MOST_COLUMNS = 4
+MOST_COMPONENTS, MOST_CONDITIONS = 8, 4
 
 
 def curves_figure(
@@ -39,119 +30,78 @@ def curves_figure(
     references: Collection[str] | None = None,
     share_y: bool = False,
 ) -> Figure:
-    """Draw one panel per entry, with named curves in it; a name has one colour in all panels.
+    """Draw one panel per entry with named curves, at most four in a row; a name has one colour in all panels.
 
-    Names of references, by default those that begin with "true", are dashed and dark. Several curves of one name are
-    drawn thin.
+    References are dashed and dark. Several curves of one name are drawn thin.
 
     Args:
         panels: By title of the panel, curves by name, shape (point,) or (point, curve); NaN is left out.
         title: Title of the figure.
-        x: Common horizontal positions, shape (point,); 0, 1, 2, ... when None.
-        x_label: What they are, with its unit.
-        y_label: What the values are, with their unit.
+        x: Common horizontal positions, shape (point,); by default 0, 1, 2, ...
+        x_label: Label of the horizontal axis, with its unit.
+        y_label: Label of the vertical axis, with its unit.
         log: Titles of panels with a logarithmic vertical axis.
         stems: Names that are drawn as stems, such as spike counts.
-        references: Names that others are compared with; those that begin with "true" when None.
-        share_y: Whether all panels have the same vertical axis.
-
-    Returns:
-        The figure, with at most four panels in a row.
-
-    Example:
-        curves_figure({"Neuron 3": {"spikes": counts, "true rate": rate}}, stems=["spikes"]).savefig("neuron.png")
+        references: Names that others are compared with; by default those that begin with "true".
+        share_y: If True, all panels have the same vertical axis.
     """
-    figure, axes = _grid(len(panels), title, share_y)
+    columns = min(len(panels), MOST_COLUMNS)
+    figure, axes = panel_grid(len(panels), columns, (2.5, 2.1), (0.6, 0.8), title, sharey=share_y)
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     dark = [name for name in names if name.startswith("true")] if references is None else references
     colours = _colours(names, dark, stems)
     for number, (ax, (name, curves)) in enumerate(zip(axes, panels.items(), strict=True)):
-        panel(ax, name, x_label, y_label if number % MOST_COLUMNS == 0 else "")
+        panel(ax, name, x_label, y_label if number % columns == 0 else "")
         for curve, values in curves.items():
-            across = np.arange(len(values)) if x is None else x
+            across, values = np.arange(len(values)) if x is None else x, np.asarray(values)
             if curve in stems:
-                _draw_stems(ax, across, np.asarray(values), colours[curve])
+                ax.vlines(across, 0.0, values, color=colours[curve], lw=MEDIUM)
+                ax.plot(across, values, color=colours[curve], marker="o", ms=2.5, ls="")
             else:
-                _draw_line(ax, across, np.asarray(values), colours[curve], curve in dark)
+                _draw_line(ax, across, values, colours[curve], curve in dark)
         if name in log:
             ax.set_yscale("log")
-    legend_below(figure, _handles(colours, dark) if len(colours) > 1 else [])
+    handles = [
+        Line2D([], [], color=colour, lw=MEDIUM, ls=DASHED if name in dark else "-", label=name)  # type: ignore[arg-type]
+        for name, colour in colours.items()
+    ]
+    legend_below(figure, handles if len(handles) > 1 else [])
     return figure
 
 
-def images_figure(
-    images: Mapping[str, np.ndarray], title: str = "", *, x_label: str = "", y_label: str = "", label: str = ""
-) -> Figure:
-    """Draw one image per entry, each with its own colour bar; values of both signs have white at zero.
+def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
+    """Draw the first 8 shared components of aligned sessions, and their estimates from each session.
+
+    The courses of the first conditions follow one another. Each title names the session that agrees least with the
+    others, and the share of the component's variance that it explains.
 
     Args:
-        images: By title of the panel, shape (row, column), drawn with the first row at the bottom.
-        title: Title of the figure.
-        x_label: What the columns are.
-        y_label: What the rows are.
-        label: What the values are, with their unit.
-
-    Returns:
-        The figure, with at most four panels in a row.
-
-    Example:
-        images_figure({"Spikes": counts.T}, x_label="Bin", y_label="Neuron", label="Count").savefig("trial.png")
+        data: Sessions with an alignment.
+        taps: Bins of the moving average, as in `lfadsx.align`.
     """
-    figure, axes = _grid(len(images), title, share_y=False)
-    for number, (ax, (name, values)) in enumerate(zip(axes, images.items(), strict=True)):
-        panel(ax, name, x_label, y_label if number % MOST_COLUMNS == 0 else "", image=True)
-        largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-        both = bool(np.nanmin(values, initial=0.0) < 0)
-        image = ax.imshow(
-            values,
-            aspect="auto",
-            origin="lower",
-            interpolation="nearest",
-            cmap=image_map("RdBu_r" if both else "viridis"),
-            vmin=-largest if both else 0.0,
-            vmax=largest,
-        )
-        colour_bar(figure, image, [ax], label)
-    return figure
+    found, mean, panels = shared_components(data, taps=taps), "mean over sessions", {}
 
+    def line(course: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.append(of_condition, np.nan) for of_condition in course[:MOST_CONDITIONS]])
 
-def _grid(n: int, title: str, share_y: bool) -> tuple[Figure, list[Axes]]:
-    columns = min(n, MOST_COLUMNS)
-    rows = -(-n // columns)
-    figure = new_figure(2.5 * columns + 0.6, 2.1 * rows + 0.8, title)
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
-    for ax in axes[n:]:
-        ax.set_axis_off()
-    return figure, axes[:n]
+    for number, course in enumerate(found.components[:MOST_COMPONENTS]):
+        worst = min(found.r2, key=lambda name: found.r2[name][number])
+        title = f"Component {number + 1}: R2 from {found.r2[worst][number]:.2f} ({worst})"
+        panels[title] = {mean: line(course)} | {name: line(own[number]) for name, own in found.rebuilt.items()}
+    width = "" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
+    title = "Components that the sessions share"
+    return curves_figure(panels, title, x_label=f"Bin{width}", y_label="Component", references=[mean])
 
 
 def _colours(names: Sequence[str], references: Collection[str], stems: Collection[str]) -> dict[str, str]:
-    """Give every name a colour: dark for references, grey for stems, others in the order in which they first come."""
+    """Return a colour for every name: dark for references, grey for stems, others in order of appearance."""
     others = [name for name in names if name not in references and name not in stems]
     cycle = {name: QUALITATIVE[i % (len(QUALITATIVE) - 1)] for i, name in enumerate(others)}
     return {name: GREY if name in stems else cycle.get(name, INK) for name in names}
 
 
-def _draw_stems(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str) -> None:
-    ax.vlines(x, 0.0, values, color=colour, lw=MEDIUM)
-    ax.plot(x, values, color=colour, marker="o", ms=2.5, ls="")
-
-
 def _draw_line(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, dashed: bool) -> None:
     many = values.ndim == 2 and values.shape[1] > 1
     known = np.isfinite(values) if values.ndim == 1 else np.ones(len(values), bool)
-    ax.plot(
-        x[known],
-        values[known],
-        color=colour,
-        lw=THIN if many else MEDIUM,
-        alpha=0.6 if many else 1.0,
-        ls=DASHED if dashed else "-",  # type: ignore[arg-type]
-    )
-
-
-def _handles(colours: Mapping[str, str], references: Collection[str]) -> list[Artist]:
-    return [
-        Line2D([], [], color=colour, lw=MEDIUM, ls=DASHED if name in references else "-", label=name)  # type: ignore[arg-type]
-        for name, colour in colours.items()
-    ]
+    width, alpha, style = THIN if many else MEDIUM, 0.6 if many else 1.0, DASHED if dashed else "-"
+    ax.plot(x[known], values[known], color=colour, lw=width, alpha=alpha, ls=style)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How a population trained: scores and hyperparameters of all members, and where the best one came from."""
+"""Training of a population: scores and hyperparameters of all members, and the lineage of the best one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from lfadsx.plotting.style import (
     BOLD,
     GREY,
     ORANGE,
+    balanced,
     colour_bar,
     few_ticks,
     image_map,
     legend_below,
     new_figure,
     panel,
+    panel_grid,
 )
 from lfadsx.training.history import Row, Table, ancestry, generations, lineage, parents, ranking
 
@@ -44,23 +46,20 @@ Path = list[tuple[float, float]]
 
 
 def scores_figure(rows: Sequence[Row]) -> Figure:
-    """Draw the selection score of every member through the epochs, the copies of weights, and the best lineage.
+    """Draw the selection score of every member over the epochs, the copies of weights, and the best lineage.
 
-    A dot is the end of a generation. Where a member was given the weights of another one, its line breaks, and a
-    coloured one leads to it from there. Scores that are worse than most by far are off the axis; the title counts them.
+    A dot is the end of a generation. If a member gets the weights of another one, its line breaks, and a coloured line
+    leads to it from the other one. Scores far above most are off the axis; the title counts them.
 
     Args:
-        rows: History of the population: one row for each member and epoch.
+        rows: History of the population, with one row for each member and epoch.
 
     Raises:
         LfadsxError: If the history holds no finite score.
-
-    Example:
-        scores_figure(rows).savefig("scores.png")
     """
     finite = sorted((row for row in rows if np.isfinite(row["score"])), key=lambda row: row["epoch"])
     if not finite:
-        raise LfadsxError("The history holds no finite score that can be drawn. Pass rows of members that trained.")
+        raise LfadsxError("The history must have a finite score, but has none. Pass rows of members that trained.")
     best = ranking(rows)[0]
     bottom, top = _limits(finite)
     n_off = sum(row["score"] > top for row in finite)
@@ -82,21 +81,16 @@ def scores_figure(rows: Sequence[Row]) -> Figure:
 
 
 def hyperparameters_figure(rows: Sequence[Row]) -> Figure | None:
-    """Draw each hyperparameter that differs between members or changes, through the generations.
+    """Draw each hyperparameter that differs between members or changes, one per panel, over the generations.
 
-    A line leads to each member from where its weights came from, in the colour of its rank by the best score: lines
-    branch where weights were copied. What other weights took the place of is grey.
+    A line leads to each member from the origin of its weights, in the colour of the member's rank by the best score;
+    lines branch where weights were copied. Replaced members are grey.
 
     Args:
-        rows: History of the population: one row for each member and epoch.
+        rows: History of the population, with one row for each member and epoch.
 
     Returns:
-        The figure, one panel per hyperparameter; None when all members have the same ones throughout.
-
-    Example:
-        figure = hyperparameters_figure(rows)
-        if figure is not None:
-            figure.savefig("hyperparameters.png")
+        The figure, or None if all members have the same hyperparameters throughout.
     """
     table = generations(rows)
     names = [field.name for field in dataclasses.fields(HyperParams) if _varies(table, field.name)]
@@ -106,13 +100,9 @@ def hyperparameters_figure(rows: Sequence[Row]) -> Figure | None:
     lineages = [lineage(rows, member) for member in order]
     # The yellow end of the map fades on white.
     colours = ListedColormap(image_map("viridis")(np.linspace(0.0, 0.9, len(order))))
-    n_rows = -(-len(names) // MOST_COLUMNS)
-    n_columns = -(-len(names) // n_rows)
-    figure = new_figure(2.3 * n_columns + 1.2, 2.1 * n_rows + 0.8, _title(rows, order[0]))
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for ax in axes[len(names) :]:
-        ax.set_axis_off()
-    for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
+    n_columns = balanced(len(names), MOST_COLUMNS)
+    figure, axes = panel_grid(len(names), n_columns, (2.3, 2.1), (1.2, 0.8), _title(rows, order[0]))
+    for number, (ax, name) in enumerate(zip(axes, names, strict=True)):
         panel(ax, name, "Generation", "Value" if number % n_columns == 0 else "")
         _draw_hyperparameter(ax, table, name, lineages, colours)
     ranks = ScalarMappable(Normalize(0.5, len(order) + 0.5), colours)
@@ -123,7 +113,7 @@ def hyperparameters_figure(rows: Sequence[Row]) -> Figure | None:
 
 
 def _score_lines(rows: Sequence[Row]) -> tuple[list[Path], list[Path]]:
-    """Return a line for each member and generation, joined to the one before, and the lines of the copies."""
+    """Return a line for each member and generation, joined to the previous one, and the lines of the copies."""
     points: dict[tuple[int, int], Path] = {}
     origin: dict[tuple[int, int], int] = {}
     for row in rows:
@@ -141,7 +131,7 @@ def _score_lines(rows: Sequence[Row]) -> tuple[list[Path], list[Path]]:
 
 
 def _draw_hyperparameter(ax: Axes, table: Table, name: str, lineages: list[list[int]], colours: Colormap) -> None:
-    """Draw one hyperparameter of all members in grey, and over it that of the lineages, the first one on top."""
+    """Draw a hyperparameter of all members in grey, and over it the lineages in colour, the first one on top."""
     number, values = np.nanmax(table["generation"], axis=1), _values(table, name)
     before = values[np.arange(len(number) - 1)[:, None], parents(table)[1:]]
     steps = [
@@ -182,7 +172,7 @@ def _lineage_handle() -> Artist:
 
 
 def _make_logarithmic(ax: Axes, span: float) -> None:
-    """Make the vertical axis logarithmic, with labels between the powers of ten where these are few."""
+    """Make the vertical axis logarithmic, with labels between the powers of ten if the span is short."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if span < 100 else (1.0,), numticks=6))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -190,7 +180,7 @@ def _make_logarithmic(ax: Axes, span: float) -> None:
 
 
 def _number_axis(ax: Axes, numbers: Sequence[float] | Float[np.ndarray, " generation"]) -> None:
-    """Give the horizontal axis whole numbers, also where there is only one."""
+    """Give the horizontal axis whole numbers, even if there is only one."""
     if min(numbers) == max(numbers):
         ax.set_xticks([numbers[0]])
     else:
@@ -198,7 +188,7 @@ def _number_axis(ax: Axes, numbers: Sequence[float] | Float[np.ndarray, " genera
 
 
 def _values(table: Table, name: str) -> Float[np.ndarray, "generation member"]:
-    """Return a hyperparameter of the members that trained, NaN for the others."""
+    """Return a hyperparameter of the members that trained; NaN for others."""
     return np.where(table["active"] > 0, table[name], np.nan)
 
 
@@ -210,14 +200,14 @@ def _varies(table: Table, name: str) -> bool:
 
 
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Fit the vertical axis to the better scores after the first generation, and to all that is near them."""
+    """Return vertical limits for the better scores after the first generation and for scores near them."""
     scores = np.array([row["score"] for row in rows])
     number = np.array([row["generation"] for row in rows])
     later = scores[number > number.min()] if np.ptp(number) else scores
     low, high = scores.min(), scores.max()
     worse = later[later > low]
     if len(worse):
-        # Less than half, so that one of two members may fail.
+        # Below the median, so that one of two members may fail.
         usual = np.quantile(worse, 0.4, method="lower") - low
         high = min(high, low + 8 * usual)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0

@@ -1,66 +1,82 @@
-"""Example trials: what was recorded, what the model infers, and the truth where it is known."""
+"""Rates of neurons: example trials with data and truth, and averages over the trials of each condition (PSTHs)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError
-from lfadsx.plotting.images import Kind, draw_images, image_label
-from lfadsx.plotting.single_neurons import draw_neuron, neuron_handles
-from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, hide_tick_labels, legend_below, new_figure
+from lfadsx.evaluation.metrics import smooth
+from lfadsx.plotting.averaging import mean_and_interval
+from lfadsx.plotting.example_trials import draw_images, image_kinds
+from lfadsx.plotting.latent_space import frame_courses
+from lfadsx.plotting.style import (
+    BLUE,
+    BOLD,
+    DASHED,
+    GREY,
+    INK,
+    LABEL,
+    MEDIUM,
+    ORANGE,
+    THIN,
+    TICK,
+    TITLE,
+    few_ticks,
+    legend_below,
+    new_figure,
+    panel,
+    panel_grid,
+)
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
 N_NEURONS = 3
 """Single neurons below the images."""
+MOST_CONDITIONS = 8
+"""Most conditions in a panel of PSTHs; more cannot be told apart."""
+STRIP = 0.22
+"""Share of a panel, at its top, for the spikes."""
 
 
 def rates_figure(
-    dataset: Dataset,
-    split: Split,
-    posterior: Posterior,
-    n_trials: int = 3,
-    seed: int = 0,
-    session: int | None = None,
+    dataset: Dataset, split: Split, posterior: Posterior, n_trials: int = 3, seed: int = 0, session: int | None = None
 ) -> Figure:
-    """Draw example trials: spikes and inferred rates of all neurons, then a few single neurons in detail.
+    """Draw example trials, one per column: spikes and inferred rates of all neurons, then single neurons in detail.
 
-    Neurons that the encoder does not see lie below a line, forward-predicted bins to the right of one. Bands
+    Neurons that the encoder does not see are below a line, forward-predicted bins to the right of one. Bands
     are one standard deviation over posterior samples.
 
     Args:
         dataset: The data set.
         split: Trials to choose from.
         posterior: Posterior of that split.
-        n_trials: How many trials; all of them when there are fewer.
+        n_trials: Number of trials; all if there are fewer.
         seed: Seed of the choice.
-        session: Index of the session; None for the one with the most trials.
-
-    Returns:
-        The figure, one column per trial.
+        session: Index of the session; by default the one with the most trials.
 
     Raises:
-        LfadsxError: If `n_trials` is below 1, or if the posterior is of other trials.
-
-    Example:
-        rates_figure(dataset, dataset.valid, posterior, n_trials=4).savefig("rates.png")
+        LfadsxError: If `n_trials` is below 1.
     """
     if n_trials < 1:
-        raise LfadsxError(f"n_trials is {n_trials}, but a figure needs at least one trial. Pass 1 or more.")
+        raise LfadsxError(f"`n_trials` must be at least 1, got {n_trials}.")
     view = View.of(dataset, split, posterior)
     session = view.choose_session(session)
-    trials = choose_trials(view, session, n_trials, seed)
-    kinds: list[Kind] = ["counts", "rates"] if split.truth is None else ["counts", "rates", "truth"]
-    neurons = view.telling_neurons(session, N_NEURONS)
+    trials, neurons = view.choose_trials(session, n_trials, seed), view.choose_neurons(session, N_NEURONS)
+    kinds = image_kinds(view)
     ratios = [2.0] * len(kinds) + [1.0] * len(neurons)
     title = f"Example trials{view.session_title(session)}"
     figure = new_figure(2.3 * len(trials) + 1.5, 0.8 * sum(ratios) + 1.1, title)
     axes = figure.subplots(len(ratios), len(trials), sharex=True, sharey="row", squeeze=False, height_ratios=ratios)
     for kind, row in zip(kinds, axes, strict=False):
-        image = draw_images(row, view, trials, kind)
-        colour_bar(figure, image, row, image_label(view, kind), integer=kind == "counts")
+        draw_images(row, view, trials, kind, bar_in=figure)
     for neuron, row in zip(neurons, axes[len(kinds) :], strict=True):
         draw_neuron(row, view, trials, neuron)
         row[0].set_title(view.neuron_name(session, neuron), loc="left", fontsize=LABEL, color=INK, pad=3)
@@ -68,27 +84,138 @@ def rates_figure(
     for ax, trial in zip(axes[0], trials, strict=True):
         ax.set_title(view.trial_name(trial), loc="left", fontsize=TITLE, color=INK, pad=12)
     for ax in axes[-1]:
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
-    for ax in axes[:-1].flat:
-        hide_tick_labels(ax, x=True)
-    for ax in axes[:, 1:].flat:
-        hide_tick_labels(ax, y=True)
-    legend_below(figure, neuron_handles(view))
+        ax.set_xlabel(view.units.time_label)
+    legend_below(figure, _neuron_handles(view))
     return figure
 
 
-def choose_trials(view: View, session: int, n_trials: int, seed: int) -> np.ndarray:
-    """Draw trials of a session at random.
+def draw_neuron(row: Sequence[Axes], view: View, trials: np.ndarray, neuron: int) -> None:
+    """Draw a neuron in trials of one session, one per axes: data, inferred rate with its band, true rate."""
+    only = np.array([neuron])
+    counts, rates = view.counts(trials, only)[..., 0], view.rates(trials, only)[..., 0]
+    std, truth = view.rates_std(trials, only), view.truth(trials, only)[..., 0]
+    band = np.zeros_like(rates) if std is None else std[..., 0]
+    if not view.truth_is_comparable:
+        truth = _scaled_to(rates, truth)
+    for i, (ax, trial) in enumerate(zip(row, trials, strict=True)):
+        panel(ax)
+        _draw_data(ax, view, counts[i], float(np.nanmax(counts, initial=1.0)))
+        if std is not None:
+            ax.fill_between(view.time, rates[i] - band[i], rates[i] + band[i], color=BLUE, alpha=0.25, lw=0)
+        if view.split.truth is not None:
+            ax.plot(view.time, truth[i], color=INK, lw=0.9, ls=DASHED, label="truth")
+        ax.plot(view.time, rates[i], color=BLUE, lw=MEDIUM, label="inferred")
+        start = view.forward_start(trial)
+        if start is not None:
+            ax.axvline(start, color=ORANGE, lw=1.0)
+        ax.set_xlim(view.units.start, view.end)
+        few_ticks(ax, x=4, y=3)
+    shown = [rates + band, rates - band, truth] + [counts] * (not view.units.are_counts)
+    row[0].set_ylim(*_limits(np.concatenate([values.ravel() for values in shown]), view.units.are_counts))
+    # Two lines, because the panels are low.
+    row[0].set_ylabel(view.rate_label.replace(" (", "\n("), fontsize=TICK, color=INK)
+
+
+def _neuron_handles(view: View) -> list[Artist]:
+    data = Line2D([], [], color=GREY, lw=0.8, label="data")
+    if view.units.are_counts:
+        data = Line2D([], [], color=INK, marker="|", ls="", ms=6, label="spikes (height: count)")
+    handles: list[Artist] = [data, Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred")]
+    if view.has_samples:
+        handles.append(Patch(color=BLUE, alpha=0.25, lw=0, label=f"±1 sd over {view.posterior.n_samples} samples"))
+    if view.split.truth is not None:
+        label = "truth" if view.truth_is_comparable else "truth, scaled to the inferred rate"
+        handles.append(Line2D([], [], color=INK, lw=0.9, ls=DASHED, label=label))
+    if np.any(view.split.target_length > view.split.encoder_length):
+        handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
+    return handles
+
+
+def _draw_data(ax: Axes, view: View, counts: np.ndarray, most: float) -> None:
+    """Draw counts as ticks whose height is the count, other data as steps on the axis of the rates."""
+    if not view.units.are_counts:
+        ax.plot(view.time, counts, color=GREY, lw=0.8, drawstyle="steps-mid")
+        return
+    fired = np.flatnonzero(np.nan_to_num(counts) > 0)
+    tops = 1.0 - STRIP + 0.03 + (STRIP - 0.03) * counts[fired] / most
+    ax.vlines(view.time[fired], 1.0 - STRIP + 0.03, tops, color=INK, lw=THIN, transform=ax.get_xaxis_transform())
+
+
+def _scaled_to(rates: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return a relative truth times the factor that brings it closest to the inferred rates."""
+    both = np.isfinite(rates) & np.isfinite(truth)
+    power = float((truth[both] ** 2).sum())
+    return truth * (float((truth[both] * rates[both]).sum()) / power if power > 0 else 1.0)
+
+
+def _limits(values: np.ndarray, are_counts: bool) -> tuple[float, float]:
+    """Return vertical limits that hold all values, with the strip above them for the spikes."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    low = 0.0 if are_counts else low
+    room = 1.05 * (high - low) or 1.0
+    return low, low + room / (1.0 - STRIP if are_counts else 1.0)
+
+
+def psth_figure(
+    dataset: Dataset, split: Split, posterior: Posterior, n_neurons: int = 6, session: int | None = None
+) -> Figure:
+    """Draw PSTHs, one panel per neuron: smoothed data (thin) and inferred rates (bold), averaged over each condition.
+
+    Without conditions the averages are over all trials. The neurons are those whose inferred rates vary most; a third
+    of them is held out if there are held-out neurons.
 
     Args:
-        view: The split and its posterior.
-        session: Index of the session.
-        n_trials: How many; all of the session's when it has fewer.
-        seed: Seed of the choice.
+        dataset: The data set.
+        split: The trials.
+        posterior: Posterior of that split.
+        n_neurons: Number of neurons; all if there are fewer.
+        session: Index of the session; by default the one with the most trials.
 
-    Returns:
-        Positions in the split, in its order, shape (chosen trial,).
+    Raises:
+        LfadsxError: If `n_neurons` is below 1.
     """
-    trials = view.trials_of(session)
-    chosen = np.random.default_rng(seed).choice(trials, min(n_trials, len(trials)), replace=False)
-    return np.sort(chosen)
+    if n_neurons < 1:
+        raise LfadsxError(f"`n_neurons` must be at least 1, got {n_neurons}.")
+    view = View.of(dataset, split, posterior)
+    session = view.choose_session(session)
+    neurons = view.choose_neurons(session, n_neurons)
+    title = "PSTHs" if view.conditions.known else "Average time courses"
+    title, margin = f"{title}, data and model{view.session_title(session)}", 1.6 if view.conditions.known else 0.8
+    n_columns = min(3, len(neurons))
+    figure, axes = panel_grid(len(neurons), n_columns, (2.2, 1.75), (margin, 1.1), title, sharex=True)
+    for i, ax in enumerate(axes):
+        draw_psth(ax, view, session, int(neurons[i]))
+        if i % n_columns == 0:
+            ax.set_ylabel(view.rate_label)
+        if i + n_columns >= len(neurons):
+            ax.set_xlabel(view.units.time_label)
+            ax.tick_params(labelbottom=True)
+    legend_below(figure, psth_handles(view))
+    view.conditions.add_legend(figure, most=MOST_CONDITIONS)
+    return figure
+
+
+def draw_psth(ax: Axes, view: View, session: int, neuron: int) -> None:
+    """Draw the PSTHs of one neuron."""
+    panel(ax, view.neuron_name(session, neuron))
+    only = np.array([neuron])
+    for group in view.conditions.within(view.trials_of(session), MOST_CONDITIONS):
+        data = mean_and_interval(view.counts(group.members, only)[..., 0])[0] * view.units.rate_scale
+        model = mean_and_interval(view.rates(group.members, only)[..., 0])[0]
+        smoothed = smooth(data[:, None], view.units.kernel)[:, 0] if view.units.kernel >= 0.5 else data
+        ax.plot(view.time, smoothed, color=group.colour, lw=0.8, alpha=0.6)
+        ax.plot(view.time, model, color=group.colour, lw=BOLD)
+    frame_courses(ax, view)
+    if view.units.are_counts:
+        ax.set_ylim(bottom=0.0)
+
+
+def psth_handles(view: View) -> list[Artist]:
+    """Return the legend entries that tell data from model."""
+    colour = view.conditions.key_colour
+    smoothed = f"data, Gaussian of sd {view.units.kernel_label}" if view.units.kernel >= 0.5 else "data"
+    return [
+        Line2D([], [], color=colour, lw=0.8, alpha=0.6, label=smoothed),
+        Line2D([], [], color=colour, lw=BOLD, label="inferred rate" if view.units.are_counts else "inferred mean"),
+    ]

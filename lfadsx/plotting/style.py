@@ -1,7 +1,6 @@
-"""The look that all figures share: sizes, colours of roles, frames, legends, colour bars.
+"""The common look of all figures: sizes, colours of roles, frames, legends, colour bars.
 
-Everything is set on the artists themselves and nothing in `matplotlib.rcParams`, so that drawing a figure
-leaves the user's own settings alone.
+All settings are made on the artists, not in `matplotlib.rcParams`, so that the user's settings stay as they are.
 """
 
 from __future__ import annotations
@@ -29,29 +28,24 @@ RULE = "#c8c8c8"
 PALE = "#ececec"
 """Shaded spans and missing data."""
 BLUE = "#0072B2"
-"""Whatever the model infers, when nothing else gives a colour."""
+"""Inferred values, unless conditions have colours."""
 ORANGE = "#D55E00"
-"""What the encoder did not see: held-out neurons, forward-predicted bins."""
+"""Data that the encoder did not see: held-out neurons, forward-predicted bins."""
 
 TITLE, LABEL, TICK, NOTE = 8.5, 8.0, 7.0, 6.5
 THIN, MEDIUM, BOLD = 0.6, 1.2, 1.8
 DASHED = (0, (3, 1.5))
 STEPS = [1, 2, 2.5, 5, 10]
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": TICK + 0.5, "labelcolor": INK}
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """Make an empty figure that no backend knows of.
+    """Return an empty figure that belongs to no window, laid out so that labels never overlap.
 
     Args:
         width: Width in inches.
         height: Height in inches.
-        title: Title at the top left, or "" for none.
-
-    Returns:
-        The figure, laid out so that labels never overlap.
-
-    Example:
-        figure = new_figure(4.0, 3.0, "One panel")
+        title: Title at the top left, or "" for no title.
     """
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -59,29 +53,46 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
     if title:
-        figure.suptitle(
-            textwrap.fill(title, max(20, int(width / 0.092))),
-            x=0.01,
-            ha="left",
-            fontsize=10.5,
-            fontweight="bold",
-            color=INK,
-        )
+        text = textwrap.fill(title, max(20, int(width / 0.092)))
+        figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
     return figure
 
 
+def panel_grid(
+    n: int, n_columns: int, size: tuple[float, float], margin: tuple[float, float], title: str = "", **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with the axes of `n` panels, row by row.
+
+    Args:
+        n: Number of panels.
+        n_columns: Number of panels in a row.
+        size: Width and height of a panel in inches.
+        margin: Width and height in inches that the figure has besides its panels.
+        title: As in `new_figure`.
+        shared: Further arguments of `Figure.subplots`, such as `sharey`.
+    """
+    n_rows = -(-n // n_columns)
+    figure = new_figure(size[0] * n_columns + margin[0], size[1] * n_rows + margin[1], title)
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, **shared).flat)
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return figure, axes[:n]
+
+
+def balanced(n: int, most: int) -> int:
+    """Return the number of columns, at most `most`, that gives rows of about equal length."""
+    return -(-n // -(-n // most))
+
+
 def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = False) -> Axes:
-    """Give axes the common frame, fonts and labels.
+    """Give axes the common frame, fonts and labels; later labels keep the fonts.
 
     Args:
         ax: The axes to style.
-        title: What is seen, at the top left.
+        title: Title at the top left.
         x: Label of the horizontal axis with its unit.
         y: Label of the vertical axis with its unit.
-        image: True for images, whose spines touch the pixels.
-
-    Example:
-        panel(ax, "Loss", "Epoch", "Nats per trial")
+        image: If True, the spines touch the pixels.
     """
     ax.set_facecolor("white")
     ax.grid(False)
@@ -99,78 +110,40 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = Fal
 
 
 def few_ticks(ax: Axes, x: int | None = None, y: int | None = None, integer: bool = False) -> None:
-    """Thin out the ticks of linear axes.
+    """Limit the number of ticks of linear axes.
 
     Args:
         ax: The axes.
-        x: Most intervals on the horizontal axis, or None to leave it.
-        y: Most intervals on the vertical axis, or None to leave it.
-        integer: True to keep ticks at whole numbers, for epochs and indices.
+        x: Most intervals on the horizontal axis; by default unchanged.
+        y: Most intervals on the vertical axis; by default unchanged.
+        integer: If True, ticks are at whole numbers, for epochs and indices.
     """
     for axis, intervals in ((ax.xaxis, x), (ax.yaxis, y)):
         if intervals is not None:
             axis.set_major_locator(_locator(intervals, integer))
 
 
-def hide_tick_labels(ax: Axes, x: bool = False, y: bool = False) -> None:
-    """Leave out tick labels that a neighbour with the same axis already shows."""
-    if x:
-        ax.tick_params(labelbottom=False)
-    if y:
-        ax.tick_params(labelleft=False)
-
-
 def legend_below(figure: FigureBase, handles: Sequence[Artist]) -> None:
-    """Put one legend for all panels under them, off the data, in as few rows as fit.
-
-    Args:
-        figure: The figure or a part of it.
-        handles: Artists with labels; none gives no legend.
-    """
+    """Put one legend under all panels of a figure or a part of it, in as few rows as fit; none without handles."""
     if handles:
         needed = sum(0.62 + 0.056 * len(str(handle.get_label())) for handle in handles)
         width = figure.bbox.width / figure.get_figure(root=True).dpi  # type: ignore[union-attr]
-        n_rows = int(np.ceil(needed / width))
-        figure.legend(
-            handles=list(handles),
-            loc="outside lower center",
-            ncols=-(-len(handles) // n_rows),
-            frameon=False,
-            fontsize=TICK + 0.5,
-            labelcolor=INK,
-            handlelength=1.8,
-            columnspacing=1.6,
-        )
+        columns = -(-len(handles) // int(np.ceil(needed / width)))
+        spacing = {"handlelength": 1.8, "columnspacing": 1.6}
+        figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, **spacing, **LEGEND)
 
 
-def legend_beside(figure: FigureBase, handles: Sequence[Artist], title: str) -> None:
-    """Put one legend for all panels to their right, off the data."""
-    if handles:
-        legend = figure.legend(
-            handles=list(handles),
-            title=title,
-            loc="outside right upper",
-            frameon=False,
-            fontsize=TICK + 0.5,
-            labelcolor=INK,
-            handlelength=1.4,
-            alignment="left",
-        )
-        legend.get_title().set(fontsize=TICK + 0.5, color=INK)
+def legend_beside(place: FigureBase | Axes, handles: Sequence[Artist], title: str, **where: Any) -> None:
+    """Put one legend to the right of all panels of a figure, or of one panel with arguments of `Axes.legend`."""
+    look = {"loc": "outside right upper", "handlelength": 1.4, "alignment": "left"} | LEGEND | where
+    legend = place.legend(handles=list(handles), title=title, **look)
+    legend.get_title().set(fontsize=look["fontsize"], color=INK)
 
 
 def colour_bar(
     figure: FigureBase, image: ScalarMappable, axes: Sequence[Axes], label: str, integer: bool = False
 ) -> None:
-    """Add a slim colour bar to the right of some axes.
-
-    Args:
-        figure: The figure or a part of it.
-        image: The image that it explains.
-        axes: The axes that it takes its place from.
-        label: Quantity and unit.
-        integer: True to keep its ticks at whole numbers.
-    """
+    """Add a slim colour bar to the right of some axes, labelled with quantity and unit; `integer` as in `few_ticks`."""
     bar = figure.colorbar(image, ax=list(axes), fraction=0.045 / len(axes), pad=0.03 / len(axes))
     bar.ax.set_box_aspect(None)
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -180,14 +153,10 @@ def colour_bar(
 
 
 def image_map(name: str) -> Colormap:
-    """Return a perceptually uniform colour map in which missing data are pale grey.
-
-    Args:
-        name: A name that matplotlib knows.
-    """
+    """Return matplotlib's colour map of this name with pale grey for missing data."""
     return colormaps[name].with_extremes(bad=PALE)
 
 
 def _locator(intervals: int, integer: bool) -> MaxNLocator:
-    # Asking for three ticks makes short integer axes fall back to fractions.
+    # With a minimum of three ticks, short integer axes would get fractions.
     return MaxNLocator(intervals, integer=integer, steps=STEPS, min_n_ticks=2 if integer else 3)

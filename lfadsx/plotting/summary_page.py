@@ -1,24 +1,23 @@
-"""One page that tells how a model did: scores, training, an example trial, latent space, averages."""
+"""One page with the results of a model: scores, training, an example trial, latent space, averages."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.plotting.averaging import principal_components
-from lfadsx.plotting.images import Kind, draw_images, image_label
+from lfadsx.plotting.example_trials import draw_images, image_kinds
 from lfadsx.plotting.input_panels import draw_input_averages
-from lfadsx.plotting.latent_space import PLANES, component_label, draw_plane
+from lfadsx.plotting.latent_space import PLANES, component_label, draw_averages, draw_plane, frame_courses
 from lfadsx.plotting.loss_curves import PARTS, draw_part, has_part, loss_handles
-from lfadsx.plotting.psth_panels import MOST_CONDITIONS, draw_psth, psth_handles
-from lfadsx.plotting.rate_panels import choose_trials
-from lfadsx.plotting.style import INK, LABEL, TITLE, colour_bar, legend_below, new_figure, panel
-from lfadsx.plotting.table_panel import draw_table
-from lfadsx.plotting.time_courses import draw_averages, frame_courses
+from lfadsx.plotting.rate_panels import MOST_CONDITIONS, draw_psth, psth_handles
+from lfadsx.plotting.style import GREY, INK, LABEL, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
@@ -27,6 +26,7 @@ PAGE = (8.27, 11.69)
 N_COLUMNS = 3
 HISTORY = ("Loss", "Reconstruction", "Selection score", *PARTS)
 """Parts of the loss in the order in which they are chosen for the page."""
+DASH = "–"
 
 
 def summary(
@@ -37,29 +37,23 @@ def summary(
     table: Sequence[Mapping[str, object]] = (),
     title: str | None = None,
 ) -> Figure:
-    """Draw one page: an example trial, the factors, PSTHs and inputs, and if given the scores and the loss.
+    """Draw one A4 page: an example trial, the factors, PSTHs and inputs, and if given the scores and the loss.
 
     Args:
         posterior: Posterior of a split.
         data: The data set.
         history: As for `loss_figure`; None leaves the loss out.
-        table: One mapping per model or baseline, its name first, then its scores; None where there is none.
+        table: One mapping per model or baseline: its name first, then its scores, None for missing ones.
         title: Title of the page; by default the names of sessions and split.
 
-    Returns:
-        The figure, of the size of an A4 page.
-
     Raises:
-        LfadsxError: If the posterior is of other trials than those of its split in the data.
-
-    Example:
-        lfadsx.plotting.summary(post, data).savefig("summary.png")
+        LfadsxError: If the posterior is not of the trials of its split in the data.
     """
     view, history = View.of(data, trials_of(data, posterior.split)[1], posterior), history or {}
     title = f"{', '.join(posterior.sessions[:3])}: {posterior.split} trials" if title is None else title
     parts: list[tuple[float, Callable[[SubFigure], None]]] = []
     if table:
-        parts.append((0.6 + 0.2 * len(table), lambda part: draw_table(part.subplots(), table)))
+        parts.append((0.6 + 0.2 * len(table), lambda part: _draw_table(part.subplots(), table)))
     if any(has_part(history, name) for name in PARTS):
         parts.append((2.0, lambda part: _draw_history(part, history)))
     parts.append((2.3, lambda part: _draw_example(part, view)))
@@ -76,8 +70,42 @@ def summary(
     return figure
 
 
+def _draw_table(ax: Axes, rows: Sequence[Mapping[str, object]]) -> None:
+    """Draw a table with rules above and below it and under its head; the first column names the row."""
+    ax.set_axis_off()
+    ax.set(xlim=(-0.015, 1.015), ylim=(len(rows) + 0.1, -1.5))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    heads = [textwrap.fill(key.replace("_", " "), 11) for key in columns]
+    cells = [[format_cell(row.get(key)) for key in columns] for row in rows]
+    texts = [[*head.split("\n"), *(line[j] for line in cells)] for j, head in enumerate(heads)]
+    widths = np.array([max(map(len, column)) for column in texts], float)
+    edges = np.concatenate([[0.0], np.cumsum(widths + 2.5)]) / (widths.sum() + 2.5 * len(columns))
+    size = float(np.clip(LABEL * 105.0 / (widths.sum() + 2.5 * len(columns)), 4.5, LABEL))
+    for j, head in enumerate(heads):
+        x, align = (edges[0], "left") if j == 0 else (edges[j + 1], "right")
+        ax.text(x, -0.2, head, ha=align, va="bottom", fontsize=size, color=GREY, linespacing=1.0)
+        for i, line in enumerate(cells):
+            ax.text(x, i + 0.5, line[j], ha=align, va="center", fontsize=size, color=INK)
+    for y, width in ((-1.5, 0.9), (0.0, 0.5), (len(rows), 0.9)):
+        ax.plot([0.0, 1.0], [y, y], color=INK, lw=width, clip_on=False)
+
+
+def format_cell(value: object) -> str:
+    """Return a value of a table as text: numbers with three decimals, whole numbers as they are, a dash for None."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, float | np.floating):
+        return DASH if value is None else str(value)
+    if not np.isfinite(value):
+        return DASH
+    value = value + 0.0  # -0.0 becomes 0.0
+    text = f"{value:.3f}" if 0.001 <= abs(value) < 10_000 or value == 0 else f"{value:.2e}"
+    # A minus sign is longer than a hyphen: scores below zero must not be overlooked.
+    return text.replace("-", "\u2212")
+
+
 def _draw_history(part: SubFigure, history: Mapping[str, np.ndarray]) -> None:
-    """Draw the first three parts of the loss that the history holds."""
+    """Draw the first three parts of the loss in the history."""
     names = [name for name in HISTORY if has_part(history, name)][:N_COLUMNS]
     for ax, name in zip(part.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         draw_part(ax, history, name)
@@ -85,15 +113,13 @@ def _draw_history(part: SubFigure, history: Mapping[str, np.ndarray]) -> None:
 
 
 def _draw_example(part: SubFigure, view: View) -> None:
-    """Draw one trial: its spikes, the inferred rates, and the true ones where they are known."""
-    trial = choose_trials(view, view.choose_session(None), n_trials=1, seed=0)
-    kinds: list[Kind] = ["counts", "rates"] if view.split.truth is None else ["counts", "rates", "truth"]
+    """Draw one trial: its spikes, the inferred rates, and the true ones if they are known."""
+    trial, kinds = view.choose_trials(view.choose_session(None), 1), image_kinds(view)
     names = {"counts": view.trial_name(trial[0]), "rates": "Inferred rates", "truth": "True rates"}
     for ax, kind in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        image = draw_images([ax], view, trial, kind)
-        colour_bar(part, image, [ax], image_label(view, kind), integer=kind == "counts")
+        draw_images([ax], view, trial, kind, bar_in=part)
         ax.set_title(names[kind], loc="left", fontsize=TITLE, color=INK, pad=12)
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
 
 
 def _draw_factors(part: SubFigure, view: View) -> None:
@@ -113,19 +139,17 @@ def _draw_factors(part: SubFigure, view: View) -> None:
 def _draw_psths(part: SubFigure, view: View) -> None:
     """Draw the PSTHs of up to three neurons."""
     session = view.choose_session(None)
-    neurons = view.telling_neurons(session, N_COLUMNS)
+    neurons = view.choose_neurons(session, N_COLUMNS)
     axes = part.subplots(1, len(neurons), squeeze=False)[0]
     for ax, neuron in zip(axes, neurons, strict=True):
         draw_psth(ax, view, session, int(neuron))
-        ax.set_xlabel(view.units.time_label, fontsize=LABEL, color=INK)
-    axes[0].set_ylabel(view.rate_label, fontsize=LABEL, color=INK)
+        ax.set_xlabel(view.units.time_label)
+    axes[0].set_ylabel(view.rate_label)
     legend_below(part, psth_handles(view))
 
 
 def _draw_inputs(part: SubFigure, view: View, inputs: np.ndarray) -> None:
     """Draw the averages of up to three inferred inputs."""
-    n = min(N_COLUMNS, inputs.shape[2])
-    axes = part.subplots(1, n, squeeze=False)[0]
-    for i, ax in enumerate(axes):
+    for i, ax in enumerate(part.subplots(1, min(N_COLUMNS, inputs.shape[2]), squeeze=False)[0]):
         draw_input_averages(ax, view, inputs[:, :, i])
         panel(ax, f"Inferred input {i}", view.units.time_label, "a.u." if i == 0 else "")

@@ -1,10 +1,8 @@
-"""Figures of choosing and testing: scores over the settings of a sweep, and those of a cross-validation."""
+"""Scores of a sweep over its settings, and scores of a cross-validation."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lfadsx.errors import LfadsxError
-from lfadsx.findings import Finding
-from lfadsx.plotting.figure_files import write_all
 from lfadsx.plotting.style import (
     BLUE,
     BOLD,
@@ -27,16 +23,18 @@ from lfadsx.plotting.style import (
     RULE,
     THIN,
     TICK,
+    balanced,
     few_ticks,
     image_map,
     legend_below,
-    new_figure,
+    legend_beside,
     panel,
+    panel_grid,
 )
 
 MOST_COLUMNS = 3
 MOST_NAMED = 8
-"""Lines of a panel that get colours and names; more are grey."""
+"""Most lines of a panel with colours and names; more are grey."""
 TITLES = {
     "masked_bps": "Hidden entries (bits per spike)",
     "co_bps": "Held-out neurons (bits per spike)",
@@ -48,42 +46,32 @@ TITLES = {
     "psth_r2": "Condition averages (R²)",
     "rates_r2": "True rates (R²)",
 }
-"""What a measure shows, in the panels of sweeps and cross-validations."""
+"""Titles of the measures in the panels."""
 Row = Mapping[str, Any]
 
 
 def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "masked_bps") -> Figure:
-    """Draw the scores of a sweep over each setting, with a line for each combination of the others.
+    """Draw the scores of a sweep over each setting that varies, with a line for each combination of the others.
 
-    A bar is one standard error of the difference to the best model: where it reaches the dashed line, the model counts
+    A bar is one standard error of the difference to the best model. A model whose bar reaches the dashed line counts
     as good as the best.
 
     Args:
         rows: Models with their settings and scores, as in `sweep.csv`.
         names: Names of the swept settings.
-        measure: What the models are compared by: "masked_bps" or "masked_r2".
-
-    Returns:
-        The figure, one panel for each setting that has more than one value.
+        measure: Score to compare the models by: "masked_bps" or "masked_r2".
 
     Raises:
         LfadsxError: If no setting has more than one value.
-
-    Example:
-        sweep_figure(sweep.rows, ["factors", "inferred_inputs"]).savefig("sweep.png")
     """
     swept = [name for name in names if len({row[name] for row in rows}) > 1]
     if not swept:
-        raise LfadsxError(f"Of the settings {list(names)} none has more than one value. Pass the rows of a sweep.")
+        raise LfadsxError(f"One of the settings {list(names)} must have more than one value. Pass the rows of a sweep.")
     chosen = next(row for row in rows if row["is_chosen"])
-    n_rows = -(-len(swept) // MOST_COLUMNS)
-    n_columns = -(-len(swept) // n_rows)
     title = "Chosen: " + ", ".join(f"{_word(name)} {chosen[name]:g}" for name in swept)
-    figure = new_figure(3.4 * n_columns + 0.4, 2.8 * n_rows + 0.7, title)
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat)
-    for ax in axes[len(swept) :]:
-        ax.set_axis_off()
-    for number, (ax, name) in enumerate(zip(axes, swept, strict=False)):
+    n_columns = balanced(len(swept), MOST_COLUMNS)
+    figure, axes = panel_grid(len(swept), n_columns, (3.4, 2.8), (0.4, 0.7), title, sharey=True)
+    for number, (ax, name) in enumerate(zip(axes, swept, strict=True)):
         panel(ax, "", _word(name).capitalize(), TITLES.get(measure, measure) if number % n_columns == 0 else "")
         _draw_setting(ax, rows, name, [other for other in swept if other != name], measure)
         few_ticks(ax, y=5)
@@ -93,34 +81,24 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
 
 
 def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draw the scores of a cross-validation: of each fold, and of all trials with their 95 % interval.
+    """Draw the scores of a cross-validation, one panel per measure: of each fold, and of all trials with 95 % interval.
 
     Args:
         scores: By measure and model, the score of all trials with its `value`, `low` and `high`; the first model is the
-            one that was tested.
+            tested one.
         folds: By measure and model, the scores of the trials of each fold.
 
-    Returns:
-        The figure, one panel for each measure.
-
     Raises:
-        LfadsxError: If there is no measure.
-
-    Example:
-        folds_figure(outcome.pooled.scores, outcome.pooled.folds).savefig("cv.png")
+        LfadsxError: If there are no scores.
     """
     if not scores:
-        raise LfadsxError("There is no score to draw. Pass the scores of a cross-validation.")
+        raise LfadsxError("`scores` must have at least 1 measure, got none. Pass the scores of a cross-validation.")
     models = list(dict.fromkeys(name for found in scores.values() for name in found))
-    n_rows = -(-len(scores) // MOST_COLUMNS)
-    n_columns = -(-len(scores) // n_rows)
     n_folds = max(len(values) for found in folds.values() for values in found.values())
-    height = (0.3 * len(models) + 0.9) * n_rows + 0.8
-    figure = new_figure(2.6 * n_columns + 1.2, height, f"Cross-validation, {n_folds} folds")
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat)
-    for ax in axes[len(scores) :]:
-        ax.set_axis_off()
-    for ax, (measure, found) in zip(axes, scores.items(), strict=False):
+    size, n_columns = (2.6, 0.3 * len(models) + 0.9), balanced(len(scores), MOST_COLUMNS)
+    title = f"Cross-validation, {n_folds} folds"
+    figure, axes = panel_grid(len(scores), n_columns, size, (1.2, 0.8), title, sharey=True)
+    for ax, (measure, found) in zip(axes, scores.items(), strict=True):
         panel(ax, "", TITLES.get(measure, measure), "")
         ax.axvline(0.0, color=RULE, lw=THIN, zorder=0)
         for name, score in found.items():
@@ -134,38 +112,8 @@ def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Ma
     return figure
 
 
-def write_sweep_figure(
-    folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str], measure: str
-) -> tuple[list[Path], list[Finding]]:
-    """Write the figure of a sweep as a PNG file; arguments as in `sweep_figure`.
-
-    Returns:
-        The file, and a warning if it could not be drawn or written.
-
-    Example:
-        files, findings = write_sweep_figure("sweep/figures", sweep.rows, ["factors"], "masked_bps")
-    """
-    return write_all(Path(folder), {"sweep": lambda: sweep_figure(rows, names, measure)})
-
-
-def write_folds_figure(
-    folder: str | os.PathLike[str],
-    scores: Mapping[str, Mapping[str, Any]],
-    folds: Mapping[str, Mapping[str, Sequence[float]]],
-) -> tuple[list[Path], list[Finding]]:
-    """Write the figure of a cross-validation as a PNG file; arguments as in `folds_figure`.
-
-    Returns:
-        The file, and a warning if it could not be drawn or written.
-
-    Example:
-        files, findings = write_folds_figure("cv/figures", pooled.scores, pooled.folds)
-    """
-    return write_all(Path(folder), {"cv": lambda: folds_figure(scores, folds)})
-
-
 def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str], measure: str) -> None:
-    """Draw the scores over one setting; its values stand side by side, whatever their distances."""
+    """Draw the scores over one setting, with its values at equal distances."""
     values = sorted({row[name] for row in rows})
     place = {value: number for number, value in enumerate(values)}
     lines: dict[tuple, list[Row]] = {}
@@ -191,23 +139,8 @@ def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str
     ax.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     ax.set_xlim(-0.5, len(values) - 0.5)
     if others and named:
-        _name_lines(ax, handles, ", ".join(map(_word, others)))
-
-
-def _name_lines(ax: Axes, handles: Sequence[Artist], title: str) -> None:
-    """Put a legend of its own beside a panel, off the data."""
-    legend = ax.legend(
-        handles=list(handles),
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        fontsize=TICK,
-        labelcolor=INK,
-        alignment="left",
-        handlelength=1.4,
-    )
-    legend.get_title().set(fontsize=TICK, color=INK)
+        where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": TICK}
+        legend_beside(ax, handles, ", ".join(map(_word, others)), **where)
 
 
 def _mark(ax: Axes, x: float, y: float, row: Row) -> None:
@@ -221,7 +154,7 @@ def _ring(label: str, size: float, colour: str) -> Artist:
 
 
 def _draw_model(ax: Axes, place: int, score: Any, folds: Sequence[float], colour: str) -> None:
-    """Draw a model's folds, and over them all trials."""
+    """Draw a model's score of each fold, and over them that of all trials."""
     spread = place + np.linspace(-0.15, 0.15, len(folds)) if len(folds) > 1 else [place]
     ax.plot(folds, spread, "o", color=GREY, ms=3, alpha=0.7)
     if np.isfinite(score.low):

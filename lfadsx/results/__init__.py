@@ -1,1 +1,1 @@
-"""What inference returns: values that know what they are, and the files that they are written to."""
+"""Results of inference with their labels, units and files."""

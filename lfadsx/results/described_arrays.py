@@ -1,17 +1,23 @@
-"""The arrays of a result, each with its dimensions, its unit and a description: for files and for xarray."""
+"""The arrays of a result with dimensions, units and descriptions, for files and for xarray."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lfadsx.errors import MissingExtraError
+from lfadsx.files import plain
+
 if TYPE_CHECKING:
+    import xarray
+
     from lfadsx.results.generated import Generated
     from lfadsx.results.posterior import Posterior
 
 TARGETS = "targets"
-"""Where the arrays of target groups other than the input group are."""
+"""Group of the arrays of target groups other than the input group."""
 
 FIELDS = {
     "factors": ("trial time factor", "arbitrary", "Factors"),
@@ -25,7 +31,7 @@ FIELDS = {
     "input_mean": ("trial time input", "arbitrary", "Mean of the posterior of the inputs, given the path before"),
     "input_std": ("trial time input", "arbitrary", "Standard deviation of the posterior of the inputs"),
     "controller_states": ("trial time controller", "arbitrary", "States of the controller"),
-    "encoding": ("trial time encoding", "arbitrary", "What the controller saw of the data"),
+    "encoding": ("trial time encoding", "arbitrary", "Encoding of the data that the controller receives"),
     "trial_id": ("trial", "none", "The user's ids of the trials"),
     "session": ("trial", "none", "Session of each trial, as an index into the attribute `sessions`"),
     "length": ("trial", "bins", "Number of bins of each trial; later bins hold NaN"),
@@ -44,6 +50,11 @@ SAMPLES = {
 }
 """Dimensions of the single samples."""
 
+COORDINATES = {"channel_names": "channel_name"} | {
+    name: name for name in ("time", "trial_id", "session", "length", "row", "condition", "held_out")
+}
+"""Arrays that are coordinates in xarray, and their names there."""
+
 
 class Described(NamedTuple):
     """An array with the names of its dimensions (separated by blanks), its unit and a description."""
@@ -55,7 +66,7 @@ class Described(NamedTuple):
 
 
 def described_arrays(result: Posterior | Generated) -> dict[str, Described]:
-    """Returns all arrays of a result by name; `targets/GROUP/` begins the names of other target groups."""
+    """Returns all arrays of a result by name; names of other target groups begin with `targets/GROUP/`."""
     unit = "bins" if result.time.bin_width is None else "s"
     found = {"time": Described(result.times, "time", unit, f"Middle of each bin, counted from: {result.time.event}")}
     for name, layout in FIELDS.items():
@@ -72,7 +83,7 @@ def described_arrays(result: Posterior | Generated) -> dict[str, Described]:
 
 
 def _of_group(result: Posterior | Generated, group: str) -> dict[str, Described]:
-    """Rates, what is derived from them, and their spreads."""
+    """Returns the rates of a group, arrays derived from them, and their spreads."""
     dims = "trial time channel" if group == result.input_group else f"trial time {group}_channel"
     counts, unit, rates = result.groups[group].kind == "counts", _unit(result, group), result.rates[group]
     width = result.time.bin_width
@@ -96,3 +107,34 @@ def _of_group(result: Posterior | Generated, group: str) -> dict[str, Described]
 def _unit(result: Posterior | Generated, group: str) -> str:
     known = result.groups[group]
     return known.unit or ("counts per bin" if known.kind == "counts" else "units of the data")
+
+
+def to_xarray(posterior: Posterior) -> xarray.Dataset:
+    """Returns all arrays of a posterior; see `Posterior.to_xarray`."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise MissingExtraError(
+            '`to_xarray` needs xarray, which is not installed. Install it with `pip install "lfadsx[xarray]"`.'
+        ) from error
+    variables, coordinates = {}, {}
+    for path, (values, dims, unit, description) in described_arrays(posterior).items():
+        name, attributes = path.removeprefix(f"{TARGETS}/").replace("/", "_"), {"description": description}
+        attributes |= {"unit": unit} if unit != "none" else {}
+        if name == "session":
+            values = np.array(posterior.sessions)[posterior.session]
+            attributes["description"] = "Name of the session of each trial"
+        if dims == "session channel":
+            # There is no dimension of sessions: each trial has the channels of its session.
+            one = len(posterior.sessions) == 1
+            values, dims = (values[0], "channel") if one else (values[posterior.session], "trial channel")
+        place = coordinates if name in COORDINATES else variables
+        place[COORDINATES.get(name, name)] = (dims.split(), values, attributes)
+    time, names = posterior.time, ("split", "input_group", "n_samples", "seed", "behaviour_name", "behaviour_lag")
+    facts = {name: getattr(posterior, name) for name in names} | {
+        "event": time.event,
+        "lfadsx_version": posterior.version,
+        "source": json.dumps(plain(posterior.source)),
+    }
+    width = {} if time.bin_width is None else {"bin_width_s": time.bin_width, "start_s": time.start}
+    return xarray.Dataset(variables, coordinates, facts | width)

@@ -1,4 +1,4 @@
-"""New trials that a model has generated."""
+"""New trials that a model generated."""
 
 from __future__ import annotations
 
@@ -16,22 +16,16 @@ from lfadsx.types import TargetGroup, TimeAxis
 class Generated:
     """New trials of one session; every array has the trial axis first.
 
+    Other attributes are as in `Posterior`, for trials of the prior.
+
     Attributes:
         rates: By group, expected data (for spikes: counts per bin), shape (trial, time, target_channel).
-        variance: By group, variance of the data about the rates, in squared units; for groups of real numbers.
-        data: By group, data drawn from the likelihood, same shape; empty unless asked for.
-        factors: Shape (trial, time, factor).
+        data: By group, data drawn from the likelihood, same shape; empty without `draw_data`.
         initial_condition: Draws from its prior, shape (trial, ic).
-        initial_state: Generator state before the first bin, shape (trial, generator).
-        generator_states: Shape (trial, time, generator).
         inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
-        session: Name of the session that is read out.
+        session: Name of the session whose read-out was used.
         seed: Seed of the draws.
-        time: The time axis of a trial.
-        groups: What the numbers of each target group are: counts or real, and their unit.
-        input_group: The target group whose channels the encoder sees.
-        version: Version of lfadsx that generated.
-        source: Where the data came from that the model was trained on.
+        source: Origin of the data that the model was trained on.
     """
 
     rates: dict[str, Float[np.ndarray, "trial time target_channel"]]
@@ -52,25 +46,17 @@ class Generated:
 
     @property
     def times(self) -> np.ndarray:
-        """Middle of each bin in seconds, shape (time,); numbers of the bins when their width is not known."""
+        """Middle of each bin in seconds, shape (time,); numbers of the bins if their width is unknown."""
         return self.time.centres(self.factors.shape[1])
 
     def save(self, path: str | Path, *, compression: str | None = "gzip") -> None:
-        """Writes the trials to an HDF5 file, every array with its description, unit and dimensions.
-
-        Args:
-            path: The file; its folder is made when it does not exist.
-            compression: "gzip", "lzf" (faster, larger files), or None for no compression.
-
-        Raises:
-            DataError: If the file cannot be written.
-        """
-        from lfadsx.results.results_file import write_generated  # which reads the class
+        """Writes the trials to an HDF5 file; arguments as in `Posterior.save`."""
+        from lfadsx.results.results_file import write_generated  # which imports this class
 
         write_generated(path, self, compression=compression)
 
     def __repr__(self) -> str:
-        """Returns how many trials were generated, and which arrays there are."""
+        """Returns the number of trials and the shapes of their arrays."""
         shapes = [f"  rates[{group!r}]: {rates.shape}" for group, rates in self.rates.items()]
         shapes += [f"  data[{group!r}]: {values.shape}" for group, values in self.data.items()]
         head = f"Generated: {len(self.factors)} trials of session {self.session!r}, seed {self.seed}"

@@ -1,4 +1,4 @@
-"""What the numbers of trials mean: all that a result knows besides its numbers."""
+"""Labels of a result: the sessions, time axis, target groups and channels that its numbers belong to."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from lfadsx.types import TargetGroup, TimeAxis
 if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS
 
-COUNTS = "counts per bin"
-
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What the trials of some sessions are.
+    """Labels of the trials of some sessions.
 
     Attributes:
-        sessions: The sessions that `Split.session` counts.
+        sessions: The sessions that `Split.session` is an index of.
         time: The time axis of a trial.
-        groups: What the numbers of each target group are.
+        groups: Kind and unit of each target group.
         input_group: The target group whose channels the encoder sees.
-        behaviour_name: What `Split.behaviour` is.
+        behaviour_name: Name of `Split.behaviour`.
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
-        source: Where the data came from, as in `Dataset.source`.
+        source: Origin of the data, as in `Dataset.source`.
     """
 
     sessions: tuple[Session, ...]
@@ -43,35 +41,18 @@ class Labels:
     @classmethod
     def of(cls, data: Dataset) -> Labels:
         """Returns the labels of a data set."""
-        return cls(
-            sessions=data.sessions,
-            time=data.time,
-            groups=data.groups,
-            input_group=data.input_group,
-            behaviour_name=data.behaviour_name,
-            behaviour_lag=data.behaviour_lag,
-            source=data.source,
-        )
+        return cls(**{field.name: getattr(data, field.name) for field in dataclasses.fields(cls)})
 
     def of_trials(self, trials: Split) -> dict[str, Any]:
-        """Returns the fields of `Posterior` that say what its trials, bins and channels are."""
-        return {
-            "trial_id": trials.trial_id,
-            "session": trials.session,
+        """Returns the fields of `Posterior` that label its trials, bins and channels."""
+        kept = ("time", "groups", "input_group", "behaviour_name", "behaviour_lag", "source")
+        return {name: getattr(self, name) for name in kept} | {
+            **{name: getattr(trials, name) for name in ("trial_id", "session", "row", "condition", "behaviour")},
             "length": trials.target_length,
-            "row": trials.row,
-            "condition": trials.condition,
-            "behaviour": trials.behaviour,
             "sessions": tuple(session.name for session in self.sessions),
-            "time": self.time,
-            "groups": self.groups,
-            "input_group": self.input_group,
             "channel_names": self.channel_names(),
             "held_out": self.held_out(),
-            "behaviour_name": self.behaviour_name,
-            "behaviour_lag": self.behaviour_lag,
             "version": __version__,
-            "source": self.source,
         }
 
     def held_out(self) -> Bool[np.ndarray, "session target_channel"]:
@@ -83,7 +64,7 @@ class Labels:
         return found
 
     def channel_names(self) -> np.ndarray | None:
-        """Returns the names of the input group's channels, shape (session, target_channel), or None without any."""
+        """Returns names of the input group's channels, shape (session, target_channel), or None without names."""
         if not any(self.input_group in session.channel_names for session in self.sessions):
             return None
         rows = [[*session.channel_names.get(self.input_group, ())] for session in self.sessions]
@@ -94,6 +75,6 @@ class Labels:
 
 
 def groups_of_model(model: LFADS) -> dict[str, TargetGroup]:
-    """Returns what a model takes its data to be, where there is no data set to say it."""
-    real, counts = TargetGroup("real"), TargetGroup("counts", COUNTS)
+    """Returns kind and unit of the target groups of a model, for use without a data set."""
+    real, counts = TargetGroup("real"), TargetGroup("counts", "counts per bin")
     return {name: real if likelihood.support == "real" else counts for name, likelihood in model.likelihood.items()}

@@ -1,4 +1,4 @@
-"""What inference returns: averages over the posterior of some trials, and what these trials are."""
+"""The result of inference: averages over the posterior of some trials, and labels of these trials."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Posterior:
-    """Averages over posterior samples of the trials of one split, in its order, and what these trials are (NumPy).
+    """Averages over posterior samples of the trials of one split, in its order, with their labels (NumPy).
 
-    Bins after a trial's end hold NaN, and so do channels that a trial's session does not have.
+    Bins after a trial's end and channels that a trial's session does not have hold NaN.
 
     Example:
         >>> import lfadsx
@@ -46,32 +46,32 @@ class Posterior:
         input_mean: Mean of the inputs' posterior given the path, averaged over samples, or None.
         input_std: Standard deviation of the inputs' posterior given the path, averaged, or None.
         controller_states: Mean over samples, shape (trial, time, controller), or None.
-        encoding: What the controller saw of the data, shape (trial, time, encoding), or None.
+        encoding: Encoding of the data that the controller receives, shape (trial, time, encoding), or None.
         trial_id: The user's ids of the trials, shape (trial,).
         session: Index of each trial's session in `sessions`, shape (trial,).
         length: Number of bins of each trial, shape (trial,).
-        n_samples: Number of posterior samples; 0 when posterior means were pushed through.
+        n_samples: Number of posterior samples; 0 if posterior means were pushed through.
         seed: Seed of the samples.
         variance: By group of real numbers, variance of the data about the rates (observation variance), mean over
             samples, in squared units of the data.
-        samples: Single samples where asked for: `rates` of the input group (sample, trial, time, target_channel),
-            `factors`, `inputs`; empty otherwise.
+        samples: Single samples of `rates` of the input group (sample, trial, time, target_channel), `factors` and
+            `inputs`; empty unless `infer` was called with `samples=True`.
         split: Name of the split: "train", "valid", "test" or "all".
         sessions: Names of the sessions.
         time: The time axis of a trial.
-        groups: What the numbers of each target group are: counts or real, and their unit.
+        groups: Kind (counts or real) and unit of each target group.
         input_group: The target group whose channels the encoder sees.
-        channel_names: Names of the input group's channels, shape (session, target_channel), "" where a session has
-            none; None if no channel has a name.
+        channel_names: Names of the input group's channels, shape (session, target_channel), "" for missing names; None
+            if no channel has a name.
         held_out: True for channels of the input group that the encoder did not see, shape (session, target_channel);
-            None if that is not known.
+            None if unknown.
         row: Position of each trial in the input, shape (trial,), or None.
         condition: Condition of each trial, shape (trial,), or None.
         behaviour: Recorded behaviour, shape (trial, time, behaviour), or None.
-        behaviour_name: What the behaviour is.
+        behaviour_name: Name of the behaviour, such as "velocity".
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
-        version: Version of lfadsx that inferred.
-        source: Where the data came from, as in `Dataset.source`.
+        version: Version of lfadsx that inferred the rates.
+        source: Origin of the data, as in `Dataset.source`.
     """
 
     rates: dict[str, np.ndarray]
@@ -117,7 +117,7 @@ class Posterior:
 
     @property
     def times(self) -> np.ndarray:
-        """Middle of each bin in seconds, shape (time,); numbers of the bins when their width is not known."""
+        """Middle of each bin in seconds, shape (time,); numbers of the bins if their width is unknown."""
         return self.time.centres(self.factors.shape[1])
 
     def rates_hz(self, group: str | None = None) -> np.ndarray:
@@ -127,25 +127,18 @@ class Posterior:
             group: A target group of counts; by default the input group.
 
         Raises:
-            LfadsxError: If there is no such group, its data are not counts, or the bin width is not known.
+            LfadsxError: If there is no such group, its data are not counts, or the bin width is unknown.
         """
         group = self._counted(group, "Rates in Hz")
         if self.time.bin_width is None:
             raise LfadsxError(
-                "Rates in Hz need the width of a bin, which is not known. Give the data set its bin width "
+                "Rates in Hz need the width of a bin, which is unknown. Give the data set its bin width "
                 "(`bin_width=`, in seconds), or use `rates` (counts per bin)."
             )
         return self.rates[group] / self.time.bin_width
 
     def log_rates(self, group: str | None = None) -> np.ndarray:
-        """Returns the log of the averaged rates (log counts per bin), the form that decoding uses.
-
-        Args:
-            group: A target group of counts; by default the input group.
-
-        Raises:
-            LfadsxError: If there is no such group, or its data are not counts.
-        """
+        """Returns the log of the averaged rates (log counts per bin), as for decoding; arguments as in `rates_hz`."""
         group = self._counted(group, "Log rates")
         return np.log(np.maximum(self.rates[group], np.finfo(np.float32).tiny))
 
@@ -153,7 +146,7 @@ class Posterior:
         """Writes the posterior to an HDF5 file, which `lfadsx.read_posterior` reads.
 
         Args:
-            path: The file; its folder is made when it does not exist.
+            path: The file; its folder is created if needed.
             compression: "gzip", "lzf" (faster, larger files), or None for no compression.
 
         Raises:
@@ -167,13 +160,13 @@ class Posterior:
         """Returns all arrays as an `xarray.Dataset` with named dimensions, coordinates and units.
 
         Variables have the dimensions trial, time, channel and so on, and the attributes `description` and `unit`.
-        Coordinates are `time` (seconds, or bins), `trial_id`, `session`, `condition`, `channel_name`, `held_out`.
-        Names of target groups other than the input group begin their variables (`emg_rates`).
+        The coordinates are `time` (seconds, or bins), `trial_id`, `session`, `condition`, `channel_name`, `held_out`.
+        Variables of other target groups begin with the name of the group (`emg_rates`).
 
         Raises:
             MissingExtraError: If xarray is not installed.
         """
-        from lfadsx.results.xarray_dataset import to_xarray
+        from lfadsx.results.described_arrays import to_xarray
 
         return to_xarray(self)
 
@@ -184,13 +177,13 @@ class Posterior:
             raise LfadsxError(f"`group` must be one of {known}, got {group!r}{nearest(group, self.rates)}.")
         if group in self.groups and self.groups[group].kind != "counts":
             raise LfadsxError(
-                f"{what} need data that are counts, and those of {group!r} are real numbers. Use `rates[{group!r}]`, "
-                "their expected value in the unit of the data."
+                f"{what} need data that are counts, but those of {group!r} are real numbers. Use `rates[{group!r}]`, "
+                "the expected values in the unit of the data."
             )
         return group
 
     def __repr__(self) -> str:
-        """Returns what the posterior is of, and which arrays it has, in at most 20 lines."""
+        """Returns the trials, the time axis and the shapes of the arrays, in at most 20 lines."""
         width, lengths = self.time.bin_width, sorted(set(self.length.tolist()))
         bins = "bins of unknown width" if width is None else f"bins of {width:g} s from {self.time.start:g} s"
         more = f" and {len(self.sessions) - 4} more" if len(self.sessions) > 4 else ""
@@ -218,15 +211,14 @@ SHARED = ("channel_names", "held_out")
 def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = None) -> Posterior:
     """Returns the posteriors of several sets of trials of the same sessions as one, split "all".
 
-    Latent variables of different models have nothing in common. `n_samples` is the smallest.
+    Latent variables of different models are not comparable. `n_samples` is the smallest.
 
     Args:
-        posteriors: The posteriors; arrays with fewer bins are padded with NaN. What the first one lacks is left out.
-        order: Row numbers in the order of the result; by default the order of the input if it is known (`row`), session
-            by session, else one posterior after the other.
+        posteriors: The posteriors; arrays with fewer bins are padded with NaN. Fields that are None in one are None.
+        order: Row numbers in the order of the result. By default trials are sorted by session and by their order in
+            the input (`row`), or concatenated if that order is unknown.
     """
     first = posteriors[0]
-
     fields = {field.name: [getattr(p, field.name) for p in posteriors] for field in dataclasses.fields(Posterior)}
     if order is None:
         session = np.concatenate(fields["session"])
@@ -250,7 +242,7 @@ def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = 
 
 
 def _padded(parts: Sequence[np.ndarray], axis: int) -> list[np.ndarray]:
-    """Returns arrays that are equally large but along `axis`, with NaN in the padding."""
+    """Returns arrays padded with NaN to the same size along all axes but `axis`."""
     largest = np.max([part.shape for part in parts], axis=0)
     widths = [
         [(0, 0 if i == axis else most - n) for i, (n, most) in enumerate(zip(part.shape, largest, strict=True))]

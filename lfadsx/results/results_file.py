@@ -47,17 +47,18 @@ def write_posteriors(
     A split's group holds the fields of `Posterior`. Rates are `rates_counts` (counts per bin), `rates_hz` (if the bin
     width is known), `rates_std` and `log_rates`; for real numbers `rates`, `rates_std` and `variance`. Other target
     groups are in `targets`, single samples in `samples`, bounds of the evidence (nats, one for each trial) in `bounds`.
-    Each array has the attributes `description`, `unit` and `dims`; bins after a trial's end hold NaN. Facts that are
-    the same for all splits, such as the bin width, are attributes of the file. The file appears when it is whole.
+    Each array has the attributes `description`, `unit` and `dims`; bins after a trial's end hold NaN. Facts that all
+    splits share, such as the bin width, are attributes of the file.
 
     Args:
-        path: The file; its folder is made when it does not exist.
+        path: The file; its folder is created if needed.
         posteriors: The posteriors by name of the split.
         bounds: Bounds of the evidence by name of the split, from `lfadsx.bounds`.
         compression: "gzip", "lzf", or None for no compression.
     """
     facts = {name: _facts(posterior) for name, posterior in posteriors.items()}
-    shared = _shared([*facts.values()])
+    first, *others = facts.values()
+    shared = {fact: value for fact, value in first.items() if all(other.get(fact) == value for other in others)}
     with open_to_write(Path(path)) as file:
         file.attrs.update(shared | {"format_version": FORMAT_VERSION})
         for position, (name, posterior) in enumerate(posteriors.items()):
@@ -79,7 +80,7 @@ def write_generated(path: str | Path, generated: Generated, *, compression: str 
 
 
 def read_posterior(path: str | Path, split: str | None = None) -> Posterior:
-    """Reads the posterior of a split from a file that `Posterior.save` or a run wrote.
+    """Returns the posterior of a split from a file of `Posterior.save` or of a run.
 
     Example:
         ```python
@@ -88,7 +89,7 @@ def read_posterior(path: str | Path, split: str | None = None) -> Posterior:
 
     Args:
         path: The file.
-        split: "train", "valid", "test", or "all" for all trials together; by default test if there is one, else valid.
+        split: As in `lfadsx.infer`.
 
     Raises:
         DataError: If the file cannot be read or is not of this format.
@@ -102,14 +103,14 @@ def read_posterior(path: str | Path, split: str | None = None) -> Posterior:
 
 
 def read_posteriors(path: str | Path) -> dict[str, Posterior]:
-    """Reads the posteriors of all splits by name, in the order they were written; errors as in `read_posterior`."""
+    """Returns the posteriors of all splits by name, in the order of writing; errors as in `read_posterior`."""
     with _open(Path(path)) as splits:
         return {name: _read(group) for name, group in splits.items()}
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
-    """Opens a file of posteriors; gives the groups of its splits in the order they were written."""
+    """Opens a file of posteriors and yields the groups of its splits in the order of writing."""
     with open_to_read(path) as file:
         found = file.attrs.get("format_version")
         groups = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
@@ -122,7 +123,7 @@ def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
 
 
 def _facts(result: Posterior | Generated) -> dict[str, Any]:
-    """What a result knows besides its arrays, as attributes of a file."""
+    """Returns the facts of a result besides its arrays, as attributes of a file."""
     facts = {
         "lfadsx_version": result.version,
         "seed": result.seed,
@@ -136,10 +137,6 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
         if hasattr(result, name):
             facts[name] = getattr(result, name)
     return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
-
-
-def _shared(facts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in facts[0].items() if all(other.get(name) == value for other in facts)}
 
 
 def _write_arrays(place: h5py.Group, arrays: Mapping[str, Described], compression: str | None = "gzip") -> None:
@@ -161,18 +158,17 @@ def _write_bounds(group: h5py.Group, found: Bounds) -> None:
         "kl_inputs": "Divergence of the inputs' posterior from their prior",
         "correlation": "Correlation of the inputs, a penalty of training",
     }
-    values = {name: getattr(found, name, found.terms.get(name)) for name in described}
     arrays = {
-        name: Described(value, "trial", "none" if name == "correlation" else "nats", described[name])
-        for name, value in values.items()
-        if value is not None
+        name: Described(values, "trial", "none" if name == "correlation" else "nats", description)
+        for name, description in described.items()
+        if (values := getattr(found, name, found.terms.get(name))) is not None
     }
     arrays["n_spikes"] = Described(found.n_spikes, "trial", "spikes", "Number of spikes of each trial")
     _write_arrays(group, arrays)
 
 
 def _read(group: h5py.Group) -> Posterior:
-    """Reads the group of a split."""
+    """Returns the posterior in the group of a split."""
     facts = attributes_of(group.file) | attributes_of(group)
     groups, places = _target_groups(group, facts)
 
@@ -206,13 +202,13 @@ def _read(group: h5py.Group) -> Posterior:
 
 
 def _target_groups(group: h5py.Group, facts: dict[str, Any]) -> tuple[dict[str, TargetGroup], dict[str, h5py.Group]]:
-    """Returns what the target groups of a split are, and where their arrays are."""
+    """Returns kinds and units of the target groups of a split, and the HDF5 groups of their arrays."""
     first = facts["input_group"]
     if facts["format_version"] == FORMAT_VERSION:
         groups = {name: TargetGroup(**known) for name, known in json.loads(facts["groups"]).items()}
         others = subgroup(group, TARGETS)
         return groups, {name: group if name == first else others[name] for name in groups}
-    # Version 1: other target groups lie beside the arrays, and the names of rates tell their kinds.
+    # In version 1 other target groups are beside the arrays, and the names of the rates tell their kinds.
     others = {name: place for name, place in group.items() if isinstance(place, h5py.Group)}
     places = {first: group} | {name: place for name, place in others.items() if name not in ("samples", "bounds")}
     counts, real = TargetGroup("counts", "counts per bin"), TargetGroup("real")

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from jaxtyping import Float
-
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.evaluation.baselines.averages import condition_average, mean_rate, time_course
-from lfadsx.evaluation.baselines.scored_entries import held_out_channels
-from lfadsx.evaluation.baselines.smoothing_baseline import smoothed_data
+from lfadsx.evaluation.baselines.averages import condition_average, mean_rate, smoothed_data, time_course
+from lfadsx.evaluation.baselines.session_data import Rates, held_out_channels
 from lfadsx.evaluation.baselines.spike_regression import poisson_regression
 
-Baseline = Callable[[Dataset, Split], np.ndarray]
+Baseline = Callable[[Dataset, Split], Rates]
 
 
 def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> dict[str, Baseline]:
     """Returns the baselines that apply to a data set, by name, in the order of the table.
 
-    Without conditions there is no condition average; without held-out neurons no Poisson regression. The mean stands
-    beside real data only: bits per spike are relative to it.
+    The condition average needs conditions, the Poisson regression held-out neurons. The mean applies to real data
+    only: bits per spike are relative to it.
 
     Args:
         dataset: The data set.
         split: The trials that get the rates.
-        regression: False leaves out the Poisson regression, by far the slowest and the only one that needs
+        regression: If False, the Poisson regression is left out: the slowest baseline, and the only one that needs
             scikit-learn.
 
     Example:
+        >>> import numpy as np
         >>> from lfadsx.data import from_arrays
         >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
         >>> list(applicable(dataset, dataset.valid))
@@ -45,23 +42,14 @@ def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> di
     return found
 
 
-def fit_baselines(
-    dataset: Dataset, split: Split, *, regression: bool = True
-) -> dict[str, Float[np.ndarray, "trial time target_channel"]]:
-    """Returns the rates of all baselines that apply to a data set, by name, in the order of the table.
-
-    Args:
-        dataset: The data set.
-        split: The trials that get the rates.
-        regression: As in `applicable`.
-
-    Returns:
-        Rates by name in the unit of the data, each of shape (trial, time, target_channel).
+def fit_baselines(dataset: Dataset, split: Split, *, regression: bool = True) -> dict[str, Rates]:
+    """Returns the rates of all baselines that apply, by name; arguments as in `applicable`.
 
     Raises:
-        MissingExtraError: There are held-out neurons and scikit-learn is not installed.
+        MissingExtraError: If there are held-out neurons and scikit-learn is not installed.
 
     Example:
+        >>> import numpy as np
         >>> from lfadsx.data import from_arrays
         >>> dataset = from_arrays(np.ones((10, 5, 3), int))
         >>> fit_baselines(dataset, dataset.valid)["time course"].shape

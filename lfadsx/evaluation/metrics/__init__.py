@@ -1,18 +1,15 @@
-"""Scores: bits per spike, R2, PSTH R2, decoding of behaviour, alignment of what is known up to a linear map.
+"""Scores: bits per spike, R2, PSTH R2, decoding of behaviour, alignment of latent variables with their truth.
 
-Every function takes arrays of one session with the trial axis first and returns plain numbers, so each score
-can be checked by hand. `mask` is True where an entry is scored; NaN in the data counts as missing too. What
-is scored for which trials is decided in `lfadsx.evaluation`.
+Every function takes arrays of one session with the trial axis first and returns plain numbers. `mask` is True where an
+entry is scored (by default everywhere); NaN in the data counts as missing, too. Arrays of different shapes, and scored
+estimates that are NaN or infinite, raise `LfadsxError`. `lfadsx.evaluation` decides which entries are scored.
 """
 
-from lfadsx.evaluation.metrics.decoding import Decoding as Decoding
-from lfadsx.evaluation.metrics.decoding import velocity_decoding as velocity_decoding
-from lfadsx.evaluation.metrics.gaussian_smoothing import gaussian_kernel as gaussian_kernel
-from lfadsx.evaluation.metrics.gaussian_smoothing import smooth as smooth
-from lfadsx.evaluation.metrics.latent_recovery import latent_r2 as latent_r2
-from lfadsx.evaluation.metrics.linear_alignment import align as align
-from lfadsx.evaluation.metrics.peak_times import PeakErrors as PeakErrors
-from lfadsx.evaluation.metrics.peak_times import peak_errors as peak_errors
+from lfadsx.evaluation.metrics.known_entries import gaussian_kernel as gaussian_kernel
+from lfadsx.evaluation.metrics.known_entries import smooth as smooth
+from lfadsx.evaluation.metrics.linear_maps import Decoding as Decoding
+from lfadsx.evaluation.metrics.linear_maps import align as align
+from lfadsx.evaluation.metrics.linear_maps import velocity_decoding as velocity_decoding
 from lfadsx.evaluation.metrics.psth_scores import PsthCeiling as PsthCeiling
 from lfadsx.evaluation.metrics.psth_scores import PsthR2 as PsthR2
 from lfadsx.evaluation.metrics.psth_scores import psth as psth

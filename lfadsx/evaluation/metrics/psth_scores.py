@@ -1,17 +1,27 @@
-"""Condition averages: the PSTH, its R2, and what noise leaves of that R2."""
+"""Condition averages: the PSTH, its R2, and the largest R2 that noise allows."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, Shaped
+from jaxtyping import Float, Shaped
 
-from lfadsx.data.condition_labels import has_label as has_label
+from lfadsx.data.condition_labels import has_label
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics.gaussian_smoothing import smooth
-from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, mean_known, scored_entries
+from lfadsx.evaluation.metrics.known_entries import (
+    Mask,
+    Trials,
+    known_entries,
+    masked_sum,
+    mean_known,
+    scored_entries,
+    smooth,
+)
 from lfadsx.evaluation.metrics.r2 import r2_by_channel
+
+N_SPLITS = 10
+"""Random splits of the trials that `psth_ceiling` averages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +29,7 @@ class PsthR2:
     """R2 of condition averages.
 
     Attributes:
-        value: Mean over neurons, each with the same weight; NaN when it exists for none.
+        value: Mean over neurons with equal weights; NaN if all PSTHs are constant.
         per_neuron: R2 of each neuron, shape (channel,); NaN for neurons whose PSTH is constant.
     """
 
@@ -29,10 +39,10 @@ class PsthR2:
 
 @dataclasses.dataclass(frozen=True)
 class PsthCeiling:
-    """What noise leaves of the R2 of condition averages.
+    """The largest PSTH R2 that the noise of the data allows.
 
     Attributes:
-        value: PSTH R2 of a model that knows the true PSTH, mean over neurons; NaN when it exists for none.
+        value: PSTH R2 of a model with the true PSTH, mean over neurons; NaN if it exists for no neuron.
         per_neuron: The same for each neuron, shape (channel,).
         halves: PSTH R2 of one half of the trials against the other, mean over neurons. It is far below
             `value`, since both halves are noisy and each has half the trials.
@@ -44,22 +54,17 @@ class PsthCeiling:
 
 
 def psth(
-    values: Num[np.ndarray, "trial time channel"],
-    condition: Shaped[np.ndarray, " trial"],
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+    values: Trials, condition: Shaped[np.ndarray, " trial"], mask: Mask = None
 ) -> tuple[Shaped[np.ndarray, " condition"], Float[np.ndarray, "condition time channel"]]:
-    """Mean over the trials of each condition (peri-stimulus time histogram).
+    """Returns the mean over the trials of each condition (peri-stimulus time histogram).
 
     Args:
         values: Counts or rates per bin; NaN counts as missing.
         condition: Label of each trial; trials without one (`has_label`) are left out.
-        mask: True where an entry is used; everything when None.
+        mask: True where an entry is used; by default everywhere.
 
     Returns:
         The labels in ascending order, and the means in the unit of `values`, NaN where no trial has data.
-
-    Raises:
-        LfadsxError: `condition` does not have one label per trial.
 
     Example:
         >>> labels, means = psth(np.array([[[1.0]], [[3.0]], [[5.0]]]), np.array([0, 0, 1]))
@@ -78,14 +83,9 @@ def psth(
 
 
 def psth_r2(
-    rates: Num[np.ndarray, "trial time channel"],
-    counts: Num[np.ndarray, "trial time channel"],
-    condition: Shaped[np.ndarray, " trial"],
-    *,
-    kernel_bins: float,
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
+    rates: Trials, counts: Trials, condition: Shaped[np.ndarray, " trial"], *, kernel_bins: float, mask: Mask = None
 ) -> PsthR2:
-    """R2 of condition-averaged rates against the smoothed PSTH of the counts (Neural Latents Benchmark).
+    """Returns R2 of condition-averaged rates against the smoothed PSTH of the counts (Neural Latents Benchmark).
 
     All conditions and bins of a neuron are stacked: `1 - SSE / SST` over conditions and bins. The mean over
     neurons gives each the same weight; neurons whose PSTH is constant are left out.
@@ -95,10 +95,7 @@ def psth_r2(
         counts: Spike counts per bin; NaN counts as missing.
         condition: Label of each trial.
         kernel_bins: Standard deviation in bins of the Gaussian that smooths the PSTH of the counts.
-        mask: True where an entry is scored; everything when None.
-
-    Raises:
-        LfadsxError: Shapes differ, a scored rate is NaN or infinite, or labels are missing.
+        mask: True where an entry is scored; by default everywhere.
 
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (5, 1, 1))
@@ -106,37 +103,20 @@ def psth_r2(
         0.0
     """
     scored = scored_entries(rates, counts, mask)
-    _, of_rates = psth(rates, condition, scored)
-    _, of_counts = psth(counts, condition, scored)
+    of_rates, of_counts = (psth(values, condition, scored)[1] for values in (rates, counts))
     per_neuron = r2_by_channel(of_rates, smooth(of_counts, kernel_bins))
     return PsthR2(mean_known(per_neuron), per_neuron)
 
 
 def psth_ceiling(
-    counts: Num[np.ndarray, "trial time channel"],
-    condition: Shaped[np.ndarray, " trial"],
-    *,
-    kernel_bins: float,
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
-    n_splits: int = 10,
-    seed: int = 0,
+    counts: Trials, condition: Shaped[np.ndarray, " trial"], *, kernel_bins: float, mask: Mask = None, seed: int = 0
 ) -> PsthCeiling:
-    """What noise leaves of PSTH R2: the figure of a model that knows the true PSTH, from halves of the data.
+    """Returns the PSTH R2 of a model with the true PSTH, estimated from halves of the data.
 
     The trials of each condition are halved at random. With smoothed PSTHs A and B of the halves and C of all
-    trials, C has the noise variance `mean((A - B)^2) / 4`, so that the true PSTH attains about
+    trials, C has the noise variance `mean((A - B)^2) / 4`. The true PSTH therefore attains about
     `1 - mean((A - B)^2) / 4 / var(C)`. Rates inferred from the scored spikes themselves can exceed that. Conditions
-    with a single trial are left out; other arguments are as in `psth_r2`.
-
-    Args:
-        n_splits: Number of random splits that are averaged.
-        seed: Seed of the splits.
-
-    Returns:
-        NaN where no condition has two trials or the PSTH is constant.
-
-    Raises:
-        LfadsxError: `condition` does not have one label per trial.
+    with a single trial are left out. `N_SPLITS` random splits are averaged; arguments are as in `psth_r2`.
 
     Example:
         >>> counts = np.tile(np.array([[0], [4], [2]]), (6, 1, 1))
@@ -150,12 +130,12 @@ def psth_ceiling(
         return smooth(psth(counts[trials], condition[trials], used[trials])[1], kernel_bins)
 
     rng = np.random.default_rng(seed)
-    halves, ceilings = np.full((2, n_splits, counts.shape[2]), np.nan)
-    for i in range(n_splits):
+    halves, ceilings = np.full((2, N_SPLITS, counts.shape[2]), np.nan)
+    for i in range(N_SPLITS):
         first, second = _halves(condition, rng)
         one, other, both = smoothed(first), smoothed(second), smoothed(np.concatenate([first, second]))
         halves[i] = r2_by_channel(one, other)
-        # Adding half the difference of the halves to C adds the noise that C has itself.
+        # Adding half the difference of the halves to C adds as much noise as C itself has.
         ceilings[i] = r2_by_channel(both + (one - other) / 2, both)
     per_neuron = np.array([mean_known(of_neuron) for of_neuron in ceilings.T])
     return PsthCeiling(mean_known(per_neuron), per_neuron, mean_known(halves))
@@ -163,13 +143,11 @@ def psth_ceiling(
 
 def _check_labels(condition: np.ndarray, values: np.ndarray) -> None:
     if len(condition) != len(values):
-        raise LfadsxError(
-            f"condition has {len(condition)} labels for {len(values)} trials. Give every trial one label."
-        )
+        raise LfadsxError(f"`condition` must have one label per trial, got {len(condition)} labels for {len(values)}.")
 
 
 def _halves(condition: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Trials of two random halves of every condition that has two trials or more."""
+    """Returns the trials of two random halves of every condition with at least two trials."""
     halves = [], []
     for label in np.unique(condition[has_label(condition)]):
         trials = rng.permutation(np.flatnonzero(condition == label))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Float, Num
 
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics.known_entries import known_entries, masked_sum, scored_entries
+from lfadsx.evaluation.metrics.known_entries import Mask, Trials, known_entries, masked_sum, scored_entries
 
 SMALLEST_RATE = 1e-9
 """Rates of 0 are scored as this many counts per bin, so that one spike there costs 21 nats, not infinity."""
@@ -20,7 +20,7 @@ class BitsPerSpike:
 
     Attributes:
         value: Pooled over neurons, trials and bins; NaN without any spike.
-        per_neuron: The same for each neuron, shape (channel,); NaN for neurons without spikes.
+        per_neuron: Of each neuron, shape (channel,); NaN for neurons without spikes.
         silent: Neurons that are scored but have no spike there; they are left out of `value`.
         n_spikes: Number of spikes scored.
     """
@@ -32,19 +32,14 @@ class BitsPerSpike:
 
 
 def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Negative log likelihood of spike counts under a Poisson distribution, entry by entry.
-
-    `r - k log r + log k!` with the exact log k!.
+    """Returns the Poisson negative log likelihood of each count in nats, `r - k log r + log k!` with the exact log k!.
 
     Args:
         rates: Expected counts per bin; 0 is taken as `SMALLEST_RATE`.
         counts: Spike counts per bin, of the same shape; NaN gives NaN.
 
-    Returns:
-        Nats, of the same shape.
-
     Raises:
-        LfadsxError: A rate is negative, or a count is negative or no whole number.
+        LfadsxError: If a rate is negative, or a count is negative or not a whole number.
 
     Example:
         >>> poisson_nll(np.array([2.0, 2.0]), np.array([0, 1])).round(3).tolist()
@@ -53,34 +48,29 @@ def poisson_nll(rates: Num[np.ndarray, "*shape"], counts: Num[np.ndarray, "*shap
     rates = np.asarray(rates, dtype=np.float64)
     if np.any(rates < 0):
         raise LfadsxError(
-            f"rates holds {np.nanmin(rates):g}, but expected counts are never below 0. "
-            "Pass rates in counts per bin, not log rates."
+            f"Rates must be at least 0, got {np.nanmin(rates):g}. Pass rates in counts per bin, not log rates."
         )
     rates = np.where(rates == 0, SMALLEST_RATE, rates)
     return rates - counts * np.log(rates) + _log_factorial(counts)
 
 
 def bits_per_spike(
-    rates: Num[np.ndarray, "trial time channel"],
-    counts: Num[np.ndarray, "trial time channel"],
-    *,
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
-    null_rates: Num[np.ndarray, "*null"] | None = None,
+    rates: Trials, counts: Trials, *, mask: Mask = None, null_rates: Num[np.ndarray, "*null"] | None = None
 ) -> BitsPerSpike:
-    """Bits per spike that rates save over a null model, pooled over neurons, trials and bins.
+    """Returns the bits per spike that rates save over a null model, pooled over neurons, trials and bins.
 
-    `(NLL_null - NLL_model) / (spikes * ln 2)`: the convention of the Neural Latents Benchmark (Pei et al.
+    `(NLL_null - NLL_model) / (spikes * ln 2)`, the convention of the Neural Latents Benchmark (Pei et al.
     2021). Neurons that are silent in the scored data are left out of both sums.
 
     Args:
         rates: Expected counts per bin.
         counts: Spike counts per bin; NaN counts as missing.
-        mask: True where an entry is scored; everything when None.
+        mask: True where an entry is scored; by default everywhere.
         null_rates: Rates of the null model in counts per bin, in a shape that broadcasts to that of `counts`;
-            each neuron's mean over the scored trials and bins when None.
+            by default each neuron's mean over the scored trials and bins.
 
     Raises:
-        LfadsxError: The shapes differ, a scored rate is NaN, infinite or negative, or a count is no count.
+        LfadsxError: If a scored rate is negative, or a scored count is negative or not a whole number.
 
     Example:
         >>> counts = np.array([[[0], [2]], [[0], [2]]])
@@ -97,15 +87,9 @@ def bits_per_spike(
 
 
 def bits_saved(
-    rates: Num[np.ndarray, "trial time channel"],
-    counts: Num[np.ndarray, "trial time channel"],
-    *,
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
-    null_rates: Num[np.ndarray, "*null"] | None = None,
+    rates: Trials, counts: Trials, *, mask: Mask = None, null_rates: Num[np.ndarray, "*null"] | None = None
 ) -> tuple[Float[np.ndarray, "trial channel"], Float[np.ndarray, "trial channel"]]:
-    """Bits that rates save over a null model, and spikes, of each trial and neuron.
-
-    Bits per spike are the ratio of their sums. Arguments and errors are as in `bits_per_spike`.
+    """Returns the bits that rates save, and the spikes, of each trial and neuron; arguments as in `bits_per_spike`.
 
     Example:
         >>> counts = np.array([[[0], [2]], [[0], [2]]])
@@ -121,12 +105,8 @@ def bits_saved(
     return (_masked_nll(null, counts, scored) - _masked_nll(rates, counts, scored)).sum(1) / np.log(2), spikes
 
 
-def nll_per_trial(
-    rates: Num[np.ndarray, "trial time channel"],
-    counts: Num[np.ndarray, "trial time channel"],
-    mask: Bool[np.ndarray, "#trial #time #channel"] | None = None,
-) -> Float[np.ndarray, " trial"]:
-    """Poisson negative log likelihood of each trial in nats; arguments and errors as in `bits_per_spike`.
+def nll_per_trial(rates: Trials, counts: Trials, mask: Mask = None) -> Float[np.ndarray, " trial"]:
+    """Returns the Poisson negative log likelihood of each trial in nats; arguments as in `bits_per_spike`.
 
     Example:
         >>> nll_per_trial(np.ones((3, 4, 2)), np.zeros((3, 4, 2))).tolist()
@@ -136,19 +116,19 @@ def nll_per_trial(
 
 
 def _masked_nll(rates: np.ndarray, counts: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Negative log likelihood of each entry, 0 where it is not scored."""
+    """Returns the negative log likelihood of each entry, 0 where it is not scored."""
     nll = poisson_nll(np.where(scored, rates, 1.0), np.where(scored, counts, 0))
     return np.where(scored, nll, 0.0)
 
 
 def _log_factorial(counts: np.ndarray) -> np.ndarray:
-    """log k!, exact, from a table up to the largest count; NaN is taken as 0."""
+    """Returns log k! from a table up to the largest count; NaN is taken as 0."""
     known = np.where(np.isnan(counts), 0, counts)
     whole = known.astype(np.int64)
     wrong = (whole != known) | (whole < 0)
     if wrong.any():
         raise LfadsxError(
-            f"counts holds {known[wrong][0]:g}, but spike counts are whole numbers from 0 up. "
+            f"Spike counts must be whole numbers of at least 0, got {known[wrong][0]:g}. "
             "Pass counts per bin, and NaN or a mask for missing entries."
         )
     log_of_each = np.log(np.maximum(np.arange(whole.max(initial=0) + 1), 1))

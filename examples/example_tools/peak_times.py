@@ -1,4 +1,4 @@
-"""When a brief input came: the time of the peak of an inferred input against the truth."""
+"""Peak times of an inferred input against those of true pulses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class PeakErrors:
-    """By how much the peaks of an inferred input miss the true ones.
+    """Errors of the peak times of an inferred input.
 
     Attributes:
         times: Bin of each trial's inferred peak, corrected for the lag, shape (trial,).
-        errors: That minus the bin of the true peak, shape (trial,); NaN for trials without a true input.
+        errors: `times` minus the bin of the true peak, shape (trial,); NaN for trials without a true input.
         share: Share of the trials whose error is at most `tolerance`.
-        chance: The same when every peak is compared with the true peaks of all other trials.
+        chance: That share if every peak is compared with the true peaks of all other trials.
         lag: Bins by which inferred peaks come late, chosen on training trials.
         sign: 1 if the inferred input peaks upwards, -1 if downwards, chosen on training trials.
         tolerance: Largest error in bins that counts as found.
@@ -41,12 +41,12 @@ def peak_errors(
     tolerance: int = 2,
     max_lag: int = 10,
 ) -> PeakErrors:
-    """Compares the time of an inferred input's peak with that of a true pulse.
+    """Returns by how much the peaks of an inferred input miss the true pulses, in bins.
 
-    The mean over training trials is taken off the inferred input first, because what happens in every trial alike,
-    such as a transient at the start, tells nothing about a single one. The sign of an inferred input is arbitrary
-    and the generator may take some bins to react, so sign and one common lag are chosen on training trials: those
-    that find most pulses.
+    The mean over training trials is subtracted from the inferred input first, because features that all trials share,
+    such as a transient at the start, carry no information about single trials. The sign of an inferred input is
+    arbitrary and the generator may react late. Sign and one common lag are those that find most pulses of training
+    trials.
 
     Args:
         inferred: One inferred input of the scored trials; NaN is left out.
@@ -54,9 +54,6 @@ def peak_errors(
         fit_on: Inferred and true input of the training trials.
         tolerance: Largest error in bins that counts as found.
         max_lag: Largest lag in bins, of either sign.
-
-    Returns:
-        Errors in bins and the share of pulses found.
 
     Raises:
         LfadsxError: If inferred and true inputs differ in shape, or no training trial has a true input.
@@ -71,15 +68,14 @@ def peak_errors(
     for one, other in ((inferred, truth), (train, train_truth)):
         if one.shape != other.shape or one.ndim != 2:
             raise LfadsxError(
-                f"The inferred input has shape {one.shape} and the true one {other.shape}. "
-                "Pass one input of the same trials and bins in both, shape (trial, time)."
+                f"Inferred and true input must have the same shape (trial, time), got {one.shape} and {other.shape}."
             )
     train_times = _true_times(train_truth)
     if np.isnan(train_times).all():
-        raise LfadsxError("No training trial has a true input other than 0. Pass trials with pulses in fit_on.")
+        raise LfadsxError("`fit_on` must have a training trial whose true input is not 0, but all are 0.")
     known = ~np.isnan(train)
     mean = np.where(known, train, 0).sum(0) / np.maximum(known.sum(0), 1)
-    # Several lags may find equally many pulses; among them the smallest miss decides.
+    # Of lags that find equally many pulses, the one with the smallest miss is chosen.
     choices = [(sign, lag) for sign in (1, -1) for lag in range(-max_lag, max_lag + 1)]
     misses = {sign: _peaks(train - mean, sign) - train_times for sign in (1, -1)}
 
