@@ -22,6 +22,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from example_tools import train_networks
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
 from example_tools.quick_settings import sized
@@ -31,7 +32,6 @@ from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
 import lfadsx
-from lfadsx.datasets import train_networks
 from lfadsx.evaluation import metrics
 from lfadsx.plotting import curves_figure, images_figure
 

@@ -1,4 +1,4 @@
-"""Two chaotic networks, one of which makes each trial; a known input says which."""
+"""Two chaotic networks: a known input tells which network makes the trial."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lfadsx.datasets.chaotic_network import draw_network, run_network
-from lfadsx.datasets.recipe import AbstractTrials, Simulation, above_zero
+from lfadsx.datasets.recipe import AbstractTrials, Simulation
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
 
 
@@ -16,11 +16,10 @@ class LabeledNetworks(NamedTuple):
     """The two networks that make the data, in float64.
 
     Attributes:
-        weights: Recurrent weights of both networks without the gain, shape (2, unit, unit), from the last axis to the
-            one before.
+        weights: Recurrent weights of both networks without the gain, shape (2, unit, unit), from column to row.
         starts: State before the first bin of each condition, the same for both, shape (condition, unit).
         readout: Weights from the units to the neurons, the same for both, shape (neuron, unit).
-        labels: Which network makes each trial, 0 or 1, shape (trial,).
+        labels: Number of the network that makes each trial, 0 or 1, shape (trial,).
     """
 
     weights: np.ndarray
@@ -31,16 +30,16 @@ class LabeledNetworks(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LabeledRNNs(AbstractTrials):
-    r"""Spikes of one of two chaotic networks, drawn for each trial; a known input, 0 or 1, says which.
+    r"""Spikes of two chaotic networks; the network of each trial is drawn and given as a known input, 0 or 1.
 
     .. math:: x_t = (1 - a) x_{t-1} + a \gamma W_{label} \tanh x_{t-1}, \quad r_t = P \tanh x_t
 
     Rates are r_t, scaled in each trial and neuron to the range from 0 to `max_rate`. Both networks start a condition
-    at the same state. The networks have the seeds `seed + 1` and `seed + 2`; all else is drawn in the order of the
-    original program, which draws spikes of both networks for every trial and keeps those of its label.
+    at the same state. The networks have the seeds `seed + 1` and `seed + 2`. All else is drawn in the order of the
+    original program, which draws spikes of both networks for every trial and keeps the spikes of its label.
 
-    Other than in the original: the number of bins is rounded, where cutting off lost one for some durations; a rate
-    that does not vary is named in an error; integers are stored in the smallest type; and Python 3 runs it.
+    Differences from the original: the number of bins is rounded, not cut off; a constant rate raises an error; integers
+    are stored in the smallest type.
 
     Source: the synthetic data of the original LFADS; Pandarinath et al. 2018.
 
@@ -70,7 +69,7 @@ class LabeledRNNs(AbstractTrials):
             `{split}_truth`, both (trial, time, neuron), and its labels under `{split}_ext_input`, (trial, time, 1).
 
         Raises:
-            DataError: If a setting makes no sense or a rate does not vary.
+            DataError: If a setting is out of range or a rate is constant.
         """
         networks, random = self._draw()
         silence, no_weights = np.zeros((self.conditions, self.n_bins)), np.zeros(self.units)
@@ -87,20 +86,13 @@ class LabeledRNNs(AbstractTrials):
             truth[chosen], counts[chosen] = scaled[chosen], drawn[chosen]
         labels = np.broadcast_to(networks.labels[:, None, None], (*truth.shape[:2], 1))
         by_trial = {"SPLIT_data": counts, "SPLIT_truth": truth, "SPLIT_ext_input": labels}
-        arrays = {
-            **self.by_split(self.split_names(), **by_trial),
-            "P_sxn": networks.readout,
-            "dt": self.bin_width,
-            "train_percentage": self.train_fraction,
-            "nreplications": self.trials_per_condition,
-            "conversion_factor": 1 / (self.max_rate * self.bin_width),
-        }
+        arrays = self.by_split(**by_trial) | self.scalars() | {"P_sxn": networks.readout}
         return [Simulation(arrays, self.facts("chaotic_rnns_labeled", self.bin_width))]
 
     def check(self) -> None:
-        """Raises `DataError` when a setting makes no sense."""
+        """Raises `DataError` if a setting is out of range."""
         super().check()
-        above_zero({"time_constant": self.time_constant})
+        self.check_positive("time_constant")
 
     def _draw(self) -> tuple[LabeledNetworks, np.random.RandomState]:
         """Returns the networks, and the generator after the draw of the networks."""
