@@ -1,4 +1,4 @@
-"""Which parameters of ours each array of the TensorFlow LFADS stands for."""
+"""The parameters of a model that correspond to each array of the TensorFlow LFADS."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """One array of the TensorFlow program, made of blocks of ours: entries of a parameter, less a constant.
+    """One array of the TensorFlow program, made of blocks: entries of a parameter minus a constant.
 
     Attributes:
-        name: Its name.
-        blocks: Rows of blocks; each is a parameter, an index into it and what is subtracted.
+        name: Name of the array.
+        blocks: Rows of blocks: a parameter, an index into it and the constant that is subtracted.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Slot:
         return np.block([[_as_matrix(p[...][index]) - offset for p, index, offset in row] for row in self.blocks])
 
     def fill(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Sets our parameters from the array."""
+        """Sets the parameters from the array."""
         array = np.asarray(arrays[self.name])
         expected = self.value().shape
         if array.shape != expected:
             raise LfadsxError(
-                f"{self.name!r} has shape {array.shape}, and the other arrays ask for {expected}. Give the whole file "
-                "of one model, and its settings."
+                f"{self.name!r} must have shape {expected} to fit the other arrays, got {array.shape}. Give the whole "
+                "file of one model, and its settings."
             )
         top = 0
         for row in self.blocks:
@@ -52,12 +52,12 @@ class Slot:
 
 
 def _as_matrix(values: Any) -> np.ndarray:
-    """Vectors are matrices of one row there."""
+    """Returns vectors as matrices of one row, as the program has them."""
     return np.atleast_2d(np.asarray(values))
 
 
 def slots_of(model: Any) -> Iterator[Slot]:
-    """Every array of the TensorFlow program, with the parameters of ours that it stands for."""
+    """Yields every array of the TensorFlow program with its parameters."""
     readin, decoder = model.readin, model.decoder
     if isinstance(readin, modules.LinearReadin):
         for name, _ in readin.n_channels:
@@ -114,7 +114,7 @@ def _encoder_slots(name: str, encoder: Any) -> Iterator[Slot]:
 
 
 def _generator_slots(place: str, gru: modules.GRU, inputs: Sequence[nnx.Variable | None]) -> Iterator[Slot]:
-    """A GRU with separate matrices of inputs, in the order in which the program concatenates these, and state."""
+    """Yields the arrays of a GRU with separate matrices of inputs, in the program's order, and state."""
     keep, reset, new = _gates(gru)
     given = [w for w in inputs if w is not None]
     if given:
@@ -128,7 +128,7 @@ def _generator_slots(place: str, gru: modules.GRU, inputs: Sequence[nnx.Variable
 
 
 def _bias_of_gates(name: str, gru: modules.GRU) -> Slot:
-    """The program adds 1 to the bias of the keep gate (its update gate) at every step."""
+    """Returns the biases; the program adds 1 to the bias of the keep gate (its update gate) at every step."""
     keep, reset, _ = _gates(gru)
     return Slot(f"{name}:0", (((gru.bias, np.s_[reset], 0.0), (gru.bias, np.s_[keep], 1.0)),))
 
