@@ -101,7 +101,7 @@ class OneNoise(AbstractAugmentation):
         (Company, "must give the same numbers alone as padded and in a batch, but `states` differs"),
         (Padded, "must give the same numbers alone as padded and in a batch, but `ends` differs"),
         (Overflows(), "must be finite for parameters from -100 to 100"),
-        (OneNoise(), "must be changed alone as it is in company"),
+        (OneNoise(), "must be changed alone as in a batch"),
         (Root(4), r"must know `n_channels`.*check\(part, n_channels=\("),
     ],
 )
