@@ -193,19 +193,19 @@ def test_the_gaussian_twin_has_the_same_rates_on_the_scale_of_the_data(tmp_path)
 
 def test_labels_choose_between_two_networks_with_one_start():
     recipe = LabeledRNNs(**SMALL)
-    arrays, networks = arrays_of(recipe), recipe.network()
-    for seed, weights in zip((6, 7), networks.weights, strict=True):
+    arrays, (both, starts, readout, all_labels, _) = arrays_of(recipe), recipe.draw()
+    for seed, weights in zip((6, 7), both, strict=True):
         np.testing.assert_array_equal(weights, np.random.RandomState(seed).randn(50, 50) / np.sqrt(50))
-    np.testing.assert_array_equal(networks.labels, np.random.RandomState(5).randint(2, size=30))
+    np.testing.assert_array_equal(all_labels, np.random.RandomState(5).randint(2, size=30))
     for name in ("train", "valid"):
-        labels = networks.labels[arrays[f"{name}_inds"]]
+        labels = all_labels[arrays[f"{name}_inds"]]
         expected = np.broadcast_to(labels[:, None, None], (len(labels), 40, 1))
         np.testing.assert_array_equal(arrays[f"{name}_ext_input"], expected)
         for trial, (label, number) in enumerate(zip(labels, arrays[f"{name}_inds"], strict=True)):
-            x, courses = networks.starts[number // 5], []
+            x, courses = starts[number // 5], []
             for _ in range(40):
-                x = 0.6 * x + 0.4 * 1.5 * networks.weights[label] @ np.tanh(x)
-                courses.append(networks.readout @ np.tanh(x))
+                x = 0.6 * x + 0.4 * 1.5 * both[label] @ np.tanh(x)
+                courses.append(readout @ np.tanh(x))
             rates = np.array(courses)
             low, high = rates.min(0), rates.max(0)
             np.testing.assert_allclose(arrays[f"{name}_truth"][trial], (rates - low) / (high - low), atol=1e-6)

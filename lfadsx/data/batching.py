@@ -148,13 +148,10 @@ class Feed:
 
     @classmethod
     def of(cls, data: Dataset, config: TrainConfig, mesh: Mesh | None, *, least: tuple[int, int] = (0, 0)) -> Feed:
-        """Returns the feed of a run.
+        """Returns the feed of a run on the devices of a mesh.
 
-        Args:
-            config: Run settings: batch size, trials at once, steps of a block, and the seed.
-            mesh: Devices that share the trials of a step.
-            least: Smallest numbers of training and validation trials that blocks have room for, so that the blocks of
-                several data sets have one shape.
+        Blocks have room for at least `least` training and validation trials, so that the blocks of several data sets
+        can have one shape.
         """
         n_trials = np.maximum(least, (data.train.n_trials, data.valid.n_trials)).tolist()
         at_once = portion_limit(config.trials_at_once, mesh)

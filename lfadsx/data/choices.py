@@ -24,10 +24,6 @@ def chosen(choice: Choice, n: int, label: str, what: str, names: Sequence[str] =
         label: What a message calls the choice, such as "`held_out`".
         what: What is chosen from, in the plural, such as "channels".
         names: Names of all entries, if they have names.
-
-    Raises:
-        DataError: If an index is out of range or given twice, a mask has another length, a name is unknown or given
-            twice, or the choice is something else.
     """
     values = np.asarray(choice if isinstance(choice, np.ndarray) else list(choice))
     if values.ndim != 1:

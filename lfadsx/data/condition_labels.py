@@ -12,13 +12,7 @@ from lfadsx.errors import DataError
 
 
 def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
-    """Returns True for trials with a condition; NaN, None and empty text are missing labels.
-
-    Example:
-        >>> from lfadsx.data.condition_labels import has_label
-        >>> has_label(np.array([0.0, np.nan])).tolist(), has_label(np.array(["left", ""])).tolist()
-        ([True, False], [True, False])
-    """
+    """Returns True for trials with a condition; NaN, None and empty text are missing labels."""
     if condition.dtype.kind == "f":
         return ~np.isnan(condition)
     if condition.dtype.kind not in "OSU":
@@ -28,21 +22,9 @@ def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " tri
 
 
 def tidy_labels(values: Sequence[Any] | np.ndarray, label: str) -> np.ndarray | None:
-    """Returns the conditions of trials with every missing label (None, NaN, blank text) as "" or NaN.
+    """Returns the conditions of trials, shape (trial,), with missing labels (None, NaN, blank text) as "" or NaN.
 
-    Example:
-        >>> from lfadsx.data.condition_labels import tidy_labels
-        >>> tidy_labels(["left", None, float("nan"), "right"], "'condition'").tolist()
-        ['left', '', '', 'right']
-        >>> tidy_labels([1, None, 2], "'condition'").tolist()
-        [1.0, nan, 2.0]
-
-    Args:
-        values: Number or text for each trial, shape (trial,).
-        label: What a message calls them.
-
-    Returns:
-        Text with "", or numbers with NaN, for trials without a label, shape (trial,); None if all labels are missing.
+    Returns None if all labels are missing; `label` is the name of the conditions in messages.
     """
     if isinstance(values, np.ndarray) and (values.dtype.kind in "iub" or values.ndim != 1):
         return values

@@ -42,21 +42,9 @@ def kept_notes(data: Dataset) -> tuple[Finding, ...]:
 def scored_mask(
     split: Split, dataset: Dataset, group: str | None = None
 ) -> Bool[np.ndarray, "trial time target_channel"]:
-    """Returns True for existing entries of a target group: inside the trial, of its session, and observed.
+    """Returns True for existing entries of a target group (default: input group): in the trial, its session, observed.
 
     The counterpart of `Batch.scored` on the host.
-
-    Example:
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.data_findings import scored_mask
-        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
-        >>> int(scored_mask(dataset.valid, dataset).sum())
-        30
-
-    Args:
-        split: The trials.
-        dataset: Their data set.
-        group: The target group; the input group if None.
     """
     group = group or dataset.input_group
     width = np.array([session.n_targets.get(group, 0) for session in dataset.sessions])[split.session]

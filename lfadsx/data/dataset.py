@@ -31,9 +31,9 @@ class Session:
         target_index: Target channel (of the input group) of each encoder channel, shape (channel,); -1 for an encoder
             channel that is not a target.
         channel_names: Names of the channels by target group; groups without names are left out.
-        alignment: Matrix W of the aligned components (x - b) W, where a linear read-in starts, shape
-            (channel, component), in units of the components per unit of the data; or None. Either all sessions of a
-            data set have the same components, or all have None.
+        alignment: Matrix W of the aligned components (x - b) W, shape (channel, component), in units of the components
+            per unit of the data; or None. Linear read-ins start at W. Either all sessions of a data set have the same
+            components, or all have None.
         alignment_bias: Offset b that is subtracted from the data x, shape (channel,), in the unit of the data
             (counts per bin); None for zeros.
     """

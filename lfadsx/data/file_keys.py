@@ -118,7 +118,7 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         splits=splits,
         said={fact: kind(value) for fact, (kind, value) in facts.items() if value is not None},
         behaviour_name=str(attributes.get("behaviour_name", behaviour_name)),
-        truth_unit=unit if any(raw.get("truth") is not None for raw in splits.values()) else None,
+        truth_unit=unit if any(raw.arrays.get("truth") is not None for raw in splits.values()) else None,
         input_group=group,
         target_index=index,
         channel_names=_channel_names(attributes, group),
@@ -241,6 +241,6 @@ def _convert_truth(splits: dict[str, RawTrials], factor: float, name: str) -> No
     """Divides the stored truth by the conversion factor, which gives counts per bin (or the unit of the data)."""
     validation.positive(factor, f"'conversion_factor' of {name!r}")
     for raw in splits.values():
-        if raw.get("truth") is not None:
+        if raw.arrays.get("truth") is not None:
             validation.numbers(raw.arrays["truth"], raw.labels["truth"])
             raw.arrays["truth"] = raw.arrays["truth"] / factor

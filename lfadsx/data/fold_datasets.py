@@ -16,15 +16,7 @@ from lfadsx.errors import DataError
 
 
 def all_trials(data: Dataset) -> Split:
-    """Returns the trials of all splits as one split, in the order of the input (`Split.row`).
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import all_trials
-        >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
-        array([0, 1, 2, 3, 4, 5])
-    """
+    """Returns the trials of all splits as one split, in the order of the input (`Split.row`)."""
     joined = join_splits(list(data.splits.values()), data.sessions)
     return choose(joined, np.argsort(joined.row))
 
@@ -34,20 +26,6 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
 
     Numbers of trials differ by at most one between folds, in total and in every condition. A condition with fewer
     trials than folds is absent from some folds.
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import all_trials, stratified_folds
-        >>> condition = np.repeat([0, 1], 6)
-        >>> trials = all_trials(from_arrays(np.ones((12, 4, 2), int), condition=condition))
-        >>> fold = stratified_folds(trials, 3)
-        >>> np.bincount(fold[condition == 0]), np.bincount(fold[condition == 1])
-        (array([2, 2, 2]), array([2, 2, 2]))
-
-    Args:
-        split: The trials, of all sessions.
-        n_folds: Number of folds, at least 2 and at most the trials of a session.
 
     Returns:
         Number of the fold of each trial, from 0, shape (trial,).
@@ -81,14 +59,7 @@ def _strata(split: Split) -> np.ndarray:
 def fold_dataset(
     data: Dataset, trials: Split, tested: Bool[np.ndarray, " trial"], *, valid_fraction: float = 0.2, seed: int = 0
 ) -> Dataset:
-    """Returns the data set of one fold: its trials test, and a share of the others validates.
-
-    Args:
-        data: The data set, for its sessions and units.
-        trials: All trials, from `all_trials`.
-        tested: True for the trials of the fold.
-        valid_fraction: Share of the other trials for validation, drawn from each condition in proportion.
-    """
+    """Returns the data set of one fold: `tested` of `all_trials` test, and `valid_fraction` of the others validate."""
     rest = np.flatnonzero(~tested)
     names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
     return dataclasses.replace(
@@ -104,17 +75,6 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
 
     Each group of a session of N neurons has ceil(N / n_groups) neurons, because models of one population need equal
     shapes. So some neurons are in two groups. Encoder channels that are not targets are in no group.
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import neuron_groups
-        >>> hidden = neuron_groups(from_arrays(np.ones((10, 5, 7), int)), 3)
-        >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
-        ([3, 3, 3], True)
-
-    Args:
-        n_groups: Number of groups, at least 2 and at most the neurons of a session that the encoder sees.
 
     Returns:
         True for encoder channels that a group hides.

@@ -202,7 +202,7 @@ def _checked(file: Contents, name: str, missing: bool) -> tuple[Session, dict[st
 
 
 def _forward_bins(raw: RawTrials, group: str) -> int:
-    targets, n_encoder_bins = raw.get(f"targets/{group}"), raw.arrays["encoder_input"].shape[1]
+    targets, n_encoder_bins = raw.arrays.get(f"targets/{group}"), raw.arrays["encoder_input"].shape[1]
     if targets is None:
         return 0
     label = raw.labels[f"targets/{group}"]

@@ -36,9 +36,9 @@ def concatenate(*datasets: Dataset) -> Dataset:
         The data set; a split that only some sessions have holds the trials of these.
 
     Raises:
-        DataError: If sessions share a name, or disagree on the time axis, the input group, kind or unit of a target
-            group, the number of known inputs, the unit of the truth, the labels of conditions (numbers or text), the
-            behaviour or the number of aligned components.
+        DataError: If sessions share a name or disagree on these: time axis, input group, kinds and units of target
+            groups, number of known inputs, unit of the truth, kind of condition labels, behaviour, number of aligned
+            components.
     """
     for dataset in datasets:
         if not isinstance(dataset, Dataset):

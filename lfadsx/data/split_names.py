@@ -13,17 +13,7 @@ ALL = "all"
 
 
 def split_name(names: Collection[str], split: str | None = None) -> str:
-    """Returns the name of the requested split; by default test if there is one, else valid.
-
-    Example:
-        >>> from lfadsx.data.split_names import split_name
-        >>> split_name(["train", "valid"]), split_name(["train", "valid"], "train")
-        ('valid', 'train')
-
-    Args:
-        names: Names of the existing splits.
-        split: One of these, "all", or None for the default.
-    """
+    """Returns the name of the requested split or "all"; by default test if it exists, else valid."""
     if split is None:
         return next((name for name in ("test", "valid", *names) if name in names), ALL)
     validation.one_of(split, list(dict.fromkeys([*names, ALL])), "`split`")

@@ -104,11 +104,9 @@ def random_names(
     seed: int,
     what: str = "trials",
 ) -> np.ndarray:
-    """Draws "train", "valid" or "test" for each trial, each condition in proportion; arguments as in `split`.
+    """Draws "train", "valid" or "test" for each trial, each condition in proportion; see `split`.
 
-    Args:
-        condition: Condition of each trial, shape (trial,), or None.
-        what: Plural of the unit that is split, for messages.
+    `condition` has shape (trial,) or is None; `what` is the plural of the unit that is split, for messages.
     """
     if not (valid_fraction > 0 and test_fraction >= 0 and valid_fraction + test_fraction < 1):
         raise DataError(

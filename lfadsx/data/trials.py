@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +27,6 @@ class RawTrials:
     arrays: dict[str, np.ndarray]
     labels: dict[str, str]
 
-    def get(self, name: str) -> np.ndarray | None:
-        """Returns an array, or None if it is missing."""
-        return self.arrays.get(name)
-
     @property
     def groups(self) -> list[str]:
         """Names of the given target groups."""
@@ -48,14 +45,9 @@ def session_of(
     target_index: np.ndarray | None = None,
     channel_names: Mapping[str, Sequence[str]] | None = None,
 ) -> Session:
-    """Returns a session with the channels of its trials.
+    """Returns a session with the channels of its trials, which have targets if any split has them.
 
-    Args:
-        raw: Trials of a split, with targets if any split has them.
-        input_group: The target group whose channels the encoder sees.
-        target_index: Target channel or -1 of each encoder channel, shape (channel,); by default the encoder's
-            channels are the first channels of the targets.
-        channel_names: Names of the channels by target group.
+    By default the encoder's channels are the first channels of the targets.
     """
     encoder = raw.arrays["encoder_input"]
     validation.dimensions(encoder, 3, raw.encoder_label)
@@ -120,8 +112,8 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
             unknown = np.zeros((n_trials, n_bins, n_targets), bool)
             made = unknown.astype(np.uint8), unknown
         targets[group], observed[group] = made
-    trial_id, row, condition = (_per_trial(raw, name, n_trials) for name in ("trial_id", "row", "condition"))
-    if raw.get("truth") is not None:
+    trial_id, row, condition = (_checked(raw, name, 1) for name in ("trial_id", "row", "condition"))
+    if raw.arrays.get("truth") is not None:
         label = raw.labels.get(f"targets/{input_group}", raw.encoder_label)
         validation.same_shape(raw.arrays["truth"], targets[input_group].shape, raw.labels["truth"], label)
     return Split(
@@ -145,23 +137,14 @@ def inside(length: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def existing(values: np.ndarray, length: np.ndarray, n_channels: np.ndarray) -> np.ndarray:
-    """Returns True for entries inside the trial and of its session, of the shape of `values`.
-
-    Args:
-        values: Shape (trial, time, channel).
-        length: Bins of each trial, shape (trial,).
-        n_channels: Channels of the session of each trial, shape (trial,).
-    """
+    """Returns True for entries of `values` inside the trial (length by trial) and its session (channels by trial)."""
     of_session = np.arange(values.shape[2]) < n_channels[:, None]
     return inside(length, values.shape[1])[:, :, None] & of_session[:, None, :]
 
 
 def _check_targets(raw: RawTrials, session: Session, n_bins: int) -> None:
-    n_trials = len(raw.arrays["encoder_input"])
     for group in raw.groups:
-        target, label = raw.arrays[f"targets/{group}"], raw.labels[f"targets/{group}"]
-        validation.dimensions(target, 3, label)
-        validation.size(len(target), n_trials, "trials", label, raw.encoder_label)
+        target, label = _checked(raw, f"targets/{group}", 3), raw.labels[f"targets/{group}"]
         validation.one_of(group, session.n_targets, f"A target group of session {session.name!r}")
         n_targets = session.n_targets[group]
         validation.size(target.shape[2], n_targets, "channels", label, f"session {session.name!r}")
@@ -172,11 +155,11 @@ def _lengths(raw: RawTrials, n_trials: int, n_encoder_bins: int, n_bins: int) ->
     """Returns the encoder's and the decoder's bins of each trial."""
     forward_bins = n_bins - n_encoder_bins
     for name in ("length", "encoder_length"):
-        if raw.get(name) is not None:
+        if raw.arrays.get(name) is not None:
             validation.lengths(raw.arrays[name], 1, n_encoder_bins, n_trials, raw.labels[name])
-    encoder = raw.get("encoder_length")
-    encoder = raw.get("length") if encoder is None else encoder
-    target = raw.get("target_length")
+    encoder = raw.arrays.get("encoder_length")
+    encoder = raw.arrays.get("length") if encoder is None else encoder
+    target = raw.arrays.get("target_length")
     if target is not None:
         lowest = 1 + forward_bins if encoder is None else encoder
         validation.lengths(target, lowest, n_bins, n_trials, raw.labels["target_length"])
@@ -193,7 +176,7 @@ def _data(raw: RawTrials, name: str, length: np.ndarray, missing: bool) -> tuple
     observed = np.broadcast_to(inside(length, values.shape[1])[:, :, None], values.shape)
     is_target, group = name.startswith("targets/"), name.removeprefix("targets/")
     mask_name = f"target_observed/{group}" if is_target else "encoder_observed"
-    mask = raw.get(mask_name)
+    mask = raw.arrays.get(mask_name)
     gaps = mask is not None
     if mask is not None:
         validation.same_shape(mask, values.shape, raw.labels[mask_name], label)
@@ -223,13 +206,11 @@ def _from_encoder(
 
 def _series(raw: RawTrials, name: str, length: np.ndarray, n_bins: int) -> np.ndarray | None:
     """Returns an array of `SERIES`, (trial, n_bins, width) in float32, padded after each trial."""
-    values, padding = raw.get(name), SERIES[name]
+    values, padding = _checked(raw, name, 3), SERIES[name]
     if values is None:
         return None
     label = raw.labels[name]
     validation.numbers(values, label)
-    validation.dimensions(values, 3, label)
-    validation.size(len(values), len(length), "trials", label, raw.encoder_label)
     n_encoder_bins = raw.arrays["encoder_input"].shape[1]
     if values.shape[1] != n_encoder_bins:
         validation.size(values.shape[1], n_bins, "bins", label, "the data")
@@ -241,9 +222,11 @@ def _series(raw: RawTrials, name: str, length: np.ndarray, n_bins: int) -> np.nd
     return np.where(exists, padded, np.float32(padding))
 
 
-def _per_trial(raw: RawTrials, name: str, n_trials: int) -> np.ndarray | None:
-    values = raw.get(name)
+def _checked(raw: RawTrials, name: str, n_axes: int) -> Any:
+    """Returns an array after a check of its axes and of its number of trials, or None if it is missing."""
+    values = raw.arrays.get(name)
     if values is not None:
-        validation.dimensions(values, 1, raw.labels[name])
+        validation.dimensions(values, n_axes, raw.labels[name])
+        n_trials = len(raw.arrays["encoder_input"])
         validation.size(len(values), n_trials, "trials", raw.labels[name], raw.encoder_label)
     return values

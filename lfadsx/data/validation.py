@@ -114,11 +114,9 @@ def counts(values: np.ndarray, label: str) -> None:
 
 
 def lengths(values: np.ndarray, lowest: Any, highest: int, n_trials: int, label: str) -> None:
-    """Raises `DataError` unless every trial's length, shape (trial,), is a whole number of bins in a range.
+    """Raises `DataError` unless every trial's length is a whole number of bins from `lowest` to `highest`.
 
-    Args:
-        lowest: The shortest length allowed in bins, one number or one for every trial, shape (trial,).
-        highest: The longest length allowed in bins.
+    `lowest` is one number or one for every trial, shape (trial,).
     """
     dimensions(values, 1, label)
     numbers(values, label)

@@ -40,8 +40,8 @@ class ChaoticRNN(AbstractTrials):
     .. math:: x_t = (1 - a) x_{t-1} + a (\gamma W \tanh x_{t-1} + B u_t), \quad a = \Delta t / \tau
 
     Rates are tanh x_t, scaled in each trial and neuron to the range from 0 to `max_rate`. Random numbers are drawn
-    in the order of the original program (network, states, and for each session pulses and noise), so that the same
-    seed gives its network, states, pulses and counts. With `recorded` below `units`, each session records different
+    in the order of the original program: network, states, and for each session pulses and noise. So the same seed
+    gives the original's network, states, pulses and counts. With `recorded` below `units`, each session records different
     units of the same network, with separate pulses and noise, and files hold the original's alignment.
 
     Differences from the original:
@@ -219,8 +219,8 @@ def align_sessions(
 
     .. math:: W_s = \arg\min_W \| X_s^T W - (V^T X)^T \|^2
 
-    X holds the averages over the trials of each condition, conditions one after the other, smoothed by a moving
-    average of 6 bins forwards and backwards, minus the mean of each neuron; V holds its first principal axes.
+    X holds the averages over the trials of each condition, conditions one after the other. They are smoothed by a
+    moving average of 6 bins forwards and backwards, and have mean 0. V holds the first principal axes of X.
 
     Source: the synthetic data of the original LFADS; Pandarinath et al. 2018, Methods, stitching of sessions.
 

@@ -109,9 +109,9 @@ class IntegrationToBound(AbstractTrials):
         """Simulates all trials.
 
         Returns:
-            One simulation, with counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
-            `{split}_truth`, both (trial, time, neuron), the inputs under `input_{split}_truth` and
-            `{split}_inputs_u`, (trial, time, 1), and the network's output under `{split}_outputs_u`, (trial, time).
+            One simulation: counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
+            `{split}_truth`, both (trial, time, neuron); inputs under `input_{split}_truth` and
+            `{split}_inputs_u`, (trial, time, 1); the network's output under `{split}_outputs_u`, (trial, time).
 
         Raises:
             DataError: If a setting is out of range or a rate is constant.

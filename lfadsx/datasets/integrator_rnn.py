@@ -40,8 +40,8 @@ class IntegratorRNN(AbstractRecipe):
         u_t &= b + \sigma \epsilon_t, \quad b = 2 \beta (\xi - 1/2), \quad x_{tn} \sim
         \mathrm{Poisson}(r_\max \Delta t (h_{tn} + 1) / 2)
 
-    Before a trial the network runs for `start_bins` (7) bins of such input, with a separate bias b, and one bin of
-    input 0, in which the state returns to the line attractor. So a trial is a function of standard normal numbers, 34
+    Before a trial the network runs for `start_bins` (7) bins of such input with a separate bias b. One bin of input 0
+    follows, in which the state returns to the line attractor. So a trial is a function of standard normal numbers, 34
     for 25 bins, in this order: the bias before the trial, the noise of the bins before it, the bias of the trial, the
     noise of each bin. `from_normals` is that function and `network` gives its weights. The first trials train, the next
     validate, the last test; the tutorial has no test.

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
 from lfadsx.datasets.chaotic_network import draw_network, run_network
 from lfadsx.datasets.recipe import AbstractTrials, Simulation
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
-
-
-class LabeledNetworks(NamedTuple):
-    """The two networks that make the data, in float64.
-
-    Attributes:
-        weights: Recurrent weights of both networks without the gain, shape (2, unit, unit), from column to row.
-        starts: State before the first bin of each condition, the same for both, shape (condition, unit).
-        readout: Weights from the units to the neurons, the same for both, shape (neuron, unit).
-        labels: Number of the network that makes each trial, 0 or 1, shape (trial,).
-    """
-
-    weights: np.ndarray
-    starts: np.ndarray
-    readout: np.ndarray
-    labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +19,7 @@ class LabeledRNNs(AbstractTrials):
 
     Rates are r_t, scaled in each trial and neuron to the range from 0 to `max_rate`. Both networks start a condition
     at the same state. The networks have the seeds `seed + 1` and `seed + 2`. All else is drawn in the order of the
-    original program, which draws spikes of both networks for every trial and keeps the spikes of its label.
+    original program: it draws spikes of both networks for every trial and keeps the spikes of its label.
 
     Differences from the original: the number of bins is rounded, not cut off; a constant rate raises an error; integers
     are stored in the smallest type.
@@ -57,36 +40,31 @@ class LabeledRNNs(AbstractTrials):
     start_std: float = 1.0
     """Standard deviation of the starting states."""
 
-    def network(self) -> LabeledNetworks:
-        """Returns the networks that make the data."""
-        return self._draw()[0]
-
     def simulate(self) -> list[Simulation]:
         """Simulates the session.
 
         Returns:
-            One simulation, its counts per bin under `{split}_data`, its rates on a scale from 0 to 1 under
-            `{split}_truth`, both (trial, time, neuron), and its labels under `{split}_ext_input`, (trial, time, 1).
+            One simulation: counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
+            `{split}_truth`, both (trial, time, neuron); labels under `{split}_ext_input`, (trial, time, 1).
 
         Raises:
             DataError: If a setting is out of range or a rate is constant.
         """
-        networks, random = self._draw()
+        all_weights, starts, readout, labels, random = self.draw()
         silence, no_weights = np.zeros((self.conditions, self.n_bins)), np.zeros(self.units)
         step = self.bin_width / self.time_constant
         truth = np.empty((len(self.condition), self.n_bins, self.units), np.float32)
         counts = np.empty(truth.shape, np.int64)
-        for label, weights in enumerate(networks.weights):
+        for label, weights in enumerate(all_weights):
             # The trials of a condition are alike, so one of them is run.
-            courses = run_network(networks.starts, silence, self.gain * weights, no_weights, step)
-            rates = np.repeat(courses @ networks.readout.T, self.trials_per_condition, axis=0)
-            scaled = between_zero_and_one(rates)
+            courses = run_network(starts, silence, self.gain * weights, no_weights, step)
+            scaled = between_zero_and_one(np.repeat(courses @ readout.T, self.trials_per_condition, axis=0))
             drawn = spikify(scaled * self.max_rate, bin_width=self.bin_width, seed=random)
-            chosen = networks.labels == label
+            chosen = labels == label
             truth[chosen], counts[chosen] = scaled[chosen], drawn[chosen]
-        labels = np.broadcast_to(networks.labels[:, None, None], (*truth.shape[:2], 1))
-        by_trial = {"SPLIT_data": counts, "SPLIT_truth": truth, "SPLIT_ext_input": labels}
-        arrays = self.by_split(**by_trial) | self.scalars() | {"P_sxn": networks.readout}
+        known = np.broadcast_to(labels[:, None, None], (*truth.shape[:2], 1))
+        by_trial = {"SPLIT_data": counts, "SPLIT_truth": truth, "SPLIT_ext_input": known}
+        arrays = self.by_split(**by_trial) | self.scalars() | {"P_sxn": readout}
         return [Simulation(arrays, self.facts("chaotic_rnns_labeled", self.bin_width))]
 
     def check(self) -> None:
@@ -94,8 +72,14 @@ class LabeledRNNs(AbstractTrials):
         super().check()
         self.check_positive("time_constant")
 
-    def _draw(self) -> tuple[LabeledNetworks, np.random.RandomState]:
-        """Returns the networks, and the generator after the draw of the networks."""
+    def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.random.RandomState]:
+        """Draws the two networks, in float64.
+
+        Returns:
+            Recurrent weights of both networks without the gain, shape (2, unit, unit), from column to row; the state
+            before the first bin of each condition, shape (condition, unit); read-out weights, shape (neuron, unit); the
+            number of the network that makes each trial, shape (trial,); and the generator after the draw.
+        """
         self.check()
         random = np.random.RandomState(self.seed)
         labels = random.randint(2, size=self.conditions * self.trials_per_condition)
@@ -103,4 +87,4 @@ class LabeledRNNs(AbstractTrials):
         readout = random.randn(self.units, self.units) / np.sqrt(self.units)
         seeds = (self.seed + 1, self.seed + 2)
         weights = np.stack([draw_network(self.units, np.random.RandomState(seed))[0] for seed in seeds])
-        return LabeledNetworks(weights, starts, readout, labels), random
+        return weights, starts, readout, labels, random

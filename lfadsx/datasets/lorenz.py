@@ -168,12 +168,6 @@ def stationary(n: int, seed: int | np.random.RandomState = 0, step: float = 0.00
     Each state starts at a draw from a Gaussian around the attractor and runs for `BURN_IN` units of time. The law
     belongs to the Euler steps: at a step of 0.006 the mean of the third dimension is 24.5; the exact flow has 23.5.
 
-    Example:
-        >>> from lfadsx.datasets.lorenz import stationary
-        >>> states = stationary(1000)
-        >>> states.shape, bool(23.5 < states[:, 2].mean() < 25.5)
-        ((1000, 3), True)
-
     Args:
         n: Number of states.
         seed: Seed of the draw, or a generator that continues from its state.

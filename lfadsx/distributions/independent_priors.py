@@ -98,8 +98,8 @@ class StudentTPrior(GaussianPosterior):
 
     A pulse of height h costs h^2 / (2 s^2) nats with a normal prior, so the model spreads it over time. Here it costs
     (nu + 1) log(h / s), so it stays brief. The divergence is -H(q) - E_q[log p], with the expectation by Gauss-Hermite
-    quadrature. Its error is below 1e-4 nats for a posterior narrower than the prior, 0.02 if it is three times as wide,
-    and 0.2 if it is ten times as wide. `log_prob` is exact.
+    quadrature. Its error is below 1e-4 nats if the posterior is narrower than the prior. It is 0.02 nats at three times
+    and 0.2 nats at ten times the width of the prior. `log_prob` is exact.
 
     Source: Lange, Little & Taylor 1989, Journal of the American Statistical Association 84, for the law; the
     quadrature is Golub & Welsch 1969.

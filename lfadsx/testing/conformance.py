@@ -57,8 +57,8 @@ class _Case(NamedTuple):
 def check(part: Any, **widths: Any) -> None:
     """Runs the conformance test of a part's seam, which takes a few seconds.
 
-    The test checks shapes, finite outputs and gradients, float64, a trial alone against the same trial padded in a
-    batch, a member of a population against the part alone, and saving and loading.
+    The test checks shapes, finite outputs and gradients, float64, saving and loading. It compares a trial alone with
+    the same trial padded in a batch, and a member of a population with the part alone.
 
     Example:
         >>> import lfadsx.testing

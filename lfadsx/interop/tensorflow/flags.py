@@ -96,8 +96,8 @@ class Settings(NamedTuple):
 def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Settings:  # noqa: B006
     """Returns the settings that train the same model as flags of the TensorFlow LFADS.
 
-    Missing flags have that program's defaults. Three defects of that program are not copied: every trial is used once
-    in an epoch (there some are used twice), read-outs start at the neurons' mean rates, and the trained variance of the
+    Missing flags have that program's defaults. Three defects of that program are not copied. Every trial is used once
+    in an epoch (there some are used twice). Read-outs start at the neurons' mean rates. The trained variance of the
     initial condition's prior starts at its setting. Adam's epsilon of 0.1 is the same number, but acts as a larger
     number in that program's first hundreds of steps.
 
