@@ -427,7 +427,10 @@ def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch
         ([], "chaotic_rnn_no_inputs"),
         (["chaotic_rnn_no_inputs"], "--out"),
         (["chaotic_rnn_no_inputs", "--out", "OUT", "--condition", "3"], "--conditions"),
-        (["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"], "`conditions` must be a finite number above 0, got 0"),
+        (
+            ["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"],
+            "must be a finite number above 0, got 0",
+        ),
         (["chaotic_rnn_multisession", "--conditions", "5", "--out", "OUT.h5"], "Name a folder"),
         (["all", "--out", "OUT.h5"], "Name a folder"),
     ],

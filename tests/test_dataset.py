@@ -260,12 +260,12 @@ def test_nothing_held_out():
         ([-1], "`held_out` must hold indices from 0 to 5 for 6 channels, got -1"),
         ([1, 1], r"`held_out` holds the index 1 more than once. .* a mask must be boolean"),
         ([0, 1, 0, 0, 1, 0], "`held_out` holds the index 0 more than once"),
-        ([True, False], "mask `held_out` has 2 entries and the list of channels has 6"),
+        ([True, False], "mask `held_out` must have one entry for each of the 6 channels, got 2"),
         (np.ones(6, bool), "`held_out` names all 6 channels. Leave at least one"),
         ([0.5], "`held_out` must hold integers .indices. or booleans .a mask., got float64"),
         (True, "`held_out` must be a number of channels, a list of indices or a boolean mask, got True"),
         (-1, "`held_out` must be from 0 to 5 for 6 channels, got -1"),
-        ([[1, 2]], r"`held_out` must be one list .* got \(1, 2\)"),
+        ([[1, 2]], r"`held_out` must be one list .* got shape \(1, 2\)"),
         (["unit 1"], "`held_out` holds 'unit 1', but the channels have no names"),
     ],
 )
@@ -437,7 +437,7 @@ def test_mistakes_in_choosing_trials():
         whole().select(trials=[0, 3])
     with pytest.raises(DataError, match="`trials` must hold indices from 0 to 11 for 12 trials, got 12"):
         whole().select(trials=[0, 12])
-    with pytest.raises(DataError, match="mask `trials` has 3 entries and the list of trials has 12"):
+    with pytest.raises(DataError, match="mask `trials` must have one entry for each of the 12 trials, got 3"):
         whole().select(trials=[True] * 3)
 
 

@@ -21,15 +21,16 @@ def chosen(choice: Choice, n: int, label: str, what: str, names: Sequence[str] =
         choice: Integers are indices from 0, booleans are a mask with one entry each, and text is names. Negative
             indices are an error; they do not count from the end.
         n: Number of entries to choose from.
-        label: What a message calls the choice, such as "`held_out`".
-        what: What is chosen from, in the plural, such as "channels".
+        label: Name of the choice in messages, such as "`held_out`".
+        what: Plural of the entries, such as "channels".
         names: Names of all entries, if they have names.
     """
     values = np.asarray(choice if isinstance(choice, np.ndarray) else list(choice))
     if values.ndim != 1:
-        raise DataError(f"{label} must be one list of indices, or one mask, of the {n} {what}, got {values.shape}.")
+        raise DataError(f"{label} must be one list of indices, or one mask, of {n} {what}, got shape {values.shape}.")
     if values.dtype.kind == "b":
-        validation.size(len(values), n, "entries", f"The mask {label}", f"the list of {what}")
+        if len(values) != n:
+            raise DataError(f"The mask {label} must have one entry for each of the {n} {what}, got {len(values)}.")
         return values
     if values.dtype.kind == "U":
         if not len(names):

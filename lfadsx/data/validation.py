@@ -1,7 +1,7 @@
-"""Every check of the user's data, with a message that tells what is wrong and what to do.
+"""Every check of the user's data, with a message about the mistake and its remedy.
 
-Checks return nothing and raise `DataError`. `label` is what a message calls an array, such as
-"'train_data' of 'day1.h5'"; `reference` is what it calls the array that `label` is compared with.
+Checks return nothing and raise `DataError`. `label` is the name of an array in a message, such as
+"'train_data' of 'day1.h5'". `reference` is the name of the array that it is compared with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from lfadsx.errors import DataError, nearest
 
 AXES = {1: "(trial,)", 3: "(trial, time, channel)"}
-"""What the axes of an array are, by their number."""
+"""Axes of an array by their number."""
 
 
 LARGEST_COUNT = np.iinfo(np.uint32).max
@@ -188,7 +188,9 @@ def has_data(found: Collection[str], wanted: Sequence[str], file: str) -> None:
     if any(key in found for key in wanted):
         return
     pairs = [(key, close) for key in wanted for close in difflib.get_close_matches(key, found, 1, 0.75)]
-    advice = f"Rename {pairs[0][1]!r} to {pairs[0][0]!r}?" if pairs else "Store the data under one of these keys."
+    advice = "Store the data under one of these keys."
+    if pairs:
+        advice = f"Rename {pairs[0][1]!r} to {pairs[0][0]!r} if it holds these data."
     raise DataError(f"{file!r} must hold one of the keys {_listed(wanted)}, found {_listed(found)}. {advice}")
 
 

@@ -19,7 +19,7 @@ from lfadsx.files import plain
 
 
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
-    """Writes each session of a data set to a file of its own, with the keys of lfads-torch.
+    """Writes each session of a data set to a separate file with the keys of lfads-torch.
 
     `read` gives the same data set back, except `source` and the order of mixed trials of several sessions.
 

@@ -41,8 +41,8 @@ class ChaoticRNN(AbstractTrials):
 
     Rates are tanh x_t, scaled in each trial and neuron to the range from 0 to `max_rate`. Random numbers are drawn
     in the order of the original program: network, states, and for each session pulses and noise. So the same seed
-    gives the original's network, states, pulses and counts. With `recorded` below `units`, each session records different
-    units of the same network, with separate pulses and noise, and files hold the original's alignment.
+    gives the original's network, states, pulses and counts. With `recorded` below `units`, each session records
+    different units of the same network, with separate pulses and noise. Files hold the original's alignment.
 
     Differences from the original:
 
