@@ -81,10 +81,10 @@ def _with_neurons(data: Dataset, neurons: Choice | Mapping[str, Choice]) -> Data
         validation.one_of(name, names, "A session of `neurons`")
     kept = []
     for session in data.sessions:
-        n, choice = session.n_targets[group], neurons.get(session.name)
-        labels = session.channel_names.get(group, ())
-        mask = None if choice is None else chosen(choice, n, f"`neurons` of {session.name!r}", "channels", labels)
-        kept.append(np.ones(n, bool) if mask is None else mask)
+        n, labels = session.n_targets[group], session.channel_names.get(group, ())
+        choice = neurons.get(session.name)
+        choice = np.ones(n, bool) if choice is None else choice
+        kept.append(chosen(choice, n, f"`neurons` of {session.name!r}", "channels", labels))
     return _fitted(_keep_channels(data, kept))
 
 
