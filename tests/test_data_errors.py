@@ -87,11 +87,11 @@ FILES = {
     ),
     "too few target channels": (
         {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :, :4]},
-        "'train_recon_data' of 'a.h5' has 4 channels and .* has 6. Add the missing channels, or",
+        "'train_recon_data' of 'a.h5' must have at least the 6 channels .* got 4. Add the missing channels, or",
     ),
     "too few target bins": (
         {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :4]},
-        "'train_recon_data' of 'a.h5' has 4 bins and .* has 10. Targets hold the encoder's bins",
+        "'train_recon_data' of 'a.h5' must have at least the 10 bins .* got 4. Targets hold the encoder's bins",
     ),
     "held-out channels first": (
         {"train_encod_data": TRIALS[:, :, 2:], "train_recon_data": TRIALS},
@@ -229,7 +229,7 @@ def test_mistakes_in_attributes(tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(DataError, match="There is no file '.*nothing.h5'. Check the path"):
+    with pytest.raises(DataError, match="The file '.*nothing.h5' must exist, but was not found. Check the path"):
         read(tmp_path / "nothing.h5")
     with pytest.raises(DataError, match="is a folder, not a data file"):
         read(tmp_path)

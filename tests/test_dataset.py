@@ -463,7 +463,7 @@ def test_neurons_of_several_sessions():
     np.testing.assert_array_equal(part.train.targets["spikes"][first, :, :3], alone.targets["spikes"])
     np.testing.assert_array_equal(part.train.target_observed["spikes"][first, :, :3], alone.target_observed["spikes"])
     np.testing.assert_array_equal(part.train.encoder_observed[first, :, :2], alone.encoder_observed)
-    with pytest.raises(DataError, match="Choose neurons by session, such as neurons={'a'"):
+    with pytest.raises(DataError, match="must be a dict by session, such as {'a'"):
         both.select(neurons=[0])
     with pytest.raises(DataError, match="session of `neurons` must be one of 'a', 'b', got 'c'"):
         both.select(neurons={"c": [0]})

@@ -271,5 +271,7 @@ def test_files_that_hold_no_network(tmp_path):
     np.savez(tmp_path / "half.npz", W_R=np.eye(3))
     with pytest.raises(DataError, match=r"text.npz' cannot be read as weights of a network.*Give an npz file of"):
         IntegratorRNN(network_file=str(tmp_path / "text.npz")).simulate()
-    with pytest.raises(DataError, match=r"half.npz' lacks the weights W_in, b_R, W_O, b_O, h0\. Give"):
+    with pytest.raises(
+        DataError, match=r"half.npz' must hold all weights of a network, but lacks W_in, b_R, W_O, b_O, h0\. Give"
+    ):
         IntegrationToBound(network_file=str(tmp_path / "half.npz")).simulate()

@@ -176,7 +176,7 @@ def test_what_is_missing_or_does_not_fit_is_named():
         from_tensorflow(wrong)
     with pytest.raises(ValueError, match="flag of the TensorFlow LFADS must be one of .* got .lag."):
         from_tensorflow(arrays, {"lag": 2})
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="The file .* must exist, but was not found"):
         from_tensorflow("nowhere/model_params")
 
 

@@ -113,7 +113,7 @@ def test_what_is_broken_is_said(part, message):
 def test_one_failure_is_one_line():
     with pytest.raises(lfadsx.LfadsxError) as found:
         check(Forgets)
-    assert str(found.value).startswith("Forgets does not do what its seam promises:\n* ")
+    assert str(found.value).startswith("Forgets must do what its seam promises, but does not:\n* ")
     assert str(found.value).count("\n") == 1
 
 

@@ -19,7 +19,7 @@ from lfadsx.files import atomic_path
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Opens an HDF5 file to read."""
     if not path.exists():
-        raise DataError(f"There is no file {str(path)!r}. Check the path.")
+        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder, not a data file. Name the HDF5 files in it.")
     try:

@@ -74,7 +74,8 @@ def _with_neurons(data: Dataset, neurons: Choice | Mapping[str, Choice]) -> Data
     if not isinstance(neurons, Mapping):
         if len(names) > 1:
             raise DataError(
-                f"Choose neurons by session, such as neurons={{{names[0]!r}: [0, 1]}}: there are {len(names)} sessions."
+                f"`neurons` must be a dict by session, such as {{{names[0]!r}: [0, 1]}}, because the data have "
+                f"{len(names)} sessions."
             )
         neurons = {names[0]: neurons}
     for name in neurons:

@@ -65,7 +65,7 @@ def same_shape(values: np.ndarray, shape: tuple[int, ...], label: str, reference
 def at_least(actual: int, least: int, what: str, label: str, reference: str, advice: str) -> None:
     """Raises `DataError` when an array has fewer of `what` (bins, channels) than `reference` has."""
     if actual < least:
-        raise DataError(f"{label} has {actual} {what} and {reference} has {least}. {advice}")
+        raise DataError(f"{label} must have at least the {least} {what} of {reference}, got {actual}. {advice}")
 
 
 def first_channels(encoder: np.ndarray, target: np.ndarray, label: str, reference: str) -> None:
@@ -169,7 +169,8 @@ def agree(values: Mapping[str, Any], what: str, advice: str) -> None:
     for name in names[1:]:
         if not _same(values[name], values[names[0]]):
             raise DataError(
-                f"The {what} of {names[0]} is {values[names[0]]!r} and that of {name} is {values[name]!r}. {advice}"
+                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and that of {name} is "
+                f"{values[name]!r}. {advice}"
             )
 
 

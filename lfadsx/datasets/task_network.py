@@ -79,5 +79,5 @@ def load_network(name: str, file: str = "") -> TaskNetwork:
         raise DataError(f"{file!r} cannot be read as weights of a network: {error}. {advice}") from error
     missing = [key for key in TaskNetwork._fields if key not in arrays]
     if missing:
-        raise DataError(f"{file!r} lacks the weights {', '.join(missing)}. {advice}")
+        raise DataError(f"{file!r} must hold all weights of a network, but lacks {', '.join(missing)}. {advice}")
     return TaskNetwork(**{key: arrays[key].astype(np.float64) for key in TaskNetwork._fields})

@@ -82,7 +82,7 @@ def check(part: Any, **widths: Any) -> None:
         failures = _failures(part, kind, widths)
     if failures:
         raise LfadsxError(
-            f"{kind.__name__} does not do what its seam promises:\n" + "\n".join(f"* {f}" for f in failures)
+            f"{kind.__name__} must do what its seam promises, but does not:\n" + "\n".join(f"* {f}" for f in failures)
         )
 
 
