@@ -22,6 +22,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from example_tools import train_networks
 from example_tools.embedding import embedding_figure
 from example_tools.histograms import histograms_figure
 from example_tools.images_figure import images_figure
@@ -32,7 +33,6 @@ from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
 import lfadsx
-from lfadsx.datasets import train_networks
 from lfadsx.evaluation import metrics
 from lfadsx.plotting import curves_figure
 

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 import lfadsx
-from lfadsx.cli import command_line, flags
+from lfadsx.cli import command_flags, command_line
 from lfadsx.data import concatenate, from_arrays
 from lfadsx.modules.augmentations import combine
 from lfadsx.objective import Objective, RampWeights
@@ -214,4 +214,4 @@ def allow_skipped_steps(monkeypatch, n):
 def parse(words):
     """Returns the command that the words of a command line describe."""
     command, prog, others = command_line.find(words)
-    return flags.parse(command, others, prog)
+    return command_flags.parse(command, others, prog)

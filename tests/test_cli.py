@@ -21,7 +21,7 @@ import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
 from lfadsx.cli.command_line import COMMANDS, find
-from lfadsx.cli.flags import flags_of
+from lfadsx.cli.command_flags import flags_of
 from lfadsx.data import read
 from lfadsx.errors import LfadsxError
 from lfadsx.parallel import n_data_devices
@@ -637,7 +637,10 @@ def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch
         ([], "must be given"),
         (["chaotic_rnn_no_inputs"], "--out"),
         (["chaotic_rnn_no_inputs", "--out", "OUT", "--condition", "3"], "--conditions"),
-        (["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"], "conditions is 0. Give a number above 0"),
+        (
+            ["chaotic_rnn_no_inputs", "--out", "OUT", "--conditions", "0"],
+            "must be a finite number above 0, got 0",
+        ),
         (["chaotic_rnn_multisession", "--conditions", "5", "--out", "OUT.h5"], "Name a folder"),
         (["all", "--out", "OUT.h5"], "`--out` must be a folder for 9 data sets"),
     ],

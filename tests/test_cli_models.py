@@ -118,7 +118,7 @@ def test_sessions_are_aligned_on_the_way(days, tmp_path, capsys):
     assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align", "2"]) == 0
     assert lfadsx.load(out).readin.n_features == 3  # as wide as the factors
     assert cli.main(["fit", *map(str, days), "--out", str(tmp_path / "x"), *SMALL, "--align", "6"]) == 2
-    assert "6 components were asked for and session 'tuesday' has 5 neurons" in capsys.readouterr().err
+    assert "must be from 1 to 5, the neurons of session 'tuesday', got 6" in capsys.readouterr().err
 
 
 def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):

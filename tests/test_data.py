@@ -271,7 +271,7 @@ def test_sessions_are_called_like_their_files_or_as_asked(tmp_path):
     files = [write(tmp_path / name, train_data=trials[:8], valid_data=trials[8:]) for name in names]
     assert [session.name for session in read(*files).sessions] == ["rat_2019.05.03", "rat_2019.05.04"]
     assert [session.name for session in read(*files, sessions=["a", "b"]).sessions] == ["a", "b"]
-    with pytest.raises(ValueError, match="2 files and 1 names of sessions are given. Give one name for each file"):
+    with pytest.raises(ValueError, match="one name for each of the 2 files, got 1 names"):
         read(*files, sessions=["a"])
 
 

@@ -43,19 +43,19 @@ FILES = {
     ),
     "no known key": (
         {"spikes": TRIALS, "dataa": TRIALS},
-        "has none of the keys 'train_encod_data', 'train_data', .* it holds 'dataa', 'spikes'. Call the data",
+        "must hold one of the keys 'train_encod_data', 'train_data', .* found 'dataa', 'spikes'. Store the data",
     ),
     "misspelt split": (
         {"trian_data": TRIALS},
-        "none of the keys .* it holds 'trian_data'. Perhaps 'trian_data' should be called 'train_data'",
+        "one of the keys .* found 'trian_data'. Rename 'trian_data' to 'train_data'",
     ),
     "split without data": (
         {"train_data": TRIALS, "valid_inds": np.arange(12)},
-        "none of the keys 'valid_encod_data', 'valid_data'; it holds 'train_data', 'valid_inds'. Call",
+        "one of the keys 'valid_encod_data', 'valid_data', found 'train_data', 'valid_inds'. Store",
     ),
     "nothing to train on": (
         {"test_data": TRIALS},
-        "holds test trials and none to train on. Add 'train_encod_data', or use `read_split`",
+        "must hold train trials, found test trials only. Add 'train_encod_data', or use `read_split`",
     ),
     "two keys for one thing": (
         {"train_data": TRIALS, "train_encod_data": TRIALS},
@@ -71,7 +71,7 @@ FILES = {
     ),
     "text": (
         {"train_data": np.full((2, 2, 2), b"a"), "valid_data": np.full((2, 2, 2), b"a")},
-        "holds <U1, not real numbers. Store integers or floats",
+        "must hold real numbers, got <U1. Store integers or floats",
     ),
     "other number of neurons": (
         {"train_data": TRIALS, "valid_data": TRIALS[:, :, :4]},
@@ -83,15 +83,15 @@ FILES = {
     ),
     "targets of other trials": (
         {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:9]},
-        "'train_recon_data' of 'a.h5' has 9 trials and 'train_encod_data' of 'a.h5' has 12. Both need",
+        "'train_recon_data' of 'a.h5' has 9 trials and 'train_encod_data' of 'a.h5' has 12. Give both",
     ),
     "too few target channels": (
         {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :, :4]},
-        "'train_recon_data' of 'a.h5' has 4 channels and .* has 6. Add the missing channels, or",
+        "'train_recon_data' of 'a.h5' must have at least the 6 channels .* got 4. Add the missing channels, or",
     ),
     "too few target bins": (
         {"train_encod_data": TRIALS, "train_recon_data": TRIALS[:, :4]},
-        "'train_recon_data' of 'a.h5' has 4 bins and .* has 10. Targets hold the encoder's bins",
+        "'train_recon_data' of 'a.h5' must have at least the 10 bins .* got 4. Targets hold the encoder's bins",
     ),
     "held-out channels first": (
         {"train_encod_data": TRIALS[:, :, 2:], "train_recon_data": TRIALS},
@@ -111,7 +111,7 @@ FILES = {
     ),
     "target_index of floats": (
         {"train_data": TRIALS, "target_index": np.arange(6.0)},
-        "holds float64, not integers. Give indices",
+        "must hold integers, got float64. Give indices",
     ),
     "negative": (
         {"train_data": changed(-2)},
@@ -144,15 +144,15 @@ FILES = {
     ),
     "length too long": (
         {"train_data": TRIALS, "train_length": np.full(12, 11)},
-        "'train_length' of 'a.h5' is 11 bins for trial 0, outside 1 to 10. Give the number of bins",
+        "'train_length' of 'a.h5' must be a whole number of bins from 1 to 10, got 11 for trial 0",
     ),
     "length zero": (
         {"train_data": TRIALS, "train_encoder_length": np.arange(12) % 11},
-        "'train_encoder_length' of 'a.h5' is 0 bins for trial 0, outside 1 to 10",
+        "'train_encoder_length' of 'a.h5' must be .* from 1 to 10, got 0 for trial 0",
     ),
     "length fractional": (
         {"train_data": TRIALS, "train_length": np.full(12, 2.5)},
-        "is 2.5 bins for trial 0",
+        "got 2.5 for trial 0",
     ),
     "targets shorter than the encoder's": (
         {
@@ -160,7 +160,7 @@ FILES = {
             "train_encoder_length": np.full(12, 8),
             "train_target_length": np.full(12, 7),
         },
-        "'train_target_length' of 'a.h5' is 7 bins for trial 0, outside 8 to 10",
+        "'train_target_length' of 'a.h5' must be .* from 8 to 10, got 7 for trial 0",
     ),
     "lengths of other trials": (
         {"train_data": TRIALS, "train_length": np.full(9, 5)},
@@ -192,19 +192,19 @@ FILES = {
     ),
     "bin width of zero": (
         {"train_data": TRIALS, "dt": 0.0},
-        "bin width of 'a.h5' is 0.0, which is not a positive",
+        "bin width of 'a.h5' must be a finite number above 0, got 0.0",
     ),
     "conversion factor of zero": (
         {"train_data": TRIALS, "train_truth": TRIALS, "conversion_factor": 0.0},
-        "'conversion_factor' of 'a.h5' is 0.0. Give a number above 0",
+        "'conversion_factor' of 'a.h5' must be a finite number above 0, got 0.0",
     ),
     "conversion factors": (
         {"train_data": TRIALS, "conversion_factor": np.ones(2)},
-        r"'conversion_factor' has shape \(2,\) and one number is needed",
+        r"'conversion_factor' must be one number, got shape \(2,\)",
     ),
     "too few trials to split": (
         {"train_data": TRIALS[:1]},
-        "1 trials cannot be split with valid_fraction 0.2",
+        "1 trials cannot be split with `valid_fraction` 0.2",
     ),
 }
 
@@ -218,10 +218,10 @@ def test_mistakes_in_a_file(tmp_path, name):
 
 def test_mistakes_in_attributes(tmp_path):
     file = write(tmp_path / "a.h5", {"train_data": TRIALS}, truth_unit="kHz")
-    with pytest.raises(DataError, match="'truth_unit' of 'a.h5' is 'kHz'. Choose one of 'counts per bin', 'Hz'"):
+    with pytest.raises(DataError, match="'truth_unit' of 'a.h5' must be one of 'counts per bin', 'Hz', .* got 'kHz'"):
         read(file)
     file = write(tmp_path / "b.h5", {"train_data": TRIALS}, bin_width_s=0.02)
-    with pytest.raises(DataError, match="has bins of 0.02 s and 0.01 s are asked for. Leave the bin width out"):
+    with pytest.raises(DataError, match="has bins of 0.02 s, but `bin_width` is 0.01 s. Leave the bin width out"):
         read(file, bin_width=0.01)
     file = write(tmp_path / "c.h5", {"train_data": TRIALS}, channel_names=["one", "two"])
     with pytest.raises(DataError, match="'channel_names' of 'c' has 2 names and .* has 6"):
@@ -229,11 +229,11 @@ def test_mistakes_in_attributes(tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(DataError, match="There is no file '.*nothing.h5'. Check the path"):
+    with pytest.raises(DataError, match="The file '.*nothing.h5' must exist, but was not found. Check the path"):
         read(tmp_path / "nothing.h5")
     with pytest.raises(DataError, match="is a folder, not a data file"):
         read(tmp_path)
-    with pytest.raises(DataError, match="No data file is named"):
+    with pytest.raises(DataError, match="needs at least one data file, got 0"):
         read()
     (tmp_path / "text.h5").write_text("trial,bin\n")
     with pytest.raises(DataError, match="text.h5' is not an HDF5 file. Write the data with h5py"):
@@ -274,24 +274,24 @@ def test_sessions_that_do_not_fit(tmp_path):
         concatenate(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS, behaviour_lag=0.1))
     with pytest.raises(DataError, match="number of behaviour columns of train of session 'a' is 6"):
         concatenate(session("a", behaviour=TRIALS), session("b", behaviour=TRIALS[:, :, :1]))
-    with pytest.raises(DataError, match="no data sets to join"):
+    with pytest.raises(DataError, match="needs at least one data set, got 0"):
         concatenate()
 
 
 ARRAYS = {
-    "held_out": ({"held_out": 6}, "held_out is 6 and there are 6 channels. Hold out 0 to 5"),
-    "held-out index": ({"held_out": [1, 7]}, "held_out holds the index 7 and there are 6 channels"),
-    "all held out": ({"held_out": range(6)}, "held_out names all 6 channels. Leave at least one"),
-    "forward_bins": ({"forward_bins": 10}, "forward_bins is 10 and the shortest trial has 10 bins. Leave"),
-    "split": ({"split": ["train"] * 12}, "No trial of 'split' is 'valid'"),
-    "name of a split": ({"split": ["train", "dev"] * 6}, "entry of 'split' is 'dev'. Choose one of 'train'"),
+    "held_out": ({"held_out": 6}, "`held_out` must be from 0 to 5 for 6 channels, got 6"),
+    "held-out index": ({"held_out": [1, 7]}, "`held_out` must hold indices from 0 to 5 for 6 channels, got 7"),
+    "all held out": ({"held_out": range(6)}, "`held_out` names all 6 channels. Leave at least one"),
+    "forward_bins": ({"forward_bins": 10}, "`forward_bins` must be from 0 to 9, .* got 10"),
+    "split": ({"split": ["train"] * 12}, "'split' must hold 'train' and 'valid', but no trial is 'valid'"),
+    "name of a split": ({"split": ["train", "dev"] * 6}, "entry of 'split' must be one of 'train', .* got 'dev'"),
     "length of split": ({"split": ["train", "valid"]}, "'split' has 2 trials and 'spikes' has 12"),
     "fractions": (
         {"valid_fraction": 0.6, "test_fraction": 0.4},
-        "valid_fraction is 0.6 and test_fraction is 0.4",
+        "their sum below 1, got 0.6 and 0.4",
     ),
-    "bin width": ({"bin_width": -0.01}, "The bin width is -0.01, which is not a positive number"),
-    "unit": ({"truth": TRIALS, "truth_unit": "spikes"}, "The unit of the truth is 'spikes'. Choose one of"),
+    "bin width": ({"bin_width": -0.01}, "`bin_width` must be a finite number above 0, got -0.01"),
+    "unit": ({"truth": TRIALS, "truth_unit": "spikes"}, "`truth_unit` must be one of .* got 'spikes'"),
     "mask": ({"observed": TRIALS[:3]}, r"'observed' has shape \(3, 10, 6\) and 'spikes' has shape"),
     "conditions": ({"condition": [1, 2]}, "'condition' has 2 trials and 'spikes' has 12"),
     "behaviour": ({"behaviour": TRIALS[:3]}, "'behaviour' has 3 trials and 'spikes' has 12"),
@@ -311,7 +311,7 @@ def test_mistakes_in_trials_of_different_length():
         from_arrays([np.ones((4, 2)), np.ones((5, 3))])
     with pytest.raises(DataError, match="Trial 1 has 4 bins in 'behaviour' and 5 bins in 'spikes'"):
         from_arrays([np.ones((4, 2)), np.ones((5, 2))], behaviour=[np.ones((4, 2))] * 2)
-    with pytest.raises(DataError, match="forward_bins is 4 and the shortest trial has 4 bins"):
+    with pytest.raises(DataError, match="`forward_bins` must be from 0 to 3, .* got 4"):
         from_arrays([np.ones((4, 2)), np.ones((5, 2))], forward_bins=4)
     with pytest.raises(DataError, match="'spikes' holds no trials"):
         from_arrays([])
@@ -324,17 +324,17 @@ def test_files_that_do_not_fit_the_model(tmp_path):
     file = write(tmp_path / "a.h5", {"test_data": TRIALS[:, :, :4]}, bin_width_s=0.02)
     with pytest.raises(DataError, match="'test_data' of 'a.h5' has 4 channels and session 'one' has 6"):
         read_split(file, sessions)
-    with pytest.raises(DataError, match="has bins of 0.02 s and 0.01 s are asked for"):
+    with pytest.raises(DataError, match="has bins of 0.02 s, but `bin_width` is 0.01 s"):
         read_split(file, sessions, bin_width=0.01)
     file = write(tmp_path / "b.h5", {"test_data": TRIALS})
     with pytest.raises(DataError, match="'test' of 'b.h5' has 0 known inputs and the model has 2"):
         read_split(file, sessions, n_known_inputs=2)
-    with pytest.raises(DataError, match="split to read from 'b.h5' is 'valid'. Choose one of 'test'"):
+    with pytest.raises(DataError, match="split to read from 'b.h5' must be one of 'test', got 'valid'"):
         read_split(file, sessions, split="valid")
     two = sessions + from_arrays(TRIALS, session="two").sessions
-    with pytest.raises(DataError, match="'b.h5' is called like none of the model's sessions one, two. Say which"):
+    with pytest.raises(DataError, match="'b.h5' must be named after one of the model's sessions one, two. Name"):
         read_split(file, two)
-    with pytest.raises(DataError, match="The session is 'three'. Choose one of 'one', 'two'"):
+    with pytest.raises(DataError, match="`session` must be one of 'one', 'two', got 'three'"):
         read_split(file, two, session="three")
     file = write(tmp_path / "c.h5", {"test_encod_data": TRIALS, "test_recon_data": np.tile(TRIALS, 2)})
     with pytest.raises(DataError, match="'test_recon_data' of 'c.h5' has 12 channels and session 'one' has 6"):
@@ -351,9 +351,9 @@ def test_mistakes_in_writing(tmp_path):
 
 
 def test_mistakes_in_a_simulation():
-    with pytest.raises(DataError, match="neurons is 0. Give a number above 0"):
+    with pytest.raises(DataError, match="`neurons` must be a finite number above 0, got 0"):
         chaotic_rnn(neurons=0)
     with pytest.raises(DataError, match="4 trials per condition .* give 1 valid and 0 test trials"):
         chaotic_rnn(trials_per_condition=4, test_fraction=0.1)
-    with pytest.raises(DataError, match="has 2 bins of 0.01 s"):
+    with pytest.raises(DataError, match="must have at least 4 bins; .* has 2 bins of 0.01 s"):
         chaotic_rnn(duration=0.02)

@@ -513,15 +513,15 @@ def test_an_unfinished_part_cannot_be_made(abstract):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GaussianPrior(0), "dim = 0 of the prior is not positive. Give a value above 0."),
-        (lambda: GaussianPrior(2, variance=-1.0), "variance = -1.0 of the prior is not positive"),
-        (lambda: AutoregressivePrior(-2), "dim = -2 of the prior is not positive"),
-        (lambda: AutoregressivePrior(2, tau=0.0), "tau = 0.0 of the prior is not positive"),
-        (lambda: StudentTPrior(2, df=0.0), "df = 0.0 of the prior is not positive"),
-        (lambda: StudentTPrior(2, scale=-1.0), "scale = -1.0 of the prior is not positive"),
+        (lambda: GaussianPrior(0), "`dim` of the prior must be above 0, got 0"),
+        (lambda: GaussianPrior(2, variance=-1.0), "`variance` of the prior must be above 0, got -1.0"),
+        (lambda: AutoregressivePrior(-2), "`dim` of the prior must be above 0, got -2"),
+        (lambda: AutoregressivePrior(2, tau=0.0), "`tau` of the prior must be above 0, got 0.0"),
+        (lambda: StudentTPrior(2, df=0.0), "`df` of the prior must be above 0, got 0.0"),
+        (lambda: StudentTPrior(2, scale=-1.0), "`scale` of the prior must be above 0, got -1.0"),
         (
             lambda: AutoregressivePrior(2, variance=float("nan")),
-            "variance = nan of the prior is not positive",
+            "`variance` of the prior must be above 0, got nan",
         ),
     ],
 )

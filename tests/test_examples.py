@@ -75,7 +75,7 @@ SMALLEST = dict.fromkeys(("chaotic_rnn_gaussian_on_counts", "chaotic_rnn_inputs_
 
 
 # Packages and modules whose names a script may import.
-DOCUMENTED = ("lfadsx", "lfadsx.datasets", "lfadsx.datasets.train_networks", "lfadsx.distributions")
+DOCUMENTED = ("lfadsx", "lfadsx.datasets", "lfadsx.distributions")
 DOCUMENTED += ("lfadsx.evaluation", "lfadsx.evaluation.metrics", "lfadsx.modules", "lfadsx.plotting", "lfadsx.search")
 
 

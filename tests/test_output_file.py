@@ -231,5 +231,5 @@ def test_files_of_another_format(tmp_path):
         file["x"] = 1
     with pytest.raises(DataError, match="must be a file of posteriors of format version 1 or 2, got version None"):
         read_posterior(tmp_path / "a.h5")
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="The file .* must exist, but was not found"):
         read_posterior(tmp_path / "b.h5")

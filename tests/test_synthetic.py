@@ -9,7 +9,7 @@ from scipy.signal import filtfilt
 
 from lfadsx.data import read, split
 from lfadsx.datasets import RECIPES, ChaoticRNN, LabeledRNNs, simulate, spikify
-from lfadsx.datasets.pca_alignment import align_sessions
+from lfadsx.datasets.chaotic_network import align_sessions
 from lfadsx.errors import DataError
 
 SMALL = {"conditions": 6, "trials_per_condition": 5, "duration": 0.4}
@@ -193,19 +193,19 @@ def test_the_gaussian_twin_has_the_same_rates_on_the_scale_of_the_data(tmp_path)
 
 def test_labels_choose_between_two_networks_with_one_start():
     recipe = LabeledRNNs(**SMALL)
-    arrays, networks = arrays_of(recipe), recipe.network()
-    for seed, weights in zip((6, 7), networks.weights, strict=True):
+    arrays, (both, starts, readout, all_labels, _) = arrays_of(recipe), recipe.draw()
+    for seed, weights in zip((6, 7), both, strict=True):
         np.testing.assert_array_equal(weights, np.random.RandomState(seed).randn(50, 50) / np.sqrt(50))
-    np.testing.assert_array_equal(networks.labels, np.random.RandomState(5).randint(2, size=30))
+    np.testing.assert_array_equal(all_labels, np.random.RandomState(5).randint(2, size=30))
     for name in ("train", "valid"):
-        labels = networks.labels[arrays[f"{name}_inds"]]
+        labels = all_labels[arrays[f"{name}_inds"]]
         expected = np.broadcast_to(labels[:, None, None], (len(labels), 40, 1))
         np.testing.assert_array_equal(arrays[f"{name}_ext_input"], expected)
         for trial, (label, number) in enumerate(zip(labels, arrays[f"{name}_inds"], strict=True)):
-            x, courses = networks.starts[number // 5], []
+            x, courses = starts[number // 5], []
             for _ in range(40):
-                x = 0.6 * x + 0.4 * 1.5 * networks.weights[label] @ np.tanh(x)
-                courses.append(networks.readout @ np.tanh(x))
+                x = 0.6 * x + 0.4 * 1.5 * both[label] @ np.tanh(x)
+                courses.append(readout @ np.tanh(x))
             rates = np.array(courses)
             low, high = rates.min(0), rates.max(0)
             np.testing.assert_allclose(arrays[f"{name}_truth"][trial], (rates - low) / (high - low), atol=1e-6)
@@ -241,18 +241,26 @@ def test_split_by_trials_and_by_conditions():
 @pytest.mark.parametrize(
     "name, changes, message",
     [
-        ("chaotic_rnn_no_input", {}, r"'chaotic_rnn_no_input' is no recipe .did you mean 'chaotic_rnn_no_inputs'"),
-        ("chaotic_rnn_no_inputs", {"condition": 3}, r"'condition' is no setting of .*did you mean 'conditions'"),
-        ("chaotic_rnn_no_inputs", {"conditions": 0}, "conditions is 0. Give a number above 0"),
-        ("chaotic_rnn_no_inputs", {"train_fraction": 1.0}, "train_fraction is 1.0. Give a number between"),
-        ("chaotic_rnn_no_inputs", {"noise": "poison"}, "noise is 'poison'. Choose one of 'poisson', 'gaussian'"),
-        ("chaotic_rnn_no_inputs", {"split": "days"}, "split is 'days'. Choose one of 'trials', 'conditions'"),
+        (
+            "chaotic_rnn_no_input",
+            {},
+            r"must be one of .*, got .chaotic_rnn_no_input. .did you mean 'chaotic_rnn_no_inputs'",
+        ),
+        ("chaotic_rnn_no_inputs", {"condition": 3}, r"setting of .* must be one of .*did you mean 'conditions'"),
+        ("chaotic_rnn_no_inputs", {"conditions": 0}, "`conditions` must be a finite number above 0, got 0"),
+        ("chaotic_rnn_no_inputs", {"train_fraction": 1.0}, "`train_fraction` must be between 0 and 1, got 1.0"),
+        ("chaotic_rnn_no_inputs", {"noise": "poison"}, "`noise` must be one of 'poisson', 'gaussian', got 'poison'"),
+        ("chaotic_rnn_no_inputs", {"split": "days"}, "`split` must be one of 'trials', 'conditions', got 'days'"),
         ("chaotic_rnn_no_inputs", {"conditions": 2, "split": "conditions"}, "give 0 conditions to test on"),
-        ("chaotic_rnn_no_inputs", {"recorded": 60}, "recorded is 60 and units is 50"),
-        ("chaotic_rnn_no_inputs", {"recorded": 5}, "components is 10 and recorded is 5"),
+        ("chaotic_rnn_no_inputs", {"recorded": 60}, r"`recorded` must be at most `units` \(50\), got 60"),
+        ("chaotic_rnn_no_inputs", {"recorded": 5}, r"`components` must be at most `recorded` \(5\), .* got 10"),
         ("chaotic_rnn_no_inputs", {"duration": 0.02}, "has 2 bins of 0.01 s"),
-        ("chaotic_rnn_no_inputs", {"conditions": 3, "start_std": 0.0}, "neuron 0 in trial 0 is 0 in every bin"),
-        ("chaotic_rnns_labeled", {"time_constant": 0.0}, "time_constant is 0.0. Give a number above 0"),
+        (
+            "chaotic_rnn_no_inputs",
+            {"conditions": 3, "start_std": 0.0},
+            "trial 0 must vary .* got 0 in every bin",
+        ),
+        ("chaotic_rnns_labeled", {"time_constant": 0.0}, "`time_constant` must be a finite number above 0, got 0.0"),
     ],
 )
 def test_bad_settings_are_named_and_write_nothing(name, changes, message, tmp_path):
@@ -261,7 +269,7 @@ def test_bad_settings_are_named_and_write_nothing(name, changes, message, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("value, message", [(-1.0, "is -1 at trial 1, bin 2, neuron 0"), (np.nan, "is nan at trial 1")])
+@pytest.mark.parametrize("value, message", [(-1.0, "got -1 at trial 1, bin 2, neur"), (np.nan, "got nan at trial 1")])
 def test_rates_that_are_none(value, message):
     rates = np.ones((2, 4, 3))
     rates[1, 2, 0] = value

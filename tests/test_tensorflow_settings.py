@@ -10,7 +10,7 @@ from making import parse
 
 import lfadsx
 from lfadsx import cli
-from lfadsx.cli import flags
+from lfadsx.cli import command_flags
 from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.interop import settings_from_tensorflow
 from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS, flags_of
@@ -96,7 +96,7 @@ def test_all_62_flags_are_on_the_page_and_what_stands_beside_them_exists():
     table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
     assert len(FLAGS) + len(OTHERS) == 62 and set(table) == set(FLAGS) | set(OTHERS)
     names = {*by_name(settings_from_tensorflow())}
-    names |= {name for command in COMMANDS for name in flags.flags_of(find([command])[0])}
+    names |= {name for command in COMMANDS for name in command_flags.flags_of(find([command])[0])}
     known = {f"--{name.replace('_', '-')}" for name in names}
     for flag, text in table.items():
         named = re.findall(r"`(--[\w-]+)", text)
@@ -112,24 +112,24 @@ def test_the_programs_file_of_settings_is_read(tmp_path):
     file.write_text(json.dumps(flags))
     model, hyper, train = settings_from_tensorflow(file)
     assert (model.generator_dim, model.encoder, hyper.l2_gen_scale) == (30, "causal", 2000.0)
-    with pytest.raises(ValueError, match="no flag 'gendim'"):
+    with pytest.raises(ValueError, match="flag of .* got .gendim. .did you mean .gen_dim."):
         settings_from_tensorflow({"gendim": 3})
     # That program writes the window that it has cut to the trial.
     for window, expected in ((25, 0), (10, 10)):
         file.write_text(json.dumps({"num_steps_for_gen_ic": window, "num_steps": 25}))
         assert settings_from_tensorflow(file).model.ic_window == expected
     file.write_bytes(b"\x89HDF\xff")
-    with pytest.raises(ValueError, match="holds no settings. Give the program's hyperparameters"):
+    with pytest.raises(ValueError, match="must hold settings. Give the program's hyperparameters"):
         settings_from_tensorflow(file)
 
 
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("gen_dim", "abc", "gen_dim is 'abc'. Give a whole number, as its default 200"),
-        ("factors_dim", 20.5, "factors_dim is 20.5. Give a whole number"),
-        ("keep_prob", "all", "keep_prob is 'all'. Give a number"),
-        ("do_train_readin", 1, "do_train_readin is 1. Give true or false"),
+        ("gen_dim", "abc", "`gen_dim` must be a whole number, like its default 200, got .abc."),
+        ("factors_dim", 20.5, "`factors_dim` must be a whole number, .* got 20.5"),
+        ("keep_prob", "all", "`keep_prob` must be a number, .* got .all."),
+        ("do_train_readin", 1, "`do_train_readin` must be true or false, .* got 1"),
         ("keep_prob", 1.5, "`dropout_rate` must be .*, got -0.5"),
     ],
 )

@@ -101,7 +101,7 @@ class OneNoise(AbstractAugmentation):
         (Company, "must give the same numbers alone as padded and in a batch, but `states` differs"),
         (Padded, "must give the same numbers alone as padded and in a batch, but `ends` differs"),
         (Overflows(), "must be finite for parameters from -100 to 100"),
-        (OneNoise(), "must be changed alone as it is in company"),
+        (OneNoise(), "must be changed alone as in a batch"),
         (Root(4), r"must know `n_channels`.*check\(part, n_channels=\("),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_is_broken_is_said(part, message):
 def test_one_failure_is_one_line():
     with pytest.raises(lfadsx.LfadsxError) as found:
         check(Forgets)
-    assert str(found.value).startswith("Forgets does not do what its seam promises:\n* ")
+    assert str(found.value).startswith("Forgets must do what its seam promises, but does not:\n* ")
     assert str(found.value).count("\n") == 1
 
 

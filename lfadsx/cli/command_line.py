@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 
 import lfadsx
-from lfadsx.cli.flags import Command, parse
+from lfadsx.cli.command_flags import Command, parse
 from lfadsx.cli.help_text import help_of
 from lfadsx.cli.terminal import DONE, say, use_compilation_cache
 from lfadsx.errors import LfadsxError, nearest

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from lfadsx.cli.flags import Command, positional
+from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.model_commands import mesh_of
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.cli.terminal import DONE

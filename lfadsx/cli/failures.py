@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lfadsx
-from lfadsx.cli.flags import Command, as_typed
+from lfadsx.cli.command_flags import Command, as_typed
 from lfadsx.cli.terminal import OURS, USER, say
 from lfadsx.errors import LfadsxError, PartError
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfadsx.cli.flags import Command
+from lfadsx.cli.command_flags import Command
 from lfadsx.cli.population_flags import Population
 from lfadsx.cli.terminal import report, say, use_devices
 from lfadsx.cli.training_flags import Training

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from lfadsx.cli.flags import Command, Flag, as_typed, default_of, documented, flags_of, type_of
+from lfadsx.cli.command_flags import Command, Flag, as_typed, default_of, documented, flags_of, type_of
 
 COLUMN = 25
 """Width of the column of flags."""

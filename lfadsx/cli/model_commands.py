@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lfadsx.cli.flags import Command, positional
+from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.cli.terminal import DONE, report, say, use_devices
 from lfadsx.errors import LfadsxError

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from lfadsx.cli.flags import hidden
+from lfadsx.cli.command_flags import hidden
 from lfadsx.cli.terminal import report
 from lfadsx.cli.training_flags import Training
 from lfadsx.config import HyperParams

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
-from lfadsx.cli.flags import Flag
+from lfadsx.cli.command_flags import Flag
 from lfadsx.errors import LfadsxError, nearest
 
 GROUPS = ("model", "hyper", "train", "population", "reading")

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lfadsx.cli.flags import Command, hidden, positional
+from lfadsx.cli.command_flags import Command, hidden, positional
 from lfadsx.cli.terminal import DONE, say
 from lfadsx.datasets import RECIPES
 from lfadsx.datasets.named_datasets import TITLES

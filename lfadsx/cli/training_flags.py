@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfadsx.cli.flags import Command, positional
+from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lfadsx.cli.flags import Command, positional
+from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.terminal import DONE
 from lfadsx.errors import LfadsxError
 

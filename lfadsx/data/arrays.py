@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from lfadsx.data.condition_labels import tidy_labels
 from lfadsx.data.data_findings import with_findings
 from lfadsx.data.dataset import Dataset, TruthUnit
 from lfadsx.data.splits import choose, random_names
-from lfadsx.data.target_kinds import Asked, cast, target_groups
+from lfadsx.data.target_kinds import Asked, by_group, cast, target_groups
 from lfadsx.data.trials import RawTrials, session_of, split_of
 from lfadsx.errors import DataError
 from lfadsx.types import INPUT_GROUP, TimeAxis
 
 Trials = np.ndarray | Sequence[np.ndarray]
-"""Arrays by trial: one array (trial, time, channel), or for each trial an array (its time, channel)."""
+"""Arrays by trial: one array (trial, time, channel), or one array (time, channel) for each trial."""
 
 
 def from_arrays(
@@ -51,10 +51,10 @@ def from_arrays(
     session: str = "session",
     seed: int = 0,
 ) -> Dataset:
-    """Makes a data set of one session out of arrays, and splits its trials.
+    """Returns a data set of one session made of arrays, with its trials split.
 
-    Trials of different length come as a list of arrays; they are padded here. Whatever goes along with them
-    (`truth`, `known_inputs`, ...) comes in the same form, or as one array that is padded already.
+    Trials of different length are given as a list of arrays and padded here. Further arrays (`truth`,
+    `known_inputs`, ...) have the same form, or are one padded array.
 
     Example:
         >>> import numpy as np
@@ -66,32 +66,32 @@ def from_arrays(
 
     Args:
         spikes: Counts per bin, or real numbers, (trial, time, channel).
-        held_out: Channels that the encoder does not see: their number (the last ones), their indices, or a boolean
-            mask of all channels. The targets keep the order of the channels.
+        held_out: Channels that the encoder does not see: their number (the last channels), their indices, or a
+            boolean mask of all channels. The targets keep the order of the channels.
         forward_bins: Bins at the end of each trial that the encoder does not see.
-        bin_width: Width of a bin in seconds, or None when unknown.
+        bin_width: Width of a bin in seconds, or None if unknown.
         start: Time of the left edge of the first bin relative to the event, in seconds.
-        event: Name of the event that time is counted from.
-        condition: Condition of each trial, number or text, shape (trial,). Trials without one (None, NaN, "") are
-            trained on and scored like all others, but for scores by condition; the random draw of the splits treats
-            them as a condition of their own.
+        event: Name of the event that time is relative to.
+        condition: Condition of each trial, number or text, shape (trial,). Trials without a condition (None, NaN, "")
+            are trained on and scored like all others, except in scores by condition. The random draw of the splits
+            treats them as one more condition.
         behaviour: Behaviour such as hand velocity, any unit, (trial, time, behaviour).
-        behaviour_name: What the behaviour is.
-        behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        behaviour_name: Name of the behaviour in tables and figures.
+        behaviour_lag: Delay of behaviour after rates in seconds: behaviour at t + lag belongs to rates at t.
         known_inputs: Known inputs, any unit, (trial, time, known).
         truth: True rates in `truth_unit`, (trial, time, channel).
-        truth_unit: "counts per bin", "Hz", "data" (the unit of `spikes`, for real numbers) or "relative";
-            "relative" when not given.
+        truth_unit: "counts per bin", "Hz", "data" (the unit of `spikes`, for real numbers) or "relative"; by default
+            "relative".
         true_inputs: True inputs, any unit, (trial, time, true_input).
         trial_id: Your ids of the trials, number or text, shape (trial,); row numbers by default.
-        channel_names: Names of the channels; by target group where others than those of `spikes` have names.
+        channel_names: Names of the channels of `spikes`, or a dict by target group.
         observed: False where an entry of `spikes` is missing, (trial, time, channel).
         missing: If True, NaN in the data means a missing entry.
-        other_targets: By name, further target groups such as EMG, (trial, time, channel of the group); the
-            decoder explains them and the encoder does not see them.
-        kind: What `spikes` are, "counts" or "real", or a dict by target group. By default whole numbers from 0 are
+        other_targets: Further target groups such as EMG by name, (trial, time, channel of the group). The decoder
+            explains them; the encoder does not see them.
+        kind: Kind of `spikes`, "counts" or "real", or a dict by target group. By default whole numbers from 0 are
             counts and all others real.
-        unit: Unit of `spikes`, or a dict by target group; counts have "counts per bin" by default.
+        unit: Unit of `spikes`, or a dict by target group; by default "counts per bin" for counts.
         valid_fraction: Share of trials for validation, drawn at random from each condition.
         test_fraction: Share of trials for the test, drawn likewise.
         split: "train", "valid" or "test" for each trial, shape (trial,), in place of a random draw.
@@ -99,14 +99,14 @@ def from_arrays(
         seed: Seed of the draw of trials.
 
     Returns:
-        The data set; `Split.row` says which row of the arrays each trial is.
+        The data set; `Split.row` is the row of each trial in the arrays.
 
     Raises:
-        DataError: If arrays do not fit each other, are not counts where `kind` says so, or leave a split empty.
+        DataError: If arrays do not fit each other, are not counts although `kind` is "counts", or leave a split empty.
     """
     time = time_axis(bin_width, start, event)
     if truth_unit is not None:
-        validation.one_of(truth_unit, validation.TRUTH_UNITS, "The unit of the truth")
+        validation.one_of(truth_unit, get_args(TruthUnit), "`truth_unit`")
     data, length = _stack(spikes, "spikes")
     validation.dimensions(data, 3, "'spikes'")
     along = {"known_inputs": known_inputs, "truth": truth, "true_inputs": true_inputs, "behaviour": behaviour}
@@ -118,9 +118,7 @@ def from_arrays(
 
     held_in = np.flatnonzero(~held_out_mask(held_out, data.shape[2]))
     raw = _raw_trials(data, length, arrays, held_in, forward_bins)
-    if channel_names is not None and not isinstance(channel_names, Mapping):
-        channel_names = {INPUT_GROUP: channel_names}
-    owner = session_of(session, raw, INPUT_GROUP, held_in, channel_names)
+    owner = session_of(session, raw, INPUT_GROUP, held_in, by_group(channel_names, INPUT_GROUP))
     whole = split_of(raw, owner, INPUT_GROUP, forward_bins, missing)
     groups = target_groups([(whole, raw.labels)], INPUT_GROUP, kind, unit)
     whole = cast(whole, groups, INPUT_GROUP)
@@ -148,14 +146,14 @@ def from_arrays(
 def time_axis(bin_width: float | None, start: float = 0.0, event: str = "trial start") -> TimeAxis:
     """Returns a checked time axis; arguments as in `from_arrays`."""
     if bin_width is not None:
-        validation.positive(bin_width, "bin width")
+        validation.positive(bin_width, "`bin_width`")
     if not np.isfinite(start):
-        raise DataError(f"The start of the first bin must be a time in seconds, got {start}.")
+        raise DataError(f"`start` must be a finite time in seconds, got {start}.")
     return TimeAxis(None if bin_width is None else float(bin_width), float(start), str(event))
 
 
 def _stack(trials: Trials, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns trials as one array padded with 0 after each, and the length of each trial or None."""
+    """Returns trials as one array padded with 0, and the length of each trial (None if they come as one array)."""
     if isinstance(trials, np.ndarray) and trials.dtype != object:
         return trials, None
     arrays = [np.asarray(trial) for trial in trials]
@@ -176,7 +174,7 @@ def _stack(trials: Trials, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _along(values: Trials, name: str, length: np.ndarray | None) -> np.ndarray:
-    """Returns what goes along with the trials as one array, its trials as long as theirs."""
+    """Returns a further array by trial as one array, its trials as long as `length`."""
     stacked, own = _stack(values, name)
     if own is not None and length is not None and len(own) == len(length) and not np.array_equal(own, length):
         trial = int(np.argmax(own != length))
@@ -197,8 +195,8 @@ def _raw_trials(
     shortest = data.shape[1] if length is None else int(length.min())
     if not 0 <= forward_bins < shortest:
         raise DataError(
-            f"forward_bins is {forward_bins} and the shortest trial has {shortest} bins. "
-            "Leave the encoder at least one bin of every trial."
+            f"`forward_bins` must be from 0 to {shortest - 1}, which leaves the encoder one bin of the shortest trial, "
+            f"got {forward_bins}."
         )
     n_encoder_bins = data.shape[1] - forward_bins
     arrays = {**arrays, "encoder_input": data[:, :n_encoder_bins, held_in], f"targets/{INPUT_GROUP}": data}
@@ -219,10 +217,10 @@ def _raw_trials(
 def _given_names(split: Sequence[str] | np.ndarray, n_trials: int) -> np.ndarray:
     names = np.asarray(split)
     validation.dimensions(names, 1, "'split'")
-    validation.same_trials(names, n_trials, "'split'", "'spikes'")
+    validation.size(len(names), n_trials, "trials", "'split'", "'spikes'")
     for name in np.unique(names):
         validation.one_of(str(name), ("train", "valid", "test"), "An entry of 'split'")
     for name in ("train", "valid"):
         if name not in names:
-            raise DataError(f"No trial of 'split' is {name!r}. Name one or more of both train and valid.")
+            raise DataError(f"'split' must hold 'train' and 'valid', but no trial is {name!r}.")
     return names

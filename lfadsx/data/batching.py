@@ -1,4 +1,4 @@
-"""From a split on the host to what a step sees: rows, batches, blocks and the order of an epoch."""
+"""Batches of trials: rows of a split, the steps and blocks of an epoch, and their order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int
 
+from lfadsx.config import TrainConfig
 from lfadsx.data.dataset import Dataset, Session, Split
-from lfadsx.parallel import n_portions
+from lfadsx.data.splits import choose
+from lfadsx.parallel import n_data_devices, n_portions, portion_limit
 from lfadsx.types import Batch
 
 
@@ -46,50 +49,40 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
     """
     real = rows >= 0
     index = np.where(real, rows, 0)
-    session = split.session[index].astype(np.int32)
-
-    def pick(array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else array[index]
-
-    groups = list(split.targets)
+    unused = dict.fromkeys(("truth", "true_inputs", "behaviour", "condition"))
+    chosen = choose(dataclasses.replace(split, **unused), index)
+    widths = {group: np.array([s.n_targets[group] for s in sessions], np.int32) for group in split.targets}
+    target_index = np.full((len(sessions), split.encoder_input.shape[2]), -1, np.int32)  # -1 in the padding
+    for row, session in zip(target_index, sessions, strict=True):
+        row[: session.n_channels] = session.target_index
     fields: dict[str, Any] = dict(  # NumPy here; placing them makes them arrays of the device
-        encoder_input=split.encoder_input[index],
-        targets={group: split.targets[group][index] for group in groups},
-        encoder_observed=pick(split.encoder_observed),
-        target_observed={group: pick(split.target_observed.get(group)) for group in groups},
-        known_inputs=pick(split.known_inputs),
-        encoder_length=split.encoder_length[index].astype(np.int32),
-        target_length=split.target_length[index].astype(np.int32),
-        session=session,
+        encoder_input=chosen.encoder_input,
+        targets=chosen.targets,
+        encoder_observed=chosen.encoder_observed,
+        target_observed={group: chosen.target_observed.get(group) for group in split.targets},
+        known_inputs=chosen.known_inputs,
+        encoder_length=chosen.encoder_length.astype(np.int32),
+        target_length=chosen.target_length.astype(np.int32),
+        session=chosen.session.astype(np.int32),
         trial_id=index.astype(np.int32),
         trial_weight=real.astype(np.float32),
-        target_channels={
-            group: np.array([s.n_targets[group] for s in sessions], np.int32)[session] for group in groups
-        },
-        target_index=_target_index(sessions, split)[session],
+        target_channels={group: width[chosen.session] for group, width in widths.items()},
+        target_index=target_index[chosen.session],
     )
     return Batch(**fields)
 
 
-def _target_index(sessions: Sequence[Session], split: Split) -> np.ndarray:
-    """Target channel of each encoder channel by session, shape (session, channel); -1 in the padding."""
-    index = np.full((len(sessions), split.encoder_input.shape[2]), -1, np.int32)
-    for row, session in zip(index, sessions, strict=True):
-        row[: session.n_channels] = session.target_index
-    return index
-
-
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How an epoch is cut into steps and blocks; static.
+    """Division of an epoch into steps and blocks; static.
 
     Attributes:
         n_trials: Number of trials of the split.
         batch_size: Real trials of a full step, the nominal batch.
-        rows: Rows of a step: the batch size, rounded up so that devices and their portions have equally many.
+        rows: Rows of a step: the batch size, rounded up to equal shares of the devices and their portions.
         steps: Steps with real trials in an epoch.
         block_steps: Steps of a block.
-        blocks: Blocks of an epoch. The last one may end with empty steps, which change nothing.
+        blocks: Blocks of an epoch. The last block may end with empty steps, which change nothing.
     """
 
     n_trials: int
@@ -107,9 +100,9 @@ class Layout:
 
         Args:
             n_trials: Number of trials of the split.
-            batch_size: Trials of a step; more than there are means all of them.
-            n_devices: Devices that the rows of a step are spread over.
-            at_once: Rows that a device computes at once at most; 0: all of its own.
+            batch_size: Trials of a step, cut to `n_trials`.
+            n_devices: Devices that share the rows of a step.
+            at_once: Largest number of rows that a device computes at once; 0 for all of its rows.
             steps_per_block: Largest number of steps of a block.
         """
         batch_size = min(batch_size, n_trials)
@@ -120,7 +113,7 @@ class Layout:
         return cls(n_trials, batch_size, rows, steps, math.ceil(steps / blocks), blocks)
 
     def arrange(self, order: Int[np.ndarray, " trial"]) -> Int[np.ndarray, "block step row"]:
-        """Cuts an order of trials into blocks, steps and rows; -1 fills up."""
+        """Cuts an order of trials into blocks, steps and rows; empty rows are -1."""
         cells = np.full((self.blocks * self.block_steps, self.rows), -1, np.int64)
         for step in range(self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
@@ -128,10 +121,50 @@ class Layout:
         return cells.reshape(self.blocks, self.block_steps, self.rows)
 
     def after(self, epoch: int, block: int) -> tuple[int, int]:
-        """Returns epoch and block of the block that follows one."""
+        """Returns epoch and block of the next block."""
         return divmod(epoch * self.blocks + block + 1, self.blocks)
 
 
 def epoch_order(seed: int, epoch: int, n_trials: int) -> Int[np.ndarray, " trial"]:
-    """Returns the order of an epoch, a function of seed and epoch alone; every trial once, sessions mixed."""
+    """Returns the order of all trials in an epoch, sessions mixed; it depends on seed and epoch only."""
     return np.random.default_rng([seed, epoch]).permutation(n_trials)
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """The blocks of one model's training and validation trials, as NumPy arrays.
+
+    Attributes:
+        data: The data set.
+        seed: Seed of the order.
+        train: Division of an epoch into steps and blocks.
+        valid: The same of the validation trials.
+    """
+
+    data: Dataset
+    seed: int
+    train: Layout
+    valid: Layout
+
+    @classmethod
+    def of(cls, data: Dataset, config: TrainConfig, mesh: Mesh | None, *, least: tuple[int, int] = (0, 0)) -> Feed:
+        """Returns the feed of a run on the devices of a mesh.
+
+        Blocks have room for at least `least` training and validation trials, so that the blocks of several data sets
+        can have one shape.
+        """
+        n_trials = np.maximum(least, (data.train.n_trials, data.valid.n_trials)).tolist()
+        at_once = portion_limit(config.trials_at_once, mesh)
+        settings = dict(n_devices=n_data_devices(mesh), at_once=at_once, steps_per_block=config.steps_per_block)
+        return cls(data, config.seed, *(Layout.of(n, config.batch_size, **settings) for n in n_trials))
+
+    def train_block(self, epoch: int, block: int) -> Batch:
+        """Returns a block of an epoch, shape (step, trial, ...); its order depends on the seed and the epoch only."""
+        split = self.data.train
+        order = epoch_order(self.seed, epoch, split.n_trials)
+        return take(self.data.sessions, split, self.train.arrange(order)[block])
+
+    def valid_block(self, block: int) -> Batch:
+        """Returns a block of the validation trials, shape (step, trial, ...)."""
+        split = self.data.valid
+        return take(self.data.sessions, split, self.valid.arrange(np.arange(split.n_trials))[block])

@@ -1,4 +1,4 @@
-"""Condition labels of trials: numbers or text, with one way to say that a trial has none."""
+"""Condition labels of trials: numbers or text, and one representation of a missing label."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from lfadsx.errors import DataError
 
 
 def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " trial"]:
-    """Returns True for trials with a condition; NaN, None and empty text are no label.
-
-    Example:
-        >>> from lfadsx.data.condition_labels import has_label
-        >>> has_label(np.array([0.0, np.nan])).tolist(), has_label(np.array(["left", ""])).tolist()
-        ([True, False], [True, False])
-    """
+    """Returns True for trials with a condition; NaN, None and empty text are missing labels."""
     if condition.dtype.kind == "f":
         return ~np.isnan(condition)
     if condition.dtype.kind not in "OSU":
@@ -28,53 +22,32 @@ def has_label(condition: Shaped[np.ndarray, " trial"]) -> Bool[np.ndarray, " tri
 
 
 def tidy_labels(values: Sequence[Any] | np.ndarray, label: str) -> np.ndarray | None:
-    """Returns the conditions of trials with every missing label (None, NaN, blank text) said in one way.
+    """Returns the conditions of trials, shape (trial,), with missing labels (None, NaN, blank text) as "" or NaN.
 
-    Example:
-        >>> from lfadsx.data.condition_labels import tidy_labels
-        >>> tidy_labels(["left", None, float("nan"), "right"], "'condition'").tolist()
-        ['left', '', '', 'right']
-        >>> tidy_labels([1, None, 2], "'condition'").tolist()
-        [1.0, nan, 2.0]
-
-    Args:
-        values: Number or text for each trial, shape (trial,).
-        label: What a message calls them.
-
-    Returns:
-        Text with "", or numbers with NaN, for trials without a label, shape (trial,); None if no trial has one.
+    Returns None if all labels are missing; `label` is the name of the conditions in messages.
     """
     if isinstance(values, np.ndarray) and (values.dtype.kind in "iub" or values.ndim != 1):
         return values
     # Taken one by one, because NumPy turns a NaN among text into the text "nan".
-    items = [value.decode() if isinstance(value, bytes) else value for value in np.ndarray.tolist(_objects(values))]
+    items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    items = [value.decode() if isinstance(value, bytes) else value for value in items]
     there = np.array([not _is_blank(value) for value in items], bool)
     kept = [value for value, exists in zip(items, there, strict=True) if exists]
     if not kept:
         return None
     other = next((value for value in kept if isinstance(value, str) != isinstance(kept[0], str)), None)
     if other is not None:
-        raise DataError(f"{label} holds {kept[0]!r} and {other!r}. Give all trials numbers, or all of them text.")
+        raise DataError(f"{label} must hold numbers only, or text only, got {kept[0]!r} and {other!r}.")
     found = np.asarray(kept)
     if found.dtype.kind not in "iufbU" or found.ndim != 1:
-        raise DataError(f"{label} holds {kept[0]!r}. Give each trial a number or a text.")
+        raise DataError(f"{label} must hold a number or a text for each trial, got {kept[0]!r}.")
     if there.all():
         return found
-    filled = np.full(
-        len(items),
-        "" if found.dtype.kind == "U" else np.nan,
-        np.result_type(found, np.float64) if found.dtype.kind != "U" else found.dtype,
-    )
+    is_text = found.dtype.kind == "U"
+    kind = found.dtype if is_text else np.result_type(found, np.float64)
+    filled = np.full(len(items), "" if is_text else np.nan, kind)
     filled[there] = found
     return filled
-
-
-def _objects(values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    if isinstance(values, np.ndarray):
-        return values
-    objects = np.empty(len(values), object)
-    objects[:] = list(values)
-    return objects
 
 
 def _is_blank(value: Any) -> bool:

@@ -1,24 +1,22 @@
-"""What looks odd in data: each finding is one function of a data set."""
+"""Findings about odd data; each examination is one function of a data set."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
 
+from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.trials import existing
 from lfadsx.findings import Finding
 
-if TYPE_CHECKING:
-    from lfadsx.data.dataset import Dataset, Split
-
 HIGHEST_RATE = 2000.0
-"""Rate in Hz that no single neuron and hardly any channel of threshold crossings reaches."""
+"""Rate in Hz above that of any single neuron and of nearly all channels of threshold crossings."""
 
 HIGHEST_COUNT = 250
-"""Count in a bin of unknown width that suggests numbers that wrapped around, or rates in place of counts."""
+"""Count in a bin of unknown width above which integer overflow, or rates in place of counts, are suspected."""
 
 LONGEST_BIN = 1.0
 """Bin width in seconds from which milliseconds are suspected."""
@@ -26,46 +24,31 @@ LONGEST_BIN = 1.0
 SPLIT_ARRAYS = ("condition", "behaviour", "truth", "true_inputs")
 """Optional arrays that a split may lack while others have them."""
 
+NOTES = ("unused keys", "bins dropped", "trials dropped")
+"""Names of findings about how data were read or changed."""
+
 
 def with_findings(data: Dataset, *notes: Finding) -> Dataset:
-    """Returns the data with what looks odd in them, and with notes of how they were made."""
+    """Returns the data with notes about how they were made and the findings of all examinations."""
     found = [finding for examine in EXAMINATIONS for finding in examine(data)]
     return dataclasses.replace(data, findings=tuple([*notes, *found]))
 
 
 def kept_notes(data: Dataset) -> tuple[Finding, ...]:
-    """Returns the findings that do not follow from the data themselves, such as keys of a file that nothing uses."""
+    """Returns the findings about how the data were read or changed, such as unused keys of a file."""
     return tuple(finding for finding in data.findings if finding.name in NOTES)
-
-
-NOTES = ("unused keys", "bins dropped", "trials dropped")
-"""Names of findings about how data were read or changed."""
 
 
 def scored_mask(
     split: Split, dataset: Dataset, group: str | None = None
 ) -> Bool[np.ndarray, "trial time target_channel"]:
-    """Returns True for entries of a target group that exist: inside the trial, of its session, and observed.
+    """Returns True for existing entries of a target group (default: input group): in the trial, its session, observed.
 
-    The host's counterpart of `Batch.scored`.
-
-    Example:
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.data_findings import scored_mask
-        >>> dataset = from_arrays(np.ones((10, 5, 3), int), held_out=1)
-        >>> int(scored_mask(dataset.valid, dataset).sum())
-        30
-
-    Args:
-        split: The trials.
-        dataset: The data set that they belong to; its sessions say how many channels exist.
-        group: The target group; the one that the encoder sees when None.
+    The counterpart of `Batch.scored` on the host.
     """
     group = group or dataset.input_group
-    values = split.targets[group]
-    inside = np.arange(values.shape[1]) < split.target_length[:, None]
     width = np.array([session.n_targets.get(group, 0) for session in dataset.sessions])[split.session]
-    exists = inside[:, :, None] & (np.arange(values.shape[2]) < width[:, None])[:, None, :]
+    exists = existing(split.targets[group], split.target_length, width)
     observed = split.target_observed.get(group)
     return exists if observed is None else exists & observed
 
@@ -90,11 +73,11 @@ def _silent_channels(data: Dataset) -> Iterator[Finding]:
             low = 0 if counts else part.min((0, 1), where=there, initial=np.inf)
             flat = np.flatnonzero(~(high > low))
             if len(flat):
-                names = _some([session.names(group)[i] for i in flat])
+                names = some([session.names(group)[i] for i in flat])
                 what = "never have a count" if counts else "do not vary"
                 name = "silent neurons" if counts else "constant channels"
                 of = f"{len(flat)} of {n} channels of {group!r} of session {session.name!r}"
-                remedy = "Leave them out with `data.select(neurons=...)`, or check the recording."
+                remedy = "Drop them with `data.select(neurons=...)`, or check the recording."
                 yield Finding("warning", name, len(flat), 0, session.name, f"{of} {what} in training: {names}.", remedy)
 
 
@@ -112,7 +95,7 @@ def _high_counts(data: Dataset) -> Iterator[Finding]:
                     f"Channel {session.names(group)[channel]} of session {session.name!r} has {values.max()} "
                     f"{data.groups[group].unit} in bin {bin_} of {name} trial {trial}, above {limit:g}."
                 )
-                remedy = "Check that the data are counts per bin, not Hz, and that no number wrapped around."
+                remedy = "Check that the data are counts per bin, not Hz, and that integers did not overflow."
                 yield Finding("warning", "high counts", float(values.max()), limit, session.name, sentence, remedy)
 
 
@@ -129,7 +112,7 @@ def _unlabelled(data: Dataset) -> Iterator[Finding]:
         if missing:
             sentence = (
                 f"{missing} of {split.n_trials} {name} trials have no condition. They are trained on and scored like "
-                "all others, but for scores by condition."
+                "all others, except in scores by condition."
             )
             yield Finding("note", "trials without condition", missing, 0, name, sentence)
 
@@ -156,7 +139,7 @@ def _lacking(data: Dataset) -> Iterator[Finding]:
 
 
 def _lack(what: str, where: str, sentence: str) -> Finding:
-    sentence = f"There are no data of {what!r} in {where}, and other trials have some. {sentence}"
+    sentence = f"Other trials have data of {what!r}, but {where} has none. {sentence}"
     return Finding("note", "arrays missing", None, None, where, sentence)
 
 
@@ -180,7 +163,7 @@ def _repeated(data: Dataset) -> Iterator[Finding]:
             f"{len(repeated)} trials are in two splits with the same data, the first as {first} trial {row} and "
             f"{second} trial {other}."
         )
-        remedy = "Scores of such trials say nothing about new trials. Keep each trial in one split."
+        remedy = "Scores of such trials do not hold for new trials. Keep each trial in one split."
         yield Finding("warning", "repeated trials", len(repeated), 0, "", sentence, remedy)
 
 
@@ -192,10 +175,10 @@ def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
     expected, counted = float(split.truth[exists].sum()), float(split.targets[group][exists].sum())
     if counted > 100 and not 0.5 < expected / counted < 2:
         sentence = (
-            f"The truth is {expected / counted:.3g} times the counts on average, after division by the "
-            "'conversion_factor' of a file that has one."
+            f"The truth is {expected / counted:.3g} times the counts on average, after division by the file's "
+            "'conversion_factor' (if it has one)."
         )
-        remedy = "Check that counts per bin times that factor are the truth."
+        remedy = "Check that the stored truth is counts per bin times that factor."
         yield Finding("warning", "scale of the truth", expected / counted, 2, "", sentence, remedy)
 
 
@@ -203,5 +186,6 @@ EXAMINATIONS = (_silent_channels, _high_counts, _long_bins, _unlabelled, _lackin
 """Every examination of a data set."""
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def some(names: list[str], most: int = 8) -> str:
+    """Returns the first names and the number of the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

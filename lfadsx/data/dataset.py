@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lfadsx.data import validation
 from lfadsx.data.choices import Choice
 from lfadsx.data.condition_labels import has_label
-from lfadsx.errors import LfadsxError
 from lfadsx.findings import Finding
 from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis, array_shapes
 
 TruthUnit = Literal["counts per bin", "Hz", "data", "relative"]
+
+SERIES = {"known_inputs": 0.0, "truth": np.nan, "true_inputs": np.nan, "behaviour": np.nan}
+"""The optional arrays of `Split` with a time axis, and the value of their padding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +28,13 @@ class Session:
         name: Name of the session; its read-in and read-out keep their parameters under it.
         n_channels: Number of encoder channels (neurons held in).
         n_targets: Number of channels of each target group.
-        target_index: For each encoder channel the channel of the input group that it is, shape (channel,);
-            -1 for an encoder channel that is not a target.
-        channel_names: By target group, the names of its channels; groups whose channels have no names are left out.
-        alignment: W of the aligned components (x - b) W, where a linear read-in starts, shape (channel, component),
-            in the unit of the components by that of the data (counts per bin), or None. All sessions of a data set
-            have the same components, or none has any.
-        alignment_bias: b, what is subtracted from the data x before, shape (channel,), in the unit of the data
+        target_index: Target channel (of the input group) of each encoder channel, shape (channel,); -1 for an encoder
+            channel that is not a target.
+        channel_names: Names of the channels by target group; groups without names are left out.
+        alignment: Matrix W of the aligned components (x - b) W, shape (channel, component), in units of the components
+            per unit of the data; or None. Linear read-ins start at W. Either all sessions of a data set have the same
+            components, or all have None.
+        alignment_bias: Offset b that is subtracted from the data x, shape (channel,), in the unit of the data
             (counts per bin); None for zeros.
     """
 
@@ -49,7 +52,7 @@ class Session:
         return 0 if self.alignment is None else self.alignment.shape[1]
 
     def names(self, group: str) -> tuple[str, ...]:
-        """Returns the names of the channels of a target group; their numbers, from 0, when they have none."""
+        """Returns the names of the channels of a target group; their numbers, from 0, if they have no names."""
         return self.channel_names.get(group) or tuple(map(str, range(self.n_targets.get(group, 0))))
 
     def held_out(self, group: str = INPUT_GROUP) -> np.ndarray:
@@ -67,26 +70,26 @@ class Session:
 class Split:
     """The trials of one split (train, valid or test) of all sessions, in the order of the input.
 
-    Arrays are padded to the longest trial and the widest session; counts have the smallest integer type that
-    holds them. Optional fields are None where the data have nothing.
+    Arrays are padded to the longest trial and the widest session. Counts have the smallest integer type that
+    holds them. Optional fields are None if the data lack them.
 
     Attributes:
         encoder_input: Shape (trial, encoder_time, channel).
         targets: By group, shape (trial, time, target_channel).
-        encoder_observed: False where `encoder_input` is missing, same shape, or None.
-        target_observed: By group, False where the target is missing, or None.
+        encoder_observed: False where `encoder_input` is missing, same shape; None if all is observed.
+        target_observed: By group, False where the target is missing, same shape; None if all is observed.
         known_inputs: Shape (trial, time, known), float32, or None.
         encoder_length: Shape (trial,).
         target_length: Shape (trial,).
         session: Index into `Dataset.sessions`, shape (trial,).
-        trial_id: The user's own ids of the trials (the row number when the file has none), shape (trial,).
-        row: Position of each trial in the input, shape (trial,); no two trials of a data set share one. The row of
-            the arrays for `from_arrays`. For files: the order of the trial ids if these are numbers that differ
-            between all trials of a file, else train, valid, test; a file's trials come before those of the next file.
+        trial_id: The user's ids of the trials, shape (trial,); row numbers if the file has no ids.
+        row: Position of each trial in the input, unique in a data set, shape (trial,). For `from_arrays`: the row of
+            the arrays. For files: file by file, in the order of the trial ids if they are unique numbers, else train,
+            valid, test.
         truth: True rates of the input group, shape of its target, in `Dataset.truth_unit`, or None.
         true_inputs: True inputs, shape (trial, time, true_input), or None.
-        condition: Condition of each trial, shape (trial,), or None. A trial without a label has "" among text and
-            NaN among numbers; see `labelled`.
+        condition: Condition of each trial, shape (trial,), or None. A missing label is "" in text and NaN in numbers;
+            see `labelled`.
         behaviour: Behaviour such as hand velocity, shape (trial, time, behaviour), NaN in the padding, or None.
     """
 
@@ -127,22 +130,22 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A whole data set: splits, sessions and what the numbers mean.
+    """A whole data set: splits, sessions and the meaning of the numbers.
 
     Attributes:
-        train: Trials that parameters, alignments, regressions and read-outs are fitted on.
-        valid: Trials that early stopping and every choice of settings use.
+        train: Trials for fitting parameters, alignments, regressions and read-outs.
+        valid: Trials for early stopping and every choice of settings.
         test: Trials scored once at the end, or None.
         sessions: The sessions, in the order of `Split.session`.
-        groups: By target group, what its numbers are: counts or real numbers, and their unit.
-        time: Where the bins lie: their width, the time of the first one, and the event that time is counted from.
+        groups: Kind (counts or real numbers) and unit of each target group.
+        time: Time axis: width of a bin, time of the first bin, and the event that time is relative to.
         input_group: The target group whose channels the encoder sees.
-        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz", "data" (that of the data, for real
+        truth_unit: Unit of `Split.truth`: "counts per bin", "Hz", "data" (the unit of the data, for real
             numbers) or "relative".
-        behaviour_name: What `Split.behaviour` is, for tables and figures.
-        behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
-        source: Where the data came from, by session: file name, SHA-256 of its content, seed of a simulation.
-        findings: What looks odd in the data, from `lfadsx.data.data_findings`.
+        behaviour_name: Name of `Split.behaviour` in tables and figures.
+        behaviour_lag: Delay of behaviour after rates in seconds: behaviour at t + lag belongs to rates at t.
+        source: Origin of the data by session: file name, SHA-256 of its content, seed of a simulation.
+        findings: Oddities of the data, from `lfadsx.data.data_findings`.
     """
 
     train: Split
@@ -160,12 +163,12 @@ class Dataset:
 
     @property
     def bin_width(self) -> float | None:
-        """Width of a bin in seconds, or None when it is not known (then nothing is given in Hz)."""
+        """Width of a bin in seconds, or None if it is unknown (then nothing is given in Hz)."""
         return self.time.bin_width
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits by name, those that exist."""
+        """The existing splits by name."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
@@ -179,7 +182,9 @@ class Dataset:
         return self.groups[self._group(group)].kind == "counts"
 
     def held_out(self, group: str | None = None) -> dict[str, np.ndarray]:
-        """Returns, by session, the channels that the encoder does not see: all of a group that is not the input group.
+        """Returns, by session, the channels that the encoder does not see.
+
+        These are all channels of a group other than the input group.
 
         Example:
             >>> import lfadsx
@@ -195,7 +200,7 @@ class Dataset:
         return {s.name: s.held_out(group) if seen else np.arange(s.n_targets.get(group, 0)) for s in self.sessions}
 
     def channel_names(self, group: str | None = None) -> dict[str, tuple[str, ...]]:
-        """Returns, by session, the names of the channels of a group; their numbers, from 0, when they have none."""
+        """Returns, by session, the names of the channels of a group; see `Session.names`."""
         group = self._group(group)
         return {session.name: session.names(group) for session in self.sessions}
 
@@ -216,18 +221,18 @@ class Dataset:
             ((8, 30, 10), 0.1)
 
         Args:
-            trials: Indices or a boolean mask of the trials of all splits together, counted in the order of
-                `Split.row` (that of the input); or a function from a split to the mask of its trials.
-            neurons: Channels of the input group: indices, a boolean mask or names; by session name where there are
-                several sessions (sessions that are left out keep all). Held-out neurons stay held out. Encoder
+            trials: Indices or a boolean mask of the trials of all splits together, in the order of the input
+                (`Split.row`); or a function from a split to the mask of its trials.
+            neurons: Channels of the input group: indices, a boolean mask or names. With several sessions: a dict by
+                session name; sessions left out of it keep all neurons. Held-out neurons stay held out. Encoder
                 channels that are not targets stay.
-            window: First and last time in seconds relative to the event, or in bins when the bin width is not known;
-                None for an open end. Bins that lie wholly inside stay. Trials without a bin that the encoder sees
-                are left out, which a finding says.
+            window: First and last time in seconds relative to the event, or in bins if the bin width is unknown;
+                None for an open end. Bins that lie wholly inside stay. Trials with no encoder bin inside are dropped,
+                with a finding.
 
         Raises:
-            DataError: If a choice is out of range or repeats itself, or nothing would be left of the train or valid
-                trials or of a session's neurons.
+            DataError: If a choice is out of range or repeats itself, or would leave no train trials, no valid trials
+                or no neurons of a session.
         """
         from lfadsx.data.selecting import select
 
@@ -236,9 +241,9 @@ class Dataset:
     def rebin(self, n: int) -> Dataset:
         """Returns the data with bins that are n times as wide.
 
-        Counts are summed; real values, behaviour, known inputs and true inputs are averaged; true rates are summed
-        in counts per bin and averaged in any other unit. A new bin is observed if all its parts are. The bins that
-        remain at the end of a trial are dropped, which a finding says.
+        Counts are summed. Real values, behaviour, known inputs and true inputs are averaged. True rates are summed if
+        they are counts per bin, otherwise averaged. A new bin is observed if all its parts are. Bins that remain at
+        the end of a trial are dropped, with a finding.
 
         Example:
             >>> import lfadsx
@@ -247,23 +252,22 @@ class Dataset:
             (5, 0.02)
 
         Args:
-            n: Number of bins that make a new one.
+            n: Number of bins to join into one.
 
         Raises:
-            DataError: If n is not a whole number of at least 1, or a trial is shorter than n bins.
+            DataError: If n is not an integer of at least 1, or a trial is shorter than n bins.
         """
         from lfadsx.data.rebinning import rebin
 
         return rebin(self, n)
 
     def __repr__(self) -> str:
-        """Returns what there is, in at most 20 lines."""
+        """Returns a summary in at most 20 lines."""
         from lfadsx.data.dataset_summary import summarise
 
         return summarise(self)
 
     def _group(self, group: str | None) -> str:
         group = self.input_group if group is None else group
-        if group not in self.train.targets:
-            raise LfadsxError(f"There is no target group {group!r}. Choose one of {sorted(self.train.targets)}.")
+        validation.one_of(group, sorted(self.train.targets), "The target group")
         return group

@@ -1,19 +1,13 @@
-"""What a data set holds, in at most 20 lines."""
+"""A summary of a data set in at most 20 lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lfadsx.data.data_findings import mean_count
-
-if TYPE_CHECKING:
-    from lfadsx.data.dataset import Dataset
-
-OPTIONAL = ("behaviour", "known_inputs", "true_inputs", "truth")
-"""The arrays of `Split` that data may have beside the targets."""
+from lfadsx.data.data_findings import mean_count, some
+from lfadsx.data.dataset import SERIES, Dataset
 
 MOST_GROUPS = 5
 """Target groups that are listed."""
@@ -21,13 +15,9 @@ MOST_GROUPS = 5
 
 def summarise(data: Dataset) -> str:
     """Returns sessions, trials, bins, channels, rates, conditions, other arrays and findings of a data set."""
-    return "\n".join([_title(data), *(f"  {name + ':':<14}{text}" for name, text in _facts(data))])
-
-
-def _title(data: Dataset) -> str:
     names = [session.name for session in data.sessions]
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"Dataset of {len(names)} session{'s' * (len(names) > 1)}: {shown}"
+    title = f"Dataset of {len(names)} session{'s' * (len(names) > 1)}: {some(names, 3)}"
+    return "\n".join([title, *(f"  {name + ':':<14}{text}" for name, text in _facts(data))])
 
 
 def _facts(data: Dataset) -> Iterator[tuple[str, str]]:
@@ -44,7 +34,7 @@ def _facts(data: Dataset) -> Iterator[tuple[str, str]]:
         bare = sum(int((~split.labelled).sum()) for split in data.splits.values())
         yield "conditions", f"{len(np.unique(np.concatenate(labels)))}" + (f", {bare} trials without" if bare else "")
     units = {"behaviour": f" ({data.behaviour_name})", "truth": f" in {data.truth_unit}"}
-    for field in OPTIONAL:
+    for field in sorted(SERIES):
         arrays = {name: getattr(split, field) for name, split in data.splits.items()}
         having = [name for name, values in arrays.items() if values is not None]
         if having:

@@ -1,4 +1,4 @@
-"""Cross-validation: trials divided into folds, neurons into groups, and the data set that each model is given."""
+"""Cross-validation: folds of trials, groups of neurons, and the data set of each model."""
 
 from __future__ import annotations
 
@@ -16,61 +16,36 @@ from lfadsx.errors import DataError
 
 
 def all_trials(data: Dataset) -> Split:
-    """Returns the trials of all splits as one split, in the order of the input (`Split.row`).
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import all_trials
-        >>> all_trials(from_arrays(np.ones((6, 4, 2), int))).trial_id
-        array([0, 1, 2, 3, 4, 5])
-    """
+    """Returns the trials of all splits as one split, in the order of the input (`Split.row`)."""
     joined = join_splits(list(data.splits.values()), data.sessions)
     return choose(joined, np.argsort(joined.row))
 
 
 def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarray, " trial"]:
-    """Draws the fold that tests each trial: each condition of each session is dealt out evenly.
+    """Draws the fold that tests each trial; each condition of each session is dealt out evenly.
 
-    Numbers of trials differ by at most one between folds, over all and in every condition. A condition with fewer
-    trials than folds has at most one in each, so some folds test none of it.
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import all_trials, stratified_folds
-        >>> condition = np.repeat([0, 1], 6)
-        >>> trials = all_trials(from_arrays(np.ones((12, 4, 2), int), condition=condition))
-        >>> fold = stratified_folds(trials, 3)
-        >>> np.bincount(fold[condition == 0]), np.bincount(fold[condition == 1])
-        (array([2, 2, 2]), array([2, 2, 2]))
-
-    Args:
-        split: The trials, of all sessions.
-        n_folds: Number of folds, at least 2 and at most the trials of a session.
+    Numbers of trials differ by at most one between folds, in total and in every condition. A condition with fewer
+    trials than folds is absent from some folds.
 
     Returns:
         Number of the fold of each trial, from 0, shape (trial,).
     """
-    if n_folds < 2:
-        raise DataError(f"folds = {n_folds} leaves no trials to train on while others are tested. Give at least 2.")
     fewest = int(np.bincount(split.session)[np.unique(split.session)].min())
-    if n_folds > fewest:
+    if not 2 <= n_folds <= fewest:
         raise DataError(
-            f"{n_folds} folds are asked for and there are {fewest} trials (of the session with the fewest). Give at "
-            "most as many folds as trials."
+            f"`folds` must be from 2 to {fewest}, the trials of the session with the fewest trials, got {n_folds}."
         )
     stratum = _strata(split)
     order = np.random.default_rng(seed).permutation(split.n_trials)
     order = order[np.argsort(stratum[order], kind="stable")]
     fold = np.empty(split.n_trials, int)
-    # Dealt out like cards, one stratum after the other, which keeps the folds equal over all, too.
+    # Dealt out like cards, one stratum after the other, which also keeps the folds equal in total.
     fold[order] = np.arange(split.n_trials) % n_folds
     return fold
 
 
 def rare_conditions(split: Split, n_folds: int) -> int:
-    """Returns how many conditions (of a session each) have fewer trials than there are folds."""
+    """Returns the number of pairs of session and condition with fewer trials than folds."""
     return 0 if split.condition is None else int(np.sum(np.bincount(_strata(split)) < n_folds))
 
 
@@ -84,14 +59,7 @@ def _strata(split: Split) -> np.ndarray:
 def fold_dataset(
     data: Dataset, trials: Split, tested: Bool[np.ndarray, " trial"], *, valid_fraction: float = 0.2, seed: int = 0
 ) -> Dataset:
-    """Returns the data set of one fold: its trials are the test, and of the others a share validates.
-
-    Args:
-        data: The data set, for its sessions and units.
-        trials: All its trials, from `all_trials`.
-        tested: True for the trials of the fold.
-        valid_fraction: Share of the other trials for validation, drawn from each condition in proportion.
-    """
+    """Returns the data set of one fold: `tested` of `all_trials` test, and `valid_fraction` of the others validate."""
     rest = np.flatnonzero(~tested)
     names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
     return dataclasses.replace(
@@ -103,39 +71,23 @@ def fold_dataset(
 
 
 def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarray, "group session channel"]:
-    """Draws groups of neurons to hide from the encoder, so that each neuron that it sees is in at least one.
+    """Draws groups of neurons to hide from the encoder; each neuron that it sees is in at least one group.
 
-    All groups of a session of N neurons have ceil(N / n_groups), since models of one population need equal shapes; what
-    is too many comes from the next group, so some neurons are in two. Encoder channels that are no targets are
-    in none.
-
-    Example:
-        >>> import numpy as np
-        >>> from lfadsx.data import from_arrays
-        >>> from lfadsx.data.fold_datasets import neuron_groups
-        >>> hidden = neuron_groups(from_arrays(np.ones((10, 5, 7), int)), 3)
-        >>> hidden.sum(axis=2).ravel().tolist(), bool(hidden.any(axis=0).all())
-        ([3, 3, 3], True)
-
-    Args:
-        n_groups: Number of groups, at least 2 and at most the neurons of a session that the encoder sees.
+    Each group of a session of N neurons has ceil(N / n_groups) neurons, because models of one population need equal
+    shapes. So some neurons are in two groups. Encoder channels that are not targets are in no group.
 
     Returns:
         True for encoder channels that a group hides.
     """
-    if n_groups < 2:
-        raise DataError(
-            f"Neurons in {n_groups} group(s) cannot be hidden from the encoder group by group. Give at least 2 groups."
-        )
     rng = np.random.default_rng(seed)
     hidden = np.zeros((n_groups, len(data.sessions), data.train.encoder_input.shape[2]), bool)
     for number, session in enumerate(data.sessions):
         neurons = rng.permutation(np.flatnonzero(session.target_index >= 0))
         n, size = len(neurons), -(-len(neurons) // n_groups)
-        if n_groups > n:
+        if not 2 <= n_groups <= n:
             raise DataError(
-                f"{n_groups} groups of neurons are asked for and the encoder sees {n} neurons of session "
-                f"{session.name!r}. Give at most as many groups as neurons."
+                f"`neuron_folds` must be from 2 to {n}, the neurons of session {session.name!r} that "
+                f"the encoder sees, got {n_groups}."
             )
         for group in range(n_groups):
             start = group * n // n_groups
@@ -144,11 +96,7 @@ def neuron_groups(data: Dataset, n_groups: int, seed: int = 0) -> Bool[np.ndarra
 
 
 def hide_neurons(data: Dataset, hidden: Bool[np.ndarray, "session channel"]) -> Dataset:
-    """Returns the data set without some encoder channels; these neurons stay targets, so they are held out.
-
-    Args:
-        hidden: True for channels to take away.
-    """
+    """Returns the data set without the encoder channels where `hidden` is True; they stay targets, held out."""
     kept = [np.flatnonzero(~row[: session.n_channels]) for row, session in zip(hidden, data.sessions, strict=True)]
     take = taker(kept)
     splits = {
@@ -164,7 +112,7 @@ def hide_neurons(data: Dataset, hidden: Bool[np.ndarray, "session channel"]) -> 
 
 
 def taker(kept: Sequence[np.ndarray]) -> Callable[[Split, np.ndarray | None, float], Any]:
-    """Returns a function that takes from an array of a split the channels that each session keeps, and pads them."""
+    """Returns a function that takes the kept channels of each session from an array of a split, and pads them."""
     width = max(map(len, kept))
     index, exists = np.zeros((len(kept), width), int), np.zeros((len(kept), width), bool)
     for number, channels in enumerate(kept):
@@ -193,11 +141,9 @@ def _with_only(session: Session, channels: np.ndarray) -> Session:
 def scoring_groups(
     data: Dataset, hidden: Bool[np.ndarray, "group session channel"]
 ) -> tuple[Int[np.ndarray, "session target_channel"], Int[np.ndarray, "session target_channel"]]:
-    """Returns the group that scores each neuron as held out, and the one that scores it as seen: the first of each.
+    """Returns, for each neuron of the input group, the first group that hides it and the first that shows it.
 
-    Returns:
-        Numbers of groups by neuron of the input group. What the data set itself holds out is hidden in all groups, so
-        that group 0 scores it, and seen in none: -1.
+    Neurons that the data set itself holds out are hidden in all groups: they have 0, and -1.
     """
     n_groups, n_sessions, _ = hidden.shape
     unseen = np.ones((n_groups, n_sessions, data.train.targets[data.input_group].shape[2]), bool)

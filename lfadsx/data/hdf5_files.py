@@ -1,4 +1,4 @@
-"""Opening HDF5 files: with readable errors, and so that no half-written file is ever left behind."""
+"""Opening HDF5 files with readable errors and without half-written files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from lfadsx.files import atomic_path
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Opens an HDF5 file to read."""
     if not path.exists():
-        raise DataError(f"There is no file {str(path)!r}. Check the path.")
+        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder, not a data file. Name the HDF5 files in it.")
     try:
         path.open("rb").close()
         if not h5py.is_hdf5(path):
             raise DataError(
-                f"{str(path)!r} is not an HDF5 file. "
-                "Write the data with h5py, or build them in Python with `from_arrays`."
+                f"{str(path)!r} is not an HDF5 file. Write the data with h5py, or make them with `from_arrays`."
             )
         with h5py.File(path, "r") as file:
             yield file
@@ -39,7 +38,7 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def open_to_write(path: Path) -> Iterator[h5py.File]:
-    """Opens a new HDF5 file, which is whole or not there at all."""
+    """Opens a new HDF5 file; if writing fails, no file is left."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, h5py.File(partial, "w") as file:
@@ -54,7 +53,7 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
 def write_array(
     group: h5py.Group, name: str, values: Any, *, compression: str | None = "gzip", **attributes: Any
 ) -> None:
-    """Writes an array of any shape (unit of the caller), compressed, with attributes; text becomes UTF-8."""
+    """Writes an array of any shape, compressed, with attributes; text becomes UTF-8."""
     shape = getattr(values, "shape", ())
     if getattr(values, "dtype", None) is not None and values.dtype.kind in "US":
         values = values.astype(h5py.string_dtype())
@@ -65,7 +64,7 @@ def write_array(
 
 
 def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
-    """Reads an array of any shape (unit of the file), text as strings of Python."""
+    """Reads an array of any shape, text as Python strings."""
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
@@ -75,18 +74,18 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
 
 
 def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:
-    """Returns what an HDF5 group called `name` holds, nothing when there is no such group."""
+    """Returns the contents of an HDF5 group called `name`; empty if it does not exist."""
     found = group.get(name)
     return dict(found) if isinstance(found, h5py.Group) else {}
 
 
 def attributes_of(group: h5py.Group) -> dict[str, Any]:
-    """Returns the attributes of a file or group, text as strings of Python."""
+    """Returns the attributes of a file or group, text as Python strings."""
     return {name: as_text(v) if isinstance(v, str | bytes) else v for name, v in group.attrs.items()}
 
 
 def as_text(value: Any) -> str:
-    """Returns text of HDF5, which may come as bytes, as a string of Python."""
+    """Returns text or bytes of HDF5 as a Python string."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 
 from lfadsx.data.data_findings import kept_notes, with_findings
-from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.dataset import SERIES, Dataset, Session, Split
 from lfadsx.data.target_kinds import cast
+from lfadsx.data.trials import inside
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 
@@ -16,35 +17,27 @@ from lfadsx.findings import Finding
 def rebin(data: Dataset, n: int) -> Dataset:
     """Returns the data with bins that are n times as wide; see `Dataset.rebin`."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise DataError(f"`rebin` needs a whole number of bins of at least 1, got {n!r}.")
+        raise DataError(f"`n` of `rebin` must be an integer of at least 1, got {n!r}.")
     shortest = min(int(split.encoder_length.min()) for split in data.splits.values())
     if n > shortest:
         raise DataError(
-            f"`rebin` joins {n} bins, and the encoder sees only {shortest} of the shortest trial. Give at most "
-            f"{shortest}, or leave short trials out with `data.select`."
+            f"`n` of `rebin` must be at most {shortest}, the encoder's bins of the shortest trial, got {n}. Give fewer "
+            "bins, or leave short trials out with `data.select`."
         )
-    splits = {name: _rebinned(split, n, data) for name, split in data.splits.items()}
-    splits = {name: cast(split, data.groups, data.input_group) for name, split in splits.items()}
+    splits = {
+        name: cast(_rebinned(split, n, data), data.groups, data.input_group) for name, split in data.splits.items()
+    }
     width = None if data.bin_width is None else round(data.bin_width * n, 12)
     left = sum(int((split.target_length % n > 0).sum()) for split in data.splits.values())
     sentence = f"The last bins of {left} trials were dropped, because they do not fill a bin of {n}."
-    note = Finding("note", "bins dropped", left, 0, "", sentence)
-    return with_findings(
-        dataclasses.replace(
-            data,
-            **splits,
-            sessions=tuple(_with_alignment(session, n) for session in data.sessions)
-            if data.is_counts()
-            else data.sessions,
-            time=dataclasses.replace(data.time, bin_width=width),
-        ),
-        *kept_notes(data),
-        *([note] if left else []),
-    )
+    notes = [Finding("note", "bins dropped", left, 0, "", sentence)] if left else []
+    sessions = tuple(_with_alignment(session, n) if data.is_counts() else session for session in data.sessions)
+    time = dataclasses.replace(data.time, bin_width=width)
+    return with_findings(dataclasses.replace(data, **splits, sessions=sessions, time=time), *kept_notes(data), *notes)
 
 
 def _with_alignment(session: Session, n: int) -> Session:
-    """Returns a session whose alignment gives the same components of counts that are n times as high."""
+    """Returns a session whose alignment gives the same components for counts that are n times as high."""
     matrix, bias = session.alignment, session.alignment_bias
     return dataclasses.replace(
         session,
@@ -61,10 +54,11 @@ def _rebinned(split: Split, n: int, data: Dataset) -> Split:
     encoder_observed = _observed(split.encoder_observed, n, encoder_length)
     observed = {group: _observed(mask, n, target_length) for group, mask in split.target_observed.items()}
 
-    def series(name: str, padding: float, summed: bool = False) -> np.ndarray | None:
-        values = getattr(split, name)
-        return None if values is None else _joined(values, n, target_length, None, summed, padding).astype(np.float32)
-
+    series = {}
+    for name, padding in SERIES.items():
+        values, summed = getattr(split, name), name == "truth" and data.truth_unit == "counts per bin"
+        if values is not None:
+            series[name] = _joined(values, n, target_length, None, summed, padding).astype(np.float32)
     return dataclasses.replace(
         split,
         encoder_input=_joined(split.encoder_input, n, encoder_length, encoder_observed, data.is_counts()),
@@ -76,20 +70,17 @@ def _rebinned(split: Split, n: int, data: Dataset) -> Split:
         },
         target_observed=observed,
         target_length=target_length,
-        known_inputs=series("known_inputs", 0.0),
-        truth=series("truth", np.nan, data.truth_unit == "counts per bin"),
-        true_inputs=series("true_inputs", np.nan),
-        behaviour=series("behaviour", np.nan),
+        **series,
     )
 
 
 def _joined(
     values: np.ndarray, n: int, length: np.ndarray, observed: np.ndarray | None, summed: bool, padding: float = 0.0
 ) -> np.ndarray:
-    """Sums or averages n bins each; `padding` where there is no trial or not all parts are observed."""
+    """Sums or averages n bins each; `padding` outside the trial or if a part is not observed."""
     made = _parts(values, n).sum(2, dtype=np.uint64 if values.dtype.kind in "iu" else None)
-    inside = (np.arange(values.shape[1] // n) < length[:, None])[:, :, None]
-    exists = inside if observed is None else inside & observed
+    exists = inside(length, values.shape[1] // n)[:, :, None]
+    exists = exists if observed is None else exists & observed
     return np.where(exists, made if summed else made / n, np.asarray(padding, made.dtype if summed else float))
 
 
@@ -97,11 +88,10 @@ def _observed(mask: np.ndarray | None, n: int, length: np.ndarray) -> np.ndarray
     """Returns True for new bins inside the trial whose parts are all observed."""
     if mask is None:
         return None
-    known = _parts(mask, n).all(2)
-    return known & (np.arange(mask.shape[1] // n) < length[:, None])[:, :, None]
+    return _parts(mask, n).all(2) & inside(length, mask.shape[1] // n)[:, :, None]
 
 
 def _parts(values: np.ndarray, n: int) -> np.ndarray:
-    """Returns the bins that make each new one, shape (trial, new bin, n, channel); the remainder is left out."""
+    """Returns the parts of each new bin, shape (trial, new bin, n, channel), without the remainder."""
     n_bins = values.shape[1] // n
     return values[:, : n_bins * n].reshape(len(values), n_bins, n, values.shape[2])

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from lfadsx.data import validation
 from lfadsx.data.choices import Choice, chosen
 from lfadsx.data.data_findings import kept_notes, with_findings
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.fold_datasets import hide_neurons, taker
-from lfadsx.data.sessions import extent_of, fit
-from lfadsx.data.splits import choose
+from lfadsx.data.sessions import fit
+from lfadsx.data.splits import choose, map_arrays
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 
@@ -40,34 +41,31 @@ def select(
 def _trial_masks(data: Dataset, trials: Choice | Callable[[Split], np.ndarray]) -> dict[str, np.ndarray]:
     """Returns True for the chosen trials of each split."""
     if callable(trials):
-        masks = {name: trials(split) for name, split in data.splits.items()}
         return {
-            name: chosen(np.asarray(mask), data.splits[name].n_trials, f"trials({name})", "trials")
-            for name, mask in masks.items()
+            name: chosen(np.asarray(trials(split)), split.n_trials, f"`trials({name})`", "trials")
+            for name, split in data.splits.items()
         }
     rows = np.concatenate([split.row for split in data.splits.values()])
-    place = np.argsort(np.argsort(rows))  # the position of each trial among all that there are
-    mask = chosen(trials, len(rows), "trials", "trials")[place]
+    place = np.argsort(np.argsort(rows))  # position of each trial among all trials
+    mask = chosen(trials, len(rows), "`trials`", "trials")[place]
     ends = np.cumsum([split.n_trials for split in data.splits.values()])
     return dict(zip(data.splits, np.split(mask, ends[:-1]), strict=True))
 
 
 def _with_trials(data: Dataset, masks: Mapping[str, np.ndarray]) -> Dataset:
-    """Keeps trials; a session without any is left out, and so is a test split."""
+    """Keeps trials; sessions and a test split without trials are left out."""
     for name in ("train", "valid"):
         if not masks[name].any():
-            raise DataError(f"None of the {len(masks[name])} {name} trials is chosen. Choose one or more of them.")
-    splits = {name: choose(split, masks[name]) if masks[name].any() else None for name, split in data.splits.items()}
-    used = np.unique(np.concatenate([split.session for split in splits.values() if split is not None]))
-    number = np.full(len(data.sessions), -1)
-    number[used] = np.arange(len(used))
-    renumbered = {
-        name: None if split is None else dataclasses.replace(split, session=number[split.session].astype(np.int32))
-        for name, split in splits.items()
-    }
+            raise DataError(f"`select` must keep at least one of the {len(masks[name])} {name} trials, got 0.")
+    splits = {name: choose(split, masks[name]) for name, split in data.splits.items() if masks[name].any()}
+    used = np.unique(np.concatenate([split.session for split in splits.values()]))
     sessions = tuple(data.sessions[i] for i in used)
+    for name, split in splits.items():
+        session = np.searchsorted(used, split.session).astype(np.int32)
+        splits[name] = dataclasses.replace(split, session=session)
     source = {name: value for name, value in data.source.items() if name in {session.name for session in sessions}}
-    return _fitted(dataclasses.replace(data, **renumbered, sessions=sessions, source=source or data.source))
+    splits = {"test": None, **splits}
+    return _fitted(dataclasses.replace(data, **splits, sessions=sessions, source=source or data.source))
 
 
 def _with_neurons(data: Dataset, neurons: Choice | Mapping[str, Choice]) -> Dataset:
@@ -76,19 +74,18 @@ def _with_neurons(data: Dataset, neurons: Choice | Mapping[str, Choice]) -> Data
     if not isinstance(neurons, Mapping):
         if len(names) > 1:
             raise DataError(
-                f"Choose neurons by session, such as neurons={{{names[0]!r}: [0, 1]}}: there are {len(names)} sessions."
+                f"`neurons` must be a dict by session, such as {{{names[0]!r}: [0, 1]}}, because the data have "
+                f"{len(names)} sessions."
             )
         neurons = {names[0]: neurons}
     for name in neurons:
-        if name not in names:
-            raise DataError(f"There is no session {name!r}. Choose neurons of {', '.join(map(repr, names))}.")
+        validation.one_of(name, names, "A session of `neurons`")
     kept = []
     for session in data.sessions:
-        n, everything = session.n_targets[group], np.ones(session.n_targets[group], bool)
+        n, labels = session.n_targets[group], session.channel_names.get(group, ())
         choice = neurons.get(session.name)
-        labels = session.channel_names.get(group, ())
-        what = f"neurons of {session.name!r}"
-        kept.append(everything if choice is None else chosen(choice, n, what, "channels", labels))
+        choice = np.ones(n, bool) if choice is None else choice
+        kept.append(chosen(choice, n, f"`neurons` of {session.name!r}", "channels", labels))
     return _fitted(_keep_channels(data, kept))
 
 
@@ -99,7 +96,7 @@ def _keep_channels(data: Dataset, kept: list[np.ndarray]) -> Dataset:
         row[: session.n_channels] = (session.target_index >= 0) & ~own[session.target_index]
         if row[: session.n_channels].all():
             raise DataError(
-                f"The encoder would see no channel of session {session.name!r}. Choose neurons that are not all "
+                f"The encoder would see no channel of session {session.name!r}. Choose at least one neuron that is not "
                 "held out."
             )
     data = hide_neurons(data, hidden)
@@ -131,13 +128,13 @@ def _with_targets(session: Session, kept: np.ndarray, group: str) -> Session:
 
 
 def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]:
-    """Keeps the bins that lie wholly in a window, and the trials of which the encoder then sees something."""
+    """Keeps the bins that lie wholly in a window, and the trials with an encoder bin among them."""
     n_bins = max(split.n_bins for split in data.splits.values())
     first, stop = _bins_of(data, window, n_bins)
     masks = {name: split.encoder_length > first for name, split in data.splits.items()}
     if not all(masks[name].any() for name in ("train", "valid")):
         raise DataError(
-            f"The encoder sees nothing of the train or valid trials in the window {window}. Choose an earlier one."
+            f"The encoder sees no bin of the train or valid trials in the window {window}. Choose an earlier window."
         )
     gone = sum(int((~mask).sum()) for mask in masks.values())
     if gone:
@@ -145,15 +142,15 @@ def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]
     splits = {name: _cut(split, first, stop) for name, split in data.splits.items()}
     width = data.bin_width
     time = dataclasses.replace(data.time, start=round(data.time.start + first * width, 9)) if width else data.time
-    sentence = f"{gone} trials were left out because the encoder sees none of their bins in the window {window}."
+    sentence = f"{gone} trials were left out because they have no encoder bin in the window {window}."
     note = Finding("note", "trials dropped", gone, 0, "", sentence)
     return _fitted(dataclasses.replace(data, **splits, time=time)), [note] if gone else []
 
 
 def _bins_of(data: Dataset, window: Window, n_bins: int) -> tuple[int, int]:
-    """Returns the first bin of a window and the one after its last."""
+    """Returns the first bin of a window and the bin after its last."""
     if len(window) != 2:
-        raise DataError(f"window must be a pair (start, stop), got {window!r}. Use None for an open end.")
+        raise DataError(f"`window` must be a pair (start, stop), got {window!r}. Use None for an open end.")
     width, start = (1.0, 0.0) if data.bin_width is None else (data.bin_width, data.time.start)
     low, high = window
     # A millionth of a bin allows for rounding: 0.3 / 0.1 is a little less than 3.
@@ -163,32 +160,23 @@ def _bins_of(data: Dataset, window: Window, n_bins: int) -> tuple[int, int]:
     if first >= stop:
         unit = "bins" if data.bin_width is None else "s"
         raise DataError(
-            f"The window {window} holds no whole bin. Choose one of at least one bin between {start:g} and "
+            f"The window {window} holds no whole bin. Choose a window of at least one bin between {start:g} and "
             f"{start + n_bins * width:g} {unit}."
         )
     return first, stop
 
 
 def _cut(split: Split, first: int, stop: int) -> Split:
-    def cut(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[:, first:stop]
-
-    return dataclasses.replace(
-        split,
-        encoder_input=cut(split.encoder_input),
-        encoder_observed=cut(split.encoder_observed),
-        targets={group: cut(values) for group, values in split.targets.items()},
-        target_observed={group: cut(mask) for group, mask in split.target_observed.items()},
-        encoder_length=(np.minimum(split.encoder_length, stop) - first).astype(np.int32),
-        target_length=(np.minimum(split.target_length, stop) - first).astype(np.int32),
-        known_inputs=cut(split.known_inputs),
-        truth=cut(split.truth),
-        true_inputs=cut(split.true_inputs),
-        behaviour=cut(split.behaviour),
-    )
+    lengths = {
+        name: (np.minimum(getattr(split, name), stop) - first).astype(np.int32)
+        for name in ("encoder_length", "target_length")
+    }
+    # Arrays with three axes have time as the second one; all others have one number for each trial.
+    cut = map_arrays(split, lambda values: values[:, first:stop] if values.ndim == 3 else values)
+    return dataclasses.replace(cut, **lengths)
 
 
 def _fitted(data: Dataset) -> Dataset:
-    """Returns the data with arrays no larger than the longest trial and the widest session need."""
-    extent = extent_of(list(data.splits.values()), data.sessions, data.input_group)
-    return dataclasses.replace(data, **{name: fit(split, extent) for name, split in data.splits.items()})
+    """Returns the data with arrays cut to the longest trial and the widest session."""
+    splits = fit(list(data.splits.values()), data.sessions, data.input_group)
+    return dataclasses.replace(data, **dict(zip(data.splits, splits, strict=True)))

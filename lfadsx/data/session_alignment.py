@@ -1,4 +1,4 @@
-"""Alignment of several sessions, computed from their data: where a model of all of them starts."""
+"""Alignment of several sessions, computed from their data, as the start of a model of all of them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import dataclasses
 import logging
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.trials import inside
 from lfadsx.errors import DataError
 
 log = logging.getLogger("lfadsx")
 
 SWEEPS = 500
-"""Most sweeps in which what some sessions have not recorded is filled in."""
+"""Largest number of sweeps that fill in the gaps of incomplete sessions."""
 TOLERANCE = 1e-7
-"""Relative change of what is filled in, below which no further sweep is made."""
+"""Relative change of the filled gaps at which the sweeps stop."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SharedComponents:
-    """How well each session rebuilds the components that all share.
+    """The shared components of aligned sessions, and how well each session rebuilds them.
 
     Attributes:
         components: Mean over the sessions, shape (component, condition, time), in the unit of the components.
         rebuilt: By session, (x - b) W of its averages, same shape; NaN where it has no data.
-        r2: By session, how well it rebuilds each component as the others have it: 1 - SSE / SST against their mean,
-            shape (component,). A component that only one session has is not shared, and has 0 or less.
-        conditions: The conditions; only `None` when the sessions are aligned by the average of all trials.
+        r2: By session, 1 - SSE / SST of each component against the mean of the other sessions, shape (component,). A
+            component that only one session has is not shared, and has 0 or less.
+        conditions: The conditions; [None] if the sessions are aligned by the average of all trials.
     """
 
     components: Float[np.ndarray, "component condition time"]
@@ -38,18 +39,17 @@ class SharedComponents:
 
 
 def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
-    r"""Returns the data with an alignment of their sessions: the same components, from the neurons of each.
+    r"""Returns the data with an alignment of their sessions: the same components from the neurons of each session.
 
-    The training trials of each condition are averaged and smoothed, the averages of all sessions stacked neuron by
-    neuron, and their principal components regressed on the neurons of each session:
+    The training trials of each condition are averaged and smoothed, and the averages of all sessions are stacked neuron
+    by neuron (X). Their principal components (axes V) are regressed on the neurons of each session:
 
     .. math:: W_s = \arg\min_W \|X_s^T W - (V^T X)^T\|^2
 
-    A model of these sessions starts its read-ins at W_s and its read-outs at the way back (`start_from_alignment`). A
-    session need not have all conditions, bins or neurons: what is missing of X is filled in by the components
-    themselves, again and again until nothing changes, so that a session with few trials is lost neither for the
-    components nor for itself. Where a session has no condition labels, all are aligned by the average of all trials,
-    and a message says so: this takes for granted that all sessions do the same on average.
+    A model of these sessions starts its read-ins at W_s and its read-outs at the inverse map (`start_from_alignment`).
+    Sessions may lack conditions, bins or neurons: the components themselves fill the gaps of X, repeatedly until
+    nothing changes. If a session has no condition labels, all sessions are aligned by the average of all trials, with
+    a log message. This assumes that all sessions have the same average.
 
     Source: Pandarinath et al. 2018, Nature Methods, stitching of sessions; Grung & Manne 1998, Chemometrics and
     Intelligent Laboratory Systems 42, for principal components of incomplete data.
@@ -62,39 +62,35 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
         [(50, 5), (40, 5)]
 
     Args:
-        data: Several sessions (one works, too). An alignment that they have already is replaced.
-        n_components: Number of components: how many the sessions share reliably, some 4 to 20.
-        taps: Bins of the moving average that smooths, running forwards and backwards; 1 for none.
+        data: One or more sessions. An existing alignment is replaced.
+        n_components: Number of components that the sessions share reliably, about 4 to 20.
+        taps: Bins of the moving average that smooths, running forwards and backwards; 1 for no smoothing.
 
     Raises:
         DataError: If there are more components than neurons of a session, or sessions share no condition.
     """
     if taps < 1:
-        raise DataError(f"taps = {taps} is no number of bins to average over. Give 1, which smooths nothing, or more.")
+        raise DataError(f"`taps` must be at least 1, got {taps}. Give 1 for no smoothing.")
     for session in data.sessions:
         if not 1 <= n_components <= session.n_channels:
             raise DataError(
-                f"{n_components} components were asked for and session {session.name!r} has {session.n_channels} "
-                "neurons. Give from 1 to that number."
+                f"`n_components` must be from 1 to {session.n_channels}, the neurons of session {session.name!r}, got "
+                f"{n_components}."
             )
     conditions = _conditions(data)
-    _say_how(data, conditions)
-    courses = [
-        _course(data, number, conditions, taps).reshape(s.n_channels, -1) for number, s in enumerate(data.sessions)
-    ]
-    # A channel that was never observed has mean 0 and, below, no weight.
-    means = [_nanmean(course.T) for course in courses]
-    means = [np.nan_to_num(mean) for mean in means]
-    units = [np.ones(len(course)) if data.is_counts() else _spread(course) for course in courses]
-    scaled = [
-        (course - mean[:, None]) / unit[:, None] for course, mean, unit in zip(courses, means, units, strict=True)
-    ]
+    _check_shared(data, conditions)
+    averages = []
+    for number, session in enumerate(data.sessions):
+        course = _course(data, number, conditions, taps).reshape(session.n_channels, -1)
+        # A channel that was never observed has mean 0 and, below, no weight.
+        mean = np.nan_to_num(_nanmean(course.T))
+        averages.append((course, mean, np.ones(len(course)) if data.is_counts() else _spread(course)))
+    scaled = [(course - mean[:, None]) / unit[:, None] for course, mean, unit in averages]
     together, axes = _fill_in(np.concatenate(scaled), n_components)
     components = axes.T @ together
-    sessions, first = [], 0
-    for session, course, mean, unit in zip(data.sessions, courses, means, units, strict=True):
-        own = together[first : first + len(course)]
-        first += len(course)
+    filled = np.split(together, np.cumsum([len(course) for course in scaled])[:-1])
+    sessions = []
+    for session, own, (course, mean, unit) in zip(data.sessions, filled, averages, strict=True):
         there = np.any(np.isfinite(course), axis=0)
         weight = np.linalg.lstsq(own[:, there].T, components[:, there].T, rcond=None)[0]
         observed = np.any(np.isfinite(course), axis=1, keepdims=True)
@@ -104,7 +100,7 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
 
 
 def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
-    """Returns the components of aligned sessions and how well each of them rebuilds these.
+    """Returns the components of aligned sessions and how well each session rebuilds them.
 
     Args:
         data: Sessions with an alignment: from `align`, or from their files.
@@ -115,12 +111,12 @@ def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
     """
     for session in data.sessions:
         if session.alignment is None:
-            raise DataError(f"Session {session.name!r} has no alignment. Compute one: lfadsx.align(data, 10).")
+            raise DataError(f"Session {session.name!r} has no alignment. Compute it: lfadsx.align(data, 10).")
     conditions, rebuilt = _conditions(data), {}
     for number, session in enumerate(data.sessions):
         bias = np.zeros(session.n_channels) if session.alignment_bias is None else session.alignment_bias
         course = _course(data, number, conditions, taps) - np.asarray(bias)[:, None, None]
-        observed = np.any(np.isfinite(course), axis=(1, 2))  # a channel that never was has no weight
+        observed = np.any(np.isfinite(course), axis=(1, 2))  # the others have no weight
         rebuilt[session.name] = np.einsum("cit,cf->fit", course[observed], np.asarray(session.alignment)[observed])
     components = _nanmean(np.stack(list(rebuilt.values())))
     r2 = {}
@@ -131,7 +127,7 @@ def shared_components(data: Dataset, *, taps: int = 6) -> SharedComponents:
 
 
 def _conditions(data: Dataset) -> list:
-    """The conditions of the training trials; only `None` unless all sessions have labels."""
+    """Returns the conditions of the training trials; [None] unless all sessions have labels."""
     labels = data.train.condition
     own = range(len(data.sessions))
     if labels is None or not all(data.train.labelled[data.train.session == number].any() for number in own):
@@ -139,7 +135,8 @@ def _conditions(data: Dataset) -> list:
     return list(np.unique(labels[data.train.labelled]))
 
 
-def _say_how(data: Dataset, conditions: list) -> None:
+def _check_shared(data: Dataset, conditions: list) -> None:
+    """Raises `DataError` unless each session shares a condition with another; logs how sessions are aligned."""
     labels = data.train.condition
     if labels is None or conditions == [None]:
         log.info("Not all sessions have condition labels: sessions are aligned by the average of all their trials.")
@@ -149,42 +146,38 @@ def _say_how(data: Dataset, conditions: list) -> None:
         others = set().union(*(other for other in own if other is not has)) if len(own) > 1 else has
         if not has & others:
             raise DataError(
-                f"Session {session.name!r} shares no condition with another one, so that nothing can align it. Give "
+                f"Session {session.name!r} must share a condition with another session to be aligned. Give "
                 "conditions the same labels in all sessions, or leave the labels out to align by time alone."
             )
     log.info("Sessions are aligned by the averages of %d conditions.", len(conditions))
 
 
 def _course(data: Dataset, number: int, conditions: list, taps: int) -> Float[np.ndarray, "channel condition time"]:
-    """Smoothed averages of one session's training trials; NaN where there are no data."""
-    train, session = data.train, data.sessions[number]
+    """Returns smoothed averages of one session's training trials; NaN where there are no data."""
+    train, n_channels = data.train, data.sessions[number].n_channels
     rows = np.flatnonzero(train.session == number)
-    values = train.encoder_input[rows][:, :, : session.n_channels].astype(float)
-    seen = _seen(train, rows, session.n_channels)
     labels = None if train.condition is None else train.condition[rows]
-    course = np.full((session.n_channels, len(conditions), values.shape[1]), np.nan)
+    values = train.encoder_input[rows][:, :, :n_channels].astype(float)
+    seen = inside(train.encoder_length[rows], values.shape[1])[:, :, None]
+    if train.encoder_observed is not None:
+        seen = seen & train.encoder_observed[rows][:, :, :n_channels]
+    values = np.where(seen, values, np.nan)
+    course = np.full((n_channels, len(conditions), values.shape[1]), np.nan)
     for place, condition in enumerate(conditions):
-        chosen = np.ones(len(rows), bool) if condition is None else labels == condition
-        count = seen[chosen].sum(0)
-        total = np.where(seen[chosen], values[chosen], 0.0).sum(0)
-        average = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        course[:, place] = _smooth(average, taps).T
+        chosen = values if condition is None else values[labels == condition]
+        course[:, place] = _smooth(_nanmean(chosen), taps).T
     return course
 
 
-def _seen(train: Split, rows: np.ndarray, n_channels: int) -> Bool[np.ndarray, "trial time channel"]:
-    """True for entries of the session that the encoders may see."""
-    n_bins = train.encoder_input.shape[1]
-    inside = np.arange(n_bins) < train.encoder_length[rows][:, None]
-    seen = np.broadcast_to(inside[:, :, None], (len(rows), n_bins, n_channels))
-    return seen if train.encoder_observed is None else seen & train.encoder_observed[rows][:, :, :n_channels]
-
-
 def _smooth(course: Float[np.ndarray, "time channel"], taps: int) -> Float[np.ndarray, "time channel"]:
-    """A moving average forwards and one backwards, over the bins that have data; NaN stays NaN."""
+    """Returns a moving average forwards and one backwards, over the bins with data; NaN stays NaN."""
     kernel = np.convolve(np.ones(taps), np.ones(taps))
     there = np.isfinite(course)
-    over = lambda x: np.stack([np.convolve(column, kernel)[taps - 1 : taps - 1 + len(column)] for column in x.T], 1)  # noqa: E731
+
+    def over(values: np.ndarray) -> np.ndarray:
+        whole = [np.convolve(column, kernel) for column in values.T]
+        return np.stack(whole, 1)[taps - 1 : taps - 1 + len(values)]
+
     weight = over(there.astype(float))
     return np.where(there, over(np.where(there, course, 0.0)) / np.maximum(weight, 1e-12), np.nan)
 
@@ -192,7 +185,7 @@ def _smooth(course: Float[np.ndarray, "time channel"], taps: int) -> Float[np.nd
 def _fill_in(
     values: Float[np.ndarray, "channel sample"], n_components: int
 ) -> tuple[Float[np.ndarray, "channel sample"], Float[np.ndarray, "channel component"]]:
-    """Returns values without gaps, each gap holding what the components say of it, and the principal axes."""
+    """Returns values with gaps filled in from the components, and the principal axes."""
     gaps = np.isnan(values)
     filled = np.where(gaps, 0.0, values)  # the mean
     for _ in range(SWEEPS):
@@ -206,20 +199,20 @@ def _fill_in(
 
 
 def _spread(course: Float[np.ndarray, "channel sample"]) -> Float[np.ndarray, " channel"]:
-    """The standard deviation of each channel, 1 for one that does not vary: real values may have any unit."""
+    """Returns the standard deviation of each channel, 1 for a constant channel: real values may have any unit."""
     std = np.nanstd(course, axis=1)
     return np.where(std > 0, std, 1.0)
 
 
 def _nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is there, NaN where nothing is."""
+    """Returns the mean of the finite values over the first axis, NaN without any (`numpy.nanmean` warns then)."""
     there = np.isfinite(values)
     count = there.sum(0)
     return np.where(count > 0, np.where(there, values, 0.0).sum(0) / np.maximum(count, 1), np.nan)
 
 
 def _explained(own: np.ndarray, components: np.ndarray) -> Float[np.ndarray, " component"]:
-    """Share of the variance of each component that a session rebuilds, over the bins that are there."""
+    """Returns the share of the variance of each component that a session rebuilds, over the bins with data."""
     there = np.isfinite(own) & np.isfinite(components)
     found = []
     for place in range(len(components)):

@@ -15,7 +15,7 @@ from lfadsx.errors import DataError
 
 
 def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Split:
-    """Returns a split with `function` applied to every array, of whatever shape; None stays None."""
+    """Returns a split with `function` applied to every array; None stays None."""
 
     def apply(values: Any) -> Any:
         if isinstance(values, dict):
@@ -26,14 +26,11 @@ def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Sp
 
 
 def choose(split: Split, rows: np.ndarray) -> Split:
-    """Returns the chosen trials of a split.
+    """Returns the chosen trials of a split, in the order of `rows`.
 
     Args:
         split: Any split.
         rows: Row numbers, shape (chosen trial,), or True for chosen trials, shape (trial,).
-
-    Returns:
-        The split with these trials only, in the order of `rows`.
     """
     return map_arrays(split, lambda values: values[rows])
 
@@ -48,8 +45,8 @@ def split(
 ) -> np.ndarray:
     """Draws which trials train, validate and test: trials of every condition, or whole conditions.
 
-    By trials, the splits share conditions, so that scores say how well trials of known conditions are described.
-    By conditions, no condition is in two splits, so that they say how well new conditions are.
+    By trials, the splits share conditions: scores tell how well new trials of known conditions are described.
+    By conditions, each condition is in one split only: scores tell how well new conditions are described.
 
     Example:
         >>> import numpy as np
@@ -60,28 +57,27 @@ def split(
         [3, 1, 1]
 
     Args:
-        condition: Condition of each trial, number or text, shape (trial,). Trials without one (None, NaN, "") are drawn
-            among each other by trials, and all train by conditions.
+        condition: Condition of each trial, number or text, shape (trial,). Trials without a condition (None, NaN, "")
+            count as one more condition by trials, and all train by conditions.
         by: "trials" for trials of each condition in proportion, "conditions" for whole conditions.
         valid_fraction: Share of trials, or of conditions, for validation, above 0.
-        test_fraction: Share of trials, or of conditions, for the test, 0 for no test.
+        test_fraction: Share of trials, or of conditions, for the test; 0 for no test.
         seed: Seed of the draw.
 
     Returns:
         "train", "valid" or "test" for each trial, shape (trial,), as `from_arrays(..., split=...)` takes it.
 
     Raises:
-        DataError: If the fractions leave a split empty, or `condition` is no list of conditions.
+        DataError: If the fractions leave a split empty, or `condition` is not a list of conditions.
     """
-    validation.one_of(by, ("trials", "conditions"), "by")
-    n_trials, labels = len(condition), tidy_labels(condition, "condition")
-    if labels is None:
-        if by == "conditions":
-            raise DataError("No trial has a condition, so whole conditions cannot be split. Use by='trials'.")
-        return random_names(None, n_trials, valid_fraction, test_fraction, seed)
-    validation.dimensions(labels, 1, "condition")
+    validation.one_of(by, ("trials", "conditions"), "`by`")
+    n_trials, labels = len(condition), tidy_labels(condition, "`condition`")
+    if labels is not None:
+        validation.dimensions(labels, 1, "`condition`")
     if by == "trials":
         return random_names(labels, n_trials, valid_fraction, test_fraction, seed)
+    if labels is None:
+        raise DataError("No trial has a condition, so whole conditions cannot be split. Use by='trials'.")
     labelled, names = has_label(labels), np.full(n_trials, "train")
     found, place = np.unique(labels[labelled], return_inverse=True)
     names[labelled] = random_names(None, len(found), valid_fraction, test_fraction, seed, "conditions")[place]
@@ -89,15 +85,11 @@ def split(
 
 
 def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -> np.ndarray:
-    """Returns the split of each trial of a condition: the first train, then some validate, the last test.
-
-    Returns:
-        "train", "valid" or "test" for each trial, shape (trial,).
-    """
+    """Returns the split of each trial of a condition, shape (trial,): first train, then valid, then test."""
     n_valid, n_test = round(n_trials * valid_fraction), round(n_trials * test_fraction)
     if n_valid < 1 or (test_fraction > 0 and n_test < 1) or n_valid + n_test >= n_trials:
         raise DataError(
-            f"{n_trials} trials per condition with valid_fraction {valid_fraction} and test_fraction "
+            f"{n_trials} trials per condition with `valid_fraction` {valid_fraction} and `test_fraction` "
             f"{test_fraction} give {n_valid} valid and {n_test} test trials. Give more trials per condition, "
             "or fractions that leave at least one trial for each split."
         )
@@ -112,22 +104,14 @@ def random_names(
     seed: int,
     what: str = "trials",
 ) -> np.ndarray:
-    """Draws which trials train, validate and test, each condition in proportion.
+    """Draws "train", "valid" or "test" for each trial, each condition in proportion; see `split`.
 
-    Args:
-        condition: Condition of each trial, shape (trial,), or None.
-        n_trials: Number of trials.
-        valid_fraction: Share of trials for validation, above 0.
-        test_fraction: Share of trials for the test, 0 for no test.
-        what: What is split, for messages.
-
-    Returns:
-        "train", "valid" or "test" for each trial, shape (trial,).
+    `condition` has shape (trial,) or is None; `what` is the plural of the unit that is split, for messages.
     """
     if not (valid_fraction > 0 and test_fraction >= 0 and valid_fraction + test_fraction < 1):
         raise DataError(
-            f"valid_fraction is {valid_fraction} and test_fraction is {test_fraction}. "
-            "Give a valid_fraction above 0, and two fractions that leave trials to train on."
+            "`valid_fraction` must be above 0, `test_fraction` at least 0 and their sum below 1, got "
+            f"{valid_fraction} and {test_fraction}."
         )
     rng = np.random.default_rng(seed)
     names = np.full(n_trials, "train")
@@ -136,18 +120,15 @@ def random_names(
         n_chosen = max(1, round(fraction * n_trials)) if fraction > 0 else 0
         if n_chosen >= len(rows):
             raise DataError(
-                f"{n_trials} {what} cannot be split with valid_fraction {valid_fraction} and test_fraction "
-                f"{test_fraction}: none would be left to train on. Give more {what} or smaller fractions."
+                f"{n_trials} {what} cannot be split with `valid_fraction` {valid_fraction} and `test_fraction` "
+                f"{test_fraction}: no {what} would be left to train on. Give more {what} or smaller fractions."
             )
         names[rows[_evenly(None if condition is None else condition[rows], len(rows), n_chosen, rng)]] = name
     return names
 
 
 def _evenly(condition: np.ndarray | None, n: int, n_chosen: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws `n_chosen` of `n` rows: every (n / n_chosen)-th of the rows sorted by condition.
-
-    Within a condition the order is random, so each condition gets its share up to one trial.
-    """
+    """Draws every (n / n_chosen)-th of the rows sorted by condition, so each condition gets its share."""
     if n_chosen == 0:
         return np.empty(0, int)
     order = rng.permutation(n)

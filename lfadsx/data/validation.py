@@ -1,7 +1,7 @@
-"""Every check of the user's data, each with the sentence that says what is wrong and what to do.
+"""Every check of the user's data, with a message about the mistake and its remedy.
 
-Checks return nothing and raise `DataError`. `label` is what a message calls an array, such as
-"'train_data' of 'day1.h5'".
+Checks return nothing and raise `DataError`. `label` is the name of an array in a message, such as
+"'train_data' of 'day1.h5'". `reference` is the name of the array that it is compared with.
 """
 
 from __future__ import annotations
@@ -14,26 +14,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from lfadsx.errors import DataError
+from lfadsx.errors import DataError, nearest
 
-AXES = {
-    1: "(trial,)",
-    3: "(trial, time, channel)",
-}
-"""What the axes of an array are, by their number."""
+AXES = {1: "(trial,)", 3: "(trial, time, channel)"}
+"""Axes of an array by their number."""
 
-TRUTH_UNITS = ("counts per bin", "Hz", "data", "relative")
-"""Units that true rates may have; "data" is the unit of the data themselves."""
+
+LARGEST_COUNT = np.iinfo(np.uint32).max
+"""The largest count that a device's integers hold."""
 
 
 def numbers(values: np.ndarray, label: str) -> None:
     """Raises `DataError` unless an array of any shape holds real numbers or booleans."""
     if values.dtype.kind not in "iufb":
-        raise DataError(f"{label} holds {values.dtype}, not real numbers. Store integers or floats.")
+        raise DataError(f"{label} must hold real numbers, got {values.dtype}. Store integers or floats.")
 
 
 def dimensions(values: np.ndarray, n_axes: int, label: str) -> None:
-    """Raises `DataError` unless an array has `n_axes` axes, none of them empty."""
+    """Raises `DataError` unless an array has `n_axes` axes, each with at least one entry."""
     if values.ndim != n_axes:
         raise DataError(
             f"{label} has {values.ndim} dimensions, shape {values.shape}, where {n_axes} are needed. "
@@ -44,21 +42,12 @@ def dimensions(values: np.ndarray, n_axes: int, label: str) -> None:
     if 0 in values.shape:
         raise DataError(
             f"{label} has an axis of size 0, shape {values.shape}. "
-            f"Every one of {AXES[n_axes]} needs a size of at least 1; leave out what is not there."
-        )
-
-
-def same_trials(values: np.ndarray, n_trials: int, label: str, reference: str) -> None:
-    """Raises `DataError` unless an array has one row per trial of the data called `reference`."""
-    if len(values) != n_trials:
-        raise DataError(
-            f"{label} has {len(values)} trials and {reference} has {n_trials}. "
-            "Both need the same trials in the same order."
+            f"Every one of {AXES[n_axes]} needs a size of at least 1; leave out empty arrays."
         )
 
 
 def size(actual: int, expected: int, what: str, label: str, reference: str) -> None:
-    """Raises `DataError` unless the number of `what` (bins, channels, ...) of two arrays agrees."""
+    """Raises `DataError` unless two arrays have the same number of `what` (trials, bins, channels, ...)."""
     if actual != expected:
         raise DataError(
             f"{label} has {actual} {what} and {reference} has {expected}. Give both the same number of {what}."
@@ -76,45 +65,32 @@ def same_shape(values: np.ndarray, shape: tuple[int, ...], label: str, reference
 def at_least(actual: int, least: int, what: str, label: str, reference: str, advice: str) -> None:
     """Raises `DataError` when an array has fewer of `what` (bins, channels) than `reference` has."""
     if actual < least:
-        raise DataError(f"{label} has {actual} {what} and {reference} has {least}. {advice}")
+        raise DataError(f"{label} must have at least the {least} {what} of {reference}, got {actual}. {advice}")
 
 
 def first_channels(encoder: np.ndarray, target: np.ndarray, label: str, reference: str) -> None:
-    """Raises `DataError` unless the first channels of `target` are the channels of `encoder`.
-
-    Args:
-        encoder: Counts that the encoder sees, shape (trial, encoder_time, channel).
-        target: Counts to explain, shape (trial, time, target_channel).
-        label: What to call `target`.
-        reference: What to call `encoder`.
-    """
+    """Raises `DataError` unless `target` (`label`) starts with the channels of `encoder` (`reference`)."""
     n_bins, n_channels = encoder.shape[1:]
-    if np.array_equal(encoder, target[:, :n_bins, :n_channels]):
-        return
-    raise DataError(
-        f"The first {n_channels} of the {target.shape[2]} channels of {label} are not the channels of "
-        f"{reference}. Put the held-out channels last, or add a dataset 'target_index' that says which "
-        "channel of the targets each encoder channel is."
-    )
-
-
-def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
-    """Raises `DataError` when an entry that `known` marks True is NaN or infinite; both of one shape."""
-    if values.dtype.kind != "f":
-        return
-    infinite = np.isinf(values) & known
-    if infinite.any():
-        raise DataError(f"{label} is infinite at {_place(infinite)}. Replace it, or mark it as not observed.")
-    missing = np.isnan(values) & known
-    if missing.any():
+    if not np.array_equal(encoder, target[:, :n_bins, :n_channels]):
         raise DataError(
-            f"{label} holds {missing.sum()} NaN, the first at {_place(missing)}. "
-            "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
+            f"The first {n_channels} of the {target.shape[2]} channels of {label} are not the channels of "
+            f"{reference}. Put the held-out channels last, or add a dataset 'target_index' with the target "
+            "channel of each encoder channel."
         )
 
 
-LARGEST_COUNT = np.iinfo(np.uint32).max
-"""The largest count that a device's integers hold."""
+def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
+    """Raises `DataError` when an entry is NaN or infinite where `known`, of the same shape, is True."""
+    if values.dtype.kind != "f":
+        return
+    infinite, missing = np.isinf(values) & known, np.isnan(values) & known
+    if infinite.any():
+        raise DataError(f"{label} is infinite at {place(infinite)}. Replace it, or mark it as not observed.")
+    if missing.any():
+        raise DataError(
+            f"{label} holds {missing.sum()} NaN, the first at {place(missing)}. "
+            "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
+        )
 
 
 def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
@@ -129,34 +105,29 @@ def counts(values: np.ndarray, label: str) -> None:
     """Raises `DataError` when an entry is not a count, shape (trial, time, channel)."""
     wrong = not_counts(values)
     if wrong.any():
-        value = values[np.unravel_index(np.argmax(wrong), wrong.shape)]
+        value = values[wrong][0]
         kind = "negative" if value < 0 else "too large" if value > LARGEST_COUNT else "fractional"
         raise DataError(
-            f"{label} is {kind} ({value:g}) at {_place(wrong)}, and the data were said to be counts. Give spike counts "
+            f"{label} is {kind} ({value:g}) at {place(wrong)}, but the data must be counts. Give spike counts "
             'per bin (rates in Hz are not counts), or read them as real numbers (kind="real", --likelihood gaussian).'
         )
 
 
 def lengths(values: np.ndarray, lowest: Any, highest: int, n_trials: int, label: str) -> None:
-    """Raises `DataError` unless every trial's length is a whole number from `lowest` to `highest` bins.
+    """Raises `DataError` unless every trial's length is a whole number of bins from `lowest` to `highest`.
 
-    Args:
-        values: Length of every trial in bins, shape (trial,).
-        lowest: The shortest length allowed in bins, or one for every trial, shape (trial,).
-        highest: The longest length allowed in bins.
-        n_trials: Number of trials.
-        label: What to call `values`.
+    `lowest` is one number or one for every trial, shape (trial,).
     """
     dimensions(values, 1, label)
     numbers(values, label)
-    same_trials(values, n_trials, label, "the data")
+    size(len(values), n_trials, "trials", label, "the data")
     lowest = np.broadcast_to(lowest, values.shape)
     wrong = (values < lowest) | (values > highest) | (values != np.floor(values))
     if wrong.any():
         trial = int(np.argmax(wrong))
         raise DataError(
-            f"{label} is {values[trial]:g} bins for trial {trial}, outside {lowest[trial]} to {highest}. "
-            "Give the number of bins that the trial has."
+            f"{label} must be a whole number of bins from {lowest[trial]} to {highest}, got {values[trial]:g} for "
+            f"trial {trial}."
         )
 
 
@@ -165,33 +136,31 @@ def target_index(values: np.ndarray, n_channels: int, n_targets: int, label: str
     dimensions(values, 1, label)
     size(len(values), n_channels, "entries", label, "the encoder data, counted in channels,")
     if values.dtype.kind not in "iu":
-        raise DataError(f"{label} holds {values.dtype}, not integers. Give indices of target channels.")
-    used = values[values != -1]
-    if len(used) and (used.min() < 0 or used.max() >= n_targets):
+        raise DataError(f"{label} must hold integers, got {values.dtype}. Give indices of target channels.")
+    used, times = np.unique(values[values != -1], return_counts=True)
+    if len(used) and (used[0] < 0 or used[-1] >= n_targets):
         raise DataError(
-            f"{label} has entries from {used.min()} to {used.max()} for {n_targets} target channels. "
-            f"Give indices from 0 to {n_targets - 1}, or -1 for an encoder channel that is no target."
+            f"{label} has entries from {used[0]} to {used[-1]} for {n_targets} target channels. "
+            f"Give indices from 0 to {n_targets - 1}, or -1 for an encoder channel that is not a target."
         )
-    if len(np.unique(used)) < len(used):
-        repeated = used[np.argmax([np.sum(used == index) > 1 for index in used])]
+    if np.any(times > 1):
         raise DataError(
-            f"{label} names target channel {repeated} more than once. "
-            "Every target channel belongs to one encoder channel at most."
+            f"{label} names target channel {used[times > 1][0]} more than once. "
+            "Give each target channel to at most one encoder channel."
         )
 
 
-def positive(value: float, what: str) -> None:
-    """Raises `DataError` unless a number such as the bin width in seconds is finite and above 0."""
+def positive(value: float, label: str) -> None:
+    """Raises `DataError` unless a number is finite and above 0."""
     if not (np.isfinite(value) and value > 0):
-        raise DataError(f"The {what} is {value}, which is not a positive number. Give it in seconds.")
+        raise DataError(f"{label} must be a finite number above 0, got {value}.")
 
 
-def one_of(value: str, allowed: Collection[str], what: str) -> None:
+def one_of(value: str, allowed: Collection[str], label: str) -> None:
     """Raises `DataError` unless a setting has one of the allowed values."""
     if value not in allowed:
-        close = difflib.get_close_matches(str(value), [str(name) for name in allowed], 1)
-        advice = f" Perhaps {close[0]!r} is meant." if close else ""
-        raise DataError(f"{what} is {value!r}. Choose one of {_listed(allowed)}.{advice}")
+        near = nearest(str(value), map(str, allowed))
+        raise DataError(f"{label} must be one of {_listed(allowed)}, got {value!r}{near}.")
 
 
 def agree(values: Mapping[str, Any], what: str, advice: str) -> None:
@@ -200,7 +169,8 @@ def agree(values: Mapping[str, Any], what: str, advice: str) -> None:
     for name in names[1:]:
         if not _same(values[name], values[names[0]]):
             raise DataError(
-                f"The {what} of {names[0]} is {values[names[0]]!r} and that of {name} is {values[name]!r}. {advice}"
+                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and that of {name} is "
+                f"{values[name]!r}. {advice}"
             )
 
 
@@ -215,22 +185,20 @@ def unique(names: Sequence[str]) -> None:
 
 
 def has_data(found: Collection[str], wanted: Sequence[str], file: str) -> None:
-    """Raises `DataError` when none of the keys `wanted` is among the keys `found` of a file."""
+    """Raises `DataError` unless one of the keys `wanted` is among the keys `found` of a file."""
     if any(key in found for key in wanted):
         return
     pairs = [(key, close) for key in wanted for close in difflib.get_close_matches(key, found, 1, 0.75)]
-    advice = (
-        f"Perhaps {pairs[0][1]!r} should be called {pairs[0][0]!r}."
-        if pairs
-        else "Call the data by one of these names."
-    )
-    raise DataError(f"{file!r} has none of the keys {_listed(wanted)}; it holds {_listed(found)}. {advice}")
+    advice = "Store the data under one of these keys."
+    if pairs:
+        advice = f"Rename {pairs[0][1]!r} to {pairs[0][0]!r} if it holds these data."
+    raise DataError(f"{file!r} must hold one of the keys {_listed(wanted)}, found {_listed(found)}. {advice}")
 
 
 def misspelt(found: Collection[str], known: Collection[str], splits: Sequence[str], file: str) -> None:
-    """Raises `DataError` when a key of a file is no known key of its split but nearly one that is absent.
+    """Raises `DataError` when an unknown key of a file is nearly a known key that is absent.
 
-    A slip in an optional key would otherwise be ignored: the trials of 'valid_encode_data' would be left out.
+    Without this check a slip in an optional key would be ignored: the trials of 'valid_encode_data' would be left out.
     """
     absent = [key for key in known if key not in found]
     for key in found:
@@ -243,20 +211,19 @@ def misspelt(found: Collection[str], known: Collection[str], splits: Sequence[st
         if close:
             raise DataError(
                 f"{file!r} holds an unknown key {key!r} that looks like {prefix + close[0]!r}. "
-                "Rename it, or give it a name of its own."
+                "Rename it to that, or to something less similar."
             )
 
 
+def place(wrong: np.ndarray, axes: Sequence[str] = ("trial", "bin", "channel")) -> str:
+    """Returns where the first True of a mask is, in words."""
+    return ", ".join(f"{axis} {i}" for axis, i in zip(axes, np.argwhere(wrong)[0], strict=False))
+
+
 def _same(left: Any, right: Any) -> bool:
-    """Compares two settings; numbers may differ by what a file in single precision loses."""
     if isinstance(left, float) and isinstance(right, float):
-        return math.isclose(left, right, rel_tol=1e-6)
+        return math.isclose(left, right, rel_tol=1e-6)  # files may hold single precision
     return left == right
-
-
-def _place(wrong: np.ndarray) -> str:
-    first = np.unravel_index(np.argmax(wrong), wrong.shape)
-    return ", ".join(f"{axis} {int(i)}" for axis, i in zip(("trial", "bin", "channel"), first, strict=False))
 
 
 def _listed(names: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""Writing data sets to HDF5 files that `read` and lfads-torch understand."""
+"""Writing data sets to HDF5 files for `read` and lfads-torch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.dataset import SERIES, Dataset, Session, Split
 from lfadsx.data.file_keys import ALIGNMENT_KEYS, KEYS
 from lfadsx.data.hdf5_files import open_to_write, write_array
+from lfadsx.data.sessions import fit
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError
 from lfadsx.files import plain
 
 
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
-    """Writes each session of a data set to a file of its own, with the keys of lfads-torch.
+    """Writes each session of a data set to a separate file with the keys of lfads-torch.
 
-    `read` gives the same data set back, but for `source` and, when trials of several sessions are mixed,
-    their order between sessions.
+    `read` gives the same data set back, except `source` and the order of mixed trials of several sessions.
 
     Example:
         >>> import pathlib, tempfile
@@ -32,8 +32,8 @@ def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
         ['chaotic_rnn.h5']
 
     Args:
-        path: A folder, made when it does not exist; the files in it are called like the sessions. For a
-            single session also the file itself, with the ending .h5 or .hdf5.
+        path: A folder, made if it does not exist; files are named after the sessions. For a single session also a
+            file name that ends in .h5 or .hdf5.
         dataset: The data set.
 
     Returns:
@@ -54,8 +54,8 @@ def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
             _write_facts(target, dataset, session)
             own = {name: choose(split, split.session == number) for name, split in dataset.splits.items()}
             own = {name: split for name, split in own.items() if split.n_trials}
-            for name, split in own.items():
-                _write_split(target, name, split, session, _sizes(own), dataset)
+            for name, split in zip(own, fit(list(own.values()), (session,), dataset.input_group), strict=True):
+                _write_split(target, name, split, session, dataset.input_group)
     return files
 
 
@@ -81,43 +81,18 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
             write_array(file, keys[0], getattr(session, field))
 
 
-def _sizes(splits: dict[str, Split]) -> tuple[int, int]:
-    """Returns the encoder's and the decoder's bins of the longest trial."""
-    encoder = max(int(split.encoder_length.max()) for split in splits.values())
-    return encoder, max(int(split.target_length.max()) for split in splits.values())
-
-
-def _write_split(
-    file: h5py.File, name: str, split: Split, session: Session, sizes: tuple[int, int], dataset: Dataset
-) -> None:
-    group = dataset.input_group
-    n_encoder_bins, n_bins = sizes
-    encoder = np.s_[:, :n_encoder_bins, : session.n_channels]
-    target = np.s_[:, :n_bins, : session.n_targets[group]]
-    series = np.s_[:, :n_bins]
-    ragged = np.any(split.encoder_length < n_encoder_bins) or np.any(split.target_length < n_bins)
-    arrays = {
-        "encoder_input": (split.encoder_input, encoder),
-        "targets": (split.targets[group], target),
-        "encoder_observed": (split.encoder_observed, encoder),
-        "target_observed": (split.target_observed.get(group), target),
-        "encoder_length": (split.encoder_length if ragged else None, np.s_[:]),
-        "target_length": (split.target_length if ragged else None, np.s_[:]),
-        "known_inputs": (split.known_inputs, series),
-        "truth": (split.truth, target),
-        "true_inputs": (split.true_inputs, series),
-        "condition": (split.condition, np.s_[:]),
-        "trial_id": (split.trial_id, np.s_[:]),
-        "row": (split.row, np.s_[:]),
-        "behaviour": (split.behaviour, series),
-    }
-    for field, (values, part) in arrays.items():
+def _write_split(file: h5py.File, name: str, split: Split, session: Session, input_group: str) -> None:
+    fields = ["encoder_input", "encoder_observed", *SERIES, "condition", "trial_id", "row"]
+    if np.any(split.encoder_length < split.encoder_input.shape[1]) or np.any(split.target_length < split.n_bins):
+        fields += ["encoder_length", "target_length"]
+    key = {field: keys[0].format(split=name) for field, keys in KEYS.items()}
+    arrays = {key[field]: getattr(split, field) for field in fields}
+    for group, width in session.n_targets.items():
+        own = group == input_group
+        if width:
+            arrays[key["targets"] if own else f"{name}_other_targets/{group}"] = split.targets[group]
+            mask_key = key["target_observed"] if own else f"{name}_other_observed/{group}"
+            arrays[mask_key] = split.target_observed.get(group)
+    for path, values in arrays.items():
         if values is not None:
-            write_array(file, KEYS[field][0].format(split=name), values[part])
-    for other in session.n_targets:
-        if other != group and session.n_targets[other]:
-            part = np.s_[:, :n_bins, : session.n_targets[other]]
-            write_array(file, f"{name}_other_targets/{other}", split.targets[other][part])
-            mask = split.target_observed.get(other)
-            if mask is not None:
-                write_array(file, f"{name}_other_observed/{other}", mask[part])
+            write_array(file, path, values)

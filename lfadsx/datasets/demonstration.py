@@ -6,12 +6,11 @@ import dataclasses
 
 import numpy as np
 
+from lfadsx.data import validation
 from lfadsx.data.arrays import from_arrays
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import names_in_order
-from lfadsx.datasets.chaotic_network import draw_network, draw_pulses, run_network
-from lfadsx.datasets.recipe import above_zero, bins_of
-from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
+from lfadsx.datasets.chaotic_network import ChaoticRNN
 
 
 def chaotic_rnn(
@@ -32,13 +31,12 @@ def chaotic_rnn(
     session: str = "chaotic_rnn",
     seed: int = 5,
 ) -> Dataset:
-    r"""Makes spikes of a chaotic recurrent network that one pulse kicks at a random time of each trial.
+    r"""Simulates spikes of a chaotic recurrent network with one pulse at a random time of each trial.
 
     .. math:: x_t = (1 - a) x_{t-1} + a (\gamma W \tanh x_{t-1} + B u_t), \quad a = \Delta t / \tau
 
     The rates are tanh x_t, scaled for each trial and neuron to the range from 0 to `max_rate`; counts are
-    Poisson draws. Trials of a condition start at the same state. Random numbers are drawn in the order of the
-    original program, so that the same seed gives the same network, states, pulses and counts.
+    Poisson draws. Trials of a condition start at the same state. The same data as a file: `ChaoticRNN`.
 
     Source: Sussillo, Jozefowicz, Abbott & Pandarinath 2016, arXiv:1608.06315; Pandarinath et al. 2018.
 
@@ -55,14 +53,13 @@ def chaotic_rnn(
         duration: Length of a trial in seconds.
         bin_width: Width of a bin, and step of the simulation, in seconds.
         gain: Scale of the recurrent weights; the network is chaotic above 1.
-        input_magnitude: Height of the pulse u, which lasts one bin and lies in the middle half of the trial;
-            0 for no pulse.
+        input_magnitude: Height of the pulse u, which lasts one bin in the middle half of the trial; 0 for no pulse.
         time_constant: Time constant of the units in seconds.
         start_std: Standard deviation of the starting states.
         max_rate: Highest rate of each neuron in each trial in Hz.
-        held_out: Number of neurons, the last ones, that the encoder does not see.
+        held_out: Number of neurons (the last neurons) that the encoder does not see.
         valid_fraction: Share of each condition's trials that validate.
-        test_fraction: Share of each condition's trials that test, 0 for no test.
+        test_fraction: Share of each condition's trials that test; 0 for no test.
         session: Name of the session.
         seed: Seed of everything random.
 
@@ -70,33 +67,29 @@ def chaotic_rnn(
         The data set, with `truth` in counts per bin, `condition`, and the pulses as `true_inputs`.
 
     Raises:
-        DataError: If a number makes no sense, a rate does not vary, or a condition has too few trials to split.
+        DataError: If a number is out of range, a rate is constant, or a condition has too few trials to split.
     """
     settings = {
         "conditions": conditions,
         "trials_per_condition": trials_per_condition,
-        "neurons": neurons,
         "duration": duration,
         "bin_width": bin_width,
         "time_constant": time_constant,
         "max_rate": max_rate,
+        "gain": gain,
+        "input_magnitude": input_magnitude,
+        "start_std": start_std,
+        "seed": seed,
     }
-    above_zero(settings)
-    n_bins = bins_of(duration, bin_width)
+    validation.positive(neurons, "`neurons`")
+    recipe = ChaoticRNN(units=neurons, recorded=neurons, **settings)
     names = names_in_order(trials_per_condition, valid_fraction, test_fraction)
-
-    random = np.random.RandomState(seed)
-    weights, input_weights = draw_network(neurons, random)
-    start = np.repeat(start_std * random.randn(conditions, neurons), trials_per_condition, axis=0)
-    pulses, times = draw_pulses(len(start), n_bins, input_magnitude, random)
-    courses = run_network(start, pulses, gain * weights, input_weights, bin_width / time_constant)
-    rates = between_zero_and_one(courses) * max_rate
-    spikes = spikify(rates, bin_width=bin_width, seed=random)
-
+    network, random = recipe.draw()
+    spikes, relative, pulses, times = recipe.trials(network, network.readouts[0], random)
     dataset = from_arrays(
         spikes,
         held_out=held_out,
-        truth=rates * bin_width,
+        truth=relative * max_rate * bin_width,
         truth_unit="counts per bin",
         true_inputs=None if times is None else pulses[:, :, None],
         condition=np.repeat(np.arange(conditions), trials_per_condition),
@@ -104,5 +97,5 @@ def chaotic_rnn(
         split=np.tile(names, conditions),
         session=session,
     )
-    settings |= {"gain": gain, "input_magnitude": input_magnitude, "start_std": start_std, "seed": seed}
-    return dataclasses.replace(dataset, source={session: {"simulation": "chaotic_rnn", **settings}})
+    source = {"simulation": "chaotic_rnn", "neurons": neurons, **settings}
+    return dataclasses.replace(dataset, source={session: source})

@@ -1,4 +1,4 @@
-"""Integration to a bound: a trained network that adds up its input and stops at plus or minus 1."""
+"""Integration to a bound: a trained network that sums its input between -1 and 1."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lfadsx.datasets.recipe import AbstractTrials, Simulation, above_zero
+from lfadsx.datasets.recipe import AbstractTrials, Simulation
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
 from lfadsx.datasets.task_network import TaskNetwork, load_network
 from lfadsx.errors import DataError
 
 
 class BoundedIntegration(NamedTuple):
-    """What the network does in given conditions, all float64.
+    """Inputs, outputs and rates of the network in given conditions, all float64.
 
     Attributes:
         inputs: Input of each bin, shape (condition, time).
@@ -31,23 +31,26 @@ class BoundedIntegration(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class IntegrationToBound(AbstractTrials):
-    r"""Spikes of a network of 50 tanh units that was trained to add up its input between two bounds.
+    r"""Spikes of a network of 50 tanh units that was trained to sum its input between two bounds.
 
     .. math::
         h_t &= \tanh(W_R h_{t-1} + W_{in} u_t + b_R), \quad h_0 = 0, \quad u_t = \sigma \epsilon_t \\
         o_t &= W_O h_t + b_O \approx \min(\max(\textstyle\sum_{s \le t} u_s, -1), 1)
 
-    The bound cuts the running sum, which goes on beyond it, and does not hold it. Neurons are random mixtures P h of
-    the units; each trial's and neuron's time course is scaled to the range from 0 to `max_rate`; counts are Poisson.
-    All trials of a condition have one input. So a condition is a function of one standard normal number per bin:
-    `from_normals`. Random numbers are drawn in the order of the original program: P and the counts from the seed,
-    inputs from the seed plus 1. The weights are not the original's, which need TensorFlow: they were trained on the
-    same task, on squared error, by `lfadsx.datasets.train_networks`, and come with the library.
+    The bounds clip the output only; the sum itself continues beyond them. Neurons are random mixtures P h of the units.
+    Each trial's and neuron's time course is scaled to the range from 0 to `max_rate`; counts are Poisson. All trials of
+    a condition have the same input, so a condition is a function of one standard normal number per bin: `from_normals`.
+    Random numbers are drawn in the order of the original program: P and the counts from the seed, inputs from the seed
+    plus 1. The original's weights need TensorFlow. The library's weights were trained on the same task, on squared
+    error, by `examples/example_tools/train_networks.py`.
 
-    Other than in the original: the conversion factor is 1 / (max_rate bin_width), as in its other data (it was the
-    inverse); the true inputs are also stored under the key of the other data, where readers look for them, as are
-    the conditions of trials; the unused setting tau is gone; a rate that does not vary is named in an error; the number
-    of bins is rounded; integers are stored in the smallest type; and Python 3 runs it.
+    Differences from the original:
+
+    * The conversion factor is 1 / (max_rate bin_width), as in the original's other data, not the inverse.
+    * True inputs and conditions are also stored under the keys of the other data.
+    * The unused setting tau is dropped.
+    * A constant rate raises an error.
+    * The number of bins is rounded, and integers are stored in the smallest type.
 
     Source: the synthetic data of the original LFADS; Sussillo, Jozefowicz, Abbott & Pandarinath 2016,
     arXiv:1608.06315.
@@ -61,7 +64,7 @@ class IntegrationToBound(AbstractTrials):
     """
 
     conditions: int = 800
-    """Number of conditions, each an input of its own."""
+    """Number of conditions, each with a different input."""
     trials_per_condition: int = 5
     """Number of trials of each condition."""
     units: int = 50
@@ -69,14 +72,14 @@ class IntegrationToBound(AbstractTrials):
     input_std: float = 0.25
     """Sigma: standard deviation of the input in each bin; the network was trained with 0.25."""
     network_file: str = ""
-    """npz file of `lfadsx.datasets.train_networks` with the network's weights; empty: those of the library."""
+    """npz file of `examples/example_tools/train_networks.py` with weights; "" for the library's weights."""
 
     def network(self) -> TaskNetwork:
         """Returns the trained network that makes the data."""
         return load_network("itb_rnn", self.network_file)
 
     def mixture(self) -> np.ndarray:
-        """Returns the mixture P of units that each neuron is, shape (neuron, unit)."""
+        """Returns the mixture P of units for each neuron, shape (neuron, unit)."""
         return self._draw()[0]
 
     def normals(self) -> np.ndarray:
@@ -93,7 +96,7 @@ class IntegrationToBound(AbstractTrials):
             Inputs, outputs, relative rates and expected counts of the conditions.
 
         Raises:
-            DataError: If a setting makes no sense or a rate does not vary.
+            DataError: If a setting is out of range or a rate is constant.
         """
         network, inputs = self.network(), self.input_std * np.asarray(normals)
         hiddens = network.run(network.h0, inputs)
@@ -106,12 +109,12 @@ class IntegrationToBound(AbstractTrials):
         """Simulates all trials.
 
         Returns:
-            One simulation, with counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
-            `{split}_truth`, both (trial, time, neuron), the inputs under `input_{split}_truth` and
-            `{split}_inputs_u`, (trial, time, 1), and the network's output under `{split}_outputs_u`, (trial, time).
+            One simulation: counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
+            `{split}_truth`, both (trial, time, neuron); inputs under `input_{split}_truth` and
+            `{split}_inputs_u`, (trial, time, 1); the network's output under `{split}_outputs_u`, (trial, time).
 
         Raises:
-            DataError: If a setting makes no sense or a rate does not vary.
+            DataError: If a setting is out of range or a rate is constant.
         """
         mixture, random = self._draw()
         run = BoundedIntegration(*(each[self.condition] for each in self.from_normals(self.normals())))
@@ -123,26 +126,19 @@ class IntegrationToBound(AbstractTrials):
             "SPLIT_inputs_u": inputs,
             "SPLIT_outputs_u": run.outputs.astype(np.float32),
         }
-        scalars = {
-            "P_sxn": mixture,
-            "dt": self.bin_width,
-            "train_percentage": self.train_fraction,
-            "nreplications": self.trials_per_condition,
-            "u_std": self.input_std,
-            "max_firing_rate": self.max_rate,
-            "conversion_factor": 1 / (self.max_rate * self.bin_width),
-        }
+        scalars = {**self.scalars(), "P_sxn": mixture, "u_std": self.input_std, "max_firing_rate": self.max_rate}
         facts = self.facts("itb_rnn", self.bin_width) | {"truth_unit": "counts per bin"}
-        return [Simulation(self.by_split(self.split_names(), **by_trial) | scalars, facts)]
+        return [Simulation(self.by_split(**by_trial) | scalars, facts)]
 
     def check(self) -> None:
-        """Raises `DataError` when a setting makes no sense."""
+        """Raises `DataError` if a setting is out of range."""
         super().check()
-        above_zero({"input_std": self.input_std})
-        if self.units != len(self.network().b_R):
+        self.check_positive("input_std")
+        n_units = len(self.network().b_R)
+        if self.units != n_units:
             raise DataError(
-                f"units is {self.units} and the trained network has {len(self.network().b_R)}. "
-                "Give that number, or a network_file with another network."
+                f"`units` must be {n_units}, the units of the trained network, got {self.units}. "
+                "Give that number, or another network as `network_file`."
             )
 
     def _draw(self) -> tuple[np.ndarray, np.random.RandomState]:

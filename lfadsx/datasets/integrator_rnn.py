@@ -1,4 +1,4 @@
-"""The integrator of the JAX LFADS tutorial: a trained network that adds up a noisy input."""
+"""The integrator of the JAX LFADS tutorial: a trained network that sums a noisy input."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from lfadsx.data import validation
 from lfadsx.data.splits import names_in_order
-from lfadsx.datasets.recipe import AbstractRecipe, Simulation, above_zero, bins_of
+from lfadsx.datasets.recipe import AbstractRecipe, Simulation, bins_of, by_split
 from lfadsx.datasets.spike_generation import spikify
 from lfadsx.datasets.task_network import TaskNetwork, load_network
 from lfadsx.errors import DataError
 
 
 class Integration(NamedTuple):
-    """What the network does in given trials, all float64.
+    """Inputs, states and rates of the network in given trials, all float64.
 
     Attributes:
         starts: State before the first bin, shape (trial, unit), between -1 and 1.
@@ -33,24 +33,23 @@ class Integration(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class IntegratorRNN(AbstractRecipe):
-    r"""Spikes of a network of 100 tanh units that was trained to add up its input.
+    r"""Spikes of a network of 100 tanh units that was trained to sum its input.
 
     .. math::
         h_t &= \tanh(W_R h_{t-1} + W_{in} u_t + b_R), \quad o_t = W_O h_t + b_O \approx \sum_{s \le t} u_s \\
         u_t &= b + \sigma \epsilon_t, \quad b = 2 \beta (\xi - 1/2), \quad x_{tn} \sim
         \mathrm{Poisson}(r_\max \Delta t (h_{tn} + 1) / 2)
 
-    A trial starts where the network is after `start_bins` (7) bins of such input, with a bias b of its own, and one bin
-    of input 0, which lets the state fall back on the line attractor. So a trial is a function of standard normal
-    numbers, 34 for 25 bins, in this order: the bias before the trial, the noise of the bins before it, the bias of the
-    trial, the noise of each bin. `from_normals` is that function and `network` gives its weights, which come with the
-    library. The first trials train, the next validate, the last test; the tutorial has no test.
+    Before a trial the network runs for `start_bins` (7) bins of such input with a separate bias b. One bin of input 0
+    follows, in which the state returns to the line attractor. So a trial is a function of standard normal numbers, 34
+    for 25 bins, in this order: the bias before the trial, the noise of the bins before it, the bias of the trial, the
+    noise of each bin. `from_normals` is that function and `network` gives its weights. The first trials train, the next
+    validate, the last test; the tutorial has no test.
 
-    The bias b has mean -beta and standard deviation 2 beta, as in the tutorial's code. The weights are not the
-    tutorial's, which drew its own in each run: they were trained by its recipe in
-    `lfadsx.datasets.train_networks`, and come with the library, so the data seed does not change them. Other
-    than in the tutorial: states, inputs and expected counts are computed in double precision, and the numbers behind
-    a trial can be had.
+    The bias b has mean -beta and standard deviation 2 beta, as in the tutorial's code. The tutorial trains new weights
+    in each run. The weights here come with the library, trained by the tutorial's recipe in
+    `examples/example_tools/train_networks.py`, so the data seed does not change them. States, inputs and expected
+    counts are computed in double precision.
 
     Source: the LFADS tutorial of Computation Through Neural Dynamics, 2019; Sussillo et al. 2016, arXiv:1608.06315.
 
@@ -71,19 +70,19 @@ class IntegratorRNN(AbstractRecipe):
     bin_width: float = 0.04
     """Width of a bin in seconds; the network makes one step per bin."""
     max_rate: float = 80.0
-    """Rate of a unit in Hz whose state is 1."""
+    """Rate in Hz of a unit with state 1."""
     input_bias: float = 0.01
     """Beta: half the standard deviation of the input's bias over trials, and minus its mean."""
     input_std: float = 0.125
     """Sigma: standard deviation of the input's noise in each bin; 0.025 / sqrt(0.04 s)."""
     start_bins: int = 7
-    """Bins of input that lead to the state in which a trial starts; one bin without input follows."""
+    """Bins of input before a trial; one bin without input follows them."""
     train_fraction: float = 0.9
-    """Share of trials, the first, that train."""
+    """Share of trials (the first trials) that train."""
     test_fraction: float = 0.0
-    """Share of trials, the last, that test; those between validate."""
+    """Share of trials (the last trials) that test; the trials between validate."""
     network_file: str = ""
-    """npz file of `lfadsx.datasets.train_networks` with the network's weights; empty: those of the library."""
+    """npz file of `examples/example_tools/train_networks.py` with weights; "" for the library's weights."""
 
     @property
     def n_bins(self) -> int:
@@ -120,12 +119,12 @@ class IntegratorRNN(AbstractRecipe):
 
         Returns:
             One simulation, with counts per bin under `{split}_data`, expected counts per bin under `{split}_truth`,
-            both (trial, time, unit), and inputs under `input_{split}_truth`, (trial, time, 1). Beside them, by
-            the tutorial's names: `{split}_hiddens` (trial, time, unit), `{split}_outputs` and `{split}_targets`
-            (trial, time, 1), the targets starting at the output of the start state, and `{split}_h0s` (trial, unit).
+            both (trial, time, unit), and inputs under `input_{split}_truth`, (trial, time, 1). Also, by the
+            tutorial's names: `{split}_hiddens` (trial, time, unit), `{split}_outputs` and `{split}_targets`
+            (trial, time, 1), and `{split}_h0s` (trial, unit). Targets start at the output of the start state.
 
         Raises:
-            DataError: If a setting makes no sense.
+            DataError: If a setting is out of range.
         """
         normals, random = self._draw()
         run, network = self.from_normals(normals), self.network()
@@ -138,23 +137,21 @@ class IntegratorRNN(AbstractRecipe):
             "SPLIT_outputs": network.read_out(run.hiddens)[:, :, None].astype(np.float32),
             "SPLIT_targets": targets[:, :, None].astype(np.float32),
             "SPLIT_h0s": run.starts.astype(np.float32),
-            "SPLIT_inds": np.arange(self.trials),
         }
         names = names_in_order(self.trials, 1 - self.train_fraction - self.test_fraction, self.test_fraction)
-        arrays = {key.replace("SPLIT", n): a[names == n] for key, a in by_trial.items() for n in np.unique(names)}
         scalars = {"conversion_factor": 1.0, "dt": self.bin_width, "max_firing_rate": self.max_rate}
         facts = self.facts("integrator_rnn", self.bin_width) | {"truth_unit": "counts per bin"}
-        return [Simulation(arrays | scalars, facts)]
+        return [Simulation(by_split(names, **by_trial) | scalars, facts)]
 
     def check(self) -> None:
-        """Raises `DataError` when a setting makes no sense."""
-        above_zero({name: getattr(self, name) for name in ("trials", "duration", "bin_width", "max_rate")})
+        """Raises `DataError` if a setting is out of range."""
+        self.check_positive("trials", "duration", "bin_width", "max_rate")
         if self.start_bins < 0:
-            raise DataError(f"start_bins is {self.start_bins}. Give the number of bins before a trial, 0 or more.")
+            raise DataError(f"`start_bins` must be at least 0, got {self.start_bins}.")
         if not (self.train_fraction > 0 and self.test_fraction >= 0 and self.train_fraction + self.test_fraction < 1):
             raise DataError(
-                f"train_fraction is {self.train_fraction} and test_fraction is {self.test_fraction}. "
-                "Give a train_fraction above 0, and two fractions that leave trials to validate on."
+                "`train_fraction` must be above 0, `test_fraction` at least 0 and their sum below 1, got "
+                f"{self.train_fraction} and {self.test_fraction}. Leave trials to validate on."
             )
 
     def _draw(self) -> tuple[np.ndarray, np.random.RandomState]:

@@ -1,46 +1,28 @@
-"""Two chaotic networks, one of which makes each trial; a known input says which."""
+"""Two chaotic networks: a known input tells which network makes the trial."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
 from lfadsx.datasets.chaotic_network import draw_network, run_network
-from lfadsx.datasets.recipe import AbstractTrials, Simulation, above_zero
+from lfadsx.datasets.recipe import AbstractTrials, Simulation
 from lfadsx.datasets.spike_generation import between_zero_and_one, spikify
-
-
-class LabeledNetworks(NamedTuple):
-    """The two networks that make the data, in float64.
-
-    Attributes:
-        weights: Recurrent weights of both networks without the gain, shape (2, unit, unit), from the last axis to the
-            one before.
-        starts: State before the first bin of each condition, the same for both, shape (condition, unit).
-        readout: Weights from the units to the neurons, the same for both, shape (neuron, unit).
-        labels: Which network makes each trial, 0 or 1, shape (trial,).
-    """
-
-    weights: np.ndarray
-    starts: np.ndarray
-    readout: np.ndarray
-    labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class LabeledRNNs(AbstractTrials):
-    r"""Spikes of one of two chaotic networks, drawn for each trial; a known input, 0 or 1, says which.
+    r"""Spikes of two chaotic networks; the network of each trial is drawn and given as a known input, 0 or 1.
 
     .. math:: x_t = (1 - a) x_{t-1} + a \gamma W_{label} \tanh x_{t-1}, \quad r_t = P \tanh x_t
 
     Rates are r_t, scaled in each trial and neuron to the range from 0 to `max_rate`. Both networks start a condition
-    at the same state. The networks have the seeds `seed + 1` and `seed + 2`; all else is drawn in the order of the
-    original program, which draws spikes of both networks for every trial and keeps those of its label.
+    at the same state. The networks have the seeds `seed + 1` and `seed + 2`. All else is drawn in the order of the
+    original program: it draws spikes of both networks for every trial and keeps the spikes of its label.
 
-    Other than in the original: the number of bins is rounded, where cutting off lost one for some durations; a rate
-    that does not vary is named in an error; integers are stored in the smallest type; and Python 3 runs it.
+    Differences from the original: the number of bins is rounded, not cut off; a constant rate raises an error; integers
+    are stored in the smallest type.
 
     Source: the synthetic data of the original LFADS; Pandarinath et al. 2018.
 
@@ -58,52 +40,46 @@ class LabeledRNNs(AbstractTrials):
     start_std: float = 1.0
     """Standard deviation of the starting states."""
 
-    def network(self) -> LabeledNetworks:
-        """Returns the networks that make the data."""
-        return self._draw()[0]
-
     def simulate(self) -> list[Simulation]:
         """Simulates the session.
 
         Returns:
-            One simulation, its counts per bin under `{split}_data`, its rates on a scale from 0 to 1 under
-            `{split}_truth`, both (trial, time, neuron), and its labels under `{split}_ext_input`, (trial, time, 1).
+            One simulation: counts per bin under `{split}_data` and rates on a scale from 0 to 1 under
+            `{split}_truth`, both (trial, time, neuron); labels under `{split}_ext_input`, (trial, time, 1).
 
         Raises:
-            DataError: If a setting makes no sense or a rate does not vary.
+            DataError: If a setting is out of range or a rate is constant.
         """
-        networks, random = self._draw()
+        all_weights, starts, readout, labels, random = self.draw()
         silence, no_weights = np.zeros((self.conditions, self.n_bins)), np.zeros(self.units)
         step = self.bin_width / self.time_constant
         truth = np.empty((len(self.condition), self.n_bins, self.units), np.float32)
         counts = np.empty(truth.shape, np.int64)
-        for label, weights in enumerate(networks.weights):
+        for label, weights in enumerate(all_weights):
             # The trials of a condition are alike, so one of them is run.
-            courses = run_network(networks.starts, silence, self.gain * weights, no_weights, step)
-            rates = np.repeat(courses @ networks.readout.T, self.trials_per_condition, axis=0)
-            scaled = between_zero_and_one(rates)
+            courses = run_network(starts, silence, self.gain * weights, no_weights, step)
+            scaled = between_zero_and_one(np.repeat(courses @ readout.T, self.trials_per_condition, axis=0))
             drawn = spikify(scaled * self.max_rate, bin_width=self.bin_width, seed=random)
-            chosen = networks.labels == label
+            chosen = labels == label
             truth[chosen], counts[chosen] = scaled[chosen], drawn[chosen]
-        labels = np.broadcast_to(networks.labels[:, None, None], (*truth.shape[:2], 1))
-        by_trial = {"SPLIT_data": counts, "SPLIT_truth": truth, "SPLIT_ext_input": labels}
-        arrays = {
-            **self.by_split(self.split_names(), **by_trial),
-            "P_sxn": networks.readout,
-            "dt": self.bin_width,
-            "train_percentage": self.train_fraction,
-            "nreplications": self.trials_per_condition,
-            "conversion_factor": 1 / (self.max_rate * self.bin_width),
-        }
+        known = np.broadcast_to(labels[:, None, None], (*truth.shape[:2], 1))
+        by_trial = {"SPLIT_data": counts, "SPLIT_truth": truth, "SPLIT_ext_input": known}
+        arrays = self.by_split(**by_trial) | self.scalars() | {"P_sxn": readout}
         return [Simulation(arrays, self.facts("chaotic_rnns_labeled", self.bin_width))]
 
     def check(self) -> None:
-        """Raises `DataError` when a setting makes no sense."""
+        """Raises `DataError` if a setting is out of range."""
         super().check()
-        above_zero({"time_constant": self.time_constant})
+        self.check_positive("time_constant")
 
-    def _draw(self) -> tuple[LabeledNetworks, np.random.RandomState]:
-        """Returns the networks, and the generator after the draw of the networks."""
+    def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.random.RandomState]:
+        """Draws the two networks, in float64.
+
+        Returns:
+            Recurrent weights of both networks without the gain, shape (2, unit, unit), from column to row; the state
+            before the first bin of each condition, shape (condition, unit); read-out weights, shape (neuron, unit); the
+            number of the network that makes each trial, shape (trial,); and the generator after the draw.
+        """
         self.check()
         random = np.random.RandomState(self.seed)
         labels = random.randint(2, size=self.conditions * self.trials_per_condition)
@@ -111,4 +87,4 @@ class LabeledRNNs(AbstractTrials):
         readout = random.randn(self.units, self.units) / np.sqrt(self.units)
         seeds = (self.seed + 1, self.seed + 2)
         weights = np.stack([draw_network(self.units, np.random.RandomState(seed))[0] for seed in seeds])
-        return LabeledNetworks(weights, starts, readout, labels), random
+        return weights, starts, readout, labels, random

@@ -1,4 +1,4 @@
-"""The Lorenz system, seen through neurons whose log rates are linear in its state."""
+"""The Lorenz system, observed through neurons whose log rates are linear in its state."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lfadsx.datasets.recipe import AbstractTrials, Simulation, above_zero
+from lfadsx.datasets.recipe import AbstractTrials, Simulation
 from lfadsx.datasets.spike_generation import spikify
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8 / 3
 """Coefficients of the Lorenz system."""
 BURN_IN = 60.0
-"""Time, in units of the system, after which states that started anywhere follow the stationary law."""
+"""Time, in units of the system, after which states from any start follow the stationary law."""
 
 
 class LorenzReadout(NamedTuple):
-    """How rates depend on the state: `rates = base * exp((state - mean) / std @ weights)`, at most `max_rate`.
+    """The map from state to rates: `rates = base * exp((state - mean) / std @ weights)`, at most `max_rate`.
 
     Attributes:
         mean: Mean of the state on the attractor, shape (3,).
@@ -39,20 +39,20 @@ class Lorenz(AbstractTrials):
         \dot s_1 = \sigma (s_2 - s_1), \quad \dot s_2 = s_1 (\rho - s_3) - s_2, \quad \dot s_3 = s_1 s_2 - \beta s_3 \\
         r_t = r_0 \exp(w^T \tilde s_t), \quad x_{tn} \sim \mathrm{Poisson}(r_{tn} \Delta t)
 
-    The system has sigma 10, rho 28, beta 8/3 and moves by Euler steps. From the paper: 65 conditions of 20 trials, of
-    which 16 train; 1 s; 30 neurons; base rate 5 Hz; Euler step 0.006. The paper leaves open, and this is our choice:
+    The system has sigma 10, rho 28, beta 8/3 and moves by Euler steps. From the paper: 65 conditions of 20 trials (16
+    train); 1 s; 30 neurons; base rate 5 Hz; Euler step 0.006. The paper leaves open, so these are our choices:
 
-    * Speed: one Euler step is a millisecond, `steps_per_bin` steps make a bin of 10 ms, so a trial has 1000 steps in
-      100 bins, 6 units of the system's time and about 8 turns. A bin's rate is that of the state after its last step.
+    * Speed: one Euler step is a millisecond and `steps_per_bin` steps make a bin of 10 ms. So a trial has 1000 steps in
+      100 bins, 6 units of the system's time and about 8 turns. The rate of a bin follows the state after its last step.
     * Read-out: s is standardised by mean and deviation of each dimension on the attractor, and w is a vector of length
-      `modulation` in a random direction. Mean rates are then about 8 Hz. All trials of a condition have these rates.
-    * Starts: each condition starts at a draw of its own from the attractor's stationary law: `stationary`.
+      `modulation` in a random direction. Mean rates are about 8 Hz. All trials of a condition have the same rates.
+    * Starts: each condition starts at a separate draw from the attractor's stationary law: `stationary`.
 
-    Other programs chose otherwise: lfads-run-manager has weights of absolute value from 1 to 2 and starts at
-    (0, 0, 25) plus a standard normal number in each dimension.
+    Other programs differ: lfads-run-manager has weights of absolute value from 1 to 2 and starts at (0, 0, 25) plus a
+    standard normal number in each dimension.
 
-    Random numbers are drawn in this order: starts, read-out, counts. `run` gives states and `rates` the rates
-    for any start, so that with `stationary` the whole generator is known.
+    Random numbers are drawn in this order: starts, read-out, counts. `run` returns the states and `rates` the rates
+    for any start.
 
     Source: Sussillo, Jozefowicz, Abbott & Pandarinath 2016, arXiv:1608.06315; the system: Lorenz 1963.
 
@@ -65,13 +65,13 @@ class Lorenz(AbstractTrials):
     """
 
     conditions: int = 65
-    """Number of conditions, each a start state of its own."""
+    """Number of conditions, each with a different start state."""
     trials_per_condition: int = 20
     """Number of trials of each condition."""
     units: int = 30
     """Number of neurons."""
     max_rate: float = 500.0
-    """Highest rate in Hz: rates above it are cut. With the other defaults no rate comes near it."""
+    """Highest rate in Hz: higher rates are cut. With the other defaults all rates are far below it."""
     base_rate: float = 5.0
     """Rate in Hz of every neuron at the attractor's mean."""
     modulation: float = 1.0
@@ -87,7 +87,7 @@ class Lorenz(AbstractTrials):
         return self._draw()[0]
 
     def readout(self) -> LorenzReadout:
-        """Returns how rates depend on the state."""
+        """Returns the map from state to rates."""
         return self._draw()[1]
 
     def run(self, starts: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ class Lorenz(AbstractTrials):
             (trial, time, neuron), and the states under `{split}_states`, (trial, time, 3).
 
         Raises:
-            DataError: If a setting makes no sense.
+            DataError: If a setting is out of range.
         """
         starts, readout, random = self._draw()
         states = self.run(starts)
@@ -137,12 +137,12 @@ class Lorenz(AbstractTrials):
             "conversion_factor": 1 / self.bin_width,
         }
         facts = self.facts("lorenz", self.bin_width) | {"truth_unit": "counts per bin"}
-        return [Simulation(self.by_split(self.split_names(), **by_trial) | scalars, facts)]
+        return [Simulation(self.by_split(**by_trial) | scalars, facts)]
 
     def check(self) -> None:
-        """Raises `DataError` when a setting makes no sense."""
+        """Raises `DataError` if a setting is out of range."""
         super().check()
-        above_zero({name: getattr(self, name) for name in ("base_rate", "modulation", "step", "steps_per_bin")})
+        self.check_positive("base_rate", "modulation", "step", "steps_per_bin")
 
     def _draw(self) -> tuple[np.ndarray, LorenzReadout, np.random.RandomState]:
         """Returns starts and read-out, and the generator after their draw."""
@@ -158,25 +158,19 @@ class Lorenz(AbstractTrials):
 
 @functools.cache
 def _attractor(step: float) -> np.ndarray:
-    """Returns states, (4000, 3), that scale the read-out: of a fixed seed, as they say nothing about any data."""
+    """Returns states, (4000, 3), that scale the read-out; their seed is fixed, since they do not depend on the data."""
     return stationary(4000, 0, step)
 
 
 def stationary(n: int, seed: int | np.random.RandomState = 0, step: float = 0.006) -> np.ndarray:
     """Draws states of the Lorenz system from the stationary law of its attractor.
 
-    Each starts at a draw from a Gaussian around the attractor and runs for `BURN_IN` units of time. The law is that of
-    the Euler steps: at a step of 0.006 the mean of the third dimension is 24.5, where the exact flow has 23.5.
-
-    Example:
-        >>> from lfadsx.datasets.lorenz import stationary
-        >>> states = stationary(1000)
-        >>> states.shape, bool(23.5 < states[:, 2].mean() < 25.5)
-        ((1000, 3), True)
+    Each state starts at a draw from a Gaussian around the attractor and runs for `BURN_IN` units of time. The law
+    belongs to the Euler steps: at a step of 0.006 the mean of the third dimension is 24.5; the exact flow has 23.5.
 
     Args:
         n: Number of states.
-        seed: Seed of the draw, or a generator that goes on from where it is.
+        seed: Seed of the draw, or a generator that continues from its state.
         step: Euler step in units of the system's time.
 
     Returns:
@@ -187,7 +181,7 @@ def stationary(n: int, seed: int | np.random.RandomState = 0, step: float = 0.00
 
 
 def euler(states: np.ndarray, step: float, n_steps: int) -> np.ndarray:
-    """Returns states of the Lorenz system, shape (..., 3), after so many Euler steps of given length."""
+    """Returns states of the Lorenz system, shape (..., 3), after `n_steps` Euler steps."""
     x, y, z = np.moveaxis(states, -1, 0)
     for _ in range(n_steps):
         x, y, z = x + step * SIGMA * (y - x), y + step * (x * (RHO - z) - y), z + step * (x * y - BETA * z)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from lfadsx.data import validation
 from lfadsx.datasets.chaotic_network import ChaoticRNN
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.labeled_rnns import LabeledRNNs
 from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.datasets.recipe import AbstractRecipe
-from lfadsx.errors import DataError, nearest
+from lfadsx.errors import DataError
 
 RECIPES: dict[str, AbstractRecipe] = {
     "chaotic_rnn_no_inputs": ChaoticRNN(),
@@ -31,19 +31,19 @@ RECIPES: dict[str, AbstractRecipe] = {
 TITLES = {
     "chaotic_rnn_no_inputs": "A chaotic network without inputs.",
     "gaussian_chaotic_rnn_no_inputs": "The same with Gaussian noise instead of spikes.",
-    "chaotic_rnn_inputs_g1p5": "A chaotic network that a pulse kicks at a random time of each trial.",
+    "chaotic_rnn_inputs_g1p5": "A chaotic network with a pulse at a random time of each trial.",
     "chaotic_rnn_inputs_g2p5": "The same with stronger weights (gain 2.5), harder to tell from its inputs.",
     "chaotic_rnn_multisession": "Five sessions that record different units of one chaotic network.",
-    "chaotic_rnns_labeled": "Two chaotic networks; a known input says which one makes the trial.",
-    "itb_rnn": "A trained network that adds up its input between two bounds.",
-    "lorenz": "The Lorenz system, seen through neurons.",
-    "integrator_rnn": "A trained network that adds up a noisy input, as in the tutorial in JAX.",
+    "chaotic_rnns_labeled": "Two chaotic networks; a known input tells which network makes the trial.",
+    "itb_rnn": "A trained network that sums its input between two bounds.",
+    "lorenz": "The Lorenz system, observed through neurons.",
+    "integrator_rnn": "A trained network that sums a noisy input, as in the tutorial in JAX.",
 }
-"""What each data set is."""
+"""A description of each data set."""
 
 
 def simulate(name: str, out: str | Path, **changes: Any) -> list[Path]:
-    """Simulates a data set whose truth is known and writes it to HDF5 files that `read` takes.
+    """Simulates a data set with known truth and writes it to HDF5 files for `read`.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,20 +56,20 @@ def simulate(name: str, out: str | Path, **changes: Any) -> list[Path]:
 
     Args:
         name: Name in `RECIPES`.
-        out: A folder, in which files are called NAME.h5, or NAME_n0.h5, NAME_n1.h5, ... for several sessions. For a
-            single session also the file itself, with the ending .h5 or .hdf5.
+        out: A folder for the files NAME.h5, or NAME_n0.h5, NAME_n1.h5, ... for several sessions. For a single session
+            also a file name that ends in .h5 or .hdf5.
         **changes: Settings of the recipe other than its defaults.
 
     Returns:
         The files in the order of the sessions.
 
     Raises:
-        DataError: If there is no such recipe or setting, a setting makes no sense, or a file cannot be written.
+        DataError: If a recipe or setting is unknown, a setting is out of range, or a file cannot be written.
     """
-    _known(name, RECIPES, "recipe")
+    validation.one_of(name, RECIPES, "The recipe")
     recipe, out = RECIPES[name], Path(out)
-    for field in changes:
-        _known(field, [field.name for field in dataclasses.fields(recipe)], f"setting of {name!r}")
+    for change in changes:
+        validation.one_of(change, [field.name for field in dataclasses.fields(recipe)], f"A setting of {name!r}")
     sessions = dataclasses.replace(recipe, **changes).simulate()
     if out.suffix not in (".h5", ".hdf5"):
         return [session.write(out / f"{name}{session.suffix}.h5") for session in sessions]
@@ -79,9 +79,3 @@ def simulate(name: str, out: str | Path, **changes: Any) -> list[Path]:
             "Name a folder; each session gets a file in it."
         )
     return [sessions[0].write(out)]
-
-
-def _known(name: str, names: Collection[str], what: str) -> None:
-    """Raises `DataError` when a name is none of those that there are, with the one most like it."""
-    if name not in names:
-        raise DataError(f"{name!r} is no {what}{nearest(name, names)}. Choose one of {', '.join(map(repr, names))}.")

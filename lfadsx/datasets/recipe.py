@@ -1,4 +1,4 @@
-"""What every simulation shares: a recipe of settings, and simulated trials on their way to a file."""
+"""The base of every simulation: a recipe of settings, and simulated trials to be written to a file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class Simulation:
     """Simulated trials of one session, as a file holds them.
 
     Attributes:
-        arrays: By key of the file, arrays and numbers: the data, truth and inputs of each split under the keys
-            of the TensorFlow program (`train_data`, `train_truth`, `input_train_truth`, ...) and whatever else the
-            original wrote.
+        arrays: Arrays and numbers by key of the file: data, truth and inputs of each split under the keys of the
+            TensorFlow program (`train_data`, `train_truth`, `input_train_truth`, ...), and the original's further keys.
         attributes: Attributes of the file, such as `bin_width_s`.
-        suffix: What comes after the recipe's name in the file's name; "" for a single session.
+        suffix: End of the file's name after the recipe's name; "" for a single session.
     """
 
     arrays: dict[str, Any]
@@ -36,11 +35,14 @@ class Simulation:
     suffix: str = ""
 
     def write(self, path: Path) -> Path:
-        """Writes an HDF5 file that `lfadsx.data.read` takes as it is; integers get the smallest type."""
+        """Writes an HDF5 file for `lfadsx.data.read`; integers get the smallest type that holds them."""
         with open_to_write(path) as file:
             file.attrs.update({name: value for name, value in self.attributes.items() if value is not None})
             for key, values in self.arrays.items():
-                write_array(file, key, _smallest(np.asarray(values)))
+                values = np.asarray(values)
+                if values.dtype.kind in "iu" and values.size and values.min() >= 0:
+                    values = values.astype(np.min_scalar_type(int(values.max())))
+                write_array(file, key, values)
         return path
 
 
@@ -59,18 +61,23 @@ class AbstractRecipe(abc.ABC):
         """Simulates the sessions."""
 
     def facts(self, name: str, bin_width: float) -> dict[str, Any]:
-        """Returns the attributes that every simulated file carries: bin width, seed, settings and version."""
+        """Returns the attributes of every simulated file: bin width, seed, settings and version."""
         settings = {"simulation": name, **dataclasses.asdict(self), "lfadsx": __version__}
         return {"bin_width_s": bin_width, "seed": self.seed, "lfadsx_source": json.dumps(settings)}
+
+    def check_positive(self, *names: str) -> None:
+        """Raises `DataError` unless all settings of these names are above 0."""
+        for name in names:
+            validation.positive(getattr(self, name), f"`{name}`")
 
 
 @dataclasses.dataclass(frozen=True)
 class AbstractTrials(AbstractRecipe):
-    """Settings of simulations in which each of several conditions is repeated in several trials.
+    """Settings of simulations that repeat each of several conditions in several trials.
 
-    Trials are numbered condition by condition. In the original programs the first `train_fraction` of a
-    condition's trials train and the others validate, so validation asks for the rates of conditions that were
-    trained on: it is for early stopping. With `split="conditions"` some conditions are kept apart as a test.
+    Trials are numbered condition by condition. As in the original programs, the first `train_fraction` of a
+    condition's trials train and the others validate. So train and valid share conditions, which suits early stopping.
+    With `split="conditions"` some conditions are kept apart as a test.
     """
 
     conditions: int = 400
@@ -102,17 +109,25 @@ class AbstractTrials(AbstractRecipe):
         return bins_of(self.duration, self.bin_width)
 
     def check(self) -> None:
-        """Raises `DataError` when a size, a rate or a choice makes no sense."""
-        names = ("conditions", "trials_per_condition", "units", "duration", "bin_width", "max_rate")
-        above_zero({name: getattr(self, name) for name in names})
-        validation.one_of(self.split, get_args(SplitBy), "split")
+        """Raises `DataError` if a size, a rate or a choice is out of range."""
+        self.check_positive("conditions", "trials_per_condition", "units", "duration", "bin_width", "max_rate")
+        validation.one_of(self.split, get_args(SplitBy), "`split`")
         if not 0 < self.train_fraction < 1:
-            raise DataError(f"train_fraction is {self.train_fraction}. Give a number between 0 and 1.")
+            raise DataError(f"`train_fraction` must be between 0 and 1, got {self.train_fraction}.")
+
+    def scalars(self) -> dict[str, float]:
+        """Returns the numbers that files of the original hold; true rates are on a scale from 0 to 1."""
+        return {
+            "dt": self.bin_width,
+            "train_percentage": self.train_fraction,
+            "nreplications": self.trials_per_condition,
+            "conversion_factor": 1 / (self.max_rate * self.bin_width),
+        }
 
     def split_names(self) -> np.ndarray:
-        """Returns "train", "valid" or "test" for each trial, shape (trial,); no draw of the simulation changes.
+        """Returns "train", "valid" or "test" for each trial, shape (trial,).
 
-        A share that is no whole number of a condition's trials is rounded, where the original stops.
+        The share of a condition's trials is rounded to a whole number; the original raises an error.
         """
         valid_fraction = round(1 - self.train_fraction, 12)
         names = np.tile(names_in_order(self.trials_per_condition, valid_fraction, 0.0), self.conditions)
@@ -120,46 +135,37 @@ class AbstractTrials(AbstractRecipe):
             n_test = round(valid_fraction * self.conditions)
             if not 0 < n_test < self.conditions:
                 raise DataError(
-                    f"{self.conditions} conditions with train_fraction {self.train_fraction} give {n_test} conditions "
-                    "to test on. Give more conditions, or a train_fraction that leaves some of both."
+                    f"{self.conditions} conditions with `train_fraction` {self.train_fraction} give {n_test} "
+                    "conditions to test on. Give more conditions, or a `train_fraction` that leaves at least one "
+                    "condition for training and one for the test."
                 )
-            # A generator of its own, so that the data are the same however they are split.
+            # A separate generator, so that the data do not depend on how they are split.
             chosen = np.random.default_rng(self.seed).permutation(self.conditions)[:n_test]
             names[np.isin(self.condition, chosen)] = "test"
         return names
 
-    def by_split(self, names: np.ndarray, **by_trial: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns arrays under the keys of each split, with condition and number of each trial.
-
-        Args:
-            names: Split of each trial, shape (trial,).
-            **by_trial: Arrays with the trial axis first, by their key with SPLIT where the split's name goes.
-        """
-        numbers = np.arange(len(names))
-        by_trial = {**by_trial, "condition_labels_SPLIT": self.condition, "SPLIT_inds": numbers}
-        present = [name for name in ("train", "valid", "test") if np.any(names == name)]
-        return {
-            key.replace("SPLIT", name): values[names == name] for name in present for key, values in by_trial.items()
-        }
+    def by_split(self, **by_trial: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns arrays under the keys of each split, as `by_split`, with the conditions of trials."""
+        return by_split(self.split_names(), **by_trial, condition_labels_SPLIT=self.condition)
 
 
-def above_zero(settings: dict[str, float]) -> None:
-    """Raises `DataError` unless all settings are above 0."""
-    for name, value in settings.items():
-        if not value > 0:
-            raise DataError(f"{name} is {value}. Give a number above 0.")
+def by_split(names: np.ndarray, **by_trial: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns arrays under the keys of each split, with the number of each trial.
+
+    Args:
+        names: Split of each trial, shape (trial,).
+        **by_trial: Arrays with the trial axis first, by key with SPLIT in place of the split's name.
+    """
+    by_trial["SPLIT_inds"] = np.arange(len(names))
+    present = [name for name in ("train", "valid", "test") if np.any(names == name)]
+    return {key.replace("SPLIT", name): values[names == name] for name in present for key, values in by_trial.items()}
 
 
 def bins_of(duration: float, bin_width: float) -> int:
     """Returns the number of bins of a trial; both in seconds."""
     n_bins = round(duration / bin_width)
     if n_bins < 4:
-        raise DataError(f"A trial of {duration} s has {n_bins} bins of {bin_width} s. Make it 4 bins or more.")
+        raise DataError(
+            f"A trial must have at least 4 bins; `duration` {duration} s has {n_bins} bins of {bin_width} s."
+        )
     return n_bins
-
-
-def _smallest(values: np.ndarray) -> np.ndarray:
-    """Returns integers that are not negative in the smallest type that holds them, and all else as it is."""
-    if values.dtype.kind not in "iu" or values.size == 0 or values.min() < 0:
-        return values
-    return values.astype(np.min_scalar_type(int(values.max())))

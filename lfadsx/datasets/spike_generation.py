@@ -20,11 +20,11 @@ def spikify(
     noise_std: float | None = None,
     seed: int | np.random.RandomState = 0,
 ) -> np.ndarray:
-    r"""Draws spike counts, or rates under Gaussian noise, from rates of your own.
+    r"""Draws spike counts, or rates with Gaussian noise, from given rates.
 
     .. math:: x_{tn} \sim \mathrm{Poisson}(r_{tn} \Delta t) \quad\text{or}\quad x_{tn} = r_{tn} + \sigma \epsilon_{tn}
 
-    Numbers are drawn in the order of the original program: trial by trial, in each neuron by neuron, bin by bin.
+    Numbers are drawn in the order of the original program: by trial, then by neuron, then by bin.
 
     Source: the synthetic data of the original LFADS; Pandarinath et al. 2018.
 
@@ -42,26 +42,25 @@ def spikify(
         noise: "poisson" for counts, "gaussian" for real numbers.
         noise_std: Standard deviation of the Gaussian noise in Hz; by default 5 times the highest rate times the
             square root of the bin width in seconds, as in the original.
-        seed: Seed of the draw, or a generator that goes on from where it is.
+        seed: Seed of the draw, or a generator that continues from its state.
 
     Returns:
         Counts per bin (integers), or noisy rates in Hz (float64), shape (trial, time, neuron).
 
     Raises:
-        DataError: If rates have not three axes, are negative under Poisson noise, NaN or infinite, or a setting
-            makes no sense.
+        DataError: If rates do not have three axes, are NaN or infinite, or negative for "poisson", or a setting is out
+            of range.
     """
     rates = np.asarray(rates)
     validation.numbers(rates, "'rates'")
     validation.dimensions(rates, 3, "'rates'")
-    validation.positive(bin_width, "bin width")
-    validation.one_of(noise, get_args(NoiseType), "noise")
+    validation.positive(bin_width, "`bin_width`")
+    validation.one_of(noise, get_args(NoiseType), "`noise`")
     wrong = ~np.isfinite(rates) | (rates < 0 if noise == "poisson" else False)
     if wrong.any():
-        trial, time, neuron = (int(i) for i in np.argwhere(wrong)[0])
+        where = validation.place(wrong, ("trial", "bin", "neuron"))
         raise DataError(
-            f"'rates' is {rates[trial, time, neuron]:g} at trial {trial}, bin {time}, neuron {neuron}. "
-            "Give rates in Hz that are finite and, for spikes, not negative."
+            f"'rates' must be rates in Hz, finite and at least 0 for spikes, got {rates[wrong][0]:g} at {where}."
         )
     random = seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
     if noise == "poisson":
@@ -76,9 +75,9 @@ def between_zero_and_one(rates: np.ndarray) -> np.ndarray:
     low, high = rates.min(axis=1, keepdims=True), rates.max(axis=1, keepdims=True)
     constant = ~(high > low)
     if constant.any():
-        trial, _, neuron = (int(i) for i in np.argwhere(constant)[0])
+        trial, _, neuron = np.argwhere(constant)[0]
         raise DataError(
-            f"The rate of neuron {neuron} in trial {trial} is {low[trial, 0, neuron]:g} in every bin and cannot be "
-            "scaled to the range from 0 to 1. Change the gain, the starting states or the inputs so that it varies."
+            f"The rate of neuron {neuron} in trial {trial} must vary to be scaled to the range from 0 to 1, got "
+            f"{low[constant][0]:g} in every bin. Change the gain, the starting states or the inputs."
         )
     return (rates - low) / (high - low)

@@ -1,7 +1,8 @@
-"""A small recurrent network that was trained on a task, as the simulations use it."""
+"""A small recurrent network that was trained on a task, for simulations."""
 
 from __future__ import annotations
 
+import contextlib
 from importlib.resources import as_file, files
 from typing import NamedTuple
 
@@ -60,37 +61,23 @@ class TaskNetwork(NamedTuple):
 
 
 def load_network(name: str, file: str = "") -> TaskNetwork:
-    """Returns the weights in float64 of a network that comes with the library, or of one's own.
+    """Returns the weights in float64 of a network of the library or of a file.
 
     Args:
         name: "integrator_rnn" or "itb_rnn".
-        file: npz file of `lfadsx.datasets.train_networks` to read instead.
+        file: npz file of `examples/example_tools/train_networks.py` to read instead.
 
     Raises:
-        DataError: If the file is none that `train_networks` wrote.
+        DataError: If the file does not hold the weights of a network.
     """
-    arrays = _read(file) if file else _stored(name)
-    return TaskNetwork(**{key: arrays[key].astype(np.float64) for key in TaskNetwork._fields})
-
-
-def training_facts(name: str) -> dict[str, float]:
-    """Returns the seed, number of steps and final mean squared error of the training of a shipped network."""
-    return {key: values.item() for key, values in _stored(name).items() if key not in TaskNetwork._fields}
-
-
-def _read(file: str) -> dict[str, np.ndarray]:
-    advice = "Give an npz file of `python -m lfadsx.datasets.train_networks`."
+    advice = "Give an npz file of `examples/example_tools/train_networks.py`."
+    stored = files("lfadsx.datasets") / "weights" / f"{name}.npz"
     try:
-        with np.load(file) as found:
+        with contextlib.nullcontext(file) if file else as_file(stored) as path, np.load(path) as found:
             arrays = dict(found)
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{file!r} cannot be read as weights of a network: {error}. {advice}") from error
     missing = [key for key in TaskNetwork._fields if key not in arrays]
     if missing:
-        raise DataError(f"{file!r} lacks the weights {', '.join(missing)}. {advice}")
-    return arrays
-
-
-def _stored(name: str) -> dict[str, np.ndarray]:
-    with as_file(files("lfadsx.datasets") / "weights" / f"{name}.npz") as path, np.load(path) as arrays:
-        return dict(arrays)
+        raise DataError(f"{file!r} must hold all weights of a network, but lacks {', '.join(missing)}. {advice}")
+    return TaskNetwork(**{key: arrays[key].astype(np.float64) for key in TaskNetwork._fields})

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from lfadsx.distributions.gaussian import DiagonalGaussian
-from lfadsx.distributions.prior import GaussianPosterior, check_positive
+from lfadsx.distributions.prior import DiagonalGaussian, GaussianPosterior, check_positive
 from lfadsx.parameters import filled, parameter
 
 
@@ -21,7 +20,7 @@ class AutoregressivePrior(GaussianPosterior):
         u_t \sim N(m + \phi (u_{t-1} - m), s^2), \quad \phi = e^{-1/\tau}
 
     The divergence is the closed form given the path: the sum over t of
-    KL(q(u_t | u_{<t}, x) || p(u_t | u_{t-1})) with the u_{t-1} that really drove the generator. It is unbiased,
+    KL(q(u_t | u_{<t}, x) || p(u_t | u_{t-1})) with the sampled u_{t-1} that drove the generator. It is unbiased,
     like the log ratio of a single sample, and usually has less variance.
 
     Source: Sussillo et al. 2016 (arXiv 1608.06315), equations 19 to 22.
@@ -31,10 +30,10 @@ class AutoregressivePrior(GaussianPosterior):
         tau: Time constant at the start, in bins.
         variance: Innovation variance s^2 at the start.
         mean: Mean m at the start.
-        train_tau: Whether the time constants are trained, one per input.
-        train_variance: Whether the innovation variances are trained, one per input.
-        train_mean: Whether the means are trained, one per input.
-        post_var_min: Added to the posterior's variance; 0 for none.
+        train_tau: If True, the time constants are trained, one per input.
+        train_variance: If True, the innovation variances are trained, one per input.
+        train_mean: If True, the means are trained, one per input.
+        post_var_min: Added to the posterior's variance.
 
     Raises:
         LfadsxError: If `dim`, `tau` or `variance` is not positive.

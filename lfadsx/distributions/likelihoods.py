@@ -1,4 +1,4 @@
-"""Likelihoods: how data scatter about what the factors predict."""
+"""Likelihoods: the distribution of data around the prediction of the factors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Key, Num
 
+from lfadsx.distributions.prior import DiagonalGaussian
+
+Sums = Float[ArrayLike, " channel"]
+
 
 def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
-    """Returns x within [low, high] and continues logarithmically outside.
+    """Returns x within [low, high], continued logarithmically outside.
 
-    Log rates pass through it in the loss and in the outputs, so that `exp` cannot overflow and the gradient
-    never vanishes: a rate that has run off comes back.
+    It is applied to log rates in the loss and in the outputs. So `exp` cannot overflow, and the gradient never
+    vanishes: an extreme rate can return.
 
     Example:
         >>> import jax.numpy as jnp
@@ -25,13 +29,13 @@ def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Fl
         >>> soft_clip(jnp.array([-3.0, 2.5])).tolist()
         [-3.0, 2.5]
     """
-    # Not log1p, which takes half as long again: what it is better at is lost in the sum.
+    # Not log1p, which takes 1.5 times as long: its extra digits are lost in the sum.
     beyond = jnp.log(1.0 + jnp.maximum(jnp.maximum(x - high, low - x), 0.0))
     return jnp.where(x > high, high + beyond, jnp.where(x < low, low - beyond, x))
 
 
 def exp_soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
-    """Returns exp(soft_clip(x)), without its logarithm: e^high (1 + x - high) above, e^low / (1 + low - x) below.
+    """Returns exp(soft_clip(x)) without a logarithm: e^high (1 + x - high) above, e^low / (1 + low - x) below.
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,17 +48,16 @@ def exp_soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -
 
 
 class AbstractLikelihood(nnx.Module):
-    """What a likelihood provides, entry by entry.
+    """The interface of a likelihood, entry by entry.
 
-    To write one: set `n_params` and `safe_value` and write the methods below. In return the loss, the
-    masks (missing bins, padding, coordinated dropout), inference and the start of the read-out work with it. A class is
-    made by the builders with `rngs`, if its constructor has it.
+    To write a likelihood, set `n_params` and `safe_value` and write the methods below. The loss, the masks (missing
+    bins, padding, coordinated dropout), inference and the start of the read-out then work with it. The builders call
+    the class with `rngs`, if its constructor has this argument.
 
     Attributes:
         n_params: Number of parameters per channel and bin that the read-out provides.
-        safe_value: A value of the support that stands in for missing data, so that no masked entry ever
-            yields an infinity.
-        support: What data it is for: "counts", "real" values, or "any". Data of the other kind are refused.
+        safe_value: A value of the support that replaces missing data, so that masked entries are finite.
+        support: Kind of data: "counts", "real" values, or "any". Data of the other kind are refused.
     """
 
     n_params: int
@@ -72,7 +75,7 @@ class AbstractLikelihood(nnx.Module):
         """Returns the expected data of every entry, in the unit of the data."""
 
     def variance(self, params: Float[Array, "*entries n_params"]) -> Float[Array, "*entries"] | None:
-        """Returns the variance of the data around `mean`, in squared units; None, the default, if it is not known."""
+        """Returns the variance of the data around `mean`, in squared units; None (the default) if unknown."""
         del params
         return None
 
@@ -81,13 +84,8 @@ class AbstractLikelihood(nnx.Module):
         """Draws data for every entry."""
 
     @abc.abstractmethod
-    def initial_params(
-        self,
-        total: Float[ArrayLike, " channel"],
-        total_squared: Float[ArrayLike, " channel"],
-        n: Float[ArrayLike, " channel"],
-    ) -> Float[Array, "channel n_params"]:
-        """Returns where the read-out's bias starts.
+    def initial_params(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel n_params"]:
+        """Returns the start of the read-out's bias.
 
         Args:
             total: Sum of each channel's observed training data, shape (channel,).
@@ -95,12 +93,7 @@ class AbstractLikelihood(nnx.Module):
             n: Number of observed entries, shape (channel,).
         """
 
-    def units(
-        self,
-        total: Float[ArrayLike, " channel"],
-        total_squared: Float[ArrayLike, " channel"],
-        n: Float[ArrayLike, " channel"],
-    ) -> Float[Array, "channel n_params"]:
+    def units(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel n_params"]:
         """Returns the unit of each parameter of the read-out, 1 by default; arguments as in `initial_params`."""
         del total_squared, n
         return jnp.ones((np.size(total), self.n_params))
@@ -110,7 +103,7 @@ _LOG_FACTORIALS = np.array([math.lgamma(count + 1.0) for count in range(256)])
 
 
 def _log_factorial(count: Array, dtype: Any) -> Array:
-    """Returns log k!, from a table for the smallest integers, which nearly all counts are held in: lgamma is slow."""
+    """Returns log k!; uint8, which holds nearly all counts, uses a table because lgamma is slow."""
     if count.dtype == jnp.uint8:
         return jnp.asarray(_LOG_FACTORIALS, dtype).at[count].get(mode="promise_in_bounds")
     return jax.lax.lgamma(count.astype(dtype) + 1.0)
@@ -146,12 +139,7 @@ class Poisson(AbstractLikelihood):
         """Draws counts."""
         return jax.random.poisson(key, self.mean(params))
 
-    def initial_params(
-        self,
-        total: Float[ArrayLike, " channel"],
-        total_squared: Float[ArrayLike, " channel"],
-        n: Float[ArrayLike, " channel"],
-    ) -> Float[Array, "channel 1"]:
+    def initial_params(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 1"]:
         """Returns log((count + 0.5) / observed bins), finite for silent neurons too."""
         return jnp.log((total + 0.5) / jnp.maximum(n, 1.0))[:, None]
 
@@ -179,9 +167,7 @@ class Gaussian(AbstractLikelihood):
 
     def log_prob(self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
         """Returns log N(data; m, v) in nats."""
-        variance = self.variance(params)
-        squared = (data.astype(params.dtype) - params[..., 0]) ** 2 / variance
-        return -0.5 * (squared + jnp.log(variance) + math.log(2.0 * math.pi))
+        return self._distribution(params).log_prob(data.astype(params.dtype))
 
     def mean(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
         """Returns the mean m in the unit of the data."""
@@ -189,43 +175,33 @@ class Gaussian(AbstractLikelihood):
 
     def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 2"]) -> Num[Array, "*entries"]:
         """Draws values."""
-        noise = jax.random.normal(key, params.shape[:-1], params.dtype)
-        return params[..., 0] + jnp.sqrt(self.variance(params)) * noise
+        return self._distribution(params).sample(jax.random.normal(key, params.shape[:-1], params.dtype))
 
-    def initial_params(
-        self,
-        total: Float[ArrayLike, " channel"],
-        total_squared: Float[ArrayLike, " channel"],
-        n: Float[ArrayLike, " channel"],
-    ) -> Float[Array, "channel 2"]:
+    def initial_params(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 2"]:
         """Returns each channel's mean and log variance over the training data."""
         mean, std = mean_and_std(total, total_squared, n)
         return jnp.asarray(np.stack([mean, 2.0 * np.log(std)], axis=-1))
 
-    def units(
-        self,
-        total: Float[ArrayLike, " channel"],
-        total_squared: Float[ArrayLike, " channel"],
-        n: Float[ArrayLike, " channel"],
-    ) -> Float[Array, "channel 2"]:
+    def units(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 2"]:
         """Returns each channel's standard deviation as the unit of the mean; the log variance has unit 1."""
         _, std = mean_and_std(total, total_squared, n)
         return jnp.asarray(np.stack([std, np.ones_like(std)], axis=-1))
 
+    def _distribution(self, params: Float[Array, "*entries 2"]) -> DiagonalGaussian:
+        return DiagonalGaussian(params[..., 0], self.variance(params))
 
-def mean_and_std(
-    total: Float[ArrayLike, " channel"], total_squared: Float[ArrayLike, " channel"], n: Float[ArrayLike, " channel"]
-) -> tuple[np.ndarray, np.ndarray]:
+
+def mean_and_std(total: Sums, total_squared: Sums, n: Sums) -> tuple[np.ndarray, np.ndarray]:
     """Returns means and standard deviations, both of shape (channel,), in the unit of the data.
 
-    A channel that does not vary, or has no data, counts as one of standard deviation 1.
+    A channel that is constant or has no data has standard deviation 1.
 
     Args:
         total: Sum of each channel's data, shape (channel,).
         total_squared: Sum of their squares, shape (channel,).
         n: Number of entries, shape (channel,).
     """
-    # In float64: a small variance beside a large mean is the difference of two large numbers.
+    # In float64: with a large mean, a small variance is the difference of two large numbers.
     total, total_squared, n = (np.asarray(values, np.float64) for values in (total, total_squared, n))
     mean = total / np.maximum(n, 1.0)
     variance = total_squared / np.maximum(n, 1.0) - mean**2

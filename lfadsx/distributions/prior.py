@@ -1,28 +1,73 @@
-"""What a prior provides, with its posterior family, and the Gaussian family that the built-in ones share."""
+"""The interface of a prior with its posterior family, and the Gaussian family of the built-in priors."""
 
 from __future__ import annotations
 
 import abc
+import dataclasses
+import math
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from lfadsx.distributions.gaussian import DiagonalGaussian
 from lfadsx.errors import LfadsxError
 from lfadsx.random import normal
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normal variables N(mean, variance), one per entry.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lfadsx.distributions import DiagonalGaussian
+        >>> q = DiagonalGaussian(jnp.zeros(3), jnp.ones(3))
+        >>> float(q.kl(q).sum())
+        0.0
+
+    Attributes:
+        mean: Any shape.
+        variance: Any shape, positive.
+    """
+
+    mean: Float[Array, "*entries"]
+    variance: Float[Array, "*entries"]
+
+    @property
+    def std(self) -> Float[Array, "*entries"]:
+        """Standard deviation of every entry."""
+        return jnp.sqrt(self.variance)
+
+    def sample(self, noise: Float[Array, "*entries"]) -> Float[Array, "*entries"]:
+        """Returns mean + std * noise for standard normal noise."""
+        return self.mean + self.std * noise
+
+    def log_prob(self, value: Float[Array, "*entries"]) -> Float[Array, "*entries"]:
+        """Returns log N(value; mean, variance) of every entry in nats."""
+        squared = (value - self.mean) ** 2 / self.variance
+        return -0.5 * (squared + jnp.log(self.variance) + math.log(2.0 * math.pi))
+
+    def kl(self, other: DiagonalGaussian) -> Float[Array, "*entries"]:
+        r"""Returns KL(self || other) of every entry in nats.
+
+        .. math:: \tfrac12 (\log v_p - \log v_q + (v_q + (m_q - m_p)^2) / v_p - 1)
+        """
+        ratio = self.variance / other.variance
+        squared = (self.mean - other.mean) ** 2 / other.variance
+        return 0.5 * (ratio - jnp.log(ratio) + squared - 1.0)
+
+
 class AbstractPrior(nnx.Module):
-    """What a prior provides, together with the family of its posterior.
+    """The interface of a prior with the family of its posterior.
 
-    A path has shape (trial, time, dim) for inputs and (trial, dim) for initial conditions; whatever a prior
-    does not tie together over time it treats entry by entry, so that one class may serve both.
+    A path has shape (trial, time, dim) for inputs and (trial, dim) for initial conditions. A prior without dependence
+    over time treats entries one by one, so one class may serve both.
 
-    To write one: set `dim` and `n_params` in the constructor and write the methods below. In return the
-    prior can be used for the initial condition or the inputs, with the closed form or the sampled KL, and to
-    generate new trials. A class is made by the builders with those of these names that its constructor has: `dim` and
-    `rngs`.
+    To write a prior, set `dim` and `n_params` in the constructor and write the methods below. The prior then works for
+    the initial condition or the inputs, with the closed form or the sampled KL, and generates new trials. The builders
+    call the class with `dim` and `rngs`, if its constructor has these arguments.
 
     Attributes:
         dim: Number of latent variables.
@@ -34,7 +79,7 @@ class AbstractPrior(nnx.Module):
 
     @abc.abstractmethod
     def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
-        """Draws the noise that `sample` turns into a sample, shape `(*shape, dim)`."""
+        """Draws the noise for `sample`, shape `(*shape, dim)`."""
 
     @abc.abstractmethod
     def posterior_mean(self, params: Float[Array, "*batch n_params"]) -> Float[Array, "*batch dim"]:
@@ -48,7 +93,7 @@ class AbstractPrior(nnx.Module):
     def sample(
         self, params: Float[Array, "*batch n_params"], noise: Float[Array, "*batch dim"]
     ) -> Float[Array, "*batch dim"]:
-        """Returns the posterior sample that belongs to the noise, differentiable in the parameters."""
+        """Returns the posterior sample of the noise, differentiable in the parameters."""
 
     @abc.abstractmethod
     def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
@@ -70,7 +115,7 @@ class AbstractPrior(nnx.Module):
 
 
 class GaussianPosterior(AbstractPrior):
-    """The posterior N(m, exp(l) + floor), shared by the built-in priors; params are [m, l]."""
+    """The posterior N(m, exp(l) + floor) of built-in priors; params are [m, l]."""
 
     post_var_min: float
 
@@ -105,7 +150,7 @@ class GaussianPosterior(AbstractPrior):
 
 
 def check_positive(**values: float) -> None:
-    """Raises LfadsxError unless all settings of a prior are above 0."""
+    """Raises `LfadsxError` unless all settings of a prior are above 0."""
     for name, value in values.items():
         if not value > 0:
-            raise LfadsxError(f"{name} = {value} of the prior is not positive. Give a value above 0.")
+            raise LfadsxError(f"`{name}` of the prior must be above 0, got {value}.")

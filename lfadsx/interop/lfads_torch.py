@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.types import INPUT_GROUP
@@ -26,12 +27,12 @@ def from_lfads_torch(
     likelihood: str = "poisson",
     sessions: Sequence[str] | None = None,
 ) -> LFADS:
-    """Turns the parameters of a trained lfads-torch model into an `LFADS` that computes the same numbers.
+    """Returns an `LFADS` with the parameters of a trained lfads-torch model, which computes the same numbers.
 
-    Sizes follow from the arrays. What a state dict does not hold has to be said: the settings below, under
-    their lfads-torch names `ci_lag`, `ic_enc_seq_len`, `ic_post_var_min`, `cell_clip` and `reconstruction`.
-    The inputs' posterior has no variance floor, as there. Both priors come along: the multivariate normal one of
-    the initial condition and the autoregressive one of the inputs.
+    Sizes follow from the arrays. The settings below are not part of a state dict; lfads-torch calls them `ci_lag`,
+    `ic_enc_seq_len`, `ic_post_var_min`, `cell_clip` and `reconstruction`. As in lfads-torch, the inputs' posterior has
+    no variance floor. Both priors are taken over: multivariate normal for the initial condition and autoregressive
+    for the inputs.
 
     Example:
         ```python
@@ -43,7 +44,7 @@ def from_lfads_torch(
     Args:
         arrays: The state dict as NumPy arrays, e.g. `encoder.ic_linear.weight` of shape (2 ic, 2 ic_enc).
         controller_lag: Lag of the controller's encoding, in bins.
-        ic_window: Bins from the start that feed only the encoder of the initial condition; 0 for none.
+        ic_window: First bins, which only the encoder of the initial condition sees; 0 for no such window.
         ic_post_var_min: Floor of the variance of the initial condition's posterior.
         cell_clip: Bound of the recurrent states.
         likelihood: "poisson" or "gaussian".
@@ -52,25 +53,27 @@ def from_lfads_torch(
     Raises:
         LfadsxError: If a parameter is missing or the likelihood is unknown.
     """
-    arrays = _Parameters(arrays)
+    arrays = _Parameters({name: jnp.asarray(np.asarray(value)) for name, value in arrays.items()})
     likelihoods = {"poisson": distributions.Poisson, "gaussian": distributions.Gaussian}
-    if likelihood not in likelihoods:
-        raise LfadsxError(
-            f"likelihood = {likelihood!r} is none of {sorted(likelihoods)}. Give the one the model was trained with."
-        )
+    validation.one_of(likelihood, likelihoods, "`likelihood`")
     density = likelihoods[likelihood]()
     n_sessions = len({name.split(".")[1] for name in arrays if name.startswith("readout.")})
     names = tuple(sessions or (["session"] if n_sessions == 1 else [f"session{i}" for i in range(n_sessions)]))
     if len(names) != n_sessions:
         raise LfadsxError(
-            f"There are {n_sessions} read-outs but {len(names)} session names {names}. Give one name for each read-out."
+            f"`sessions` must have one name for each of the {n_sessions} read-outs, got {len(names)} names {names}."
         )
     rngs = nnx.Rngs(0)
-    has_controller = "decoder.rnn.cell.con_cell.weight_ih" in arrays
+    cell = "decoder.rnn.cell"
+    has_controller = f"{cell}.con_cell.weight_ih" in arrays
+    n_inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if has_controller else 0
+    n_known = arrays[f"{cell}.gen_cell.weight_ih"].shape[1] - n_inferred
     ic_encoder = _encoder(arrays, "ic", 0, cell_clip, rngs)
     input_encoder = _encoder(arrays, "ci", controller_lag, cell_clip, rngs) if has_controller else None
-    ic_prior = _ic_prior(arrays, ic_post_var_min)
-    decoder = _decoder(arrays, has_controller, cell_clip, rngs)
+    ic_prior = distributions.GaussianPrior(arrays["ic_prior.mean"].shape[0], post_var_min=ic_post_var_min)
+    ic_prior.loc[...] = arrays["ic_prior.mean"]
+    ic_prior.log_variance[...] = arrays["ic_prior.logvar"]
+    decoder = _decoder(arrays, n_known, n_inferred, cell_clip, rngs)
     model = LFADS(
         _readin(arrays, names, ic_encoder.n_in, rngs),
         ic_encoder,
@@ -79,7 +82,7 @@ def from_lfads_torch(
         {INPUT_GROUP: _readout(arrays, names, density.n_params, rngs)},
         {INPUT_GROUP: density},
         input_encoder=input_encoder,
-        known_inputs_to="generator" if _n_known(arrays) else "none",
+        known_inputs_to="generator" if n_known else "none",
         ic_window=ic_window,
         controller_sees_ic_window=not ic_window,
         rngs=rngs,
@@ -90,39 +93,30 @@ def from_lfads_torch(
 
 
 class _Parameters(dict):
-    """A state dict whose missing entries are explained."""
+    """A state dict that explains missing entries."""
 
-    def __missing__(self, name: str) -> np.ndarray:
+    def __missing__(self, name: str) -> jnp.ndarray:
         raise LfadsxError(
             f"The lfads-torch parameters lack {name!r}; they hold {sorted(self)}. Give the whole state dict of "
             "the LFADS model."
         )
 
 
-def _array(value: np.ndarray) -> jnp.ndarray:
-    return jnp.asarray(np.asarray(value))
-
-
 def _set_linear(linear: modules.Linear | None, arrays: Arrays, name: str) -> None:
-    if linear is None:
-        return
-    linear.weight[...] = _array(arrays[f"{name}.weight"]).T
-    linear.bias[...] = _array(arrays[f"{name}.bias"])
+    if linear is not None:
+        linear.weight[...] = arrays[f"{name}.weight"].T
+        linear.bias[...] = arrays[f"{name}.bias"]
 
 
 def _set_gru(gru: modules.GRU, arrays: Arrays, name: str, *, live_first: bool = False) -> None:
     """Fills a GRU; lfads-torch stacks update (keep), reset and candidate (new) in rows."""
-    weight = _array(arrays[f"{name}.weight_ih"]).T
-    if live_first:
-        live, known = weight[: gru.n_live], weight[gru.n_live :]
-    else:
-        known, live = weight[: gru.n_known], weight[gru.n_known :]
-    if gru.w_known is not None:
-        gru.w_known[...] = known
-    if gru.w_live is not None:
-        gru.w_live[...] = live
-    gru.w_hidden[...] = _array(arrays[f"{name}.weight_hh"]).T
-    gru.bias[...] = _array(arrays[f"{name}.bias_ih"])
+    weight, first = arrays[f"{name}.weight_ih"].T, 0
+    for inputs in (gru.w_live, gru.w_known) if live_first else (gru.w_known, gru.w_live):
+        if inputs is not None:
+            inputs[...] = weight[first : first + inputs.shape[0]]
+            first += inputs.shape[0]
+    gru.w_hidden[...] = arrays[f"{name}.weight_hh"].T
+    gru.bias[...] = arrays[f"{name}.bias_ih"]
 
 
 def _encoder(arrays: Arrays, kind: str, lag: int, clip: float, rngs: nnx.Rngs) -> modules.BidirectionalGRU:
@@ -131,48 +125,31 @@ def _encoder(arrays: Arrays, kind: str, lag: int, clip: float, rngs: nnx.Rngs) -
     encoder = modules.BidirectionalGRU(n_in, width // 3, lag=lag, clip=clip, rngs=rngs)
     _set_gru(encoder.forward, arrays, f"{name}.fwd_gru.cell")
     _set_gru(encoder.backward, arrays, f"{name}.bwd_gru.cell")
-    initial = _array(arrays[f"{name}_h0"])
-    encoder.forward_initial[...] = initial[0, 0]
-    encoder.backward_initial[...] = initial[1, 0]
+    encoder.forward_initial[...], encoder.backward_initial[...] = arrays[f"{name}_h0"][:, 0]
     return encoder
 
 
-def _ic_prior(arrays: Arrays, post_var_min: float) -> distributions.GaussianPrior:
-    prior = distributions.GaussianPrior(arrays["ic_prior.mean"].shape[0], post_var_min=post_var_min)
-    prior.loc[...] = _array(arrays["ic_prior.mean"])
-    prior.log_variance[...] = _array(arrays["ic_prior.logvar"])
-    return prior
-
-
-def _decoder(arrays: Arrays, has_controller: bool, clip: float, rngs: nnx.Rngs) -> modules.Decoder:
+def _decoder(arrays: Arrays, n_known: int, n_inferred: int, clip: float, rngs: nnx.Rngs) -> modules.Decoder:
     cell = "decoder.rnn.cell"
     n_ic = arrays["decoder.ic_to_g0.weight"].shape[1]
     n_factors, n_generator = arrays[f"{cell}.fac_linear.weight"].shape
-    n_inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if has_controller else 0
-    generator = modules.GRUGenerator(n_ic, _n_known(arrays), n_inferred, n_generator, clip=clip, rngs=rngs)
+    generator = modules.GRUGenerator(n_ic, n_known, n_inferred, n_generator, clip=clip, rngs=rngs)
     _set_linear(generator.start, arrays, "decoder.ic_to_g0")
     _set_gru(generator.gru, arrays, f"{cell}.gen_cell", live_first=True)
     controller, prior = None, None
-    if has_controller:
+    if n_inferred:
         width, n_in = arrays[f"{cell}.con_cell.weight_ih"].shape
         controller = modules.GRUController(n_in - n_factors, n_factors, width // 3, clip=clip, rngs=rngs)
         _set_gru(controller.gru, arrays, f"{cell}.con_cell")
-        controller.initial[...] = _array(arrays["decoder.con_h0"])[0]
+        controller.initial[...] = arrays["decoder.con_h0"][0]
         prior = distributions.AutoregressivePrior(n_inferred, post_var_min=0.0)
-        prior.log_tau[...] = _array(arrays["co_prior.logtaus"])
-        prior.log_variance[...] = _array(arrays["co_prior.lognvars"])
+        prior.log_tau[...] = arrays["co_prior.logtaus"]
+        prior.log_variance[...] = arrays["co_prior.lognvars"]
     decoder = modules.Decoder(generator, n_factors, controller=controller, input_prior=prior, rngs=rngs)
-    decoder.factor_map.weight[...] = _array(arrays[f"{cell}.fac_linear.weight"]).T
-    if has_controller:
+    decoder.factor_map.weight[...] = arrays[f"{cell}.fac_linear.weight"].T
+    if n_inferred:
         _set_linear(decoder.input_posterior, arrays, f"{cell}.co_linear")
     return decoder
-
-
-def _n_known(arrays: Arrays) -> int:
-    """Inputs of the generator that are not inferred."""
-    cell = "decoder.rnn.cell"
-    inferred = arrays[f"{cell}.co_linear.weight"].shape[0] // 2 if f"{cell}.co_linear.weight" in arrays else 0
-    return arrays[f"{cell}.gen_cell.weight_ih"].shape[1] - inferred
 
 
 def _readin(arrays: Arrays, names: tuple[str, ...], n_features: int, rngs: nnx.Rngs) -> modules.AbstractReadin:
@@ -181,16 +158,16 @@ def _readin(arrays: Arrays, names: tuple[str, ...], n_features: int, rngs: nnx.R
     sizes = tuple((name, arrays[f"readin.{i}.weight"].shape[1]) for i, name in enumerate(names))
     readin = modules.LinearReadin(sizes, n_features, rngs=rngs)
     for i, name in enumerate(names):
-        readin.weight[name][...] = _array(arrays[f"readin.{i}.weight"]).T
-        readin.bias[name][...] = _array(arrays[f"readin.{i}.bias"])
+        readin.weight[name][...] = arrays[f"readin.{i}.weight"].T
+        readin.bias[name][...] = arrays[f"readin.{i}.bias"]
     return readin
 
 
 def _readout(arrays: Arrays, names: tuple[str, ...], n_params: int, rngs: nnx.Rngs) -> modules.LinearReadout:
-    weights = [_array(arrays[f"readout.{i}.weight"]).T for i in range(len(names))]
+    weights = [arrays[f"readout.{i}.weight"].T for i in range(len(names))]
     sizes = tuple((name, w.shape[1] // n_params) for name, w in zip(names, weights, strict=True))
     readout = modules.LinearReadout(weights[0].shape[0], sizes, n_params=n_params, rngs=rngs)
     for i, ((name, n), weight) in enumerate(zip(sizes, weights, strict=True)):
         readout.weight[name][...] = weight.reshape(weight.shape[0], n, n_params)
-        readout.bias[name][...] = _array(arrays[f"readout.{i}.bias"]).reshape(n, n_params)
+        readout.bias[name][...] = arrays[f"readout.{i}.bias"].reshape(n, n_params)
     return readout

@@ -1,4 +1,4 @@
-"""Parameters of a model in a file, for other programs to read."""
+"""Parameters of a model in a file for other programs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def write_parameters(path: str | Path, model: LFADS, *, keys: Literal["lfadsx", 
         ```
 
     Args:
-        path: The file; its folder is made when it does not exist.
+        path: The file; its folder is made if it does not exist.
         model: The model.
-        keys: "lfadsx" for the paths of the parameters, such as `decoder/generator/gru/bias`, with the attribute `model`
-            that says of which parts they are; "tf" for names and shapes of the TensorFlow LFADS.
+        keys: "lfadsx" for the paths of the parameters, such as `decoder/generator/gru/bias`, with a description of the
+            parts as attribute `model`; "tf" for names and shapes of the TensorFlow LFADS.
 
     Raises:
         DataError: If the file cannot be written.

@@ -16,8 +16,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
+from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import format_table
 from lfadsx.files import write_csv, write_json

@@ -1,3 +1,3 @@
-"""Whether a part of your own does what its seam promises: `check(part)`."""
+"""The conformance test of parts: `check(part)`."""
 
 from lfadsx.testing.conformance import check as check

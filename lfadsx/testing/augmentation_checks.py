@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ TRIALS, BINS, FORWARD, CHANNELS, TARGETS = 4, 6, 2, 3, 5
 
 
 def failures_of_augmentation(augmentation: AbstractAugmentation) -> Iterator[str]:
-    """Says what an augmentation does to a batch that it must not: shapes, kinds of masks, a trial alone."""
+    """Yields the failures of an augmentation on a batch: shapes, kinds of masks, a trial alone."""
     group, key = getattr(augmentation, "group", INPUT_GROUP), jax.random.key(0)
     batch = _batch(group)
     run = jax.jit(lambda batch, hyper: augmentation(batch, hyper, key))
@@ -36,24 +35,20 @@ def failures_of_augmentation(augmentation: AbstractAugmentation) -> Iterator[str
     reals = [x for x in jax.tree.leaves((changed, weights)) if jnp.issubdtype(x.dtype, jnp.floating)]
     if not all(np.all(np.isfinite(np.asarray(x))) for x in reals):
         yield "The changed batch and the weights must be finite, but hold NaN or infinity."
-    yield from _alone(run, batch, (changed, weights, opened))
-
-
-def _alone(run: Callable[..., Any], batch: Batch, together: Any) -> Iterator[str]:
     trial = 2
     one = jax.tree.map(lambda x: x[trial : trial + 1] if jnp.ndim(x) else x, batch)
-    own = run(one, HyperParams(cd_rate=0.4))
-    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(together), strict=True):
-        if jnp.ndim(a) and not np.array_equal(np.asarray(a)[0], np.asarray(b)[trial], equal_nan=True):
-            yield (
-                "A trial must be changed alone as it is in company, but is not. Derive its randomness from its "
-                "`trial_id`, with lfadsx.random.derive."
-            )
-            return
+    pairs = zip(
+        jax.tree.leaves(run(one, HyperParams(cd_rate=0.4))), jax.tree.leaves((changed, weights, opened)), strict=True
+    )
+    if not all(np.array_equal(np.asarray(a)[0], np.asarray(b)[trial], equal_nan=True) for a, b in pairs if jnp.ndim(a)):
+        yield (
+            "A trial must be changed alone as in a batch, but is not. Derive its random numbers from its `trial_id`, "
+            "with lfadsx.random.derive."
+        )
 
 
-def _batch(group: str = INPUT_GROUP) -> Batch:
-    """Trials of different length, one entry missing, two neurons held out, two bins predicted."""
+def _batch(group: str) -> Batch:
+    """Returns trials of different length, one entry missing, two neurons held out, two bins predicted."""
     rng = np.random.default_rng(0)
     counts = rng.poisson(2.0, (TRIALS, BINS + FORWARD, TARGETS)).astype(np.uint8)
     index = np.array([0, 2, 3])

@@ -1,4 +1,4 @@
-"""The conformance test of every seam, which built-in parts and a user's own pass alike."""
+"""The conformance test of every seam, for built-in parts and for parts of users."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ WIDTHS: dict[str, Any] = {
     "n_targets": (("session", 5),),
     "n_params": 1,
 }
-"""Widths that a class is made with."""
+"""Widths for making a class."""
 
 NONE = {"n_known_inputs": 0, "n_inferred_inputs": 0, "n_feedback": 0, "n_params": 1}
-"""Widths of a part that has no such name."""
+"""Widths of a part without such a name."""
 
 
 class _Case(NamedTuple):
@@ -55,10 +55,10 @@ class _Case(NamedTuple):
 
 
 def check(part: Any, **widths: Any) -> None:
-    """Runs the conformance test of a part's seam; it takes a few seconds.
+    """Runs the conformance test of a part's seam, which takes a few seconds.
 
-    It checks shapes, finite outputs and gradients, float64, a trial alone against the same trial padded and in
-    company, a member of a population against the part alone, and that the part is saved and loaded.
+    The test checks shapes, finite outputs and gradients, float64, saving and loading. It compares a trial alone with
+    the same trial padded in a batch, and a member of a population with the part alone.
 
     Example:
         >>> import lfadsx.testing
@@ -67,12 +67,12 @@ def check(part: Any, **widths: Any) -> None:
 
     Args:
         part: A read-in, read-out, encoder, controller, generator, prior, likelihood or augmentation: an instance, or a
-            class whose constructor asks for nothing but the documented names of its seam.
-        **widths: Widths of what the part gets, by the documented names of its seam, such as n_in; needed for an
-            instance that does not keep them as attributes.
+            class whose constructor requires only the documented names of its seam.
+        **widths: Widths by the documented names of the seam, such as n_in; required if an instance does not keep them
+            as attributes.
 
     Raises:
-        LfadsxError: If the part fails; the message lists what failed.
+        LfadsxError: If the part fails; the message lists the failures.
     """
     kind = part if isinstance(part, type) else type(part)
     if issubclass(kind, AbstractAugmentation):
@@ -82,21 +82,17 @@ def check(part: Any, **widths: Any) -> None:
         failures = _failures(part, kind, widths)
     if failures:
         raise LfadsxError(
-            f"{kind.__name__} does not do what its seam promises:\n" + "\n".join(f"* {f}" for f in failures)
+            f"{kind.__name__} must do what its seam promises, but does not:\n" + "\n".join(f"* {f}" for f in failures)
         )
 
 
-def seam_of(kind: type) -> str:
-    """Returns the name of the seam that a class belongs to, the first of several."""
-    for seam, (abstract, _) in SEAMS.items():
-        if issubclass(kind, abstract):
-            return seam
-    names = ", ".join(dict.fromkeys(abstract.__name__ for abstract, _ in SEAMS.values()))
-    raise LfadsxError(f"A part must derive from one of {names} or AbstractAugmentation, but {kind.__name__} does not.")
-
-
 def _failures(part: Any, kind: type, given: dict[str, Any]) -> list[str]:
-    seam = seam_of(kind)
+    seam = next((seam for seam, (abstract, _) in SEAMS.items() if issubclass(kind, abstract)), None)
+    if seam is None:
+        names = ", ".join(dict.fromkeys(abstract.__name__ for abstract, _ in SEAMS.values()))
+        raise LfadsxError(
+            f"A part must derive from one of {names} or AbstractAugmentation, but {kind.__name__} does not."
+        )
     widths = _widths(seam, part, given)
     if isinstance(part, type):
         made = make(seam, part, **widths, rngs=nnx.Rngs(0))
@@ -104,13 +100,15 @@ def _failures(part: Any, kind: type, given: dict[str, Any]) -> list[str]:
     else:
         made = nnx.clone(part)
     _stir(made)
+    structure = nnx.graphdef(made)
     try:
         one = exercise(seam, made, widths)
-        case = _Case(seam, made, widths, one, _compiled(made, one))
     except Exception as error:
         return [_in_words("It cannot be run", error)]
+    run = jax.jit(lambda state, inputs: one.run(nnx.merge(structure, state), inputs))
+    case = _Case(seam, made, widths, one, run)
     found = _guarded("It cannot be run", _shapes, case)
-    if found:  # what follows would say the same again
+    if found:  # the other steps would repeat these failures
         return found
     steps: tuple[tuple[str, Callable[..., Iterator[str]]], ...] = (
         ("A trial alone", _alone),
@@ -125,7 +123,7 @@ def _failures(part: Any, kind: type, given: dict[str, Any]) -> list[str]:
 
 
 def _guarded(what: str, step: Callable[..., Iterator[str]], *given: Any) -> list[str]:
-    """Runs a step; an exception becomes a failure in words."""
+    """Returns the failures of a step; an exception is a failure, too."""
     try:
         return list(step(*given))
     except Exception as error:
@@ -138,25 +136,24 @@ def _in_words(what: str, error: Exception) -> str:
 
 
 def _widths(seam: str, part: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The seam's documented widths: as given, as the part keeps them, or those that a class is made with."""
+    """Returns the seam's documented widths: as given, as attributes of the part, or the defaults for making a class."""
     names = [name for name in SEAMS[seam][1] if name != "rngs"]
-    asked = arguments(seam, part, WIDTHS) if isinstance(part, type) else {}
-    # These are no widths of what a part gets.
-    own = {"n_features", "n_units", "lag", "dim"}
+    if isinstance(part, type):
+        defaults = NONE | {name: WIDTHS[name] for name in arguments(seam, part, WIDTHS)}
+        return {name: given.get(name, defaults.get(name, WIDTHS[name])) for name in names}
+    outputs = {"n_features", "n_units", "lag", "dim"}  # not widths of the part's inputs
     found = {}
     for name in names:
-        if isinstance(part, type):
-            found[name] = given.get(name, WIDTHS[name] if name in asked else NONE.get(name, WIDTHS[name]))
-        elif name in given or getattr(part, name, ()) != ():
+        if name in given or getattr(part, name, ()) != ():
             found[name] = given.get(name, getattr(part, name, None))
         elif name == "n_targets":
             found[name] = (("session", part.n_channels),)
         elif name in NONE:
             found[name] = NONE[name]
-        elif name not in own:
+        elif name not in outputs:
             raise LfadsxError(
-                f"The test must know `{name}`, but this {type(part).__name__} does not keep it as an attribute. Say it "
-                f"as in lfadsx.testing.check(part, {name}={WIDTHS[name]})."
+                f"The test must know `{name}`, but this {type(part).__name__} does not keep it as an attribute. Give "
+                f"it as in lfadsx.testing.check(part, {name}={WIDTHS[name]})."
             )
     return found
 
@@ -168,11 +165,6 @@ def _stir(part: nnx.Module, seed: int = 0) -> None:
     nnx.update(part, jax.tree.map(lambda x: x + jnp.asarray(0.2 * rng.standard_normal(x.shape), x.dtype), state))
 
 
-def _compiled(part: Any, one: Exercise) -> Callable[..., Outputs]:
-    structure = nnx.graphdef(part)
-    return jax.jit(lambda state, inputs: one.run(nnx.merge(structure, state), inputs))
-
-
 def _shapes(case: _Case) -> Iterator[str]:
     outputs = case.run(nnx.state(case.part), case.one.inputs)
     yield from wrong_shapes(case.one, outputs)
@@ -182,7 +174,7 @@ def _shapes(case: _Case) -> Iterator[str]:
 
 
 def _alone(case: _Case) -> Iterator[str]:
-    """Compares a trial in a batch, with junk in its padding, with the same trial alone."""
+    """Compares a trial in a batch, with large numbers in its padding, with the same trial alone."""
     one, run, state, trial = case.one, case.run, nnx.state(case.part), 1
     inputs, n = dict(one.inputs), None
     if "sequence" in inputs:
@@ -232,7 +224,7 @@ def _gradients(case: _Case) -> Iterator[str]:
 
 
 def _double(case: _Case) -> Iterator[str]:
-    """Traces the part with parameters of 64 bits and looks for arrays of 32."""
+    """Traces the part with parameters of 64 bits and searches for arrays of 32 bits."""
     with jax.enable_x64(True):
         structure, state = nnx.split(case.part)
         double = nnx.merge(structure, jax.tree.map(_widened, state))
@@ -262,7 +254,7 @@ def _has_float32(jaxpr: Any) -> bool:
 
 
 def _was_float32(value: Any) -> bool:
-    """Whether a constant was rounded to float32 before: JAX converts scalars while it traces."""
+    """Returns True for a constant that was rounded to float32: JAX converts scalars while it traces."""
     if np.ndim(value) or not isinstance(value, float | np.floating) and getattr(value, "dtype", None) != np.float64:
         return False
     number = float(value)
@@ -275,7 +267,7 @@ def _is_jaxpr(value: Any) -> bool:
 
 
 def _member(case: _Case) -> Iterator[str]:
-    """Compares two members that are computed side by side with each of them alone."""
+    """Compares two members of a population with each member alone."""
     one, run, other = case.one, case.run, nnx.clone(case.part)
     _stir(other, seed=1)
     states = [nnx.state(case.part), nnx.state(other)]
@@ -311,7 +303,7 @@ def _of_likelihood(part: Any) -> Iterator[str]:
     if not (jnp.isfinite(value) and jnp.all(jnp.isfinite(gradient))):
         yield (
             "`log_prob` of `safe_value` and its gradient must be finite for parameters from -100 to 100, but are not. "
-            "Bound what is exponentiated, with lfadsx.distributions.soft_clip."
+            "Bound exponents with lfadsx.distributions.soft_clip."
         )
     if (shape := np.shape(part.sample(jax.random.key(0), far))) != (4,):
         yield f"`sample` must return one value for each entry, the shape (4,), got {shape}."

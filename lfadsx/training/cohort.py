@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
-from lfadsx.data.feed import Feed
+from lfadsx.data.batching import Feed
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import place_block, place_member_blocks, place_members, replicate, to_host

@@ -15,8 +15,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
+from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.feed import Feed
 from lfadsx.errors import LfadsxError, RunError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.initialization import initialise_if_needed

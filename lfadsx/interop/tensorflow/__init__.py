@@ -1,4 +1,4 @@
-"""The files of the TensorFlow LFADS: its parameters as models of ours, and results under its names."""
+"""Files of the TensorFlow LFADS: its parameters as models, and results under its names."""
 
 from lfadsx.interop.tensorflow.flags import flags_of as flags_of
 from lfadsx.interop.tensorflow.flags import settings_from_tensorflow as settings_from_tensorflow

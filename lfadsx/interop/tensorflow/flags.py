@@ -1,4 +1,4 @@
-"""Settings of the TensorFlow LFADS: its flags as configurations of ours."""
+"""Flags of the TensorFlow LFADS as settings of this library."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
 
 ENDLESS = 100_000
-"""Epochs of a training that ends when the learning rate has become small."""
+"""Epochs of a training that ends when the learning rate is small."""
 LONGEST_WINDOW = 10**6
-"""Early windows that are longer mean the whole trial: the default there is the largest integer."""
+"""Longer early windows mean the whole trial: the program's default is the largest integer."""
 MARGIN = 1e-3
-"""How far from its bounds a trained variance starts at least, as a share of the space between them."""
+"""Smallest distance of a trained variance from its bounds at the start, as a share of their difference."""
 
 SHORT = {"tau": "atau", "variance": "nvar"}
-"""What that program calls the parameters of the inputs' prior."""
+"""The program's names of the parameters of the inputs' prior."""
 
 FLAGS: dict[str, Any] = {
     "output_dist": "poisson",
@@ -71,17 +72,17 @@ FLAGS: dict[str, Any] = {
     "do_train_readin": True,
     "max_ckpt_to_keep": 5,
 }
-"""The flags that say what is trained and how, with the program's defaults."""
+"""The flags of model and training, with the program's defaults."""
 
 OTHERS = (
     *("kind", "allow_gpu_growth", "device", "data_dir", "data_filename_stem", "lfads_save_dir", "co_prior_var_scale"),
     *("do_reset_learning_rate", "checkpoint_name", "checkpoint_pb_load_name", "max_ckpt_to_keep_lve", "csv_log"),
     *("output_filename_stem", "ps_nexamples_to_process"),
 )
-"""The flags that say where and what to do, or nothing at all."""
+"""The flags of files and tasks, and flags without effect."""
 
 WRITTEN = ("dataset_names", "dataset_dims", "num_steps", "ndatasets", "_clip_value")
-"""What the program's file of settings holds besides flags."""
+"""Further entries of the program's file of settings."""
 
 
 class Settings(NamedTuple):
@@ -93,12 +94,12 @@ class Settings(NamedTuple):
 
 
 def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Settings:  # noqa: B006
-    """Turns flags of the TensorFlow LFADS into settings that train the same model in the same way.
+    """Returns the settings that train the same model as flags of the TensorFlow LFADS.
 
-    Flags that are not given have that program's defaults. What cannot be the same, because it was a defect there: every
-    trial is used once in an epoch instead of some twice, read-outs start at the neurons' mean rates, and the trained
-    variance of the initial condition's prior starts where it is asked to. Adam's epsilon of 0.1 is the same number, and
-    works as a larger one in that program's first hundreds of steps.
+    Missing flags have that program's defaults. Three defects of that program are not copied. Every trial is used once
+    in an epoch (there some are used twice). Read-outs start at the neurons' mean rates. The trained variance of the
+    initial condition's prior starts at its setting. Adam's epsilon of 0.1 is the same number, but acts as a larger
+    number in that program's first hundreds of steps.
 
     Example:
         >>> from lfadsx.interop import settings_from_tensorflow
@@ -111,7 +112,7 @@ def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Set
 
     Raises:
         OSError: If the file cannot be read.
-        LfadsxError: If there is no such flag, or a value is out of range.
+        LfadsxError: If a flag is unknown, or a value is out of range.
     """
     flags = read_flags(source)
     found = Settings(_model(flags), _hyper(flags), _train(flags))
@@ -120,19 +121,12 @@ def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Set
 
 
 def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """Returns all flags that say what is trained, with the program's defaults, and what else its file tells.
-
-    Args:
-        source: The program's file `hyperparameters-<step>.txt`, or flags by name.
-    """
+    """Returns all flags of model and training, and `dataset_names`; `source` as in `settings_from_tensorflow`."""
     given = _from_file(Path(source)) if isinstance(source, str | Path) else dict(source)
-    unknown = sorted(set(given) - set(FLAGS) - set(OTHERS) - set(WRITTEN))
-    if unknown:
-        raise LfadsxError(
-            f"The TensorFlow LFADS has no flag {unknown[0]!r}. Its flags are {sorted([*FLAGS, *OTHERS])}."
-        )
+    for name in sorted(set(given) - set(WRITTEN)):
+        validation.one_of(name, sorted([*FLAGS, *OTHERS]), "A flag of the TensorFlow LFADS")
     flags = {name: _of_type(name, given.get(name, default)) for name, default in FLAGS.items()}
-    # That program cuts the window to the trial before it writes its file; the whole trial is 0 here.
+    # That program cuts the window to the trial before it writes its file; 0 is the whole trial here.
     if flags["num_steps_for_gen_ic"] >= given.get("num_steps", LONGEST_WINDOW):
         flags["num_steps_for_gen_ic"] = 0
     return flags | {"dataset_names": given.get("dataset_names")}
@@ -141,15 +135,15 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-    except ValueError as error:  # no text, or no JSON
+    except ValueError as error:  # neither text nor JSON
         found = error
     if not isinstance(found, dict):
-        raise LfadsxError(f"{str(path)!r} holds no settings. Give the program's hyperparameters-<step>.txt.")
+        raise LfadsxError(f"{str(path)!r} must hold settings. Give the program's hyperparameters-<step>.txt.")
     return found
 
 
 def _of_type(name: str, value: Any) -> Any:
-    """The value of a flag in the type of its default; the program's file writes booleans as words."""
+    """Returns the value of a flag in the type of its default; the program's file has booleans as words."""
     kind = type(FLAGS[name])
     if kind is bool and isinstance(value, str):
         value = {"true": True, "false": False}.get(value.lower(), value)
@@ -157,14 +151,14 @@ def _of_type(name: str, value: Any) -> Any:
         value = float(value)
     if type(value) is not kind:
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-        raise LfadsxError(f"The flag {name} is {value!r}. Give {words[kind]}, as its default {FLAGS[name]!r}.")
+        raise LfadsxError(f"`{name}` must be {words[kind]}, like its default {FLAGS[name]!r}, got {value!r}.")
     return value
 
 
 def _model(flags: Mapping[str, Any]) -> ModelConfig:
     low, high = flags["ic_prior_var_min"], flags["ic_prior_var_max"]
     variance, trained = flags["ic_prior_var_scale"], high > low
-    if trained:  # it may start at a bound there, and has to lie between them here
+    if trained:  # it may start at a bound there, but must start between its bounds here
         margin = MARGIN * (high - low)
         variance = min(max(variance, low + margin), high - margin)
     known, inferred = flags["ext_input_dim"] > 0, flags["co_dim"]
@@ -246,11 +240,7 @@ def _trained(flags: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def flags_of(settings: Settings) -> list[str]:
-    """Returns the flags of `lfadsx fit` that ask for settings, those with other values than the defaults.
-
-    Args:
-        settings: Architecture, hyperparameters and run.
-    """
+    """Returns the flags of `lfadsx fit` for the settings that differ from its defaults."""
     words = []
     for part in settings:
         for field in dataclasses.fields(part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import jax.numpy as jnp
@@ -22,13 +22,13 @@ from lfadsx.models.lfads import LFADS
 def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[str, Any] | None = None) -> LFADS:
     """Turns parameters that the TensorFlow LFADS has written into an `LFADS` that computes the same numbers.
 
-    Sizes, sessions, likelihood and where known inputs go follow from the arrays. What they do not tell stands in the
-    program's file `hyperparameters-<step>.txt`; without it these flags have their defaults: controller_input_lag,
+    Sizes, sessions, likelihood and the target of known inputs follow from the arrays. Other settings are in the
+    program's file `hyperparameters-<step>.txt`. Without it these flags have their defaults: controller_input_lag,
     cell_clip_value, num_steps_for_gen_ic, ic_post_var_min, ic_prior_var_min and ic_prior_var_max,
-    feedback_factors_or_rates, and dataset_names where a single session has neither read-in nor read-out of its own.
+    feedback_factors_or_rates, and dataset_names if a single session has neither read-in nor read-out.
 
-    Two things differ, and only far from any data: log rates beyond -15 and 8 are bent, and the log of a variance is not
-    clipped at 80. A read-out that is the identity there is a trained matrix here.
+    Two differences matter only far from any data: log rates are soft-clipped to the range from -15 to 8, and the log of
+    a variance is not clipped at 80. An identity read-out becomes a trained matrix.
 
     Example:
         ```python
@@ -57,14 +57,14 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[
 def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
     """Returns the parameters of a model by the names and in the shapes of the TensorFlow LFADS.
 
-    What that program has as settings is left out, such as a floor of the posterior variances; its own has no floor for
-    the inputs'. A trained variance of the prior is written as its logarithm, whatever its bounds.
+    Settings of that program are left out, such as a floor of the posterior variances. That program has no floor for the
+    inputs. A trained variance of the prior is written as its logarithm, whatever its bounds.
 
     Args:
-        model: A model of parts that the TensorFlow LFADS has, too.
+        model: A model of parts that the TensorFlow LFADS also has.
 
     Raises:
-        LfadsxError: If it has a part that the TensorFlow LFADS lacks.
+        LfadsxError: If the model has a part that the TensorFlow LFADS lacks.
     """
     _check_is_known(model)
     arrays = {slot.name: slot.value() for slot in slots_of(model)}
@@ -74,7 +74,7 @@ def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
 
 
 def _set_bounded_variance(model: Any, settings: Mapping[str, Any]) -> None:
-    """The program keeps theta of v = min + (max - min) / (1 + exp(-exp(theta))), which is always in the upper half."""
+    """Sets v = min + (max - min) / (1 + exp(-exp(theta))) from the program's theta; v is always in the upper half."""
     low, high = settings["ic_prior_var_min"], settings["ic_prior_var_max"]
     theta = np.asarray(model.ic_prior.log_variance[...], np.float64)
     model.ic_prior.log_variance[...] = jnp.log(jnp.asarray(low + (high - low) / (1 + np.exp(-np.exp(theta)))))
@@ -86,52 +86,42 @@ def _read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _check_is_known(model: LFADS) -> None:
-    """Raises LfadsxError if the TensorFlow LFADS has no such part."""
-    decoder = model.decoder
+    """Raises `LfadsxError` if the TensorFlow LFADS lacks a part of the model."""
+    decoder: Any = model.decoder
     wanted = {
-        "the read-in": (model.readin, (modules.IdentityReadin, modules.LinearReadin)),
-        "the prior of the initial condition": (
+        "The read-in": (model.readin, (modules.IdentityReadin, modules.LinearReadin)),
+        "The prior of the initial condition": (
             model.ic_prior,
             (distributions.GaussianPrior, distributions.PointPrior),
         ),
-        "the encoder of the initial condition": (model.ic_encoder, (modules.BidirectionalGRU, modules.NoEncoder)),
-        "the generator": (decoder.generator, (modules.GRUGenerator,)),
-        "the likelihood": (model.likelihood[model.input_group], (distributions.Poisson, distributions.Gaussian)),
+        "The encoder of the initial condition": (model.ic_encoder, (modules.BidirectionalGRU, modules.NoEncoder)),
+        "The generator": (decoder.generator, (modules.GRUGenerator,)),
+        "The likelihood": (model.likelihood[model.input_group], (distributions.Poisson, distributions.Gaussian)),
     }
     if decoder.controller is not None:
         wanted |= {
-            "the controller": (decoder.controller, (modules.GRUController,)),
-            "the controller's encoder": (model.input_encoder, (modules.BidirectionalGRU, modules.CausalGRU)),
-            "the prior of the inputs": (decoder.input_prior, (distributions.AutoregressivePrior,)),
+            "The controller": (decoder.controller, (modules.GRUController,)),
+            "The controller's encoder": (model.input_encoder, (modules.BidirectionalGRU, modules.CausalGRU)),
+            "The prior of the inputs": (decoder.input_prior, (distributions.AutoregressivePrior,)),
         }
     for name, (part, kinds) in wanted.items():
         if type(part) not in kinds:
-            what = "none of its own" if part is None else type(part).__name__
             raise LfadsxError(
-                f"{name.capitalize()} of this model is {what}, which the TensorFlow LFADS does not have: there it is "
-                f"{' or '.join(kind.__name__ for kind in kinds)}. Write the model with its own names instead."
+                f"{name} must be {' or '.join(kind.__name__ for kind in kinds)} for the TensorFlow LFADS, got "
+                f"{None if part is None else type(part).__name__}. Write the model with keys='lfadsx'."
             )
-    if model.standardiser is not None or set(model.readout) != {model.input_group}:
-        what = "standardised data" if model.standardiser is not None else f"the target groups {sorted(model.readout)}"
-        raise LfadsxError(
-            f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
-        )
     prior: Any = decoder.input_prior
-    readout: Any = model.readout[model.input_group]
+    readin, readout = cast(Any, model.readin), cast(Any, model.readout[model.input_group])
+    is_linear = isinstance(readin, modules.LinearReadin)
+    n_seen = [n for _, n in readin.n_channels] if is_linear else [readin.n_features]
     differences = {
-        "held-out neurons": _n_seen(model.readin) != [n for _, n in readout.n_targets],
+        "standardised data": model.standardiser is not None,
+        f"the target groups {sorted(model.readout)}": set(model.readout) != {model.input_group},
+        "held-out neurons": n_seen != [n for _, n in readout.n_targets],
         "a controller that does not see the initial factors": decoder.initial_feedback == "zeros",
         "a controller that does not see the early window": not model.controller_sees_ic_window,
         "inputs with a mean": prior is not None and (prior.train_mean or bool(np.any(np.asarray(prior.loc[...])))),
     }
     for what, differs in differences.items():
         if differs:
-            raise LfadsxError(
-                f"This model has {what}, which the TensorFlow LFADS does not know. Write it with its own names."
-            )
-
-
-def _n_seen(readin: Any) -> list[int]:
-    """Number of channels that the encoders see of each session."""
-    is_linear = isinstance(readin, modules.LinearReadin)
-    return [n for _, n in readin.n_channels] if is_linear else [readin.n_features]
+            raise LfadsxError(f"This model has {what}, which the TensorFlow LFADS lacks. Write it with keys='lfadsx'.")

@@ -1,6 +1,6 @@
-"""Trains the networks behind the simulated tasks: `python -m lfadsx.datasets.train_networks integrator_rnn`.
+"""Trains the networks of the simulated tasks: `python examples/example_tools/train_networks.py integrator_rnn`.
 
-The trained weights come with the library; this script is how they were made.
+The library includes the weights that this script trained.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from lfadsx.datasets.task_network import TaskNetwork
+from lfadsx.datasets import TaskNetwork
 
 Batch = tuple[Float[Array, "trial time"], Float[Array, "trial time"]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a network is trained on, and how."""
+    """A task and the settings of its training."""
 
     draw: Callable[[PRNGKeyArray, int], Batch]
-    """Draws inputs and targets of so many trials, each (trial, time), in units of the output."""
+    """Draws inputs and targets of a number of trials, each (trial, time), in units of the output."""
     units: int
     """Number of units."""
     recurrent_std: float
@@ -37,13 +37,13 @@ class Task:
     readout_std: float
     """Standard deviation of the read-out weights at the start, times the square root of the number of units."""
     start_std: float
-    """Standard deviation of the start state before training; 0 for a state that is zero and stays so."""
+    """Standard deviation of the start state before training; 0 for a fixed state of zeros."""
     learning_rate: float
     """Learning rate of Adam at the first step."""
     decay: float
     """Factor on the learning rate per step."""
     adam_eps: float
-    """The number that Adam adds to the root of the second moment."""
+    """Adam's epsilon: added to the root of the second moment."""
     l2: float
     """Weight of the sum of squares of all parameters in the loss."""
     steps: int
@@ -83,7 +83,7 @@ TASKS = {
         l2=0.0002,
         steps=10_000,
     ),
-    # The start is the original's; its training was never published, so that the rest is ours.
+    # The start is the original's; its training was never published, so the rest is our choice.
     "itb_rnn": Task(
         draw=draw_bounded_integration,
         units=50,
@@ -128,7 +128,7 @@ def squared_error(network: TaskNetwork, batch: Batch) -> Float[Array, ""]:
 
 
 def print_line(batch: int, error: float) -> None:
-    """Prints how far the training is."""
+    """Prints the progress of the training."""
     print(f"batch {batch:6d}  squared error {error:.3g}")
 
 
@@ -176,10 +176,10 @@ def save_network(path: Path, network: TaskNetwork, **facts: float) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Trains the network that the command line names and writes its weights."""
+    """Trains the network named on the command line and writes its weights."""
     parser = argparse.ArgumentParser(description="Trains the network of a simulated task.")
     parser.add_argument("task", choices=sorted(TASKS))
-    parser.add_argument("--out", type=Path, help="npz file to write; by default the library's own weights")
+    parser.add_argument("--out", type=Path, help="npz file to write; by default TASK.npz")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="number of batches")
     chosen = parser.parse_args(arguments)
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     network = train(task, chosen.seed)
     error = float(squared_error(network, task.draw(jax.random.key(chosen.seed + 1_000_000), 20_000)))
     print(f"squared error of 20000 fresh trials {error:.3g}")
-    out = chosen.out or Path(__file__).parent / "weights" / f"{chosen.task}.npz"
+    out = chosen.out or Path(f"{chosen.task}.npz")
     save_network(out, network, seed=chosen.seed, steps=task.steps, squared_error=error)
 
 
