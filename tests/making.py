@@ -206,8 +206,8 @@ def flat(state):
 
 
 def allow_skipped_steps(monkeypatch, n):
-    """Training breaks off after so many steps that are not finite."""
-    for module in ("loop", "populations", "stopping", "training_findings"):
+    """Training stops after more than `n` steps that are not finite."""
+    for module in ("loop", "populations", "stopping", "results"):
         monkeypatch.setattr(f"lfadsx.training.{module}.MAX_SKIPPED_STEPS", n)
 
 

@@ -436,7 +436,7 @@ def test_an_output_folder_that_cannot_be_written(file, tmp_path, capsys):
 
 def test_a_folder_without_a_run(tmp_path, file, capsys):
     assert cli.main(["evaluate", str(tmp_path), str(file)]) == 2
-    assert "holds no run" in capsys.readouterr().err
+    assert "has no run.json" in capsys.readouterr().err
 
 
 def test_other_bins_at_inference_are_an_error(run, file, tmp_path, capsys):

@@ -68,8 +68,8 @@ def fit(
         objective: The loss. By default an `Objective` with the run settings `reduction`, `estimator` and
             `l2_normalize`. Derive from that class for your own loss.
         optimizer: An Optax transformation without a learning rate, such as `optax.scale_by_lion()`. By default clipped
-            Adam. All trained parameters are passed as one vector. Its update is applied as params - learning_rate *
-            (update + weight_decay * params).
+            Adam. All trained parameters are passed as one vector. Its update is applied as
+            params - learning_rate * (update + weight_decay * params).
         progress: If True, a progress bar is shown.
         reset_learning_rate: If True, a resumed run restarts its learning rate and the rule that lowers it.
         notes: Your own facts about the run, such as the name of an experiment; `run.json` records them.
