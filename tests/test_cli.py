@@ -20,8 +20,8 @@ from making import parse
 import lfadsx
 from lfadsx import cli
 from lfadsx.cli import terminal
-from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.cli.command_flags import flags_of
+from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.data import read
 from lfadsx.errors import LfadsxError
 from lfadsx.parallel import n_data_devices
