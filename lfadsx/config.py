@@ -28,8 +28,8 @@ def _check_range(config: Any, allowed: Range, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if not all(inside(number) for number in (value if isinstance(value, tuple) else (value,))):
-            each = "must hold numbers" if isinstance(value, tuple) else "must be"
-            raise LfadsxError(f"`{name}` {each} {words}, got {_plain(value)}.")
+            each = "hold numbers" if isinstance(value, tuple) else "be"
+            raise LfadsxError(f"`{name}` must {each} {words}, got {_plain(value)}.")
 
 
 def _plain(value: Any) -> Any:

@@ -77,7 +77,7 @@ def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> 
     if epochs < 1:
         raise LfadsxError(f"`epochs` must be at least 1, got {epochs}.")
     starts = ("kl_ramp_start", "l2_ramp_start")
-    lengths = ("kl_ramp_epochs", "l2_ramp_epochs", "patience")
+    lengths = [name for name in ("kl_ramp_epochs", "l2_ramp_epochs", "patience") if getattr(config, name) is not None]
     scaled = {name: getattr(config, name) * epochs // config.epochs for name in starts}
     scaled |= {name: -(-getattr(config, name) * epochs // config.epochs) for name in lengths}  # rounded up
     batch_size = config.batch_size if batch_size is None else batch_size
