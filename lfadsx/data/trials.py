@@ -180,6 +180,7 @@ def _data(raw: RawTrials, name: str, length: np.ndarray, missing: bool) -> tuple
     gaps = mask is not None
     if mask is not None:
         validation.same_shape(mask, values.shape, raw.labels[mask_name], label)
+        validation.mask(mask, raw.labels[mask_name])
         observed = observed & mask.astype(bool)
     if missing and values.dtype.kind == "f":
         unknown = np.isnan(values) & observed
