@@ -117,8 +117,11 @@ def from_arrays(
     along |= {"observed": observed} | {f"targets/{group}": values for group, values in (other_targets or {}).items()}
     along = {name: values for name, values in along.items() if values is not None}
     arrays = {name: stack_along(values, name, length, data.shape[1]) for name, values in along.items()}
+    if seen is not None and "observed" in arrays:
+        validation.same_shape(arrays["observed"], seen.shape, "'observed'", "'spikes'")
+        seen = seen & arrays["observed"].astype(bool)
     if seen is not None:
-        arrays["observed"] = seen & arrays["observed"].astype(bool) if "observed" in arrays else seen
+        arrays["observed"] = seen
     labels = None if condition is None else tidy_labels(labels_of(condition), "'condition'")
     if np.ma.is_masked(trial_id):
         raise DataError("'trial_id' has masked entries. Give every trial an id.")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lfadsx.data import validation
 from lfadsx.data.dataset import SERIES
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
@@ -21,12 +22,6 @@ EVEN = 4.0
 
 PER_TRIAL = ("condition", "trial_id", "length", "encoder_length", "target_length")
 SERIES_AND_DATA = ("encoder_input", "encoder_observed", *SERIES)
-
-OFFER = (
-    'If its axes are (channel, time, trial), read it with `axes="channel time trial"`, or give the file the attribute '
-    "'axes' with this text (MATLAB: h5writeatt(file, '/', 'axes', 'channel time trial'))."
-)
-"""What to do with a file whose axes are reversed."""
 
 
 def parse_axes(axes: str | None, label: str) -> tuple[int, ...] | None:
@@ -65,7 +60,7 @@ def order_hint(values: np.ndarray, others: Mapping[str, np.ndarray]) -> str:
     """Returns advice for data whose other splits agree in trials and time but not in channels; else an empty text."""
     shapes = [values.shape, *(other.shape for other in others.values())]
     alike = all(len(shape) == 3 and shape[:2] == shapes[0][:2] for shape in shapes)
-    return OFFER if alike and len({shape[2] for shape in shapes}) > 1 else ""
+    return validation.REVERSED if alike and len({shape[2] for shape in shapes}) > 1 else ""
 
 
 def doubtful_order(
@@ -84,7 +79,7 @@ def doubtful_order(
     shape = f"{n_trials} trials, {n_bins} bins and {n_channels} channels"
     if known or _tells_channels(splits) or (_tells_trials(splits) and n_channels <= n_bins):
         return []
-    advice = OFFER if from_matlab else "Transpose the data if the axes are in another order."
+    advice = validation.REVERSED if from_matlab else "Transpose the data if the axes are in another order."
     if from_matlab and not _tells_trials(splits):
         sentence = f"MATLAB wrote {where!r}, which reverses axes; it is read as {shape}."
         return [Finding("warning", "order of axes", None, None, where, sentence, advice)]

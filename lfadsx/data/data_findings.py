@@ -27,7 +27,7 @@ SPLIT_ARRAYS = ("condition", "behaviour", "truth", "true_inputs")
 """Optional arrays that a split may lack while others have them."""
 
 NOTES = (
-    *("unused keys", "empty keys", "unknown attributes", "foreign source", "order of axes", "units left out"),
+    *("unused keys", "empty keys", "unknown attributes", "foreign source", "order of axes"),
     *("masked entries", "end of trials", "shared ids", "some ids", "target index", "bins dropped", "trials dropped"),
 )
 """Names of findings about how data were read or changed."""
@@ -50,7 +50,8 @@ def _silent_channels(data: Dataset) -> Iterator[Finding]:
         values = data.train.targets[group]
         for number, session in enumerate(data.sessions):
             n, own = session.n_targets.get(group, 0), data.train.session == number
-            there, part = exists[own][:, :, :n], values[own][:, :, :n]
+            whole = bool(own.all())  # large data of one session are not copied
+            there, part = (array[:, :, :n] if whole else array[own][:, :, :n] for array in (exists, values))
             if not there.any():
                 continue
             high = part.max((0, 1), where=there, initial=0 if counts else -np.inf)
@@ -191,6 +192,7 @@ EXAMINATIONS = (
     unit_findings.high_counts,
     unit_findings.counts_in_other_units,
     unit_findings.smooth_counts,
+    unit_findings.saturated_counts,
     unit_findings.nearly_counts,
     unit_findings.times_in_other_units,
     _unlabelled,

@@ -151,9 +151,9 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return _text(dataset)
     if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:
-        return read_in_blocks(dataset, label)
+        return _without_fill(read_in_blocks(dataset, label), dataset)
     check_room(dataset.nbytes, label)
-    return np.asarray(dataset[()])
+    return _without_fill(np.asarray(dataset[()]), dataset)
 
 
 def broken_link(group: h5py.Group, name: str) -> str | None:
@@ -203,6 +203,15 @@ def _plugin_has(code: int) -> bool:
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  # pyright: ignore[reportMissingImports]
     return h5py.h5z.filter_avail(code)
+
+
+def _without_fill(values: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
+    """Returns numbers with NaN in place of the fill value that netCDF and others name in an attribute."""
+    for name in ("_FillValue", "missing_value"):
+        fill = np.ravel(dataset.attrs.get(name, ()))
+        if fill.size == 1 and fill.dtype.kind in "iuf" and values.dtype.kind in "iuf" and np.any(values == fill[0]):
+            values = np.where(values == fill[0], np.nan, values.astype(np.result_type(values, np.float32)))
+    return values
 
 
 def _text(dataset: h5py.Dataset) -> np.ndarray:

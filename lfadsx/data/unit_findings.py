@@ -8,6 +8,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.scored_entries import scored_mask
+from lfadsx.data.splits import choose
 from lfadsx.findings import Finding
 
 HIGHEST_RATE = 2000.0
@@ -30,6 +31,12 @@ SMOOTHEST = 0.1
 
 NEARLY = 0.9
 """Share of entries above 0 that are whole numbers from which data are nearly counts."""
+
+LIMITS = (127, 255, 32767, 65535)
+"""Largest numbers of small integer types."""
+
+MOST_ENTRIES = 2**25
+"""Entries that the examinations of all numbers look at."""
 
 STEPS = 1000
 """Largest multiple of the smallest value that is still taken for a count in another unit."""
@@ -78,7 +85,8 @@ def times_in_other_units(data: Dataset) -> Iterator[Finding]:
 def counts_in_other_units(data: Dataset) -> Iterator[Finding]:
     """Yields counts and real numbers that look like counts times a factor, such as rates in Hz."""
     for group in data.train.targets:
-        values = data.train.targets[group][scored_mask(data.train, data, group)]
+        there, values = _sample(data, group)
+        values = values[there]
         positive = values[values > 0]
         if not positive.size:
             continue
@@ -97,7 +105,7 @@ def smooth_counts(data: Dataset) -> Iterator[Finding]:
     for group in data.train.targets:
         if not data.is_counts(group):
             continue
-        there, values = scored_mask(data.train, data, group), data.train.targets[group]
+        there, values = _sample(data, group)
         both = there[:, 1:] & there[:, :-1]
         mean = float(values[there].mean()) if there.any() else 0.0
         if mean < 2 or not both.any():
@@ -133,6 +141,27 @@ def nearly_counts(data: Dataset) -> Iterator[Finding]:
                 remedy = "If the data are counts, replace these entries or mark them as missing."
                 yield Finding("warning", "nearly counts", int(wrong.sum()), 0, name, sentence, remedy)
                 break
+
+
+def saturated_counts(data: Dataset) -> Iterator[Finding]:
+    """Yields counts that pile up at the largest number of their stored type."""
+    for group in data.train.targets:
+        there, values = _sample(data, group)
+        if not data.is_counts(group) or not there.any():
+            continue
+        limit = int(values.max())
+        near = [int((values == limit - step).sum()) for step in range(4)]
+        if limit in LIMITS and near[0] > 3 + sum(near[1:]):
+            sentence = f"{near[0]} entries of {group!r} are {limit}, and hardly any are just below."
+            remedy = "Check that counts were not cut off at the largest number of an integer type."
+            yield Finding("warning", "saturated counts", near[0], 0, group, sentence, remedy)
+
+
+def _sample(data: Dataset, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which entries are observed, and the entries, of as many training trials as are looked at quickly."""
+    step = max(1, data.train.targets[group].size // MOST_ENTRIES)
+    split = choose(data.train, np.arange(0, data.train.n_trials, step)) if step > 1 else data.train
+    return scored_mask(split, data, group), split.targets[group]
 
 
 def _is_scaled(values: np.ndarray, positive: np.ndarray) -> bool:

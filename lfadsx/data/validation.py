@@ -20,6 +20,13 @@ AXES = {1: "(trial,)", 3: "(trial, time, channel)"}
 """Axes of an array by their number."""
 
 
+REVERSED = (
+    "If the axes are (channel, time, trial), transpose the arrays, or read the file with "
+    '`axes="channel time trial"`, or give '
+    "it the attribute 'axes' with this text (MATLAB: h5writeatt(file, '/', 'axes', 'channel time trial'))."
+)
+"""What to do with data whose axes are reversed."""
+
 LARGEST_COUNT = np.iinfo(np.uint32).max
 """The largest count that a device's integers hold."""
 
@@ -96,8 +103,8 @@ def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
 
 def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
     """Returns True for entries that are not counts: not whole, below 0, or too large for an integer of 32 bits."""
-    if values.dtype.kind == "b":
-        return np.zeros(values.shape, bool)
+    if values.dtype.kind == "b" or (values.dtype.kind == "u" and values.dtype.itemsize <= 4):
+        return np.broadcast_to(np.False_, values.shape)  # takes no memory
     wrong = (values < 0) | (values > LARGEST_COUNT)
     return wrong | (values != np.floor(values)) if values.dtype.kind == "f" else wrong
 
@@ -116,10 +123,10 @@ def counts(values: np.ndarray, label: str) -> None:
 
 def mask(values: np.ndarray, label: str) -> None:
     """Raises `DataError` unless a mask holds True and False, or 1 and 0."""
-    if values.dtype.kind != "b" and not np.isin(values, (0, 1)).all():
-        wrong = values[~np.isin(values, (0, 1))][0]
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
         raise DataError(
-            f"{label} must be True where an entry is observed and else False, got {wrong}. Give a boolean mask."
+            f"{label} must be True where an entry is observed, else False, got {values[wrong][0]}. Give a boolean mask."
         )
 
 
