@@ -108,7 +108,10 @@ def condition_line(data: Dataset) -> str:
 
 
 def _meanings(file: h5py.File) -> dict[str, str]:
-    splits = [*SPLITS, *([] if any(key.startswith(f"{split}_") for split in SPLITS for key in map(str, file)) else [WHOLE])]
+    splits = [
+        *SPLITS,
+        *([] if any(key.startswith(f"{split}_") for split in SPLITS for key in map(str, file)) else [WHOLE]),
+    ]
     found = {key: f"{MEANING[field]}" for split in splits for field in KEYS for key in keys_of(field, split)}
     found |= {
         key: f"{field} of the session".replace("_", " ") for field, keys in ALIGNMENT_KEYS.items() for key in keys

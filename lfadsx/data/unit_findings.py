@@ -62,23 +62,21 @@ def high_counts(data: Dataset) -> Iterator[Finding]:
 
 
 def times_in_other_units(data: Dataset) -> Iterator[Finding]:
-    """Yields a bin width, a start or a lag that looks like milliseconds or Hz."""
+    """Yields a bin width, a start or a lag that looks like milliseconds."""
     width, start, lag = data.bin_width, data.time.start, data.behaviour_lag
     if width is not None and width >= LONGEST_BIN:
-        remedy = f"If {width:g} ms are meant, give bin_width={width / 1000:g}."
+        remedy = f"If {width:g} ms are meant, give bin_width={width / 1000:g} (in a file: 'bin_width_s')."
         yield Finding("warning", "long bins", width, LONGEST_BIN, "", f"The bin width is {width:g} s.", remedy)
     if width is not None and width < SHORTEST_BIN:
         remedy = "Give the bin width in seconds."
         yield Finding("warning", "short bins", width, SHORTEST_BIN, "", f"The bin width is {width:g} s.", remedy)
     if abs(start) >= LONGEST_START:
         sentence = f"The first bin starts {start:g} s from {data.time.event!r}."
-        remedy = f"If {start:g} ms are meant, give start={start / 1000:g}."
+        remedy = f"If {start:g} ms are meant, give start={start / 1000:g} (in a file: 'start_s')."
         yield Finding("warning", "distant start", start, LONGEST_START, "", sentence, remedy)
     if abs(lag) >= LONGEST_LAG:
-        sentence, remedy = (
-            f"The behaviour lag is {lag:g} s.",
-            f"If {lag:g} ms are meant, give behaviour_lag={lag / 1000:g}.",
-        )
+        sentence = f"The behaviour lag is {lag:g} s."
+        remedy = f"If {lag:g} ms are meant, give behaviour_lag={lag / 1000:g} (in a file: 'behaviour_lag_s')."
         yield Finding("warning", "long lag", lag, LONGEST_LAG, "", sentence, remedy)
 
 

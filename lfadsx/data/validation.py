@@ -141,8 +141,10 @@ def possible_counts(values: np.ndarray, label: str) -> None:
         if values.dtype.kind != "f" or np.any(values[wrong] <= LARGEST_COUNT):
             return
     if wrong.any():
+        value = values[wrong][0]
+        shown = f"{value:g}" if values.dtype.kind == "f" else str(value)
         raise DataError(
-            f"{label} holds {values[wrong][0]:g} at {place(wrong)}, {why}: a count below 0 that wrapped around, or a "
+            f"{label} holds {shown} at {place(wrong)}, {why}: a count below 0 that wrapped around, or a "
             "fill value. Replace it, or mark the entry as missing (a mask, or NaN with --missing, `missing=True`)."
         )
 
