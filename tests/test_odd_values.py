@@ -71,7 +71,7 @@ def test_a_blank_trial_among_many_spikes_is_warned_of():
 def test_times_in_milliseconds_are_suspected(tmp_path):
     data = lfadsx.read(split_in(tmp_path / "a.h5", {"bin_width_s": 10, "start_s": -250.0, "behaviour_lag_s": 80.0}))
     assert {"long bins", "distant start", "long lag"} <= set(levels(data))
-    assert "If 10 ms are meant, give bin_width=0.01." in sentence(data, "long bins")
+    assert "If 10 ms are meant, give bin_width=0.01 (in a file" in sentence(data, "long bins")
     assert "give start=-0.25" in sentence(data, "distant start") and "behaviour_lag=0.08" in sentence(data, "long lag")
 
 
