@@ -48,6 +48,7 @@ def test_runs_are_scored_as_evaluate_does_it(made, found):
     assert found.table[1]["co_bps"] == one.scores["co_bps"]
 
 
+@pytest.mark.slow
 def test_what_only_one_model_has_does_not_differ(made):
     model = lfadsx.inferred_input(spikes(), generator_dim=4, inferred_inputs=2, seed=0, **SMALL)
     found = lfadsx.compare(made / "small", model, data=spikes(), n_samples=1)
