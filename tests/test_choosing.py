@@ -256,7 +256,7 @@ def test_a_sweep_says_what_it_cannot_do(data, tmp_path):
         sweep(data, tmp_path, sizes={"factors": (4,)})
     with pytest.raises(ValueError, match="`seeds` must be at least 1, got 0"):
         sweep(data, tmp_path, sizes={"factors": (4, 8)}, seeds=0)
-    with pytest.raises(ValueError, match="`--factors` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`factors` must be at least 1, got 0"):
         sweep(data, tmp_path, sizes={"factors": (0, 8)})
     assert not any(tmp_path.iterdir())
 

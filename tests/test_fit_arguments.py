@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from typing import get_type_hints
 
 import jax.numpy as jnp
@@ -182,7 +181,7 @@ def test_results_have_short_texts():
 
 
 def test_a_bar_is_shown_unless_asked_not_to(data, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
     fit(data, epochs=1)
     assert capsys.readouterr().err == ""
     lfadsx.fit(making.build(data), data, **QUICK | {"epochs": 1})

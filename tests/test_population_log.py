@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import sys
 
 import matplotlib.text
 import numpy as np
@@ -146,7 +145,7 @@ def run(callback, rows, first=1, last=3) -> None:
 @pytest.fixture
 def terminal(capsys, monkeypatch):
     """What is written to a terminal."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
     return capsys
 
 
