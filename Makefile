@@ -22,6 +22,10 @@ TEST_READY := $(LFADSX_VENV)/.lfadsx-test
 .PHONY: demo check test test-all test-oldest test-newest clean
 
 PYTEST := -m pytest -n auto --dist worksteal --durations 10
+# Files that compile little, and a few that build, train and infer with small models.
+QUICK := $(patsubst %,tests/test_%.py,architecture baselines builders data data_errors dataset evaluation example_scores \
+	generation inference messages metrics old_run output_file plotting_scores search synthetic tensorflow_settings \
+	testing verdict)
 
 demo: $(DEMO_READY)
 	$(BIN)/lfadsx demo
