@@ -116,6 +116,7 @@ def test_a_finished_run_says_so_and_computes_nothing_again(run, file, capsys, mo
     assert {path.name for path in before if before[path] != after[path]} <= {"history.csv"}
 
 
+@pytest.mark.slow
 def test_more_epochs_train_a_finished_run_further(run, file, tmp_path, caplog):
     out = tmp_path / "run"
     shutil.copytree(run, out)

@@ -103,6 +103,7 @@ def test_a_new_day_is_added_to_a_trained_model(run, days, tmp_path, capsys):
     assert "Give its run folder: --start-from RUN." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_trained_on(run, days, tmp_path):
     out = tmp_path / "more"
     words = ["--start-from", str(run), "--epochs", "1", "--learning-rate", "1e-9"]

@@ -40,6 +40,7 @@ def found(made):
     return lfadsx.compare(made / "small", made / "large", n_samples=4)
 
 
+@pytest.mark.slow
 def test_runs_are_scored_as_evaluate_does_it(made, found):
     data = lfadsx.read(next(made.glob("*.h5")))
     one = lfadsx.evaluate(lfadsx.load(made / "large"), data, n_samples=4)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import making
 import numpy as np
 import pytest
 from conftest import CACHE
@@ -127,7 +126,8 @@ def test_every_example_is_tested():
 HERE = [name for name in EXPECTED if name != "own_generator"]
 
 
-@pytest.mark.parametrize("name", making.each(HERE, "arrays_of_your_own"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HERE)
 def test_example(name, tmp_path, run):
     check(name, tmp_path, run(name, tmp_path))
 

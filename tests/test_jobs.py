@@ -44,6 +44,7 @@ def names(outcome):
 # After training
 
 
+@pytest.mark.slow
 def test_an_outcome_keeps_what_was_inferred(run):
     out, outcome = run
     written = read_posteriors(out / "posterior.h5")
@@ -137,6 +138,7 @@ def test_findings_of_the_data_are_kept_with_the_run(tmp_path):
     assert "never have a count" in (tmp_path / "run" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_is_read_once_to_be_scored(run, data, monkeypatch):
     out, _ = run
     restored, original = [], checkpoint.restore

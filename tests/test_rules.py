@@ -151,6 +151,7 @@ def test_correlation_of_inputs_by_hand():
         np.testing.assert_allclose(found, np.mean(pairs), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_input_has_no_other_to_be_correlated_with(data):
     model = making.build(data, inferred_inputs=1)
     batch = batch_of(data)
