@@ -23,12 +23,9 @@ CONDITION = "condition"
 """The column of trials that is the condition unless another one is named."""
 
 
-class Cutting(TypedDict, total=False):
-    """The arguments of `cut` by name, for type checkers and editors."""
+class CutOptions(TypedDict, total=False):
+    """The arguments of `cut` beside event, window and bin width, for type checkers and editors."""
 
-    align: str | None
-    window: tuple[float, float] | None
-    bin_width: float
     condition: str | Sequence[str] | None
     behaviour: str | None
     behaviour_lag: float

@@ -9,7 +9,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal, by_unit
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tidying import tidy_intervals, tidy_signals, tidy_times, tidy_trials
@@ -31,7 +31,7 @@ def from_spike_times(
     signals: Mapping[str, Signal | tuple[Any, Any]] | None = None,
     events: Collection[str] | None = None,
     session: str = "session",
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Returns a data set of spike times in memory, cut into windows at an event or into whole trials.
 
@@ -64,7 +64,7 @@ def from_spike_times(
             shape (sample, column).
         events: Columns of `trials` that hold times; by default they are found by their values.
         session: Name of the session.
-        **cutting: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
             `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
@@ -84,7 +84,7 @@ def from_spike_times(
         align=align,
         session=session,
     )
-    return cut(recording, align=align, window=window, bin_width=bin_width, **cutting)
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
 
 def read_spike_times(
@@ -144,11 +144,12 @@ def _is_by_trial(units: Units) -> bool:
     if isinstance(units, Mapping) or not len(units):
         return False
     first = units[0]
-    return isinstance(first, list | tuple | np.ndarray) and any(np.ndim(own) > 0 for own in first)
+    listed = isinstance(first, list | tuple) or (isinstance(first, np.ndarray) and first.dtype == object)
+    return listed and any(np.ndim(own) > 0 for own in first)
 
 
 def _by_trial(
-    units: Sequence[Any], clock_hz: float | None, n_trials: int
+    units: Units, clock_hz: float | None, n_trials: int
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], int]:
     if len(units) != n_trials or len({len(trial) for trial in units}) != 1:
         raise DataError(
