@@ -239,6 +239,17 @@ def test_units_may_be_unsorted_and_trials_a_table_of_pandas():
     np.testing.assert_array_equal(counts(data, 5), counts(cut(simple(), align="cue", window=(0, 0.3)), 0))
 
 
+def test_one_array_of_all_spikes():
+    units = dict(zip((5, 3, 8), spikes(3), strict=True))
+    times = np.concatenate(list(units.values()))
+    order = np.argsort(times)
+    unit = np.repeat(list(units), [len(own) for own in units.values()])[order]
+    recording = simple(times[order], unit_of_spike=unit)
+    assert recording.unit_id.tolist() == [3, 5, 8]
+    for own, found in zip(recording.unit_id, recording.spikes, strict=True):
+        np.testing.assert_array_equal(found, units[int(own)])
+
+
 def test_missing_samples_are_not_times():
     recording = read_spike_times([np.arange(100)], {"cue": [10, MISSING, 30]}, clock_hz=10, events=["cue"])
     assert np.isnan(recording.times("cue")).tolist() == [False, True, False]
@@ -275,6 +286,8 @@ def test_mistakes_are_explained(name):
 def test_mistakes_in_spike_times_and_tables_are_explained():
     for units, trials, options, message in (
         (np.ones((4, 100)), {"cue": CUES}, {}, "`units` must hold the spike times of each unit, got an array"),
+        (np.ones(5), {"cue": CUES}, {}, "`unit_of_spike` for one array of times"),
+        (np.ones(5), {"cue": CUES}, {"unit_of_spike": [1, 2]}, "one time for each entry of `unit_of_spike`"),
         ([["a", "b"]], {"cue": CUES}, {}, "must hold times as numbers"),
         (spikes(), {"cue": CUES, "side": ["l"]}, {}, "must have one length, but 'cue' has 10 entries and 'side' has 1"),
         (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have an id of its own, but 1 stands 10 times"),

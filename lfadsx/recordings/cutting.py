@@ -160,9 +160,9 @@ def _check_left(recording: Recording, reason: np.ndarray) -> None:
     """Raises `DataError` if fewer than two trials are left; says why the others are dropped."""
     left = int((reason == "").sum())
     if left < 2:
-        said = "; ".join(finding.sentence for finding in recording_findings.dropped_trials(recording, reason))
+        said = "".join(f" {finding.sentence}" for finding in recording_findings.dropped_trials(recording, reason))
         raise DataError(
-            f"At least two trials of {recording.name!r} must be left to cut, got {left}. {said} "
+            f"At least two trials of {recording.name!r} must be left to cut, got {left} of {len(reason)}.{said} "
             "Check the event, the window and the unit of times."
         )
 
