@@ -84,7 +84,7 @@ def _hidden(split: Split, group: str, trials: list[Any], channels: list[int]) ->
         inside = np.arange(split.n_bins) < split.target_length[:, None]
         observed = np.broadcast_to(inside[:, :, None], split.targets[group].shape)
     observed = observed.copy()
-    observed[np.ix_(rows, np.arange(split.n_bins), channels)] = False
+    observed[rows[:, None], :, np.array(channels)] = False
     return dataclasses.replace(split, target_observed=split.target_observed | {group: observed})
 
 

@@ -134,8 +134,8 @@ def _order(
     ]
     if len(fits) != 1:
         raise DataError(
-            f"The axes of {name!r}, {' x '.join(map(str, shape))}, must be told apart, but the numbers of trials, units "
-            "and bins in the file do not tell which is which. Give for example axes='trial neuron time'."
+            f"The axes of {name!r}, {' x '.join(map(str, shape))}, must be told apart, but the numbers of trials, "
+            "units and bins in the file do not tell which is which. Give for example axes='trial neuron time'."
         )
     return fits[0]
 
@@ -175,7 +175,8 @@ def _bins(
             return float(times[0] - middle * width / 2), width, f", by {field!r}, whose times are taken as {said}"
     if bin_width is None:
         raise DataError(
-            f"The counts {name!r} need the width of their bins, but no vector of {n_bins} times was found. Give `bin_width`."
+            f"The counts {name!r} need the width of their bins, but no vector of {n_bins} times was found. "
+            "Give `bin_width`."
         )
     return 0.0, float(bin_width), ""
 

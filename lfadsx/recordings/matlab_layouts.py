@@ -133,8 +133,8 @@ def _unit_axis(contents: Contents, name: str, axes: str | None) -> int:
     fits = {axis for axis in (0, 1) if shape[axis] == n_units or shape[1 - axis] == n_trials}
     if len(fits) != 1:
         raise DataError(
-            f"The axes of {name!r}, {shape[0]} x {shape[1]}, must be told apart, but the numbers of trials and units in "
-            "the file do not tell which is which. Give axes='unit trial' or axes='trial unit'."
+            f"The axes of {name!r}, {shape[0]} x {shape[1]}, must be told apart, but the numbers of trials and units "
+            "in the file do not tell which is which. Give axes='unit trial' or axes='trial unit'."
         )
     return fits.pop()
 

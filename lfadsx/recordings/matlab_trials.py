@@ -92,7 +92,8 @@ def check_unit(spikes: Sequence[np.ndarray], name: str) -> None:
     if between and np.median(between) > LONGEST_INTERVAL:
         raise DataError(
             f"Times in {name!r} must be seconds, but the median interval between spikes of a unit is "
-            f"{np.median(between):.4g}. Give their unit in seconds: time_unit=0.001 for ms, 1/30000 for samples at 30 kHz."
+            f"{np.median(between):.4g}. Give their unit in seconds: time_unit=0.001 for ms, 1/30000 for samples of a "
+            "clock of 30 kHz."
         )
 
 

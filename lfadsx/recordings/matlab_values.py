@@ -127,7 +127,7 @@ class _Version73:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path, self.n_read = file, path, 0
-        self.shapes = {name: self._shape(name) for name in file if not name.startswith("#")}
+        self.shapes = {str(name): self._shape(file.get(name)) for name in file if not str(name).startswith("#")}
 
     def read(self, name: str) -> Value:
         try:
@@ -135,15 +135,14 @@ class _Version73:
         except (KeyError, OSError, RuntimeError, TypeError) as error:
             raise _damaged(self.path, error) from error
 
-    def _shape(self, name: str) -> tuple[int, ...]:
-        item = self.file.get(name)
+    def _shape(self, item: Any) -> tuple[int, ...]:
         if isinstance(item, h5py.Dataset):
             return tuple(map(int, item[()])) if "MATLAB_empty" in item.attrs and item.size < 9 else item.shape[::-1]
         if isinstance(item, h5py.Group) and _is_struct_array(item):
             return next(iter(item.values())).shape[::-1]
         return (1, 1)
 
-    def _value(self, item: h5py.Group | h5py.Dataset, depth: int) -> Value:
+    def _value(self, item: Any, depth: int) -> Value:
         if depth > DEEPEST:
             raise _too_deep()
         kind = _matlab_class(item)
@@ -186,7 +185,7 @@ def _is_struct_array(group: h5py.Group) -> bool:
     )
 
 
-def _matlab_class(item: h5py.Group | h5py.Dataset) -> str:
+def _matlab_class(item: Any) -> str:
     kind = item.attrs.get("MATLAB_class", b"")
     return kind.decode() if isinstance(kind, bytes) else str(kind)
 

@@ -16,26 +16,16 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe, open_to_read
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.findings import Finding
-from lfadsx.recordings.benchmark_files import hide_missing_units, join_test_file
+from lfadsx.recordings.benchmark_files import join_test_file
 from lfadsx.recordings.cutting import Cutting, cut
 from lfadsx.recordings.nwb_signals import read_signals
+from lfadsx.recordings.nwb_tables import columns_of
+from lfadsx.recordings.nwb_units import observed_intervals, read_units
 from lfadsx.recordings.recording import Recording
-
-AREA_COLUMNS = ("location", "brain_area", "brain_region", "region", "area", "structure")
-"""Columns of units that may hold the area, beside the places of electrodes."""
 
 TRIAL_IDS = ("trial_id", "trial_number")
 """Columns of trials that are ids, if all are different; otherwise the ids of the table are taken."""
 
-NOT_COLUMNS = (
-    "spike_times",
-    "obs_intervals",
-    "electrodes",
-    "electrode_group",
-    "waveform_mean",
-    "waveform_sd",
-    "waveforms",
-)
 SPLITS = {"train", "val", "valid", "test", "none"}
 HELD_OUT, SPLIT = "heldout", "split"
 """Columns of units and of trials in files of the benchmark."""
@@ -124,8 +114,8 @@ def read_nwb(
     path = Path(path)
     with _opened(path) as nwb:
         table_name, columns, times, notes = _trials(nwb, path.name, trials, events)
-        unit_id, spikes, unit_columns, place, area_notes = _units(nwb, path.name, area)
-        observed, own_notes = _observed(nwb.units, path.name)
+        unit_id, spikes, unit_columns, place, area_notes = read_units(nwb, path.name, area)
+        observed, own_notes = observed_intervals(nwb.units, path.name)
         series, left_out = read_signals(nwb, signals, path.name)
     recording = Recording(
         name=path.stem,
@@ -179,7 +169,7 @@ def _trials(
             f"{file!r} must hold the table of trials {name!r}, found {some([repr(n) for n in tables]) or 'no table'}. "
             "Name the table with `trials`, or use `from_spike_times` with a table of your own."
         )
-    columns, left_out = _columns(tables[name], ("tags", "timeseries"))
+    columns, left_out = columns_of(tables[name], ("tags", "timeseries"))
     columns = {{"start_time": "start", "stop_time": "stop"}.get(column, column): v for column, v in columns.items()}
     for column in events:
         validation.one_of(column, columns, f"An event of {file!r}")
@@ -200,111 +190,6 @@ def _is_event(name: str, values: np.ndarray, columns: dict[str, np.ndarray]) -> 
     known = np.isfinite(values)
     inside = (values >= columns["start"]) & (values <= columns["stop"])
     return bool(known.any() and inside[known].all())
-
-
-def _units(
-    nwb: Any, file: str, area: str | None
-) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, np.ndarray], str, list[Finding]]:
-    """Returns ids, spike times and columns of the units, where their areas come from, and notes on areas."""
-    units = nwb.units
-    if units is None or "spike_times" not in units.colnames:
-        found = "no table of units" if units is None else f"the columns {some(list(units.colnames))}"
-        raise DataError(
-            f"{file!r} must hold units with 'spike_times', found {found}. Add the sorted spikes to `units`."
-        )
-    spikes = tuple(np.sort(times[np.isfinite(times)].astype(np.float64)) for times in _ragged(units["spike_times"]))
-    columns, _ = _columns(units, NOT_COLUMNS)
-    places = {name: values for name, values in _areas(nwb).items() if len(values) == len(spikes)}
-    places |= {name: values.astype(str) for name, values in columns.items() if name in AREA_COLUMNS or name == area}
-    if area is not None:
-        validation.one_of(area, places, f"`area`, which says where the units of {file!r} were,")
-    varied = [name for name, values in places.items() if len(np.unique(values)) > 1]
-    place = area or next(iter([*varied, *places]), "")
-    if place:
-        columns["area"] = places[place]
-    other = next((name for name in varied if name != place and np.any(places[name] != places[place])), None)
-    notes = []
-    if area is None and other is not None:
-        sentence = f"The areas of the units of {file!r} are those of {place!r}; {other!r} says otherwise."
-        remedy = f"Give area={other!r} if that is right."
-        notes = [Finding("note", "areas said twice", None, None, file, sentence, remedy)]
-    return np.asarray(units.id[:]), spikes, columns, place, notes
-
-
-def _areas(nwb: Any) -> dict[str, np.ndarray]:
-    """Returns the areas of all units by where they are said: their first electrode, or their electrode group."""
-    units, found = nwb.units, {}
-    if "electrodes" in units.colnames and nwb.electrodes is not None and "location" in nwb.electrodes.colnames:
-        location = _tidy(nwb.electrodes["location"].data)
-        rows = [np.ravel(own) for own in _ragged(units["electrodes"])]
-        if location is not None:
-            found["electrodes.location"] = np.array([str(location[own[0]]) if len(own) else "" for own in rows])
-    if "electrode_group" in units.colnames:
-        groups = [units["electrode_group"][row] for row in range(len(units))]
-        found["electrode_group.location"] = np.array([str(getattr(group, "location", "")) for group in groups])
-    return found
-
-
-def _observed(units: Any, file: str) -> tuple[np.ndarray | None, list[Finding]]:
-    """Returns the intervals in which all units were recorded, None if they are unknown."""
-    if "obs_intervals" not in units.colnames:
-        return None, []
-    each = [np.asarray(own, np.float64).reshape(-1, 2) for own in _ragged(units["obs_intervals"])]
-    different = list({own.tobytes(): own for own in each if len(own)}.values())
-    if not different:
-        return None, []
-    common = different[0]
-    for other in different[1:]:
-        common = _overlap(common, other)
-    if len(different) == 1:
-        return common[np.argsort(common[:, 0], kind="stable")], []
-    if not len(common):
-        raise DataError(
-            f"The units of {file!r} must have been recorded at the same time, but no time is in the 'obs_intervals' of "
-            "all of them. Remove the units that were recorded alone."
-        )
-    sentence = f"The units of {file!r} have {len(different)} different 'obs_intervals'; trials are kept where all units were recorded."
-    return common, [Finding("note", "units recorded apart", len(different), 1, file, sentence)]
-
-
-def _overlap(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Returns the intervals that two sets of intervals share, shape (interval, 2)."""
-    start = np.maximum(left[:, None, 0], right[None, :, 0]).ravel()
-    stop = np.minimum(left[:, None, 1], right[None, :, 1]).ravel()
-    shared = np.stack([start, stop], axis=1)[stop > start]
-    return shared[np.argsort(shared[:, 0], kind="stable")]
-
-
-def _ragged(column: Any) -> list[np.ndarray]:
-    """Returns the entries of a column, one array a row; a ragged column is stored as ends of stretches of another."""
-    if not hasattr(column, "target"):
-        return [np.atleast_1d(entry) for entry in np.asarray(column.data[:])]
-    ends, flat = np.asarray(column.data[:], np.int64), np.asarray(column.target.data[:])
-    return np.split(flat, ends[:-1]) if len(ends) else []
-
-
-def _columns(table: Any, skipped: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Returns the columns of a table with one number or text a row, and the names of all others."""
-    columns, left_out = {}, []
-    for name in table.colnames:
-        if name in skipped:
-            continue
-        values = None if hasattr(table[name], "target") else _tidy(table[name].data)
-        if values is None:
-            left_out.append(name)
-        else:
-            columns[name] = values
-    return columns, left_out
-
-
-def _tidy(data: Any) -> np.ndarray | None:
-    """Returns numbers, booleans or text, shape (row,), or None for anything else."""
-    values = np.asarray(data[:])
-    if values.dtype.kind in "OS" and all(isinstance(value, str | bytes) for value in values.ravel()):
-        values = np.array([v.decode() if isinstance(v, bytes) else v for v in values.ravel()], str).reshape(
-            values.shape
-        )
-    return values if values.ndim == 1 and values.dtype.kind in "iufbU" else None
 
 
 def _left_out(names: list[str], what: str, file: str) -> list[Finding]:

@@ -56,8 +56,8 @@ def load_folder(path: Path) -> Saved:
     groups = [file for file, kind in kinds.items() if kind == "TsGroup" and path in (folder, file)]
     if len(groups) != 1:
         raise DataError(
-            f"{str(path)!r} must hold one group of spike trains (TsGroup) that pynapple saved, found "
-            f"{some([file.name for file in groups]) or 'none'} among {some([file.name for file in files]) or 'no npz files'}. "
+            f"{str(path)!r} must hold one group of spike trains (TsGroup) that pynapple saved, found {len(groups)} "
+            f"among {some([file.name for file in files]) or 'no npz files'}. "
             "Name the npz file of the spikes, or pass objects to `from_pynapple`."
         )
     spikes = loaded[groups[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,6 +16,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import Cutting, cut
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal
+from lfadsx.recordings.tidying import tidy_times, tidy_trials
 
 TRIALS = ("trials", "trial")
 OBSERVED = ("recorded", "observed", "recording", "time_support")
@@ -28,7 +29,8 @@ def from_pynapple(
     *,
     observed: Any = None,
     signals: Mapping[str, Any] | None = None,
-    name: str | None = None,
+    events: Collection[str] | None = None,
+    session: str | None = None,
     **cutting: Unpack[Cutting],
 ) -> Dataset:
     """Cuts spikes and trials of pynapple into a data set.
@@ -38,14 +40,15 @@ def from_pynapple(
         data = lfadsx.from_pynapple(units, trials, align="go_cue", window=(-0.25, 0.45), condition="condition")
 
     Args:
-        spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` with its folder.
+        spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
         trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
             may hold trials that overlap. With files: the name of the interval set of the trials, such as "trials".
         observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
-        name: Name of the session.
-        **cutting: Arguments of `lfadsx.recordings.cutting.cut`: `align`, `window`, `bin_width`, `condition`,
-            `behaviour`, `areas`, `min_rate`, `held_out`, `split`, `seed` and others.
+        events: Columns of trials that hold times; by default they are found by their values.
+        session: Name of the session; by default the name of the folder, or "session".
+        **cutting: Arguments of `lfadsx.recordings.cut`: `align`, `window`, `bin_width`, `condition`, `behaviour`,
+            `areas`, `min_rate`, `held_out`, `split`, `seed` and others.
 
     Returns:
         The data set.
@@ -53,7 +56,8 @@ def from_pynapple(
     Raises:
         DataError: If objects are not of these types, files cannot be read, or there are no trials.
     """
-    return cut(read_pynapple(spikes, trials, observed=observed, signals=signals, name=name), **cutting)
+    options: dict[str, Any] = dict(observed=observed, signals=signals, events=events, session=session)
+    return cut(read_pynapple(spikes, trials, **options, align=cutting.get("align")), **cutting)
 
 
 def read_pynapple(
@@ -62,90 +66,58 @@ def read_pynapple(
     *,
     observed: Any = None,
     signals: Mapping[str, Any] | None = None,
-    name: str | None = None,
+    events: Collection[str] | None = None,
+    align: str | None = None,
+    session: str | None = None,
 ) -> Recording:
-    """Returns spikes and trials of pynapple as a recording.
+    """Returns spikes and trials of pynapple as a recording; arguments as in `from_pynapple`.
 
     Metadata in npz files are pickled Python objects. They are not read, because a pickle can run any code: areas,
-    conditions and trial ids are missing then. Pass the loaded objects if you trust the files.
-
-    Args:
-        spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` with its folder.
-        trials: An `IntervalSet` with metadata, or a table (dict or DataFrame) with one column for each event. With
-            files: the name of the interval set of the trials. By default the trials of a folder come from its `Tsd`
-            of whole numbers: time of the event, id of the trial. Without any, from the interval set "trials".
-        observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
-        signals: Signals by name, `Tsd` or `TsdFrame`.
-        name: Name of the session.
-
-    Raises:
-        DataError: If objects are not of these types, files cannot be read, or there are no trials.
+    conditions and trial ids are missing then. The trials of a folder come from its `Tsd` of whole numbers: time of the
+    event and id of the trial; without any, from the interval set "trials". Pass loaded objects if you trust the files.
     """
     if isinstance(spikes, str | Path):
-        return _from_folder(load_folder(Path(spikes)), trials, name)
+        return _from_folder(load_folder(Path(spikes)), trials, session)
     if not all(hasattr(spikes, part) for part in ("keys", "__getitem__", "time_support")):
         raise DataError(
             f"`spikes` must be a TsGroup of pynapple, or a folder of npz files, got {type(spikes).__name__}. "
             "Use `from_spike_times` for lists of spike times."
         )
     unit_id = np.array(list(spikes.keys()))
-    columns, events = _trial_columns(trials)
-    metadata = {column: values for column, values in _metadata(spikes).items() if column != "rate"}
+    columns, names = tidy_trials(_columns(trials), None, events, also=align)
     support = spikes.time_support if observed is None else observed
     return Recording(
-        name=name or "session",
+        name=session or "session",
         unit_id=unit_id,
-        spikes=tuple(np.sort(np.asarray(spikes[unit].t, np.float64)) for unit in unit_id.tolist()),
+        spikes=tuple(tidy_times(spikes[unit].t, None, f"Unit {unit}")[0] for unit in unit_id.tolist()),
         trials=columns,
-        events=events,
-        unit_columns=metadata,
+        events=names,
+        unit_columns={name: values for name, values in _metadata(spikes).items() if name != "rate"},
         observed=np.stack([np.asarray(support.start), np.asarray(support.end)], axis=1).astype(np.float64),
-        signals={key: _signal(key, series) for key, series in (signals or {}).items()},
+        signals={name: _signal(name, series) for name, series in (signals or {}).items()},
         source={"format": "pynapple"},
     )
 
 
-def _trial_columns(trials: Any) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Returns columns and events of an interval set with metadata, or of a table."""
-    if hasattr(trials, "start") and hasattr(trials, "end") and not isinstance(trials, Mapping):
-        columns = {"start": np.asarray(trials.start, np.float64), "stop": np.asarray(trials.end, np.float64)}
-        columns |= _metadata(trials)
-    elif isinstance(trials, Mapping) or hasattr(trials, "columns"):
-        columns = {
-            str(column): _array(trials[column])
-            for column in (trials if isinstance(trials, Mapping) else trials.columns)
-        }
-        columns = {"stop" if column == "end" else column: values for column, values in columns.items()}
-    else:
+def _columns(trials: Any) -> dict[str, Any]:
+    """Returns the columns of an interval set with metadata, or of a table."""
+    if hasattr(trials, "items") and not hasattr(trials, "metadata_columns"):
+        return dict(trials.items())
+    if not (hasattr(trials, "start") and hasattr(trials, "end")):
         raise DataError(
             f"`trials` must be an IntervalSet of pynapple, or a table with one column for each event, got "
             f"{type(trials).__name__}. Give the trials as the second argument."
         )
-    n = len(next(iter(columns.values()), ()))
-    columns = {"trial_id": np.arange(n), **columns}
-    events = [column for column, values in columns.items() if column != "trial_id" and _may_be_times(values)]
-    return columns, tuple(events)
-
-
-def _may_be_times(values: np.ndarray) -> bool:
-    return values.ndim == 1 and values.dtype.kind == "f"
+    return {"start": np.asarray(trials.start), "stop": np.asarray(trials.end)} | _metadata(trials)
 
 
 def _metadata(of: Any) -> dict[str, np.ndarray]:
-    """Returns the metadata columns of an object, shape (entry,) each."""
-    names = list(getattr(of, "metadata_columns", ()))
-    found = {str(name): _array(of.get_info(name)) for name in names}
+    """Returns the metadata columns of an object with one number or text for each entry."""
+    found = {str(name): np.asarray(of.get_info(name)) for name in getattr(of, "metadata_columns", ())}
+    for name, values in found.items():
+        if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.tolist()):
+            found[name] = values.astype(str)
     return {name: values for name, values in found.items() if values.ndim == 1}
-
-
-def _array(values: Any) -> np.ndarray:
-    """Returns a column as an array; text that pandas keeps as objects becomes text, a missing one ""."""
-    array = np.asarray(values)
-    if array.dtype.kind in "OT":
-        items = array.tolist()
-        if all(isinstance(item, str) or item is None or item != item for item in items):
-            return np.array([item if isinstance(item, str) else "" for item in items])
-    return array
 
 
 def _signal(name: str, series: Any) -> Signal:
@@ -159,7 +131,7 @@ def _signal(name: str, series: Any) -> Signal:
     return Signal(np.asarray(series.t, np.float64), values.reshape(len(values), -1), columns=columns)
 
 
-def _from_folder(saved: Saved, trials: Any, name: str | None) -> Recording:
+def _from_folder(saved: Saved, trials: Any, session: str | None) -> Recording:
     """Returns the recording of npz files, of which only numbers are read."""
     if trials is not None:
         validation.one_of(trials, saved.intervals, "`trials`, the name of an interval set,")
@@ -171,8 +143,9 @@ def _from_folder(saved: Saved, trials: Any, name: str | None) -> Recording:
         chosen = trials or next((known for known in TRIALS if known in saved.intervals), None)
         if chosen is None:
             raise DataError(
-                f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of the "
-                f"trial, or an interval set 'trials'. Found {some([*saved.signals, *saved.intervals]) or 'only spikes'}. "
+                f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of "
+                "the trial, or an interval set 'trials'. Found "
+                f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. "
                 "Save one, or pass objects to `from_pynapple`."
             )
         start, stop = saved.intervals[chosen].T
@@ -180,7 +153,7 @@ def _from_folder(saved: Saved, trials: Any, name: str | None) -> Recording:
         times, unused = ("start", "stop"), []
     known = next((known for known in OBSERVED if known in saved.intervals), None)
     return Recording(
-        name=name or saved.path.name,
+        name=session or saved.path.name,
         unit_id=saved.unit_id,
         spikes=saved.spikes,
         trials=columns,
@@ -218,7 +191,7 @@ def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:
             Finding("warning", "pickled metadata", len(saved.unreadable), 0, saved.path.name, sentence, remedy)
         )
     for name in unused:
-        sentence = f"The interval set {name!r} is not used: without its metadata, its trials have no ids to find their events by."
+        sentence = f"The interval set {name!r} is not used: its trials have no ids to find their events by."
         remedy = f"Give trials={name!r} to cut these intervals; they are numbered from 0 then."
         notes.append(Finding("note", "unused intervals", 1, 0, saved.path.name, sentence, remedy))
     return notes
