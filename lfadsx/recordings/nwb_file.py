@@ -16,7 +16,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe, open_to_read
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.findings import Finding
-from lfadsx.recordings.benchmark_files import join_test_file
+from lfadsx.recordings.benchmark_files import hide_missing_units, join_test_file
 from lfadsx.recordings.cutting import Cutting, cut
 from lfadsx.recordings.nwb_signals import read_signals
 from lfadsx.recordings.nwb_tables import columns_of
