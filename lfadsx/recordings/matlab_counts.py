@@ -172,7 +172,8 @@ def _bins(
             if bin_width is not None and (bin_width < width * (1 - 1e-6)):
                 raise DataError(f"`bin_width` must be at least that of {name!r}, {width:g} s, got {bin_width:g}.")
             said = "middles" if middle else "left edges"
-            return float(times[0] - middle * width / 2), width, f", by {field!r}, whose times are taken as {said}"
+            start = float(times[0] - middle * width / 2)
+            return round(start, 9), round(width, 9), f", by {field!r}, whose times are taken as {said}"
     if bin_width is None:
         raise DataError(
             f"The counts {name!r} need the width of their bins, but no vector of {n_bins} times was found. "
