@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import lfadsx
+from benchmarks import importing
 from lfadsx.recordings import cut, read_spike_times
 from lfadsx.recordings.drawing import chains
-from lfadsx.recordings.recording import MISSING, Recording
+from lfadsx.recordings.recording import MISSING, Recording, Signal
 from lfadsx.recordings.windows import Windows, joined
 
 CUES = np.arange(1.0, 11.0)
@@ -35,7 +36,7 @@ def named(data):
 
 def test_a_spike_on_an_edge_belongs_to_the_later_bin():
     """Also where the time in seconds lies a rounding error before the edge."""
-    on_edges = CUES[:, None] + [-0.1, 0.0, 0.1 - 2e-10, 0.3, 0.2999999]
+    on_edges = CUES[:, None] + [-0.1, 0.0, 0.1 - 2e-10, 0.3, 0.29999]
     data = cut(simple([np.sort(on_edges.ravel()), *spikes()]), align="cue", window=(-0.1, 0.3), bin_width=0.1)
     for trial in range(10):
         assert counts(data, trial)[:, 0].tolist() == [1, 1, 1, 1]  # the spike at 0.3 s is outside
@@ -69,7 +70,10 @@ def test_reasons_are_named():
         "f": "window ends after the recording",
     }
     finding = named(data)["trials dropped"]
-    assert finding.value == 4 and "4 of 7 trials are dropped: 1 event missing" in finding.sentence
+    assert (
+        finding.value == 4
+        and "4 of 7 trials are dropped: window begins before the recording (1), event missing (1)" in finding.sentence
+    )
 
 
 def test_a_window_may_touch_the_ends_of_the_recording():
@@ -106,6 +110,35 @@ def test_means_of_finite_samples():
     first = np.searchsorted(times, CUES[split.trial_id[row]])
     np.testing.assert_allclose(split.behaviour[row, :, 0], [first + 0.5, first + 2.5])
     assert np.isnan(split.behaviour[row, 0, 1]) and split.behaviour[row, 1, 1] == 1
+
+
+def test_trials_may_begin_at_an_event():
+    trials = {"start": CUES, "cue": CUES + 0.1, "stop": CUES + 0.45}
+    data = cut(simple(trials=trials), align="cue", bin_width=0.1)
+    assert data.train.n_bins == 3 and (data.time.event, data.time.start) == ("cue", 0.0)
+
+
+def test_trials_with_clocks_of_their_own():
+    """Spikes and signals count from the start of each trial, and windows must lie inside the trial."""
+    units = [[np.array([0.05, 0.15, 0.25]) + 0.001 * trial, np.array([])] for trial in range(10)]
+    recording = read_spike_times(units, {"stop": np.where(np.arange(10) == 4, 0.2, 0.5), "cue": np.full(10, 0.1)})
+    assert recording.within_trials and recording.unit_id.tolist() == [0, 1]
+    trial = np.repeat(np.arange(10), 5)
+    hand = Signal(np.tile(np.arange(5) / 10 + 0.02, 10), trial[:, None] + 0.0, trial=trial)
+    recording = dataclasses.replace(recording, signals={"hand": hand, "eye": dataclasses.replace(hand, trial=None)})
+    data = cut(recording, align="cue", window=(-0.1, 0.2), bin_width=0.1, behaviour="hand")
+    assert data.source["session"]["dropped"] == {4: "window ends after the trial"}
+    for split in data.splits.values():
+        assert (split.targets["spikes"] == [1, 0]).all()
+        assert (split.behaviour == split.trial_id[:, None, None]).all()
+    with pytest.raises(lfadsx.DataError, match="'eye' must count from the start of each trial"):
+        cut(recording, align="cue", window=(-0.1, 0.2), bin_width=0.1, behaviour="eye")
+
+
+def test_the_benchmark_cuts_what_it_drew():
+    for times in ("seconds", "samples"):
+        found = importing.measure(5000, 5, 40, times)
+        assert (found["spikes"], found["trials"], found["bins"]) == (5000, 40, 70)
 
 
 def test_conditions_of_several_columns():
@@ -178,11 +211,11 @@ def test_a_part_of_the_windows_may_overlap():
 
 
 def test_times_in_other_units_are_noticed():
+    slow = [own[::20] for own in spikes()]  # 1 Hz, in seconds
+    data = cut(simple(slow), align="cue", window=(0, 0.3))
+    assert "unit of time" not in named(data)
     units = [1000 * own for own in spikes()]
     data = cut(simple(units, {"cue": 1000 * CUES}, observed=None), align="cue", window=(-0.1, 200.0), bin_width=10.0)
-    assert "unit of time" not in named(data)  # 20 Hz in milliseconds: 50 s apart
-    slow = [1000 * own[::20] for own in spikes(seconds=600)]
-    data = cut(simple(slow, {"cue": 1000 * CUES}, observed=None), align="cue", window=(0, 200.0), bin_width=10.0)
     assert "milliseconds" in named(data)["unit of time"].remedy
     data = cut(simple(trials={"cue": 1000 * CUES}, observed=None), align="cue", window=(0, 0.3))
     assert named(data)["clocks of events and spikes"].value == 1.0
@@ -206,6 +239,17 @@ def test_units_may_be_unsorted_and_trials_a_table_of_pandas():
     np.testing.assert_array_equal(counts(data, 5), counts(cut(simple(), align="cue", window=(0, 0.3)), 0))
 
 
+def test_one_array_of_all_spikes():
+    units = dict(zip((5, 3, 8), spikes(3), strict=True))
+    times = np.concatenate(list(units.values()))
+    order = np.argsort(times)
+    unit = np.repeat(list(units), [len(own) for own in units.values()])[order]
+    recording = simple(times[order], unit_of_spike=unit)
+    assert recording.unit_id.tolist() == [3, 5, 8]
+    for own, found in zip(recording.unit_id, recording.spikes, strict=True):
+        np.testing.assert_array_equal(found, units[int(own)])
+
+
 def test_missing_samples_are_not_times():
     recording = read_spike_times([np.arange(100)], {"cue": [10, MISSING, 30]}, clock_hz=10, events=["cue"])
     assert np.isnan(recording.times("cue")).tolist() == [False, True, False]
@@ -225,7 +269,10 @@ WRONG = {
     "a rate that none reaches": (dict(align="cue", window=(0, 0.3), min_rate=1e4), "must reach `min_rate`"),
     "all held out": (dict(align="cue", window=(0, 0.3), held_out=4), "`held_out` must be a share below 1"),
     "an id that is not there": (dict(align="cue", window=(0, 0.3), held_out=[7]), "A name in `held_out` must be one"),
-    "no trial left": (dict(align="cue", window=(200, 201)), "At least two trials.*10 window ends after the recording"),
+    "no trial left": (
+        dict(align="cue", window=(200, 201)),
+        "At least two trials.*window ends after the recording .10.",
+    ),
 }
 
 
@@ -239,6 +286,8 @@ def test_mistakes_are_explained(name):
 def test_mistakes_in_spike_times_and_tables_are_explained():
     for units, trials, options, message in (
         (np.ones((4, 100)), {"cue": CUES}, {}, "`units` must hold the spike times of each unit, got an array"),
+        (np.ones(5), {"cue": CUES}, {}, "`unit_of_spike` for one array of times"),
+        (np.ones(5), {"cue": CUES}, {"unit_of_spike": [1, 2]}, "one time for each entry of `unit_of_spike`"),
         ([["a", "b"]], {"cue": CUES}, {}, "must hold times as numbers"),
         (spikes(), {"cue": CUES, "side": ["l"]}, {}, "must have one length, but 'cue' has 10 entries and 'side' has 1"),
         (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have an id of its own, but 1 stands 10 times"),

@@ -116,6 +116,7 @@ def test_mistakes_in_csv_are_explained(tmp_path):
             (tmp_path / f"{name}.csv").unlink()
     with pytest.raises(lfadsx.DataError, match="must be a folder with spikes.csv"):
         read_csv(tmp_path / "nowhere")
+    (tmp_path / "spikes.csv").unlink()
     with pytest.raises(lfadsx.DataError, match="must exist, but was not found"):
         read_csv(tmp_path)
 
@@ -134,7 +135,7 @@ def test_phy_takes_labels_of_kilosort_where_a_person_set_none(tmp_path):
     (tmp_path / "cluster_group.tsv").write_text("cluster_id\tgroup\n4\tgood\n77\tgood\n")
     recording = read_phy(tmp_path)
     assert recording.unit_id.tolist() == [4, 77] and len(recording.spikes[1]) == 0
-    assert "2 good, 2 unsorted" in recording.findings[0].sentence
+    assert "has 2 unsorted, 2 good" in recording.findings[0].sentence
 
 
 def test_phy_drops_negative_samples(tmp_path):

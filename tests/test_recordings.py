@@ -166,6 +166,33 @@ def test_the_summary_fits_a_screen(recording):
     assert "1 units: " in repr(recording)
 
 
+def test_spike_times_of_hippocampus(recordings):
+    """Real spike times without trials, cut at the times at which the animal runs past the middle of the track."""
+    held = np.load(recordings / "nelpy_hippocampus" / "linear_track.npz")
+    x, t = held["pos_x"].astype(float), held["pos_t"]
+    middle = 300
+    passes = np.flatnonzero((x[:-1] < middle) & (x[1:] >= middle))
+    data = lfadsx.from_spike_times(
+        held["spike_times"],
+        {"pass": t[passes]},
+        align="pass",
+        window=(-1.0, 1.0),
+        bin_width=0.05,
+        unit_of_spike=held["unit"],
+        signals={"position": (t, np.stack([x, held["pos_y"]], axis=1))},
+        behaviour="position",
+        split_by="time",
+    )
+    split = data.train
+    row, own = 3, t[passes[split.trial_id[3]]]
+    for unit in np.unique(held["unit"]):
+        times = held["spike_times"][held["unit"] == unit]
+        place = data.sessions[0].names("spikes").index(str(unit))
+        assert split.targets["spikes"][row, :, place].sum() == ((times >= own - 1) & (times < own + 1)).sum()
+    assert split.behaviour.shape == (split.n_trials, 40, 2)
+    assert {finding.level for finding in data.findings if finding.name != "silent neurons"} <= {"note"}
+
+
 def test_samples_of_a_clock_that_bins_do_not_divide(formats, truth):
     recording = in_memory(formats)
     counts = together(cut(recording, **CUE, bin_width=0.00333), "counts")

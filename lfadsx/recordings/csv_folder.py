@@ -14,7 +14,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tables import column_of, read_columns, read_header, read_table
@@ -38,7 +38,7 @@ def from_csv(
     clock_hz: float | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Returns a data set of a folder of CSV tables, cut into windows at an event or into whole trials.
 
@@ -67,7 +67,7 @@ def from_csv(
         clock_hz: Samples per second, if all times in the tables are integer samples.
         events: Columns of `trials.csv` that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder.
-        **cutting: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
             `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
@@ -77,7 +77,7 @@ def from_csv(
         DataError: If a table is missing or cannot be read, a name is unknown, or too few trials are left.
     """
     recording = read_csv(folder, time_unit=time_unit, clock_hz=clock_hz, events=events, align=align, session=session)
-    return cut(recording, align=align, window=window, bin_width=bin_width, **cutting)
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
 
 def read_csv(

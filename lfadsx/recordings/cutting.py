@@ -23,12 +23,9 @@ CONDITION = "condition"
 """The column of trials that is the condition unless another one is named."""
 
 
-class Cutting(TypedDict, total=False):
-    """The arguments of `cut` by name, for type checkers and editors."""
+class CutOptions(TypedDict, total=False):
+    """The arguments of `cut` beside event, window and bin width, for type checkers and editors."""
 
-    align: str | None
-    window: tuple[float, float] | None
-    bin_width: float
     condition: str | Sequence[str] | None
     behaviour: str | None
     behaviour_lag: float
@@ -163,9 +160,9 @@ def _check_left(recording: Recording, reason: np.ndarray) -> None:
     """Raises `DataError` if fewer than two trials are left; says why the others are dropped."""
     left = int((reason == "").sum())
     if left < 2:
-        said = "; ".join(finding.sentence for finding in recording_findings.dropped_trials(recording, reason))
+        said = "".join(f" {finding.sentence}" for finding in recording_findings.dropped_trials(recording, reason))
         raise DataError(
-            f"At least two trials of {recording.name!r} must be left to cut, got {left}. {said} "
+            f"At least two trials of {recording.name!r} must be left to cut, got {left} of {len(reason)}.{said} "
             "Check the event, the window and the unit of times."
         )
 

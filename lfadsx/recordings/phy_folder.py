@@ -12,7 +12,7 @@ from lfadsx.data import validation
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.event_tables import by_trial, is_by_event
 from lfadsx.recordings.phy_clusters import read_clusters, sample_rate
 from lfadsx.recordings.recording import Recording
@@ -37,7 +37,7 @@ def from_phy(
     label_column: str | None = None,
     clock_hz: float | None = None,
     session: str | None = None,
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Returns a data set of a folder of Kilosort or Phy, cut into windows at an event or into whole trials.
 
@@ -74,7 +74,7 @@ def from_phy(
         label_column: Column with the labels; by default "group" (from a person), else "KSLabel" (from Kilosort).
         clock_hz: Samples per second; by default `sample_rate` of `params.py`.
         session: Name of the session; by default the name of the folder.
-        **cutting: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
             `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
@@ -94,7 +94,7 @@ def from_phy(
         align=align,
         session=session,
     )
-    return cut(recording, align=align, window=window, bin_width=bin_width, **cutting)
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
 
 def read_phy(

@@ -67,7 +67,8 @@ class Recording:
             and a spike that two trials share stands there twice.
         trial_clocks: If True, times of each trial count from a zero of its own, so that times of different trials
             cannot be compared; needs `spike_trial`.
-        source: Where it comes from: file names, SHA-256, format, which parts were read.
+        source: Where it comes from: "format", "files" (a list of `lfadsx.data.hdf5_files.describe`), and which parts
+            were read. A "sha256" at the top would say that `lfadsx.read` can read the file, so it stands in "files".
         findings: What looked odd in reading.
     """
 

@@ -43,7 +43,7 @@ def dropped_trials(recording: Recording, reason: np.ndarray) -> list[Finding]:
     counts = Counter(why for why in reason if why)
     if not counts:
         return []
-    why = ", ".join(f"{n} {text}" for text, n in counts.most_common())
+    why = ", ".join(f"{text} ({n})" for text, n in counts.most_common())
     sentence = f"{counts.total()} of {len(reason)} trials are dropped: {why}."
     remedy = f"`Dataset.source[{recording.name!r}]['dropped']` has the reason of each."
     return [Finding("note", "trials dropped", counts.total(), 0, recording.name, sentence, remedy)]

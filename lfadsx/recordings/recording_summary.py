@@ -16,7 +16,7 @@ MOST_AREAS = 6
 def summarise(recording: Recording) -> str:
     """Returns units by area, spikes, trials and their columns, recorded intervals, signals and findings in words."""
     title = f"Recording {recording.name!r}: {recording.n_units} units, {recording.n_trials} trials"
-    return "\n".join([title, *(f"  {name + ':':<14}{text}" for name, text in _facts(recording))])
+    return "\n".join([title, *(f"  {name + ':':<15}{text}" for name, text in _facts(recording))])
 
 
 def recorded_seconds(recording: Recording) -> float:
@@ -54,7 +54,7 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
     yield "events", some([_event(recording, name) for name in recording.events]) or "none"
     others = [name for name in recording.trials if name not in (*recording.events, "trial_id")]
     if others:
-        yield "trial columns", some(others)
+        yield "more columns", some(others)
     yield "recorded", _intervals(recording)
     for name, signal in list(recording.signals.items())[:4]:
         unit = f" in {signal.unit}" if signal.unit else ""

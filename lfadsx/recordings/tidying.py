@@ -117,7 +117,8 @@ def _column(values: Any, name: str) -> np.ndarray:
 
 def _guessed(trials: Mapping[str, np.ndarray], clock_hz: float | None) -> list[str]:
     numbers = {name: values for name, values in trials.items() if values.dtype.kind in "iuf"}
-    numbers = {name: values for name, values in numbers.items() if name not in ("trial_id", "condition")}
+    labels = ("condition", "trial_id", *ALIASES["trial_id"])
+    numbers = {name: values for name, values in numbers.items() if name not in labels}
     if {"start", "stop"} <= set(numbers):
         return [name for name, values in numbers.items() if _inside(values, numbers["start"], numbers["stop"])]
     kinds = "f" if clock_hz is None else "iu"
@@ -134,7 +135,7 @@ def _inside(values: np.ndarray, start: np.ndarray, stop: np.ndarray) -> bool:
 def _event(values: np.ndarray, clock_hz: float | None, name: str) -> np.ndarray:
     label = f"The event {name!r}"
     if values.dtype.kind not in "iuf":
-        raise DataError(f"{label} must hold times as numbers, got {values[0]!r}. Leave missing times empty.")
+        raise DataError(f"{label} must hold times as numbers, got {values.tolist()[0]!r}. Leave missing times empty.")
     known = np.isfinite(values) & (values != MISSING)
     if clock_hz is None:
         return np.where(known, values, np.nan).astype(np.float64)
