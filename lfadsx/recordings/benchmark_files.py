@@ -46,6 +46,7 @@ def join_test_file(train: Recording, test: Recording) -> Recording:
         if name != "trial_id":
             columns[name] = _joined(train.trials.get(name), moved.get(name), train.n_trials, test.n_trials)
     missing = [str(unit) for unit in train.unit_id if str(unit) not in place]
+    files = [*train.source["files"], *test.source["files"]]
     observed = [_observed(train, 0.0), _observed(test, shift)]
     return dataclasses.replace(
         train,
@@ -53,7 +54,7 @@ def join_test_file(train: Recording, test: Recording) -> Recording:
         trials=columns,
         events=tuple(dict.fromkeys((*train.events, *test.events))),
         observed=np.concatenate(observed),
-        source=train.source | {"test_file": test.source, UNKNOWN: {"units": missing, "trials": trial_id.tolist()}},
+        source=train.source | {"files": files, UNKNOWN: {"units": missing, "trials": trial_id.tolist()}},
         findings=(*train.findings, *test.findings, *note),
     )
 

@@ -14,7 +14,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_tables import Table
 from lfadsx.recordings.matlab_trials import scale_of
 from lfadsx.recordings.recording import Recording
@@ -91,7 +91,13 @@ def counts_recording(
     )
 
 
-def cut_counts(recording: Recording, **cutting: Unpack[Cutting]) -> Dataset:
+def cut_counts(
+    recording: Recording,
+    align: str | None,
+    window: tuple[float, float] | None,
+    bin_width: float | None,
+    **options: Unpack[CutOptions],
+) -> Dataset:
     """Cuts counts into a data set whose bins are whole bins of the counts; by default all of them as they are.
 
     `align` is only a name here, because counts have no other zero than that of their bins.
@@ -101,7 +107,7 @@ def cut_counts(recording: Recording, **cutting: Unpack[Cutting]) -> Dataset:
     """
     bins = recording.source["bins"]
     whole = (bins["start"], bins["start"] + bins["number"] * bins["width"])
-    window, bin_width = cutting.get("window") or whole, cutting.get("bin_width", bins["width"])
+    window, bin_width = window or whole, bin_width or bins["width"]
     for what, steps in (
         ("`bin_width`", bin_width / bins["width"]),
         ("The start of `window`", (window[0] - bins["start"]) / bins["width"]),
@@ -111,10 +117,8 @@ def cut_counts(recording: Recording, **cutting: Unpack[Cutting]) -> Dataset:
                 f"{what} must fit the bins of the counts, which are {bins['width']:g} s wide from {bins['start']:g} s. "
                 "Use whole bins of the file, or read spike times."
             )
-    event = cutting.get("align") or bins["zero"]
-    chosen: Cutting = {**cutting, "align": bins["zero"], "window": window, "bin_width": bin_width}
-    data = cut(recording, **chosen)
-    return dataclasses.replace(data, time=dataclasses.replace(data.time, event=event))
+    data = cut(recording, align=bins["zero"], window=window, bin_width=bin_width, **options)
+    return dataclasses.replace(data, time=dataclasses.replace(data.time, event=align or bins["zero"]))
 
 
 def _order(

@@ -9,7 +9,7 @@ from typing import Unpack
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.recordings import matlab_layouts as layouts
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_contents import choose_variable, examine
 from lfadsx.recordings.matlab_counts import counts_recording, cut_counts
 from lfadsx.recordings.matlab_values import open_matlab
@@ -19,13 +19,16 @@ from lfadsx.recordings.recording import Recording
 def from_matlab(
     path: str | Path,
     *,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    bin_width: float | None = None,
     variable: str | None = None,
     events: Sequence[str] = (),
     relative_to: str | None = None,
     time_unit: float | None = None,
     extent: tuple[float, float] | None = None,
     axes: str | None = None,
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Reads a recording from a MATLAB file and cuts it into a data set.
 
@@ -35,15 +38,19 @@ def from_matlab(
 
     Args:
         path: The file, v4 to v7.3. `read_matlab` lists the layouts.
+        align: The event at time 0, a column of the table of trials; by default "start". For counts, the name of the event
+            that their times count from.
+        window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
+        bin_width: Width of a bin in seconds; by default 0.01, and for counts that of the file. Bins of counts may also
+            be several of the file together.
         variable: The variable that holds the spikes; by default the form that is cut least.
         events: Further columns of the table of trials that hold times.
         relative_to: For a cell and for counts: the event that their times count from.
         time_unit: Seconds per unit of all times: 1 for s, 0.001 for ms, 1/30000 for samples at 30 kHz.
         extent: For a cell: first and last time in seconds, from `relative_to`, that spikes were kept for.
         axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "trial neuron time" for counts.
-        **cutting: Arguments of `lfadsx.recordings.cutting.cut`: `align`, `window`, `bin_width`, `condition`,
-            `behaviour`, `areas`, `min_rate`, `held_out`, `split`, `seed` and others. For counts, `align` names the
-            event at time 0; the bin width is that of the file by default, and may be a multiple of it.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.
@@ -59,9 +66,11 @@ def from_matlab(
         time_unit=time_unit,
         extent=extent,
         axes=axes,
-        bin_width=cutting.get("bin_width"),
+        bin_width=bin_width,
     )
-    return cut_counts(recording, **cutting) if "bins" in recording.source else cut(recording, **cutting)
+    if "bins" in recording.source:
+        return cut_counts(recording, align, window, bin_width, **options)
+    return cut(recording, align=align, window=window, bin_width=bin_width or 0.01, **options)
 
 
 def read_matlab(
@@ -119,7 +128,7 @@ def read_matlab(
             relative_to=relative_to,
             time_unit=time_unit,
             session=path.stem,
-            source=describe(path) | {"format": "MATLAB", "variable": name},
+            source={"format": "MATLAB", "files": [describe(path)], "variable": name},
         )
     if contents.forms[name] == "cell":
         return layouts.by_unit_and_trial(contents, name, events, time_unit, relative_to, extent, axes)

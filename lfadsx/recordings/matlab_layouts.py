@@ -185,6 +185,6 @@ def _recording(
         signals=trials.signals,
         spike_trial=spike_trial,
         trial_clocks=trials.own_clocks and spike_trial is not None,
-        source=describe(contents.path) | {"format": "MATLAB", "variable": name},
+        source={"format": "MATLAB", "files": [describe(contents.path)], "variable": name},
         findings=(*findings, *notes(contents, name)),
     )

@@ -17,7 +17,7 @@ from lfadsx.data.hdf5_files import describe, open_to_read
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.findings import Finding
 from lfadsx.recordings.benchmark_files import hide_missing_units, join_test_file
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.nwb_signals import read_signals
 from lfadsx.recordings.nwb_tables import columns_of
 from lfadsx.recordings.nwb_units import observed_intervals, read_units
@@ -35,10 +35,13 @@ def from_nwb(
     path: str | Path,
     test_file: str | Path | None = None,
     *,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    bin_width: float = 0.01,
     trials: str | None = None,
     area: str | None = None,
     events: Sequence[str] = (),
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Reads a recording from an NWB file and cuts it into a data set.
 
@@ -52,13 +55,16 @@ def from_nwb(
         path: The file.
         test_file: The test file of the benchmark. Its trials become the test split; units that it lacks are held out
             and not observed there.
+        align: The event at time 0, a column of trials; by default "start". "start_time" and "start", "go_cue_time" and
+            "go_cue" are the same.
+        window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
+        bin_width: Width of a bin in seconds.
         trials: Name of the table of trials; by default "trials", or the only table of intervals.
         area: What says the area of a unit: a column of the units, "electrodes.location" (of the first electrode) or
             "electrode_group.location"; by default the first of these that the file has and that varies.
         events: Further columns of trials that hold times.
-        **cutting: Arguments of `lfadsx.recordings.cutting.cut`: `align`, `window`, `bin_width`, `condition`,
-            `behaviour`, `areas`, `min_rate`, `held_out`, `split`, `seed` and others. `align` is a column of trials;
-            "start_time" or "start", "go_cue_time" or "go_cue" are the same.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour` (the name of a time series),
+            `behaviour_lag`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.
@@ -67,18 +73,17 @@ def from_nwb(
         MissingExtraError: If pynwb is not installed.
         DataError: If the file cannot be read, has no spike times or no trials, or a name is unknown.
     """
-    behaviour = cutting.get("behaviour")
+    behaviour = options.get("behaviour")
     recording = read_nwb(
         path, test_file, trials=trials, area=area, events=events, signals=() if behaviour is None else (behaviour,)
     )
-    align = cutting.get("align")
-    if align is not None:
-        cutting["align"] = event_name(recording, align)
     if np.any(recording.unit_columns.get(HELD_OUT, False)):
-        cutting.setdefault("held_out", HELD_OUT)
+        options.setdefault("held_out", HELD_OUT)
     if SPLIT in recording.trials and set(recording.trials[SPLIT].tolist()) <= SPLITS:
-        cutting.setdefault("split", SPLIT)
-    return hide_missing_units(cut(recording, **cutting), recording)
+        options.setdefault("split", SPLIT)
+    align = None if align is None else event_name(recording, align)
+    data = cut(recording, align=align, window=window, bin_width=bin_width, **options)
+    return hide_missing_units(data, recording)
 
 
 def event_name(recording: Recording, align: str) -> str:
@@ -126,7 +131,7 @@ def read_nwb(
         unit_columns=unit_columns,
         observed=observed,
         signals=series,
-        source=describe(path) | {"format": "NWB", "trials": table_name, "area": place},
+        source={"format": "NWB", "files": [describe(path)], "trials": table_name, "area of": place},
         findings=(*notes, *area_notes, *own_notes, *left_out),
     )
     if test_file is None:

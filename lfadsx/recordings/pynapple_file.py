@@ -13,7 +13,7 @@ from lfadsx.data.data_findings import some
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import Cutting, cut
+from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.recordings.tidying import tidy_times, tidy_trials
@@ -27,11 +27,14 @@ def from_pynapple(
     spikes: Any,
     trials: Any = None,
     *,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    bin_width: float = 0.01,
     observed: Any = None,
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **cutting: Unpack[Cutting],
+    **options: Unpack[CutOptions],
 ) -> Dataset:
     """Cuts spikes and trials of pynapple into a data set.
 
@@ -43,12 +46,15 @@ def from_pynapple(
         spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
         trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
             may hold trials that overlap. With files: the name of the interval set of the trials, such as "trials".
+        align: The event at time 0, a column of trials; by default "start".
+        window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
+        bin_width: Width of a bin in seconds.
         observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
-        **cutting: Arguments of `lfadsx.recordings.cut`: `align`, `window`, `bin_width`, `condition`, `behaviour`,
-            `areas`, `min_rate`, `held_out`, `split`, `seed` and others.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.
@@ -56,8 +62,10 @@ def from_pynapple(
     Raises:
         DataError: If objects are not of these types, files cannot be read, or there are no trials.
     """
-    options: dict[str, Any] = dict(observed=observed, signals=signals, events=events, session=session)
-    return cut(read_pynapple(spikes, trials, **options, align=cutting.get("align")), **cutting)
+    recording = read_pynapple(
+        spikes, trials, observed=observed, signals=signals, events=events, align=align, session=session
+    )
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
 
 def read_pynapple(
