@@ -233,3 +233,59 @@ def test_cells_without_end_and_damaged_files(tmp_path):
 def test_names_that_say_milliseconds():
     assert all(map(in_milliseconds, ("spikeTimesMs", "go_cue_ms", "tMS", "time_msec")))
     assert not any(map(in_milliseconds, ("items", "rms", "start", "forms", "Ms2")))
+
+
+def test_a_raster_is_not_taken_for_spike_times(tmp_path):
+    bins = (np.random.default_rng(0).random((3, 1500)) < 0.02).astype(float)
+    rows = [{"startTime": a, "stopTime": 1.5, "spikes": bins} for a in START]
+    with pytest.raises(lfadsx.DataError, match="must hold spikes in one of these forms"):
+        read_matlab(save(tmp_path, trials=struct(rows)))
+    rows = [row | {"spikes": bins[:1]} for row in rows]
+    with pytest.raises(lfadsx.DataError, match="only 0 and 1, as a raster of bins does"):
+        read_matlab(save(tmp_path, trials=struct(rows)))
+
+
+def test_samples_of_each_trial_are_a_signal(tmp_path):
+    rows = []
+    for k, own in enumerate(inside(START, STOP)):
+        n = 0 if k == 3 else 1 if k == 4 else 15
+        times = 0.1 * np.arange(n)
+        rows.append(
+            {
+                "startTime": START[k],
+                "stopTime": 1.5,
+                "spikes": cell([[times_of - START[k] for times_of in own]]),
+                "handTime": times[None] if k % 2 else times[:, None],
+                "handVel": np.stack([times, -times], axis=1),
+                "unit_light": np.arange(n)[:, None],
+            }
+        )
+    rows[5]["startTime"] = np.nan
+    recording = read_matlab(save(tmp_path, trials=struct(rows)))
+    hand = recording.signals["handVel"]
+    assert hand.values.shape == (9 * 15 + 1, 2) and set(recording.signals) == {"handVel", "unit_light"}
+    assert set(hand.trial) == set(range(N_TRIALS)) - {3, 5}
+    np.testing.assert_allclose(hand.times[hand.trial == 7], START[7] + 0.1 * np.arange(15))
+    assert all(not np.any(own == 5) for own in recording.spike_trial)
+
+
+def test_trials_without_ids_of_their_own_are_numbered(tmp_path):
+    rows = trials(inside(START, STOP), trialID=True)
+    assert read_matlab(save(tmp_path, trials=rows)).trials["trial_id"].tolist() == list(range(1, N_TRIALS + 1))
+    rows = trials(inside(START, STOP))
+    for row in rows[0]:
+        row["trialID"] = 1.0
+    assert read_matlab(save(tmp_path, trials=rows)).trials["trial_id"].tolist() == list(range(1, N_TRIALS + 1))
+
+
+@pytest.mark.parametrize("name", ["condition", "position", "direction", "reward_size"])
+def test_numbers_are_not_taken_for_events_by_their_ending(tmp_path, name):
+    rows = trials(inside(START, STOP), scale=1000, suffix="Ms")
+    wider = np.zeros(rows.shape, [*((field, object) for field in rows.dtype.names if field != name), (name, object)])
+    for k, row in enumerate(rows[0]):
+        for field in row.dtype.names:
+            wider[0, k][field] = row[field]
+        wider[0, k][name] = float(k % 3 + 1)
+    recording = read_matlab(save(tmp_path, trials=wider))
+    assert name not in recording.events and recording.trials[name].tolist() == [k % 3 + 1 for k in range(N_TRIALS)]
+    assert "goMs" in recording.events

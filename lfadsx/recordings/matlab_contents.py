@@ -46,16 +46,19 @@ class Contents:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All variables and the fields of all structs by name."""
-        return tables.facts_of(self.variables)
+        """All variables, the fields of all structs, and the columns of all tables but that of trials, by name."""
+        facts, trials = tables.facts_of(self.variables), self.trial_table
+        for table in self.tables.values():
+            if table is not trials:
+                facts = {**table.columns, **facts}
+        return facts
 
     @property
     def trial_table(self) -> Table | None:
         """The table of trials: the one with spikes by trial, else the first with ids or times of trials."""
         candidates = [table for name, table in self.tables.items() if self.forms.get(name) != "units"]
         with_spikes = [table for table in candidates if self.forms.get(table.name) == "trials"]
-        known = (*tables.TRIAL_ID, *tables.START, *tables.STOP)
-        return next(iter([*with_spikes, *(table for table in candidates if table.find(known))]), None)
+        return next(iter([*with_spikes, *(table for table in candidates if table.find(tables.OF_TRIALS))]), None)
 
 
 def examine(file: MatlabFile, path: Path) -> Contents:
@@ -68,7 +71,7 @@ def examine(file: MatlabFile, path: Path) -> Contents:
     for name, value in variables.items():
         if name in found and found[name].cells:
             forms[name] = "trials"
-        elif name in found and tables.find(found[name].arrays, tables.SPIKES):
+        elif name in found and tables.find(found[name].vectors, tables.SPIKES):
             timed = found[name].find((*tables.START, *tables.STOP))
             forms[name] = "trials" if timed else "units"
         elif tables.vector_cell(value):

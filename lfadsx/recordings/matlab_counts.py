@@ -16,7 +16,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_tables import Table
-from lfadsx.recordings.matlab_trials import scale_of
+from lfadsx.recordings.matlab_trials import scale_of, trial_ids
 from lfadsx.recordings.recording import Recording
 
 ROLES = ("trial", "time", "unit")
@@ -193,8 +193,7 @@ def _trials(
     ids = _own_ids(name, n_trials, facts)
     if table is None:
         return (np.arange(1, n_trials + 1) if ids is None else ids), {}
-    id_name = table.find(tables.TRIAL_ID)
-    table_ids = table.columns[id_name] if id_name else np.arange(1, table.n + 1)
+    id_name, table_ids = table.find(tables.TRIAL_ID), trial_ids(table)
     rows: Sequence[int] | None = None
     if table.n == n_trials and (ids is None or np.array_equal(ids, table_ids)):
         ids, rows = table_ids, range(n_trials)

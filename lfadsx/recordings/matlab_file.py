@@ -33,8 +33,16 @@ def from_matlab(
     """Reads a recording from a MATLAB file and cuts it into a data set.
 
     Example:
-        data = lfadsx.from_matlab("session.mat", align="goCue", window=(-0.25, 0.45), behaviour="handVel")
-        data = lfadsx.from_matlab("session.mat", variable="counts", axes="trial neuron time", bin_width=0.01)
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import scipy.io
+        >>> import lfadsx
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "monday.mat"
+        >>> scipy.io.savemat(path, {"counts": np.random.default_rng(0).poisson(0.3, (40, 6, 50))})
+        >>> data = lfadsx.from_matlab(path, axes="trial neuron time", bin_width=0.01)
+        >>> data.train.targets["spikes"].shape
+        (28, 50, 6)
 
     Args:
         path: The file, v4 to v7.3. `read_matlab` lists the layouts.

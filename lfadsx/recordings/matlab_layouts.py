@@ -15,7 +15,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
 from lfadsx.recordings.matlab_contents import Contents, needed_table, notes
 from lfadsx.recordings.matlab_tables import Table
-from lfadsx.recordings.matlab_trials import TrialTimes, check_unit, scale_of, trial_times
+from lfadsx.recordings.matlab_trials import TrialTimes, check_not_raster, check_unit, scale_of, trial_times
 from lfadsx.recordings.recording import Recording, by_unit
 
 EXTENT_STEP = 0.01
@@ -32,27 +32,32 @@ def by_trial(contents: Contents, name: str, events: Sequence[str], time_unit: fl
     table = contents.tables[name]
     field = tables.find(table.cells, tables.SPIKES) or next(iter(table.cells), None)
     if field is None:
-        field = str(tables.find(table.arrays, tables.SPIKES))
+        field = str(tables.find(table.vectors, tables.SPIKES))
         given = [[times] for times in table.arrays[field]]
     else:
         given = table.cells[field]
+    check_not_raster([times for row in given for times in row], field)
     others = {other: arrays for other, arrays in table.arrays.items() if other != field}
     trials = trial_times(dataclasses.replace(table, arrays=others, cells={field: given}), events, time_unit)
     scale = scale_of(field, time_unit)
-    spikes = [[times.ravel() * scale + zero for times in row] for row, zero in zip(given, trials.zero, strict=True)]
+    spikes = [
+        [times.ravel() * scale + zero if np.isfinite(zero) else np.zeros(0) for times in row]  # unknown without a zero
+        for row, zero in zip(given, trials.zero, strict=True)
+    ]
     trials, found = _with_ends(trials, spikes, name)
-    return _recording(contents, name, trials, spikes, found)
+    return _recording(contents, name, trials, spikes, time_unit, found)
 
 
 def by_unit_alone(contents: Contents, name: str, events: Sequence[str], time_unit: float | None) -> Recording:
     """Spikes of the whole session in a struct array of units, or in a cell of one vector a unit."""
     own = contents.tables.get(name)
-    field = name if own is None else str(tables.find(own.arrays, tables.SPIKES))
+    field = name if own is None else str(tables.find(own.vectors, tables.SPIKES))
     vectors = list(contents.variables[name].ravel("F")) if own is None else own.arrays[field]
+    check_not_raster(vectors, field)
     spikes = tuple(np.sort(times.ravel() * scale_of(field, time_unit)) for times in vectors)
     check_unit(spikes, field)
     trials = trial_times(needed_table(contents, name), events, time_unit)
-    recording = _recording(contents, name, trials, spikes)
+    recording = _recording(contents, name, trials, spikes, time_unit)
     if own is None:
         return recording
     id_name, area_name = own.find(tables.UNIT_ID), own.find(tables.AREA)
@@ -74,6 +79,7 @@ def by_unit_and_trial(
     """Spikes in a cell {unit, trial} or {trial, unit}, around an event or from the start of each trial."""
     cell, table = contents.variables[name], contents.trial_table
     cell = cell.T if _unit_axis(contents, name, axes) == 0 else cell
+    check_not_raster(list(cell.ravel()), name)
     scale = scale_of(name, time_unit)
     around = [[np.sort(times.ravel()) * scale for times in row] for row in cell]
     if table is None:
@@ -113,7 +119,7 @@ def by_unit_and_trial(
     )
     remedy = "Give `extent` if spikes were kept for longer."
     found = [Finding("note", "extent of trials", None, None, contents.path.name, sentence, remedy)]
-    return _recording(contents, name, trials, spikes, found)
+    return _recording(contents, name, trials, spikes, time_unit, found)
 
 
 def known_units(contents: Contents) -> int | None:
@@ -163,6 +169,7 @@ def _recording(
     name: str,
     trials: TrialTimes,
     spikes: ByTrial | tuple[np.ndarray, ...],
+    time_unit: float | None,
     findings: Sequence[Finding] = (),
 ) -> Recording:
     """Returns the recording of spikes by trial and unit (lists), or of the whole session by unit (a tuple)."""
@@ -173,7 +180,8 @@ def _recording(
         spikes, spike_trial = by_unit(spikes)
     facts = contents.facts
     unit_id, columns = tables.unit_columns(facts, len(spikes))
-    observed = tables.observed_intervals(facts)
+    found = tables.observed_intervals(facts)
+    observed = None if found is None else found[1] * scale_of(found[0], time_unit)
     return Recording(
         name=contents.path.stem,
         unit_id=unit_id,

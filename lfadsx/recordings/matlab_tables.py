@@ -15,6 +15,7 @@ TRIAL_ID = ("trialid", "trialnumber", "trialnum", "trialno", "trial", "id")
 START = ("starttime", "start", "trialstart", "trialstarttime", "tstart", "begintime")
 STOP = ("stoptime", "stop", "endtime", "end", "trialend", "trialstop", "trialendtime", "tstop", "tend")
 SPIKES = ("spikes", "spiketimes", "spiketime", "spiketimesms", "spikesms", "spk", "spks", "spiketrains", "timestamps")
+OF_TRIALS = (*TRIAL_ID[:5], *START, *STOP)
 UNIT_ID = ("unitid", "unitids", "unitnumber", "clusterid", "clusterids", "neuronid", "neuronids", "cellid", "id")
 AREA = ("unitarea", "unitareas", "area", "areas", "brainarea", "brainareas", "region", "regions", "brainregion")
 OBSERVED = ("obsintervals", "observedintervals", "observed", "recordedintervals", "recorded")
@@ -41,6 +42,11 @@ class Table:
     cells: dict[str, list[np.ndarray]]
     left_out: dict[str, str]
 
+    @property
+    def vectors(self) -> dict[str, list[np.ndarray]]:
+        """The arrays that are vectors in every row, such as spike times of one unit."""
+        return {name: arrays for name, arrays in self.arrays.items() if all(map(is_vector, arrays))}
+
     def find(self, names: Sequence[str]) -> str | None:
         """Returns the first column that has one of the names, or None."""
         return find(self.columns, names)
@@ -55,6 +61,13 @@ def find(fields: Iterable[str], names: Sequence[str]) -> str | None:
     """Returns the field with the first of the names that any field has, or None."""
     known = {plain(field): field for field in reversed(list(fields))}
     return next((known[name] for name in names if name in known), None)
+
+
+def last_word(name: str) -> str:
+    """Returns the last word of a name in small letters, a unit apart: "time" of `handTimeMs`, "on" of `target_on`."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+    words = [word for word in words if word not in ("ms", "msec", "s", "sec")]
+    return words[-1] if words else ""
 
 
 def in_milliseconds(name: str) -> bool:
@@ -113,10 +126,10 @@ def table_of(name: str, value: Value) -> Table | None:
     if not isinstance(value, dict):
         return None
     found = {field: column for field, item in value.items() if (column := entries(item)) is not None}
-    lengths = {len(column) for column in found.values() if len(column) > 1}
-    if len(lengths) != 1 or len(found) < 2 or find(found, (*TRIAL_ID, *START, *STOP)) is None:
+    trial = find(found, OF_TRIALS)
+    if trial is None or len(found[trial]) < 2:
         return None
-    n = lengths.pop()
+    n = len(found[trial])
     return Table(name, n, {field: column for field, column in found.items() if len(column) == n}, {}, {}, {})
 
 
@@ -184,7 +197,7 @@ def unit_columns(facts: Mapping[str, Any], n_units: int) -> tuple[np.ndarray, di
     return (fits[id_name] if id_name else np.arange(1, n_units + 1)), columns
 
 
-def observed_intervals(facts: Mapping[str, Any]) -> np.ndarray | None:
-    """Returns the recorded intervals in seconds, shape (interval, 2), or None without them."""
+def observed_intervals(facts: Mapping[str, Any]) -> tuple[str, np.ndarray] | None:
+    """Returns name and values of the recorded intervals, shape (interval, 2), or None without them."""
     name = find((name for name, value in facts.items() if numeric(value) and value.shape[-1:] == (2,)), OBSERVED)
-    return None if name is None else np.asarray(facts[name], np.float64).reshape(-1, 2)
+    return None if name is None else (name, np.asarray(facts[name], np.float64).reshape(-1, 2))

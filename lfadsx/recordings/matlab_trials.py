@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os.path
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from lfadsx.data import validation
 from lfadsx.errors import DataError
-from lfadsx.recordings.matlab_tables import START, STOP, TRIAL_ID, Table, in_milliseconds, plain
+from lfadsx.recordings.matlab_tables import START, STOP, TRIAL_ID, Table, in_milliseconds, is_vector, last_word
 from lfadsx.recordings.recording import Signal
 
 LONGEST_INTERVAL = 10.0
 """Median interval between spikes in seconds above which milliseconds or samples are suspected."""
 
-LOOKS_LIKE_TIME = re.compile(r"(time|times|on|onset|off|offset|cue|go|start|stop|end|move|touch|reward|stim)$")
-"""Last word of names of events, in small letters."""
+MOMENTS = tuple("time times on onset off offset cue go start stop end move touch reward stim".split())
+"""Last words of names of events."""
 
-SLACK = 1e-9
-"""Seconds by which times of one moment may differ after a change of their zero."""
+CLOCKS = ("time", "times", "t", "ts", "timestamps")
+"""Last words of names of vectors of sample times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,6 @@ class TrialTimes:
         zero: Time of the zero that times inside each trial count from, shape (trial,).
         own_clocks: If True, each trial has a clock of its own.
         signals: Arrays by sample, such as hand velocity, with times on the same clock.
-        used: Names of the fields that became something else than a column of their name.
     """
 
     columns: dict[str, np.ndarray]
@@ -42,7 +40,6 @@ class TrialTimes:
     zero: np.ndarray
     own_clocks: bool
     signals: dict[str, Signal]
-    used: tuple[str, ...] = ()
 
 
 def scale_of(name: str, time_unit: float | None) -> float:
@@ -67,14 +64,13 @@ def trial_times(table: Table, events: Sequence[str], time_unit: float | None) ->
     own_clocks = start_name is None or (table.n > 1 and bool((start == start[0]).all()))
     relative = own_clocks or _counts_from_trial(table, start, stop, time_unit)
     zero = start if relative else np.zeros(table.n)
-    roles = {id_name, start_name, stop_name} - {None}
     longest = np.nanmax(stop - start + zero) if stop is not None else np.inf
-    columns = {"trial_id": table.columns[id_name] if id_name else np.arange(1, table.n + 1), "start": start}
+    columns = {"trial_id": trial_ids(table), "start": start}
     if stop is not None:
         columns["stop"] = stop + zero
     found = ["start", "stop"] if stop is not None else ["start"]
     for name, values in table.columns.items():
-        if name in roles:
+        if name in (id_name, start_name, stop_name):
             continue
         since = None if values.dtype.kind in "Ub" else _seconds(table, name, time_unit) + zero - start
         if since is not None and (name in events or _is_event(name, values, since, longest)):
@@ -82,8 +78,14 @@ def trial_times(table: Table, events: Sequence[str], time_unit: float | None) ->
             found.append(name)
         else:
             columns[name] = values
-    signals = _signals(table, zero, time_unit)
-    return TrialTimes(columns, tuple(found), zero, own_clocks, signals, tuple(sorted(map(str, roles))))
+    return TrialTimes(columns, tuple(found), zero, own_clocks, _signals(table, zero, time_unit))
+
+
+def trial_ids(table: Table) -> np.ndarray:
+    """Returns the ids of the trials; without ids that all differ they are numbered from 1, as in MATLAB."""
+    name = table.find(TRIAL_ID)
+    ids = np.arange(1, table.n + 1) if name is None else table.columns[name]
+    return ids if len(np.unique(ids)) == table.n else np.arange(1, table.n + 1)
 
 
 def check_unit(spikes: Sequence[np.ndarray], name: str) -> None:
@@ -94,6 +96,16 @@ def check_unit(spikes: Sequence[np.ndarray], name: str) -> None:
             f"Times in {name!r} must be seconds, but the median interval between spikes of a unit is "
             f"{np.median(between):.4g}. Give their unit in seconds: time_unit=0.001 for ms, 1/30000 for samples of a "
             "clock of 30 kHz."
+        )
+
+
+def check_not_raster(spikes: Sequence[np.ndarray], name: str) -> None:
+    """Raises `DataError` when what should be spike times are the 0 and 1 of a raster of bins."""
+    long = [times for times in spikes if times.size > 2]
+    if long and all(np.isin(times, (0, 1)).all() for times in long):
+        raise DataError(
+            f"{name!r} must hold spike times, but its vectors hold only 0 and 1, as a raster of bins does. Save counts with "
+            "the axes trial, neuron and time, and name their order with `axes`."
         )
 
 
@@ -119,7 +131,7 @@ def _is_event(name: str, values: np.ndarray, since: np.ndarray, longest: float) 
     finite = np.isfinite(since)
     if not finite.any() or np.any(since[finite] < -longest) or np.any(since[finite] > 2 * longest):
         return False
-    if in_milliseconds(name) or LOOKS_LIKE_TIME.search(plain(name)):
+    if in_milliseconds(name) or last_word(name) in MOMENTS:
         return True
     return (
         values.dtype.kind == "f" and np.isfinite(longest) and bool(np.any(values[finite] != np.round(values[finite])))
@@ -128,25 +140,23 @@ def _is_event(name: str, values: np.ndarray, since: np.ndarray, longest: float) 
 
 def _signals(table: Table, zero: np.ndarray, time_unit: float | None) -> dict[str, Signal]:
     """Returns arrays with one row for each entry of a vector of times, such as `handVel` beside `handTime`."""
-    sizes = {name: [len(array) for array in arrays] for name, arrays in table.arrays.items()}
-    clocks = [
-        name
-        for name, arrays in table.arrays.items()
-        if re.search(r"(time|times|t|ms)$", plain(name)) and all(array.size == len(array) for array in arrays)
-    ]
+    clocks = {n: arrays for n, arrays in table.arrays.items() if last_word(n) in CLOCKS and all(map(is_vector, arrays))}
     signals = {}
     for name, arrays in table.arrays.items():
-        fits = [clock for clock in clocks if sizes[clock] == sizes[name] and clock != name]
+        fits = [clock for clock, times in clocks.items() if all(map(_one_time_each, arrays, times))]
         if name in clocks or not fits:
             continue
         clock = max(fits, key=lambda other: len(os.path.commonprefix([other, name])))
-        width = {array.shape[1] for array in arrays if array.size}
-        if len(width) != 1:
-            continue
-        times = [
-            array.ravel() * scale_of(clock, time_unit) + at for array, at in zip(table.arrays[clock], zero, strict=True)
-        ]
-        values = np.concatenate([array.reshape(len(array), *width) for array in arrays])
-        trial = np.repeat(np.arange(table.n), sizes[name])
-        signals[name] = Signal(np.concatenate(times), np.asarray(values, np.float64), trial=trial)
+        scale, sampled = scale_of(clock, time_unit), clocks[clock]
+        known = [k for k in range(table.n) if sampled[k].size and np.isfinite(zero[k])]
+        values = [arrays[k].reshape(sampled[k].size, -1) for k in known]
+        if len({part.shape[1] for part in values}) == 1:
+            times = np.concatenate([sampled[k].ravel() * scale + zero[k] for k in known])
+            trial = np.repeat(known, [sampled[k].size for k in known])
+            signals[name] = Signal(times, np.concatenate(values).astype(np.float64), trial=trial)
     return signals
+
+
+def _one_time_each(values: np.ndarray, times: np.ndarray) -> bool:
+    """Returns whether an array has one row, or one entry, for each time."""
+    return times.size in (len(values), values.size) if times.size else not values.size

@@ -49,7 +49,23 @@ def from_nwb(
     trials have the split that the column `split` says, unless `held_out` and `split` are given.
 
     Example:
-        data = lfadsx.from_nwb("session.nwb", align="go_cue_time", window=(-0.25, 0.45), behaviour="hand_vel")
+        >>> import datetime, pathlib, tempfile
+        >>> import numpy as np
+        >>> import pynwb
+        >>> import lfadsx
+        >>> nwb = pynwb.NWBFile("reaching", "monday", datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC))
+        >>> for unit in range(3):
+        ...     _ = nwb.add_unit(spike_times=np.arange(0.1, 99, 0.3 + 0.1 * unit))
+        >>> _ = nwb.add_trial_column("go_cue_time", "when the cue appeared")
+        >>> for start in np.arange(1.0, 97.0, 2.0):
+        ...     _ = nwb.add_trial(start_time=start, stop_time=start + 1.9, go_cue_time=start + 1)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "monday.nwb"
+        >>> with pynwb.NWBHDF5IO(path, "w") as io:
+        ...     _ = io.write(nwb)
+        >>> data = lfadsx.from_nwb(path, align="go_cue", window=(-0.25, 0.45))
+        >>> data.train.targets["spikes"].shape, data.time.event
+        ((34, 70, 3), 'go_cue_time')
 
     Args:
         path: The file.
@@ -178,12 +194,18 @@ def _trials(
     columns = {{"start_time": "start", "stop_time": "stop"}.get(column, column): v for column, v in columns.items()}
     for column in events:
         validation.one_of(column, columns, f"An event of {file!r}")
-    ids = np.asarray(tables[name].id[:])
     given = [columns[column] for column in TRIAL_IDS if column in columns]
-    ids = next((values for values in given if len(np.unique(values)) == len(values)), ids)
+    ids = next((values for values in given if _may_be_ids(values)), np.asarray(tables[name].id[:]))
+    columns["trial_id"] = ids.astype(np.int64) if ids.dtype.kind == "f" else ids
     times = [column for column, values in columns.items() if column in events or _is_event(column, values, columns)]
     columns |= {column: np.asarray(columns[column], np.float64) for column in times}
-    return name, {"trial_id": ids, **columns}, tuple(times), _left_out(left_out, "trials", file)
+    return name, columns, tuple(times), _left_out(left_out, "trials", file)
+
+
+def _may_be_ids(values: np.ndarray) -> bool:
+    """Returns whether labels are all different, and whole if they are numbers."""
+    whole = values.dtype.kind != "f" or bool(np.all(values == np.round(values)))
+    return whole and len(np.unique(values)) == len(values)
 
 
 def _is_event(name: str, values: np.ndarray, columns: dict[str, np.ndarray]) -> bool:

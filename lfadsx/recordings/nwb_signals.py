@@ -73,12 +73,12 @@ def _walk(nwb: Any) -> Iterator[tuple[str, Any]]:
 
 def _signal(series: Any) -> tuple[Signal | None, str]:
     """Returns a series as a signal, None if that is impossible, and what is odd about it."""
-    shape = series.data.shape
-    if len(shape) not in (1, 2) or series.data.dtype.kind not in "iufb":
-        return None, f"is left out, because it has the shape {shape} and the type {series.data.dtype}"
-    values = np.asarray(series.data[:], np.float64) * (series.conversion or 1.0) + (
-        getattr(series, "offset", None) or 0.0
-    )
+    shape, timed = series.data.shape, series.timestamps is not None or bool(series.rate)
+    if len(shape) not in (1, 2) or series.data.dtype.kind not in "iufb" or not timed:
+        times = "times" if timed else "no times"
+        return None, f"is left out, because it has shape {shape}, type {series.data.dtype} and {times}"
+    offset = getattr(series, "offset", None) or 0.0  # in schemas from 2.2.0 on
+    values = np.asarray(series.data[:], np.float64) * (series.conversion or 1.0) + offset
     values = values.reshape(len(values), -1)
     if series.timestamps is None:
         times = (series.starting_time or 0.0) + np.arange(len(values)) / series.rate

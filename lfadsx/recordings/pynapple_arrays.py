@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from lfadsx.data.data_findings import some
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.recordings.recording import Signal
+
+
+NEEDED = {
+    "TsGroup": ("t", "index", "keys", "start", "end"),
+    "Tsd": ("t", "d"),
+    "TsdFrame": ("t", "d"),
+    "IntervalSet": ("start", "end"),
+}
+"""Arrays that a file of each type holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +71,9 @@ def load_folder(path: Path) -> Saved:
             "Name the npz file of the spikes, or pass objects to `from_pynapple`."
         )
     spikes = loaded[groups[0]]
+    for file, kind in kinds.items():
+        if kind != "TsGroup" or file == groups[0]:
+            _check_arrays(loaded[file], NEEDED.get(kind, ()), file)
     events, signals = {}, {}
     for file, kind in kinds.items():
         if kind in ("Tsd", "TsdFrame"):
@@ -97,6 +110,15 @@ def _load(file: Path) -> dict[str, Any]:
             f"{str(file)!r} cannot be read as an npz file ({error}). Check that it is whole, or remove it."
         ) from error
     return arrays | {"": pickled}
+
+
+def _check_arrays(arrays: dict[str, Any], needed: Sequence[str], file: Path) -> None:
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{file.name!r} must hold the arrays {some(list(needed))}, but has no readable {some(missing)}. "
+            "Save the object again with pynapple, or remove the file."
+        )
 
 
 def _by_unit(times: np.ndarray, unit: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -39,8 +39,16 @@ def from_pynapple(
     """Cuts spikes and trials of pynapple into a data set.
 
     Example:
-        units, trials = nap.load_file("spikes.npz"), nap.load_file("trials.npz")
-        data = lfadsx.from_pynapple(units, trials, align="go_cue", window=(-0.25, 0.45), condition="condition")
+        >>> import numpy as np
+        >>> import pynapple as nap
+        >>> import lfadsx
+        >>> spikes = {unit: nap.Ts(np.arange(0.1, 99, 0.03 * unit)) for unit in (3, 7)}
+        >>> units = nap.TsGroup(spikes, time_support=nap.IntervalSet(0, 100))
+        >>> go = np.arange(2.0, 98.0, 2.0)
+        >>> trials = nap.IntervalSet(go - 0.9, go + 0.9, metadata={"go_cue": go})
+        >>> data = lfadsx.from_pynapple(units, trials, align="go_cue", window=(-0.25, 0.45))
+        >>> data.train.targets["spikes"].shape
+        (34, 70, 2)
 
     Args:
         spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
