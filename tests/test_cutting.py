@@ -286,6 +286,8 @@ def test_mistakes_are_explained(name):
 def test_mistakes_in_spike_times_and_tables_are_explained():
     for units, trials, options, message in (
         (np.ones((4, 100)), {"cue": CUES}, {}, "`units` must hold the spike times of each unit, got an array"),
+        ([], {"cue": CUES}, {}, "must have at least one unit"),
+        ({}, {"cue": CUES}, {}, "must have at least one unit"),
         (np.ones(5), {"cue": CUES}, {}, "`unit_of_spike` for one array of times"),
         (np.ones(5), {"cue": CUES}, {"unit_of_spike": [1, 2]}, "one time for each entry of `unit_of_spike`"),
         ([["a", "b"]], {"cue": CUES}, {}, "must hold times as numbers"),

@@ -93,6 +93,14 @@ def test_csv_in_milliseconds_and_in_samples(tmp_path):
         np.testing.assert_array_equal(data.train.targets["spikes"], expected)
 
 
+def test_other_numbers_keep_their_unit(tmp_path):
+    rows = [f"{i},{1000 * i},{i % 2 / 2}" for i in range(1, 11)]
+    csv_folder(tmp_path, trials="\n".join(["trial_id,cue,contrast", *rows]))
+    recording = read_csv(tmp_path, time_unit="ms", align="cue")
+    assert recording.events == ("cue",) and recording.trials["cue"].tolist() == list(range(1, 11))
+    assert set(recording.trials["contrast"]) == {0.0, 0.5}
+
+
 def test_events_lie_inside_their_trials(tmp_path):
     rows = [f"{i},{i}.0,{i}.25,{i}.75,1,{100 + i}.5" for i in range(1, 11)]
     table = "\n".join(["trial,start_time,cue,end,success,score", *rows])

@@ -163,7 +163,7 @@ def test_the_summary_fits_a_screen(recording):
     assert len(lines) <= 20 and max(map(len, lines)) < 160
     assert "20 units, 60 trials" in lines[0]
     assert "go_cue (2 missing)" in repr(recording) and "M1:" in repr(recording)
-    assert "1 units: " in repr(recording)
+    assert "silent:        45" in repr(recording)
 
 
 def test_spike_times_of_hippocampus(recordings):

@@ -88,6 +88,10 @@ class Recording:
 
     def __post_init__(self) -> None:
         """Raises `DataError` unless units and trials have columns of one length, and ids that differ."""
+        if not len(self.unit_id):
+            raise DataError(
+                f"{self.name!r} must have at least one unit, got 0. Check the spikes and the table of units."
+            )
         _same_length("unit", {"unit_id": self.unit_id, "spikes": self.spikes, **self.unit_columns})
         if "trial_id" not in self.trials:
             raise DataError(f"The table of trials must have the column 'trial_id', got {', '.join(self.trials)}.")

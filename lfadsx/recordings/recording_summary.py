@@ -16,7 +16,7 @@ MOST_AREAS = 6
 def summarise(recording: Recording) -> str:
     """Returns units by area, spikes, trials and their columns, recorded intervals, signals and findings in words."""
     title = f"Recording {recording.name!r}: {recording.n_units} units, {recording.n_trials} trials"
-    return "\n".join([title, *(f"  {name + ':':<15}{text}" for name, text in _facts(recording))])
+    return "\n".join([title, *(f"  {name + ':':<14} {text}" for name, text in _facts(recording))])
 
 
 def recorded_seconds(recording: Recording) -> float:
@@ -47,7 +47,7 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
     yield from _areas(recording, hertz)
     silent = [str(unit) for unit, times in zip(recording.unit_id, recording.spikes, strict=True) if not len(times)]
     if silent:
-        yield "silent", f"{len(silent)} units: {some(silent)}"
+        yield "silent", some(silent)
     others = [name for name in recording.unit_columns if name != "area"]
     if others:
         yield "unit columns", some(others)

@@ -64,8 +64,8 @@ def tidy_trials(
     Args:
         columns: Columns of one length, such as a dictionary or a table of pandas.
         clock_hz: Samples per second if times are samples; None for seconds.
-        events: Names of the columns that hold times; by default numbers that lie inside their trials, or all real
-            numbers (with a clock, all integers) if starts and stops are unknown.
+        events: Names of the columns that hold times; by default numbers that lie inside their trials. If starts and
+            stops are unknown: only `also`, or without it all real numbers (with a clock, all integers).
         also: One more column that holds times.
     """
     trials = {str(name): _column(values, str(name)) for name, values in columns.items()}
@@ -80,7 +80,7 @@ def tidy_trials(
     ids = trials["trial_id"]
     if ids.dtype.kind == "f" and np.array_equal(ids, np.floor(ids)):
         trials["trial_id"] = ids.astype(np.int64)
-    names = _guessed(trials, clock_hz) if events is None else [*events]
+    names = _guessed(trials, clock_hz, also) if events is None else [*events]
     names += [name for name in ("start", "stop", also) if name in trials and name not in names]
     unknown = [name for name in names if name not in trials]
     if unknown:
@@ -115,12 +115,14 @@ def _column(values: Any, name: str) -> np.ndarray:
     return np.full(len(column), np.nan) if labels is None else labels
 
 
-def _guessed(trials: Mapping[str, np.ndarray], clock_hz: float | None) -> list[str]:
+def _guessed(trials: Mapping[str, np.ndarray], clock_hz: float | None, also: str | None) -> list[str]:
     numbers = {name: values for name, values in trials.items() if values.dtype.kind in "iuf"}
     labels = ("condition", "trial_id", *ALIASES["trial_id"])
     numbers = {name: values for name, values in numbers.items() if name not in labels}
     if {"start", "stop"} <= set(numbers):
         return [name for name, values in numbers.items() if _inside(values, numbers["start"], numbers["stop"])]
+    if also in numbers:
+        return []
     kinds = "f" if clock_hz is None else "iu"
     return [name for name, values in numbers.items() if values.dtype.kind in kinds]
 
