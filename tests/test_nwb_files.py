@@ -209,3 +209,14 @@ def test_without_pynwb_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynwb", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lfadsx\[nwb\]"'):
         read_nwb(path)
+
+
+def test_invalid_times_are_not_recorded(tmp_path):
+    for obs, expected in ((None, [[0, 4], [6, 25.5]]), ([[[0.0, 20.0]]] * 3, [[0, 4], [6, 20]])):
+        nwb = with_trials(with_units(new_file(), **({} if obs is None else {"obs": obs})))
+        nwb.add_unit(spike_times=[0.0, 25.5], **({} if obs is None else {"obs_intervals": obs[0]}))
+        nwb.add_invalid_time_interval(start_time=4.0, stop_time=6.0)
+        nwb.add_invalid_time_interval(start_time=25.5, stop_time=40.0)
+        recording = read_nwb(save(tmp_path, nwb))
+        assert recording.observed.tolist() == expected
+        assert named(recording)["invalid times"].value == 2

@@ -136,7 +136,7 @@ def read_nwb(
     with _opened(path) as nwb:
         table_name, columns, times, notes = _trials(nwb, path.name, trials, events)
         unit_id, spikes, unit_columns, place, area_notes = read_units(nwb, path.name, area)
-        observed, own_notes = observed_intervals(nwb.units, path.name)
+        observed, own_notes = observed_intervals(nwb, path.name, _span(spikes, [columns[event] for event in times]))
         series, left_out = read_signals(nwb, signals, path.name)
     recording = Recording(
         name=path.stem,
@@ -153,6 +153,13 @@ def read_nwb(
     if test_file is None:
         return recording
     return join_test_file(recording, read_nwb(test_file, trials=trials, area=area, events=events, signals=()))
+
+
+def _span(spikes: Sequence[np.ndarray], events: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns the first and the last time of spikes and events."""
+    times = [values[np.isfinite(values)] for values in (*spikes, *events)]
+    known = [(float(values.min()), float(values.max())) for values in times if len(values)]
+    return (min(first for first, _ in known), max(last for _, last in known)) if known else (0.0, 0.0)
 
 
 @contextlib.contextmanager

@@ -72,8 +72,23 @@ def _areas(nwb: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def observed_intervals(units: Any, file: str) -> tuple[np.ndarray | None, list[Finding]]:
-    """Returns the intervals in which all units were recorded, None if they are unknown."""
+def observed_intervals(nwb: Any, file: str, span: tuple[float, float]) -> tuple[np.ndarray | None, list[Finding]]:
+    """Returns the intervals in which all units were recorded and nothing was marked invalid, None if they are unknown.
+
+    `span` is the time from the first to the last trial or spike, which counts as recorded if only invalid times are known.
+    """
+    observed, notes = _of_all_units(nwb.units, file)
+    invalid = nwb.invalid_times
+    if invalid is None or not len(invalid):
+        return observed, notes
+    observed = np.array([span]) if observed is None else observed
+    for first, last in zip(invalid["start_time"].data[:], invalid["stop_time"].data[:], strict=True):
+        observed = _without(observed, first, last)
+    sentence = f"{file!r} marks {len(invalid)} intervals as invalid; trials in them are dropped."
+    return observed, [*notes, Finding("note", "invalid times", len(invalid), 0, file, sentence)]
+
+
+def _of_all_units(units: Any, file: str) -> tuple[np.ndarray | None, list[Finding]]:
     if "obs_intervals" not in units.colnames:
         return None, []
     each = [np.asarray(own, np.float64).reshape(-1, 2) for own in ragged(units["obs_intervals"])]
@@ -95,6 +110,15 @@ def observed_intervals(units: Any, file: str) -> tuple[np.ndarray | None, list[F
         "recorded."
     )
     return common, [Finding("note", "units recorded apart", len(different), 1, file, sentence)]
+
+
+def _without(observed: np.ndarray, first: float, last: float) -> np.ndarray:
+    """Returns intervals without the time from first to last, shape (interval, 2)."""
+    before = np.stack([observed[:, 0], np.minimum(observed[:, 1], first)], axis=1)
+    after = np.stack([np.maximum(observed[:, 0], last), observed[:, 1]], axis=1)
+    parts = np.concatenate([before, after])
+    parts = parts[parts[:, 1] > parts[:, 0]]
+    return parts[np.argsort(parts[:, 0], kind="stable")]
 
 
 def _overlap(left: np.ndarray, right: np.ndarray) -> np.ndarray:
