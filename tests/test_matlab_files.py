@@ -289,3 +289,22 @@ def test_numbers_are_not_taken_for_events_by_their_ending(tmp_path, name):
     recording = read_matlab(save(tmp_path, trials=wider))
     assert name not in recording.events and recording.trials[name].tolist() == [k % 3 + 1 for k in range(N_TRIALS)]
     assert "goMs" in recording.events
+
+
+def test_times_from_an_event_in_trials_without_a_clock(tmp_path, expected):
+    rows = [
+        {"trialID": ID[k], "condition": CONDITION[k], "spikes": cell([[own - GO[k] for own in spikes]])}
+        for k, spikes in enumerate(inside(GO - 0.35, GO + 0.7))
+    ]
+    path = save(tmp_path, trials=struct(rows))
+    recording = read_matlab(path)
+    assert recording.events == ("start", "zero", "stop") and recording.trial_clocks
+    assert np.allclose(recording.trials["start"], -0.35) and (recording.trials["stop"] < 0.7).all()
+    data = lfadsx.from_matlab(path, align="zero", window=(-0.3, 0.6))
+    np.testing.assert_array_equal(counts(data), counts(expected))
+
+
+def test_cells_without_a_table_of_trials(tmp_path, expected):
+    around = [[own - go for own in row] for row, go in zip(inside(GO - 0.3, GO + 0.6), GO, strict=True)]
+    data = lfadsx.from_matlab(save(tmp_path, times=cell(around)), axes="trial unit", align="zero", window=(-0.3, 0.6))
+    np.testing.assert_array_equal(counts(data), counts(expected))

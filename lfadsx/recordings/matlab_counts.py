@@ -16,14 +16,11 @@ from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_tables import Table
-from lfadsx.recordings.matlab_trials import scale_of, trial_ids
+from lfadsx.recordings.matlab_trials import ZERO, scale_of, trial_ids
 from lfadsx.recordings.recording import Recording
 
 ROLES = ("trial", "time", "unit")
 """What the axes of counts are, in the order of data sets."""
-
-ZERO = "zero"
-"""Name of the event at time 0 of the bins, if it has no other."""
 
 FORGIVEN = 1e-6
 

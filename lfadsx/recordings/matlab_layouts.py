@@ -15,7 +15,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
 from lfadsx.recordings.matlab_contents import Contents, needed_table, notes
 from lfadsx.recordings.matlab_tables import Table
-from lfadsx.recordings.matlab_trials import TrialTimes, check_not_raster, check_unit, scale_of, trial_times
+from lfadsx.recordings.matlab_trials import ZERO, TrialTimes, check_not_raster, check_unit, scale_of, trial_times
 from lfadsx.recordings.recording import Recording, by_unit
 
 EXTENT_STEP = 0.01
@@ -41,10 +41,10 @@ def by_trial(contents: Contents, name: str, events: Sequence[str], time_unit: fl
     trials = trial_times(dataclasses.replace(table, arrays=others, cells={field: given}), events, time_unit)
     scale = scale_of(field, time_unit)
     spikes = [
-        [times.ravel() * scale + zero if np.isfinite(zero) else np.zeros(0) for times in row]  # unknown without a zero
+        [np.sort(times.ravel()) * scale + zero if np.isfinite(zero) else np.zeros(0) for times in row]  # else unknown
         for row, zero in zip(given, trials.zero, strict=True)
     ]
-    trials, found = _with_ends(trials, spikes, name)
+    trials, found = _with_ends(_from_first_spike(trials, spikes), spikes, name)
     return _recording(contents, name, trials, spikes, time_unit, found)
 
 
@@ -91,17 +91,16 @@ def by_unit_and_trial(
         )
     trials = trial_times(dataclasses.replace(table, arrays={}), events, time_unit)
     earliest, latest = _range(around)
-    if relative_to is None and earliest < 0 and len(trials.events) > 1:
+    named = [event for event in trials.events if event != ZERO]
+    if relative_to is None and earliest < 0 and len(named) > 1:
         raise DataError(
             f"The event that times in {name!r} count from must be named, because they go from {earliest:g} to "
-            f"{latest:g} s. Give it with `relative_to`, one of {some(list(trials.events))}."
+            f"{latest:g} s. Give it with `relative_to`, one of {some(named)}."
         )
     relative_to = relative_to or "start"
     validation.one_of(relative_to, trials.events, "`relative_to`")
     if extent is None:
-        first = np.floor(earliest / EXTENT_STEP + FORGIVEN)
-        last = np.ceil(latest / EXTENT_STEP - FORGIVEN)
-        extent = (float(first) * EXTENT_STEP, float(last) * EXTENT_STEP)
+        extent = (_step_before(earliest), -_step_before(-latest))
     zero = trials.columns[relative_to]
     known = np.isfinite(zero)
     # Without the event nothing is known of a trial: it gets no length, so that no window fits.
@@ -149,6 +148,19 @@ def _range(around: ByTrial) -> tuple[float, float]:
     """Returns the first and the last of sorted times, 0 without any."""
     found = [times for row in around for times in row if times.size]
     return (min(float(t[0]) for t in found), max(float(t[-1]) for t in found)) if found else (0.0, 0.0)
+
+
+def _step_before(time: float) -> float:
+    """Returns the last multiple of `EXTENT_STEP` that is not after a time."""
+    return float(np.floor(time / EXTENT_STEP + FORGIVEN)) * EXTENT_STEP
+
+
+def _from_first_spike(trials: TrialTimes, spikes: ByTrial) -> TrialTimes:
+    """Begins trials with clocks of their own before their zero if spikes do: times then count from an event inside."""
+    earliest, start = _range(spikes)[0], trials.columns["start"]
+    if not trials.own_clocks or earliest >= start.min():
+        return trials
+    return dataclasses.replace(trials, columns=trials.columns | {"start": np.full(len(start), _step_before(earliest))})
 
 
 def _with_ends(trials: TrialTimes, spikes: ByTrial, name: str) -> tuple[TrialTimes, list[Finding]]:

@@ -13,6 +13,9 @@ from lfadsx.errors import DataError
 from lfadsx.recordings.matlab_tables import START, STOP, TRIAL_ID, Table, in_milliseconds, is_vector, last_word
 from lfadsx.recordings.recording import Signal
 
+ZERO = "zero"
+"""The event at time 0 of trials with clocks of their own: their start, or what their times count from."""
+
 LONGEST_INTERVAL = 10.0
 """Median interval between spikes in seconds above which milliseconds or samples are suspected."""
 
@@ -69,6 +72,9 @@ def trial_times(table: Table, events: Sequence[str], time_unit: float | None) ->
     if stop is not None:
         columns["stop"] = stop + zero
     found = ["start", "stop"] if stop is not None else ["start"]
+    if own_clocks:
+        columns[ZERO] = np.zeros(table.n)
+        found.append(ZERO)
     for name, values in table.columns.items():
         if name in (id_name, start_name, stop_name):
             continue
@@ -104,8 +110,8 @@ def check_not_raster(spikes: Sequence[np.ndarray], name: str) -> None:
     long = [times for times in spikes if times.size > 2]
     if long and all(np.isin(times, (0, 1)).all() for times in long):
         raise DataError(
-            f"{name!r} must hold spike times, but its vectors hold only 0 and 1, as a raster of bins does. Save counts with "
-            "the axes trial, neuron and time, and name their order with `axes`."
+            f"{name!r} must hold spike times, but its vectors hold only 0 and 1, as a raster of bins does. "
+            "Save counts with the axes trial, neuron and time, and name their order with `axes`."
         )
 
 

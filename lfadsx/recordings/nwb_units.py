@@ -75,7 +75,7 @@ def _areas(nwb: Any) -> dict[str, np.ndarray]:
 def observed_intervals(nwb: Any, file: str, span: tuple[float, float]) -> tuple[np.ndarray | None, list[Finding]]:
     """Returns the intervals in which all units were recorded and nothing was marked invalid, None if they are unknown.
 
-    `span` is the time from the first to the last trial or spike, which counts as recorded if only invalid times are known.
+    `span` is the time from the first to the last trial or spike; it counts as recorded if only invalid times are known.
     """
     observed, notes = _of_all_units(nwb.units, file)
     invalid = nwb.invalid_times
