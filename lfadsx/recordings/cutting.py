@@ -179,7 +179,12 @@ def _condition(recording: Recording, condition: str | Sequence[str] | None) -> n
     if len(columns) == 1:
         return recording.trials[columns[0]]
     parts = zip(*(recording.trials[name].tolist() for name in columns), strict=True)
-    return np.array(["" if any(_is_missing(part) for part in row) else ", ".join(map(str, row)) for row in parts])
+    return np.array(["" if any(_is_missing(part) for part in row) else ", ".join(map(_label, row)) for row in parts])
+
+
+def _label(value: Any) -> str:
+    """Returns a value as text; whole numbers are alike as integers and as floats, as which they may be stored."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_missing(value: Any) -> bool:
