@@ -116,9 +116,9 @@ def test_a_trained_model_is_trained_on(run, days, tmp_path):
 @pytest.mark.slow
 def test_sessions_are_aligned_on_the_way(days, tmp_path, capsys):
     out = tmp_path / "both"
-    assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align", "2"]) == 0
+    assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align-sessions", "2"]) == 0
     assert lfadsx.load(out).readin.n_features == 3  # as wide as the factors
-    assert cli.main(["fit", *map(str, days), "--out", str(tmp_path / "x"), *SMALL, "--align", "6"]) == 2
+    assert cli.main(["fit", *map(str, days), "--out", str(tmp_path / "x"), *SMALL, "--align-sessions", "6"]) == 2
     assert "must be from 1 to 5, the neurons of session 'tuesday', got 6" in capsys.readouterr().err
 
 

@@ -40,7 +40,7 @@ def from_csv(
     session: str | None = None,
     **options: Unpack[CutOptions],
 ) -> Dataset:
-    """Returns a data set of a folder of CSV tables, cut into windows at an event or into whole trials.
+    r"""Returns a data set of a folder of CSV tables, cut into windows at an event or into whole trials.
 
     Example:
         >>> import pathlib, tempfile

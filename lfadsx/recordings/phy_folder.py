@@ -39,7 +39,7 @@ def from_phy(
     session: str | None = None,
     **options: Unpack[CutOptions],
 ) -> Dataset:
-    """Returns a data set of a folder of Kilosort or Phy, cut into windows at an event or into whole trials.
+    r"""Returns a data set of a folder of Kilosort or Phy, cut into windows at an event or into whole trials.
 
     Sorters know no events: they come from a table whose times are on the clock of the recording.
 
