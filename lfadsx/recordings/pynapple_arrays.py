@@ -15,7 +15,6 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.recordings.recording import Signal
 
-
 NEEDED = {
     "TsGroup": ("t", "index", "keys", "start", "end"),
     "Tsd": ("t", "d"),
