@@ -145,11 +145,13 @@ class _Version73:
     def _value(self, item: Any, depth: int) -> Value:
         if depth > DEEPEST:
             raise _too_deep()
-        kind = _matlab_class(item)
         if isinstance(item, h5py.Group):
             return self._group(item, depth)
         self.n_read += item.size
         _check_size(self.n_read, self.path)
+        if item.dtype.kind == "f":  # numbers and nothing else; without a look at attributes, which takes half the time
+            return np.asarray(item[()]).T
+        kind = _matlab_class(item)
         if "MATLAB_empty" in item.attrs:
             return _empty(tuple(map(int, item[()])), kind)
         if h5py.check_ref_dtype(item.dtype) is not None:
