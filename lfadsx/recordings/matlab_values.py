@@ -149,8 +149,6 @@ class _Version73:
             return self._group(item, depth)
         self.n_read += item.size
         _check_size(self.n_read, self.path)
-        if item.dtype.kind == "f":  # numbers and nothing else; without a look at attributes, which takes half the time
-            return np.asarray(item[()]).T
         kind = _matlab_class(item)
         if "MATLAB_empty" in item.attrs:
             return _empty(tuple(map(int, item[()])), kind)
@@ -165,7 +163,18 @@ class _Version73:
         return values.astype(bool) if kind == "logical" else values
 
     def _target(self, reference: h5py.Reference, depth: int) -> Value:
-        return self._value(self.file[reference], depth + 1) if reference else np.zeros((0, 0))
+        if not reference:
+            return np.zeros((0, 0))
+        # Spike times of each unit and trial are arrays of their own, easily a million. The objects of h5py would take
+        # twice as long, so these are read one level below.
+        found = h5py.h5r.dereference(reference, self.file.id)
+        if not isinstance(found, h5py.h5d.DatasetID) or found.dtype.kind != "f":
+            return self._value(self.file[reference], depth + 1)
+        values = np.empty(found.shape, found.dtype)
+        self.n_read += values.size
+        _check_size(self.n_read, self.path)
+        found.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return values.T
 
     def _group(self, group: h5py.Group, depth: int) -> Value:
         if "MATLAB_sparse" in group.attrs:
