@@ -132,7 +132,9 @@ class _Version73:
     def read(self, name: str) -> Value:
         try:
             return self._value(self.file[name], 0)
-        except (KeyError, OSError, RuntimeError, TypeError) as error:
+        except DataError:
+            raise
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise _damaged(self.path, error) from error
 
     def _shape(self, item: Any) -> tuple[int, ...]:
