@@ -23,17 +23,18 @@ def by_raster(
     """Counts by unit and bin of each trial, as spikes in the middle of their bins."""
     if time_unit is None:
         raise DataError(
-            f"The rasters {name!r} need the width of their bins in seconds. Give it with `time_unit`, such as 0.001 for "
-            "bins of 1 ms."
+            f"The rasters {name!r} need the width of their bins in seconds. Give it with `time_unit`, such as 0.001 "
+            "for bins of 1 ms."
         )
     table, rasters = _table_and_rasters(contents, name)
     if _unit_axis(contents, name, rasters, axes) == 1:
         rasters = [raster.T for raster in rasters]
     for number, raster in enumerate(rasters):
-        if validation.not_counts(raster).any():
+        wrong = raster[validation.not_counts(raster)]
+        if wrong.size:
             raise DataError(
-                f"The rasters {name!r} must hold counts, but {raster[validation.not_counts(raster)][0]:g} stands in that of "
-                f"trial {number}. Give `variable` to read another form."
+                f"The rasters {name!r} must hold counts, but {wrong[0]:g} stands in that of trial {number}. "
+                "Give `variable` to read another form."
             )
     trials = trial_times(table, events, time_unit)
     start = trials.columns["start"]
