@@ -83,10 +83,8 @@ class _Version5:
         import scipy.io
 
         self.path = path
-        try:
+        with _whole(path):
             found = scipy.io.whosmat(path)
-        except Exception as error:  # SciPy raises errors of many kinds for damaged files
-            raise _damaged(path, error) from error
         self.shapes = {name: tuple(shape) for name, shape, _ in found}
         self._kinds = {name: kind for name, _, kind in found}
 
@@ -97,12 +95,8 @@ class _Version5:
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
-        try:
+        with _whole(self.path):
             return _from_scipy(scipy.io.loadmat(self.path, variable_names=[name])[name])
-        except DataError:
-            raise
-        except Exception as error:
-            raise _damaged(self.path, error) from error
 
 
 def _from_scipy(value: Any, depth: int = 0) -> Value:
@@ -127,15 +121,12 @@ class _Version73:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path, self.n_read = file, path, 0
-        self.shapes = {str(name): self._shape(file.get(name)) for name in file if not str(name).startswith("#")}
+        with _whole(path):
+            self.shapes = {str(name): self._shape(file.get(name)) for name in file if not str(name).startswith("#")}
 
     def read(self, name: str) -> Value:
-        try:
+        with _whole(self.path):
             return self._value(self.file[name], 0)
-        except DataError:
-            raise
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise _damaged(self.path, error) from error
 
     def _shape(self, item: Any) -> tuple[int, ...]:
         if isinstance(item, h5py.Dataset):
@@ -147,6 +138,8 @@ class _Version73:
     def _value(self, item: Any, depth: int) -> Value:
         if depth > DEEPEST:
             raise _too_deep()
+        if item is None:
+            return Unreadable("a broken link")
         if isinstance(item, h5py.Group):
             return self._group(item, depth)
         self.n_read += item.size
@@ -172,9 +165,9 @@ class _Version73:
         found = h5py.h5r.dereference(reference, self.file.id)
         if not isinstance(found, h5py.h5d.DatasetID) or found.dtype.kind != "f":
             return self._value(self.file[reference], depth + 1)
-        values = np.empty(found.shape, found.dtype)
-        self.n_read += values.size
+        self.n_read += math.prod(found.shape)
         _check_size(self.n_read, self.path)
+        values = np.empty(found.shape, found.dtype)
         found.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
         return values.T
 
@@ -244,8 +237,15 @@ def _too_deep() -> DataError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"The file {str(path)!r} cannot be read as a MATLAB file ({type(error).__name__}: {error}). "
-        "Check that it is whole, or save it again with `save(..., '-v7')`."
-    )
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turns what SciPy and h5py raise for damaged files, errors of many kinds, into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"The file {str(path)!r} cannot be read as a MATLAB file ({type(error).__name__}: {error}). "
+            "Check that it is whole, or save it again with `save(..., '-v7')`."
+        ) from error
