@@ -142,6 +142,15 @@ def test_counts_of_matlab(file, formats, truth):
     assert "trial x unit x time, 70 bins of 0.01 s from -0.25 s" in recording.findings[0].sentence
 
 
+def test_both_versions_of_matlab_hold_the_same(read):
+    old, new = read("matlab v5"), read("matlab v7.3")
+    assert old.events == new.events == ("start", "stop", "targetOn", "goCue", "moveOnset")
+    assert list(old.trials) == list(new.trials)
+    for name, values in old.trials.items():
+        np.testing.assert_array_equal(values, new.trials[name], err_msg=name)
+    np.testing.assert_array_equal(old.signals["handVel"].values, new.signals["handVel"].values)
+
+
 def test_counts_of_matlab_as_they_are(formats, truth):
     data = lfadsx.from_matlab(formats / "matlab" / "session_v5.mat", variable="counts", align="goCue")
     np.testing.assert_array_equal(together(data, "counts"), truth["counts"])

@@ -175,10 +175,16 @@ class _Version73:
         if "MATLAB_sparse" in group.attrs:
             return Unreadable("sparse")
         if not _is_struct_array(group):
-            return {name: self._value(item, depth + 1) for name, item in group.items()}
-        columns = {name: self._value(item, depth).ravel("F") for name, item in group.items()}
+            return {name: self._value(group.get(name), depth + 1) for name in _fields(group)}
+        columns = {name: self._value(group[name], depth).ravel("F") for name in _fields(group)}
         n = min(map(len, columns.values()))
         return _structs([{name: column[i] for name, column in columns.items()} for i in range(n)])
+
+
+def _fields(group: h5py.Group) -> list[str]:
+    """Returns the names of the fields in MATLAB's order, which HDF5 does not keep."""
+    known = [b"".join(letters).decode() for letters in group.attrs.get("MATLAB_fields", ())]
+    return known if set(known) == set(group) else list(map(str, group))
 
 
 def _is_struct_array(group: h5py.Group) -> bool:
