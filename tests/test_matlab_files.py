@@ -237,10 +237,7 @@ def test_names_that_say_milliseconds():
 
 def test_a_raster_is_not_taken_for_spike_times(tmp_path):
     bins = (np.random.default_rng(0).random((3, 1500)) < 0.02).astype(float)
-    rows = [{"startTime": a, "stopTime": 1.5, "spikes": bins} for a in START]
-    with pytest.raises(lfadsx.DataError, match="must hold spikes in one of these forms"):
-        read_matlab(save(tmp_path, trials=struct(rows)))
-    rows = [row | {"spikes": bins[:1]} for row in rows]
+    rows = [{"startTime": a, "stopTime": 1.5, "spikes": bins[:1]} for a in START]
     with pytest.raises(lfadsx.DataError, match="only 0 and 1, as a raster of bins does"):
         read_matlab(save(tmp_path, trials=struct(rows)))
 
@@ -308,3 +305,42 @@ def test_cells_without_a_table_of_trials(tmp_path, expected):
     around = [[own - go for own in row] for row, go in zip(inside(GO - 0.3, GO + 0.6), GO, strict=True)]
     data = lfadsx.from_matlab(save(tmp_path, times=cell(around)), axes="trial unit", align="zero", window=(-0.3, 0.6))
     np.testing.assert_array_equal(counts(data), counts(expected))
+
+
+def rasters():
+    """Counts in bins of 1 ms, unit x time, of trials of different length."""
+    length = 1200 + 10 * np.arange(N_TRIALS)
+    place = [[np.floor((own - a) * 1000).astype(int) for own in SPIKES] for a in START]
+    return [
+        np.stack([np.bincount(own[(own >= 0) & (own < n)], minlength=n) for own in units])
+        for units, n in zip(place, length, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_rasters_of_each_trial(tmp_path, expected, turned):
+    arrays = [raster.T if turned else raster for raster in rasters()]
+    rows = [{"data": own, "go": 500.0, "condition": c} for own, c in zip(arrays, CONDITION, strict=True)]
+    path = save(tmp_path, D=struct(rows))
+    with pytest.raises(lfadsx.DataError, match="need the width of their bins.*`time_unit`, such as 0.001"):
+        read_matlab(path)
+    recording = read_matlab(path, time_unit=0.001)
+    np.testing.assert_allclose(recording.trials["stop"], 1.2 + 0.01 * np.arange(N_TRIALS))
+    data = lfadsx.from_matlab(path, time_unit=0.001, **CUE)
+    np.testing.assert_array_equal(counts(data), counts(expected))
+    cells = np.empty((1, N_TRIALS), object)
+    cells[0] = arrays
+    data = lfadsx.from_matlab(save(tmp_path, raster=cells), time_unit=0.001, align="start", window=(0.2, 1.1))
+    np.testing.assert_array_equal(counts(data), counts(expected))
+
+
+def test_rasters_of_one_length_and_of_rates(tmp_path):
+    arrays = [raster[:, :1200] for raster in rasters()]
+    path = save(tmp_path, D=struct([{"data": own} for own in arrays]))
+    with pytest.raises(lfadsx.DataError, match="both have one size in all trials. Give axes='unit time'"):
+        read_matlab(path, time_unit=0.001)
+    assert read_matlab(path, time_unit=0.001, axes="unit time").n_units == 3
+    known = save(tmp_path, D=struct([{"data": own} for own in arrays]), unitID=np.arange(3))
+    assert read_matlab(known, time_unit=0.001).n_units == 3
+    with pytest.raises(lfadsx.DataError, match="must hold counts, but 0.5 stands in that of trial 0"):
+        read_matlab(save(tmp_path, D=struct([{"data": own + 0.5} for own in rasters()])), time_unit=0.001)

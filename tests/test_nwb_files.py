@@ -151,17 +151,23 @@ def test_signals(tmp_path):
     nwb = with_trials(with_units(new_file()))
     values, times = np.arange(40.0).reshape(20, 2), np.arange(20) / 10
     series = dict(unit="m", description="d")
-    nwb.add_acquisition(pynwb.TimeSeries("eye", data=values, timestamps=times, conversion=0.5, **series))
+    nwb.add_acquisition(pynwb.TimeSeries(name="eye", data=values, timestamps=times, conversion=0.5, **series))
     module = nwb.create_processing_module("behavior", "b")
     position = pynwb.behavior.Position(name="Position")
     shared = dict(reference_frame="f", comments="columns=[x, y]")
-    hand = pynwb.behavior.SpatialSeries("hand", data=values, rate=10.0, starting_time=1.0, **shared)
+    hand = pynwb.behavior.SpatialSeries(name="hand", data=values, rate=10.0, starting_time=1.0, **shared)
     position.add_spatial_series(hand)
     module.add(position)
-    module.add(pynwb.TimeSeries("hand", data=values[:, 0], rate=10.0, **series))
-    module.add(pynwb.TimeSeries("turned", data=values.T, timestamps=times, **series))
-    module.add(pynwb.TimeSeries("broken", data=values, timestamps=times[:-1], **series))
+    module.add(pynwb.TimeSeries(name="hand", data=values[:, 0], rate=10.0, **series))
+    for name in ("turned", "broken"):
+        module.add(pynwb.TimeSeries(name=name, data=values, timestamps=times, **series))
     path = save(tmp_path, nwb)
+    with h5py.File(path, "r+") as file:  # pynwb writes neither
+        for name, wrong in (("turned", values.T), ("broken", values[:-1])):
+            group = file["processing/behavior"][name]
+            attributes = dict(group["data"].attrs)
+            del group["data"]
+            group.create_dataset("data", data=wrong).attrs.update(attributes)
     recording = read_nwb(path)
     found = recording.signals
     assert set(found) == {"eye", "Position/hand", "behavior/hand", "turned"}

@@ -9,6 +9,7 @@
 | MATLAB `counts`, v5 and v7.3 | windows, 30 ms bins, areas, conditions |
 | pynapple objects | windows, 30 ms bins, whole trials but one, velocity, areas, conditions, reasons |
 | pynapple npz | windows, 30 ms bins, velocity, ids; areas and conditions are pickled |
+| pynapple npz and CSV tables | windows, 30 ms bins, whole trials, areas, conditions, reasons |
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 import lfadsx
 from lfadsx.recordings import cut, read_matlab, read_nwb, read_pynapple
+from lfadsx.recordings.tables import read_table
 
 WINDOW = (-0.25, 0.45)
 
@@ -39,6 +41,11 @@ def pynapple_objects(formats):
     return read_pynapple(group, trials, signals={"hand": hand})
 
 
+def npz_and_tables(formats):
+    trials, units = (read_table(formats / "csv" / f"{name}.csv") for name in ("trials", "units"))
+    return read_pynapple(formats / "pynapple", trials, unit_columns={"area": units["area"]})
+
+
 def nwb(formats):
     pytest.importorskip("pynwb")
     return read_nwb(formats / "nwb" / "session.nwb")
@@ -53,8 +60,9 @@ READERS = {
     ),
     "pynapple": pynapple_objects,
     "pynapple npz": lambda formats: read_pynapple(formats / "pynapple"),
+    "pynapple npz and tables": npz_and_tables,
 }
-CUE = {"nwb": "go_cue_time", "pynapple": "go_cue", "pynapple npz": "go_cue"}
+CUE = {"nwb": "go_cue_time", "pynapple": "go_cue", "pynapple npz": "go_cue", "pynapple npz and tables": "go_cue"}
 INSIDE_TRIALS = ("matlab v5", "matlab v7.3")
 VELOCITY = {"nwb": "hand_vel", "pynapple": "hand", "pynapple npz": "hand_vel"}
 
@@ -100,7 +108,7 @@ def test_bins_that_do_not_divide_the_window(form, read, truth):
     np.testing.assert_array_equal(together(data, "counts"), truth["counts_30ms"])
 
 
-@pytest.mark.parametrize("form", ["nwb", *INSIDE_TRIALS, "pynapple"])
+@pytest.mark.parametrize("form", ["nwb", *INSIDE_TRIALS, "pynapple", "pynapple npz and tables"])
 def test_whole_trials(form, read, truth):
     data = cut(read(form))
     np.testing.assert_array_equal(together(data, "trial_id"), truth["whole_trial_id"])
@@ -132,6 +140,15 @@ def test_counts_of_matlab(file, formats, truth):
     np.testing.assert_array_equal(together(data, "condition"), truth["condition"])
     assert list(source(data)["area"].values()) == truth["unit_area"].tolist()
     assert "trial x unit x time, 70 bins of 0.01 s from -0.25 s" in recording.findings[0].sentence
+
+
+def test_both_versions_of_matlab_hold_the_same(read):
+    old, new = read("matlab v5"), read("matlab v7.3")
+    assert old.events == new.events == ("start", "stop", "targetOn", "goCue", "moveOnset")
+    assert list(old.trials) == list(new.trials)
+    for name, values in old.trials.items():
+        np.testing.assert_array_equal(values, new.trials[name], err_msg=name)
+    np.testing.assert_array_equal(old.signals["handVel"].values, new.signals["handVel"].values)
 
 
 def test_counts_of_matlab_as_they_are(formats, truth):
@@ -218,6 +235,7 @@ def test_findings_are_expected(form, read):
         "matlab cell": ["extent of trials", "several forms"],
         "pynapple": [],
         "pynapple npz": ["pickled metadata", "unused intervals"],
+        "pynapple npz and tables": ["pickled metadata"],
     }
     data = cut(read(form), align=CUE.get(form, "goCue"), window=WINDOW)
     assert [finding.name for finding in data.findings] == [*expected[form], "trials dropped", "silent neurons"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ FORMS = {
     "units": "spike times of the whole session by unit",
     "trials": "spike times by trial",
     "cell": "spike times by unit and trial in a cell",
+    "raster": "counts by unit and bin of each trial",
     "counts": "counts",
 }
 """What a variable may hold, the form that is cut least first."""
+
+
+RASTERS = (*tables.SPIKES, "data", "raster", "rasters", "spikeraster", "spikerasters", "binnedspikes", "counts")
+"""Names of fields that may hold counts by unit and bin, in small letters without underscores."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +80,26 @@ def examine(file: MatlabFile, path: Path) -> Contents:
         elif name in found and tables.find(found[name].vectors, tables.SPIKES):
             timed = found[name].find((*tables.START, *tables.STOP))
             forms[name] = "trials" if timed else "units"
+        elif name in found and raster_field(found[name]) or tables.is_cell(value) and _are_rasters(value.ravel()):
+            forms[name] = "raster"
         elif tables.vector_cell(value):
             forms[name] = "cell" if min(value.shape) > 1 else "units"
     ranked = sorted(forms.items(), key=lambda item: list(FORMS).index(item[1]))
     return Contents(path, variables, file.shapes, found, dict(ranked))
+
+
+def raster_field(table: Table) -> str | None:
+    """Returns the field of a table that holds counts by unit and bin, or None."""
+    return tables.find((name for name, arrays in table.arrays.items() if _are_rasters(arrays)), RASTERS)
+
+
+def _are_rasters(values: Iterable[Any]) -> bool:
+    """Returns whether values are arrays of two axes, one of which has the same size in all, and not all vectors."""
+    arrays = list(values)
+    if not arrays or not all(tables.numeric(array) and array.ndim == 2 for array in arrays):
+        return False
+    equal = any(len({array.shape[axis] for array in arrays}) == 1 for axis in (0, 1))
+    return equal and not all(map(tables.is_vector, arrays))
 
 
 def choose_variable(contents: Contents, variable: str | None) -> str:
@@ -91,7 +113,8 @@ def choose_variable(contents: Contents, variable: str | None) -> str:
     unreadable = _unreadable(contents)
     raise DataError(
         f"{contents.path.name!r} must hold spikes in one of these forms: a struct array of trials or of units with a "
-        "field of spike times, a cell of spike times by unit and trial, or counts with three axes. Found "
+        "field of spike times, a cell of spike times by unit and trial, a raster for each trial, or counts with three "
+        "axes. Found "
         f"{some(found) or 'no variables'}{f' ({some(unreadable, 3)})' if unreadable else ''}. "
         "Name one of them with `variable`, or save one of these forms."
     )

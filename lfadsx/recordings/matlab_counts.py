@@ -104,9 +104,9 @@ def cut_counts(
     """
     bins = recording.source["bins"]
     whole = (bins["start"], bins["start"] + bins["number"] * bins["width"])
-    window, bin_width = window or whole, bin_width or bins["width"]
+    window, width = window or whole, bin_width or float(bins["width"])
     for what, steps in (
-        ("`bin_width`", bin_width / bins["width"]),
+        ("`bin_width`", width / bins["width"]),
         ("The start of `window`", (window[0] - bins["start"]) / bins["width"]),
     ):
         if abs(steps - round(steps)) > FORGIVEN * max(1, abs(steps)):
@@ -114,7 +114,7 @@ def cut_counts(
                 f"{what} must fit the bins of the counts, which are {bins['width']:g} s wide from {bins['start']:g} s. "
                 "Use whole bins of the file, or read spike times."
             )
-    data = cut(recording, align=bins["zero"], window=window, bin_width=bin_width, **options)
+    data = cut(recording, align=bins["zero"], window=window, bin_width=width, **options)
     return dataclasses.replace(data, time=dataclasses.replace(data.time, event=align or bins["zero"]))
 
 

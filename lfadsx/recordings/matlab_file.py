@@ -12,6 +12,7 @@ from lfadsx.recordings import matlab_layouts as layouts
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_contents import choose_variable, examine
 from lfadsx.recordings.matlab_counts import counts_recording, cut_counts
+from lfadsx.recordings.matlab_rasters import by_raster
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
 
@@ -56,7 +57,8 @@ def from_matlab(
         relative_to: For a cell and for counts: the event that their times count from.
         time_unit: Seconds per unit of all times: 1 for s, 0.001 for ms, 1/30000 for samples at 30 kHz.
         extent: For a cell: first and last time in seconds, from `relative_to`, that spikes were kept for.
-        axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "trial neuron time" for counts.
+        axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "unit time" for rasters, "trial neuron
+            time" for counts.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
             `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
@@ -99,6 +101,8 @@ def read_matlab(
     * a struct array of units with spike times of the whole session, beside a table of trials;
     * a struct array of trials with a cell of spike times by unit and with times of events;
     * a cell of spike times, {unit, trial} or {trial, unit};
+    * rasters: counts by unit and bin of each trial, in a struct array or a cell. They become spikes in the middle of
+      their bins, whose width is `time_unit`;
     * counts with three axes in any order. They become spikes in the middle of their bins.
 
     Args:
@@ -111,7 +115,8 @@ def read_matlab(
             for names that end in Ms or _ms, and s for all others.
         extent: For a cell: first and last time in seconds, from `relative_to`, that spikes were kept for. By default
             from the first to the last spike of all, rounded to 10 ms.
-        axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "trial neuron time" for counts.
+        axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "unit time" for rasters, "trial neuron
+            time" for counts.
         bin_width: For counts without times of their bins: width of a bin in seconds.
 
     Returns:
@@ -138,6 +143,8 @@ def read_matlab(
             session=path.stem,
             source={"format": "MATLAB", "files": [describe(path)], "variable": name},
         )
+    if contents.forms[name] == "raster":
+        return by_raster(contents, name, events, time_unit, axes)
     if contents.forms[name] == "cell":
         return layouts.by_unit_and_trial(contents, name, events, time_unit, relative_to, extent, axes)
     if contents.forms[name] == "units":

@@ -45,7 +45,7 @@ def by_trial(contents: Contents, name: str, events: Sequence[str], time_unit: fl
         for row, zero in zip(given, trials.zero, strict=True)
     ]
     trials, found = _with_ends(_from_first_spike(trials, spikes), spikes, name)
-    return _recording(contents, name, trials, spikes, time_unit, found)
+    return recording_of(contents, name, trials, spikes, time_unit, found)
 
 
 def by_unit_alone(contents: Contents, name: str, events: Sequence[str], time_unit: float | None) -> Recording:
@@ -57,7 +57,7 @@ def by_unit_alone(contents: Contents, name: str, events: Sequence[str], time_uni
     spikes = tuple(np.sort(times.ravel() * scale_of(field, time_unit)) for times in vectors)
     check_unit(spikes, field)
     trials = trial_times(needed_table(contents, name), events, time_unit)
-    recording = _recording(contents, name, trials, spikes, time_unit)
+    recording = recording_of(contents, name, trials, spikes, time_unit)
     if own is None:
         return recording
     id_name, area_name = own.find(tables.UNIT_ID), own.find(tables.AREA)
@@ -118,7 +118,7 @@ def by_unit_and_trial(
     )
     remedy = "Give `extent` if spikes were kept for longer."
     found = [Finding("note", "extent of trials", None, None, contents.path.name, sentence, remedy)]
-    return _recording(contents, name, trials, spikes, time_unit, found)
+    return recording_of(contents, name, trials, spikes, time_unit, found)
 
 
 def known_units(contents: Contents) -> int | None:
@@ -176,7 +176,7 @@ def _with_ends(trials: TrialTimes, spikes: ByTrial, name: str) -> tuple[TrialTim
     return dataclasses.replace(trials, columns=columns, events=(*trials.events, "stop")), [finding]
 
 
-def _recording(
+def recording_of(
     contents: Contents,
     name: str,
     trials: TrialTimes,

@@ -83,10 +83,8 @@ class _Version5:
         import scipy.io
 
         self.path = path
-        try:
+        with _whole(path):
             found = scipy.io.whosmat(path)
-        except Exception as error:  # SciPy raises errors of many kinds for damaged files
-            raise _damaged(path, error) from error
         self.shapes = {name: tuple(shape) for name, shape, _ in found}
         self._kinds = {name: kind for name, _, kind in found}
 
@@ -97,12 +95,8 @@ class _Version5:
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
-        try:
+        with _whole(self.path):
             return _from_scipy(scipy.io.loadmat(self.path, variable_names=[name])[name])
-        except DataError:
-            raise
-        except Exception as error:
-            raise _damaged(self.path, error) from error
 
 
 def _from_scipy(value: Any, depth: int = 0) -> Value:
@@ -127,13 +121,12 @@ class _Version73:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path, self.n_read = file, path, 0
-        self.shapes = {str(name): self._shape(file.get(name)) for name in file if not str(name).startswith("#")}
+        with _whole(path):
+            self.shapes = {str(name): self._shape(file.get(name)) for name in file if not str(name).startswith("#")}
 
     def read(self, name: str) -> Value:
-        try:
+        with _whole(self.path):
             return self._value(self.file[name], 0)
-        except (KeyError, OSError, RuntimeError, TypeError) as error:
-            raise _damaged(self.path, error) from error
 
     def _shape(self, item: Any) -> tuple[int, ...]:
         if isinstance(item, h5py.Dataset):
@@ -145,11 +138,13 @@ class _Version73:
     def _value(self, item: Any, depth: int) -> Value:
         if depth > DEEPEST:
             raise _too_deep()
-        kind = _matlab_class(item)
+        if item is None:
+            return Unreadable("a broken link")
         if isinstance(item, h5py.Group):
             return self._group(item, depth)
         self.n_read += item.size
         _check_size(self.n_read, self.path)
+        kind = _matlab_class(item)
         if "MATLAB_empty" in item.attrs:
             return _empty(tuple(map(int, item[()])), kind)
         if h5py.check_ref_dtype(item.dtype) is not None:
@@ -163,16 +158,33 @@ class _Version73:
         return values.astype(bool) if kind == "logical" else values
 
     def _target(self, reference: h5py.Reference, depth: int) -> Value:
-        return self._value(self.file[reference], depth + 1) if reference else np.zeros((0, 0))
+        if not reference:
+            return np.zeros((0, 0))
+        # Spike times of each unit and trial are arrays of their own, easily a million. The objects of h5py would take
+        # twice as long, so these are read one level below.
+        found = h5py.h5r.dereference(reference, self.file.id)
+        if not isinstance(found, h5py.h5d.DatasetID) or found.dtype.kind != "f":
+            return self._value(self.file[reference], depth + 1)
+        self.n_read += math.prod(found.shape)
+        _check_size(self.n_read, self.path)
+        values = np.empty(found.shape, found.dtype)
+        found.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return values.T
 
     def _group(self, group: h5py.Group, depth: int) -> Value:
         if "MATLAB_sparse" in group.attrs:
             return Unreadable("sparse")
         if not _is_struct_array(group):
-            return {name: self._value(item, depth + 1) for name, item in group.items()}
-        columns = {name: self._value(item, depth).ravel("F") for name, item in group.items()}
+            return {name: self._value(group.get(name), depth + 1) for name in _fields(group)}
+        columns = {name: self._value(group[name], depth).ravel("F") for name in _fields(group)}
         n = min(map(len, columns.values()))
         return _structs([{name: column[i] for name, column in columns.items()} for i in range(n)])
+
+
+def _fields(group: h5py.Group) -> list[str]:
+    """Returns the names of the fields in MATLAB's order, which HDF5 does not keep."""
+    known = [b"".join(letters).decode() for letters in group.attrs.get("MATLAB_fields", ())]
+    return known if set(known) == set(group) else list(map(str, group))
 
 
 def _is_struct_array(group: h5py.Group) -> bool:
@@ -231,8 +243,15 @@ def _too_deep() -> DataError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"The file {str(path)!r} cannot be read as a MATLAB file ({type(error).__name__}: {error}). "
-        "Check that it is whole, or save it again with `save(..., '-v7')`."
-    )
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turns what SciPy and h5py raise for damaged files, errors of many kinds, into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"The file {str(path)!r} cannot be read as a MATLAB file ({type(error).__name__}: {error}). "
+            "Check that it is whole, or save it again with `save(..., '-v7')`."
+        ) from error

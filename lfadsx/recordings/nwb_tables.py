@@ -22,7 +22,9 @@ def columns_of(table: Any, skipped: Sequence[str]) -> tuple[dict[str, np.ndarray
     for name in table.colnames:
         if name in skipped:
             continue
-        values = None if hasattr(table[name], "target") else tidy(table[name].data)
+        column = table[name]
+        single = not hasattr(column, "target") and len(getattr(column.data, "shape", (0,))) == 1
+        values = tidy(column.data) if single else None
         if values is None:
             left_out.append(name)
         else:

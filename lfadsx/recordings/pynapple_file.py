@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -31,6 +32,7 @@ def from_pynapple(
     window: tuple[float, float] | None = None,
     bin_width: float = 0.01,
     observed: Any = None,
+    unit_columns: Mapping[str, Any] | None = None,
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
@@ -53,11 +55,13 @@ def from_pynapple(
     Args:
         spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
         trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
-            may hold trials that overlap. With files: the name of the interval set of the trials, such as "trials".
+            may hold trials that overlap. With files: such a table, or the name of the interval set of the trials.
         align: The event at time 0, a column of trials; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds.
         observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
+        unit_columns: What is known of the units beside their metadata, such as "area", shape (unit,) each, in the order
+            of the keys of the group.
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
@@ -71,7 +75,14 @@ def from_pynapple(
         DataError: If objects are not of these types, files cannot be read, or there are no trials.
     """
     recording = read_pynapple(
-        spikes, trials, observed=observed, signals=signals, events=events, align=align, session=session
+        spikes,
+        trials,
+        observed=observed,
+        unit_columns=unit_columns,
+        signals=signals,
+        events=events,
+        align=align,
+        session=session,
     )
     return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
@@ -81,6 +92,7 @@ def read_pynapple(
     trials: Any = None,
     *,
     observed: Any = None,
+    unit_columns: Mapping[str, Any] | None = None,
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     align: str | None = None,
@@ -90,10 +102,21 @@ def read_pynapple(
 
     Metadata in npz files are pickled Python objects. They are not read, because a pickle can run any code: areas,
     conditions and trial ids are missing then. The trials of a folder come from its `Tsd` of whole numbers: time of the
-    event and id of the trial; without any, from the interval set "trials". Pass loaded objects if you trust the files.
+    event and id of the trial; without any, from the interval set "trials". Pass loaded objects if you trust the files,
+    or a table of trials and `unit_columns`.
     """
+    given = {str(name): np.asarray(values) for name, values in (unit_columns or {}).items()}
+    own_signals = {name: _signal(name, series) for name, series in (signals or {}).items()}
+    intervals = None if observed is None else _intervals(observed)
     if isinstance(spikes, str | Path):
-        return _from_folder(load_folder(Path(spikes)), trials, session)
+        recording = _from_folder(load_folder(Path(spikes)), trials, events, align)
+        return dataclasses.replace(
+            recording,
+            name=session or recording.name,
+            unit_columns=given,
+            signals=recording.signals | own_signals,
+            observed=recording.observed if intervals is None else intervals,
+        )
     if not all(hasattr(spikes, part) for part in ("keys", "__getitem__", "time_support")):
         raise DataError(
             f"`spikes` must be a TsGroup of pynapple, or a folder of npz files, got {type(spikes).__name__}. "
@@ -101,16 +124,15 @@ def read_pynapple(
         )
     unit_id = np.array(list(spikes.keys()))
     columns, names = tidy_trials(_columns(trials), None, events, also=align)
-    support = spikes.time_support if observed is None else observed
     return Recording(
         name=session or "session",
         unit_id=unit_id,
         spikes=tuple(tidy_times(spikes[unit].t, None, f"Unit {unit}")[0] for unit in unit_id.tolist()),
         trials=columns,
         events=names,
-        unit_columns={name: values for name, values in _metadata(spikes).items() if name != "rate"},
-        observed=np.stack([np.asarray(support.start), np.asarray(support.end)], axis=1).astype(np.float64),
-        signals={name: _signal(name, series) for name, series in (signals or {}).items()},
+        unit_columns={name: values for name, values in _metadata(spikes).items() if name != "rate"} | given,
+        observed=_intervals(spikes.time_support) if intervals is None else intervals,
+        signals=own_signals,
         source={"format": "pynapple"},
     )
 
@@ -136,6 +158,10 @@ def _metadata(of: Any) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if values.ndim == 1}
 
 
+def _intervals(intervals: Any) -> np.ndarray:
+    return np.stack([np.asarray(intervals.start), np.asarray(intervals.end)], axis=1).astype(np.float64)
+
+
 def _signal(name: str, series: Any) -> Signal:
     if not (hasattr(series, "t") and hasattr(series, "d")):
         raise DataError(
@@ -147,29 +173,22 @@ def _signal(name: str, series: Any) -> Signal:
     return Signal(np.asarray(series.t, np.float64), values.reshape(len(values), -1), columns=columns)
 
 
-def _from_folder(saved: Saved, trials: Any, session: str | None) -> Recording:
+def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, align: str | None) -> Recording:
     """Returns the recording of npz files, of which only numbers are read."""
-    if trials is not None:
+    unused = []
+    if isinstance(trials, str):
         validation.one_of(trials, saved.intervals, "`trials`, the name of an interval set,")
-    events = {} if trials is not None else saved.events
-    if events:
-        columns = _joined_events(events)
-        times, unused = tuple(events), [known for known in saved.intervals if known in TRIALS]
+        columns, times = _of_intervals(saved.intervals[trials])
+    elif trials is not None:
+        columns, times = tidy_trials(_columns(trials), None, events, also=align)
+    elif saved.events:
+        columns, times = _joined_events(saved.events), tuple(saved.events)
+        unused = [name for name in saved.intervals if name in TRIALS]
     else:
-        chosen = trials or next((known for known in TRIALS if known in saved.intervals), None)
-        if chosen is None:
-            raise DataError(
-                f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of "
-                "the trial, or an interval set 'trials'. Found "
-                f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. "
-                "Save one, or pass objects to `from_pynapple`."
-            )
-        start, stop = saved.intervals[chosen].T
-        columns = {"trial_id": np.arange(len(start)), "start": start, "stop": stop}
-        times, unused = ("start", "stop"), []
-    known = next((known for known in OBSERVED if known in saved.intervals), None)
+        columns, times = _of_intervals(saved.intervals[_trial_intervals(saved)])
+    known = next((name for name in OBSERVED if name in saved.intervals), None)
     return Recording(
-        name=session or saved.path.name,
+        name=saved.path.name,
         unit_id=saved.unit_id,
         spikes=saved.spikes,
         trials=columns,
@@ -179,6 +198,24 @@ def _from_folder(saved: Saved, trials: Any, session: str | None) -> Recording:
         source=saved.source | {"format": "pynapple npz"},
         findings=tuple(_notes(saved, unused)),
     )
+
+
+def _of_intervals(intervals: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Returns columns and events of trials that are known as intervals only, numbered from 0."""
+    start, stop = intervals.T
+    return {"trial_id": np.arange(len(start)), "start": start, "stop": stop}, ("start", "stop")
+
+
+def _trial_intervals(saved: Saved) -> str:
+    """Returns the name of the interval set of the trials; raises `DataError` without one."""
+    name = next((name for name in TRIALS if name in saved.intervals), None)
+    if name is None:
+        raise DataError(
+            f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of "
+            "the trial, or an interval set 'trials'. Found "
+            f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save one, or pass a table as `trials`."
+        )
+    return name
 
 
 def _joined_events(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -202,7 +239,10 @@ def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:
             f"Pickled parts of {some(saved.unreadable)} are not read, because a pickle can run any code: "
             "areas, conditions and names of columns are missing."
         )
-        remedy = "If you trust the files, load them with pynapple and pass the objects to `lfadsx.from_pynapple`."
+        remedy = (
+            "Give a table of trials and `unit_columns`, or, if you trust the files, load them with pynapple and pass "
+            "the objects to `lfadsx.from_pynapple`."
+        )
         notes.append(
             Finding("warning", "pickled metadata", len(saved.unreadable), 0, saved.path.name, sentence, remedy)
         )
