@@ -84,7 +84,7 @@ MATRIX, BIAS = "alignment_matrix_cxf", "alignment_bias_c"
         ({MATRIX: np.ones((4, 2))}, r"alignment of 'day.h5' has 4 channels and .* has 5\. Give both"),
         ({MATRIX: np.ones((5, 2)), BIAS: np.ones(6)}, r"alignment bias of 'day.h5' has 6 channels and .* has 5\."),
         ({MATRIX: np.ones(5)}, r"'alignment_matrix_cxf' of 'day.h5' has shape \(5,\)\. .*\(channel, component\)"),
-        ({MATRIX: np.ones((5, 2)), BIAS: np.ones((5, 1))}, r"shape \(5, 1\)\. Give it the axes \(channel\)"),
+        ({MATRIX: np.ones((5, 2)), BIAS: np.ones((5, 2))}, r"shape \(5, 2\)\. Give it the axes \(channel\)"),
         ({MATRIX: np.ones((5, 0))}, r"shape \(5, 0\)"),
         ({MATRIX: np.diag([1, 1, np.nan, 1, 1])}, r"got nan at channel 2, component 2\. Fit"),
         ({MATRIX: np.ones((5, 2)), BIAS: np.array([0, np.inf, 0, 0, 0])}, r"got inf at channel 1\. Fit"),

@@ -110,7 +110,7 @@ FILES = {
         "names target channel 1 more than once",
     ),
     "target_index of floats": (
-        {"train_data": TRIALS, "target_index": np.arange(6.0)},
+        {"train_data": TRIALS, "target_index": np.arange(6) + 0.5},
         "must hold integers, got float64. Give indices",
     ),
     "negative": (
@@ -170,9 +170,9 @@ FILES = {
         {"train_data": TRIALS, "train_inds": np.arange(9)},
         "'train_inds' of 'a.h5' has 9 trials and 'train_data' of 'a.h5' has 12",
     ),
-    "conditions in a column": (
-        {"train_data": TRIALS, "train_condition": np.zeros((12, 1))},
-        r"has 2 dimensions, shape \(12, 1\), where 1 are needed. Give it the axes \(trial,\)",
+    "conditions in two columns": (
+        {"train_data": TRIALS, "train_condition": np.zeros((12, 2))},
+        r"has 2 dimensions, shape \(12, 2\), where 1 are needed. Give it the axes \(trial,\)",
     ),
     "mask of another shape": (
         {"train_data": TRIALS, "train_observed": np.ones((12, 10))},

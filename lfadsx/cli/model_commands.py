@@ -29,6 +29,8 @@ class Infer(Command):
     """HDF5 file with trials of one session of the model, in one split or several."""
     out: Path | None = None
     """HDF5 file to write; by default RUN/FILE_posterior.h5. With --keys tf: a folder; by default RUN."""
+    session: str | None = None
+    """Session of the model that the trials belong to; by default the one named after the file, or the only one."""
     split: str | None = None
     """Split to infer; by default all splits of the file."""
     which: str = "best"
@@ -67,6 +69,7 @@ class Infer(Command):
             self.run_folder,
             self.file,
             self.out or own,
+            session=self.session,
             split=self.split,
             which=which_of(self.which),
             parts=parts_in(self.parts).values(),

@@ -8,18 +8,19 @@ from typing import Any, get_args
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.axis_order import doubtful_order
 from lfadsx.data.choices import Choice, held_out_mask
 from lfadsx.data.condition_labels import tidy_labels
 from lfadsx.data.data_findings import with_findings
 from lfadsx.data.dataset import Dataset, TruthUnit
+from lfadsx.data.given_arrays import Trials, check_unit, labels_of, seconds, stack, stack_along
 from lfadsx.data.splits import choose, random_names
 from lfadsx.data.target_kinds import Asked, by_group, cast, target_groups
-from lfadsx.data.trials import RawTrials, session_of, split_of
+from lfadsx.data.trial_ends import end_at_nan
+from lfadsx.data.trials import RawTrials, inside, session_of, split_of
 from lfadsx.errors import DataError
+from lfadsx.findings import Finding
 from lfadsx.types import INPUT_GROUP, TimeAxis
-
-Trials = np.ndarray | Sequence[np.ndarray]
-"""Arrays by trial: one array (trial, time, channel), or one array (time, channel) for each trial."""
 
 
 def from_arrays(
@@ -65,7 +66,7 @@ def from_arrays(
         ((80, 50, 15), (80, 50, 20))
 
     Args:
-        spikes: Counts per bin, or real numbers, (trial, time, channel).
+        spikes: Counts per bin, or real numbers, (trial, time, channel). In a masked array, masked entries are missing.
         held_out: Channels that the encoder does not see: their number (the last channels), their indices, or a
             boolean mask of all channels. The targets keep the order of the channels.
         forward_bins: Bins at the end of each trial that the encoder does not see.
@@ -86,7 +87,8 @@ def from_arrays(
         trial_id: Your ids of the trials, number or text, shape (trial,); row numbers by default.
         channel_names: Names of the channels of `spikes`, or a dict by target group.
         observed: False where an entry of `spikes` is missing, (trial, time, channel).
-        missing: If True, NaN in the data means a missing entry.
+        missing: If True, NaN in the data means a missing entry. NaN in all channels up to the end of a trial means that
+            the trial is shorter.
         other_targets: Further target groups such as EMG by name, (trial, time, channel of the group). The decoder
             explains them; the encoder does not see them.
         kind: Kind of `spikes`, "counts" or "real", or a dict by target group. By default whole numbers from 0 are
@@ -104,21 +106,35 @@ def from_arrays(
     Raises:
         DataError: If arrays do not fit each other, are not counts although `kind` is "counts", or leave a split empty.
     """
+    bin_width, start = seconds(bin_width, "`bin_width`"), seconds(start, "`start`")
     time = time_axis(bin_width, start, event)
     if truth_unit is not None:
         validation.one_of(truth_unit, get_args(TruthUnit), "`truth_unit`")
-    data, length = _stack(spikes, "spikes")
+    check_unit(spikes, "spikes", kind)
+    data, length, seen = stack(spikes, "spikes")
     validation.dimensions(data, 3, "'spikes'")
     along = {"known_inputs": known_inputs, "truth": truth, "true_inputs": true_inputs, "behaviour": behaviour}
     along |= {"observed": observed} | {f"targets/{group}": values for group, values in (other_targets or {}).items()}
-    arrays = {name: _along(values, name, length) for name, values in along.items() if values is not None}
-    labels = None if condition is None else tidy_labels(condition, "'condition'")
+    along = {name: values for name, values in along.items() if values is not None}
+    arrays = {name: stack_along(values, name, length, data.shape[1]) for name, values in along.items()}
+    if seen is not None and "observed" in arrays:
+        validation.same_shape(arrays["observed"], seen.shape, "'observed'", "'spikes'")
+        seen = seen & arrays["observed"].astype(bool)
+    if seen is not None:
+        arrays["observed"] = seen
+    labels = None if condition is None else tidy_labels(labels_of(condition), "'condition'")
+    if np.ma.is_masked(trial_id):
+        raise DataError("'trial_id' has masked entries. Give every trial an id.")
     per_trial = {"condition": labels, "trial_id": trial_id}
     arrays |= {name: np.asarray(values) for name, values in per_trial.items() if values is not None}
 
     held_in = np.flatnonzero(~held_out_mask(held_out, data.shape[2]))
     raw = _raw_trials(data, length, arrays, held_in, forward_bins)
     owner = session_of(session, raw, INPUT_GROUP, held_in, by_group(channel_names, INPUT_GROUP))
+    notes = _masked(seen, length, session) + doubtful_order({"all": raw}, session, known=channel_names is not None)
+    if missing:
+        raw, ends = end_at_nan(raw, INPUT_GROUP, session, forward_bins)
+        notes += ends
     whole = split_of(raw, owner, INPUT_GROUP, forward_bins, missing)
     groups = target_groups([(whole, raw.labels)], INPUT_GROUP, kind, unit)
     whole = cast(whole, groups, INPUT_GROUP)
@@ -137,10 +153,21 @@ def from_arrays(
             time=time,
             truth_unit=None if truth is None else truth_unit or "relative",
             behaviour_name=behaviour_name,
-            behaviour_lag=behaviour_lag,
+            behaviour_lag=seconds(behaviour_lag, "`behaviour_lag`"),
             source={session: {"split": made}},
-        )
+        ),
+        *notes,
     )
+
+
+def _masked(seen: np.ndarray | None, length: np.ndarray | None, session: str) -> list[Finding]:
+    """Returns a note if a masked array has entries without a value."""
+    if seen is None:
+        return []
+    exists = np.ones(seen.shape[:2], bool) if length is None else inside(length, seen.shape[1])
+    n_hidden = int((exists[:, :, None] & ~seen).sum())
+    sentence = f"The mask of the array of session {session!r} hides {n_hidden} entries; they are read as missing."
+    return [Finding("note", "masked entries", n_hidden, 0, session, sentence)] if n_hidden else []
 
 
 def time_axis(bin_width: float | None, start: float = 0.0, event: str = "trial start") -> TimeAxis:
@@ -150,39 +177,6 @@ def time_axis(bin_width: float | None, start: float = 0.0, event: str = "trial s
     if not np.isfinite(start):
         raise DataError(f"`start` must be a finite time in seconds, got {start}.")
     return TimeAxis(None if bin_width is None else float(bin_width), float(start), str(event))
-
-
-def _stack(trials: Trials, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns trials as one array padded with 0, and the length of each trial (None if they come as one array)."""
-    if isinstance(trials, np.ndarray) and trials.dtype != object:
-        return trials, None
-    arrays = [np.asarray(trial) for trial in trials]
-    if not arrays:
-        raise DataError(f"'{name}' holds no trials. Give at least two.")
-    for number, trial in enumerate(arrays):
-        if trial.ndim != 2 or trial.shape[1] != arrays[0].shape[1]:
-            raise DataError(
-                f"Trial {number} of '{name}' has shape {trial.shape} and trial 0 has {arrays[0].shape}. "
-                "Every trial needs the axes (time, channel) and the same channels."
-            )
-    length = np.array([len(trial) for trial in arrays])
-    shape = (len(arrays), int(length.max()), arrays[0].shape[1])
-    stacked = np.zeros(shape, np.result_type(*arrays))
-    for row, trial in zip(stacked, arrays, strict=True):
-        row[: len(trial)] = trial
-    return stacked, length
-
-
-def _along(values: Trials, name: str, length: np.ndarray | None) -> np.ndarray:
-    """Returns a further array by trial as one array, its trials as long as `length`."""
-    stacked, own = _stack(values, name)
-    if own is not None and length is not None and len(own) == len(length) and not np.array_equal(own, length):
-        trial = int(np.argmax(own != length))
-        raise DataError(
-            f"Trial {trial} has {own[trial]} bins in '{name}' and {length[trial]} bins in 'spikes'. "
-            "Give every trial the same number of bins in both."
-        )
-    return stacked
 
 
 def _raw_trials(

@@ -6,25 +6,30 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data import unit_findings
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.scored_entries import mean_count as mean_count
+from lfadsx.data.scored_entries import scored_mask as scored_mask
 from lfadsx.data.trials import existing
 from lfadsx.findings import Finding
 
-HIGHEST_RATE = 2000.0
-"""Rate in Hz above that of any single neuron and of nearly all channels of threshold crossings."""
+MANY_SPIKES = 20.0
+"""Mean number of spikes of a trial from which a trial without any is suspicious."""
 
-HIGHEST_COUNT = 250
-"""Count in a bin of unknown width above which integer overflow, or rates in place of counts, are suspected."""
+LEAST_OBSERVED = 0.5
+"""Share of observed entries below which a mask may be inverted."""
 
-LONGEST_BIN = 1.0
-"""Bin width in seconds from which milliseconds are suspected."""
+CHANCE_BITS = 20.0
+"""Bits by which equal trials must be less likely than chance to be called the same."""
 
 SPLIT_ARRAYS = ("condition", "behaviour", "truth", "true_inputs")
 """Optional arrays that a split may lack while others have them."""
 
-NOTES = ("unused keys", "bins dropped", "trials dropped")
+NOTES = (
+    *("unused keys", "empty keys", "unknown attributes", "foreign source", "order of axes"),
+    *("masked entries", "end of trials", "shared ids", "some ids", "target index", "bins dropped", "trials dropped"),
+)
 """Names of findings about how data were read or changed."""
 
 
@@ -39,34 +44,14 @@ def kept_notes(data: Dataset) -> tuple[Finding, ...]:
     return tuple(finding for finding in data.findings if finding.name in NOTES)
 
 
-def scored_mask(
-    split: Split, dataset: Dataset, group: str | None = None
-) -> Bool[np.ndarray, "trial time target_channel"]:
-    """Returns True for existing entries of a target group (default: input group): in the trial, its session, observed.
-
-    The counterpart of `Batch.scored` on the host.
-    """
-    group = group or dataset.input_group
-    width = np.array([session.n_targets.get(group, 0) for session in dataset.sessions])[split.session]
-    exists = existing(split.targets[group], split.target_length, width)
-    observed = split.target_observed.get(group)
-    return exists if observed is None else exists & observed
-
-
-def mean_count(data: Dataset, group: str) -> float:
-    """Returns the mean of a target group over the observed entries of the training trials, in its unit."""
-    exists = scored_mask(data.train, data, group)
-    total = data.train.targets[group].sum(where=exists, dtype=np.float64)
-    return float(total / exists.sum()) if exists.any() else float("nan")
-
-
 def _silent_channels(data: Dataset) -> Iterator[Finding]:
     for group in data.train.targets:
         exists, counts = scored_mask(data.train, data, group), data.is_counts(group)
         values = data.train.targets[group]
         for number, session in enumerate(data.sessions):
             n, own = session.n_targets.get(group, 0), data.train.session == number
-            there, part = exists[own][:, :, :n], values[own][:, :, :n]
+            whole = bool(own.all())  # large data of one session are not copied
+            there, part = (array[:, :, :n] if whole else array[own][:, :, :n] for array in (exists, values))
             if not there.any():
                 continue
             high = part.max((0, 1), where=there, initial=0 if counts else -np.inf)
@@ -81,29 +66,40 @@ def _silent_channels(data: Dataset) -> Iterator[Finding]:
                 yield Finding("warning", name, len(flat), 0, session.name, f"{of} {what} in training: {names}.", remedy)
 
 
-def _high_counts(data: Dataset) -> Iterator[Finding]:
-    limit = HIGHEST_COUNT if data.bin_width is None else max(10.0, HIGHEST_RATE * data.bin_width)
-    for group in data.train.targets:
-        if not data.is_counts(group):
+def _empty_trials(data: Dataset) -> Iterator[Finding]:
+    for name, split in data.splits.items():
+        if not data.is_counts():
             continue
-        for name, split in data.splits.items():
-            values = split.targets[group]
-            if values.max() > limit:
-                trial, bin_, channel = map(int, np.unravel_index(values.argmax(), values.shape))
-                session = data.sessions[split.session[trial]]
-                sentence = (
-                    f"Channel {session.names(group)[channel]} of session {session.name!r} has {values.max()} "
-                    f"{data.groups[group].unit} in bin {bin_} of {name} trial {trial}, above {limit:g}."
-                )
-                remedy = "Check that the data are counts per bin, not Hz, and that integers did not overflow."
-                yield Finding("warning", "high counts", float(values.max()), limit, session.name, sentence, remedy)
+        exists = scored_mask(split, data, data.input_group)
+        bare = np.flatnonzero(~exists.any((1, 2)))
+        if len(bare):
+            sentence = (
+                f"{len(bare)} of {split.n_trials} {name} trials have no observed entry, the first is trial {bare[0]}."
+            )
+            yield Finding("warning", "empty trials", len(bare), 0, name, sentence, "Leave them out.")
+        spikes = split.targets[data.input_group].sum((1, 2), where=exists, dtype=np.int64)
+        silent = np.flatnonzero((spikes == 0) & exists.any((1, 2)))
+        mean, others = float(spikes.mean()), spikes[spikes > 0]
+        # Trials with few spikes are silent by chance; suspicious are trials that stand out.
+        if len(silent) and mean > MANY_SPIKES and np.quantile(others, 0.01) > mean / 4:
+            sentence = (
+                f"{len(silent)} of {split.n_trials} {name} trials have no spike, the first is trial {silent[0]}; the "
+                f"trials have {mean:.3g} spikes on average."
+            )
+            yield Finding("warning", "silent trials", len(silent), 0, name, sentence, "Check the recording there.")
 
 
-def _long_bins(data: Dataset) -> Iterator[Finding]:
-    width = data.bin_width
-    if width is not None and width >= LONGEST_BIN:
-        remedy = f"If {width:g} ms are meant, give bin_width={width / 1000:g}."
-        yield Finding("warning", "long bins", width, LONGEST_BIN, "", f"The bin width is {width:g} s.", remedy)
+def _few_observed(data: Dataset) -> Iterator[Finding]:
+    for name, split in data.splits.items():
+        seen = split.encoder_observed
+        if seen is None:
+            continue
+        n_channels = np.array([session.n_channels for session in data.sessions])[split.session]
+        share = float(seen.sum() / existing(seen, split.encoder_length, n_channels).sum())
+        if share < LEAST_OBSERVED:
+            sentence = f"Of the {name} data, {share:.3g} of the entries are observed."
+            remedy = "Check that the mask is True where an entry is observed; masks of missing entries are the inverse."
+            yield Finding("warning", "few entries observed", share, LEAST_OBSERVED, name, sentence, remedy)
 
 
 def _unlabelled(data: Dataset) -> Iterator[Finding]:
@@ -146,6 +142,7 @@ def _lack(what: str, where: str, sentence: str) -> Finding:
 def _repeated(data: Dataset) -> Iterator[Finding]:
     seen: dict[int, tuple[str, int]] = {}
     repeated = []
+    n_trials = sum(split.n_trials for split in data.splits.values())
     for name, split in data.splits.items():
         own = {}
         for row in range(split.n_trials):
@@ -154,7 +151,7 @@ def _repeated(data: Dataset) -> Iterator[Finding]:
                 continue
             key = hash((int(split.session[row]), trial.shape, trial.astype(np.float32).tobytes()))
             own[key] = (name, row)
-            if key in seen:
+            if key in seen and _information(trial) > CHANCE_BITS + 2 * np.log2(n_trials):
                 repeated.append((seen[key], (name, row)))
         seen = own | seen
     if repeated:
@@ -165,6 +162,12 @@ def _repeated(data: Dataset) -> Iterator[Finding]:
         )
         remedy = "Scores of such trials do not hold for new trials. Keep each trial in one split."
         yield Finding("warning", "repeated trials", len(repeated), 0, "", sentence, remedy)
+
+
+def _information(trial: np.ndarray) -> float:
+    """Returns the entropy of a trial in bits, if its entries are shuffled: how unlikely it is to recur by chance."""
+    _, times = np.unique(trial, return_counts=True)
+    return float(-np.sum(times * np.log2(times / trial.size)))
 
 
 def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
@@ -182,7 +185,21 @@ def _scale_of_truth(data: Dataset) -> Iterator[Finding]:
         yield Finding("warning", "scale of the truth", expected / counted, 2, "", sentence, remedy)
 
 
-EXAMINATIONS = (_silent_channels, _high_counts, _long_bins, _unlabelled, _lacking, _repeated, _scale_of_truth)
+EXAMINATIONS = (
+    _silent_channels,
+    _empty_trials,
+    _few_observed,
+    unit_findings.high_counts,
+    unit_findings.counts_in_other_units,
+    unit_findings.smooth_counts,
+    unit_findings.saturated_counts,
+    unit_findings.nearly_counts,
+    unit_findings.times_in_other_units,
+    _unlabelled,
+    _lacking,
+    _repeated,
+    _scale_of_truth,
+)
 """Every examination of a data set."""
 
 

@@ -1,9 +1,10 @@
-"""Opening HDF5 files with readable errors and without half-written files."""
+"""Opening HDF5 and NPZ files: one function each, with readable errors and without half-written files."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,21 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfadsx.data.large_arrays import check_room, read_in_blocks
 from lfadsx.errors import DataError
 from lfadsx.files import atomic_path
+
+LARGE = 2**26
+"""Bytes from which an array of numbers is read in blocks."""
+
+FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2"}
+"""Names of the most common compressions that HDF5 loads from plugins."""
 
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Opens an HDF5 file to read."""
-    if not path.exists():
-        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
-    if path.is_dir():
-        raise DataError(f"{str(path)!r} is a folder, not a data file. Name the HDF5 files in it.")
+    _check_is_file(path)
     try:
         path.open("rb").close()
         if not h5py.is_hdf5(path):
@@ -34,6 +39,72 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
         raise DataError(
             f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
         ) from error
+
+
+@contextlib.contextmanager
+def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
+    """Opens an NPZ file and yields its arrays by name; each is read by `NpzArray.read`.
+
+    Pickled Python objects in it are never opened, because they can run code.
+    """
+    _check_is_file(path)
+    try:
+        path.open("rb").close()
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
+        ) from error
+
+
+class NpzArray:
+    """One array of an open NPZ file: its shape and type are known at once, its numbers when they are read.
+
+    Args:
+        archive: The open file.
+        member: Name of the array in the archive.
+        file: Name of the file in messages.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, member: str, file: str) -> None:
+        self._archive, self._member = archive, member
+        self._label = f"{member.removesuffix('.npy')!r} of {file!r}"
+        try:
+            with archive.open(member) as content:
+                version = np.lib.format.read_magic(content)
+                header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                self.shape, _, self.dtype = header(content)
+        except ValueError as error:
+            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
+
+    @property
+    def is_pickled(self) -> bool:
+        """If True, the array holds Python objects and is never opened."""
+        return self.dtype.hasobject
+
+    def read(self) -> np.ndarray:
+        """Returns the array.
+
+        Raises:
+            DataError: If it holds Python objects, or more than fits into memory.
+        """
+        if self.is_pickled:
+            raise DataError(
+                f"{self._label} must hold numbers or text, but holds Python objects (a pickle), which are never opened "
+                "because they can run code. Save it as an array of numbers or of text."
+            )
+        check_room(int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize, self._label)
+        try:
+            with self._archive.open(self._member) as content:
+                return np.lib.format.read_array(content, allow_pickle=False)
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
 
 
 @contextlib.contextmanager
@@ -64,13 +135,97 @@ def write_array(
 
 
 def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
-    """Reads an array of any shape, text as Python strings."""
-    dataset = group[name]
+    """Reads an array of any shape, text as Python strings, large arrays in the smallest type that holds them.
+
+    Raises:
+        DataError: If it is missing, a group, compressed with an unknown filter, or larger than memory.
+    """
+    dataset = group[name] if broken_link(group, name) is None else None
+    if dataset is None:
+        raise DataError(
+            f"{label} is a link to {broken_link(group, name)}, which cannot be found. Store the array itself."
+        )
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
-    if h5py.check_string_dtype(dataset.dtype) is None:
-        return np.asarray(dataset[()])
-    return np.asarray(dataset.asstr()[()], dtype=str)
+    _check_readable(dataset, label)
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return _text(dataset)
+    if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:
+        return _without_fill(read_in_blocks(dataset, label), dataset)
+    check_room(dataset.nbytes, label)
+    return _without_fill(np.asarray(dataset[()]), dataset)
+
+
+def broken_link(group: h5py.Group, name: str) -> str | None:
+    """Returns where a link leads if nothing is there, or None if the key can be opened."""
+    try:
+        group[name]
+    except (KeyError, OSError):
+        link = group.get(name, getlink=True)
+        place = getattr(link, "path", "nothing")
+        return f"{place!r} of {link.filename!r}" if isinstance(link, h5py.ExternalLink) else repr(place)
+    return None
+
+
+def is_empty(group: h5py.Group, name: str) -> bool:
+    """Returns whether a key holds an empty array as MATLAB and netCDF write it: without values, or so marked."""
+    found = group.get(name) if broken_link(group, name) is None else None
+    return isinstance(found, h5py.Dataset) and (found.shape is None or bool(found.attrs.get("MATLAB_empty", 0)))
+
+
+def _check_readable(dataset: h5py.Dataset, label: str) -> None:
+    if h5py.check_ref_dtype(dataset.dtype) is not None:
+        raise DataError(
+            f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
+            "matrix of numbers, or text with h5py."
+        )
+    filters = dataset.id.get_create_plist()
+    for number in range(filters.get_nfilters()):
+        code = filters.get_filter(number)[0]
+        if not h5py.h5z.filter_avail(code) and not _plugin_has(code):
+            name = FILTERS.get(code, "an unknown filter")
+            raise DataError(
+                f"{label} is compressed with {name} (HDF5 filter {code}) and cannot be read without its plugin. "
+                "Install it (`pip install hdf5plugin`), or write the file with gzip (`h5repack -f GZIP=4 OLD NEW`)."
+            )
+    if dataset.is_virtual:
+        folder = Path(dataset.file.filename).parent
+        for source in dataset.virtual_sources():
+            # HDF5 reads zeros in place of a missing source, and says nothing.
+            if source.file_name != "." and not (folder / source.file_name).exists():
+                raise DataError(
+                    f"{label} is put together from {source.file_name!r}, which cannot be found. Store the array itself."
+                )
+
+
+def _plugin_has(code: int) -> bool:
+    """Loads the optional package of further filters and returns whether it knows this one."""
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401  # pyright: ignore[reportMissingImports]
+    return h5py.h5z.filter_avail(code)
+
+
+def _without_fill(values: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
+    """Returns numbers with NaN in place of the fill value that netCDF and others name in an attribute."""
+    for name in ("_FillValue", "missing_value"):
+        fill = np.ravel(dataset.attrs.get(name, ()))
+        if fill.size == 1 and fill.dtype.kind in "iuf" and values.dtype.kind in "iuf" and np.any(values == fill[0]):
+            values = np.where(values == fill[0], np.nan, values.astype(np.result_type(values, np.float32)))
+    return values
+
+
+def _text(dataset: h5py.Dataset) -> np.ndarray:
+    try:
+        return np.asarray(dataset.asstr()[()], dtype=str)
+    except UnicodeDecodeError:  # older programs wrote text in Latin-1
+        return np.asarray(dataset.asstr("latin-1")[()], dtype=str)
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.exists():
+        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
+    if path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder, not a data file. Name the files in it.")
 
 
 def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:
@@ -86,7 +241,7 @@ def attributes_of(group: h5py.Group) -> dict[str, Any]:
 
 def as_text(value: Any) -> str:
     """Returns text or bytes of HDF5 as a Python string."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -52,6 +52,9 @@ def target_groups(
         if wanted == "counts":
             for values, label in arrays:
                 validation.counts(values, label)
+        if wanted == "counts" or (wanted is None and name not in units):
+            for values, label in arrays:
+                validation.possible_counts(values, label)
         counts = wanted == "counts"
         if wanted is None:
             counts = not any(validation.not_counts(values).any() for values, _ in arrays)

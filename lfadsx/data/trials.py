@@ -11,6 +11,7 @@ import numpy as np
 from lfadsx.data import validation
 from lfadsx.data.condition_labels import tidy_labels
 from lfadsx.data.dataset import SERIES, Session, Split
+from lfadsx.errors import DataError
 
 
 @dataclasses.dataclass
@@ -102,17 +103,25 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
     seen = encoder_observed
     if seen is None:
         seen = np.broadcast_to(inside(encoder_length, n_encoder_bins)[:, :, None], encoder.shape)
+    alike = encoder_observed is None and n_bins == n_encoder_bins and np.array_equal(encoder_length, target_length)
+    alike &= session.n_targets.get(input_group) == n_channels
+    alike &= np.array_equal(session.target_index, np.arange(n_channels))
     targets, observed = {}, {}
     for group, n_targets in session.n_targets.items():
         if f"targets/{group}" in raw.arrays:
             made = _data(raw, f"targets/{group}", target_length, missing)
         elif group == input_group:
-            made = _from_encoder(encoder_input, seen, target_length, n_bins, session.target_index, n_targets)
+            made = encoder_input, None  # large data are not copied
+            if not alike:
+                made = _from_encoder(encoder_input, seen, target_length, n_bins, session.target_index, n_targets)
         else:
             unknown = np.zeros((n_trials, n_bins, n_targets), bool)
             made = unknown.astype(np.uint8), unknown
         targets[group], observed[group] = made
     trial_id, row, condition = (_checked(raw, name, 1) for name in ("trial_id", "row", "condition"))
+    if trial_id is not None and trial_id.dtype.kind == "b":
+        label = raw.labels["trial_id"]
+        raise DataError(f"{label} must hold an id for each trial, got a mask. Give `numpy.flatnonzero(mask)`.")
     if raw.arrays.get("truth") is not None:
         label = raw.labels.get(f"targets/{input_group}", raw.encoder_label)
         validation.same_shape(raw.arrays["truth"], targets[input_group].shape, raw.labels["truth"], label)
@@ -180,6 +189,7 @@ def _data(raw: RawTrials, name: str, length: np.ndarray, missing: bool) -> tuple
     gaps = mask is not None
     if mask is not None:
         validation.same_shape(mask, values.shape, raw.labels[mask_name], label)
+        validation.mask(mask, raw.labels[mask_name])
         observed = observed & mask.astype(bool)
     if missing and values.dtype.kind == "f":
         unknown = np.isnan(values) & observed
@@ -227,6 +237,8 @@ def _checked(raw: RawTrials, name: str, n_axes: int) -> Any:
     values = raw.arrays.get(name)
     if values is not None:
         validation.dimensions(values, n_axes, raw.labels[name])
-        n_trials = len(raw.arrays["encoder_input"])
-        validation.size(len(values), n_trials, "trials", raw.labels[name], raw.encoder_label)
+        shape = raw.arrays["encoder_input"].shape
+        reversed_axes = len(shape) == 3 and len(values) == shape[2]
+        advice = validation.REVERSED if reversed_axes else ""
+        validation.size(len(values), shape[0], "trials", raw.labels[name], raw.encoder_label, advice)
     return values

@@ -20,6 +20,13 @@ AXES = {1: "(trial,)", 3: "(trial, time, channel)"}
 """Axes of an array by their number."""
 
 
+REVERSED = (
+    "If the axes are (channel, time, trial), transpose the arrays, or read the file with "
+    '`axes="channel time trial"`, or give '
+    "it the attribute 'axes' with this text (MATLAB: h5writeatt(file, '/', 'axes', 'channel time trial'))."
+)
+"""What to do with data whose axes are reversed."""
+
 LARGEST_COUNT = np.iinfo(np.uint32).max
 """The largest count that a device's integers hold."""
 
@@ -46,11 +53,12 @@ def dimensions(values: np.ndarray, n_axes: int, label: str) -> None:
         )
 
 
-def size(actual: int, expected: int, what: str, label: str, reference: str) -> None:
+def size(actual: int, expected: int, what: str, label: str, reference: str, advice: str = "") -> None:
     """Raises `DataError` unless two arrays have the same number of `what` (trials, bins, channels, ...)."""
     if actual != expected:
         raise DataError(
             f"{label} has {actual} {what} and {reference} has {expected}. Give both the same number of {what}."
+            + (f" {advice}" if advice else "")
         )
 
 
@@ -95,8 +103,8 @@ def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
 
 def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
     """Returns True for entries that are not counts: not whole, below 0, or too large for an integer of 32 bits."""
-    if values.dtype.kind == "b":
-        return np.zeros(values.shape, bool)
+    if values.dtype.kind == "b" or (values.dtype.kind == "u" and values.dtype.itemsize <= 4):
+        return np.broadcast_to(np.False_, values.shape)  # takes no memory
     wrong = (values < 0) | (values > LARGEST_COUNT)
     return wrong | (values != np.floor(values)) if values.dtype.kind == "f" else wrong
 
@@ -110,6 +118,34 @@ def counts(values: np.ndarray, label: str) -> None:
         raise DataError(
             f"{label} is {kind} ({value:g}) at {place(wrong)}, but the data must be counts. Give spike counts "
             'per bin (rates in Hz are not counts), or read them as real numbers (kind="real", --likelihood gaussian).'
+        )
+
+
+def mask(values: np.ndarray, label: str) -> None:
+    """Raises `DataError` unless a mask holds True and False, or 1 and 0."""
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        raise DataError(
+            f"{label} must be True where an entry is observed, else False, got {values[wrong][0]}. Give a boolean mask."
+        )
+
+
+def possible_counts(values: np.ndarray, label: str) -> None:
+    """Raises `DataError` when counts hold a value that stands for something else: wrapped below 0, or a fill value."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize > 1:
+        if values.min(initial=0) < 0:
+            return  # not counts at all
+        wrong, why = values == np.iinfo(values.dtype).max, f"the largest number of {values.dtype}"
+    else:
+        wrong, why = not_counts(values), "too large for a count"
+        if values.dtype.kind != "f" or np.any(values[wrong] <= LARGEST_COUNT):
+            return
+    if wrong.any():
+        value = values[wrong][0]
+        shown = f"{value:g}" if values.dtype.kind == "f" else str(value)
+        raise DataError(
+            f"{label} holds {shown} at {place(wrong)}, {why}: a count below 0 that wrapped around, or a "
+            "fill value. Replace it, or mark the entry as missing (a mask, or NaN with --missing, `missing=True`)."
         )
 
 
@@ -180,7 +216,8 @@ def unique(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             raise DataError(
                 f"{names.count(name)} sessions are called {name!r}. "
-                "Rename files so that their names without folder and ending differ."
+                "Rename files so that their names without folder and ending differ, or name the sessions (`sessions`, "
+                "on the command line --session-names)."
             )
 
 
@@ -213,6 +250,15 @@ def misspelt(found: Collection[str], known: Collection[str], splits: Sequence[st
                 f"{file!r} holds an unknown key {key!r} that looks like {prefix + close[0]!r}. "
                 "Rename it to that, or to something less similar."
             )
+
+
+def other_names(found: Collection[str], known: Collection[str], splits: Mapping[str, str], file: str) -> None:
+    """Raises `DataError` when a key names its split as other programs do, such as 'val_data' for 'valid_data'."""
+    for key in found:
+        split, _, rest = key.partition("_")
+        ours = f"{splits.get(split.lower(), split.lower())}_{rest}"
+        if key not in known and ours in known and ours not in found:
+            raise DataError(f"{file!r} holds an unknown key {key!r} that looks like {ours!r}. Rename it to that.")
 
 
 def place(wrong: np.ndarray, axes: Sequence[str] = ("trial", "bin", "channel")) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from lfadsx.data.hdf5_files import open_npz
 from lfadsx.errors import DataError
 
 
@@ -73,8 +75,8 @@ def load_network(name: str, file: str = "") -> TaskNetwork:
     advice = "Give an npz file of `examples/example_tools/train_networks.py`."
     stored = files("lfadsx.datasets") / "weights" / f"{name}.npz"
     try:
-        with contextlib.nullcontext(file) if file else as_file(stored) as path, np.load(path) as found:
-            arrays = dict(found)
+        with contextlib.nullcontext(file) if file else as_file(stored) as path, open_npz(Path(path)) as found:
+            arrays = {key: array.read() for key, array in found.items()}
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{file!r} cannot be read as weights of a network: {error}. {advice}") from error
     missing = [key for key in TaskNetwork._fields if key not in arrays]

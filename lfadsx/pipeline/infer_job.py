@@ -14,8 +14,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig, with_settings
-from lfadsx.data import read_split
 from lfadsx.data.dataset import Split
+from lfadsx.data.model_trials import read_trials
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.files import check_writable
@@ -42,6 +42,7 @@ def infer_run(
     file: str | Path,
     out: str | Path,
     *,
+    session: str | None = None,
     split: str | None = None,
     which: Which = "best",
     n_samples: int = 64,
@@ -60,8 +61,10 @@ def infer_run(
 
     Args:
         run: The run folder.
-        file: The data of one session of the model; one split is enough.
+        file: The data of one session of the model; one split is enough. It may hold the held-out channels too.
         out: The file to write; with `keys="tf"` a folder.
+        session: Session of the model that the trials belong to; by default the one named after the file, or the only
+            one.
         split: The split to infer; by default all splits of the file.
         which: As in `lfadsx.load`.
         n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
@@ -87,11 +90,11 @@ def infer_run(
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
     check_writable(Path(out) / "runs" if keys == "tf" else out)
     info, model = folder.info, folder.load(which=which, parts=parts)
-    splits = _read_for(info, model, file, split, missing)
+    splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
     posteriors, found = {}, {}
-    failed: list[Finding] = []
+    found_odd: list[Finding] = [*notes]
     for name, trials in splits.items():
         trials = choose(trials, np.arange(trials.n_trials)[:max_trials])
         posterior = infer_trials(model, labels, trials, n_samples, seed, samples=samples, mesh=mesh)
@@ -106,7 +109,7 @@ def infer_run(
         )
         if keys == "tf":  # these files must hold bounds
             found[name] = bound()
-        elif bounds and (of_split := attempt(failed, "bounds of the evidence", name, bound)) is not None:
+        elif bounds and (of_split := attempt(found_odd, "bounds of the evidence", name, bound)) is not None:
             found[name] = of_split
     if keys == "tf":
         hyper, (config,) = HyperParams(**info.hyper), with_settings("fit", info.train, TrainConfig())
@@ -119,7 +122,7 @@ def infer_run(
         posteriors=posteriors,
         bounds=found,
         files=files,
-        findings=tuple(failed),
+        findings=tuple(found_odd),
         seconds=time.monotonic() - began,
     )
 
@@ -176,7 +179,7 @@ def generate_run(
 
 
 def _known_inputs(file: str | Path, info: RunInfo, model: LFADS, n_trials: int) -> np.ndarray:
-    splits = _read_for(info, model, file, None, False)
+    splits, _ = _read_for(info, model, file, None, False)
     for split in splits.values():
         if split.known_inputs is not None and split.n_trials >= n_trials:
             return split.known_inputs[:n_trials]
@@ -198,11 +201,14 @@ def _labels(info: RunInfo, model: LFADS) -> Labels:
     )
 
 
-def _read_for(info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool) -> dict[str, Split]:
-    """Reads a file's trials for the model of a run."""
-    return read_split(
+def _read_for(
+    info: RunInfo, model: LFADS, file: str | Path, split: str | None, missing: bool, session: str | None = None
+) -> tuple[dict[str, Split], list[Finding]]:
+    """Reads a file's trials for the model of a run, with findings about the file."""
+    return read_trials(
         file,
         info.sessions,
+        session=session,
         split=split,
         input_group=info.data["input_group"],
         forward_bins=info.data["forward_bins"],

@@ -92,6 +92,7 @@ def _read_again(name: str, folder: Path, info: RunInfo) -> Dataset:
     sources = [_facts(info.data["source"], session.name) for session in info.sessions]
     files = [_find(name, folder, info, source) for source in sources]
     how = sources[0].get("split", {})
+    axes = {source.get("axes") for source in sources}
     settings = {key: how[key] for key in ("seed", "valid_fraction") if key in how}
     try:
         data = read(
@@ -103,6 +104,7 @@ def _read_again(name: str, folder: Path, info: RunInfo) -> Dataset:
             kind=info.kinds or None,
             missing=True,  # in training data, NaN can only mean missing entries
             sessions=[session.name for session in info.sessions],
+            axes=axes.pop() if len(axes) == 1 else None,
             **settings,
         )
     except DataError as error:

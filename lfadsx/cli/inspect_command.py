@@ -1,0 +1,153 @@
+"""The command `inspect`: what a data file or a run folder holds, and how it would be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lfadsx.cli.command_flags import Command, positional
+from lfadsx.cli.reading_flags import Reading
+from lfadsx.cli.terminal import DONE
+from lfadsx.errors import DataError
+
+if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+PARTS = {
+    "posterior.h5": "rates and other results (`lfadsx.read_posterior`)",
+    "metrics.json": "scores",
+    "report.md": "report",
+    "history.csv": "losses by epoch",
+    "figures": "figures",
+    "best": "best model (`lfadsx.load`)",
+    "last": "last model",
+}
+"""What the files of a run folder are."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Inspect(Command):
+    """Say in words what a data file or a run folder holds, and how it would be read.
+
+    Nothing is written. Of a data file it prints axes, units, rates, silent neurons, conditions, behaviour, unused keys
+    and findings; of an NPZ file its arrays; of a run folder its data, model and results.
+    """
+
+    examples = ("lfadsx inspect day1.h5", "lfadsx inspect runs/day1")
+
+    file: Path = positional("FILE")
+    """HDF5 or NPZ file, or run folder."""
+    reading: Reading = dataclasses.field(default_factory=Reading)
+    """How the file is read."""
+
+    def run(self) -> int:
+        """Prints."""
+        for line in self._lines():
+            sys.stdout.write(line + "\n")
+        return DONE
+
+    def _lines(self) -> Iterator[str]:
+        if self.file.is_dir():
+            return _run_folder(self.file)
+        if zipfile.is_zipfile(self.file):
+            return _npz(self.file)
+        return _hdf5(self.file, self.reading)
+
+
+def _hdf5(path: Path, reading: Reading) -> Iterator[str]:
+    from lfadsx.data.file_description import array_rows
+    from lfadsx.data.hdf5_files import attributes_of, open_to_read
+
+    rows = array_rows(path)
+    with open_to_read(path) as file:
+        attributes = attributes_of(file)
+    yield f"{path.name}: HDF5 file, {_size(path)}"
+    yield from _section("Arrays", rows)
+    yield from _section("Attributes", [f"{name}: {_short(value)}" for name, value in attributes.items()])
+    if "format_version" in attributes:
+        yield from _section("Read as", ["rates and other results of lfadsx: `lfadsx.read_posterior`"])
+        return
+    try:
+        data = reading.read((path,), None, 0)
+    except DataError as error:
+        yield from _section("It cannot be read as training data", [str(error)])
+        return
+    yield from _section("Read as", _dataset(data))
+    yield from _section("Findings", [str(finding) for finding in data.findings] or ["none"])
+
+
+def _dataset(data: Dataset) -> Iterator[str]:
+    from lfadsx.data.file_description import condition_line, rate_lines
+
+    yield from repr(data).splitlines()
+    yield from (f"  {line}" for line in rate_lines(data))
+    if conditions := condition_line(data):
+        yield f"  conditions: {conditions}"
+    if data.bin_width is None:
+        yield "  The bin width is unknown, so nothing is given in Hz. Give it with --bin-width in seconds."
+
+
+def _npz(path: Path) -> Iterator[str]:
+    from lfadsx.data.file_description import npz_rows
+
+    rows, names = npz_rows(path)
+    yield f"{path.name}: NPZ file, {_size(path)}"
+    yield from _section("Arrays", rows)
+    found = [f"{role} = {name!r}" for role, name in names.items()]
+    yield from _section("Recognised by name", found or ["nothing"])
+    if "counts" in names and "lengths" not in names:
+        call = f"lfadsx.from_arrays(numpy.load({str(path)!r})[{names['counts']!r}])"
+        yield from _section("Read in Python with", [call])
+
+
+def _run_folder(path: Path) -> Iterator[str]:
+    from lfadsx.training import RunFolder
+
+    folder = RunFolder(path)
+    info = folder.info
+    data: Any = info.data
+    yield f"{path}: run folder of {info.created or 'unknown date'}, lfadsx {info.versions.get('lfadsx', '?')}"
+    yield from _section("Command", [info.command])
+    trials = ", ".join(f"{n} {name}" for name, n in data["n_trials"].items())
+    width = "of unknown width" if info.bin_width is None else f"of {1000 * info.bin_width:g} ms"
+    facts = [
+        *map(repr, info.sessions),
+        f"trials: {trials}",
+        f"bins: {data['n_bins']['train']} {width}; the encoder does not see the last {data['forward_bins']}",
+        f"known inputs: {data['n_known_inputs']}",
+        *(f"{name}: {group['kind']} {group['unit']}".rstrip() for name, group in data.get("groups", {}).items()),
+        *(f"source of {name}: {_short(origin)}" for name, origin in data["source"].items()),
+    ]
+    yield from _section("Trained on", facts)
+    settings = {name: info.train[name] for name in ("epochs", "batch_size", "seed") if name in info.train}
+    yield from _section("Settings", [f"{name}: {value}" for name, value in settings.items()])
+    held = [f"{name}: {what}" for name, what in PARTS.items() if (path / name).exists()]
+    yield from _section("Files", held or ["none yet"])
+    names = ", ".join(session.name for session in info.sessions)
+    advice = f"lfadsx infer {path} FILE" + (" --session NAME" if len(info.sessions) > 1 else "")
+    yield from _section("Infer new trials with", [f"{advice}, FILE with trials of {names}"])
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield ""
+        yield f"{title}:"
+        yield from (f"  {line}" for line in found)
+
+
+def _size(path: Path) -> str:
+    n, unit = float(path.stat().st_size), 0
+    while n >= 1000 and unit < len(UNITS) - 1:
+        n, unit = n / 1000, unit + 1
+    return f"{n:.3g} {UNITS[unit]}"
+
+
+def _short(value: Any, most: int = 100) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]} ..."
