@@ -1,32 +1,58 @@
-# make demo    simulate spikes, fit LFADS to them, write scores and figures into demo/
-# make test    run the checks: ruff, pyright and the tests that take less than ten minutes on two cores
-# make test-all   the same with the slow tests: every example, long comparisons of derivatives, all benchmarks in miniature
-# make clean   remove the environment .venv, caches and build products
+# make demo       simulate spikes, fit LFADS to them, write scores and figures into demo/
+# make check      lint, types and quick tests, in about two minutes: run it before every commit
+# make test       lint, types and all tests but the slow ones
+# make test-all   everything: slow tests, oldest and newest versions of Python and of all dependencies
+# make clean      remove the environments, caches and build products
 #
-# The first two need nothing but a Python of at least 3.11: they make a virtual environment and install the
-# package into it. They install again only when pyproject.toml has changed.
+# They need nothing but a Python of at least 3.11: they make a virtual environment and install the package into it. They
+# install again only when pyproject.toml has changed.
 #
 #   make test PYTHON=python3.12        make the environment with another Python
 #   make test LFADSX_VENV=/path/env    put the environment elsewhere, or use one that exists
+#   make test-all NEWEST=python3.14    the newest Python for test-all
 
 PYTHON ?= python3
+NEWEST ?= python3.13
 LFADSX_VENV ?= .venv
 
 BIN := $(LFADSX_VENV)/bin
 DEMO_READY := $(LFADSX_VENV)/.lfadsx-demo
 TEST_READY := $(LFADSX_VENV)/.lfadsx-test
 
-.PHONY: demo test test-all clean
+.PHONY: demo check test test-all test-oldest test-newest clean
+
+PYTEST := -m pytest -n auto --dist worksteal --durations 10
+# Files that compile little, and a few that build, train and infer with small models.
+QUICK := $(patsubst %,tests/test_%.py,architecture baselines builders data data_errors dataset evaluation example_scores \
+	generation inference messages metrics old_run output_file plotting_scores search synthetic tensorflow_settings \
+	testing verdict)
 
 demo: $(DEMO_READY)
 	$(BIN)/lfadsx demo
 
+check: SELECTED = $(QUICK)
 test: SELECTED = -m "not slow"
-test test-all: $(TEST_READY)
+check test test-all: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -n auto --dist worksteal $(SELECTED)
+	$(BIN)/python $(PYTEST) $(SELECTED)
+
+test-all: test-oldest test-newest
+
+# Versions of their own, so these environments are made anew every time.
+test-oldest:
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python tests/oldest.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --editable ".[test]" --constraint .venv-oldest/constraints.txt
+	.venv-oldest/bin/python $(PYTEST) -m "not slow"
+
+test-newest:
+	rm -rf .venv-newest
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --editable ".[test]"
+	.venv-newest/bin/python $(PYTEST) -m "not slow"
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
 $(DEMO_READY): pyproject.toml | $(BIN)/python
@@ -48,5 +74,5 @@ $(BIN)/python:
 
 # Only the environment of the default name: one that was named on the command line may hold more than ours.
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find lfadsx tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

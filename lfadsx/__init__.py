@@ -60,6 +60,12 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.scoring import evaluate as evaluate
     from lfadsx.pipeline.sweep_job import sweep as sweep
     from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
+    from lfadsx.recordings.csv_folder import from_csv as from_csv
+    from lfadsx.recordings.matlab_file import from_matlab as from_matlab
+    from lfadsx.recordings.nwb_file import from_nwb as from_nwb
+    from lfadsx.recordings.phy_folder import from_phy as from_phy
+    from lfadsx.recordings.pynapple_file import from_pynapple as from_pynapple
+    from lfadsx.recordings.spike_times import from_spike_times as from_spike_times
     from lfadsx.results.generated import Generated as Generated
     from lfadsx.results.posterior import Posterior as Posterior
     from lfadsx.results.results_file import read_posterior as read_posterior
@@ -83,6 +89,12 @@ CONTENTS = {
     # Data
     "lfadsx.data.reading": ("read",),
     "lfadsx.data.arrays": ("from_arrays",),
+    "lfadsx.recordings.spike_times": ("from_spike_times",),
+    "lfadsx.recordings.csv_folder": ("from_csv",),
+    "lfadsx.recordings.phy_folder": ("from_phy",),
+    "lfadsx.recordings.nwb_file": ("from_nwb",),
+    "lfadsx.recordings.matlab_file": ("from_matlab",),
+    "lfadsx.recordings.pynapple_file": ("from_pynapple",),
     "lfadsx.data.sessions": ("concatenate",),
     "lfadsx.data.session_alignment": ("align", "shared_components"),
     "lfadsx.data.dataset": ("Dataset", "Session", "Split"),

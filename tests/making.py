@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 import lfadsx
@@ -215,3 +216,8 @@ def parse(words):
     """Returns the command that the words of a command line describe."""
     command, prog, others = command_line.find(words)
     return command_flags.parse(command, others, prog)
+
+
+def each(cases, *quick):
+    """Returns all cases as parameters; those that are not named here belong to the slow tests."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]

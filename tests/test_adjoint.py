@@ -76,8 +76,7 @@ def close(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0.0), 1e-3))
 
 
-QUICK = ("controller", "known inputs")
-EACH = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+EACH = making.each(CASES, "known inputs")
 
 
 @pytest.mark.parametrize("case", EACH)

@@ -81,6 +81,7 @@ def test_two_devices_give_the_bounds_of_one(data, model):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-8), one, two)
 
 
+@pytest.mark.slow
 def test_importance_weights_are_averaged_before_the_logarithm(data, model):
     """The bound of several samples from those of single ones, with the same noise."""
     singles = []

@@ -152,7 +152,7 @@ def test_trained_parameters_are_counted_without_a_model(data):
         train = dataclasses.replace(TRAIN, train=patterns)
         flat = making.flat(nnx.state(lfadsx.build(data, MODEL, rngs=nnx.Rngs(0)), nnx.Param))
         expected = sum(v.size for name, v in flat.items() if patterns == ("*",) or name.startswith("readout/"))
-        assert count_parameters(data, MODEL, train) == expected
+        assert count_parameters(data, MODEL, train, {}) == expected
 
 
 # Sweep
@@ -239,6 +239,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(swept, data, tmp_path):
     assert [row["masked_bps"] for row in again.rows] == [row["masked_bps"] for row in found.rows]
 
 
+@pytest.mark.slow
 def test_real_data_are_compared_by_r2_of_hidden_entries(tmp_path):
     data = making.one_session(n_trials=16, likelihood="gaussian")
     model = dataclasses.replace(MODEL, likelihood="gaussian")
@@ -286,11 +287,20 @@ def test_sweep_and_cv_on_the_command_line(file, tmp_path, capsys):
     ("words", "message"),
     [
         (["sweep", "--factors", "4"], "must describe at least 2 models, got 1"),
-        (["sweep", "--factors", "0,4"], "`factors` must be at least 1, got 0"),
-        (["sweep", "--cd-rate", "0.1,1.5"], "`cd_rate` must be from 0 to below 1, got 1.5"),
-        (["cv", "--folds", "1"], "folds = 1 leaves no trials to train on"),
-        (["cv", "--folds", "99"], "99 folds are asked for and there are 24 trials"),
-        (["cv", "--neuron-folds", "9"], "9 groups of neurons are asked for and the encoder sees 5 neurons"),
+        (["sweep", "--factors", "0,4"], "`--factors` must be at least 1, got 0"),
+        (["sweep", "--cd-rate", "0.1,1.5"], "`--cd-rate` must be from 0 to below 1, got 1.5"),
+        (
+            ["cv", "--folds", "1"],
+            "`--folds` must be from 2 to 24, the trials of the session with the fewest trials, got 1.",
+        ),
+        (
+            ["cv", "--folds", "99"],
+            "`--folds` must be from 2 to 24, the trials of the session with the fewest trials, got 99.",
+        ),
+        (
+            ["cv", "--neuron-folds", "9"],
+            "`--neuron-folds` must be from 2 to 5, the neurons of session 'monday' that the encoder sees, got 9.",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line_are_said(file, tmp_path, capsys, words, message):
@@ -299,6 +309,6 @@ def test_mistakes_on_the_command_line_are_said(file, tmp_path, capsys, words, me
     assert message in capsys.readouterr().err
 
 
-def test_lists_that_are_none_are_refused(file, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["sweep", file, "--out", str(tmp_path / "out"), "--factors", "4,x"])
+def test_lists_of_anything_but_numbers_are_refused(file, tmp_path, capsys):
+    assert cli.main(["sweep", file, "--out", str(tmp_path / "out"), "--factors", "4,x"]) == 2
+    assert "`--factors` must be a whole number, got 'x'." in capsys.readouterr().err

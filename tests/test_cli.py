@@ -116,6 +116,7 @@ def test_a_finished_run_says_so_and_computes_nothing_again(run, file, capsys, mo
     assert {path.name for path in before if before[path] != after[path]} <= {"history.csv"}
 
 
+@pytest.mark.slow
 def test_more_epochs_train_a_finished_run_further(run, file, tmp_path, caplog):
     out = tmp_path / "run"
     shutil.copytree(run, out)
@@ -187,6 +188,7 @@ class Leaky(lfadsx.modules.AbstractGenerator):
 """
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_in_every_command(file, tmp_path, capsys):
     own, run = tmp_path / "own.py", tmp_path / "run"
     own.write_text(OWN)
@@ -653,6 +655,7 @@ def test_simulate_ends_with_code_2_for_what_it_does_not_know(words, message, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_tensorflow_keys_without_bin_width_train(recordings, tmp_path, capsys):
     file = recordings / "macaque_reach_day31" / "lfads_format.h5"
     out = tmp_path / "run"

@@ -82,7 +82,7 @@ def test_a_step_names_its_checkpoint(run, days, tmp_path, capsys):
     early, last = (read_posterior(tmp_path / f"{name}.h5", "valid") for name in (str(steps[0]), "last"))
     assert np.any(early.factors != last.factors)
     assert cli.main(["infer", str(run), str(days[0]), "--which", "99999"]) == 2
-    assert f"has no checkpoint of step 99999, only of {steps}" in capsys.readouterr().err
+    assert f"which has those of {steps}, got 99999." in capsys.readouterr().err
     assert cli.main(["infer", str(run), str(days[0]), "--which", "beast"]) == 2
     assert "`--which` must be best, last or the number of a step, got 'beast'." in capsys.readouterr().err
 
@@ -103,6 +103,7 @@ def test_a_new_day_is_added_to_a_trained_model(run, days, tmp_path, capsys):
     assert "Give its run folder: --start-from RUN." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_trained_on(run, days, tmp_path):
     out = tmp_path / "more"
     words = ["--start-from", str(run), "--epochs", "1", "--learning-rate", "1e-9"]
@@ -115,12 +116,13 @@ def test_a_trained_model_is_trained_on(run, days, tmp_path):
 @pytest.mark.slow
 def test_sessions_are_aligned_on_the_way(days, tmp_path, capsys):
     out = tmp_path / "both"
-    assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align", "2"]) == 0
+    assert cli.main(["fit", *map(str, days), "--out", str(out), *SMALL, "--align-sessions", "2"]) == 0
     assert lfadsx.load(out).readin.n_features == 3  # as wide as the factors
-    assert cli.main(["fit", *map(str, days), "--out", str(tmp_path / "x"), *SMALL, "--align", "6"]) == 2
+    assert cli.main(["fit", *map(str, days), "--out", str(tmp_path / "x"), *SMALL, "--align-sessions", "6"]) == 2
     assert "must be from 1 to 5, the neurons of session 'tuesday', got 6" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_results_are_written_by_the_names_of_the_original(run, days, tmp_path):
     folder = tmp_path / "tf"
     words = [str(run), str(days[0]), "--out", str(folder), "--keys", "tf", "--max-trials", "4"]
@@ -185,7 +187,7 @@ def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys)
     assert f"{bits:.4f} bits per spike" in said and "4 samples" in said
     assert set(read_posterior(out, "valid").rates) == {"spikes"}  # bounds are no target group
     assert cli.main(["infer", str(run), str(days[0]), "--max-trials", "0"]) == 2
-    assert "`max_trials` must be at least 1, got 0" in capsys.readouterr().err
+    assert "`--max-trials` must be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_bounds_that_fail_take_no_rates_with_them(run, days, tmp_path, capsys, monkeypatch):
@@ -211,6 +213,6 @@ def test_scalars_and_single_trials_for_tensorboard(days, tmp_path):
 
 def test_what_cannot_be_generated_is_said(run, capsys):
     assert cli.main(["generate", str(run), "--session", "sunday"]) == 2
-    assert "`session` must be one of ['monday'] or its number, got 'sunday'" in capsys.readouterr().err
+    assert "`--session` must be one of ['monday'] or its number, got 'sunday'" in capsys.readouterr().err
     assert cli.main(["generate", "nowhere"]) == 2
-    assert "The folder nowhere does not exist" in capsys.readouterr().err
+    assert "The run folder nowhere does not exist" in capsys.readouterr().err

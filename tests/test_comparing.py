@@ -40,6 +40,7 @@ def found(made):
     return lfadsx.compare(made / "small", made / "large", n_samples=4)
 
 
+@pytest.mark.slow
 def test_runs_are_scored_as_evaluate_does_it(made, found):
     data = lfadsx.read(next(made.glob("*.h5")))
     one = lfadsx.evaluate(lfadsx.load(made / "large"), data, n_samples=4)
@@ -48,6 +49,7 @@ def test_runs_are_scored_as_evaluate_does_it(made, found):
     assert found.table[1]["co_bps"] == one.scores["co_bps"]
 
 
+@pytest.mark.slow
 def test_what_only_one_model_has_does_not_differ(made):
     model = lfadsx.inferred_input(spikes(), generator_dim=4, inferred_inputs=2, seed=0, **SMALL)
     found = lfadsx.compare(made / "small", model, data=spikes(), n_samples=1)

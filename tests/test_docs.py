@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+import making
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):
     assert tried.attempted and not tried.failed
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", making.each(RUN, "README.md"))
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}

@@ -124,16 +124,15 @@ def test_every_example_is_tested():
 
 
 HERE = [name for name in EXPECTED if name != "own_generator"]
-QUICK = ("arrays_of_your_own",)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HERE]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HERE)
 def test_example(name, tmp_path, run):
     check(name, tmp_path, run(name, tmp_path))
 
 
+@pytest.mark.slow
 def test_example_in_a_process_of_its_own(tmp_path):
     check("own_generator", tmp_path, run_apart("own_generator", tmp_path))
 

@@ -180,7 +180,8 @@ def test_results_have_short_texts():
     assert len(repr(many).splitlines()) <= 20 and "and 30 more" in repr(many)
 
 
-def test_a_bar_is_shown_unless_asked_not_to(data, capsys):
+def test_a_bar_is_shown_unless_asked_not_to(data, capsys, monkeypatch):
+    monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
     fit(data, epochs=1)
     assert capsys.readouterr().err == ""
     lfadsx.fit(making.build(data), data, **QUICK | {"epochs": 1})

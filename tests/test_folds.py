@@ -298,7 +298,7 @@ def test_a_cross_validation_goes_on_only_with_the_same_division(crossed, data):
     out, found = crossed
     again = cross_validate(data, out, folds=3, model=MODEL, **QUICK)
     assert again.evaluation.comparison.scores["co_bps"] == found.evaluation.comparison.scores["co_bps"]
-    with pytest.raises(RunError, match="division.seed is 0 in that run and 1 in this one"):
+    with pytest.raises(RunError, match="division.seed` of the data is 0 in that run and 1 in this one"):
         cross_validate(data, out, folds=3, fold_seed=1, model=MODEL, **QUICK)
 
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import making
 import numpy as np
 import pytest
 from flax import nnx
@@ -108,6 +109,8 @@ def alike(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+QUICK = ("usual", "means", "known inputs", "states at their bound", "a generator with both")
+SEGMENTED = ("usual", "known inputs", "a generator alone", "a generator with both")
 CASES = {
     "usual": ({}, 0.3),
     "without dropout": ({}, 0.0),
@@ -132,7 +135,7 @@ def arrays_of(settings, rate):
     return arrays, None if rate is None else noise(rate, known=settings.get("known", False), feedback=feedback)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", making.each(CASES, *QUICK))
 def test_the_written_out_loop_equals_the_plain_one(case):
     settings, rate = CASES[case]
     arrays, drawn = arrays_of(settings, rate)
@@ -180,7 +183,7 @@ def test_parts_of_ones_own_run_in_the_loop_for_any_parts():
     )
 
 
-@pytest.mark.parametrize("case", ["usual", "known inputs", "a generator alone", "a generator with both"])
+@pytest.mark.parametrize("case", making.each(SEGMENTED, "usual"))
 @pytest.mark.parametrize("segment_bins", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, N_BINS - 1))])
 def test_a_loop_in_segments_equals_the_whole_one(case, segment_bins):
     settings, rate = CASES[case]
@@ -193,7 +196,7 @@ def test_a_loop_in_segments_equals_the_whole_one(case, segment_bins):
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * max(np.abs(expected).max(), 1e-6))
 
 
-@pytest.mark.parametrize("segment_bins", [1, 4, 6])
+@pytest.mark.parametrize("segment_bins", making.each([1, 4, 6], 4))
 @pytest.mark.parametrize("encoder", [modules.BidirectionalGRU, modules.CausalGRU])
 def test_encoders_in_segments_equal_whole_ones(encoder, segment_bins):
     draw = np.random.default_rng(0)

@@ -60,6 +60,7 @@ def test_the_deadline_shortens_a_part_and_skips_those_that_do_not_fit(tmp_path):
     assert lines["small"]["status"] == "skipped" or lines["small"]["seconds"] < 1
 
 
+@pytest.mark.slow
 def test_the_processes_that_a_part_started_end_with_it(tmp_path):
     child = f"import time; time.sleep(3); open({str(tmp_path / 'late')!r}, 'w')"
     code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(30)"

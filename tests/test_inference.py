@@ -98,7 +98,7 @@ def assert_equal(left, right, tolerance=0.0):
 
 
 @pytest.mark.parametrize(("n_samples", "samples"), [(N_SAMPLES, True), (0, False)])
-@pytest.mark.parametrize("n_trials", [1, 3, 4])
+@pytest.mark.parametrize("n_trials", making.each([1, 3, 4], 3))
 def test_trials_spread_over_two_devices_are_inferred_as_on_one(model, data, n_samples, samples, n_trials):
     trials, mesh = choose(data.valid, np.arange(n_trials)), make_mesh(2)
     one, two = (

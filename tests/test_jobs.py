@@ -44,6 +44,7 @@ def names(outcome):
 # After training
 
 
+@pytest.mark.slow
 def test_an_outcome_keeps_what_was_inferred(run):
     out, outcome = run
     written = read_posteriors(out / "posterior.h5")
@@ -86,6 +87,7 @@ def test_masked_inference_that_fails_costs_its_own_scores_only(run, data, monkey
 )
 def test_a_report_or_figures_that_fail_become_a_finding(broken, name, run, data, monkeypatch):
     out, before = run
+    (out / "metrics.json").unlink(missing_ok=True)  # so that the job is not finished yet
     monkeypatch.setattr(broken, breaks)
     outcome = fit_run(data, out, **HOW | {"figures": True})
     assert outcome.evaluation.scores["co_bps"] == pytest.approx(before.evaluation.scores["co_bps"])
@@ -109,6 +111,7 @@ def test_a_baseline_that_overflows_never_takes_a_training_along(data, tmp_path, 
     assert (out / "posterior.h5").exists() and (out / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_collapsed_latents_are_said_wherever_results_are(tmp_path, capsys):
     """A KL that weighs so much that the initial condition carries nothing."""
     phase, t = 6.28 * np.random.default_rng(0).random(40), np.arange(20)
@@ -135,6 +138,7 @@ def test_findings_of_the_data_are_kept_with_the_run(tmp_path):
     assert "never have a count" in (tmp_path / "run" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_is_read_once_to_be_scored(run, data, monkeypatch):
     out, _ = run
     restored, original = [], checkpoint.restore

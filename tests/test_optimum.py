@@ -23,6 +23,9 @@ from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz
 from lfadsx.evaluation.metrics import r2_pooled
 
+pytestmark = pytest.mark.slow
+"""They test a benchmark, not the library."""
+
 D, T, N, NOISE = 3, 8, 3, 1.5
 
 

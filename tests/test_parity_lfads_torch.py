@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import making
 import numpy as np
 import pytest
 from flax import nnx
@@ -116,7 +117,7 @@ def check_output(model, batch, output, arrays, path):
     close(driven, arrays[f"{path}/gen_inputs"])
 
 
-@pytest.mark.parametrize("path", ["mean", "sample"])
+@pytest.mark.parametrize("path", making.each(["mean", "sample"], "sample"))
 def test_outputs(case, path):
     model, batch, results, arrays = case
     check_output(model, batch, results[path], arrays, path)

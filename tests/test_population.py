@@ -70,6 +70,7 @@ def same(tree, other):
 
 
 @pytest.mark.usefixtures("optimised")
+@pytest.mark.slow
 def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
     result = lfadsx.population(build, data, strategy=Different(), population=FOUR, config=SHORT)
     for member in (0, 2):
@@ -87,6 +88,7 @@ def test_one_at_a_time_a_member_is_the_model_alone_bit_for_bit(data):
 
 
 @pytest.mark.parametrize(("at_once", "devices"), [(0, (2, 2)), pytest.param(3, (2, 1), marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_members_at_once_and_devices_change_nothing_but_rounding(data, at_once, devices):
     """Also where neither members nor trials divide into batches, and with members or trials spread over devices."""
     mesh = make_mesh(devices[0], members=devices[1])
@@ -100,6 +102,7 @@ def test_members_at_once_and_devices_change_nothing_but_rounding(data, at_once, 
         np.testing.assert_allclose(a.history["score"], b.history["score"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_users_generator_and_a_common_start(data):
     model = build(data, nnx.Rngs(5))
     model.decoder.generator = TanhGenerator(4, 2, 6, rngs=nnx.Rngs(5))
@@ -366,6 +369,7 @@ def test_the_spread_of_an_average_is_that_of_the_mixture(data):
     np.testing.assert_allclose(both.rates_std["spikes"], pooled.std(0), rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_folders_of_populations_and_of_models_are_told_apart(data, tmp_path):
     config = dataclasses.replace(SHORT, epochs=1)
     lfadsx.population(build, data, population=FOUR, config=config, out=tmp_path / "many")
@@ -380,12 +384,10 @@ def test_folders_of_populations_and_of_models_are_told_apart(data, tmp_path):
     at_once = dataclasses.replace(FOUR, members_at_once=3)
     again = lfadsx.population(build, data, population=at_once, config=config, out=tmp_path / "many")
     assert len(again.members) == 4 and again.reason == "epochs"
-    with pytest.raises(RunError, match=r"other settings: population.population is 4 in that run and 2 in this one"):
+    with pytest.raises(RunError, match=r"other settings: `population` is 4 in that run and 2 in this one"):
         two = dataclasses.replace(FOUR, population=2)
         lfadsx.population(build, data, population=two, config=config, out=tmp_path / "many")
-    with pytest.raises(
-        RunError, match=r"other settings: population.strategy.name is ensemble in that run and pbt in this one"
-    ):
+    with pytest.raises(RunError, match=r"other settings: `strategy.name` is ensemble in that run and pbt in this one"):
         settings = dict(strategy=PBT(SPACE), population=FOUR)
         lfadsx.population(build, data, config=config, out=tmp_path / "many", **settings)
 

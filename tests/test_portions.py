@@ -34,6 +34,7 @@ def test_trials_computed_in_portions_train_and_validate_as_all_at_once():
         np.testing.assert_allclose(portions.history[name], whole.history[name], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_fewer_trials_at_once_take_less_memory(data):
     def temporary(at_once):
         config = dataclasses.replace(CONFIG, trials_at_once=at_once)
@@ -70,7 +71,10 @@ def test_the_loss_of_a_step_does_not_depend_on_portions_nor_its_rows_on_the_batc
 
 @pytest.mark.parametrize(
     ("compiled", "what"),
-    [("block_runner", "The trials of a step"), ("run_validate", "The validation trials of a step")],
+    [
+        ("block_runner", "The trials of a step"),
+        pytest.param("run_validate", "The validation trials of a step", marks=pytest.mark.slow),
+    ],
 )
 def test_a_step_that_does_not_fit_into_memory_is_a_matter_of_settings(data, monkeypatch, tmp_path, compiled, what):
     def full(*arguments):

@@ -75,6 +75,7 @@ def test_examples_use_public_names_only(script):
 
 
 @pytest.mark.skipif(not SPIKES.is_file(), reason="the recorded spikes of shared/data are not here")
+@pytest.mark.slow
 def test_a_script_with_parts_of_its_own_needs_one_import(tmp_path, monkeypatch, capsys):
     script = ROOT / "tests" / "own_parts_script.py"
     lines = [line for line in script.read_text().splitlines() if line.strip()]

@@ -60,6 +60,7 @@ def test_ramps_count_in_epochs_or_in_steps():
     assert (schedule.kl_start, schedule.kl_length, schedule.l2_start, schedule.l2_length) == (3, 50, 7, 80)
 
 
+@pytest.mark.slow
 def test_weights_rise_from_a_floor(data):
     values = [float(ramp(step, 2, 4, 0.2)) for step in range(8)]
     np.testing.assert_allclose(values, [0.2, 0.2, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0], rtol=1e-6)
@@ -150,6 +151,7 @@ def test_correlation_of_inputs_by_hand():
         np.testing.assert_allclose(found, np.mean(pairs), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_input_has_no_other_to_be_correlated_with(data):
     model = making.build(data, inferred_inputs=1)
     batch = batch_of(data)

@@ -145,6 +145,7 @@ def test_real_valued_sessions_keep_their_units():
     np.testing.assert_array_equal(units["friday"][...], fresh.readout["spikes"].unit["friday"][...])
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_loaded(days, tmp_path):
     monday, tuesday = days
     model = lfadsx.with_sessions(making.build(monday), tuesday, rngs=nnx.Rngs(3))

@@ -66,6 +66,7 @@ def test_training_does_not_see_the_unit(plain, run):
     np.testing.assert_allclose((rates - SHIFT) / SCALE, wanted, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_units_are_saved_with_the_model(run):
     out, model, data = run
     again = lfadsx.load(out)

@@ -58,6 +58,7 @@ def test_scalars_are_those_of_the_history_and_figures_come_in_time(tmp_path, mon
     assert any(title.startswith("Training: Trial") for title in titles)
 
 
+@pytest.mark.slow
 def test_the_validation_loss_has_the_weights_of_the_training_loss():
     data = making.one_session(n_trials=8)
     hyper = lfadsx.HyperParams(kl_ic_scale=0.5, kl_co_scale=0.25, l2_gen_scale=3.0)

@@ -20,6 +20,7 @@ from lfadsx.objective import kl_inferred_inputs, kl_initial_condition, l2_penalt
 from lfadsx.types import Noise
 
 N_BINS, N_TRIALS = 7, 4
+QUICK = ("inferred inputs", "two sessions", "causal", "lag 2", "external inputs to the generator")
 CASES = {
     "inferred inputs": dict(),
     "one session as it is": dict(readin=False),
@@ -77,7 +78,7 @@ def settings_of(flags):
     return {key: value for key, value in flags.items() if key in KNOWN}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", making.each(CASES, *QUICK))
 def test_it_computes_the_numbers_of_the_program(name):
     arrays, flags, sessions, data, known = make(CASES[name])
     model = from_tensorflow(arrays, settings_of(flags))

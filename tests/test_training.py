@@ -25,6 +25,7 @@ from lfadsx.parameters import scaled_normal
 from lfadsx.training import AbstractCallback
 from lfadsx.training.cohort import Cohort
 from lfadsx.training.loop import Loop
+from lfadsx.training.populations import _warn_of_ramps
 from lfadsx.training.schedules import Monitor, Schedule, observe
 from lfadsx.training.state import matches, start
 from lfadsx.training.step import StepReport, block_runner, run_block, train_block
@@ -533,16 +534,16 @@ def test_a_damaged_checkpoint_is_noticed(data, tmp_path):
 
 def test_a_folder_with_other_settings_is_refused(data, tmp_path):
     lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: train.batch_size is 8 in that run and 4 in this one. Give"):
+    with pytest.raises(RunError, match=r"other settings: `batch_size` is 8 in that run and 4 in this one. Give"):
         lfadsx.fit(build(data), data, config=dataclasses.replace(CONFIG, epochs=1, batch_size=4), out=tmp_path)
-    with pytest.raises(RunError, match=r"other settings: model.*n_features is 3 in that run and 2 in this one"):
+    with pytest.raises(RunError, match=r"other settings: `.*n_features` is 3 in that run and 2 in this one"):
         model = lfadsx.inferred_input(data, **SMALL | {"factors": 2}, inferred_inputs=2, rngs=nnx.Rngs(0))
         lfadsx.fit(model, data, config=dataclasses.replace(CONFIG, epochs=1), out=tmp_path)
 
 
 def test_an_output_folder_that_cannot_be_written(data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written: .* Give another folder"):
+    with pytest.raises(RunError, match="cannot be written, because .*file is a file. Give another path"):
         lfadsx.fit(build(data), data, config=CONFIG, out=tmp_path / "file" / "run")
 
 
@@ -632,7 +633,7 @@ def test_parts_that_cannot_be_described_say_why(data, tmp_path):
 # More epochs on a finished run
 
 
-@pytest.mark.parametrize("rule", ["constant", "plateau", "training_loss", "exponential"])
+@pytest.mark.parametrize("rule", making.each(["constant", "plateau", "training_loss", "exponential"], "plateau"))
 def test_more_epochs_continue_as_one_long_run(rule, tmp_path):
     data = making.one_session(12)
     settings = dict(schedule=rule, batch_size=4, kl_ramp_epochs=1, l2_ramp_epochs=1, validate_every=2, progress=False)
@@ -673,9 +674,9 @@ def test_default_ramps_fit_the_number_of_epochs_and_ramps_that_cannot_end_are_an
     assert lengths == {2: 0, 8: 2, 40: 10, 120: 30, 500: 30}
     steps = lfadsx.TrainConfig(epochs=8, ramp_unit="steps", l2_ramp_epochs=3).with_ramps(5)
     assert (steps.kl_ramp_epochs, steps.l2_ramp_epochs) == (10, 3)
-    data = making.one_session()
-    model = lfadsx.inferred_input(data, seed=0, **making.SIZES)
-    lfadsx.fit(model, data, epochs=2, kl_ramp_epochs=3, progress=False)
+    _warn_of_ramps(lfadsx.TrainConfig(epochs=3, kl_ramp_epochs=3).with_ramps(5), 5)
+    assert not caplog.text
+    _warn_of_ramps(lfadsx.TrainConfig(epochs=2, kl_ramp_epochs=3).with_ramps(5), 5)
     assert "The ramps end after epoch 3, but training has 2 epochs" in caplog.text
 
 

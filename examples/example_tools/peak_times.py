@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Num
 
-from lfadsx.errors import LfadsxError
+from lfadsx import LfadsxError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ class Fit(Training):
     )
     examples = (
         "lfadsx fit day1.h5 --out runs/day1",
-        "lfadsx fit day1.h5 day2.h5 --out runs/both --align 20 --factors 20",
+        "lfadsx fit day1.h5 day2.h5 --out runs/both --align-sessions 20",
+        "lfadsx fit day1.nwb --out runs/day1 --align go_cue --window -0.25 0.45",
         "lfadsx fit day1.h5 --out runs/search --population 16",
     )
 

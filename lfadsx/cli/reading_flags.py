@@ -6,7 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfadsx.errors import LfadsxError
+
 if TYPE_CHECKING:
+    from lfadsx.cli.cutting_flags import Cutting
     from lfadsx.data.dataset import Dataset
     from lfadsx.types import Kind
 
@@ -29,9 +32,29 @@ class Reading:
     missing: bool = False
     """Treat NaN in the data as missing entries."""
 
-    def read(self, files: tuple[Path, ...], kind: Kind | dict[str, Kind] | None, seed: int) -> Dataset:
-        """Returns the data of some files, not yet aligned; `kind` says what they are, None to let the data say it."""
-        from lfadsx.data import read
+    def read(
+        self, files: tuple[Path, ...], kind: Kind | dict[str, Kind] | None, seed: int, cutting: Cutting | None = None
+    ) -> Dataset:
+        """Returns the data of files, before any alignment of sessions.
+
+        Args:
+            files: Data files; or, with `cutting`, recordings.
+            kind: Kind of the data; None to find it from their values.
+            seed: Seed of random splits.
+            cutting: How recordings are cut into trials.
+        """
+        from lfadsx.data import concatenate, read
+        from lfadsx.recordings.formats import format_of, read_recording
+
+        if cutting is not None and any(format_of(file) for file in files):
+            options = cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
+            data = [read_recording(file, **options, seed=seed) for file in files]
+            return data[0] if len(data) == 1 else concatenate(*data)
+        if cutting is not None and not cutting.is_default:
+            raise LfadsxError(
+                "Flags that cut trials, such as --align and --window, need a recording, got data files whose trials "
+                "are cut already. Leave them out."
+            )
 
         return read(
             *files,

@@ -104,7 +104,7 @@ class CrossValidate(Training):
             neuron_folds=self.neuron_folds,
             fold_seed=self.fold_seed,
             valid_fraction=self.valid_fraction,
-            components=self.align,
+            components=self.align_sessions,
             model=self.model,
             parts=parts_by_seam(self.parts),
             hyper=self.hyper,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfadsx.cli.command_flags import Command, positional
+from lfadsx.cli.cutting_flags import Cutting
 from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import use_devices
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
@@ -24,7 +25,7 @@ class Training(Command):
     """What is trained on which files, and where results go."""
 
     files: tuple[Path, ...] = positional("FILE")
-    """HDF5 files, one for each session."""
+    """Data files or recordings, one for each session."""
     out: Path = dataclasses.field()
     """Folder to write."""
     config: Path | None = None
@@ -41,7 +42,9 @@ class Training(Command):
     """The run."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files are read."""
-    align: int = 0
+    cutting: Cutting = dataclasses.field(default_factory=Cutting)
+    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials; see lfadsx prepare."""
+    align_sessions: int = 0
     """Shared components that align the sessions, computed from their training trials. 0: alignment of the files, if
     they hold one."""
     samples: int = 64
@@ -55,14 +58,14 @@ class Training(Command):
 
     def read(self, kind: Kind | dict[str, Kind] | None = None) -> Dataset:
         """Returns the data of the files, not yet aligned; `kind` as in `Reading.read`, by default by the likelihood."""
-        return self.reading.read(self.files, kind or kind_for(self.model.likelihood), self.train.seed)
+        return self.reading.read(self.files, kind or kind_for(self.model.likelihood), self.train.seed, self.cutting)
 
     def read_aligned(self, kind: Kind | dict[str, Kind] | None = None) -> Dataset:
         """Returns the data of the files, aligned if the flags ask for it; `kind` as in `read`."""
         from lfadsx.data.session_alignment import align
 
         data = self.read(kind)
-        return align(data, self.align) if self.align else data
+        return align(data, self.align_sessions) if self.align_sessions else data
 
     def mesh(self, n_members: int = 1) -> Mesh | None:
         """Returns the devices, None for a single one; must come before JAX is used.

@@ -94,10 +94,9 @@ class ProgressBar(AbstractCallback):
 
     def on_start(self, progress: Progress) -> None:
         """Opens the bar."""
-        is_live = sys.stderr.isatty() or "ipykernel" in sys.modules
         narrow = None if shutil.get_terminal_size().columns >= WIDE else NARROW
         how: dict[str, Any] = dict(unit="epoch", desc="training", dynamic_ncols=True, bar_format=narrow)
-        self._bar = tqdm(total=progress.epochs, initial=progress.epoch, disable=not is_live, **how)
+        self._bar = tqdm(total=progress.epochs, initial=progress.epoch, disable=not _is_live(), **how)
         self._began, self._first = time.monotonic(), progress.epoch
 
     def on_epoch_end(self, progress: Progress) -> None:
@@ -183,6 +182,11 @@ class CsvLog(AbstractCallback):
             return
         write_rows(self.path, new, self._names)
         self._n_written = len(progress.rows)
+
+
+def _is_live() -> bool:
+    """Returns True if a bar can be drawn again in its line: in a terminal or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def table_line(found: Summary, minutes: float) -> str:

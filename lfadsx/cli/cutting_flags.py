@@ -1,0 +1,81 @@
+"""The flags that say how a recording is cut into trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from lfadsx.errors import LfadsxError
+
+DEFAULT_SPLIT = ("0.7", "0.15", "0.15")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutting:
+    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials."""
+
+    align: str | None = None
+    """Event at time 0, a column of the table of trials; by default the start of the trial."""
+    window: tuple[float, float] | None = None
+    """First and last time relative to the event in seconds; by default whole trials, from the event to the stop."""
+    condition: tuple[str, ...] = ()
+    """Columns of trials that make the condition; by default the column condition, if there is one."""
+    behaviour: str | None = None
+    """Signal that is kept as behaviour, such as hand_vel."""
+    areas: tuple[str, ...] = ()
+    """Areas whose units are kept; by default all."""
+    min_rate: float = 0.0
+    """Units with a lower mean rate are left out, in Hz."""
+    held_out: str = "0"
+    """Units that the encoder does not see: their number, their share (below 1), or a column of units. A number or share
+    is drawn evenly over areas and rates."""
+    split: tuple[str, ...] = DEFAULT_SPLIT
+    """Shares of train, valid and test; or the column of trials that names the split."""
+    split_by: Literal["condition", "time"] = "condition"
+    """condition: at random, each condition in proportion. time: in blocks, the last ones test."""
+    variable: str | None = None
+    """MATLAB: variable that holds the spikes; by default the one that is cut least."""
+    events: tuple[str, ...] = ()
+    """Further columns of trials that hold times."""
+
+    @property
+    def is_default(self) -> bool:
+        """If True, no flag is given."""
+        return self == Cutting()
+
+    def options(self) -> dict[str, Any]:
+        """Returns the arguments of the functions that read recordings; None for defaults."""
+        return {
+            "align": self.align,
+            "window": self.window,
+            "condition": self.condition or None,
+            "behaviour": self.behaviour,
+            "areas": self.areas or None,
+            "min_rate": self.min_rate or None,
+            "held_out": _number(self.held_out) or None,
+            "split": self._split(),
+            "split_by": self.split_by,
+            "variable": self.variable,
+            "events": self.events or None,
+        }
+
+    def _split(self) -> Any:
+        """Shares as numbers, or the name of a column; None for the default, which a file may override."""
+        if self.split == DEFAULT_SPLIT:
+            return None
+        if len(self.split) == 1:
+            return self.split[0]
+        shares = tuple(map(_number, self.split))
+        if len(shares) != 3 or any(isinstance(share, str) for share in shares):
+            raise LfadsxError(f"`split` must be three shares or the name of a column, got {' '.join(self.split)}.")
+        return shares
+
+
+def _number(word: str) -> int | float | str:
+    """Returns a whole number, a number, or the word itself."""
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word

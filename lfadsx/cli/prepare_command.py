@@ -1,0 +1,75 @@
+"""The command that makes a data file of a recording: lfadsx prepare."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from lfadsx.cli.command_flags import Command, positional
+from lfadsx.cli.cutting_flags import Cutting
+from lfadsx.cli.terminal import DONE, say
+from lfadsx.errors import LfadsxError
+
+
+@dataclasses.dataclass(kw_only=True)
+class Prepare(Command):
+    """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
+
+    SOURCE is an NWB or MATLAB file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
+    Several recordings become several sessions, with the same cut and the same rule for the splits.
+    """
+
+    examples = (
+        "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
+        "lfadsx prepare phy_folder --out day1.h5 --align cue --window 0 0.8 --bin-width 0.02",
+    )
+
+    sources: tuple[Path, ...] = positional("SOURCE")
+    """Recordings, one for each session."""
+    out: Path | None = None
+    """File to write (.h5), or a folder for several recordings; needed unless --dry-run is given."""
+    cutting: Cutting = dataclasses.field(default_factory=Cutting)
+    """How trials are cut."""
+    bin_width: float | None = None
+    """Width of a bin in seconds; by default 0.01, or that of counts in the file."""
+    behaviour_lag: float | None = None
+    """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    seed: int = 0
+    """Seed of all draws."""
+    dry_run: bool = False
+    """Print what would be written, and write nothing."""
+    verbose: bool = False
+    """Print the reason for every trial that is dropped."""
+
+    def run(self) -> int:
+        """Reads, cuts, prints and writes."""
+        from lfadsx.data import concatenate, write_dataset
+        from lfadsx.files import check_writable
+        from lfadsx.recordings.formats import read_recording
+
+        if self.out is None and not self.dry_run:
+            raise LfadsxError("`out` must be given: the file to write. To look first, give --dry-run.")
+        if self.out is not None:
+            check_writable(self.out if self.out.suffix else self.out / "session.h5")
+        options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
+        read = [read_recording(source, **options, seed=self.seed) for source in self.sources]
+        data = read[0] if len(read) == 1 else concatenate(*read)
+        say(repr(data))
+        for finding in data.findings:
+            say(str(finding))
+        for session in data.sessions if self.verbose else ():
+            _report_dropped(session.name, data.source.get(session.name, {}))
+        if self.dry_run or self.out is None:
+            say("Nothing is written (--dry-run).")
+            return DONE
+        files = " ".join(map(str, write_dataset(self.out, data)))
+        say(f"Wrote {files}. Train on it with")
+        say(f"  lfadsx fit {files} --out runs/{data.sessions[0].name}")
+        return DONE
+
+
+def _report_dropped(session: str, facts: Any) -> None:
+    """Prints the reason of every trial that is dropped."""
+    for trial, reason in facts.get("dropped", {}).items():
+        say(f"  {session}, trial {trial}: {reason}")

@@ -1,0 +1,113 @@
+"""The format of a recording, told by its content, and one function that reads them all."""
+
+from __future__ import annotations
+
+import inspect
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+
+from lfadsx.data.dataset import Dataset
+from lfadsx.errors import DataError, LfadsxError, nearest
+from lfadsx.recordings.csv_folder import from_csv
+from lfadsx.recordings.matlab_file import from_matlab
+from lfadsx.recordings.nwb_file import from_nwb
+from lfadsx.recordings.phy_folder import from_phy
+from lfadsx.recordings.pynapple_file import from_pynapple
+
+HDF5, MATLAB_5, MATLAB_73 = b"\x89HDF", b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
+
+
+class Format(NamedTuple):
+    """A format of recordings: its name, a test of a path, and the function that reads it."""
+
+    name: str
+    fits: Callable[[Path], bool]
+    read: Callable[..., Dataset]
+
+
+def _holds(*names: str) -> Callable[[Path], bool]:
+    """Returns a test for folders that hold some files."""
+    return lambda path: path.is_dir() and all((path / name).is_file() for name in names)
+
+
+def _starts(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(20)
+
+
+def _is_nwb(path: Path) -> bool:
+    if _starts(path)[:4] != HDF5:
+        return False
+    try:
+        with h5py.File(path) as file:
+            return "nwb_version" in file.attrs
+    except OSError:  # damaged; whoever reads it says so
+        return False
+
+
+def _is_pynapple(path: Path) -> bool:
+    if path.is_dir():
+        return any(map(_is_pynapple, sorted(path.glob("*.npz"))))
+    if _starts(path)[:2] != b"PK":
+        return False
+    with zipfile.ZipFile(path) as file:
+        return {"t.npy", "index.npy"} <= set(file.namelist())
+
+
+FORMATS = (
+    Format("Phy folder", _holds("spike_times.npy"), from_phy),
+    Format("CSV folder", _holds("spikes.csv", "trials.csv"), from_csv),
+    Format("pynapple files", _is_pynapple, from_pynapple),
+    Format("NWB file", _is_nwb, from_nwb),
+    Format("MATLAB file", lambda path: _starts(path)[:19] in (MATLAB_5, MATLAB_73), from_matlab),
+)
+
+
+def format_of(path: str | Path) -> Format | None:
+    """Returns the format of a recording by its content, or None if it has none of the known ones.
+
+    Raises:
+        DataError: If the path does not exist.
+    """
+    path = Path(path)
+    if not path.exists():
+        known = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise DataError(f"The recording {str(path)!r} does not exist{nearest(path.name, known)}. Check the path.")
+    return next((form for form in FORMATS if form.fits(path)), None)
+
+
+def read_recording(path: str | Path, **options: Any) -> Dataset:
+    """Reads a recording of any known format and cuts it into a data set.
+
+    Args:
+        path: A file or a folder; the format is told by its content.
+        **options: Arguments of the function for the format, such as `lfadsx.from_nwb`. Options that are None are left
+            out.
+
+    Raises:
+        DataError: If the format is unknown or the recording cannot be read.
+        LfadsxError: If the format has no such option.
+    """
+    form = format_of(path)
+    if form is None:
+        names = ", ".join(one.name for one in FORMATS)
+        raise DataError(
+            f"A recording must be one of {names}, got {str(path)!r}. Convert it, or use `lfadsx.from_spike_times` in "
+            "Python."
+        )
+    given = {name: value for name, value in options.items() if value is not None}
+    known = set(inspect.signature(form.read).parameters) | set(CUT)
+    for name in given:
+        if name not in known:
+            raise LfadsxError(f"`{name}` cannot be used with a {form.name}{nearest(name, known)}. Leave it out.")
+    return form.read(path, **given)
+
+
+CUT = ("condition", "behaviour", "behaviour_lag", "areas", "min_rate", "held_out", "split", "split_by", "seed")
+"""Options of all formats, those of `cut`."""

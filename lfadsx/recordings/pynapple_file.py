@@ -1,0 +1,253 @@
+"""Recordings from pynapple: objects in memory, or the npz files that `save` writes, without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from lfadsx.data import validation
+from lfadsx.data.data_findings import some
+from lfadsx.data.dataset import Dataset
+from lfadsx.errors import DataError
+from lfadsx.findings import Finding
+from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.pynapple_arrays import Saved, load_folder
+from lfadsx.recordings.recording import Recording, Signal
+from lfadsx.recordings.tidying import tidy_times, tidy_trials
+
+TRIALS = ("trials", "trial")
+OBSERVED = ("recorded", "observed", "recording", "time_support")
+"""Names of interval sets in a folder: the trials, and the intervals in which the recording ran."""
+
+
+def from_pynapple(
+    spikes: Any,
+    trials: Any = None,
+    *,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    bin_width: float = 0.01,
+    observed: Any = None,
+    unit_columns: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
+    events: Collection[str] | None = None,
+    session: str | None = None,
+    **options: Unpack[CutOptions],
+) -> Dataset:
+    """Cuts spikes and trials of pynapple into a data set.
+
+    Example:
+        >>> import numpy as np
+        >>> import pynapple as nap
+        >>> import lfadsx
+        >>> spikes = {unit: nap.Ts(np.arange(0.1, 99, 0.03 * unit)) for unit in (3, 7)}
+        >>> units = nap.TsGroup(spikes, time_support=nap.IntervalSet(0, 100))
+        >>> go = np.arange(2.0, 98.0, 2.0)
+        >>> trials = nap.IntervalSet(go - 0.9, go + 0.9, metadata={"go_cue": go})
+        >>> data = lfadsx.from_pynapple(units, trials, align="go_cue", window=(-0.25, 0.45))
+        >>> data.train.targets["spikes"].shape
+        (34, 70, 2)
+
+    Args:
+        spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
+        trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
+            may hold trials that overlap. With files: such a table, or the name of the interval set of the trials.
+        align: The event at time 0, a column of trials; by default "start".
+        window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
+        bin_width: Width of a bin in seconds.
+        observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
+        unit_columns: What is known of the units beside their metadata, such as "area", shape (unit,) each, in the order
+            of the keys of the group.
+        signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
+        events: Columns of trials that hold times; by default they are found by their values.
+        session: Name of the session; by default the name of the folder, or "session".
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: If objects are not of these types, files cannot be read, or there are no trials.
+    """
+    recording = read_pynapple(
+        spikes,
+        trials,
+        observed=observed,
+        unit_columns=unit_columns,
+        signals=signals,
+        events=events,
+        align=align,
+        session=session,
+    )
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
+
+
+def read_pynapple(
+    spikes: Any,
+    trials: Any = None,
+    *,
+    observed: Any = None,
+    unit_columns: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
+    events: Collection[str] | None = None,
+    align: str | None = None,
+    session: str | None = None,
+) -> Recording:
+    """Returns spikes and trials of pynapple as a recording; arguments as in `from_pynapple`.
+
+    Metadata in npz files are pickled Python objects. They are not read, because a pickle can run any code: areas,
+    conditions and trial ids are missing then. The trials of a folder come from its `Tsd` of whole numbers: time of the
+    event and id of the trial; without any, from the interval set "trials". Pass loaded objects if you trust the files,
+    or a table of trials and `unit_columns`.
+    """
+    given = {str(name): np.asarray(values) for name, values in (unit_columns or {}).items()}
+    own_signals = {name: _signal(name, series) for name, series in (signals or {}).items()}
+    intervals = None if observed is None else _intervals(observed)
+    if isinstance(spikes, str | Path):
+        recording = _from_folder(load_folder(Path(spikes)), trials, events, align)
+        return dataclasses.replace(
+            recording,
+            name=session or recording.name,
+            unit_columns=given,
+            signals=recording.signals | own_signals,
+            observed=recording.observed if intervals is None else intervals,
+        )
+    if not all(hasattr(spikes, part) for part in ("keys", "__getitem__", "time_support")):
+        raise DataError(
+            f"`spikes` must be a TsGroup of pynapple, or a folder of npz files, got {type(spikes).__name__}. "
+            "Use `from_spike_times` for lists of spike times."
+        )
+    unit_id = np.array(list(spikes.keys()))
+    columns, names = tidy_trials(_columns(trials), None, events, also=align)
+    return Recording(
+        name=session or "session",
+        unit_id=unit_id,
+        spikes=tuple(tidy_times(spikes[unit].t, None, f"Unit {unit}")[0] for unit in unit_id.tolist()),
+        trials=columns,
+        events=names,
+        unit_columns={name: values for name, values in _metadata(spikes).items() if name != "rate"} | given,
+        observed=_intervals(spikes.time_support) if intervals is None else intervals,
+        signals=own_signals,
+        source={"format": "pynapple"},
+    )
+
+
+def _columns(trials: Any) -> dict[str, Any]:
+    """Returns the columns of an interval set with metadata, or of a table."""
+    if hasattr(trials, "items") and not hasattr(trials, "metadata_columns"):
+        return dict(trials.items())
+    if not (hasattr(trials, "start") and hasattr(trials, "end")):
+        raise DataError(
+            f"`trials` must be an IntervalSet of pynapple, or a table with one column for each event, got "
+            f"{type(trials).__name__}. Give the trials as the second argument."
+        )
+    return {"start": np.asarray(trials.start), "stop": np.asarray(trials.end)} | _metadata(trials)
+
+
+def _metadata(of: Any) -> dict[str, np.ndarray]:
+    """Returns the metadata columns of an object with one number or text for each entry."""
+    found = {str(name): np.asarray(of.get_info(name)) for name in getattr(of, "metadata_columns", ())}
+    for name, values in found.items():
+        if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.tolist()):
+            found[name] = values.astype(str)
+    return {name: values for name, values in found.items() if values.ndim == 1}
+
+
+def _intervals(intervals: Any) -> np.ndarray:
+    return np.stack([np.asarray(intervals.start), np.asarray(intervals.end)], axis=1).astype(np.float64)
+
+
+def _signal(name: str, series: Any) -> Signal:
+    if not (hasattr(series, "t") and hasattr(series, "d")):
+        raise DataError(
+            f"The signal {name!r} must be a Tsd or TsdFrame of pynapple, got {type(series).__name__}. "
+            "Give an object with times `t` and values `d`."
+        )
+    values = np.asarray(series.d, np.float64)
+    columns = tuple(map(str, getattr(series, "columns", ())))
+    return Signal(np.asarray(series.t, np.float64), values.reshape(len(values), -1), columns=columns)
+
+
+def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, align: str | None) -> Recording:
+    """Returns the recording of npz files, of which only numbers are read."""
+    unused = []
+    if isinstance(trials, str):
+        validation.one_of(trials, saved.intervals, "`trials`, the name of an interval set,")
+        columns, times = _of_intervals(saved.intervals[trials])
+    elif trials is not None:
+        columns, times = tidy_trials(_columns(trials), None, events, also=align)
+    elif saved.events:
+        columns, times = _joined_events(saved.events), tuple(saved.events)
+        unused = [name for name in saved.intervals if name in TRIALS]
+    else:
+        columns, times = _of_intervals(saved.intervals[_trial_intervals(saved)])
+    known = next((name for name in OBSERVED if name in saved.intervals), None)
+    return Recording(
+        name=saved.path.name,
+        unit_id=saved.unit_id,
+        spikes=saved.spikes,
+        trials=columns,
+        events=times,
+        observed=saved.support if known is None else saved.intervals[known],
+        signals=saved.signals,
+        source=saved.source | {"format": "pynapple npz"},
+        findings=tuple(_notes(saved, unused)),
+    )
+
+
+def _of_intervals(intervals: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Returns columns and events of trials that are known as intervals only, numbered from 0."""
+    start, stop = intervals.T
+    return {"trial_id": np.arange(len(start)), "start": start, "stop": stop}, ("start", "stop")
+
+
+def _trial_intervals(saved: Saved) -> str:
+    """Returns the name of the interval set of the trials; raises `DataError` without one."""
+    name = next((name for name in TRIALS if name in saved.intervals), None)
+    if name is None:
+        raise DataError(
+            f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of "
+            "the trial, or an interval set 'trials'. Found "
+            f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save one, or pass a table as `trials`."
+        )
+    return name
+
+
+def _joined_events(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns one row for each trial id that any event has, in order of the first event, with NaN for missing ones."""
+    every = np.concatenate([ids for ids, _ in events.values()])
+    first = np.sort(np.unique(every, return_index=True)[1])
+    trial_id = every[first]
+    columns = {"trial_id": trial_id}
+    place = {trial: row for row, trial in enumerate(trial_id.tolist())}
+    for name, (ids, times) in events.items():
+        columns[name] = np.full(len(trial_id), np.nan)
+        columns[name][[place[trial] for trial in ids.tolist()]] = times
+    return columns
+
+
+def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:
+    """Returns what was not read, and how to get it."""
+    notes = []
+    if saved.unreadable:
+        sentence = (
+            f"Pickled parts of {some(saved.unreadable)} are not read, because a pickle can run any code: "
+            "areas, conditions and names of columns are missing."
+        )
+        remedy = (
+            "Give a table of trials and `unit_columns`, or, if you trust the files, load them with pynapple and pass "
+            "the objects to `lfadsx.from_pynapple`."
+        )
+        notes.append(
+            Finding("warning", "pickled metadata", len(saved.unreadable), 0, saved.path.name, sentence, remedy)
+        )
+    for name in unused:
+        sentence = f"The interval set {name!r} is not used: its trials have no ids to find their events by."
+        remedy = f"Give trials={name!r} to cut these intervals; they are numbered from 0 then."
+        notes.append(Finding("note", "unused intervals", 1, 0, saved.path.name, sentence, remedy))
+    return notes

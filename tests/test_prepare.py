@@ -1,0 +1,91 @@
+"""`lfadsx prepare`, and recordings given to `fit`: every format of the small recording, and what cannot be read."""
+
+import h5py
+import numpy as np
+import pytest
+
+from lfadsx import cli
+from lfadsx.data import read
+from lfadsx.recordings.formats import format_of, read_recording
+
+SOURCES = {
+    "nwb/session.nwb": ("NWB file", "go_cue"),
+    "matlab/session_v73.mat": ("MATLAB file", "goCue"),
+    "matlab/session_v5.mat": ("MATLAB file", "goCue"),
+    "phy": ("Phy folder", "go_cue"),
+    "csv": ("CSV folder", "go_cue"),
+    "pynapple": ("pynapple files", "go_cue"),
+}
+WINDOW = ("--window", "-0.25", "0.45")
+
+
+@pytest.fixture(scope="module")
+def formats(recordings):
+    return recordings / "formats"
+
+
+@pytest.fixture(scope="module")
+def truth(formats):
+    return dict(np.load(formats / "truth.npz"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_each_format_is_known_by_its_content_and_prepared(source, formats, truth, tmp_path, capsys):
+    name, event = SOURCES[source]
+    assert format_of(formats / source).name == name
+    file = tmp_path / "day1.h5"
+    words = ["prepare", str(formats / source), "--out", str(file), "--align", event, *WINDOW]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"lfadsx fit {file} --out runs/" in said and "trials are dropped" in said
+    data = read(file)
+    ids = np.concatenate([split.trial_id for split in data.splits.values()]).astype(int)
+    counts = np.concatenate([split.targets["spikes"] for split in data.splits.values()])
+    kept = "cut_" if name == "MATLAB file" else ""
+    known = dict(zip(truth[f"{kept}trial_id"].astype(int), truth[f"{kept}counts"], strict=True))
+    assert set(ids) <= set(known) and len(ids) >= len(known) - (2 if name == "pynapple files" else 0)
+    np.testing.assert_array_equal(counts, np.stack([known[trial] for trial in ids]))
+
+
+def test_a_dry_run_writes_nothing_and_verbose_names_every_dropped_trial(formats, tmp_path, capsys):
+    words = ["prepare", str(formats / "csv"), "--align", "go_cue", *WINDOW, "--dry-run", "--verbose"]
+    assert cli.main([*words, "--held-out", "0.2", "--split", "0.6", "0.2", "0.2", "--areas", "M1"]) == 0
+    said = capsys.readouterr().err
+    assert "Nothing is written (--dry-run)." in said and "trial 1: window begins before the recording" in said
+    assert "12 channels (2 held out)" in said and "33 train, 10 valid, 10 test" in said
+
+
+def test_a_recording_is_cut_on_the_way_to_training(formats, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("lfadsx.pipeline.fit_run", lambda data, out, **how: seen.setdefault("data", data) and 1 / 0)
+    words = ["fit", str(formats / "csv"), "--out", str(tmp_path / "run"), "--align", "go_cue", *WINDOW]
+    cli.main([*words, "--bin-width", "0.03", "--behaviour", "hand_velocity"])
+    data = seen["data"]
+    assert data.train.n_bins == 23 and data.bin_width == 0.03 and data.train.behaviour.shape[2] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prepare", "CSV"], "`--out` must be given"),
+        (["prepare", "nowhere.nwb", "--dry-run"], "'nowhere.nwb' does not exist"),
+        (["prepare", "FILE", "--dry-run"], "must be one of Phy folder, CSV folder"),
+        (["prepare", "CSV", "--dry-run", "--variable", "x"], "`--variable` cannot be used with a CSV folder"),
+        (["prepare", "CSV", "--dry-run", "--split", "0.5", "0.5"], "`--split` must be three shares"),
+        (["prepare", "CSV", "--dry-run", "--align", "gocue"], "go_cue"),
+        (["fit", "FILE", "--out", "OUT", "--align", "go_cue"], "need a recording, got data files"),
+    ],
+)
+def test_what_cannot_be_prepared_is_said(words, message, formats, tmp_path, capsys):
+    file = tmp_path / "data.h5"
+    with h5py.File(file, "w") as content:
+        content["train_data"] = content["valid_data"] = np.ones((6, 5, 4), int)
+    places = {"CSV": formats / "csv", "FILE": file, "OUT": tmp_path / "out"}
+    assert cli.main([str(places.get(word, word)) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said
+
+
+def test_options_of_other_formats_are_refused_by_name(formats):
+    with pytest.raises(ValueError, match="`bin_widt` cannot be used with a CSV folder .did you mean 'bin_width'"):
+        read_recording(formats / "csv", bin_widt=0.1)
