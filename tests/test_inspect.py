@@ -11,6 +11,7 @@ from lfadsx import cli
 from lfadsx.data import read_split
 from lfadsx.data.model_trials import read_trials
 from lfadsx.errors import DataError
+from lfadsx.recordings.formats import format_of
 from lfadsx.results.results_file import read_posteriors
 
 
@@ -105,3 +106,21 @@ def test_held_out_channels_are_named(tmp_path):
     assert not splits["train"].target_observed["spikes"][:, :, [1, 6]].any()
     with pytest.raises(DataError, match="has 7 channels and session 'day1' has 6"):
         read_split(write(tmp_path / "other.h5", data=TRIALS[:, :, :7]), data.sessions)
+
+
+def test_recordings_in_words(recordings, capsys):
+    for source, event in (("csv", "target_on"), ("matlab/session_v73.mat", "targetOn")):
+        text = told(capsys, recordings / "formats" / source)
+        assert "20 units, 60 trials" in text and f"--align {event}" in text and "silent:        45" in text
+    assert "areas, conditions and names of columns are missing" in told(capsys, recordings / "formats" / "pynapple")
+
+
+def test_a_data_file_that_matlab_wrote_is_no_recording(tmp_path, capsys):
+    path = tmp_path / "day1.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["train_data"] = TRIALS.astype(float).T
+        file["train_data"].attrs["MATLAB_class"] = np.bytes_("double")
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    assert format_of(path) is None
+    assert "MATLAB wrote 'day1.mat', which reverses axes" in told(capsys, path)

@@ -30,7 +30,11 @@ COMMANDS = {
     "generate": ("model_commands", "Generate", "Generate new trials from a trained model."),
     "report": ("model_commands", "Report", "Write the methods paragraph of a run."),
     "parameters": ("model_commands", "Parameters", "Write all parameters of a trained model to an HDF5 file."),
-    "inspect": ("inspect_command", "Inspect", "Say what a data file or a run folder holds, and how it would be read."),
+    "inspect": (
+        "inspect_command",
+        "Inspect",
+        "Say what a data file, a recording or a run folder holds, and how it would be read.",
+    ),
     "simulate": ("simulate_command", "Simulate", "Simulate spikes whose true rates are known."),
     "demo": ("fit_commands", "Demo", "Simulate spikes, train on them and draw figures, in two minutes."),
     "translate": ("translate_command", "Translate", "Print the flags of `fit` for those of the TensorFlow LFADS."),

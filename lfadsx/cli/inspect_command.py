@@ -1,8 +1,9 @@
-"""The command `inspect`: what a data file or a run folder holds, and how it would be read."""
+"""The command `inspect`: what a data file, a recording or a run folder holds, and how it would be read."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,15 @@ from lfadsx.errors import DataError
 
 if TYPE_CHECKING:
     from lfadsx.data.dataset import Dataset
+
+READERS = {
+    "Phy folder": ("phy_folder", "read_phy"),
+    "CSV folder": ("csv_folder", "read_csv"),
+    "pynapple files": ("pynapple_file", "read_pynapple"),
+    "NWB file": ("nwb_file", "read_nwb"),
+    "MATLAB file": ("matlab_file", "read_matlab"),
+}
+"""Module of `lfadsx.recordings` and function that reads each format."""
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 PARTS = {
@@ -32,16 +42,17 @@ PARTS = {
 
 @dataclasses.dataclass(kw_only=True)
 class Inspect(Command):
-    """Say in words what a data file or a run folder holds, and how it would be read.
+    """Say in words what a data file, a recording or a run folder holds, and how it would be read.
 
     Nothing is written. Of a data file it prints axes, units, rates, silent neurons, conditions, behaviour, unused keys
-    and findings; of an NPZ file its arrays; of a run folder its data, model and results.
+    and findings; of a recording units, events and signals; of an NPZ file its arrays; of a run folder its data
+    and results.
     """
 
     examples = ("lfadsx inspect day1.h5", "lfadsx inspect runs/day1")
 
     file: Path = positional("FILE")
-    """HDF5 or NPZ file, or run folder."""
+    """HDF5 or NPZ file, recording (NWB, MATLAB, Phy, CSV or pynapple), or run folder."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the file is read."""
 
@@ -52,11 +63,33 @@ class Inspect(Command):
         return DONE
 
     def _lines(self) -> Iterator[str]:
+        from lfadsx.recordings.formats import format_of
+
+        form = format_of(self.file) if self.file.exists() else None
+        if form is not None:
+            return _recording(self.file, form.name)
         if self.file.is_dir():
             return _run_folder(self.file)
         if zipfile.is_zipfile(self.file):
             return _npz(self.file)
         return _hdf5(self.file, self.reading)
+
+
+def _recording(path: Path, form: str) -> Iterator[str]:
+    module, name = READERS[form]
+    yield f"{path}: {form}"
+    try:
+        recording = getattr(importlib.import_module(f"lfadsx.recordings.{module}"), name)(path)
+    except DataError as error:
+        yield from _section("It cannot be read as a recording", [str(error)])
+        return
+    yield from _section("Read as", repr(recording).splitlines())
+    yield from _section("Findings", [str(finding) for finding in recording.findings] or ["none"])
+    events = [event for event in recording.events if event not in ("start", "stop")]
+    cut = f" --align {events[0]} --window -0.25 0.45" if events else ""
+    yield from _section(
+        "Cut it into trials, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
+    )
 
 
 def _hdf5(path: Path, reading: Reading) -> Iterator[str]:

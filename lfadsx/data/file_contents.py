@@ -108,6 +108,14 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
     )
 
 
+def is_data_file(path: Path) -> bool:
+    """Returns whether a file is an HDF5 file with keys of a data file; MATLAB may have written it."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with open_to_read(path) as file:
+        return any(key in file for key in _data_keys((*SPLITS, WHOLE)))
+
+
 def _data_keys(splits: Collection[str]) -> list[str]:
     return [key for split in splits for key in keys_of("encoder_input", split)]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
-
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.file_contents import is_data_file
+from lfadsx.data.hdf5_files import open_to_read
 from lfadsx.errors import DataError, LfadsxError, nearest
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.matlab_file import from_matlab
@@ -45,9 +45,9 @@ def _is_nwb(path: Path) -> bool:
     if _starts(path)[:4] != HDF5:
         return False
     try:
-        with h5py.File(path) as file:
+        with open_to_read(path) as file:
             return "nwb_version" in file.attrs
-    except OSError:  # damaged; whoever reads it says so
+    except DataError:  # damaged; whoever reads it says so
         return False
 
 
@@ -60,12 +60,16 @@ def _is_pynapple(path: Path) -> bool:
         return {"t.npy", "index.npy"} <= set(file.namelist())
 
 
+def _is_matlab(path: Path) -> bool:
+    return _starts(path)[:19] in (MATLAB_5, MATLAB_73) and not is_data_file(path)
+
+
 FORMATS = (
     Format("Phy folder", _holds("spike_times.npy"), from_phy),
     Format("CSV folder", _holds("spikes.csv", "trials.csv"), from_csv),
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
-    Format("MATLAB file", lambda path: _starts(path)[:19] in (MATLAB_5, MATLAB_73), from_matlab),
+    Format("MATLAB file", _is_matlab, from_matlab),
 )
 
 
