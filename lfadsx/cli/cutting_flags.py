@@ -27,8 +27,7 @@ class Cutting:
     min_rate: float = 0.0
     """Units with a lower mean rate are left out, in Hz."""
     held_out: str = "0"
-    """Units that the encoder does not see: their number, their share (below 1), or a column of units. A number or share
-    is drawn evenly over areas and rates."""
+    """Units hidden from the encoder: number or share (below 1), drawn evenly over areas and rates; or a column."""
     split: tuple[str, ...] = DEFAULT_SPLIT
     """Shares of train, valid and test; or the column of trials that names the split."""
     split_by: Literal["condition", "time"] = "condition"

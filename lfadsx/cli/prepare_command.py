@@ -22,7 +22,7 @@ class Prepare(Command):
 
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
-        "lfadsx prepare phy_folder --out day1.h5 --align cue --window 0 0.8 --bin-width 0.02",
+        "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")

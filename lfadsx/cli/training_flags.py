@@ -43,7 +43,7 @@ class Training(Command):
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the files are read."""
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
-    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials; see lfadsx prepare."""
+    """How recordings are cut into trials."""
     align_sessions: int = 0
     """Shared components that align the sessions, computed from their training trials. 0: alignment of the files, if
     they hold one."""
