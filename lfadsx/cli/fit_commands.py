@@ -53,6 +53,7 @@ class Fit(Training):
         from lfadsx.training import RunFolder
 
         self._check()
+        RunFolder(self.out).check_own()
         RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
         mesh, model, train = self.mesh(n_members), self.model, self.train

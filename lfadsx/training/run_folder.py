@@ -169,7 +169,7 @@ class RunFolder:
             population: If True, a population is to be trained in the folder, else a single model.
 
         Raises:
-            RunError: If the folder cannot be written, or holds other files or a run of another kind or format.
+            RunError: If the folder cannot be written, or holds a run of another kind or format.
         """
         check_writable(self.path / SINGLE)
         own, other = (POPULATION, SINGLE) if population else (SINGLE, POPULATION)
@@ -179,12 +179,6 @@ class RunFolder:
                 f"The folder {self.path} holds {held}, so {wanted} cannot be trained in it. Give another folder."
             )
         if not (self.path / own).is_file():
-            files = sorted(file.name for file in self.path.glob("[!.]*")) if self.path.is_dir() else []
-            if files:
-                raise RunError(
-                    f"The output folder {self.path} must be new, empty or that of an earlier run, but it holds other "
-                    f"files, such as {files[0]}. Give another folder."
-                )
             return None
         earlier = self._read(own)
         if earlier.format != FORMAT:
@@ -193,6 +187,19 @@ class RunFolder:
                 "Give another folder; the models in this one still load."
             )
         return earlier
+
+    def check_own(self) -> None:
+        """Checks that the folder is new, empty or that of an earlier run.
+
+        Raises:
+            RunError: If it holds other files.
+        """
+        files = sorted(file.name for file in self.path.glob("[!.]*")) if self.path.is_dir() else []
+        if files and not {SINGLE, POPULATION}.intersection(files):
+            raise RunError(
+                f"The output folder {self.path} must be new, empty or that of an earlier run, but it holds other "
+                f"files, such as {files[0]}. Give another folder."
+            )
 
     def check_same(self, earlier: RunInfo, info: RunInfo) -> bool:
         """Returns True if two descriptions differ only in that the second one has more epochs.
