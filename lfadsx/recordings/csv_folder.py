@@ -48,9 +48,9 @@ def from_csv(
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = pathlib.Path(folder.name)
         >>> spikes = [f"{unit},{0.1 * i + 0.01 * unit}" for unit in (1, 2) for i in range(200)]
-        >>> _ = (path / "spikes.csv").write_text("\\n".join(["unit,time", *spikes]))
+        >>> _ = (path / "spikes.csv").write_text("\n".join(["unit,time", *spikes]))
         >>> trials = [f"{i},{2 * i + 0.5}" for i in range(10)]
-        >>> _ = (path / "trials.csv").write_text("\\n".join(["trial_id,go_cue", *trials]))
+        >>> _ = (path / "trials.csv").write_text("\n".join(["trial_id,go_cue", *trials]))
         >>> data = lfadsx.from_csv(path, align="go_cue", window=(-0.2, 0.4))
         >>> data.train.targets["spikes"].shape
         (6, 60, 2)

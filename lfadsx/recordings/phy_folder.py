@@ -51,10 +51,10 @@ def from_phy(
         >>> path = pathlib.Path(folder.name)
         >>> np.save(path / "spike_times.npy", np.arange(0, 600_000, 500, dtype=np.uint64))
         >>> np.save(path / "spike_clusters.npy", np.tile([4, 9], 600).astype(np.int32))
-        >>> _ = (path / "cluster_group.tsv").write_text("cluster_id\\tgroup\\n4\\tgood\\n9\\tgood\\n")
-        >>> _ = (path / "params.py").write_text("sample_rate = 30000.0\\n")
+        >>> _ = (path / "cluster_group.tsv").write_text("cluster_id\tgroup\n4\tgood\n9\tgood\n")
+        >>> _ = (path / "params.py").write_text("sample_rate = 30000.0\n")
         >>> trials = [f"{30_000 * i},go_cue,{i}" for i in range(1, 15)]
-        >>> _ = (path / "events.csv").write_text("\\n".join(["sample,event,trial_id", *trials]))
+        >>> _ = (path / "events.csv").write_text("\n".join(["sample,event,trial_id", *trials]))
         >>> data = lfadsx.from_phy(path, align="go_cue", window=(-0.25, 0.45))
         >>> data.train.targets["spikes"].shape, data.sessions[0].names("spikes")
         ((10, 70, 2), ('4', '9'))
