@@ -89,3 +89,8 @@ def test_what_cannot_be_prepared_is_said(words, message, formats, tmp_path, caps
 def test_options_of_other_formats_are_refused_by_name(formats):
     with pytest.raises(ValueError, match="`bin_widt` cannot be used with a CSV folder .did you mean 'bin_width'"):
         read_recording(formats / "csv", bin_widt=0.1)
+
+
+def test_notes_of_the_cut_stay_with_chosen_trials(formats):
+    data = read_recording(formats / "phy", align="go_cue", window=(-0.25, 0.45))
+    assert {"units dropped", "trials dropped"} <= {finding.name for finding in data.rebin(2).findings}

@@ -32,6 +32,9 @@ class Reading:
     missing: bool = False
     """Treat NaN in the data as missing entries."""
 
+    axes: str | None = None
+    """Order of the axes of files that other programs wrote, such as "channel time trial"."""
+
     def read(
         self, files: tuple[Path, ...], kind: Kind | dict[str, Kind] | None, seed: int, cutting: Cutting | None = None
     ) -> Dataset:
@@ -62,6 +65,7 @@ class Reading:
             behaviour_lag=self.behaviour_lag,
             kind=kind,
             missing=self.missing,
+            axes=self.axes,
             seed=seed,
             sessions=self.session_names,
         )
