@@ -17,7 +17,7 @@ class Frozen(nnx.Variable):
     """A fixed array of a part: saved with the model, never trained."""
 
 
-def parameter(value: Float[Array, ...], *, train: bool = True) -> nnx.Variable:
+def parameter(value: Float[Array, "..."], *, train: bool = True) -> nnx.Variable:
     """Returns the array as a trained `nnx.Param`, or as a `Frozen` one."""
     return nnx.Param(value) if train else Frozen(value)
 

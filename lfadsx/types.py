@@ -185,7 +185,7 @@ class Noise:
 
     ic: Float[Array, "trial ic_noise"]
     inputs: Float[Array, "time trial input_noise"] | None
-    keep: dict[str, Bool[Array, ...]]
+    keep: dict[str, Bool[Array, "..."]]
     dropout_rate: Float[Array, ""] | float
 
 

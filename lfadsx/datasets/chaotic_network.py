@@ -30,7 +30,7 @@ class ChaoticNetwork(NamedTuple):
     weights: np.ndarray
     input_weights: np.ndarray
     starts: np.ndarray
-    readouts: tuple[np.ndarray, ...]
+    readouts: tuple[np.ndarray, "..."]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,7 +90,7 @@ class AutoregressivePrior(GaussianPosterior):
         """Returns log p(u_t | u_{t-1}) along the path, summed over the inputs, in nats."""
         return self.transition(path).log_prob(path).sum(-1)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws paths from the prior, shape `(*shape, dim)`; the last axis of `shape` is time."""
         noise = jnp.moveaxis(self.noise(key, shape), -2, 0)
         phi, innovation_std = self.phi, jnp.exp(0.5 * self.log_variance[...])

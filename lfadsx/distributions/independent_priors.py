@@ -77,7 +77,7 @@ class GaussianPrior(GaussianPosterior):
         """Returns log p(path), summed over the variables, in nats."""
         return self.distribution().log_prob(path).sum(-1)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws from the prior, shape `(*shape, dim)`."""
         return self.distribution().sample(self.noise(key, shape))
 
@@ -159,7 +159,7 @@ class StudentTPrior(GaussianPosterior):
         """Returns log p(path), summed over the inputs, in nats."""
         return self._log_density(path).sum(-1)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws from the prior, shape `(*shape, dim)`."""
         loc, df = self.loc[...], jnp.exp(self.log_df[...])
         return loc + jnp.exp(self.log_scale[...]) * jax.random.t(key, df, (*shape, self.dim), loc.dtype)
@@ -204,7 +204,7 @@ class PointPrior(AbstractPrior):
         self.dim, self.n_params = dim, 0
         self.value = nnx.Param(filled(dim))
 
-    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Returns zeros, shape `(*shape, dim)`."""
         del key
         return jnp.zeros((*shape, self.dim), self.value[...].dtype)
@@ -240,7 +240,7 @@ class PointPrior(AbstractPrior):
         del params
         return self.log_prob(path)
 
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Returns the value, shape `(*shape, dim)`."""
         del key
         return self._for_all(shape)

@@ -17,7 +17,7 @@ from lfadsx.distributions.prior import DiagonalGaussian
 Sums = Float[ArrayLike, " channel"]
 
 
-def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
+def soft_clip(x: Float[Array, "..."], low: float = -15.0, high: float = 8.0) -> Float[Array, "..."]:
     """Returns x within [low, high], continued logarithmically outside.
 
     It is applied to log rates in the loss and in the outputs. So `exp` cannot overflow, and the gradient never
@@ -34,7 +34,7 @@ def soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Fl
     return jnp.where(x > high, high + beyond, jnp.where(x < low, low - beyond, x))
 
 
-def exp_soft_clip(x: Float[Array, ...], low: float = -15.0, high: float = 8.0) -> Float[Array, ...]:
+def exp_soft_clip(x: Float[Array, "..."], low: float = -15.0, high: float = 8.0) -> Float[Array, "..."]:
     """Returns exp(soft_clip(x)) without a logarithm: e^high (1 + x - high) above, e^low / (1 + low - x) below.
 
     Example:

@@ -78,7 +78,7 @@ class AbstractPrior(nnx.Module):
     n_params: int
 
     @abc.abstractmethod
-    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws the noise for `sample`, shape `(*shape, dim)`."""
 
     @abc.abstractmethod
@@ -110,7 +110,7 @@ class AbstractPrior(nnx.Module):
         """Returns the posterior's log density of a path per (trial, time) in nats."""
 
     @abc.abstractmethod
-    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def draw(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws from the prior, shape `(*shape, dim)`; the last axis of `shape` is time for inputs."""
 
 
@@ -124,7 +124,7 @@ class GaussianPosterior(AbstractPrior):
         mean, log_variance = jnp.split(params, 2, axis=-1)
         return DiagonalGaussian(mean, jnp.exp(log_variance) + self.post_var_min)
 
-    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, ...]:
+    def noise(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Draws standard normal noise, shape `(*shape, dim)`."""
         return normal(key, (*shape, self.dim))
 

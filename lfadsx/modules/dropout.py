@@ -56,7 +56,7 @@ def keep_masks(
     return unless_zero(rate, draw, (True, True))
 
 
-def drop(x: X, keep: Bool[Array, ...] | None, rate: Float[Array, ""] | float) -> X:
+def drop(x: X, keep: Bool[Array, "..."] | None, rate: Float[Array, ""] | float) -> X:
     """Returns x / (1 - rate) where kept and 0 elsewhere; x itself without a mask. The rate is traced."""
     if x is None or keep is None:
         return x

@@ -45,7 +45,7 @@ class AbstractEncoder(nnx.Module):
         """
 
     @abc.abstractmethod
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the matrices of the L2 penalty; an empty tuple if there are none."""
 
 
@@ -107,7 +107,7 @@ class _GRUEncoder(AbstractEncoder):
         states, last = run_gru(self.forward, sequence, self.forward_initial[...], inside, **settings)
         return _shift(states, inside, self.lag), last
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the recurrent matrices."""
         return self.forward.recurrent_weights()
 
@@ -139,7 +139,7 @@ class BidirectionalGRU(_GRUEncoder):
         backward = _shift(backward, inside, -self.lag)
         return jnp.concatenate([forward, backward], axis=-1), jnp.concatenate([last, first], axis=-1)
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the recurrent matrices of both directions."""
         return self.forward.recurrent_weights() + self.backward.recurrent_weights()
 
@@ -156,7 +156,7 @@ class NoEncoder(AbstractEncoder):
         """Returns states and ends of width 0."""
         return sequence[:, :, :0], sequence[:, 0, :0]
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns an empty tuple."""
         return ()
 

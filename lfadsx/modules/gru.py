@@ -88,7 +88,7 @@ class GRU(nnx.Module):
             projected = projected + live @ self.w_live[...]
         return step_cell(self.clip, projected, state, by_gate(self.w_hidden[...]))[0]
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the matrix of the L2 penalty: U of all gates."""
         return (self.w_hidden[...],)
 

@@ -58,7 +58,7 @@ class AbstractRecurrent(nnx.Module):
         """Returns the read-out state, shape (trial, n_state); the default is the state itself."""
         return state
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the matrices of the L2 penalty; none by default."""
         return ()
 
@@ -135,7 +135,7 @@ class GRUController(AbstractController):
         """Returns the next state of the GRU."""
         return self.gru.step(state, projected_t, live_t)
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the GRU's recurrent matrix."""
         return self.gru.recurrent_weights()
 
@@ -206,6 +206,6 @@ class GRUGenerator(AbstractGenerator):
         projected = self.gru.bias[...] if projected_t is None else projected_t
         return self.gru.step(state, projected, live_t)
 
-    def recurrent_weights(self) -> tuple[Float[Array, ...], ...]:
+    def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the GRU's recurrent matrix."""
         return self.gru.recurrent_weights()

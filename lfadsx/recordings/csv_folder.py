@@ -137,7 +137,7 @@ def read_csv(
 
 def _spikes(
     path: Path, unit_id: np.ndarray | None, clock_hz: float | None, name: str
-) -> tuple[np.ndarray, tuple[np.ndarray, ...], list[Finding]]:
+) -> tuple[np.ndarray, tuple[np.ndarray, "..."], list[Finding]]:
     """Returns the units, the times of their spikes, and what is left out."""
     header, _ = read_header(path)
     unit, times = read_columns(path, column_of(header, UNIT_COLUMNS, path), column_of(header, TIME_COLUMNS, path))

@@ -180,7 +180,7 @@ def recording_of(
     contents: Contents,
     name: str,
     trials: TrialTimes,
-    spikes: ByTrial | tuple[np.ndarray, ...],
+    spikes: ByTrial | tuple[np.ndarray, "..."],
     time_unit: float | None,
     findings: Sequence[Finding] = (),
 ) -> Recording:

@@ -30,7 +30,7 @@ NOT_COLUMNS = (
 
 def read_units(
     nwb: Any, file: str, area: str | None
-) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, np.ndarray], str, list[Finding]]:
+) -> tuple[np.ndarray, tuple[np.ndarray, "..."], dict[str, np.ndarray], str, list[Finding]]:
     """Returns ids, spike times and columns of the units, where their areas come from, and notes on areas."""
     units = nwb.units
     if units is None or "spike_times" not in units.colnames:

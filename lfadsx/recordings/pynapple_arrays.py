@@ -42,7 +42,7 @@ class Saved:
 
     path: Path
     unit_id: np.ndarray
-    spikes: tuple[np.ndarray, ...]
+    spikes: tuple[np.ndarray, "..."]
     support: np.ndarray
     intervals: dict[str, np.ndarray]
     events: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -120,7 +120,7 @@ def _check_arrays(arrays: dict[str, Any], needed: Sequence[str], file: Path) -> 
         )
 
 
-def _by_unit(times: np.ndarray, unit: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, ...]:
+def _by_unit(times: np.ndarray, unit: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, "..."]:
     """Returns the sorted times of each unit; units without spikes stay."""
     order = np.lexsort((times, unit))
     edges = [np.searchsorted(unit[order], keys, side) for side in ("left", "right")]

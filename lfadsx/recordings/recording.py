@@ -74,14 +74,14 @@ class Recording:
 
     name: str
     unit_id: np.ndarray
-    spikes: tuple[np.ndarray, ...]
+    spikes: tuple[np.ndarray, "..."]
     trials: dict[str, np.ndarray]
     events: tuple[str, ...] = ()
     clock_hz: float | None = None
     unit_columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     observed: np.ndarray | None = None
     signals: dict[str, Signal] = dataclasses.field(default_factory=dict)
-    spike_trial: tuple[np.ndarray, ...] | None = None
+    spike_trial: tuple[np.ndarray, "..."] | None = None
     trial_clocks: bool = False
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -151,7 +151,7 @@ class Recording:
         return summarise(self)
 
 
-def by_unit(trials: Sequence[Sequence[np.ndarray]]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+def by_unit(trials: Sequence[Sequence[np.ndarray]]) -> tuple[tuple[np.ndarray, "..."], tuple[np.ndarray, "..."]]:
     """Returns `Recording.spikes` and `Recording.spike_trial` of times that are listed by trial, then by unit.
 
     Example:

@@ -141,7 +141,7 @@ def read_spike_times(
     )
 
 
-def _tidy_units(unit_id: np.ndarray, times: Any, clock_hz: float | None) -> tuple[tuple[np.ndarray, ...], int]:
+def _tidy_units(unit_id: np.ndarray, times: Any, clock_hz: float | None) -> tuple[tuple[np.ndarray, "..."], int]:
     tidy = [tidy_times(own, clock_hz, f"Unit {unit}") for unit, own in zip(unit_id, times, strict=True)]
     return tuple(own for own, _ in tidy), sum(n for _, n in tidy)
 
@@ -168,7 +168,7 @@ def _is_by_trial(units: Units) -> bool:
 
 def _by_trial(
     units: Units, clock_hz: float | None, n_trials: int
-) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], int]:
+) -> tuple[tuple[np.ndarray, "..."], tuple[np.ndarray, "..."], int]:
     if len(units) != n_trials or len({len(trial) for trial in units}) != 1:
         raise DataError(
             f"`units` must list {n_trials} trials, as the table does, and the same units in each, got {len(units)} "

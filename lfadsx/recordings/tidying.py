@@ -161,7 +161,7 @@ def _all_differ(values: Sequence[Any] | np.ndarray) -> bool:
 
 def by_id(
     unit: np.ndarray, times: np.ndarray, unit_id: np.ndarray, clock_hz: float | None, label: str
-) -> tuple[tuple[np.ndarray, ...], int, int]:
+) -> tuple[tuple[np.ndarray, "..."], int, int]:
     """Returns the spike times of each unit, and how many spikes are left out: of other units, and not finite.
 
     Args:

@@ -167,7 +167,7 @@ class Cohort:
     def _values(self, values: Any) -> Array:
         return jnp.asarray(values[0])
 
-    def _flags(self, active: Flags) -> tuple[Array, ...]:
+    def _flags(self, active: Flags) -> tuple[Array, "..."]:
         return ()
 
     @contextmanager
@@ -238,7 +238,7 @@ class Stacked(Cohort):
     def _values(self, values: Any) -> Array:
         return place_members(jnp.asarray(values, jnp.result_type(float)), self._mesh)
 
-    def _flags(self, active: Flags) -> tuple[Array, ...]:
+    def _flags(self, active: Flags) -> tuple[Array, "..."]:
         return (place_members(jnp.asarray(active), self._mesh),)
 
     def _at_once_words(self) -> tuple[str, str]:
