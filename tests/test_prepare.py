@@ -74,6 +74,7 @@ def test_a_recording_is_cut_on_the_way_to_training(formats, tmp_path, monkeypatc
         (["prepare", "CSV", "--dry-run", "--split", "0.5", "0.5"], "`--split` must be three shares"),
         (["prepare", "CSV", "--dry-run", "--align", "gocue"], "go_cue"),
         (["fit", "FILE", "--out", "OUT", "--align", "go_cue"], "need a recording, got data files"),
+        (["fit", "CSV", "--out", "OUT", "--align", "go_cue", "--missing"], "need data files, got a recording"),
     ],
 )
 def test_what_cannot_be_prepared_is_said(words, message, formats, tmp_path, capsys):
@@ -94,3 +95,15 @@ def test_options_of_other_formats_are_refused_by_name(formats):
 def test_notes_of_the_cut_stay_with_chosen_trials(formats):
     data = read_recording(formats / "phy", align="go_cue", window=(-0.25, 0.45))
     assert {"units dropped", "trials dropped"} <= {finding.name for finding in data.rebin(2).findings}
+
+
+def test_nothing_is_held_out_if_the_user_says_so(formats, tmp_path, capsys):
+    words = ["prepare", str(formats / "nwb" / "nlb_train.nwb"), "--align", "move_onset", *WINDOW, "--dry-run"]
+    for extra, said in (([], "20 channels (5 held out)"), (["--held-out", "0"], "20 channels, ")):
+        assert cli.main([*words, *extra]) == 0
+        assert said in capsys.readouterr().err
+
+
+def test_a_damaged_archive_is_not_a_recording(tmp_path):
+    (tmp_path / "spikes.npz").write_bytes(b"PK\x03\x04 cut off")
+    assert format_of(tmp_path / "spikes.npz") is None

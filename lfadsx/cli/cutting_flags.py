@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from lfadsx.errors import LfadsxError
 
-DEFAULT_SPLIT = ("0.7", "0.15", "0.15")
-
 
 @dataclasses.dataclass(frozen=True)
 class Cutting:
@@ -26,10 +24,10 @@ class Cutting:
     """Areas whose units are kept; by default all."""
     min_rate: float = 0.0
     """Units with a lower mean rate are left out, in Hz."""
-    held_out: str = "0"
+    held_out: str | None = None
     """Units hidden from the encoder: number or share (below 1), drawn evenly over areas and rates; or a column."""
-    split: tuple[str, ...] = DEFAULT_SPLIT
-    """Shares of train, valid and test; or the column of trials that names the split."""
+    split: tuple[str, ...] = ()
+    """Shares of train, valid and test, by default 0.7 0.15 0.15; or the column of trials that names the split."""
     split_by: Literal["condition", "time"] = "condition"
     """condition: at random, each condition in proportion. time: in blocks, the last ones test."""
     variable: str | None = None
@@ -51,7 +49,7 @@ class Cutting:
             "behaviour": self.behaviour,
             "areas": self.areas or None,
             "min_rate": self.min_rate or None,
-            "held_out": _number(self.held_out) or None,
+            "held_out": None if self.held_out is None else _number(self.held_out),
             "split": self._split(),
             "split_by": self.split_by,
             "variable": self.variable,
@@ -59,11 +57,9 @@ class Cutting:
         }
 
     def _split(self) -> Any:
-        """Shares as numbers, or the name of a column; None for the default, which a file may override."""
-        if self.split == DEFAULT_SPLIT:
-            return None
-        if len(self.split) == 1:
-            return self.split[0]
+        """Shares as numbers, or the name of a column; None for the default, which depends on the file."""
+        if len(self.split) < 2:
+            return self.split[0] if self.split else None
         shares = tuple(map(_number, self.split))
         if len(shares) != 3 or any(isinstance(share, str) for share in shares):
             raise LfadsxError(f"`split` must be three shares or the name of a column, got {' '.join(self.split)}.")

@@ -31,7 +31,6 @@ class Reading:
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     missing: bool = False
     """Treat NaN in the data as missing entries."""
-
     axes: str | None = None
     """Order of the axes of files that other programs wrote, such as "channel time trial"."""
 
@@ -50,6 +49,11 @@ class Reading:
         from lfadsx.recordings.formats import format_of, read_recording
 
         if cutting is not None and any(format_of(file) for file in files):
+            if self.session_names or self.missing or self.axes:
+                raise LfadsxError(
+                    "--session-names, --missing and --axes need data files, got a recording. Leave them out, or make a "
+                    "data file with lfadsx prepare first."
+                )
             options = cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
             data = [read_recording(file, **options, seed=seed) for file in files]
             return data[0] if len(data) == 1 else concatenate(*data)
@@ -58,7 +62,6 @@ class Reading:
                 "Flags that cut trials, such as --align and --window, need a recording, got data files whose trials "
                 "are cut already. Leave them out."
             )
-
         return read(
             *files,
             bin_width=self.bin_width,

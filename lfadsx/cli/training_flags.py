@@ -68,12 +68,12 @@ class Training(Command):
         return align(data, self.align_sessions) if self.align_sessions else data
 
     def mesh(self, n_members: int = 1) -> Mesh | None:
-        """Returns the devices, None for a single one; must come before JAX is used.
+        """Returns the devices, None for a single device; must be called before JAX is used.
 
-        As many as possible see to members of their own, which need not wait for each other.
+        As many devices as possible get different members, because members do not wait for each other.
 
         Args:
-            n_members: Number of models that are trained side by side.
+            n_members: Number of models that are trained together.
         """
         from lfadsx.parallel import make_mesh
 

@@ -45,8 +45,7 @@ def is_built_in(part: object) -> bool:
 def describe(part: nnx.Module) -> dict[str, Any]:
     """Returns class and constructor arguments of a part, from which `rebuild` builds it again.
 
-    Parts must keep every constructor argument as an attribute of the same name. Your own parts can be described, too,
-    but not rebuilt.
+    Parts must keep every constructor argument as an attribute of the same name.
     """
     name = type(part).__name__
     parameters = inspect.signature(type(part).__init__).parameters.values()

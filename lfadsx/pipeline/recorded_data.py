@@ -12,7 +12,7 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError, RunError
 from lfadsx.training.run_folder import RunFolder, RunInfo
 
-GIVE = "Give the data: `data=`, or --data FILE... on the command line."
+GIVE = "Give the data: `data=` in Python; on the command line compare --data FILE... or evaluate RUN FILE..."
 
 
 def recorded_data(folders: Mapping[str, Path], infos: Mapping[str, RunInfo], n_runs: int) -> Dataset:

@@ -119,8 +119,6 @@ def _new_ids(train: np.ndarray, test: np.ndarray, file: str) -> tuple[np.ndarray
 
 def _joined(train: np.ndarray | None, test: np.ndarray | None, n_train: int, n_test: int) -> np.ndarray:
     """Returns a column of both files; where one lacks it, its entries are missing ("" or NaN)."""
-    known = train if train is not None else test
-    assert known is not None
-    blank = "" if known.dtype.kind == "U" else np.nan
-    parts = [np.full(n, blank) if values is None else values for values, n in ((train, n_train), (test, n_test))]
-    return np.concatenate(parts)
+    sides = ((train, n_train), (test, n_test))
+    is_text = any(values is not None and values.dtype.kind == "U" for values, _ in sides)
+    return np.concatenate([np.full(n, "" if is_text else np.nan) if values is None else values for values, n in sides])

@@ -13,6 +13,7 @@ from lfadsx.data.file_contents import is_data_file
 from lfadsx.data.hdf5_files import open_to_read
 from lfadsx.errors import DataError, LfadsxError, nearest
 from lfadsx.recordings.csv_folder import from_csv
+from lfadsx.recordings.cutting import CutOptions
 from lfadsx.recordings.matlab_file import from_matlab
 from lfadsx.recordings.nwb_file import from_nwb
 from lfadsx.recordings.phy_folder import from_phy
@@ -54,7 +55,7 @@ def _is_nwb(path: Path) -> bool:
 def _is_pynapple(path: Path) -> bool:
     if path.is_dir():
         return any(map(_is_pynapple, sorted(path.glob("*.npz"))))
-    if _starts(path)[:2] != b"PK":
+    if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:
         return {"t.npy", "index.npy"} <= set(file.namelist())
@@ -106,12 +107,8 @@ def read_recording(path: str | Path, **options: Any) -> Dataset:
             "Python."
         )
     given = {name: value for name, value in options.items() if value is not None}
-    known = set(inspect.signature(form.read).parameters) | set(CUT)
+    known = set(inspect.signature(form.read).parameters) | set(CutOptions.__annotations__)
     for name in given:
         if name not in known:
             raise LfadsxError(f"`{name}` cannot be used with a {form.name}{nearest(name, known)}. Leave it out.")
     return form.read(path, **given)
-
-
-CUT = ("condition", "behaviour", "behaviour_lag", "areas", "min_rate", "held_out", "split", "split_by", "seed")
-"""Options of all formats, those of `cut`."""
