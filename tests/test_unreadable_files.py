@@ -151,3 +151,22 @@ def test_npz_files_are_opened_without_pickles(tmp_path):
             arrays["x"].read()
     with pytest.raises(DataError, match="must exist, but was not found"), open_npz(tmp_path / "none.npz"):
         pass
+
+
+def test_a_flipped_byte_is_found_by_checksums(tmp_path):
+    trials = {"cue": np.arange(2.0, 60.0, 2.0), "condition": np.array(["a", "b"] * 14 + ["a"])}
+    units = [np.arange(0.1, 61, 0.11 * (unit + 1)) for unit in range(3)]
+    data = lfadsx.from_spike_times(units, trials, align="cue", window=(-0.2, 0.3))
+    (file,) = lfadsx.data.write_dataset(tmp_path / "a.h5", data)
+    with h5py.File(file) as content:
+        kept = {name: item for name, item in content.items() if item.shape}
+        assert len(kept) > 6 and all(item.fletcher32 for item in kept.values())
+        places = {name: item.id.get_chunk_info(0).byte_offset for name, item in kept.items()}
+    whole = file.read_bytes()
+    assert set(lfadsx.read(file).train.condition) == {"a", "b"}
+    for name in ("train_encod_data", "train_condition", "target_index"):
+        flipped = bytearray(whole)
+        flipped[places[name] + 4] ^= 1
+        file.write_bytes(flipped)
+        with pytest.raises(DataError, match=f"'{name}'.* must be whole, but cannot be read .* the file is damaged"):
+            lfadsx.read(file)

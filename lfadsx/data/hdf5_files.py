@@ -124,12 +124,16 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
 def write_array(
     group: h5py.Group, name: str, values: Any, *, compression: str | None = "gzip", **attributes: Any
 ) -> None:
-    """Writes an array of any shape, compressed, with attributes; text becomes UTF-8."""
-    shape = getattr(values, "shape", ())
-    if getattr(values, "dtype", None) is not None and values.dtype.kind in "US":
-        values = values.astype(h5py.string_dtype())
-    # HDF5 can compress neither scalars nor arrays without elements.
-    options = {"compression": compression, "shuffle": True} if compression and shape and 0 not in shape else {}
+    """Writes an array of any shape, with checksums, compressed, with attributes; text becomes UTF-8."""
+    values = np.asarray(values)
+    if values.dtype.kind == "U":
+        values = np.char.encode(values, "utf-8")
+    if values.dtype.kind == "S":  # of fixed length, because checksums do not cover text of variable length
+        values = values.astype(h5py.string_dtype(length=max(1, values.dtype.itemsize)))
+    # HDF5 can neither compress nor check scalars and arrays without elements.
+    options: dict[str, Any] = {}
+    if values.size and values.shape:
+        options = {"fletcher32": True} | ({"compression": compression, "shuffle": True} if compression else {})
     dataset = group.create_dataset(name, data=values, **options)
     dataset.attrs.update(attributes)
 
@@ -148,6 +152,15 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
     _check_readable(dataset, label)
+    try:
+        return _values(dataset, label)
+    except OSError as error:
+        raise DataError(
+            f"{label} must be whole, but cannot be read ({error}): the file is damaged. Copy or write it again."
+        ) from error
+
+
+def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return _text(dataset)
     if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:

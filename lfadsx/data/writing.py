@@ -21,6 +21,8 @@ from lfadsx.files import plain
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
     """Writes each session of a data set to a separate file with the keys of lfads-torch.
 
+    Every array has checksums (Fletcher-32), so that a damaged file is refused. The attribute `lfadsx_source` keeps where
+    the data come from, with name, size and SHA-256 of the recording's files.
     `read` gives the same data set back, except `source` and the order of mixed trials of several sessions.
 
     Example:
@@ -73,7 +75,7 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
         "lfadsx_source": json.dumps(plain(dataset.source.get(session.name, dataset.source))),
     }
     file.attrs.update({name: value for name, value in facts.items() if value is not None})
-    file["target_index"] = session.target_index
+    write_array(file, "target_index", session.target_index)
     if dataset.truth_unit == "counts per bin":
         file["conversion_factor"] = 1.0
     for field, keys in ALIGNMENT_KEYS.items():
