@@ -1,10 +1,14 @@
 """`lfadsx prepare`, and recordings given to `fit`: every format of the small recording, and what cannot be read."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
 from lfadsx import cli
+from lfadsx.cli.cutting_flags import Cutting
+from lfadsx.cli.reading_flags import Reading
 from lfadsx.data import read
 from lfadsx.recordings.formats import format_of, read_recording
 
@@ -107,3 +111,35 @@ def test_nothing_is_held_out_if_the_user_says_so(formats, tmp_path, capsys):
 def test_a_damaged_archive_is_not_a_recording(tmp_path):
     (tmp_path / "spikes.npz").write_bytes(b"PK\x03\x04 cut off")
     assert format_of(tmp_path / "spikes.npz") is None
+
+
+@pytest.fixture
+def same_names(tmp_path):
+    """Two recordings in folders of the same name."""
+    folders = []
+    for parent in ("a", "b"):
+        folder = tmp_path / parent / "day"
+        folder.mkdir(parents=True)
+        spikes = [f"{unit},{0.013 * unit * i:.4f}" for unit in (2, 3) for i in range(900)]
+        (folder / "spikes.csv").write_text("\n".join(["unit,time", *spikes]))
+        trials = [f"{i},{2 * i + 1}" for i in range(10)]
+        (folder / "trials.csv").write_text("\n".join(["trial_id,cue", *trials]))
+        folders.append(str(folder))
+    return folders
+
+
+def test_recordings_of_one_name_need_names_of_sessions(same_names, tmp_path, capsys):
+    words = ["prepare", *same_names, "--out", str(tmp_path / "out"), "--align", "cue", *WINDOW]
+    assert cli.main(words) == 2 and "--session-names" in capsys.readouterr().err
+    assert cli.main([*words, "--session-names", "mon"]) == 2
+    assert "one name for each of the 2 recordings, got 1 names" in capsys.readouterr().err
+    assert cli.main([*words, "--session-names", "mon", "tue"]) == 0
+    data = read(tmp_path / "out" / "mon.h5", tmp_path / "out" / "tue.h5")
+    assert [session.name for session in data.sessions] == ["mon", "tue"]
+    for facts in data.source.values():  # the source files travel on
+        names = [file["file"] for file in facts["made_from"]["files"]]
+        assert names == ["spikes.csv", "trials.csv"]
+        assert all(len(file["sha256"]) == 64 and file["bytes"] > 30 for file in facts["made_from"]["files"])
+    with_names = Reading(session_names=("mon", "tue"), bin_width=0.01)
+    fitted = with_names.read(tuple(map(Path, same_names)), None, 0, Cutting(align="cue", window=(-0.25, 0.45)))
+    assert [session.name for session in fitted.sessions] == list(fitted.source) == ["mon", "tue"]

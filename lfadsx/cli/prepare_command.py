@@ -29,6 +29,8 @@ class Prepare(Command):
     """Recordings, one for each session."""
     out: Path | None = None
     """File to write (.h5), or a folder for several recordings; needed unless --dry-run is given."""
+    session_names: tuple[str, ...] = ()
+    """Names of the sessions, one for each recording; by default the names of the recordings."""
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
     """How trials are cut."""
     bin_width: float | None = None
@@ -44,17 +46,16 @@ class Prepare(Command):
 
     def run(self) -> int:
         """Reads, cuts, prints and writes."""
-        from lfadsx.data import concatenate, write_dataset
+        from lfadsx.data import write_dataset
         from lfadsx.files import check_writable
-        from lfadsx.recordings.formats import read_recording
+        from lfadsx.recordings.formats import read_recordings
 
         if self.out is None and not self.dry_run:
             raise LfadsxError("`out` must be given: the file to write. To look first, give --dry-run.")
         if self.out is not None:
             check_writable(self.out if self.out.suffix else self.out / "session.h5")
         options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
-        read = [read_recording(source, **options, seed=self.seed) for source in self.sources]
-        data = read[0] if len(read) == 1 else concatenate(*read)
+        data = read_recordings(self.sources, self.session_names, **options, seed=self.seed)
         say(repr(data))
         for finding in data.findings:
             say(str(finding))

@@ -21,8 +21,8 @@ from lfadsx.files import plain
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
     """Writes each session of a data set to a separate file with the keys of lfads-torch.
 
-    Every array has checksums (Fletcher-32), so that a damaged file is refused. The attribute `lfadsx_source` keeps where
-    the data come from, with name, size and SHA-256 of the recording's files.
+    Every array has checksums (Fletcher-32), which damage does not pass. The attribute `lfadsx_source` says where
+    the data come from, with name, size and SHA-256 of the source files.
     `read` gives the same data set back, except `source` and the order of mixed trials of several sessions.
 
     Example:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.file_contents import is_data_file
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.sessions import concatenate
 from lfadsx.errors import DataError, LfadsxError, nearest
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.cutting import CutOptions
@@ -87,11 +89,33 @@ def format_of(path: str | Path) -> Format | None:
     return next((form for form in FORMATS if form.fits(path)), None)
 
 
-def read_recording(path: str | Path, **options: Any) -> Dataset:
+def read_recordings(paths: Sequence[Path], names: Sequence[str] = (), **options: Any) -> Dataset:
+    """Reads recordings as the sessions of one data set; arguments as in `read_recording`.
+
+    Args:
+        paths: Files or folders, one for each session.
+        names: Names of the sessions; by default those of the recordings.
+        **options: Arguments of the functions for the formats.
+
+    Raises:
+        DataError: If there is not one name for each recording, or two sessions have the same name.
+    """
+    if names and len(names) != len(paths):
+        raise DataError(
+            f"--session-names must give one name for each of the {len(paths)} recordings, got {len(names)} names. "
+            "Give as many names as recordings."
+        )
+    own = names or [None] * len(paths)
+    read = [read_recording(path, session_name=name, **options) for path, name in zip(paths, own, strict=True)]
+    return read[0] if len(read) == 1 else concatenate(*read)
+
+
+def read_recording(path: str | Path, session_name: str | None = None, **options: Any) -> Dataset:
     """Reads a recording of any known format and cuts it into a data set.
 
     Args:
         path: A file or a folder; the format is told by its content.
+        session_name: Name of the session; by default that of the recording.
         **options: Arguments of the function for the format, such as `lfadsx.from_nwb`. Options that are None are left
             out.
 
@@ -111,4 +135,17 @@ def read_recording(path: str | Path, **options: Any) -> Dataset:
     for name in given:
         if name not in known:
             raise LfadsxError(f"`{name}` cannot be used with a {form.name}{nearest(name, known)}. Leave it out.")
-    return form.read(path, **given)
+    data = form.read(path, **given)
+    return data if session_name is None else _named(data, session_name)
+
+
+def _named(data: Dataset, name: str) -> Dataset:
+    """Returns the data of one session under another name."""
+    (session,) = data.sessions
+    findings = tuple(dataclasses.replace(f, where=name if f.where == session.name else f.where) for f in data.findings)
+    return dataclasses.replace(
+        data,
+        sessions=(dataclasses.replace(session, name=name),),
+        source={name: data.source[session.name]},
+        findings=findings,
+    )
