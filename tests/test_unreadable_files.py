@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 import zipfile
 
 import h5py
@@ -12,7 +13,7 @@ import pytest
 from odd_files import TRIALS, split_in, write
 
 import lfadsx
-from lfadsx.data import hdf5_files, large_arrays
+from lfadsx.data import hdf5_files, large_arrays, opening
 from lfadsx.data.hdf5_files import open_npz
 from lfadsx.errors import DataError
 
@@ -170,3 +171,18 @@ def test_a_flipped_byte_is_found_by_checksums(tmp_path):
         file.write_bytes(flipped)
         with pytest.raises(DataError, match=f"'{name}'.* must be whole, but cannot be read .* the file is damaged"):
             lfadsx.read(file)
+
+
+def test_limits_of_opening(tmp_path, monkeypatch):
+    file = split_in(tmp_path / "a.h5")
+    monkeypatch.setattr(opening, "MOST_BYTES", 10)
+    with pytest.raises(DataError, match="a.h5' must have at most 10 bytes, got"):
+        lfadsx.read(file)
+    monkeypatch.undo()
+    monkeypatch.setattr(opening, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(opening.h5py, "File", lambda *_: time.sleep(0.5))
+    with pytest.raises(DataError, match="a.h5' must open within 0.05 s, but did not"):
+        lfadsx.read(file)
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(DataError, match="pipe.h5' must be a file, but is a pipe or a device"):
+        lfadsx.read(tmp_path / "pipe.h5")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +62,7 @@ class Inspect(Command):
         return DONE
 
     def _lines(self) -> Iterator[str]:
+        from lfadsx.data.opening import is_zip
         from lfadsx.recordings.formats import format_of
 
         form = format_of(self.file) if self.file.exists() else None
@@ -70,7 +70,7 @@ class Inspect(Command):
             return _recording(self.file, form.name)
         if self.file.is_dir():
             return _run_folder(self.file)
-        if zipfile.is_zipfile(self.file):
+        if is_zip(self.file):
             return _npz(self.file)
         return _hdf5(self.file, self.reading)
 

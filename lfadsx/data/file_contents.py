@@ -26,6 +26,7 @@ from lfadsx.data.file_keys import (
     unused_keys,
 )
 from lfadsx.data.hdf5_files import attributes_of, describe, is_empty, open_to_read, read_array, subgroup
+from lfadsx.data.opening import is_hdf5
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
@@ -110,7 +111,7 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
 
 def is_data_file(path: Path) -> bool:
     """Returns whether a file is an HDF5 file with keys of a data file; MATLAB may have written it."""
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with open_to_read(path) as file:
         return any(key in file for key in _data_keys((*SPLITS, WHOLE)))

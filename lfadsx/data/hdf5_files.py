@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from lfadsx.data.large_arrays import check_room, read_in_blocks
+from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
 from lfadsx.errors import DataError
 from lfadsx.files import atomic_path
 
@@ -26,14 +27,14 @@ FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 3201
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Opens an HDF5 file to read."""
-    _check_is_file(path)
+    check_is_file(path)
     try:
         path.open("rb").close()
-        if not h5py.is_hdf5(path):
+        if not is_hdf5(path):
             raise DataError(
                 f"{str(path)!r} is not an HDF5 file. Write the data with h5py, or make them with `from_arrays`."
             )
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             yield file
     except OSError as error:
         raise DataError(
@@ -47,12 +48,12 @@ def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
 
     Pickled Python objects in it are never opened, because they can run code.
     """
-    _check_is_file(path)
+    check_is_file(path)
     try:
         path.open("rb").close()
-        if not zipfile.is_zipfile(path):
+        if not is_zip(path):
             raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
     except (OSError, zipfile.BadZipFile) as error:
@@ -232,13 +233,6 @@ def _text(dataset: h5py.Dataset) -> np.ndarray:
         return np.asarray(dataset.asstr()[()], dtype=str)
     except UnicodeDecodeError:  # older programs wrote text in Latin-1
         return np.asarray(dataset.asstr("latin-1")[()], dtype=str)
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
-    if path.is_dir():
-        raise DataError(f"{str(path)!r} is a folder, not a data file. Name the files in it.")
 
 
 def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:

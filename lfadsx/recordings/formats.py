@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.file_contents import is_data_file
-from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.hdf5_files import open_npz, open_to_read
+from lfadsx.data.opening import is_zip
 from lfadsx.data.sessions import concatenate
 from lfadsx.errors import DataError, LfadsxError, nearest
 from lfadsx.recordings.csv_folder import from_csv
@@ -57,10 +57,10 @@ def _is_nwb(path: Path) -> bool:
 def _is_pynapple(path: Path) -> bool:
     if path.is_dir():
         return any(map(_is_pynapple, sorted(path.glob("*.npz"))))
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return False
-    with zipfile.ZipFile(path) as file:
-        return {"t.npy", "index.npy"} <= set(file.namelist())
+    with open_npz(path) as arrays:
+        return {"t", "index"} <= set(arrays)
 
 
 def _is_matlab(path: Path) -> bool:

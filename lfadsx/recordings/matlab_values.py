@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.opening import is_hdf5, matlab_variables, read_matlab_variable
 from lfadsx.errors import DataError
 
 DEEPEST = 20
@@ -69,7 +70,7 @@ def open_matlab(path: Path) -> Iterator[MatlabFile]:
     Raises:
         DataError: If the file is missing or damaged, or is not a MATLAB file.
     """
-    if path.is_file() and not h5py.is_hdf5(path):
+    if path.is_file() and not is_hdf5(path):
         yield _Version5(path)
         return
     with open_to_read(path) as file:
@@ -80,23 +81,19 @@ class _Version5:
     """A file of version 4 to 7, read by SciPy."""
 
     def __init__(self, path: Path) -> None:
-        import scipy.io
-
         self.path = path
         with _whole(path):
-            found = scipy.io.whosmat(path)
+            found = matlab_variables(path)
         self.shapes = {name: tuple(shape) for name, shape, _ in found}
         self._kinds = {name: kind for name, _, kind in found}
 
     def read(self, name: str) -> Value:
-        import scipy.io
-
         kind = self._kinds[name]
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
         with _whole(self.path):
-            return _from_scipy(scipy.io.loadmat(self.path, variable_names=[name])[name])
+            return _from_scipy(read_matlab_variable(self.path, name))
 
 
 def _from_scipy(value: Any, depth: int = 0) -> Value:
