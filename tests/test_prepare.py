@@ -1,6 +1,8 @@
 """`lfadsx prepare`, and recordings given to `fit`: every format of the small recording, and what cannot be read."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -10,7 +12,10 @@ from lfadsx import cli
 from lfadsx.cli.cutting_flags import Cutting
 from lfadsx.cli.reading_flags import Reading
 from lfadsx.data import read
-from lfadsx.recordings.formats import format_of, read_recording
+from lfadsx.errors import RunError
+from lfadsx.files import plain
+from lfadsx.pipeline.recorded_data import recorded_data
+from lfadsx.recordings.formats import format_of, read_recording, read_recordings
 
 SOURCES = {
     "nwb/session.nwb": ("NWB file", "go_cue"),
@@ -143,3 +148,23 @@ def test_recordings_of_one_name_need_names_of_sessions(same_names, tmp_path, cap
     with_names = Reading(session_names=("mon", "tue"), bin_width=0.01)
     fitted = with_names.read(tuple(map(Path, same_names)), None, 0, Cutting(align="cue", window=(-0.25, 0.45)))
     assert [session.name for session in fitted.sessions] == list(fitted.source) == ["mon", "tue"]
+
+
+def test_a_run_on_recordings_cuts_them_again(same_names, tmp_path):
+    options = dict(align="cue", window=(-0.2, 0.3), bin_width=0.02, held_out=1, split=(0.5, 0.3, 0.2), seed=3)
+    data = read_recordings([Path(name) for name in same_names], ("mon", "tue"), **options)
+    facts = json.loads(json.dumps(plain(data.source)))
+    count = {key: {name: getattr(own, key) for name, own in data.splits.items()} for key in ("n_trials", "n_bins")}
+    info = SimpleNamespace(
+        sessions=data.sessions, data={"source": facts, **count}, command=f"lfadsx fit {' '.join(same_names)}"
+    )
+    again = recorded_data({"run": tmp_path}, {"run": info}, 1)
+    assert [session.name for session in again.sessions] == ["mon", "tue"]
+    for name, split in data.splits.items():
+        np.testing.assert_array_equal(again.splits[name].encoder_input, split.encoder_input)
+        np.testing.assert_array_equal(again.splits[name].trial_id, split.trial_id)
+    for folder in same_names:
+        with (Path(folder) / "spikes.csv").open("a") as file:
+            file.write("\n3,1.0")
+    with pytest.raises(RunError, match="recording day of the run run is not found, or its files have changed"):
+        recorded_data({"run": tmp_path}, {"run": info}, 1)

@@ -115,7 +115,8 @@ def read_recording(path: str | Path, session_name: str | None = None, **options:
 
     Args:
         path: A file or a folder; the format is told by its content.
-        session_name: Name of the session; by default that of the recording.
+        session_name: Name of the session; by default that of the recording. `Dataset.source` keeps the options under
+            "read", so that the recording can be read again in the same way.
         **options: Arguments of the function for the format, such as `lfadsx.from_nwb`. Options that are None are left
             out.
 
@@ -136,6 +137,9 @@ def read_recording(path: str | Path, session_name: str | None = None, **options:
         if name not in known:
             raise LfadsxError(f"`{name}` cannot be used with a {form.name}{nearest(name, known)}. Leave it out.")
     data = form.read(path, **given)
+    (session,) = data.sessions
+    source = data.source[session.name] | {"read": {"path": Path(path).name, "options": given}}
+    data = dataclasses.replace(data, source={session.name: source})
     return data if session_name is None else _named(data, session_name)
 
 
