@@ -150,6 +150,20 @@ def test_recordings_of_one_name_need_names_of_sessions(same_names, tmp_path, cap
     assert [session.name for session in fitted.sessions] == list(fitted.source) == ["mon", "tue"]
 
 
+def test_tables_tell_what_only_a_pickle_holds(formats, tmp_path):
+    words = ["prepare", str(formats / "pynapple"), "--align", "go_cue", *WINDOW, "--out", str(tmp_path / "a.h5")]
+    tables = ["--units", str(formats / "csv" / "units.csv"), "--trials", str(formats / "csv" / "trials.csv")]
+    assert cli.main([*words, *tables, "--areas", "M1", "--condition", "condition"]) == 0
+    data = read(tmp_path / "a.h5")
+    assert data.train.encoder_input.shape[2] == 12
+    known = dict(
+        zip(*(np.load(formats / "truth.npz")[name].tolist() for name in ("trial_id", "condition")), strict=True)
+    )
+    assert [known[trial] for trial in data.train.trial_id.tolist()] == data.train.condition.tolist()
+    (tmp_path / "units.csv").write_text("unit,area\n3,M1\n")
+    assert cli.main([*words, "--units", str(tmp_path / "units.csv")]) == 2
+
+
 def test_a_run_on_recordings_cuts_them_again(same_names, tmp_path):
     options = dict(align="cue", window=(-0.2, 0.3), bin_width=0.02, held_out=1, split=(0.5, 0.3, 0.2), seed=3)
     data = read_recordings([Path(name) for name in same_names], ("mon", "tue"), **options)

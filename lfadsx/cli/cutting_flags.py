@@ -35,6 +35,11 @@ class Cutting:
     events: tuple[str, ...] = ()
     """Further columns of trials that hold times."""
 
+    units: str | None = None
+    """pynapple: CSV table of units, joined by the column unit."""
+    trials: str | None = None
+    """pynapple: CSV table of trials, joined by trial_id, or by row without ids; or the name of the interval set."""
+
     @property
     def is_default(self) -> bool:
         """If True, no flag is given."""
@@ -54,6 +59,8 @@ class Cutting:
             "split_by": self.split_by,
             "variable": self.variable,
             "events": self.events or None,
+            "unit_columns": self.units,
+            "trials": self.trials,
         }
 
     def _split(self) -> Any:
