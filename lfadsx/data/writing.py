@@ -76,6 +76,8 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
     }
     file.attrs.update({name: value for name, value in facts.items() if value is not None})
     write_array(file, "target_index", session.target_index)
+    if session.areas:
+        write_array(file, "brain_area", np.array(session.areas))
     if dataset.truth_unit == "counts per bin":
         file["conversion_factor"] = 1.0
     for field, keys in ALIGNMENT_KEYS.items():

@@ -138,8 +138,9 @@ def cut(
         "dropped": _dropped(recording, reason),
         "area": areas_by_unit(units.recording),
     }
+    sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
     return dataclasses.replace(
-        data, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)
+        data, sessions=sessions, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)
     )
 
 

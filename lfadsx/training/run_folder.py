@@ -375,7 +375,8 @@ def _describe_session(session: Session) -> dict[str, Any]:
 
 def _session(facts: dict[str, Any]) -> Session:
     names = {group: tuple(own) for group, own in facts["channel_names"].items()}
-    return Session(**{**facts, "target_index": np.array(facts["target_index"], int), "channel_names": names})
+    own = {"target_index": np.array(facts["target_index"], int), "areas": tuple(facts.get("areas", ()))}
+    return Session(**{**facts, **own, "channel_names": names})
 
 
 FREE = ("trials_at_once", "members_at_once")
