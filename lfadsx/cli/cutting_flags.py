@@ -34,6 +34,8 @@ class Cutting:
     """MATLAB: variable that holds the spikes; by default the one that is cut least."""
     events: tuple[str, ...] = ()
     """Further columns of trials that hold times."""
+    map: str | None = None
+    """Bare arrays (NPZ, MATLAB, HDF5): what they mean, such as spike_times=A,unit=B or counts=A,lengths=B."""
 
     @property
     def is_default(self) -> bool:
@@ -54,6 +56,7 @@ class Cutting:
             "split_by": self.split_by,
             "variable": self.variable,
             "events": self.events or None,
+            "map": self.map,
         }
 
     def _split(self) -> Any:

@@ -48,13 +48,17 @@ class Reading:
         from lfadsx.data import concatenate, read
         from lfadsx.recordings.formats import format_of, read_recording
 
-        if cutting is not None and any(format_of(file) for file in files):
-            if self.session_names or self.missing or self.axes:
+        if cutting is not None and (cutting.map or any(format_of(file) for file in files)):
+            if self.session_names or self.missing:
                 raise LfadsxError(
-                    "--session-names, --missing and --axes need data files, got a recording. Leave them out, or make a "
+                    "--session-names and --missing need data files, got a recording. Leave them out, or make a "
                     "data file with lfadsx prepare first."
                 )
-            options = cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
+            options = cutting.options() | {
+                "bin_width": self.bin_width,
+                "behaviour_lag": self.behaviour_lag,
+                "axes": self.axes,
+            }
             data = [read_recording(file, **options, seed=seed) for file in files]
             return data[0] if len(data) == 1 else concatenate(*data)
         if cutting is not None and not cutting.is_default:

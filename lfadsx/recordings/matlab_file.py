@@ -9,9 +9,10 @@ from typing import Unpack
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.recordings import matlab_layouts as layouts
+from lfadsx.recordings.binned_counts import cut_counts
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_contents import choose_variable, examine
-from lfadsx.recordings.matlab_counts import counts_recording, cut_counts
+from lfadsx.recordings.matlab_counts import counts_recording
 from lfadsx.recordings.matlab_rasters import by_raster
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
