@@ -5,29 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
+    from lfadsx.findings import Finding
     from lfadsx.pipeline import Outcome
 
 DONE, OURS, USER = 0, 1, 2
 
 
-def report(outcome: Outcome, as_json: bool = False) -> int:
+def report(outcome: Outcome, as_json: bool = False, said: Collection[Finding] = ()) -> int:
     """Prints what a job returned and returns the exit code.
 
     Args:
         outcome: What the job returned.
         as_json: If True, the JSON line is the only line of the standard output.
+        said: Findings that were printed before the job; notes among them are not repeated.
     """
     if outcome.text:
         (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
         sys.stdout.flush()
     for finding in outcome.findings:
-        say(str(finding))
+        if finding.level != "note" or finding not in said:
+            say(str(finding))
     if outcome.files:
         say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
     if outcome.signal:
