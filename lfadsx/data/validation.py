@@ -131,7 +131,7 @@ def mask(values: np.ndarray, label: str) -> None:
 
 
 def possible_counts(values: np.ndarray, label: str) -> None:
-    """Raises `DataError` when counts hold a value that stands for something else: wrapped below 0, or a fill value."""
+    """Raises `DataError` when counts hold a negative number that wrapped around, or a fill value."""
     if values.dtype.kind in "iu" and values.dtype.itemsize > 1:
         if values.min(initial=0) < 0:
             return  # not counts at all
@@ -205,8 +205,8 @@ def agree(values: Mapping[str, Any], what: str, advice: str) -> None:
     for name in names[1:]:
         if not _same(values[name], values[names[0]]):
             raise DataError(
-                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and that of {name} is "
-                f"{values[name]!r}. {advice}"
+                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and the {what} of "
+                f"{name} is {values[name]!r}. {advice}"
             )
 
 
