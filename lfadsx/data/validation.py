@@ -205,8 +205,8 @@ def agree(values: Mapping[str, Any], what: str, advice: str) -> None:
     for name in names[1:]:
         if not _same(values[name], values[names[0]]):
             raise DataError(
-                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and the {what} of "
-                f"{name} is {values[name]!r}. {advice}"
+                f"The {what} must agree, but the {what} of {names[0]} is {values[names[0]]!r} and that of {name} is "
+                f"{values[name]!r}. {advice}"
             )
 
 
