@@ -1,16 +1,17 @@
-"""Arrays of your own: trials of different length, with conditions and behaviour, from memory.
+"""Your own arrays: trials of different length, with conditions and behaviour, from memory.
 
-`lfadsx.from_arrays` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
-length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
+`lfadsx.from_arrays` makes a data set from a list with one array (time, neuron) per trial. Trials may differ in
+length: they are padded, and the padding changes no result. Behaviour is given as a list in the same way.
 
     python examples/arrays_of_your_own.py                 # simulated reaches; a few minutes on a CPU
-    python examples/arrays_of_your_own.py --quick         # a moment, to see that it works
+    python examples/arrays_of_your_own.py --quick         # tiny sizes, to check that it works
     python examples/arrays_of_your_own.py my_session.npz  # your own file
 
 A file holds all trials one after the other: `spikes_concat` (time, neuron), `cursor_concat` (time, 2) with
-positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). This is the form in which the
-brain-machine interface session of Golub, Yu & Chase (2015, eLife) can be written; its bins are about 33 ms long.
+positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). The brain-machine interface session of
+Golub, Yu & Chase (2015, eLife) can be written in this form; its bins are about 33 ms long.
 
+Writes runs/arrays_of_your_own: checkpoints, posterior.h5, scores.txt and summary.png.
 The figure needs matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -74,7 +75,7 @@ def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfads
 
 def main(file: Path | None, quick: bool, out: Path) -> None:
     """Trains on the arrays, infers the test trials, and prints lengths and scores."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     data = make_dataset(*(read_npz(file) if file else simulate(60 if quick else 400)))
     for name, split in data.splits.items():
         length = split.target_length

@@ -1,13 +1,15 @@
-"""Two chaotic networks, one of which makes each trial: what is it worth to be told which?
+"""Two chaotic networks, one active in each trial: how much does a label of the active network help?
 
-A known input, 0 or 1 throughout a trial, is the label of its network. The same model is trained with it and with the
-label of another trial, which tells nothing; so both have the same structure and start. The two are compared trial by
-trial: by the importance-weighted bound on the log likelihood, and by the R2 of the rates.
+Data: simulated spikes. A known input, 0 or 1 throughout a trial, labels the network. The same model is trained twice:
+with the right labels, and with labels shuffled over trials, which carry no information. Both models have the same
+structure and initial weights. They are compared trial by trial: by the importance-weighted bound on the log
+likelihood, and by the R2 of the rates.
 
-    python examples/chaotic_rnns_labeled.py              # the whole run
-    python examples/chaotic_rnns_labeled.py --epochs 10  # a first look
-    python examples/chaotic_rnns_labeled.py --quick      # a moment, to see that it works
+    python examples/chaotic_rnns_labeled.py              # full run: two models
+    python examples/chaotic_rnns_labeled.py --epochs 10  # a shorter first look
+    python examples/chaotic_rnns_labeled.py --quick      # tiny sizes, to check that it works
 
+Writes runs/chaotic_rnns_labeled: data, a run folder for each model, scores.txt, and figures of the gain and of R2.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -24,7 +26,7 @@ from lfadsx.evaluation import format_table, metrics, ratio, resample
 
 NAME = "chaotic_rnns_labeled"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
@@ -37,7 +39,7 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=1e-2,
     dropout_rate=0.0,
@@ -45,7 +47,8 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL of the initial condition comes in slowly: at full weight early on, the model gives it up for good.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
+# in the initial condition and not recover.
 TRAIN = lfadsx.TrainConfig(
     epochs=48,
     batch_size=64,
@@ -67,7 +70,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     r2, bounds, table = {}, {}, []
     for name, own in {"right_label": data, "random_label": shuffled(data)}.items():
         run = lfadsx.fit(lfadsx.build(own, model), own, hyper=HYPER, config=train, out=out / name)
-        if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+        if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
             return
         post = lfadsx.infer(run.model, own, "valid")
         post.save(out / name / "posterior.h5")

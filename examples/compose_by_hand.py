@@ -1,11 +1,13 @@
 """LFADS composed by hand: every part on its own line, then run, differentiated and trained.
 
-`lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, which
-is what you need once a width or a part differs. Each part is a Flax NNX module with explicit arguments.
+`lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, as you need
+to once a width or a part differs. Each part is a Flax NNX module with explicit arguments. The data are simulated
+spikes of 30 neurons of a chaotic network.
 
     python examples/compose_by_hand.py          # a few minutes on a CPU
-    python examples/compose_by_hand.py --quick  # a moment, to see that it works
+    python examples/compose_by_hand.py --quick  # tiny sizes, to check that it works
 
+Writes runs/compose_by_hand: checkpoints, parts.txt, scores.txt and loss.png.
 The figure needs matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -74,7 +76,7 @@ def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) 
 
 def main(quick: bool, out: Path) -> None:
     """Composes the model, runs it on a batch, takes a gradient, and trains it."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     out.mkdir(parents=True, exist_ok=True)
     data = lfadsx.datasets.chaotic_rnn(
         conditions=4 if quick else 40, trials_per_condition=10, neurons=30, duration=0.3, max_rate=60.0

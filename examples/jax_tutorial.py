@@ -1,16 +1,16 @@
-"""The LFADS tutorial in JAX, both of its notebooks, figure by figure: an integrator network and LFADS on its spikes.
+"""The LFADS tutorial in JAX, figure by figure: an integrator network, and LFADS on its spikes.
 
-A recurrent network was trained to add up a noisy input. Its 100 units are turned into spikes, and LFADS is to infer,
-from single trials of spikes, the rates of the units and the input to the network. The inferred rates are compared
-with what filtering and principal components make of the same spikes.
+A recurrent network was trained to add up a noisy input. Its 100 units are turned into spikes. From single trials of
+spikes, LFADS infers the rates of the units and the input to the network. The inferred rates are compared with the
+results of filtering and of principal components on the same spikes. The script covers both notebooks of the tutorial.
 
-    python examples/jax_tutorial.py                        # the whole run
-    python examples/jax_tutorial.py --epochs 20            # a first look
-    python examples/jax_tutorial.py --train-network 0      # with the integrator network of the library
-    python examples/jax_tutorial.py --quick                # a moment, to see that it works
+    python examples/jax_tutorial.py                        # full run: 10 to 18 minutes of LFADS training on one CPU core
+    python examples/jax_tutorial.py --epochs 20            # a shorter first look
+    python examples/jax_tutorial.py --train-network 0      # uses the trained integrator network of the library
+    python examples/jax_tutorial.py --quick                # tiny sizes, to check that it works
 
-The figures are in OUT/tutorial, in the order of the notebooks. Titles say R2 where R2 is drawn (a squared
-correlation, never the correlation), and panels of evaluation trials show evaluation trials.
+Writes runs/jax_tutorial: data, checkpoints, posterior.h5, scores.txt, and the figures in the folder tutorial, in the
+order of the notebooks. "R2" in a title is a squared correlation. Panels of evaluation trials show evaluation trials.
 
 Source: the LFADS tutorial of google-research/computation-thru-dynamics, 2019.
 Figures need matplotlib and scikit-learn: pip install "lfadsx[plot]".
@@ -50,7 +50,7 @@ MODEL = lfadsx.ModelConfig(
     controller_dim=128,
     controller_lag=0,  # the input of a bin shows in the spikes of that bin already
     inferred_inputs=1,
-    input_prior_tau=0.5,  # bins; trained, and starting near the white noise that the input is
+    input_prior_tau=0.5,  # initial value in bins, near white noise like the true input; it is trained
 )
 # Weight 1 of both KL terms is the evidence bound, whose best model infers as well as can be. No dropout: there are
 # enough trials.
@@ -76,7 +76,7 @@ N_TRAIN_SAMPLES = 16  # those of training trials only scale the inputs
 
 def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None:
     """Simulates, draws the data, trains, infers, and draws what was inferred."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
@@ -97,7 +97,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
     save(integrator_figures(split, network, data.bin_width) | data_figures(data, split, network), out)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     samples = dict.fromkeys(data.splits, 8) if quick else {"train": N_TRAIN_SAMPLES, "valid": N_SAMPLES}
     posteriors = {name: lfadsx.infer(run.model, data, name, n_samples=n) for name, n in samples.items()}

@@ -1,13 +1,14 @@
-"""The Lorenz system behind the spikes of 30 neurons: are its three states in the factors?
+"""The Lorenz system behind the spikes of 30 neurons: do the factors hold its three states?
 
-Rates depend on the three states of the Lorenz attractor, and the factors of LFADS on whatever the generator has made
-of them. A linear map from factors to states, fitted on training trials, tells how much of each state is there; the
-map the other way, from states to factors, how much of the factors is nothing but the states.
+Data: simulated spikes whose rates depend on the three states of the Lorenz attractor. A linear map from factors to
+states, fitted on training trials, shows how much of each state the factors hold. The opposite map, from states to
+factors, shows how much of the factors the states explain.
 
-    python examples/lorenz.py              # the whole run
-    python examples/lorenz.py --epochs 10  # a first look
-    python examples/lorenz.py --quick      # a moment, to see that it works
+    python examples/lorenz.py              # full run: 16 to 22 minutes of training on one CPU core
+    python examples/lorenz.py --epochs 10  # a shorter first look
+    python examples/lorenz.py --quick      # tiny sizes, to check that it works
 
+Writes runs/lorenz: data, checkpoints, posterior.h5, scores.txt, and figures of the states and of training.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -41,7 +42,8 @@ HYPER = lfadsx.HyperParams(
     cd_rate=0.3,
     kl_ic_scale=0.04,
 )
-# The KL of the initial condition comes in slowly: at full weight early on, the model gives it up for good.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
+# in the initial condition and not recover.
 TRAIN = lfadsx.TrainConfig(
     epochs=300,
     batch_size=64,
@@ -60,7 +62,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     posteriors = {name: lfadsx.infer(run.model, data, name) for name in data.splits}
     post = posteriors["valid"]

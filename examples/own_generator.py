@@ -1,12 +1,13 @@
-"""A generator of your own: a vanilla RNN in place of the GRU.
+"""Your own generator: a vanilla RNN in place of the GRU.
 
-The generator is the part of LFADS that holds the dynamics. This page writes one, checks it, puts it into a model that
-is otherwise the usual one, trains both on simulated spikes whose true rates are known, and loads the model again.
-It is meant to be copied: replace `TanhGenerator` by the dynamics that you want to study.
+The generator is the part of LFADS that holds the dynamics. This page writes a generator, checks it, and puts it into
+the usual model. Both models are trained on simulated spikes with known true rates; then the new model is loaded again.
+The page is meant to be copied: replace `TanhGenerator` by the dynamics that you want to study.
 
     python examples/own_generator.py          # some minutes on a CPU
-    python examples/own_generator.py --quick  # a moment, to see that it works
+    python examples/own_generator.py --quick  # tiny sizes, to check that it works
 
+Writes runs/own_generator: a run folder for each model, scores.txt and rates.png.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -69,7 +70,7 @@ class TanhGenerator(AbstractGenerator):
 
 def main(quick: bool, out: Path) -> None:
     """Checks the generator, trains both models, compares their rates with the true ones, and loads the second one."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     # Shapes, gradients, float64, padded trials, populations, saving: an error says in words what is wrong.
     lfadsx.testing.check(TanhGenerator)
 

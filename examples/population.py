@@ -1,17 +1,18 @@
-"""Population-based training on the Lorenz system: what does a search find that the defaults do not have?
+"""Population-based training on the Lorenz system: does a hyperparameter search beat the defaults?
 
-Eight models train side by side as one program. Every ten epochs they meet in random pairs: who has the worse score on
-validation trials goes on with the weights of the other and with hyperparameters a little away from the other's. Beside
-the best of them and the average over the best few stands a single model with the default hyperparameters and the seed
-of member 0, which trains for as many epochs. The true rates and states, which are known, take no part in the search.
+Data: the simulated spikes of examples/lorenz.py with half the trials. Eight models train side by side as one program.
+Every ten epochs members are paired at random. The member with the worse validation score copies the other's weights
+and perturbs the other's hyperparameters. Three results are compared: the best member, the average over the best few
+members, and a single model. The single model has the default hyperparameters, the seed of member 0 and as many epochs.
+The search does not use the true rates and states; only the comparison does.
 
-    python examples/population.py              # the whole run
-    python examples/population.py --epochs 30  # a first look
-    python examples/population.py --quick      # a moment, to see that it works
+    python examples/population.py              # full run: about half an hour on two CPU cores
+    python examples/population.py --epochs 30  # a shorter first look
+    python examples/population.py --quick      # tiny sizes, to check that it works
 
-On a CPU give each core members of its own: JAX_NUM_CPU_DEVICES=2 python examples/population.py. The sizes are chosen
-for some half an hour on two cores: half the trials of examples/lorenz.py, in steps of half as many.
+On a CPU give each core its own members: JAX_NUM_CPU_DEVICES=2 python examples/population.py.
 
+Writes runs/population: data, the run folders single and pbt (with figures of the search), and scores.txt.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -73,7 +74,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     n = len(jax.devices())
     spread = lfadsx.make_mesh() if n > 1 else None
     single = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, mesh=spread, out=out / "single")
-    if single.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if single.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     searched = lfadsx.population(
         lambda data, rngs: lfadsx.build(data, model, rngs=rngs),
