@@ -3,7 +3,7 @@
 Data: the simulated counts of chaotic_rnn_no_inputs.py. A Gaussian gives every bin the same variance at any rate, and
 its mean may fall below zero. Compare the R2 of the rates with the Poisson result of chaotic_rnn_no_inputs.py.
 
-    python examples/chaotic_rnn_gaussian_on_counts.py              # full run, with the epochs of chaotic_rnn_no_inputs.py
+    python examples/chaotic_rnn_gaussian_on_counts.py              # full run: 48 epochs
     python examples/chaotic_rnn_gaussian_on_counts.py --epochs 10  # a shorter first look
     python examples/chaotic_rnn_gaussian_on_counts.py --quick      # tiny sizes, to check that it works
 
@@ -41,8 +41,8 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there.
 TRAIN = lfadsx.TrainConfig(
     epochs=48,
     batch_size=64,

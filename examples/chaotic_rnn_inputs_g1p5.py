@@ -4,7 +4,7 @@ Data: simulated spikes of 50 neurons; one input pulse perturbs the network in ea
 spikes. A controller infers an input to the generator, and the peak of this input is compared with the true time of
 the pulse. chaotic_rnn_inputs_g2p5.py has a harder network.
 
-    python examples/chaotic_rnn_inputs_g1p5.py              # full run: 8 to 17 minutes of training on one CPU core
+    python examples/chaotic_rnn_inputs_g1p5.py              # full run: 7 to 17 minutes of training on one CPU core
     python examples/chaotic_rnn_inputs_g1p5.py --epochs 10  # a shorter first look
     python examples/chaotic_rnn_inputs_g1p5.py --quick      # tiny sizes, to check that it works
 
@@ -46,9 +46,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover. The KL weight of the inputs is 1 from the start, so that inferred inputs do
-# not replace the initial condition.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,

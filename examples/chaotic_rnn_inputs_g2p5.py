@@ -45,9 +45,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover. The KL weight of the inputs is 1 from the start, so that inferred inputs do
-# not replace the initial condition.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,

@@ -31,8 +31,8 @@ QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 30, "recorde
 QUICK_DATA |= {"train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
-    # Four times the components that the sessions are aligned by: 10 factors can express 86 % of the rates of all 100
-    # neurons, 30 can express 95 %. What the alignment does not know starts at random.
+    # Four times the components of the alignment. 10 factors can express 86 % of the rates of all 100 neurons, 30
+    # factors 95 %. Weights of the further factors start at random.
     factors=40,
     generator_dim=128,
     ic_dim=64,
@@ -50,9 +50,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover. The KL weight of the inputs is 1 from the start, so that inferred inputs do
-# not replace the initial condition.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=10,
     batch_size=64,
@@ -66,7 +66,7 @@ TRAIN = lfadsx.TrainConfig(
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and compares the sessions."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
-    # One file for each session. They hold the alignment by which read-ins and read-outs start: principal components
+    # One file for each session. Files hold the alignment that initialises read-ins and read-outs: principal components
     # of the condition averages of all sessions together.
     files = sorted((out / "data").glob("*.h5"))
     if len(files) < (3 if quick else 5):
@@ -89,8 +89,8 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         table.append({"session": session.name, "rates_r2": r2, "r2_pooled": pooled})
         averages[session.name] = metrics.psth(post.factors[trials], post.condition[trials])[1]
 
-    # How much of one session's condition averages another session's explain, without any refit. The same with the
-    # conditions shifted by one is what the common time course alone attains.
+    # R2 of one session's condition averages from another session's, without a refit. With conditions shifted by one, R2
+    # shows what the common time course alone attains.
     pairs = list(combinations(averages.values(), 2))
     agreement = np.mean([metrics.r2_pooled(one, other) for one, other in pairs])
     shifted = np.mean([metrics.r2_pooled(np.roll(one, 1, axis=0), other) for one, other in pairs])

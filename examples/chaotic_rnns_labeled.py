@@ -32,7 +32,7 @@ QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="external_input",
     inferred_inputs=0,  # no controller
-    known_inputs_to="generator",  # gets the label in every bin; "encoders" would see what the spikes tell them anyway
+    known_inputs_to="generator",  # label in every bin; "encoders" can already infer the label from spikes
     controller_lag=0,
     factors=20,
     generator_dim=128,
@@ -47,8 +47,8 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there.
 TRAIN = lfadsx.TrainConfig(
     epochs=48,
     batch_size=64,
@@ -59,14 +59,14 @@ TRAIN = lfadsx.TrainConfig(
 
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
-    """Simulates, trains with and without the label, and compares."""
+    """Simulates, trains with right and with shuffled labels, and compares."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
         lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
     data = lfadsx.read(file)
 
-    # Only the meaning of the label differs; seeds, trials and everything else are the same.
+    # Only the labels differ; seeds, trials and settings are the same.
     r2, bounds, table = {}, {}, []
     for name, own in {"right_label": data, "random_label": shuffled(data)}.items():
         run = lfadsx.fit(lfadsx.build(own, model), own, hyper=HYPER, config=train, out=out / name)
@@ -80,7 +80,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         pooled = metrics.r2_pooled(post.rates["spikes"], data.valid.truth)
         table.append({**score.table[0], "model": name, "bound": float(bounds[name].mean()), "r2_pooled": pooled})
 
-    # Trials differ far more than models do, so the difference is taken in each trial.
+    # Trials differ far more than models, so models are compared within each trial.
     gain = bounds["right_label"] - bounds["random_label"]
     bits = resample(ratio(gain / np.log(2), data.valid.targets["spikes"].sum((1, 2))), len(gain), n=2000)
     figure = histograms_figure({"Right label - random label": gain}, "Difference of the bound (nats)", unit="trials")
@@ -88,14 +88,14 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     histograms_figure(r2, "R2 of a neuron in a trial", limits=(0, 1)).savefig(out / "r2.png", dpi=150)
 
     text = f"""{format_table([*table, *score.table[1:]])}
-Gain of the label, nats per trial: {gain.mean():.3f} (to an observer who knows both networks at most log 2 = 0.693)
+Gain of the label, nats per trial: {gain.mean():.3f} (at most log 2 = 0.693, if both networks are known)
 The same in bits per spike: {bits.value:.4f} (95 % interval {bits.low:.4f} to {bits.high:.4f})"""
     print(f"\n{text}\nEverything is in {out}.")
     (out / "scores.txt").write_text(text + "\n")
 
 
 def shuffled(data: lfadsx.Dataset) -> lfadsx.Dataset:
-    """The data with labels of other trials."""
+    """Returns the data with labels of other trials."""
     random = np.random.default_rng(0)
     splits = {
         name: dataclasses.replace(split, known_inputs=random.permutation(split.known_inputs))

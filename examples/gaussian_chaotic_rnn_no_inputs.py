@@ -46,9 +46,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover. The KL weight of the inputs is 1 from the start, so that inferred inputs do
-# not replace the initial condition.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,
@@ -81,7 +81,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     lfadsx.plotting.rates_figure(data, split, post).savefig(out / "rates.png", dpi=150)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # The divergence of the inputs tells how much the controller says about a trial; none is right here.
+    # The KL of the inputs measures the information that the controller adds to a trial; here it should be 0.
     kl_inputs = run.history["valid_kl_inputs"][run.best_epoch - 1] / split.n_bins
 
     text = f"""{score}

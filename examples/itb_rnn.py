@@ -72,8 +72,8 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     score = lfadsx.evaluate(run.model, data)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # Scale and sign of an inferred input are arbitrary: one slope and intercept, fitted on training trials, bring it
-    # to the unit of the true input.
+    # Scale and sign of an inferred input are arbitrary. One slope and one intercept, fitted on training trials, convert
+    # the inferred input to the unit of the true input.
     split, found = data.splits[post.split], score.detail["inputs"]
     draw(score.aligned_inputs[:, :, 0], split.true_inputs[:, :, 0], post.times).savefig(out / "regression.png", dpi=150)
 

@@ -25,7 +25,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "lorenz"
 
-DATA = {}  # as in the paper, validation trials are new trials of the 65 conditions that it trains on
+DATA = {}  # as in the paper, validation trials are new trials of the 65 training conditions
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 50, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="autonomous",
@@ -34,16 +34,16 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-# Coordinated dropout keeps the model from copying spikes, so that the KL may weigh far less than the 1 of the evidence
-# bound, which takes detail from the initial condition: all that is told of a trial of an autonomous system.
+# Weight 1 of the KL takes detail from the initial condition, which is all that an autonomous model knows of a trial.
+# Coordinated dropout keeps the model from copying spikes, so the KL weight can be far below 1.
 HYPER = lfadsx.HyperParams(
     learning_rate=4e-3,
     dropout_rate=0.0,
     cd_rate=0.3,
     kl_ic_scale=0.04,
 )
-# The KL weight of the initial condition rises slowly. At full weight from the start, the model would ignore the data
-# in the initial condition and not recover.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there.
 TRAIN = lfadsx.TrainConfig(
     epochs=300,
     batch_size=64,
@@ -54,7 +54,7 @@ TRAIN = lfadsx.TrainConfig(
 
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
-    """Simulates, trains, infers, and looks for the states in the factors."""
+    """Simulates, trains, infers, and regresses states on factors and factors on states."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
@@ -70,7 +70,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # The states are beside the spikes in the simulated file, in the order of the trials.
+    # The simulated file also holds the states, in the order of the trials.
     with h5py.File(file) as simulated:
         states = {name: simulated[f"{name}_states"][:] for name in data.splits}
     factors = {name: of.factors for name, of in posteriors.items()}
@@ -89,7 +89,7 @@ R2 of the factors from the states, mean: {np.nanmean(r2_back):.3f}"""
 
 
 def draw(inferred: np.ndarray, states: np.ndarray, r2: np.ndarray) -> Figure:
-    """Draws trajectories of five trials in three dimensions, true and inferred, and the states of one over time."""
+    """Draws true and inferred 3-D trajectories of five trials, and the states of one trial over time."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     grid = figure.add_gridspec(3, 3)
     for column, (name, values) in enumerate({"True states": states, "From the factors": inferred}.items()):
