@@ -514,7 +514,7 @@ def test_a_loaded_model_is_the_best_one(data, tmp_path):
 
 def test_a_model_with_a_users_part_loads_with_its_builder(data, tmp_path):
     result = lfadsx.fit(build(data, "user"), data, config=CONFIG, out=tmp_path)
-    with pytest.raises(ValueError, match="the part 'TanhGenerator' of your own. Use load\\(run, parts="):
+    with pytest.raises(ValueError, match="'TanhGenerator' is missing. Use load\\(run, parts="):
         lfadsx.load(tmp_path)
     loaded = lfadsx.load(tmp_path, build=lambda: build(data, "user"))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(result.model), nnx.state(loaded))

@@ -34,7 +34,7 @@ class Prepare(Command):
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
     """How trials are cut."""
     bin_width: float | None = None
-    """Width of a bin in seconds; by default 0.01, or that of counts in the file."""
+    """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     axes: str | None = None

@@ -57,7 +57,7 @@ def counts_as_recording(
     signals: Mapping[str, Signal] | None = None,
     findings: tuple[Finding, ...] = (),
 ) -> Recording:
-    """Returns counts as spikes in the middle of their bins, each trial on a clock of its own.
+    """Returns counts as spikes in the middle of their bins, each trial on its own clock.
 
     Counts of the same bins, or of several together, come back as they were; `cut_counts` ensures it.
 
@@ -106,7 +106,7 @@ def cut_counts(
 ) -> Dataset:
     """Cuts counts into a data set whose bins are whole bins of the counts; by default all of them as they are.
 
-    `align` is only a name here, because the bins of counts have one event at their time 0.
+    `align` only names the event at time 0: the bins of the counts already fix that time.
 
     Raises:
         DataError: If bins or window do not fit on the bins of the counts.

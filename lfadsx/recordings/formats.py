@@ -80,7 +80,7 @@ FORMATS = (
 
 
 def format_of(path: str | Path) -> Format | None:
-    """Returns the format of a recording by its content, or None if it has none of the known ones.
+    """Returns the format of a recording by its content, or None if the format is unknown.
 
     Raises:
         DataError: If the path does not exist.

@@ -34,7 +34,7 @@ def counts_recording(
     session: str,
     source: Mapping[str, Any],
 ) -> Recording:
-    """Returns counts as spikes in the middle of their bins, each trial on a clock of its own.
+    """Returns counts as spikes in the middle of their bins, each trial on its own clock.
 
     Counts of the same bins, or of several together, come back as they were.
 
@@ -128,7 +128,9 @@ def _bins(
             offset = times[0] / width % 1
             middle = abs(offset - 0.5) < 0.01
             if bin_width is not None and (bin_width < width * (1 - 1e-6)):
-                raise DataError(f"`bin_width` must be at least that of {name!r}, {width:g} s, got {bin_width:g}.")
+                raise DataError(
+                    f"`bin_width` must be at least the bin width of {name!r}, {width:g} s, got {bin_width:g}."
+                )
             said = "middles" if middle else "left edges"
             start = float(times[0] - middle * width / 2)
             return round(start, 9), round(width, 9), f", by {field!r}, whose times are taken as {said}"

@@ -49,7 +49,7 @@ def from_matlab(
     Args:
         path: The file, v4 to v7.3. `read_matlab` lists the layouts.
         align: The event at time 0, a column of the table of trials; by default "start". "zero" is time 0 of trials that
-            have clocks of their own. For counts: a name for the event that their times count from.
+            have their own clocks. For counts: a name for the event that their times count from.
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds; by default 0.01, and for counts that of the file. Bins of counts may also
             be several of the file together.
