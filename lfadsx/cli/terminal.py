@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,21 @@ def report(outcome: Outcome, as_json: bool = False, said: Collection[Finding] = 
         if finding.level != "note" or finding not in said:
             say(str(finding))
     if outcome.files:
-        say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
+        say(f"Wrote {_names(outcome.files)} in {outcome.seconds:.0f} s.")
     if outcome.signal:
         return 128 + outcome.signal
     if as_json:
         sys.stdout.write(outcome.json_line + "\n")
     return DONE
+
+
+def _names(files: Sequence[Path]) -> str:
+    """Returns the paths of files; figures only by their number and folder."""
+    figures = [file for file in files if file.parent.name == "figures"]
+    names = [str(file) for file in files if file not in figures]
+    if figures:
+        names.append(f"{len(figures)} figure{'s' * (len(figures) > 1)} in {figures[0].parent}")
+    return ", ".join(names)
 
 
 LEAST_TRIALS = 16
