@@ -3,9 +3,9 @@
     python -m benchmarks.structure
     python -m benchmarks.structure --library /path/to/another/checkout/lfadsx --no-way
 
-Counts files, lines, classes, settings, repeated file names, and public names. Also counts the library's functions, and
-their files, that `lfadsx fit FILE` enters before it writes `posterior.h5`, for a small simulated file. Prints a table and
-then one JSON object.
+Counts files, lines, classes, settings, repeated file names, and public names. Also counts the functions of the
+library, and their files, that `lfadsx fit FILE` enters before it writes `posterior.h5`, for a small simulated
+file. Prints a table and then one JSON object.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`lfadsx inspect` of data files, NPZ files and run folders, and `lfadsx infer` on part of what was trained."""
+"""`lfadsx inspect` of data files, NPZ files and run folders, and `lfadsx infer` on part of the training data."""
 
 import h5py
 import making

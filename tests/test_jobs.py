@@ -184,7 +184,7 @@ def test_a_cross_validation_without_scores_leaves_its_posterior(data, tmp_path, 
 
 @pytest.fixture
 def ends(monkeypatch, capsys):
-    """Runs a command that does something, and returns the exit code and what was said."""
+    """Runs a command with a replaced action, and returns the exit code and the output."""
 
     def end(does, *words):
         class Command:

@@ -1,4 +1,4 @@
-"""MATLAB files: layouts of laboratories, times in other units, what cannot be read, and mistakes."""
+"""MATLAB files: layouts of laboratories, times in other units, unreadable content, and mistakes."""
 
 import h5py
 import numpy as np
