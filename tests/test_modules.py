@@ -887,7 +887,7 @@ def test_a_part_of_ones_own_is_described_and_not_rebuilt():
     own = Counter(4, 3, 5, rngs=nnx.Rngs(0))
     description = describe(own)
     assert description == {"part": "Counter", "arguments": {"n_ic": 4, "n_live": 3, "n_state": 5}}
-    with pytest.raises(ValueError, match=r"the part 'Counter' of your own\. Use load\(run, parts=\[Counter\]\)"):
+    with pytest.raises(ValueError, match=r"'Counter' is missing\. Use load\(run, parts=\[Counter\]\)"):
         rebuild(description, rngs=nnx.Rngs(0))
 
 
