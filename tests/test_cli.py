@@ -273,7 +273,7 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
         "seed 0",
         f"jax {info.versions['jax']}",
         "co-smoothing",
-        "the KL weight of the initial condition rose over 1 epochs from 0 to 1, that of inputs from 0;",
+        "the KL weight of the initial condition rose over 1 epochs from 0 to 1, and the KL weight of inputs from 0;",
     ):
         assert fact in text
 
