@@ -1,4 +1,4 @@
-"""The layout is what docs/architecture.md says: who imports whom, in one direction, under names that stand once."""
+"""The layout agrees with docs/architecture.md: imports between folders, in one direction, and unique file names."""
 
 import ast
 import graphlib
@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def room(parts):
-    """The folder of the library that a module stands in, or the module itself at the top."""
+    """The library folder of a module, or the module itself at the top level."""
     return parts[1] if len(parts) > 1 else "lfadsx"
 
 

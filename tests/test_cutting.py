@@ -292,7 +292,7 @@ def test_mistakes_in_spike_times_and_tables_are_explained():
         (np.ones(5), {"cue": CUES}, {"unit_of_spike": [1, 2]}, "one time for each entry of `unit_of_spike`"),
         ([["a", "b"]], {"cue": CUES}, {}, "must hold times as numbers"),
         (spikes(), {"cue": CUES, "side": ["l"]}, {}, "must have one length, but 'cue' has 10 entries and 'side' has 1"),
-        (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have an id of its own, but 1 stands 10 times"),
+        (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have a unique id, but 1 occurs 10 times"),
         (spikes(), {"cue": CUES}, {"unit_columns": {"area": ["M1"]}}, "'area' has 1"),
         (spikes(), {"cue": CUES}, {"observed": [3, 4]}, "a first and a last time for each interval"),
         (spikes(), {"cue": CUES}, {"observed": [[4, 3]]}, "must end after it begins, got"),

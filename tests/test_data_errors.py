@@ -1,4 +1,4 @@
-"""Every mistake in a user's data gives a message that says what is wrong and what to do."""
+"""Every mistake in a user's data gives a message with the mistake and the remedy."""
 
 import os
 

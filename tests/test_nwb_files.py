@@ -1,4 +1,4 @@
-"""NWB files: where areas, trials and signals may stand, and what is said when they are missing."""
+"""NWB files: locations of areas, trials and signals, and messages when they are missing."""
 
 import datetime
 import sys

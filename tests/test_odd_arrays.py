@@ -1,4 +1,4 @@
-"""Arrays and files of other people: what is odd is understood, noted, warned about or refused, each in one sentence."""
+"""Unusual arrays and files are understood, noted, warned about or refused, each in one sentence."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""`lfadsx prepare`, and recordings given to `fit`: every format of the small recording, and what cannot be read."""
+"""`lfadsx prepare`, and recordings given to `fit`: every format of the small recording, and unreadable files."""
 
 import json
 from pathlib import Path

@@ -16,13 +16,15 @@ from lfadsx.errors import LfadsxError
 class Prepare(Command):
     """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
 
-    SOURCE is an NWB or MATLAB file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
+    SOURCE is an NWB, MATLAB or NPZ file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
+    --map says what bare arrays mean.
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
+        "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins --bin-width 0.02",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
@@ -34,9 +36,11 @@ class Prepare(Command):
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
     """How trials are cut."""
     bin_width: float | None = None
-    """Width of a bin in seconds; by default 0.01, or that of counts in the file."""
+    """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    axes: str | None = None
+    """Order of the axes of counts, such as "neuron time trial"; by default as their sizes tell."""
     seed: int = 0
     """Seed of all draws."""
     dry_run: bool = False
@@ -55,6 +59,7 @@ class Prepare(Command):
         if self.out is not None:
             check_writable(self.out if self.out.suffix else self.out / "session.h5")
         options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
+        options["axes"] = self.axes
         data = read_recordings(self.sources, self.session_names, **options, seed=self.seed)
         say(repr(data))
         for finding in data.findings:

@@ -48,13 +48,17 @@ class Reading:
         from lfadsx.data import read
         from lfadsx.recordings.formats import format_of, read_recordings
 
-        if cutting is not None and any(format_of(file) for file in files):
-            if self.missing or self.axes:
+        if cutting is not None and (cutting.map or any(format_of(file) for file in files)):
+            if self.missing:
                 raise LfadsxError(
-                    "--missing and --axes need data files, got a recording. Leave them out, or make a data file with "
-                    "lfadsx prepare first."
+                    "--missing needs data files, got a recording. Leave it out, or make a data file with lfadsx "
+                    "prepare first."
                 )
-            options = cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
+            options = cutting.options() | {
+                "bin_width": self.bin_width,
+                "behaviour_lag": self.behaviour_lag,
+                "axes": self.axes,
+            }
             return read_recordings(files, self.session_names, **options, seed=seed)
         if cutting is not None and not cutting.is_default:
             raise LfadsxError(

@@ -205,7 +205,7 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
     if dataset.is_virtual:
         folder = Path(dataset.file.filename).parent
         for source in dataset.virtual_sources():
-            # HDF5 reads zeros in place of a missing source, and says nothing.
+            # HDF5 silently reads zeros in place of a missing source.
             if source.file_name != "." and not (folder / source.file_name).exists():
                 raise DataError(
                     f"{label} is put together from {source.file_name!r}, which cannot be found. Store the array itself."

@@ -70,7 +70,7 @@ def check_same_trials(infos: Mapping[str, RunInfo], data: Dataset, split: str) -
 
 
 def _facts(source: Any, session: str) -> dict[str, Any]:
-    """Returns the recorded source of a session; the only source is used whatever its name."""
+    """Returns the recorded source of a session; a single source is used under any name."""
     if not isinstance(source, dict):
         return {}
     found = source.get(session) or (next(iter(source.values())) if len(source) == 1 else {})

@@ -14,6 +14,7 @@ from lfadsx.data.hdf5_files import open_npz, open_to_read
 from lfadsx.data.opening import is_zip
 from lfadsx.data.sessions import concatenate
 from lfadsx.errors import DataError, LfadsxError, nearest
+from lfadsx.recordings.array_file import from_array_file
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.cutting import CutOptions
 from lfadsx.recordings.matlab_file import from_matlab
@@ -67,17 +68,21 @@ def _is_matlab(path: Path) -> bool:
     return _starts(path)[:19] in (MATLAB_5, MATLAB_73) and not is_data_file(path)
 
 
+ARRAYS = Format("file of arrays", is_zip, from_array_file)
+"""NPZ files by content; MATLAB and HDF5 files too if a map says what their arrays mean."""
+
 FORMATS = (
     Format("Phy folder", _holds("spike_times.npy"), from_phy),
     Format("CSV folder", _holds("spikes.csv", "trials.csv"), from_csv),
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
     Format("MATLAB file", _is_matlab, from_matlab),
+    ARRAYS,
 )
 
 
 def format_of(path: str | Path) -> Format | None:
-    """Returns the format of a recording by its content, or None if it has none of the known ones.
+    """Returns the format of a recording by its content, or None if the format is unknown.
 
     Raises:
         DataError: If the path does not exist.
@@ -125,6 +130,8 @@ def read_recording(path: str | Path, session_name: str | None = None, **options:
         LfadsxError: If the format has no such option.
     """
     form = format_of(path)
+    if options.get("map") is not None and Path(path).is_file():
+        form = ARRAYS
     if form is None:
         names = ", ".join(one.name for one in FORMATS)
         raise DataError(

@@ -157,8 +157,8 @@ class _Version73:
     def _target(self, reference: h5py.Reference, depth: int) -> Value:
         if not reference:
             return np.zeros((0, 0))
-        # Spike times of each unit and trial are arrays of their own, easily a million. The objects of h5py would take
-        # twice as long, so these are read one level below.
+        # A file can hold a million small arrays of spike times, one for each unit and trial. h5py objects take twice as
+        # long to read, so the low-level interface is used.
         found = h5py.h5r.dereference(reference, self.file.id)
         if not isinstance(found, h5py.h5d.DatasetID) or found.dtype.kind != "f":
             return self._value(self.file[reference], depth + 1)
@@ -185,7 +185,7 @@ def _fields(group: h5py.Group) -> list[str]:
 
 
 def _is_struct_array(group: h5py.Group) -> bool:
-    """Returns whether each field holds references without a class of its own, one for each element."""
+    """Returns whether each field holds one reference for each element and has no MATLAB class."""
     return len(group) > 0 and all(
         isinstance(item, h5py.Dataset)
         and h5py.check_ref_dtype(item.dtype) is not None
@@ -200,7 +200,7 @@ def _matlab_class(item: Any) -> str:
 
 
 def _empty(shape: tuple[int, ...], kind: str) -> Value:
-    """Returns an empty value; in the file its sizes stand in place of its data."""
+    """Returns an empty value, for which the file stores the sizes instead of data."""
     if kind == "char":
         return ""
     if kind == "struct":
@@ -229,7 +229,7 @@ def _check_size(n_values: int, path: Path) -> None:
     if n_values > MOST_VALUES:
         raise DataError(
             f"{path.name!r} must hold at most {MOST_VALUES} values, but {n_values} and more were found. "
-            "Save only spike times and trials to a file of their own."
+            "Save only spike times and trials to a new file."
         )
 
 

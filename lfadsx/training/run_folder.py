@@ -189,7 +189,7 @@ class RunFolder:
         return earlier
 
     def check_own(self) -> None:
-        """Checks that the folder is new, empty or that of an earlier run.
+        """Checks that the folder is new, empty or an earlier run.
 
         Raises:
             RunError: If it holds other files.
@@ -197,7 +197,7 @@ class RunFolder:
         files = sorted(file.name for file in self.path.glob("[!.]*")) if self.path.is_dir() else []
         if files and not {SINGLE, POPULATION}.intersection(files):
             raise RunError(
-                f"The output folder {self.path} must be new, empty or that of an earlier run, but it holds other "
+                f"The output folder {self.path} must be new, empty or an earlier run, but it holds other "
                 f"files, such as {files[0]}. Give another folder."
             )
 
