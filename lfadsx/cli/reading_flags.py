@@ -51,7 +51,7 @@ class Reading:
         if cutting is not None and (cutting.map or any(format_of(file) for file in files)):
             if self.missing:
                 raise LfadsxError(
-                    "--missing needs data files, got a recording. Leave it out, or make a data file with lfadsx "
+                    "`--missing` must be used with data files, got a recording. Leave it out, or make a data file with lfadsx "
                     "prepare first."
                 )
             options = cutting.options() | {
