@@ -207,7 +207,7 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(lfadsx.DataError, match="cannot be read as an NWB file"):
         read_nwb(tmp_path / "other.nwb")
     (tmp_path / "text.nwb").write_text("units")
-    with pytest.raises(lfadsx.DataError, match="is not an HDF5 file"):
+    with pytest.raises(lfadsx.DataError, match="must be an HDF5 file"):
         read_nwb(tmp_path / "text.nwb")
 
 

@@ -51,8 +51,8 @@ class Reading:
         if cutting is not None and (cutting.map or any(format_of(file) for file in files)):
             if self.missing:
                 raise LfadsxError(
-                    "`--missing` must be used with data files, got a recording. Leave it out, or make a data file with lfadsx "
-                    "prepare first."
+                    "`--missing` must be used with data files, got a recording. Leave it out, or make a data file "
+                    "with lfadsx prepare first."
                 )
             options = cutting.options() | {
                 "bin_width": self.bin_width,

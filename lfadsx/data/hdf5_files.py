@@ -32,7 +32,8 @@ def open_to_read(path: Path) -> Iterator[h5py.File]:
         path.open("rb").close()
         if not is_hdf5(path):
             raise DataError(
-                f"{str(path)!r} is not an HDF5 file. Write the data with h5py, or make them with `from_arrays`."
+                f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
+                "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
             )
         with open_hdf5(path) as file:
             yield file
@@ -162,12 +163,26 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
 
 
 def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
+    if h5py.check_ref_dtype(dataset.dtype) is not None:
+        return _cell_of_text(dataset, label)
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return _text(dataset)
     if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:
         return _without_fill(read_in_blocks(dataset, label), dataset)
     check_room(dataset.nbytes, label)
     return _without_fill(np.asarray(dataset[()]), dataset)
+
+
+def _cell_of_text(dataset: h5py.Dataset, label: str) -> np.ndarray:
+    """Returns a cell of MATLAB that holds text, such as labels of conditions, with the axes of the file."""
+    items = [dataset.file[reference] if reference else None for reference in dataset[()].ravel()]
+    if not all(isinstance(item, h5py.Dataset) and item.attrs.get("MATLAB_class") == b"char" for item in items):
+        raise DataError(
+            f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
+            "matrix of numbers, or a cell of text only."
+        )
+    texts = ["" if "MATLAB_empty" in item.attrs else "".join(map(chr, item[()].ravel())) for item in items]
+    return np.array(texts, dtype=str).reshape(dataset.shape)
 
 
 def broken_link(group: h5py.Group, name: str) -> str | None:
@@ -188,11 +203,6 @@ def is_empty(group: h5py.Group, name: str) -> bool:
 
 
 def _check_readable(dataset: h5py.Dataset, label: str) -> None:
-    if h5py.check_ref_dtype(dataset.dtype) is not None:
-        raise DataError(
-            f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
-            "matrix of numbers, or text with h5py."
-        )
     filters = dataset.id.get_create_plist()
     for number in range(filters.get_nfilters()):
         code = filters.get_filter(number)[0]

@@ -26,6 +26,7 @@ from lfadsx.inference.generation import generate
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.outcome import Outcome
+from lfadsx.recordings.formats import format_of
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.training.run_folder import RunFolder, RunInfo, Which
@@ -89,6 +90,11 @@ def infer_run(
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
     check_writable(Path(out) / "runs" if keys == "tf" else out)
+    if Path(file).exists() and (form := format_of(file)) is not None:
+        raise DataError(
+            f"`infer` needs trials of a data file, got {str(file)!r}, which is a recording ({form.name}). Cut it with "
+            "lfadsx prepare, with the flags that the run was trained with."
+        )
     info, model = folder.info, folder.load(which=which, parts=parts)
     splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
