@@ -249,3 +249,15 @@ def test_labels_in_a_cell_of_matlab_are_read_as_text(tmp_path):
             file.create_dataset(f"{split}_condition", data=np.array([references], h5py.ref_dtype))
     data = lfadsx.read(path, axes="channel time trial")
     assert data.train.condition.tolist() == labels and data.train.targets["spikes"].shape == (20, 30, 5)
+
+
+def test_spike_times_in_place_of_counts_are_recognised(tmp_path):
+    times = [[RNG.random(5 + neuron) for neuron in range(8)] for _ in range(10)]
+    with pytest.raises(DataError, match="sequences of different length.*`from_spike_times`"):
+        lfadsx.from_arrays(times)
+    with h5py.File(tmp_path / "times.h5", "w") as file:
+        array = file.create_dataset("train_data", (10, 8), h5py.vlen_dtype("f8"))
+        for trial in range(10):
+            array[trial] = times[trial]
+    with pytest.raises(DataError, match="'train_data' of 'times.h5' must hold counts.*`lfadsx.from_spike_times`"):
+        lfadsx.read(tmp_path / "times.h5")

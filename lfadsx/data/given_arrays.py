@@ -85,7 +85,15 @@ def plain(values: Any) -> Any:
     for name in ("magnitude", "value"):  # Pint and Quantities; Astropy
         if unit_of(values) and hasattr(values, name):
             return np.asarray(getattr(values, name))
-    return values if type(values) is np.ndarray else _dense(np.asarray(values) if not _is_sparse(values) else values)
+    if type(values) is np.ndarray:
+        return values
+    try:
+        return _dense(values if _is_sparse(values) else np.asarray(values))
+    except ValueError as error:
+        raise DataError(
+            f"Each trial must be one array (time, channel), got sequences of different length ({error}). Spike times "
+            "are read by `from_spike_times`; pad other data with NaN."
+        ) from error
 
 
 def unit_of(values: Any) -> str:
