@@ -60,6 +60,7 @@ class Sweep(Training):
             mesh=mesh,
             n_samples=self.samples,
             figures=self.figures,
+            figure_format=self.figure_format,
         )
         return report(outcome, self.json)
 
@@ -113,5 +114,6 @@ class CrossValidate(Training):
             mesh=mesh,
             n_samples=self.samples,
             figures=self.figures,
+            figure_format=self.figure_format,
         )
         return report(outcome, self.json)

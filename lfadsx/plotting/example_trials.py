@@ -32,6 +32,7 @@ from lfadsx.results.posterior import Posterior
 
 Kind = Literal["counts", "rates", "truth"]
 """Recorded counts, inferred rates or true rates."""
+KIND_TITLES: dict[Kind, str] = {"counts": "Data", "rates": "Inferred", "truth": "Truth"}
 MOST_TRACES = 10
 """Most neurons, factors and states, which are drawn one above the other."""
 
@@ -46,7 +47,8 @@ def draw_images(
 ) -> None:
     """Draw all neurons in some trials of one session, one per axes, as images with a common colour scale.
 
-    Neurons held out from the encoder are below a line, bins after the encoder's window to the right of one.
+    Neurons are sorted by the time of their peak. Those held out from the encoder are below a line, bins after the
+    encoder's window to the right of one.
 
     Args:
         row: One axes per trial.
@@ -55,8 +57,8 @@ def draw_images(
         kind: The values to draw.
         bar_in: Figure that gets a colour bar beside the axes, or None.
     """
-    held_out = view.held_out(int(view.split.session[trials[0]]))
-    order = np.argsort(held_out, kind="stable")
+    session = int(view.split.session[trials[0]])
+    held_out, order = view.held_out(session), view.sorted_neurons(session)
     values = _values(view, trials, order, kind)
     low, high = _limits(view, trials, order, kind)
     extent = (view.units.start, view.units.edge(view.split.n_bins), len(order), 0.0)
@@ -67,9 +69,9 @@ def draw_images(
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
-        _mark_forward(ax, view, trial, named=kind == "counts")
-        _mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
-    row[0].set_ylabel("Neuron" if np.all(np.diff(order) > 0) else "Neuron (sorted)")
+        _mark_forward(ax, view, trial, named=kind == "counts" and ax is row[-1])
+        mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
+    row[0].set_ylabel("Neuron, by peak")
     if bar_in is not None:
         colour_bar(bar_in, image, row, _label(view, kind), integer=kind == "counts")
 
@@ -88,10 +90,10 @@ def _mark_forward(ax: Axes, view: View, trial: int, named: bool) -> None:
     ax.axvline(start, color=ORANGE, lw=1.0)
     if named:
         above = ax.get_xaxis_transform()
-        ax.text(start, 1.02, "forward", color=ORANGE, fontsize=NOTE, va="bottom", transform=above)
+        ax.text(start, 1.02, "forward", color=ORANGE, fontsize=NOTE, va="bottom", ha="left", transform=above)
 
 
-def _mark_held_out(ax: Axes, n_seen: int, n_neurons: int, named: bool) -> None:
+def mark_held_out(ax: Axes, n_seen: int, n_neurons: int, named: bool) -> None:
     """Draw a line above the held-out neurons, with their name to the right of the image."""
     if n_seen == n_neurons:
         return
@@ -132,7 +134,7 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
     figure = new_figure(4.0 * len(trials) + 0.6, 11.0)
     axes = figure.subplots(7, len(trials), squeeze=False)
     for number, (column, (title, (split, posterior))) in enumerate(zip(axes.T, trials.items(), strict=True)):
-        view = View.of(dataset, split, posterior)
+        view = View.of(posterior, dataset, split)
         _draw_trial(column, view, labelled=number == 0)
         column[0].set_title(f"{title}: {view.trial_name(0)}", loc="left", fontsize=LABEL, color=INK)
         column[-1].set_xlabel(view.units.time_label)

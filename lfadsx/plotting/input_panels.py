@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.latent_space import course_handles, draw_averages, draw_single_trials, frame_courses
@@ -21,18 +21,15 @@ Row = tuple[str, np.ndarray, np.ndarray | None]
 """Label, inferred values and, if they can be compared, true values of one input."""
 
 
-def inputs_figure(
-    dataset: Dataset, split: Split, posterior: Posterior, aligned: np.ndarray | None = None
-) -> Figure | None:
+def inputs(posterior: Posterior, data: Dataset, *, aligned: np.ndarray | None = None) -> Figure | None:
     """Draw the inferred inputs, one per row: single trials, and averages with their 95 % intervals over trials.
 
     The model infers inputs only up to scale, sign and mixing. Without `aligned`, true inputs therefore have axes of
     their own. With it, they are drawn over the aligned inputs, and example trials are added.
 
     Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
+        posterior: Posterior of a split.
+        data: The data set.
         aligned: The inferred inputs after a regression onto the true ones that was fitted on training trials,
             in the unit of the true inputs, shape (trial, time, true_input), or None.
 
@@ -44,11 +41,12 @@ def inputs_figure(
     """
     if posterior.inputs is None or posterior.inputs.shape[2] == 0:
         return None
-    view = View.of(dataset, split, posterior)
+    view = View.of(posterior, data)
     rows = _rows(view, posterior.inputs, aligned)
     n_columns = 2 if aligned is None else 3
     width = 2.7 * n_columns + (1.2 if view.conditions.known else 0.4)
-    figure = new_figure(width, 1.5 * len(rows) + 1.2, "Inferred inputs")
+    title = f"Inferred inputs of {view.split.n_trials} {posterior.split} trials"
+    figure = new_figure(width, 1.5 * len(rows) + 1.2, title)
     axes = figure.subplots(len(rows), n_columns, sharex=True, squeeze=False)
     for row, (name, values, truth) in zip(axes, rows, strict=True):
         panel(row[0], y=name)

@@ -35,7 +35,9 @@ ORANGE = "#D55E00"
 TITLE, LABEL, TICK, NOTE = 8.5, 8.0, 7.0, 6.5
 THIN, MEDIUM, BOLD = 0.6, 1.2, 1.8
 DASHED = (0, (3, 1.5))
+DOTTED = (0, (1, 1.5))
 STEPS = [1, 2, 2.5, 5, 10]
+ROW_TITLE: dict[str, Any] = {"fontsize": LABEL, "color": INK, "ha": "left", "va": "bottom", "annotation_clip": False}
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": TICK + 0.5, "labelcolor": INK}
 
 
@@ -107,6 +109,21 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = Fal
     ax.set_xlabel(x, fontsize=LABEL, color=INK, labelpad=2.5)
     ax.set_ylabel(y, fontsize=LABEL, color=INK, labelpad=3)
     return ax
+
+
+def row_title(ax: Axes, text: str) -> None:
+    """Write what a row of panels shows at the top left of its first panel, below a title of the column."""
+    ax.annotate(text, (0, 1), xytext=(0, 3), textcoords="offset points", xycoords="axes fraction", **ROW_TITLE)
+
+
+def square(ax: Axes, low: float, high: float) -> None:
+    """Give both axes of a comparison the same limits, with the line of equality."""
+    margin = 0.05 * (high - low) or 1.0
+    limits = low - margin, high + margin
+    ax.plot(limits, limits, color=RULE, lw=0.8, zorder=0)
+    ax.set(xlim=limits, ylim=limits)
+    ax.set_box_aspect(1.0)
+    few_ticks(ax, x=4, y=4)
 
 
 def few_ticks(ax: Axes, x: int | None = None, y: int | None = None, integer: bool = False) -> None:
