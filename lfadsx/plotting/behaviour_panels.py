@@ -79,7 +79,7 @@ def behaviour(
 def _draw_courses(row: np.ndarray, view: View, measured: np.ndarray, decoded: np.ndarray, label: str) -> None:
     """Draw single trials and averages of both, shape (trial, time), with one vertical scale."""
     for ax, values in ((row[0], measured), (row[1], decoded)):
-        panel(ax, "", "", label.capitalize() if ax is row[0] else "")
+        panel(ax, "", "", f"{label.capitalize()} (data units)" if ax is row[0] else "")
         draw_single_trials(ax, view, values)
         draw_averages(ax, view, values)
         frame_courses(ax, view)
@@ -91,7 +91,7 @@ def _draw_courses(row: np.ndarray, view: View, measured: np.ndarray, decoded: np
 
 def _draw_scatter(ax: Axes, measured: np.ndarray, decoded: np.ndarray, r2: float, label: str) -> None:
     """Draw decoded against measured values of all bins, of an even selection if they are many."""
-    panel(ax, f"R² = {r2:.2f}", f"Measured {label}", f"Decoded {label}")
+    panel(ax, f"R² = {r2:.2f}, all bins", f"Measured {label}", f"Decoded {label}")
     both = np.isfinite(measured) & np.isfinite(decoded)
     x, y = measured[both], decoded[both]
     shown = evenly(len(x), MOST_DOTS)

@@ -32,7 +32,9 @@ from lfadsx.results.posterior import Posterior
 
 Kind = Literal["counts", "rates", "truth"]
 """Recorded counts, inferred rates or true rates."""
-KIND_TITLES: dict[Kind, str] = {"counts": "Data", "rates": "Inferred", "truth": "Truth"}
+KIND_TITLES: dict[Kind, str] = {"counts": "Recorded data", "rates": "Inferred rates", "truth": "True rates"}
+MOST_BRIGHT = 98.5
+"""Percentile of the rates at the end of the colour scale, so that a few active neurons do not darken all others."""
 MOST_TRACES = 10
 """Most neurons, factors and states, which are drawn one above the other."""
 
@@ -65,7 +67,8 @@ def draw_images(
     colours = image_map("Greys" if kind == "counts" else "viridis")
     for ax, trial, one in zip(row, trials, values, strict=True):
         panel(ax, image=True)
-        image = ax.imshow(one.T, aspect="auto", extent=extent, cmap=colours, vmin=low, vmax=high)
+        image = ax.imshow(one.T, aspect="auto", extent=extent, cmap=colours, interpolation="nearest")
+        image.set_clim(low, high)
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
@@ -73,7 +76,8 @@ def draw_images(
         mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
     row[0].set_ylabel("Neuron, by peak")
     if bar_in is not None:
-        colour_bar(bar_in, image, row, _label(view, kind), integer=kind == "counts")
+        counts = kind == "counts"
+        colour_bar(bar_in, image, row, _label(view, kind), integer=counts, extend="neither" if counts else "max")
 
 
 def _label(view: View, kind: Kind) -> str:
@@ -115,7 +119,7 @@ def _limits(view: View, trials: np.ndarray, neurons: np.ndarray, kind: Kind) -> 
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return 0.0, 1.0
-    low, high = np.percentile(finite, [0.2, 99.8])
+    low, high = np.percentile(finite, [0.2, 99.8 if kind == "counts" else MOST_BRIGHT])
     if view.units.are_counts:
         low, high = 0.0, max(high, 1.0) if kind == "counts" else high
     return float(low), float(high) if high > low else float(low) + 1.0

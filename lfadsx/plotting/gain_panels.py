@@ -36,7 +36,7 @@ class NeuronScores(NamedTuple):
     colour: str
 
 
-SCORED = {"masked_bps": ("hidden entries", BLUE), "co_bps": ("held-out neurons", ORANGE)}
+SCORED = {"masked_bps": ("entries hidden from the encoder", BLUE), "co_bps": ("held-out neurons", ORANGE)}
 """Measures of single neurons in `scores`: the entries that they score, and their colour."""
 
 
@@ -63,7 +63,7 @@ def gain_per_neuron(posterior: Posterior, data: Dataset, scores: Mapping[str, An
     figure = new_figure(6.2, 3.1, title)
     left, right = figure.subplots(1, 2)
     panel(left, "Model against baseline", f"Baseline ({unit})", f"Model ({unit})")
-    panel(right, "Gain over the baseline", "Neuron, sorted by gain", f"Model minus baseline ({unit})")
+    panel(right, "Model minus baseline", "Neuron, sorted by gain", f"Gain ({unit})")
     right.axhline(0.0, color=RULE, lw=0.8, zorder=0)
     handles = []
     for part in found:

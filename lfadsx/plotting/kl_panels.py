@@ -15,6 +15,11 @@ from lfadsx.plotting.style import BLUE, INK, MEDIUM, few_ticks, legend_below, ne
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
+MOST_NAMED = 20
+"""Most dimensions whose numbers are written under the bars."""
+FEW_BARS = 4
+"""Places for bars, so that one bar does not fill a panel."""
+
 
 def kl_per_dimension(posterior: Posterior, data: Dataset) -> Figure:
     """Draw the KL of each dimension of the initial condition and of each inferred input, mean and 95 % interval.
@@ -30,7 +35,7 @@ def kl_per_dimension(posterior: Posterior, data: Dataset) -> Figure:
         LfadsxError: If the posterior holds no KL, or is not of the trials of its split in the data.
     """
     view = View.of(posterior, data)
-    found = {"Initial condition": posterior.kl_ic, "Inferred inputs, whole trial": posterior.kl_inputs}
+    found = {"Initial condition": posterior.kl_ic, "Inferred inputs": posterior.kl_inputs}
     held = {name: kl for name, kl in found.items() if kl is not None}
     if not held:
         raise LfadsxError(
@@ -54,10 +59,13 @@ def _draw_bars(ax: Axes, name: str, kl: np.ndarray) -> None:
     mean, half = mean_and_interval(kl)
     order = np.argsort(-mean)
     places = np.arange(len(order))
-    panel(ax, f"{name}: {mean.sum():.1f} nats", "Dimension, sorted", "KL (nats per trial)")
+    few = len(order) <= MOST_NAMED
+    across = "Dimension, sorted" if few else "Rank of the dimension"
+    panel(ax, f"{name}: {mean.sum():.1f} nats", across, "KL (nats per trial)")
     ax.bar(places, mean[order], color=BLUE, width=0.75)
     ax.errorbar(places, mean[order], half[order], color=INK, ls="", lw=0.8)
-    if len(order) <= 20:
+    ax.set_xlim(-0.6, max(len(order), FEW_BARS) - 0.4)
+    if few:
         ax.set_xticks(places, order.astype(str))
     else:
         few_ticks(ax, x=4, integer=True)

@@ -100,7 +100,7 @@ def initial_conditions(posterior: Posterior, data: Dataset) -> Figure:
     x = np.arange(n) if flat else scores[:, 0]
     y = scores[:, -1]
     title = f"Initial conditions of {n} {posterior.split} trials"
-    figure = new_figure(4.8 if view.conditions.known else 3.8, 3.7, title)
+    figure = new_figure(5.4 if view.conditions.known else 3.9, 3.6, title)
     ax = figure.subplots()
     across = "Trial (in the order of the split)" if flat else component_label(share, 0)
     panel(ax, "", across, component_label(share, len(share) - 1))
@@ -146,18 +146,12 @@ def draw_lines(ax: Axes, view: View, lines: Sequence[np.ndarray]) -> None:
     ax.autoscale_view()
 
 
-def draw_averages(ax: Axes, view: View, values: np.ndarray, dashed: bool = False) -> None:
-    """Draw the average of each condition of values, shape (trial, time), with its 95 % interval over trials.
-
-    Dashed averages, for true values, have no interval.
-    """
-    style = {"lw": 1.0, "ls": "--"} if dashed else {"lw": BOLD, "ls": "-"}
+def draw_averages(ax: Axes, view: View, values: np.ndarray) -> None:
+    """Draw the average of each condition of values, shape (trial, time), with its 95 % interval over trials."""
     for group in view.conditions.groups:
         mean, half = mean_and_interval(values[group.members])
-        if not dashed:
-            low, high = mean - half, mean + half
-            ax.fill_between(view.time, low, high, color=group.colour, alpha=0.2, lw=0, zorder=2)
-        ax.plot(view.time, mean, color=group.colour, zorder=3, **style)
+        ax.fill_between(view.time, mean - half, mean + half, color=group.colour, alpha=0.2, lw=0, zorder=2)
+        ax.plot(view.time, mean, color=group.colour, lw=BOLD, zorder=3)
 
 
 def frame_courses(ax: Axes, view: View) -> None:

@@ -23,6 +23,7 @@ from lfadsx.plotting.style import (
     legend_below,
     new_figure,
     panel,
+    row_title,
 )
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
@@ -59,9 +60,7 @@ def psths(posterior: Posterior, data: Dataset, *, n_neurons: int = 6, session: i
     title = f"PSTHs of {len(view.trials_of(session))} {posterior.split} trials{view.session_title(session)}"
     figure = new_figure(width, 1.55 * n_rows + 1.0, f"{title}, {smoothing_label(view)}")
     axes = draw_pairs(figure, view, session, neurons, n_rows, n_pairs)
-    for data_ax, model_ax in axes[-n_pairs:]:
-        for ax in (data_ax, model_ax):
-            ax.set_xlabel(view.units.time_label)
+    figure.supxlabel(view.units.time_label, fontsize=LABEL, color=INK)
     for data_ax, _ in axes[::n_pairs]:
         data_ax.set_ylabel(view.rate_label)
     legend_below(figure, mark_handles(view))
@@ -72,27 +71,32 @@ def psths(posterior: Posterior, data: Dataset, *, n_neurons: int = 6, session: i
 def draw_pairs(
     figure: FigureBase, view: View, session: int, neurons: np.ndarray, n_rows: int, n_pairs: int
 ) -> list[tuple[Axes, Axes]]:
-    """Draw one pair of panels per neuron, row by row, and return the pairs."""
-    grid, pairs = figure.add_gridspec(n_rows, n_pairs), []
+    """Draw data and model of one neuron in each pair of panels, row by row, and return the pairs."""
+    grid, pairs = figure.add_gridspec(n_rows, 2 * n_pairs), []
     for place, neuron in enumerate(neurons):
-        pair = grid[place // n_pairs, place % n_pairs].subgridspec(1, 2, wspace=0.06)
-        data_ax = figure.add_subplot(pair[0])
-        model_ax = figure.add_subplot(pair[1], sharey=data_ax)
+        row, column = divmod(place, n_pairs)
+        data_ax = figure.add_subplot(grid[row, 2 * column])
+        model_ax = figure.add_subplot(grid[row, 2 * column + 1], sharey=data_ax)
         _draw_pair(data_ax, model_ax, view, session, int(neuron))
         pairs.append((data_ax, model_ax))
+    for pair in pairs[:n_pairs]:
+        for ax, name in zip(pair, ("Data", "Model"), strict=True):
+            # The title leaves room for the name of the neuron.
+            ax.set_title(name, loc="left", fontsize=TITLE, fontweight="bold", color=INK, pad=14)
     return pairs
 
 
 def smoothing_label(view: View) -> str:
     """Return how data and model are smoothed, as the end of a title."""
-    return f"Gaussian of sd {view.units.kernel_label}" if view.smooths else "not smoothed"
+    return f"smoothed by {view.units.kernel_label} (sd)" if view.smooths else "not smoothed"
 
 
 def _draw_pair(data_ax: Axes, model_ax: Axes, view: View, session: int, neuron: int) -> None:
     """Draw the averages of one neuron over each condition: of the data left, of the inferred rates right."""
     only = np.array([neuron])
-    panel(data_ax, f"{view.neuron_name(session, neuron)}: data")
-    panel(model_ax, "model")
+    for ax in (data_ax, model_ax):
+        panel(ax)
+    row_title(data_ax, view.neuron_name(session, neuron))
     for group in view.conditions.within(view.trials_of(session)):
         recorded = view.counts(group.members, only) * view.units.rate_scale
         for ax, values in ((data_ax, recorded), (model_ax, view.rates(group.members, only))):
@@ -139,12 +143,13 @@ def all_neurons(posterior: Posterior, data: Dataset, *, session: int | None = No
         panel(ax, "", view.units.time_label, image=True)
         score = (view.smoothed(mean_and_interval(values)[0]) - centre) / spread
         colours = image_map("RdBu_r")
-        image = ax.imshow(score.T, aspect="auto", extent=extent, cmap=colours, vmin=-Z_LIMIT, vmax=Z_LIMIT)
+        image = ax.imshow(score.T, aspect="auto", extent=extent, cmap=colours, interpolation="nearest")
+        image.set_clim(-Z_LIMIT, Z_LIMIT)
         ax.set_title(f"{name}, {smoothing_label(view)}", loc="left", fontsize=TITLE, color=INK)
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
         mark_held_out(ax, n_seen, len(order), named=ax is axes[-1])
     axes[0].set_ylabel("Neuron, by peak in training trials", fontsize=LABEL)
-    colour_bar(figure, image, list(axes), "z-score of the training average")
+    colour_bar(figure, image, list(axes), "z-score (mean and sd of training trials)", extend="both")
     return figure

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -158,10 +158,24 @@ def legend_beside(place: FigureBase | Axes, handles: Sequence[Artist], title: st
 
 
 def colour_bar(
-    figure: FigureBase, image: ScalarMappable, axes: Sequence[Axes], label: str, integer: bool = False
+    figure: FigureBase,
+    image: ScalarMappable,
+    axes: Sequence[Axes],
+    label: str,
+    integer: bool = False,
+    extend: Literal["neither", "both", "max"] = "neither",
 ) -> None:
-    """Add a slim colour bar to the right of some axes, labelled with quantity and unit; `integer` as in `few_ticks`."""
-    bar = figure.colorbar(image, ax=list(axes), fraction=0.045 / len(axes), pad=0.03 / len(axes))
+    """Add a slim colour bar to the right of some axes.
+
+    Args:
+        figure: The figure.
+        image: An image in the axes.
+        axes: The axes that share the colours.
+        label: Quantity and unit.
+        integer: As in `few_ticks`.
+        extend: Ends that stand for all larger or smaller values.
+    """
+    bar = figure.colorbar(image, ax=list(axes), fraction=0.045 / len(axes), pad=0.03 / len(axes), extend=extend)
     bar.ax.set_box_aspect(None)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=TICK, width=0.6, length=2, pad=2, color=INK, labelcolor=INK)

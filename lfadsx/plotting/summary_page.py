@@ -11,9 +11,16 @@ from matplotlib.figure import Figure, SubFigure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.plotting.averaging import principal_components
-from lfadsx.plotting.example_trials import draw_images, image_kinds
+from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
 from lfadsx.plotting.input_panels import draw_input_averages
-from lfadsx.plotting.latent_space import PLANES, component_label, draw_averages, draw_plane, frame_courses
+from lfadsx.plotting.latent_space import (
+    PLANES,
+    component_label,
+    draw_averages,
+    draw_plane,
+    draw_single_trials,
+    frame_courses,
+)
 from lfadsx.plotting.loss_curves import PARTS, draw_part, has_part, loss_handles
 from lfadsx.plotting.psth_panels import draw_pairs, smoothing_label
 from lfadsx.plotting.style import GREY, INK, LABEL, TITLE, legend_below, new_figure, panel
@@ -114,7 +121,7 @@ def _draw_history(part: SubFigure, history: Mapping[str, np.ndarray]) -> None:
 def _draw_example(part: SubFigure, view: View) -> None:
     """Draw one trial: its spikes, the inferred rates, and the true ones if they are known."""
     trial, kinds = view.choose_trials(view.choose_session(None), 1), image_kinds(view)
-    names = {"counts": view.trial_name(trial[0]), "rates": "Inferred rates", "truth": "True rates"}
+    names = KIND_TITLES | {"counts": view.trial_name(trial[0])}
     for ax, kind in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         draw_images([ax], view, trial, kind, bar_in=part)
         ax.set_title(names[kind], loc="left", fontsize=TITLE, color=INK, pad=12)
@@ -141,11 +148,19 @@ def _draw_psths(part: SubFigure, view: View) -> None:
     neurons = view.choose_neurons(session, N_COLUMNS)
     pairs = draw_pairs(part, view, session, neurons, 1, len(neurons))
     pairs[0][0].set_ylabel(view.rate_label)
-    part.supxlabel(f"{view.units.time_label}; PSTHs, {smoothing_label(view)}", fontsize=LABEL, color=INK)
+    part.suptitle(f"PSTHs, {smoothing_label(view)}", x=0.01, ha="left", fontsize=TITLE, color=INK)
+    part.supxlabel(view.units.time_label, fontsize=LABEL, color=INK)
 
 
 def _draw_inputs(part: SubFigure, view: View, inputs: np.ndarray) -> None:
-    """Draw the averages of up to three inferred inputs."""
-    for i, ax in enumerate(part.subplots(1, min(N_COLUMNS, inputs.shape[2]), squeeze=False)[0]):
+    """Draw the averages of up to three inferred inputs, or single trials beside the averages of a single one."""
+    n = inputs.shape[2]
+    axes = part.subplots(1, min(N_COLUMNS, max(n, 2)), squeeze=False)[0]
+    for i, ax in enumerate(axes if n > 1 else axes[1:]):
         draw_input_averages(ax, view, inputs[:, :, i])
-        panel(ax, f"Inferred input {i}", view.units.time_label, "a.u." if i == 0 else "")
+        panel(ax, f"Inferred input {i}, {view.conditions.average_name}", view.units.time_label)
+    if n == 1:
+        panel(axes[0], "Inferred input 0, single trials", view.units.time_label)
+        draw_single_trials(axes[0], view, inputs[:, :, 0])
+        frame_courses(axes[0], view)
+    axes[0].set_ylabel("a.u.", fontsize=LABEL, color=INK)
