@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.plotting.latent_space import mark_event
 from lfadsx.plotting.style import (
     BLUE,
     GREY,
@@ -72,6 +73,7 @@ def draw_images(
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
+        mark_event(ax, view, INK if kind == "counts" else "white")
         _mark_forward(ax, view, trial, named=kind == "counts" and ax is row[-1])
         mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
     row[0].set_ylabel("Neuron, by peak")

@@ -159,10 +159,15 @@ def frame_courses(ax: Axes, view: View) -> None:
     start = view.forward_start()
     if start is not None:
         ax.axvline(start, color=ORANGE, lw=1.0, zorder=0)
-    if view.units.has_event:
-        ax.axvline(0.0, color=INK, lw=0.8, ls=DOTTED, zorder=0)
+    mark_event(ax, view)
     ax.set_xlim(view.units.start, view.end)
     few_ticks(ax, x=4, y=4)
+
+
+def mark_event(ax: Axes, view: View, colour: str = INK) -> None:
+    """Draw a dotted line at the event if trials begin before it."""
+    if view.units.has_event:
+        ax.axvline(0.0, color=colour, lw=0.8, ls=DOTTED, zorder=1)
 
 
 def course_handles(view: View) -> list[Artist]:
@@ -181,9 +186,12 @@ def course_handles(view: View) -> list[Artist]:
 
 def mark_handles(view: View) -> list[Artist]:
     """Return the legend entries of the lines at the event and where forward prediction begins."""
-    handles: list[Artist] = []
-    if view.units.has_event:
-        handles.append(Line2D([], [], color=INK, lw=0.8, ls=DOTTED, label=view.units.event))
+    handles = event_handles(view)
     if view.forward_start() is not None:
         handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
     return handles
+
+
+def event_handles(view: View) -> list[Artist]:
+    """Return the legend entry of the line at the event, if there is one."""
+    return [Line2D([], [], color=INK, lw=0.8, ls=DOTTED, label=view.units.event)] if view.units.has_event else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
@@ -10,11 +12,12 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.averaging import mean_and_interval
 from lfadsx.plotting.example_trials import mark_held_out
-from lfadsx.plotting.latent_space import frame_courses, mark_handles
+from lfadsx.plotting.latent_space import frame_courses, mark_event, mark_handles
 from lfadsx.plotting.style import (
     BOLD,
     INK,
     LABEL,
+    TICK,
     TITLE,
     balanced,
     colour_bar,
@@ -60,7 +63,8 @@ def psths(posterior: Posterior, data: Dataset, *, n_neurons: int = 6, session: i
     title = f"PSTHs of {len(view.trials_of(session))} {posterior.split} trials{view.session_title(session)}"
     figure = new_figure(width, 1.55 * n_rows + 1.0, f"{title}, {smoothing_label(view)}")
     axes = draw_pairs(figure, view, session, neurons, n_rows, n_pairs)
-    figure.supxlabel(view.units.time_label, fontsize=LABEL, color=INK)
+    for ax in itertools.chain(*axes[-n_pairs:]):
+        ax.set_xlabel(view.units.time_label, fontsize=TICK)
     for data_ax, _ in axes[::n_pairs]:
         data_ax.set_ylabel(view.rate_label)
     legend_below(figure, mark_handles(view))
@@ -147,6 +151,7 @@ def all_neurons(posterior: Posterior, data: Dataset, *, session: int | None = No
         image.set_clim(-Z_LIMIT, Z_LIMIT)
         ax.set_title(f"{name}, {smoothing_label(view)}", loc="left", fontsize=TITLE, color=INK)
         ax.set_xlim(view.units.start, view.end)
+        mark_event(ax, view)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
         mark_held_out(ax, n_seen, len(order), named=ax is axes[-1])

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
+from lfadsx.plotting.latent_space import event_handles, mark_event
 from lfadsx.plotting.style import (
     BLUE,
     DASHED,
@@ -101,6 +102,7 @@ def draw_neuron(row: Sequence[Axes], view: View, trials: np.ndarray, neuron: int
         start = view.forward_start(trial)
         if start is not None:
             ax.axvline(start, color=ORANGE, lw=1.0)
+        mark_event(ax, view)
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4, y=3)
     shown = [rates + band, rates - band, truth] + [counts] * (not view.units.are_counts)
@@ -121,7 +123,7 @@ def _neuron_handles(view: View) -> list[Artist]:
         handles.append(Line2D([], [], color=INK, lw=0.9, ls=DASHED, label=label))
     if np.any(view.split.target_length > view.split.encoder_length):
         handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
-    return handles
+    return [*handles, *event_handles(view)]
 
 
 def _draw_data(ax: Axes, view: View, counts: np.ndarray, most: float) -> None:
