@@ -136,7 +136,7 @@ def _summarise(
 
 def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
     """Returns the values that are averaged over samples."""
-    prior, params = model.decoder.input_prior, output.input_params
+    prior, params, path = model.decoder.input_prior, output.input_params, output.inputs
     return {
         "rates": model.expected(output),
         "variance": model.scatter(output),
@@ -149,7 +149,7 @@ def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
         "input_std": None if params is None else prior.posterior_std(params),
         "controller_states": output.controller_states,
         "kl_ic": model.ic_prior.kl_of_each(output.ic_params, output.initial_condition),
-        "kl_inputs": None if params is None else prior.kl_of_each(params, output.inputs),
+        "kl_inputs": None if params is None or path is None else prior.kl_of_each(params, path),
     }
 
 

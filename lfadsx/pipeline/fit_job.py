@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
@@ -89,7 +90,8 @@ def fit_run(
     if result.reason == "interrupted":
         return stopped(result, began)
     samples = samples_of(data, n_samples, n_train_samples)
-    files = [folder.posterior, folder.report, *([folder.figures] if figures else [])]
+    page = folder.figures / f"{split_name(data.splits)}_summary.{figure_format}"
+    files = [folder.posterior, folder.report, *([page] if figures else [])]
     if done := finished(folder.metrics, files, samples, result, began):
         return done
     own = all_data(mesh)

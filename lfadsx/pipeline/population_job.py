@@ -113,7 +113,11 @@ def population_run(
     if result.reason == "interrupted":
         return stopped(result, began)
     own, samples = all_data(mesh), samples_of(data, n_samples, n_train_samples)
-    files = [folder.best_member.posterior, folder.path / ENSEMBLE, *([folder.figures] if figures else [])]
+    files = [
+        folder.best_member.posterior,
+        folder.path / ENSEMBLE,
+        *([folder.figures / f"scores.{figure_format}"] if figures else []),
+    ]
     if done := finished(folder.metrics, files, samples, result, began):
         return done
     how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, figure_format=figure_format, began=began)

@@ -60,7 +60,7 @@ def behaviour(
     figure = new_figure(7.2 + (1.0 if view.conditions.known else 0.0), 1.9 * n_rows + 0.9, title)
     axes = figure.subplots(n_rows, 3, squeeze=False)
     r2 = r2_by_channel(found, own)
-    for number, row in enumerate(axes[:, :]):
+    for number, row in enumerate(axes):
         full = [np.full((view.split.n_trials, own.shape[1]), np.nan) for _ in range(2)]
         for values, of in zip(full, (own, found), strict=True):
             values[trials] = of[:, :, number]
@@ -104,7 +104,8 @@ def _decoded(view: View, trials: np.ndarray, measured: np.ndarray) -> np.ndarray
     if len(trials) < 2:
         raise LfadsxError(f"Decoding needs at least 2 trials, got {len(trials)}. Pass the decoded behaviour.")
     data, width = view.dataset, view.dataset.bin_width
-    rates = view.posterior.rates[data.input_group][trials][:, :, : len(view.held_out(view.split.session[trials[0]]))]
+    n_neurons = len(view.held_out(int(view.split.session[trials[0]])))
+    rates = view.posterior.rates[data.input_group][trials][:, :, :n_neurons]
     features = np.log(np.maximum(rates, np.finfo(np.float32).tiny)) if view.units.are_counts else rates
     lag = round(data.behaviour_lag / width) if width else 0
     length, found = view.split.encoder_length[trials], np.full(measured.shape, np.nan)

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.plotting.style import BLUE, BOLD, GREY, image_map, legend_beside
 
-QUALITATIVE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#262626", "#882255")
+QUALITATIVE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#882255", "#262626", "#D55E00")
 """Colours distinct for any colour vision: those of Okabe and Ito without yellow, which fades on white, and the wine red
-of Tol."""
+of Tol. The orange of `style.ORANGE`, which marks what the encoder did not see, comes last."""
 N_GROUPS = 6
 """Groups that more conditions than `QUALITATIVE` has colours are joined into."""
 

@@ -34,7 +34,7 @@ from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
 
 DPI = 150
-EDITABLE = {"pdf.fonttype": 42, "svg.fonttype": "none"}
+EDITABLE: Any = {"pdf.fonttype": 42, "svg.fonttype": "none"}
 """Text stays text in PDF and SVG files, so that journals and drawing programs can edit it."""
 
 
@@ -64,7 +64,7 @@ def write_figures(
     """
     curves, has_inputs = history or {}, posterior.inputs is not None and posterior.inputs.shape[2] > 0
     has_kl = posterior.kl_ic is not None or posterior.kl_inputs is not None
-    both: dict[str, Callable[[], Figure]] = {
+    both: dict[str, Callable[[], Figure | None]] = {
         "summary": lambda: summary(posterior, data, history=curves, table=table, title=title),
         "psths": lambda: psths(posterior, data),
         "all_neurons": lambda: all_neurons(posterior, data),

@@ -97,8 +97,8 @@ def _from_scores(scores: Mapping[str, Any] | None) -> list[NeuronScores]:
         if baseline is None or scores is None:
             continue
         of_model = scores["per_neuron"][measure]
-        sides = [_joined(of_model, of_model), _joined(baseline["per_neuron"], of_model)]
-        found.append(NeuronScores(*sides, f"{entries} (baseline: {baseline['model']})", colour))
+        model, rival = _joined(of_model, of_model), _joined(baseline["per_neuron"], of_model)
+        found.append(NeuronScores(model, rival, f"{entries} (baseline: {baseline['model']})", colour))
     return found
 
 
@@ -121,8 +121,8 @@ def _from_rates(view: View) -> list[NeuronScores]:
     for part, entries, colour in ((seen, "entries that the encoder sees", BLUE), (~seen, "other entries", ORANGE)):
         mask = scored & part
         if mask.any():
-            sides = [_of_neurons(view, rates, values, mask, mean) for rates in (model, baseline)]
-            found.append(NeuronScores(*sides, f"{entries} (baseline: {name})", colour))
+            own, rival = (_of_neurons(view, rates, values, mask, mean) for rates in (model, baseline))
+            found.append(NeuronScores(own, rival, f"{entries} (baseline: {name})", colour))
     return found
 
 
