@@ -71,7 +71,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     split, rates = data.splits[post.split], post.rates["spikes"]
     r2 = metrics.r2_by_channel(rates, split.truth)
     histograms_figure({"Neurons": r2}, "R2 of a neuron").savefig(out / "r2.png", dpi=150)
-    lfadsx.plotting.rates_figure(data, split, post).savefig(out / "rates.png", dpi=150)
+    lfadsx.plotting.rates(post, data).savefig(out / "rates.png", dpi=150)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
     text = f"""{score}

@@ -12,6 +12,9 @@ import numpy as np
 
 from lfadsx.errors import LfadsxError, nearest
 
+FigureFormat = Literal["png", "pdf", "svg"]
+"""Format of the files of figures."""
+
 Range = tuple[Callable[[float], bool], str]
 """A test of a number, and the range in words."""
 ABOVE_0: Range = (lambda value: 0 < value < math.inf, "above 0")

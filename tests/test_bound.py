@@ -68,6 +68,10 @@ def test_bounds_are_ordered_and_meet_at_one_sample(data, model):
     assert (few.importance_weighted > few.elbo).all()
     assert many.importance_weighted.mean() > few.importance_weighted.mean()
     np.testing.assert_array_equal(few.elbo, lfadsx.bounds(model, data, "valid", n_samples=4).elbo)
+    post = lfadsx.infer(model, data, "valid", n_samples=4)  # with the same noise
+    assert post.kl_ic is not None and post.kl_inputs is not None and post.kl_inputs.shape[2] == 2
+    np.testing.assert_allclose(post.kl_ic.sum(1), few.terms["kl_ic"], rtol=1e-5)
+    np.testing.assert_allclose(post.kl_inputs.sum((1, 2)), few.terms["kl_inputs"], rtol=1e-5)
 
 
 def test_two_devices_give_the_bounds_of_one(data, model):

@@ -84,7 +84,8 @@ def test_fit_writes_everything(run, file):
     wanted = {"run.json", "history.csv", "posterior.h5", "metrics.json", "report.md", "figures", "best", "last"}
     assert wanted <= names
     figures = {path.name for path in (run / "figures").iterdir()}
-    parts = ("rates", "factors", "inputs", "psth", "initial_conditions", "summary")
+    parts = ("rates", "psths", "all_neurons", "predicted_counts", "gain_per_neuron", "behaviour", "summary")
+    parts += ("factors", "inputs", "initial_conditions", "kl_per_dimension")
     assert figures == {"loss.png", *(f"test_{part}.png" for part in parts)}
     posteriors = read_posteriors(run / "posterior.h5")
     assert posteriors["test"].rates["spikes"].shape == (12, 14, 8)

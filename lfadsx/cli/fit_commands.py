@@ -10,7 +10,7 @@ from lfadsx.cli.command_flags import Command
 from lfadsx.cli.population_flags import Population
 from lfadsx.cli.terminal import report, say, use_devices
 from lfadsx.cli.training_flags import Training
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
 
 
@@ -68,7 +68,7 @@ class Fit(Training):
             )
         how: dict[str, Any] = dict(model=model, hyper=self.hyper, train=train, mesh=mesh)
         how["parts"] = parts_by_seam(self.parts)
-        how |= dict(n_samples=self.samples, figures=self.figures)
+        how |= dict(n_samples=self.samples, figures=self.figures, figure_format=self.figure_format)
         if n_members > 1:
             how |= dict(strategy=self.population.strategy(), population=self.population.sizes)
             return report(population_run(data, self.out, **how), self.json, data.findings)
@@ -100,6 +100,8 @@ class Demo(Command):
     """Number of epochs."""
     seed: int = 0
     """Seed of the simulation, the initial weights and the noise."""
+    figure_format: FigureFormat = "png"
+    """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -117,6 +119,7 @@ class Demo(Command):
         size: dict[str, Any] = dict(conditions=40, trials_per_condition=20, duration=0.5, max_rate=60.0, held_out=10)
         data = chaotic_rnn(**size, valid_fraction=0.1, test_fraction=0.1, seed=5 + self.seed)
         how: dict[str, Any] = dict(model=ModelConfig(factors=20, inferred_inputs=1), hyper=HyperParams(), train=train)
+        how["figure_format"] = self.figure_format
         outcome = fit_run(data, self.out, **how, mesh=make_mesh(devices) if devices > 1 else None)
         code = report(outcome, self.json)
         if not outcome.signal and not self.json:

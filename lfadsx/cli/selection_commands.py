@@ -61,6 +61,7 @@ class Sweep(Training):
             mesh=mesh,
             n_samples=self.samples,
             figures=self.figures,
+            figure_format=self.figure_format,
         )
         return report(outcome, self.json, data.findings)
 
@@ -115,5 +116,6 @@ class CrossValidate(Training):
             mesh=mesh,
             n_samples=self.samples,
             figures=self.figures,
+            figure_format=self.figure_format,
         )
         return report(outcome, self.json, data.findings)

@@ -11,7 +11,7 @@ from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.cutting_flags import Cutting
 from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import use_devices
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -51,6 +51,8 @@ class Training(Command):
     """Posterior samples per trial that are averaged."""
     figures: bool = True
     """Draw figures."""
+    figure_format: FigureFormat = "png"
+    """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
     devices: int | None = None
     """Devices that share models and trials. By default one GPU, or all cores of a CPU, each as a device."""
     json: bool = False

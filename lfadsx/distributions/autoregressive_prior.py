@@ -84,7 +84,13 @@ class AutoregressivePrior(GaussianPosterior):
         self, params: Float[Array, "*batch time n_params"], path: Float[Array, "*batch time dim"]
     ) -> Float[Array, "*batch time"]:
         """Returns KL(q(u_t) || p(u_t | u_{t-1})) along the path, summed over the inputs, in nats."""
-        return self.posterior(params).kl(self.transition(path)).sum(-1)
+        return self.kl_of_each(params, path).sum(-1)
+
+    def kl_of_each(
+        self, params: Float[Array, "*batch time n_params"], path: Float[Array, "*batch time dim"]
+    ) -> Float[Array, "*batch time dim"]:
+        """Returns KL(q(u_t) || p(u_t | u_{t-1})) of each input along the path, in nats."""
+        return self.posterior(params).kl(self.transition(path))
 
     def log_prob(self, path: Float[Array, "*batch time dim"]) -> Float[Array, "*batch time"]:
         """Returns log p(u_t | u_{t-1}) along the path, summed over the inputs, in nats."""

@@ -71,7 +71,14 @@ class GaussianPrior(GaussianPosterior):
 
     def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns KL(q || p) in closed form, summed over the variables, in nats."""
-        return self.posterior(params).kl(self.distribution()).sum(-1)
+        return self.kl_of_each(params, path).sum(-1)
+
+    def kl_of_each(
+        self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch dim"]:
+        """Returns KL(q || p) of each variable in closed form, in nats."""
+        del path
+        return self.posterior(params).kl(self.distribution())
 
     def log_prob(self, path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns log p(path), summed over the variables, in nats."""
@@ -149,11 +156,18 @@ class StudentTPrior(GaussianPosterior):
 
     def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns KL(q || p), summed over the inputs, in nats."""
+        return self.kl_of_each(params, path).sum(-1)
+
+    def kl_of_each(
+        self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch dim"]:
+        """Returns KL(q || p) of each input, in nats."""
+        del path
         q = self.posterior(params)
         nodes, weights = (jnp.asarray(x, q.mean.dtype) for x in _GAUSS_HERMITE)
         values = q.mean[..., None] + q.std[..., None] * nodes
         entropy = 0.5 * (jnp.log(q.variance) + math.log(2.0 * math.pi) + 1.0)
-        return -(entropy + self._log_density(values, (..., None)) @ weights).sum(-1)
+        return -(entropy + self._log_density(values, (..., None)) @ weights)
 
     def log_prob(self, path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns log p(path), summed over the inputs, in nats."""

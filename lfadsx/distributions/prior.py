@@ -99,6 +99,13 @@ class AbstractPrior(nnx.Module):
     def kl(self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns the divergence of the posterior from the prior per (trial, time) in nats, not summed."""
 
+    def kl_of_each(
+        self, params: Float[Array, "*batch n_params"], path: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch dim"] | None:
+        """Returns the divergence of each variable in nats, whose sum is `kl`; None if the prior cannot be split up."""
+        del params, path
+        return None
+
     @abc.abstractmethod
     def log_prob(self, path: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
         """Returns the prior's log density of a path per (trial, time) in nats."""

@@ -15,7 +15,15 @@ from lfadsx.evaluation.baselines import condition_average, mean_rate
 from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.candidates import Candidate, lag_bins
 from lfadsx.evaluation.measures import bits, covers, explained
-from lfadsx.evaluation.metrics import R2Floors, bits_per_spike, psth_ceiling, psth_r2, r2_floors, r2_pooled
+from lfadsx.evaluation.metrics import (
+    BitsPerSpike,
+    R2Floors,
+    bits_per_spike,
+    psth_ceiling,
+    psth_r2,
+    r2_floors,
+    r2_pooled,
+)
 from lfadsx.evaluation.metrics.known_entries import mean_known
 from lfadsx.evaluation.statistics import Statistic
 from lfadsx.evaluation.task import BITS, Task
@@ -25,12 +33,17 @@ log = logging.getLogger("lfadsx")
 
 
 def details(
-    task: Task, model: Candidate, statistics: Mapping[str, Statistic], posterior: Posterior
+    task: Task,
+    model: Candidate,
+    best: Mapping[str, Candidate],
+    statistics: Mapping[str, Statistic],
+    posterior: Posterior,
 ) -> dict[str, dict[str, Any]]:
-    """Returns the figures beside the model's scores."""
+    """Returns the figures beside the model's scores; `best` has the best baseline of each measure."""
     values = {name: _value(statistic, task) for name, statistic in statistics.items()}
     return {
         **_of_bits(task, model, [measure for measure in BITS if measure in values]),
+        "per_neuron_of_baseline": _of_baselines(task, best),
         "velocity": _of_velocity(task, model, values.get("velocity_r2")),
         "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
         "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
@@ -45,19 +58,33 @@ def _of_bits(task: Task, model: Candidate, measures: Sequence[str]) -> dict[str,
     for measure in measures:
         rates, mask = model.rates_for(measure), task.regions[measure]
         nulls[measure] = {name: _value(bits(task, rates, mask, null), task) for name, null in null_rates.items()}
-        found[measure] = {
-            session.name: (
-                bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n]),
-                session.names(task.dataset.input_group),
-            )
-            for session, trials, n in task.sessions()
-            if rates is not None
-        }
+        found[measure] = {} if rates is None else _by_session(task, rates, mask)
+    names = task.dataset.channel_names()
     return {
         "nulls": nulls,
-        "per_neuron": {m: {s: of.per_neuron for s, (of, _) in found[m].items()} for m in found},
-        "silent": {m: {s: [names[c] for c in of.silent] for s, (of, names) in found[m].items()} for m in found},
-        "n_spikes": {m: sum(of.n_spikes for of, _ in found[m].values()) for m in found},
+        "per_neuron": {m: {s: bits.per_neuron for s, bits in of.items()} for m, of in found.items()},
+        "silent": {m: {s: [names[s][c] for c in bits.silent] for s, bits in of.items()} for m, of in found.items()},
+        "n_spikes": {m: sum(bits.n_spikes for bits in of.values()) for m, of in found.items()},
+    }
+
+
+def _of_baselines(task: Task, best: Mapping[str, Candidate]) -> dict[str, dict[str, Any]]:
+    """Returns bits per spike of each neuron by the best baseline of each measure, with its name."""
+    found = {}
+    for measure in (name for name in BITS if name in best):
+        rates = best[measure].rates_for(measure)
+        if covers(rates, task.regions[measure]):
+            of_sessions = _by_session(task, rates, task.regions[measure])
+            per_neuron = {session: bits.per_neuron for session, bits in of_sessions.items()}
+            found[measure] = {"model": best[measure].name, "per_neuron": per_neuron}
+    return found
+
+
+def _by_session(task: Task, rates: np.ndarray, mask: np.ndarray) -> dict[str, BitsPerSpike]:
+    """Returns bits per spike of each session by its name, with those of its neurons."""
+    return {
+        session.name: bits_per_spike(rates[trials, :, :n], task.values[trials, :, :n], mask=mask[trials, :, :n])
+        for session, trials, n in task.sessions()
     }
 
 

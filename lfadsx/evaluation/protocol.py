@@ -35,14 +35,17 @@ class Evaluation:
             `MEASURES` (for real data those of `R2`, too), None where a measure does not apply.
         detail: Figures beside these scores, ready for JSON: `errors` (standard errors by row of the table),
             `difference` (model minus best baseline, paired by trial, with its standard error and 95 % interval),
-            `nulls` (bits per spike against three null models), `per_neuron`, `silent` (neurons left out, by name),
-            `n_spikes`, `velocity`, `psth`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`,
-            `findings`, and `notes` (sentences on scores that are left out).
+            `nulls` (bits per spike against three null models), `per_neuron`, `per_neuron_of_baseline` (the same of the
+            best baseline, with its name), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
+            `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes` (sentences on
+            scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
         findings: Oddities in the scores.
         aligned_inputs: Inferred inputs in the coordinates of the true ones, shape (trial, time, true_input),
             or None.
+        decoded: Behaviour decoded from the model's rates, shape (trial, time, behaviour), NaN where it is missing; or
+            None.
         comparison: The scores with their errors and statistics.
         trial_id: Ids of the scored trials, shape (trial,).
     """
@@ -53,6 +56,7 @@ class Evaluation:
     verdict: str
     findings: tuple[Finding, ...]
     aligned_inputs: np.ndarray | None
+    decoded: np.ndarray | None
     comparison: Comparison
     trial_id: np.ndarray
 
@@ -129,9 +133,10 @@ def score_posteriors(
     found = compare_candidates(task, [model, *rivals], n=n_bootstrap)
     measures = MEASURES if spikes else (*MEASURES, *R2)
     notes = notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes)
-    detail = details(task, model, found.statistics["lfads"], posteriors[split]) | {"notes": notes}
+    best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
+    detail = details(task, model, best, found.statistics["lfads"], posteriors[split]) | {"notes": notes}
     made = evaluation_of(task, found, split, measures, detail, failed)
-    return dataclasses.replace(made, aligned_inputs=model.inputs)
+    return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)
 
 
 def evaluation_of(
@@ -168,6 +173,7 @@ def evaluation_of(
         verdict=said,
         findings=findings,
         aligned_inputs=None,
+        decoded=None,
         comparison=found,
         trial_id=task.split.trial_id,
     )

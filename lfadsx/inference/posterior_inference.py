@@ -136,7 +136,7 @@ def _summarise(
 
 def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
     """Returns the values that are averaged over samples."""
-    prior, params = model.decoder.input_prior, output.input_params
+    prior, params, path = model.decoder.input_prior, output.input_params, output.inputs
     return {
         "rates": model.expected(output),
         "variance": model.scatter(output),
@@ -148,6 +148,8 @@ def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
         "input_mean": None if params is None else prior.posterior_mean(params),
         "input_std": None if params is None else prior.posterior_std(params),
         "controller_states": output.controller_states,
+        "kl_ic": model.ic_prior.kl_of_each(output.ic_params, output.initial_condition),
+        "kl_inputs": None if params is None or path is None else prior.kl_of_each(params, path),
     }
 
 
@@ -202,8 +204,8 @@ def _to_posterior(
         n_samples=n_samples,
         seed=seed,
         **{name: timed(mean[name]) for name in ("factors", "generator_states", "inputs", "input_mean", "input_std")},
-        controller_states=timed(mean["controller_states"]),
-        **{name: mean[name] for name in ("initial_condition", "initial_state")},
+        **{name: timed(mean[name]) for name in ("controller_states", "kl_inputs")},
+        **{name: mean[name] for name in ("initial_condition", "initial_state", "kl_ic")},
         **{name: summary[name] for name in ("ic_mean", "ic_std")},
         **labels.of_trials(trials),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from lfadsx.config import FigureFormat
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import split_name
 from lfadsx.errors import MissingExtraError
@@ -53,6 +54,7 @@ def finish(
     seed: int,
     mesh: Mesh | None,
     figures: bool,
+    figure_format: FigureFormat = "png",
     began: float,
 ) -> Outcome:
     """Infers all trials with a trained model and writes the posterior; then scores, reports and draws.
@@ -67,6 +69,7 @@ def finish(
         seed: Seed of the samples.
         mesh: Devices to spread the trials over.
         figures: If True, figures are drawn; they need matplotlib.
+        figure_format: Format of their files.
         began: Start of the job on the monotonic clock, in seconds.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
@@ -90,7 +93,7 @@ def finish(
     files += _write_reports(folder, outcome, result, samples, failed)
     if figures:
         n_failed = len(failed)
-        files += draw_figures(failed, out, data, split, outcome)
+        files += draw_figures(failed, out, data, split, outcome, figure_format)
         if len(failed) > n_failed:
             outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
             _write_reports(folder, outcome, result, samples, failed)
@@ -131,15 +134,23 @@ def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path]
     return files
 
 
-def draw_figures(failed: list[Finding], run: str | Path, data: Dataset, split: str, outcome: Outcome) -> list[Path]:
+def draw_figures(
+    failed: list[Finding],
+    run: str | Path,
+    data: Dataset,
+    split: str,
+    outcome: Outcome,
+    figure_format: FigureFormat = "png",
+) -> list[Path]:
     """Draws all figures of a run into its folder and returns the files; figures that fail become findings."""
-    evaluation, result = outcome.evaluation, outcome.result
-    history = result.history if isinstance(result, FitResult) else {}
-    title, table = f"{Path(run).name}: {split} trials", [] if evaluation is None else evaluation.table
-    aligned = None if evaluation is None else evaluation.aligned_inputs
-    folder, posterior = RunFolder(run).figures, outcome.posteriors[split]
-    drawn = folder, data, posterior, history, table, title, aligned
-    return draw(failed, lambda plotting: plotting.write_figures(*drawn))
+    result, folder, posterior = outcome.result, RunFolder(run).figures, outcome.posteriors[split]
+    how: dict[str, Any] = dict(
+        history=result.history if isinstance(result, FitResult) else None,
+        evaluation=outcome.evaluation,
+        title=f"{Path(run).name}: {split} trials",
+        figure_format=figure_format,
+    )
+    return draw(failed, lambda plotting: plotting.write_figures(folder, posterior, data, **how))
 
 
 def _write_reports(

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.fold_datasets import (
     all_trials,
@@ -66,6 +66,7 @@ def cross_validate(
     mesh: Mesh | None = None,
     n_samples: int = 64,
     figures: bool = True,
+    figure_format: FigureFormat = "png",
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
     **settings: Unpack[JobSettings],
@@ -103,6 +104,7 @@ def cross_validate(
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the averages.
         figures: As in `fit_run`.
+        figure_format: As in `fit_run`.
         callbacks: Called after epochs and generations, in addition to the CSV file.
         progress: If True, a table of generations is shown.
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
@@ -144,7 +146,16 @@ def cross_validate(
         groups = (None, None) if hidden is None else scoring_groups(data, hidden)
         trained = _folds(result, datasets, fold, *groups)
         how: dict[str, Any] = dict(n_samples=n_samples, seed=run.seed, mesh=all_data(mesh))
-        outcome = _test(data, folder, trained, result, figures=figures and out is not None, began=began, **how)
+        outcome = _test(
+            data,
+            folder,
+            trained,
+            result,
+            figures=figures and out is not None,
+            figure_format=figure_format,
+            began=began,
+            **how,
+        )
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 
@@ -183,6 +194,7 @@ def _test(
     result: PopulationResult,
     *,
     figures: bool,
+    figure_format: FigureFormat,
     began: float,
     **how: Any,
 ) -> Outcome:
@@ -207,8 +219,8 @@ def _test(
     files.append(write_json(folder / "cv.json", _metrics(data, trials, tested, evaluation, result, findings)))
     n_failed = len(failed)
     if figures and evaluation is not None:
-        found = evaluation.comparison
-        files += draw(failed, lambda plots: plots.write_folds_figure(folder / "figures", found.scores, found.folds))
+        drawn = folder / "figures", evaluation.comparison.scores, evaluation.comparison.folds, figure_format
+        files += draw(failed, lambda plots: plots.write_folds_figure(*drawn))
     return Outcome(
         text="" if evaluation is None else _text(evaluation),
         evaluation=evaluation,

@@ -11,8 +11,9 @@ from typing import Any
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
@@ -37,6 +38,7 @@ def fit_run(
     n_samples: int = 64,
     n_train_samples: int | None = None,
     figures: bool = True,
+    figure_format: FigureFormat = "png",
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
     reset_learning_rate: bool = False,
@@ -59,6 +61,7 @@ def fit_run(
         n_samples: Posterior samples of the averages.
         n_train_samples: Posterior samples of training trials, which serve only regressions; by default `n_samples`.
         figures: If True, figures are drawn; they need matplotlib.
+        figure_format: Format of their files: "png", "pdf" or "svg".
         callbacks: Called after every epoch, in addition to the CSV file.
         progress: If True, a progress bar is shown.
         reset_learning_rate: If True, a resumed run restarts its learning rate.
@@ -87,11 +90,13 @@ def fit_run(
     if result.reason == "interrupted":
         return stopped(result, began)
     samples = samples_of(data, n_samples, n_train_samples)
-    files = [folder.posterior, folder.report, *([folder.figures] if figures else [])]
+    page = folder.figures / f"{split_name(data.splits)}_summary.{figure_format}"
+    files = [folder.posterior, folder.report, *([page] if figures else [])]
     if done := finished(folder.metrics, files, samples, result, began):
         return done
     own = all_data(mesh)
-    return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
+    drawn: dict[str, Any] = dict(figures=figures, figure_format=figure_format)
+    return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, began=began, **drawn)
 
 
 def start_from(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import split_name
 from lfadsx.evaluation import Evaluation, score_posteriors
@@ -56,6 +56,7 @@ def population_run(
     n_samples: int = 64,
     n_train_samples: int | None = None,
     figures: bool = True,
+    figure_format: FigureFormat = "png",
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
 ) -> Outcome:
@@ -78,6 +79,7 @@ def population_run(
         n_samples: Posterior samples of the averages; the members of the ensemble share them.
         n_train_samples: As in `fit_run`.
         figures: As in `fit_run`.
+        figure_format: As in `fit_run`.
         callbacks: Called after epochs and generations, in addition to the CSV file.
         progress: If True, a table of generations is shown.
 
@@ -111,10 +113,14 @@ def population_run(
     if result.reason == "interrupted":
         return stopped(result, began)
     own, samples = all_data(mesh), samples_of(data, n_samples, n_train_samples)
-    files = [folder.best_member.posterior, folder.path / ENSEMBLE, *([folder.figures] if figures else [])]
+    files = [
+        folder.best_member.posterior,
+        folder.path / ENSEMBLE,
+        *([folder.figures / f"scores.{figure_format}"] if figures else []),
+    ]
     if done := finished(folder.metrics, files, samples, result, began):
         return done
-    how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, began=began)
+    how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, figure_format=figure_format, began=began)
     best = finish(data, folder.best_member.path, result.best, seed=result.seeds[result.ranking[0]], **how)
     trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
     chosen = (trained or result.ranking[:1])[: population.ensemble]
@@ -125,7 +131,8 @@ def population_run(
     files = [write_json(folder.metrics, _metrics(outcome, result, best, chosen) | {JOB: job})]
     failed = []
     if figures:
-        files += draw(failed, lambda plotting: plotting.write_population_figures(folder.figures, result.rows))
+        drawn = folder.figures, result.rows, figure_format
+        files += draw(failed, lambda plotting: plotting.write_population_figures(*drawn))
     return dataclasses.replace(
         outcome,
         files=[*outcome.files, *files],

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
@@ -59,6 +59,7 @@ def sweep(
     mesh: Mesh | None = None,
     n_samples: int = 64,
     figures: bool = True,
+    figure_format: FigureFormat = "png",
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
     **settings: Unpack[JobSettings],
@@ -94,6 +95,7 @@ def sweep(
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the chosen model's averages.
         figures: As in `fit_run`.
+        figure_format: As in `fit_run`.
         callbacks: Called after epochs and generations of each population, in addition to the CSV file.
         progress: If True, a table of generations is shown.
         settings: Fields of `ModelConfig`, `HyperParams` and `TrainConfig` by name.
@@ -129,7 +131,8 @@ def sweep(
             facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=run.seed)
             swept = [own | of_hyper for of_hyper in tried]
             trained += _scored(data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
-        facts = dict(n_samples=n_samples, mesh=own_mesh, figures=figures and out is not None, began=began)
+        facts = dict(n_samples=n_samples, mesh=own_mesh, began=began)
+        facts |= dict(figures=figures and out is not None, figure_format=figure_format)
         outcome = _choose(data, folder, trained, [*(sizes or {}), *(hypers or {})], run, **facts)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
@@ -175,6 +178,7 @@ def _choose(
     n_samples: int,
     mesh: Mesh | None,
     figures: bool,
+    figure_format: FigureFormat,
     began: float,
 ) -> Outcome:
     """Compares the models; writes the tables, and the best seed of the chosen model as a run folder."""
@@ -194,10 +198,18 @@ def _choose(
         folder / CHOSEN, ignore_errors=True
     )  # an earlier sweep with fewer values may have chosen another model
     RunFolder(folder / CHOSEN).write_run(best, data, one.hyper, config, Feed.of(data, config, None).train.steps)
-    how: dict[str, Any] = dict(samples=samples_of(data, n_samples), seed=seed, mesh=mesh, figures=figures, began=began)
+    how: dict[str, Any] = dict(
+        samples=samples_of(data, n_samples),
+        seed=seed,
+        mesh=mesh,
+        figures=figures,
+        figure_format=figure_format,
+        began=began,
+    )
     outcome = finish(data, folder / CHOSEN, best, **how)
     if figures:
-        files += draw(findings, lambda plots: plots.write_sweep_figure(folder / "figures", rows, names, measure))
+        drawn = folder / "figures", rows, names, measure, figure_format
+        files += draw(findings, lambda plots: plots.write_sweep_figure(*drawn))
     text = [format_table(_table(rows, names, measure)), f"Best: {_in_words(rows[ranking.best], names)}."]
     text.append(f"Chosen, the simplest within one standard error: {_in_words(rows[chosen], names)}.")
     return dataclasses.replace(

@@ -11,14 +11,14 @@ def mean_and_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Bins that fewer than half of the trials reach are NaN, because an average that loses trials on its way jumps.
 
     Args:
-        values: Shape (trial, time), any unit.
+        values: Shape (trial, time) or (trial, time, channel), any unit.
 
     Returns:
-        Average and half width, each of shape (time,), in the unit of `values`; the half width of one trial is NaN.
+        Average and half width in the unit of `values`, without the trial axis; the half width of one trial is NaN.
     """
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
-    enough = count >= max(1.0, 0.5 * finite.any(axis=1).sum())
+    enough = count >= np.maximum(1.0, 0.5 * finite.any(axis=1).sum(axis=0))
     mean = np.where(finite, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     squares = np.where(finite, (values - mean) ** 2, 0.0).sum(axis=0)
     error = np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.plotting.latent_space import mark_event
 from lfadsx.plotting.style import (
     BLUE,
     GREY,
@@ -32,6 +33,9 @@ from lfadsx.results.posterior import Posterior
 
 Kind = Literal["counts", "rates", "truth"]
 """Recorded counts, inferred rates or true rates."""
+KIND_TITLES: dict[Kind, str] = {"counts": "Recorded data", "rates": "Inferred rates", "truth": "True rates"}
+MOST_BRIGHT = 98.5
+"""Percentile of the rates at the end of the colour scale, so that a few active neurons do not darken all others."""
 MOST_TRACES = 10
 """Most neurons, factors and states, which are drawn one above the other."""
 
@@ -46,7 +50,8 @@ def draw_images(
 ) -> None:
     """Draw all neurons in some trials of one session, one per axes, as images with a common colour scale.
 
-    Neurons held out from the encoder are below a line, bins after the encoder's window to the right of one.
+    Neurons are sorted by the time of their peak. Those held out from the encoder are below a line, bins after the
+    encoder's window to the right of one.
 
     Args:
         row: One axes per trial.
@@ -55,23 +60,26 @@ def draw_images(
         kind: The values to draw.
         bar_in: Figure that gets a colour bar beside the axes, or None.
     """
-    held_out = view.held_out(int(view.split.session[trials[0]]))
-    order = np.argsort(held_out, kind="stable")
+    session = int(view.split.session[trials[0]])
+    held_out, order = view.held_out(session), view.sorted_neurons(session)
     values = _values(view, trials, order, kind)
     low, high = _limits(view, trials, order, kind)
     extent = (view.units.start, view.units.edge(view.split.n_bins), len(order), 0.0)
     colours = image_map("Greys" if kind == "counts" else "viridis")
     for ax, trial, one in zip(row, trials, values, strict=True):
         panel(ax, image=True)
-        image = ax.imshow(one.T, aspect="auto", extent=extent, cmap=colours, vmin=low, vmax=high)
+        image = ax.imshow(one.T, aspect="auto", extent=extent, cmap=colours, interpolation="nearest")
+        image.set_clim(low, high)
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
-        _mark_forward(ax, view, trial, named=kind == "counts")
-        _mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
-    row[0].set_ylabel("Neuron" if np.all(np.diff(order) > 0) else "Neuron (sorted)")
+        mark_event(ax, view, INK if kind == "counts" else "white")
+        _mark_forward(ax, view, trial, named=kind == "counts" and ax is row[-1])
+        mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
+    row[0].set_ylabel("Neuron, by peak")
     if bar_in is not None:
-        colour_bar(bar_in, image, row, _label(view, kind), integer=kind == "counts")
+        counts = kind == "counts"
+        colour_bar(bar_in, image, row, _label(view, kind), integer=counts, extend="neither" if counts else "max")
 
 
 def _label(view: View, kind: Kind) -> str:
@@ -88,10 +96,10 @@ def _mark_forward(ax: Axes, view: View, trial: int, named: bool) -> None:
     ax.axvline(start, color=ORANGE, lw=1.0)
     if named:
         above = ax.get_xaxis_transform()
-        ax.text(start, 1.02, "forward", color=ORANGE, fontsize=NOTE, va="bottom", transform=above)
+        ax.text(start, 1.02, "forward", color=ORANGE, fontsize=NOTE, va="bottom", ha="left", transform=above)
 
 
-def _mark_held_out(ax: Axes, n_seen: int, n_neurons: int, named: bool) -> None:
+def mark_held_out(ax: Axes, n_seen: int, n_neurons: int, named: bool) -> None:
     """Draw a line above the held-out neurons, with their name to the right of the image."""
     if n_seen == n_neurons:
         return
@@ -113,7 +121,7 @@ def _limits(view: View, trials: np.ndarray, neurons: np.ndarray, kind: Kind) -> 
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return 0.0, 1.0
-    low, high = np.percentile(finite, [0.2, 99.8])
+    low, high = np.percentile(finite, [0.2, 99.8 if kind == "counts" else MOST_BRIGHT])
     if view.units.are_counts:
         low, high = 0.0, max(high, 1.0) if kind == "counts" else high
     return float(low), float(high) if high > low else float(low) + 1.0
@@ -132,7 +140,7 @@ def example_figure(dataset: Dataset, trials: Mapping[str, tuple[Split, Posterior
     figure = new_figure(4.0 * len(trials) + 0.6, 11.0)
     axes = figure.subplots(7, len(trials), squeeze=False)
     for number, (column, (title, (split, posterior))) in enumerate(zip(axes.T, trials.items(), strict=True)):
-        view = View.of(dataset, split, posterior)
+        view = View.of(posterior, dataset, split)
         _draw_trial(column, view, labelled=number == 0)
         column[0].set_title(f"{title}: {view.trial_name(0)}", loc="left", fontsize=LABEL, color=INK)
         column[-1].set_xlabel(view.units.time_label)

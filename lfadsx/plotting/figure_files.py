@@ -9,94 +9,128 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from lfadsx.config import FigureFormat
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.split_names import trials_of
+from lfadsx.evaluation import Evaluation
 from lfadsx.files import atomic_path
 from lfadsx.findings import Finding, attempt
-from lfadsx.plotting.input_panels import inputs_figure
-from lfadsx.plotting.latent_space import factors_figure, initial_conditions_figure
+from lfadsx.plotting.behaviour_panels import behaviour
+from lfadsx.plotting.count_panels import predicted_counts
+from lfadsx.plotting.gain_panels import gain_per_neuron
+from lfadsx.plotting.input_panels import inputs
+from lfadsx.plotting.kl_panels import kl_per_dimension
+from lfadsx.plotting.latent_space import factors, initial_conditions
 from lfadsx.plotting.loss_curves import has_curves, loss_figure
 from lfadsx.plotting.panels import alignment_figure
 from lfadsx.plotting.population_figures import hyperparameters_figure, scores_figure
-from lfadsx.plotting.rate_panels import psth_figure, rates_figure
+from lfadsx.plotting.psth_panels import all_neurons, psths
+from lfadsx.plotting.rate_panels import rates
 from lfadsx.plotting.summary_page import summary
 from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure
 from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
 
 DPI = 150
+EDITABLE: Any = {"pdf.fonttype": 42, "svg.fonttype": "none"}
+"""Text stays text in PDF and SVG files, so that journals and drawing programs can edit it."""
 
 
 def write_figures(
     folder: str | os.PathLike[str],
-    dataset: Dataset,
     posterior: Posterior,
-    history: Mapping[str, np.ndarray],
-    table: Sequence[Mapping[str, object]],
-    title: str,
-    aligned: np.ndarray | None = None,
+    data: Dataset,
+    *,
+    history: Mapping[str, np.ndarray] | None = None,
+    evaluation: Evaluation | None = None,
+    title: str | None = None,
+    figure_format: FigureFormat = "png",
 ) -> tuple[list[Path], list[Finding]]:
-    """Write all figures that apply as PNG files; a figure that fails becomes a finding and does not stop the others.
+    """Write all figures that apply; a figure that fails becomes a finding and does not stop the others.
 
     Args:
         folder: Folder of the files; created if needed.
-        dataset: The data set.
         posterior: Posterior of a split; the file names begin with its name.
-        history: As for `loss_figure`; may be empty.
-        table: As for `summary`; may be empty.
-        title: Title of the summary.
-        aligned: As for `inputs_figure`.
+        data: The data set.
+        history: As for `loss_figure`; None leaves the loss out.
+        evaluation: Scores of the split; without them the figures of scores and decoded behaviour are left out.
+        title: As for `summary`.
+        figure_format: Format of the files.
 
     Returns:
         The files written, and one finding for each figure that failed.
     """
-    split_name, split = trials_of(dataset, posterior.split)
-    figures: dict[str, Callable[[], Figure | None]] = {
-        "alignment": lambda: alignment_figure(dataset) if _are_aligned(dataset) else None,
-        "loss": lambda: loss_figure(history) if has_curves(history) else None,
-        f"{split_name}_rates": lambda: rates_figure(dataset, split, posterior),
-        f"{split_name}_factors": lambda: factors_figure(dataset, split, posterior),
-        f"{split_name}_inputs": lambda: inputs_figure(dataset, split, posterior, aligned),
-        f"{split_name}_psth": lambda: psth_figure(dataset, split, posterior),
-        f"{split_name}_initial_conditions": lambda: initial_conditions_figure(dataset, split, posterior),
-        f"{split_name}_summary": lambda: summary(posterior, dataset, history=history, table=table, title=title),
+    curves, has_inputs = history or {}, posterior.inputs is not None and posterior.inputs.shape[2] > 0
+    has_kl = posterior.kl_ic is not None or posterior.kl_inputs is not None
+    both: dict[str, Callable[[], Figure | None]] = {
+        "summary": lambda: summary(posterior, data, history=curves, table=table, title=title),
+        "psths": lambda: psths(posterior, data),
+        "all_neurons": lambda: all_neurons(posterior, data),
+        "rates": lambda: rates(posterior, data),
+        "predicted_counts": lambda: predicted_counts(posterior, data),
+        "factors": lambda: factors(posterior, data),
+        "initial_conditions": lambda: initial_conditions(posterior, data),
     }
-    return _write_all(folder, figures)
+    table: Sequence[Mapping[str, object]] = ()
+    if has_inputs:
+        aligned = None if evaluation is None else evaluation.aligned_inputs
+        both["inputs"] = lambda: inputs(posterior, data, aligned=aligned)
+    if has_kl:
+        both["kl_per_dimension"] = lambda: kl_per_dimension(posterior, data)
+    if evaluation is not None:
+        table = evaluation.table
+        both["gain_per_neuron"] = lambda: gain_per_neuron(posterior, data, evaluation.detail)
+        if evaluation.decoded is not None:
+            both["behaviour"] = lambda: behaviour(posterior, data, decoded=evaluation.decoded)
+    figures = {f"{posterior.split}_{name}": draw for name, draw in both.items()}
+    if has_curves(curves):
+        figures["loss"] = lambda: loss_figure(curves)
+    if _are_aligned(data):
+        figures["alignment"] = lambda: alignment_figure(data)
+    return _write_all(folder, figures, figure_format)
 
 
-def write_population_figures(folder: str | os.PathLike[str], rows: Sequence[Row]) -> tuple[list[Path], list[Finding]]:
+def write_population_figures(
+    folder: str | os.PathLike[str], rows: Sequence[Row], figure_format: FigureFormat = "png"
+) -> tuple[list[Path], list[Finding]]:
     """Write `scores_figure` and `hyperparameters_figure` of a population's history; returns as `write_figures`."""
     figures = {"scores": lambda: scores_figure(rows), "hyperparameters": lambda: hyperparameters_figure(rows)}
-    return _write_all(folder, figures)
+    return _write_all(folder, figures, figure_format)
 
 
 def write_sweep_figure(
-    folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str
+    folder: str | os.PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    measure: str,
+    figure_format: FigureFormat = "png",
 ) -> tuple[list[Path], list[Finding]]:
-    """Write `sweep_figure` of a sweep as a PNG file; returns as `write_figures`."""
-    return _write_all(folder, {"sweep": lambda: sweep_figure(rows, names, measure)})
+    """Write `sweep_figure` of a sweep; returns as `write_figures`."""
+    return _write_all(folder, {"sweep": lambda: sweep_figure(rows, names, measure)}, figure_format)
 
 
 def write_folds_figure(
     folder: str | os.PathLike[str],
     scores: Mapping[str, Mapping[str, Any]],
     folds: Mapping[str, Mapping[str, Sequence[float]]],
+    figure_format: FigureFormat = "png",
 ) -> tuple[list[Path], list[Finding]]:
-    """Write `folds_figure` of a cross-validation as a PNG file; returns as `write_figures`."""
-    return _write_all(folder, {"cv": lambda: folds_figure(scores, folds)})
+    """Write `folds_figure` of a cross-validation; returns as `write_figures`."""
+    return _write_all(folder, {"cv": lambda: folds_figure(scores, folds)}, figure_format)
 
 
 def _write_all(
-    folder: str | os.PathLike[str], figures: Mapping[str, Callable[[], Figure | None]]
+    folder: str | os.PathLike[str], figures: Mapping[str, Callable[[], Figure | None]], figure_format: FigureFormat
 ) -> tuple[list[Path], list[Finding]]:
     """Write figures by the names of their files; a function that returns None has nothing to draw."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     findings: list[Finding] = []
     files = [
-        attempt(findings, "figure", name, partial(_draw, folder / f"{name}.png", figures[name])) for name in figures
+        attempt(findings, "figure", name, partial(_draw, folder / f"{name}.{figure_format}", figures[name]))
+        for name in figures
     ]
     return [file for file in files if file is not None], findings
 
@@ -110,6 +144,6 @@ def _draw(path: Path, draw: Callable[[], Figure | None]) -> Path | None:
     figure = draw()
     if figure is None:
         return None
-    with atomic_path(path) as partial_file:
-        figure.savefig(partial_file, format="png", dpi=DPI, facecolor="white")
+    with atomic_path(path) as partial_file, rc_context(EDITABLE):
+        figure.savefig(partial_file, format=path.suffix[1:], dpi=DPI, facecolor="white")
     return path

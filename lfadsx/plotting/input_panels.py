@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.latent_space import course_handles, draw_averages, draw_single_trials, frame_courses
-from lfadsx.plotting.style import BLUE, DASHED, GREY, INK, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
+from lfadsx.plotting.style import BLUE, DASHED, INK, MEDIUM, RULE, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
@@ -21,18 +21,15 @@ Row = tuple[str, np.ndarray, np.ndarray | None]
 """Label, inferred values and, if they can be compared, true values of one input."""
 
 
-def inputs_figure(
-    dataset: Dataset, split: Split, posterior: Posterior, aligned: np.ndarray | None = None
-) -> Figure | None:
-    """Draw the inferred inputs, one per row: single trials, and averages with their 95 % intervals over trials.
+def inputs(posterior: Posterior, data: Dataset, *, aligned: np.ndarray | None = None) -> Figure | None:
+    """Draw the inferred inputs, one per row and each at its own scale: single trials, and averages over trials.
 
-    The model infers inputs only up to scale, sign and mixing. Without `aligned`, true inputs therefore have axes of
-    their own. With it, they are drawn over the aligned inputs, and example trials are added.
+    The model infers inputs only up to scale, sign and mixing. True inputs therefore always have axes of their own:
+    without `aligned` in rows of their own, with it beside the aligned inputs, where example trials show both.
 
     Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
+        posterior: Posterior of a split.
+        data: The data set.
         aligned: The inferred inputs after a regression onto the true ones that was fitted on training trials,
             in the unit of the true inputs, shape (trial, time, true_input), or None.
 
@@ -44,36 +41,38 @@ def inputs_figure(
     """
     if posterior.inputs is None or posterior.inputs.shape[2] == 0:
         return None
-    view = View.of(dataset, split, posterior)
+    view = View.of(posterior, data)
     rows = _rows(view, posterior.inputs, aligned)
-    n_columns = 2 if aligned is None else 3
-    width = 2.7 * n_columns + (1.2 if view.conditions.known else 0.4)
-    figure = new_figure(width, 1.5 * len(rows) + 1.2, "Inferred inputs")
-    axes = figure.subplots(len(rows), n_columns, sharex=True, squeeze=False)
+    averages = view.conditions.average_name
+    titles = ["Single trials", averages.capitalize()]
+    titles += [] if aligned is None else [f"Truth, {averages}", "Examples, own scales"]
+    width = (2.7 if aligned is None else 2.1) * len(titles) + (1.2 if view.conditions.known else 0.4)
+    title = f"Inferred inputs of {view.split.n_trials} {posterior.split} trials"
+    figure = new_figure(width, 1.5 * len(rows) + 1.2, title)
+    axes = figure.subplots(len(rows), len(titles), sharex=True, squeeze=False)
     for row, (name, values, truth) in zip(axes, rows, strict=True):
         panel(row[0], y=name)
         draw_single_trials(row[0], view, values)
         frame_courses(row[0], view)
-        draw_input_averages(row[1], view, values, truth)
+        draw_input_averages(row[1], view, values)
+        row[1].set_ylim(row[0].get_ylim())
         if truth is not None:
-            _draw_examples(row[2], view, values, truth)
-    titles = ("Single trials", view.conditions.average_name.capitalize(), "Example trials")
-    for ax, title in zip(axes[0], titles, strict=False):
-        ax.set_title(title, loc="left", fontsize=TITLE, color=INK)
+            draw_input_averages(row[2], view, truth)
+            _draw_examples(row[3], view, values, truth)
+    for ax, text in zip(axes[0], titles, strict=True):
+        ax.set_title(text, loc="left", fontsize=TITLE, color=INK)
     for ax in axes[-1]:
         ax.set_xlabel(view.units.time_label)
-    legend_below(figure, [*course_handles(view), *_truth_handles(aligned)])
+    legend_below(figure, [*course_handles(view), *_example_handles(aligned)])
     view.conditions.add_legend(figure)
     return figure
 
 
-def draw_input_averages(ax: Axes, view: View, values: np.ndarray, truth: np.ndarray | None = None) -> None:
-    """Draw the averages of one input, and dashed those of the truth if given; values of shape (trial, time)."""
+def draw_input_averages(ax: Axes, view: View, values: np.ndarray) -> None:
+    """Draw the averages of one input, shape (trial, time), with their intervals."""
     panel(ax)
     ax.axhline(0.0, color=RULE, lw=0.6, zorder=0)
     draw_averages(ax, view, values)
-    if truth is not None:
-        draw_averages(ax, view, truth, dashed=True)
     frame_courses(ax, view)
 
 
@@ -95,21 +94,19 @@ def _rows(view: View, inferred: np.ndarray, aligned: np.ndarray | None) -> list[
 
 
 def _draw_examples(ax: Axes, view: View, values: np.ndarray, truth: np.ndarray) -> None:
-    """Draw a few trials one above the other, with the truth dashed over the inferred input."""
+    """Draw a few trials one above the other: the inferred input, and the truth dashed, each scaled to its own range."""
     panel(ax)
     shown = evenly(view.split.n_trials, N_EXAMPLES)
-    both = np.concatenate([values[shown], truth[shown]])
-    step = 1.05 * float(np.nanmax(both) - np.nanmin(both)) or 1.0
     for place, trial in enumerate(shown[::-1]):
-        ax.axhline(place * step, color=RULE, lw=0.6, zorder=0)
-        ax.plot(view.time, values[trial] + place * step, color=BLUE, lw=MEDIUM)
-        ax.plot(view.time, truth[trial] + place * step, color=INK, lw=0.9, ls=DASHED)
+        for of, look in ((values, {"color": BLUE, "lw": MEDIUM}), (truth, {"color": INK, "lw": 0.9, "ls": DASHED})):
+            low, high = np.nanmin(of[shown]), np.nanmax(of[shown])
+            ax.plot(view.time, place + (of[trial] - low) / (1.1 * (high - low) or 1.0), **look)
     frame_courses(ax, view)
-    ax.set_yticks(step * np.arange(len(shown)), [f"trial {view.split.trial_id[trial]}" for trial in shown[::-1]])
+    ax.set_yticks(np.arange(len(shown)), [f"trial {view.split.trial_id[trial]}" for trial in shown[::-1]])
 
 
-def _truth_handles(aligned: np.ndarray | None) -> list[Artist]:
+def _example_handles(aligned: np.ndarray | None) -> list[Artist]:
     if aligned is None:
         return []
-    example = Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred in examples")
-    return [example, Line2D([], [], color=GREY, lw=1.0, ls="--", label="truth")]
+    inferred = Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred in examples")
+    return [inferred, Line2D([], [], color=INK, lw=0.9, ls=DASHED, label="truth in examples")]  # type: ignore[arg-type]

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
 from lfadsx.plotting.averaging import mean_and_interval, principal_components
 from lfadsx.plotting.condition_colours import evenly
-from lfadsx.plotting.style import BOLD, ORANGE, THIN, few_ticks, legend_below, new_figure, panel
+from lfadsx.plotting.style import BOLD, DOTTED, INK, ORANGE, THIN, few_ticks, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
@@ -23,22 +23,24 @@ PLANES = ((0, 1), (0, 2))
 HALVES = np.array([-0.5, 0.5])
 MOST_TRIALS = 150
 """Most single trials in a panel; more hide each other."""
-MOST_INTERVALS = 12
-"""Most conditions with an interval; more cover each other."""
 
 
-def factors_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
+def factors(posterior: Posterior, data: Dataset) -> Figure:
     """Draw the first principal components of the factors: up to two planes, and up to three time courses.
 
     The components are those of all trials and bins of the split together. Planes are drawn instead of three
     dimensions, because distances in a plane can be read off.
+
+    Raises:
+        LfadsxError: If the posterior is not of the trials of its split in the data.
     """
-    view = View.of(dataset, split, posterior)
+    view = View.of(posterior, data)
     scores, share = principal_components(posterior.factors)
     n_components = len(share)
     planes = [plane for plane in PLANES if max(plane) < n_components]
     width = 2.3 * n_components + (1.6 if view.conditions.known else 0.7)
-    figure = new_figure(width, (3.0 if planes else 0.0) + 2.6, "Factors, first principal components")
+    title = f"Factors of {view.split.n_trials} {posterior.split} trials, principal components"
+    figure = new_figure(width, (3.0 if planes else 0.0) + 2.6, title)
     grid = figure.add_gridspec(2 if planes else 1, 6, height_ratios=[3.0, 1.9] if planes else None)
     for i, plane in enumerate(planes):
         ax = figure.add_subplot(grid[0, :] if len(planes) == 1 else grid[0, 3 * i : 3 * i + 3])
@@ -70,11 +72,10 @@ def draw_plane(ax: Axes, view: View, scores: np.ndarray, share: np.ndarray, plan
     x, y = plane
     panel(ax, "", component_label(share, x), component_label(share, y))
     draw_lines(ax, view, [trial[:, [x, y]] for trial in scores])
-    width = view.conditions.average_width
     for group in view.conditions.groups:
         across, up = (mean_and_interval(scores[group.members, :, i])[0] for i in plane)
-        ax.plot(across, up, color=group.colour, lw=width, zorder=3)
-        ax.plot(across[:1], up[:1], color=group.colour, marker="o", ls="", ms=3 * width, mec="white", zorder=4)
+        ax.plot(across, up, color=group.colour, lw=BOLD, zorder=3)
+        ax.plot(across[:1], up[:1], color=group.colour, marker="o", ls="", ms=5, mec="white", zorder=4)
     _frame_plane(ax, scores[..., x], scores[..., y])
 
 
@@ -84,22 +85,27 @@ def component_label(share: np.ndarray, component: int) -> str:
     return f"{name} ({100 * share[component]:.0f} % of variance)" if share.sum() > 0 else f"{name} (a.u.)"
 
 
-def initial_conditions_figure(dataset: Dataset, split: Split, posterior: Posterior) -> Figure:
+def initial_conditions(posterior: Posterior, data: Dataset) -> Figure:
     """Draw the posterior means of initial conditions, one dot per trial, in the plane of their first two components.
 
     Initial conditions of one dimension are drawn against the order of the trials.
+
+    Raises:
+        LfadsxError: If the posterior is not of the trials of its split in the data.
     """
-    view = View.of(dataset, split, posterior)
+    view = View.of(posterior, data)
+    n = view.split.n_trials
     scores, share = principal_components(posterior.ic_mean, most=2)
     flat = len(share) == 1
-    x = np.arange(split.n_trials) if flat else scores[:, 0]
+    x = np.arange(n) if flat else scores[:, 0]
     y = scores[:, -1]
-    figure = new_figure(4.6 if view.conditions.known else 3.8, 3.7, "Initial conditions, one dot per trial")
+    title = f"Initial conditions of {n} {posterior.split} trials"
+    figure = new_figure(5.4 if view.conditions.known else 3.9, 3.6, title)
     ax = figure.subplots()
     across = "Trial (in the order of the split)" if flat else component_label(share, 0)
     panel(ax, "", across, component_label(share, len(share) - 1))
-    size = float(np.clip(600.0 / split.n_trials, 8.0, 30.0))
-    colours = view.conditions.trial_colours(split.n_trials)
+    size = float(np.clip(600.0 / n, 8.0, 30.0))
+    colours = view.conditions.trial_colours(n)
     ax.scatter(x, y, s=size, c=colours, alpha=0.85, edgecolors="white", linewidths=0.4)
     if flat:
         few_ticks(ax, x=4, y=4)
@@ -140,28 +146,28 @@ def draw_lines(ax: Axes, view: View, lines: Sequence[np.ndarray]) -> None:
     ax.autoscale_view()
 
 
-def draw_averages(ax: Axes, view: View, values: np.ndarray, dashed: bool = False) -> None:
-    """Draw the average of each condition of values, shape (trial, time), with its 95 % interval over trials.
-
-    Dashed averages, for true values, have no interval.
-    """
-    groups = view.conditions.groups
-    style = {"lw": 1.0, "ls": "--"} if dashed else {"lw": view.conditions.average_width, "ls": "-"}
-    for group in groups:
+def draw_averages(ax: Axes, view: View, values: np.ndarray) -> None:
+    """Draw the average of each condition of values, shape (trial, time), with its 95 % interval over trials."""
+    for group in view.conditions.groups:
         mean, half = mean_and_interval(values[group.members])
-        if not dashed and len(groups) <= MOST_INTERVALS:
-            low, high = mean - half, mean + half
-            ax.fill_between(view.time, low, high, color=group.colour, alpha=0.2, lw=0, zorder=2)
-        ax.plot(view.time, mean, color=group.colour, zorder=3, **style)
+        ax.fill_between(view.time, mean - half, mean + half, color=group.colour, alpha=0.2, lw=0, zorder=2)
+        ax.plot(view.time, mean, color=group.colour, lw=BOLD, zorder=3)
 
 
 def frame_courses(ax: Axes, view: View) -> None:
-    """Give a panel the common time axis and a line where forward prediction begins."""
+    """Give a panel the common time axis, and lines at the event and where forward prediction begins."""
     start = view.forward_start()
     if start is not None:
         ax.axvline(start, color=ORANGE, lw=1.0, zorder=0)
+    mark_event(ax, view)
     ax.set_xlim(view.units.start, view.end)
     few_ticks(ax, x=4, y=4)
+
+
+def mark_event(ax: Axes, view: View, colour: str = INK) -> None:
+    """Draw a dotted line at the event if trials begin before it."""
+    if view.units.has_event:
+        ax.axvline(0.0, color=colour, lw=0.8, ls=DOTTED, zorder=1)
 
 
 def course_handles(view: View) -> list[Artist]:
@@ -173,8 +179,19 @@ def course_handles(view: View) -> list[Artist]:
         Line2D([], [], color=colour, lw=THIN, alpha=0.7, label=single),
         Line2D([], [], color=colour, lw=BOLD, label=view.conditions.average_name),
     ]
-    if any(len(group.members) > 1 for group in groups) and len(groups) <= MOST_INTERVALS:
+    if any(len(group.members) > 1 for group in groups):
         handles.append(Patch(color=colour, alpha=0.25, lw=0, label="95 % interval of the average"))
+    return [*handles, *mark_handles(view)]
+
+
+def mark_handles(view: View) -> list[Artist]:
+    """Return the legend entries of the lines at the event and where forward prediction begins."""
+    handles = event_handles(view)
     if view.forward_start() is not None:
         handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
     return handles
+
+
+def event_handles(view: View) -> list[Artist]:
+    """Return the legend entry of the line at the event, if there is one."""
+    return [Line2D([], [], color=INK, lw=0.8, ls=DOTTED, label=view.units.event)] if view.units.has_event else []

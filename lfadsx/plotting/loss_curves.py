@@ -33,7 +33,7 @@ PARTS = {
     "Reconstruction": ("reconstruction", "valid_reconstruction", NATS),
     "KL of the initial condition": ("kl_ic", "valid_kl_ic", NATS),
     "KL of the inferred inputs": ("kl_inputs", "valid_kl_inputs", NATS),
-    "Selection score": ("", "score", "Score"),
+    "Selection score": ("", "score", NATS),
     "L2 penalty": ("l2", "", NATS),
     "Correlation of the inferred inputs": ("correlation", "", "Before its weight"),
 }

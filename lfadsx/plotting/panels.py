@@ -96,7 +96,8 @@ def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
 def _colours(names: Sequence[str], references: Collection[str], stems: Collection[str]) -> dict[str, str]:
     """Return a colour for every name: dark for references, grey for stems, others in order of appearance."""
     others = [name for name in names if name not in references and name not in stems]
-    cycle = {name: QUALITATIVE[i % (len(QUALITATIVE) - 1)] for i, name in enumerate(others)}
+    light = [colour for colour in QUALITATIVE if colour != INK]
+    cycle = {name: light[i % len(light)] for i, name in enumerate(others)}
     return {name: GREY if name in stems else cycle.get(name, INK) for name in names}
 
 

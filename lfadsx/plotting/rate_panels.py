@@ -1,4 +1,4 @@
-"""Rates of neurons: example trials with data and truth, and averages over the trials of each condition (PSTHs)."""
+"""Rates of neurons in example trials, with data and truth."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lfadsx.data.dataset import Dataset, Split
+from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.metrics import smooth
-from lfadsx.plotting.averaging import mean_and_interval
-from lfadsx.plotting.example_trials import draw_images, image_kinds
-from lfadsx.plotting.latent_space import frame_courses
+from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
+from lfadsx.plotting.latent_space import event_handles, mark_event
 from lfadsx.plotting.style import (
     BLUE,
-    BOLD,
     DASHED,
     GREY,
     INK,
-    LABEL,
     MEDIUM,
     ORANGE,
     THIN,
@@ -33,56 +29,54 @@ from lfadsx.plotting.style import (
     legend_below,
     new_figure,
     panel,
-    panel_grid,
+    row_title,
 )
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
 
 N_NEURONS = 3
 """Single neurons below the images."""
-MOST_CONDITIONS = 8
-"""Most conditions in a panel of PSTHs; more cannot be told apart."""
 STRIP = 0.22
 """Share of a panel, at its top, for the spikes."""
 
 
-def rates_figure(
-    dataset: Dataset, split: Split, posterior: Posterior, n_trials: int = 3, seed: int = 0, session: int | None = None
+def rates(
+    posterior: Posterior, data: Dataset, *, n_trials: int = 3, seed: int = 0, session: int | None = None
 ) -> Figure:
     """Draw example trials, one per column: spikes and inferred rates of all neurons, then single neurons in detail.
 
-    Neurons that the encoder does not see are below a line, forward-predicted bins to the right of one. Bands
-    are one standard deviation over posterior samples.
+    Neurons are sorted by the time of their peak. Those that the encoder does not see are below a line,
+    forward-predicted bins to the right of one. Bands are one standard deviation over posterior samples.
 
     Args:
-        dataset: The data set.
-        split: Trials to choose from.
-        posterior: Posterior of that split.
+        posterior: Posterior of a split.
+        data: The data set.
         n_trials: Number of trials; all if there are fewer.
         seed: Seed of the choice.
         session: Index of the session; by default the one with the most trials.
 
     Raises:
-        LfadsxError: If `n_trials` is below 1.
+        LfadsxError: If `n_trials` is below 1, or the posterior is not of the trials of its split in the data.
     """
     if n_trials < 1:
         raise LfadsxError(f"`n_trials` must be at least 1, got {n_trials}.")
-    view = View.of(dataset, split, posterior)
+    view = View.of(posterior, data)
     session = view.choose_session(session)
     trials, neurons = view.choose_trials(session, n_trials, seed), view.choose_neurons(session, N_NEURONS)
     kinds = image_kinds(view)
     ratios = [2.0] * len(kinds) + [1.0] * len(neurons)
-    title = f"Example trials{view.session_title(session)}"
+    title = f"{posterior.split.capitalize()} trials, data and model{view.session_title(session)}"
     figure = new_figure(2.3 * len(trials) + 1.5, 0.8 * sum(ratios) + 1.1, title)
     axes = figure.subplots(len(ratios), len(trials), sharex=True, sharey="row", squeeze=False, height_ratios=ratios)
     for kind, row in zip(kinds, axes, strict=False):
         draw_images(row, view, trials, kind, bar_in=figure)
+        row_title(row[0], KIND_TITLES[kind])
     for neuron, row in zip(neurons, axes[len(kinds) :], strict=True):
         draw_neuron(row, view, trials, neuron)
-        row[0].set_title(view.neuron_name(session, neuron), loc="left", fontsize=LABEL, color=INK, pad=3)
-    # The titles leave room for the word that marks forward prediction.
+        row_title(row[0], view.neuron_name(session, neuron))
+    # The titles leave room for that of the first row.
     for ax, trial in zip(axes[0], trials, strict=True):
-        ax.set_title(view.trial_name(trial), loc="left", fontsize=TITLE, color=INK, pad=12)
+        ax.set_title(view.trial_name(trial), loc="left", fontsize=TITLE, fontweight="bold", color=INK, pad=14)
     for ax in axes[-1]:
         ax.set_xlabel(view.units.time_label)
     legend_below(figure, _neuron_handles(view))
@@ -108,6 +102,7 @@ def draw_neuron(row: Sequence[Axes], view: View, trials: np.ndarray, neuron: int
         start = view.forward_start(trial)
         if start is not None:
             ax.axvline(start, color=ORANGE, lw=1.0)
+        mark_event(ax, view)
         ax.set_xlim(view.units.start, view.end)
         few_ticks(ax, x=4, y=3)
     shown = [rates + band, rates - band, truth] + [counts] * (not view.units.are_counts)
@@ -128,7 +123,7 @@ def _neuron_handles(view: View) -> list[Artist]:
         handles.append(Line2D([], [], color=INK, lw=0.9, ls=DASHED, label=label))
     if np.any(view.split.target_length > view.split.encoder_length):
         handles.append(Line2D([], [], color=ORANGE, lw=1.0, label="forward prediction starts"))
-    return handles
+    return [*handles, *event_handles(view)]
 
 
 def _draw_data(ax: Axes, view: View, counts: np.ndarray, most: float) -> None:
@@ -155,67 +150,3 @@ def _limits(values: np.ndarray, are_counts: bool) -> tuple[float, float]:
     low = 0.0 if are_counts else low
     room = 1.05 * (high - low) or 1.0
     return low, low + room / (1.0 - STRIP if are_counts else 1.0)
-
-
-def psth_figure(
-    dataset: Dataset, split: Split, posterior: Posterior, n_neurons: int = 6, session: int | None = None
-) -> Figure:
-    """Draw PSTHs, one panel per neuron: smoothed data (thin) and inferred rates (bold), averaged over each condition.
-
-    Without conditions the averages are over all trials. The neurons are those whose inferred rates vary most; a third
-    of them is held out if there are held-out neurons.
-
-    Args:
-        dataset: The data set.
-        split: The trials.
-        posterior: Posterior of that split.
-        n_neurons: Number of neurons; all if there are fewer.
-        session: Index of the session; by default the one with the most trials.
-
-    Raises:
-        LfadsxError: If `n_neurons` is below 1.
-    """
-    if n_neurons < 1:
-        raise LfadsxError(f"`n_neurons` must be at least 1, got {n_neurons}.")
-    view = View.of(dataset, split, posterior)
-    session = view.choose_session(session)
-    neurons = view.choose_neurons(session, n_neurons)
-    title = "PSTHs" if view.conditions.known else "Average time courses"
-    title, margin = f"{title}, data and model{view.session_title(session)}", 1.6 if view.conditions.known else 0.8
-    n_columns = min(3, len(neurons))
-    figure, axes = panel_grid(len(neurons), n_columns, (2.2, 1.75), (margin, 1.1), title, sharex=True)
-    for i, ax in enumerate(axes):
-        draw_psth(ax, view, session, int(neurons[i]))
-        if i % n_columns == 0:
-            ax.set_ylabel(view.rate_label)
-        if i + n_columns >= len(neurons):
-            ax.set_xlabel(view.units.time_label)
-            ax.tick_params(labelbottom=True)
-    legend_below(figure, psth_handles(view))
-    view.conditions.add_legend(figure, most=MOST_CONDITIONS)
-    return figure
-
-
-def draw_psth(ax: Axes, view: View, session: int, neuron: int) -> None:
-    """Draw the PSTHs of one neuron."""
-    panel(ax, view.neuron_name(session, neuron))
-    only = np.array([neuron])
-    for group in view.conditions.within(view.trials_of(session), MOST_CONDITIONS):
-        data = mean_and_interval(view.counts(group.members, only)[..., 0])[0] * view.units.rate_scale
-        model = mean_and_interval(view.rates(group.members, only)[..., 0])[0]
-        smoothed = smooth(data[:, None], view.units.kernel)[:, 0] if view.units.kernel >= 0.5 else data
-        ax.plot(view.time, smoothed, color=group.colour, lw=0.8, alpha=0.6)
-        ax.plot(view.time, model, color=group.colour, lw=BOLD)
-    frame_courses(ax, view)
-    if view.units.are_counts:
-        ax.set_ylim(bottom=0.0)
-
-
-def psth_handles(view: View) -> list[Artist]:
-    """Return the legend entries that tell data from model."""
-    colour = view.conditions.key_colour
-    smoothed = f"data, Gaussian of sd {view.units.kernel_label}" if view.units.kernel >= 0.5 else "data"
-    return [
-        Line2D([], [], color=colour, lw=0.8, alpha=0.6, label=smoothed),
-        Line2D([], [], color=colour, lw=BOLD, label="inferred rate" if view.units.are_counts else "inferred mean"),
-    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -35,7 +35,9 @@ ORANGE = "#D55E00"
 TITLE, LABEL, TICK, NOTE = 8.5, 8.0, 7.0, 6.5
 THIN, MEDIUM, BOLD = 0.6, 1.2, 1.8
 DASHED = (0, (3, 1.5))
+DOTTED = (0, (1, 1.5))
 STEPS = [1, 2, 2.5, 5, 10]
+ROW_TITLE: dict[str, Any] = {"fontsize": LABEL, "color": INK, "ha": "left", "va": "bottom", "annotation_clip": False}
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": TICK + 0.5, "labelcolor": INK}
 
 
@@ -109,6 +111,21 @@ def panel(ax: Axes, title: str = "", x: str = "", y: str = "", image: bool = Fal
     return ax
 
 
+def row_title(ax: Axes, text: str) -> None:
+    """Write what a row of panels shows at the top left of its first panel, below a title of the column."""
+    ax.annotate(text, (0, 1), xytext=(0, 3), textcoords="offset points", xycoords="axes fraction", **ROW_TITLE)
+
+
+def square(ax: Axes, low: float, high: float) -> None:
+    """Give both axes of a comparison the same limits, with the line of equality."""
+    margin = 0.05 * (high - low) or 1.0
+    limits = low - margin, high + margin
+    ax.plot(limits, limits, color=RULE, lw=0.8, zorder=0)
+    ax.set(xlim=limits, ylim=limits)
+    ax.set_box_aspect(1.0)
+    few_ticks(ax, x=4, y=4)
+
+
 def few_ticks(ax: Axes, x: int | None = None, y: int | None = None, integer: bool = False) -> None:
     """Limit the number of ticks of linear axes.
 
@@ -141,10 +158,24 @@ def legend_beside(place: FigureBase | Axes, handles: Sequence[Artist], title: st
 
 
 def colour_bar(
-    figure: FigureBase, image: ScalarMappable, axes: Sequence[Axes], label: str, integer: bool = False
+    figure: FigureBase,
+    image: ScalarMappable,
+    axes: Sequence[Axes],
+    label: str,
+    integer: bool = False,
+    extend: Literal["neither", "both", "max"] = "neither",
 ) -> None:
-    """Add a slim colour bar to the right of some axes, labelled with quantity and unit; `integer` as in `few_ticks`."""
-    bar = figure.colorbar(image, ax=list(axes), fraction=0.045 / len(axes), pad=0.03 / len(axes))
+    """Add a slim colour bar to the right of some axes.
+
+    Args:
+        figure: The figure.
+        image: An image in the axes.
+        axes: The axes that share the colours.
+        label: Quantity and unit.
+        integer: As in `few_ticks`.
+        extend: Ends that stand for all larger or smaller values.
+    """
+    bar = figure.colorbar(image, ax=list(axes), fraction=0.045 / len(axes), pad=0.03 / len(axes), extend=extend)
     bar.ax.set_box_aspect(None)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=TICK, width=0.6, length=2, pad=2, color=INK, labelcolor=INK)

@@ -10,13 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.split_names import trials_of
 from lfadsx.plotting.averaging import principal_components
-from lfadsx.plotting.example_trials import draw_images, image_kinds
+from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
 from lfadsx.plotting.input_panels import draw_input_averages
-from lfadsx.plotting.latent_space import PLANES, component_label, draw_averages, draw_plane, frame_courses
+from lfadsx.plotting.latent_space import (
+    PLANES,
+    component_label,
+    draw_averages,
+    draw_plane,
+    draw_single_trials,
+    frame_courses,
+)
 from lfadsx.plotting.loss_curves import PARTS, draw_part, has_part, loss_handles
-from lfadsx.plotting.rate_panels import MOST_CONDITIONS, draw_psth, psth_handles
+from lfadsx.plotting.psth_panels import draw_pairs, smoothing_label
 from lfadsx.plotting.style import GREY, INK, LABEL, TITLE, legend_below, new_figure, panel
 from lfadsx.plotting.view import View
 from lfadsx.results.posterior import Posterior
@@ -49,7 +55,7 @@ def summary(
     Raises:
         LfadsxError: If the posterior is not of the trials of its split in the data.
     """
-    view, history = View.of(data, trials_of(data, posterior.split)[1], posterior), history or {}
+    view, history = View.of(posterior, data), history or {}
     title = f"{', '.join(posterior.sessions[:3])}: {posterior.split} trials" if title is None else title
     parts: list[tuple[float, Callable[[SubFigure], None]]] = []
     if table:
@@ -74,7 +80,7 @@ def _draw_table(ax: Axes, rows: Sequence[Mapping[str, object]]) -> None:
     """Draw a table with rules above and below it and under its head; the first column names the row."""
     ax.set_axis_off()
     ax.set(xlim=(-0.015, 1.015), ylim=(len(rows) + 0.1, -1.5))
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in rows for key in row if row[key] is not None))
     heads = [textwrap.fill(key.replace("_", " "), 11) for key in columns]
     cells = [[format_cell(row.get(key)) for key in columns] for row in rows]
     texts = [[*head.split("\n"), *(line[j] for line in cells)] for j, head in enumerate(heads)]
@@ -115,7 +121,7 @@ def _draw_history(part: SubFigure, history: Mapping[str, np.ndarray]) -> None:
 def _draw_example(part: SubFigure, view: View) -> None:
     """Draw one trial: its spikes, the inferred rates, and the true ones if they are known."""
     trial, kinds = view.choose_trials(view.choose_session(None), 1), image_kinds(view)
-    names = {"counts": view.trial_name(trial[0]), "rates": "Inferred rates", "truth": "True rates"}
+    names = KIND_TITLES | {"counts": view.trial_name(trial[0])}
     for ax, kind in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         draw_images([ax], view, trial, kind, bar_in=part)
         ax.set_title(names[kind], loc="left", fontsize=TITLE, color=INK, pad=12)
@@ -133,23 +139,28 @@ def _draw_factors(part: SubFigure, view: View) -> None:
     draw_averages(axes[-1], view, scores[:, :, 0])
     frame_courses(axes[-1], view)
     axes[0].set_title("Factors", loc="left", fontsize=TITLE, color=INK)
-    view.conditions.add_legend(part, most=MOST_CONDITIONS)
+    view.conditions.add_legend(part)
 
 
 def _draw_psths(part: SubFigure, view: View) -> None:
-    """Draw the PSTHs of up to three neurons."""
+    """Draw the PSTHs of up to three neurons, data beside model."""
     session = view.choose_session(None)
     neurons = view.choose_neurons(session, N_COLUMNS)
-    axes = part.subplots(1, len(neurons), squeeze=False)[0]
-    for ax, neuron in zip(axes, neurons, strict=True):
-        draw_psth(ax, view, session, int(neuron))
-        ax.set_xlabel(view.units.time_label)
-    axes[0].set_ylabel(view.rate_label)
-    legend_below(part, psth_handles(view))
+    pairs = draw_pairs(part, view, session, neurons, 1, len(neurons))
+    pairs[0][0].set_ylabel(view.rate_label)
+    part.suptitle(f"PSTHs, {smoothing_label(view)}", x=0.01, ha="left", fontsize=TITLE, color=INK)
+    part.supxlabel(view.units.time_label, fontsize=LABEL, color=INK)
 
 
 def _draw_inputs(part: SubFigure, view: View, inputs: np.ndarray) -> None:
-    """Draw the averages of up to three inferred inputs."""
-    for i, ax in enumerate(part.subplots(1, min(N_COLUMNS, inputs.shape[2]), squeeze=False)[0]):
+    """Draw the averages of up to three inferred inputs, or single trials beside the averages of a single one."""
+    n = inputs.shape[2]
+    axes = part.subplots(1, min(N_COLUMNS, max(n, 2)), squeeze=False)[0]
+    for i, ax in enumerate(axes if n > 1 else axes[1:]):
         draw_input_averages(ax, view, inputs[:, :, i])
-        panel(ax, f"Inferred input {i}", view.units.time_label, "a.u." if i == 0 else "")
+        panel(ax, f"Inferred input {i}, {view.conditions.average_name}", view.units.time_label)
+    if n == 1:
+        panel(axes[0], "Inferred input 0, single trials", view.units.time_label)
+        draw_single_trials(axes[0], view, inputs[:, :, 0])
+        frame_courses(axes[0], view)
+    axes[0].set_ylabel("a.u.", fontsize=LABEL, color=INK)

@@ -7,64 +7,13 @@ import dataclasses
 import numpy as np
 
 from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.evaluation.task import PSTH_KERNEL_BINS, PSTH_KERNEL_SECONDS
-from lfadsx.plotting.condition_colours import Conditions, conditions_of
+from lfadsx.evaluation.metrics import smooth
+from lfadsx.plotting.averaging import mean_and_interval
+from lfadsx.plotting.condition_colours import Conditions, condition_name, conditions_of
+from lfadsx.plotting.units import Units, units_of
 from lfadsx.results.posterior import Posterior
-from lfadsx.types import TargetGroup, TimeAxis
-
-
-@dataclasses.dataclass(frozen=True)
-class Units:
-    """Units of time and rates on the axes of one figure.
-
-    Attributes:
-        time_scale: Length of one bin in `time_unit`.
-        time_unit: "s", "ms" or "bins".
-        rate_scale: Factor from expected values per bin to `rate_unit`.
-        rate_unit: "Hz", "counts per bin", or the unit of real numbers.
-        kernel: Standard deviation in bins of the Gaussian that smooths recorded data.
-        are_counts: True if the data are counts, which are drawn as spikes.
-        start: Left edge of the first bin in `time_unit`.
-        event: Event from which time is counted.
-    """
-
-    time_scale: float
-    time_unit: str
-    rate_scale: float
-    rate_unit: str
-    kernel: float
-    are_counts: bool
-    start: float = 0.0
-    event: str = TimeAxis.event
-
-    @property
-    def time_label(self) -> str:
-        """Label of a time axis."""
-        origin = "" if self.event == TimeAxis.event else f" from {self.event}"
-        return f"Time{origin} ({self.time_unit})"
-
-    @property
-    def kernel_label(self) -> str:
-        """Width of the smoothing kernel with its unit."""
-        width = self.kernel * self.time_scale
-        return f"{1000 * width:.2g} ms" if self.time_unit == "s" else f"{width:.2g} {self.time_unit}"
-
-    def edge(self, bin_: float) -> float:
-        """Return the left edge of a bin in `time_unit`."""
-        return self.start + float(bin_) * self.time_scale
-
-
-def units_of(time: TimeAxis, group: TargetGroup, n_bins: int) -> Units:
-    """Return the units for a target group; the bins of the longest trial decide between seconds and milliseconds."""
-    counts, width = group.kind == "counts", time.bin_width
-    rate_unit = "counts per bin" if counts else group.unit or "data units"
-    if width is None:
-        return Units(1.0, "bins", 1.0, rate_unit, min(PSTH_KERNEL_BINS, 0.1 * n_bins), counts)
-    scale, unit = (1.0, "s") if n_bins * width >= 1.0 else (1000.0, "ms")
-    rate_scale, rate_unit = (1.0 / width, "Hz") if counts else (1.0, rate_unit)
-    kernel = min(PSTH_KERNEL_SECONDS / width, 0.1 * n_bins)
-    return Units(width * scale, unit, rate_scale, rate_unit, kernel, counts, time.start * scale, time.event)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,21 +35,22 @@ class View:
     conditions: Conditions
 
     @classmethod
-    def of(cls, dataset: Dataset, split: Split, posterior: Posterior) -> View:
-        """Return the view of a split and its posterior.
+    def of(cls, posterior: Posterior, data: Dataset, split: Split | None = None) -> View:
+        """Return the view of a posterior and its trials, by default those of the split that it names.
 
         Raises:
             LfadsxError: If there are no trials, or the posterior is of other trials.
         """
+        split = trials_of(data, posterior.split)[1] if split is None else split
         if split.n_trials == 0:
             raise LfadsxError("A figure needs at least 1 trial, but the split has none. Pass a split with trials.")
         if not np.array_equal(split.trial_id, posterior.trial_id):
             raise LfadsxError(
-                f"The posterior must be of the {split.n_trials} trials of the split, in their order, but its "
-                f"{len(posterior.trial_id)} trials have other ids. Pass the posterior of this split."
+                f"The posterior must be of the {split.n_trials} {posterior.split} trials of the data, in their order, "
+                f"but its {len(posterior.trial_id)} trials have other ids. Pass the data that it was inferred from."
             )
         units = units_of(posterior.time, posterior.groups[posterior.input_group], split.n_bins)
-        return cls(dataset, split, posterior, units, conditions_of(dataset, split))
+        return cls(data, split, posterior, units, conditions_of(data, split))
 
     @property
     def time(self) -> np.ndarray:
@@ -124,15 +74,11 @@ class View:
 
     def in_trial(self, values: np.ndarray, trials: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return values of some trials, shape (chosen trial, time, channel), with NaN after the end of each trial."""
-        inside = np.arange(values.shape[1]) < self.split.target_length[trials][:, None]
-        return np.where(inside[:, :, None], values, np.nan)
+        return _in_trial(self.split, values, trials)
 
     def counts(self, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray:
         """Return recorded data per bin, shape (chosen trial, time, chosen neuron), NaN where missing."""
-        group = self.dataset.input_group
-        data = self.in_trial(_pick(self.split.targets[group], trials, neurons), trials)
-        observed = self.split.target_observed.get(group)
-        return data if observed is None else np.where(_pick(observed, trials, neurons), data, np.nan)
+        return _recorded(self.split, self.dataset.input_group, trials, neurons)
 
     def rates(self, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray:
         """Return inferred rates in `units.rate_unit`, shape (chosen trial, time, chosen neuron)."""
@@ -209,6 +155,33 @@ class View:
         n_outside = min(len(outside), max(n_neurons - len(inside), -(-n_neurons // 3) if n_neurons > 1 else 0))
         return np.concatenate([inside[: n_neurons - n_outside], outside[:n_outside]])
 
+    def sorted_neurons(self, session: int) -> np.ndarray:
+        """Return a session's neurons by the time of their peak, held-out ones last, shape (neuron of the session,).
+
+        The peak is that of the smoothed average over the training trials, so that the order of other trials is not
+        that of their own noise. Neurons without data come last.
+        """
+        mean = self.training_average(session)
+        known = np.isfinite(mean).any(axis=0)
+        peak = np.where(known, np.where(np.isfinite(mean), mean, -np.inf).argmax(axis=0), len(mean))
+        return np.lexsort((peak, self.held_out(session)))
+
+    def training_average(self, session: int) -> np.ndarray:
+        """Return the smoothed average of a session's training data per bin, shape (time, neuron of the session)."""
+        train = self.dataset.train
+        trials = np.flatnonzero(train.session == session)
+        data = _recorded(train, self.dataset.input_group, trials, np.arange(len(self.held_out(session))))
+        return self.smoothed(mean_and_interval(data)[0])
+
+    def smoothed(self, values: np.ndarray) -> np.ndarray:
+        """Return time courses, shape (time, neuron), smoothed by the common kernel of data and model."""
+        return smooth(values, self.units.kernel) if self.smooths else values
+
+    @property
+    def smooths(self) -> bool:
+        """True if the kernel is wide enough to smooth."""
+        return self.units.kernel >= 0.5
+
     def trials_of(self, session: int) -> np.ndarray:
         """Return the positions of a session's trials, shape (trial of the session,)."""
         return np.flatnonzero(self.split.session == session)
@@ -228,8 +201,9 @@ class View:
     def trial_name(self, trial: int) -> str:
         """Return the user's id of a trial, and its condition if it has one."""
         name = f"Trial {self.split.trial_id[trial]}"
-        condition = self.conditions.name_of(trial)
-        return name if condition is None else f"{name}, condition {condition}"
+        if self.split.condition is None or not self.split.labelled[trial]:
+            return name
+        return f"{name}, condition {condition_name(self.split.condition[trial])}"
 
     def session_title(self, session: int) -> str:
         """Return the session's name as the end of a title; empty if there is only one session."""
@@ -237,6 +211,18 @@ class View:
 
     def _session(self, session: int) -> Session:
         return self.dataset.sessions[session]
+
+
+def _recorded(split: Split, group: str, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """Return recorded data per bin, shape (chosen trial, time, chosen neuron), NaN where missing."""
+    data = _in_trial(split, _pick(split.targets[group], trials, neurons), trials)
+    observed = split.target_observed.get(group)
+    return data if observed is None else np.where(_pick(observed, trials, neurons), data, np.nan)
+
+
+def _in_trial(split: Split, values: np.ndarray, trials: np.ndarray | slice) -> np.ndarray:
+    inside = np.arange(values.shape[1]) < split.target_length[trials][:, None]
+    return np.where(inside[:, :, None], values, np.nan)
 
 
 def _pick(values: np.ndarray, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ FIELDS = {
     "inputs_std": ("trial time input", "arbitrary", "Standard deviation of the inferred inputs over posterior samples"),
     "input_mean": ("trial time input", "arbitrary", "Mean of the posterior of the inputs, given the path before"),
     "input_std": ("trial time input", "arbitrary", "Standard deviation of the posterior of the inputs"),
+    "kl_ic": ("trial ic", "nats", "KL of the initial condition's posterior from its prior"),
+    "kl_inputs": ("trial time input", "nats", "KL of the inputs' posterior from their prior"),
     "controller_states": ("trial time controller", "arbitrary", "States of the controller"),
     "encoding": ("trial time encoding", "arbitrary", "Encoding of the data that the controller receives"),
     "trial_id": ("trial", "none", "The user's ids of the trials"),

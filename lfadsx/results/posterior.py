@@ -70,6 +70,9 @@ class Posterior:
         behaviour: Recorded behaviour, shape (trial, time, behaviour), or None.
         behaviour_name: Name of the behaviour, such as "velocity".
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
+        kl_ic: KL of each initial condition's posterior from its prior in nats, mean over samples, shape (trial, ic), or
+            None.
+        kl_inputs: KL of each inferred input in nats, mean over samples, shape (trial, time, input), or None.
         version: Version of lfadsx that inferred the rates.
         source: Origin of the data, as in `Dataset.source`.
     """
@@ -107,6 +110,8 @@ class Posterior:
     behaviour: np.ndarray | None = None
     behaviour_name: str = "velocity"
     behaviour_lag: float = 0.0
+    kl_ic: np.ndarray | None = None
+    kl_inputs: np.ndarray | None = None
     version: str = ""
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
 
