@@ -116,7 +116,7 @@ class Evaluate(Command):
         """Scores and prints."""
         from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline import evaluate_run
-        from lfadsx.pipeline.recorded_data import data_of_run
+        from lfadsx.training.recorded_data import data_of_run
         from lfadsx.training import RunFolder
 
         mesh = mesh_of(self.devices)

@@ -22,8 +22,8 @@ from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
-from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, scores_text
+from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
@@ -165,7 +165,7 @@ def _write_reports(
     })  # fmt: skip
     steps = {
         "metrics.json": functools.partial(write_json, folder.metrics, metrics),
-        "report.md": functools.partial(write_report, folder, metrics),
+        "report.md": functools.partial(write_methods, folder, metrics),
     }
     written = [attempt(failed, "file", name, step) for name, step in steps.items()]
     return [file for file in written if file is not None]
