@@ -50,7 +50,7 @@ class Training(Command):
     samples: int = 64
     """Posterior samples per trial that are averaged."""
     figures: bool = True
-    """Draw figures."""
+    """Draw figures and write the report page, report.html."""
     devices: int | None = None
     """Devices that share models and trials. By default one GPU, or all cores of a CPU, each as a device."""
     json: bool = False

@@ -23,6 +23,7 @@ from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text
+from lfadsx.pipeline.report_job import attempt_page
 from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
@@ -66,7 +67,7 @@ def finish(
         samples: Number of posterior samples for each split.
         seed: Seed of the samples.
         mesh: Devices to spread the trials over.
-        figures: If True, figures are drawn; they need matplotlib.
+        figures: If True, figures and the report page are made; they need the extras `plot` and `report`.
         began: Start of the job on the monotonic clock, in seconds.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
@@ -88,9 +89,10 @@ def finish(
         seconds=time.monotonic() - began,
     )
     files += _write_reports(folder, outcome, result, samples, failed)
-    if figures:
+    later = (lambda: draw_figures(failed, out, data, split, outcome), lambda: attempt_page(failed, out, data))
+    for step in later if figures else ():
         n_failed = len(failed)
-        files += draw_figures(failed, out, data, split, outcome)
+        files += step()
         if len(failed) > n_failed:
             outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
             _write_reports(folder, outcome, result, samples, failed)
@@ -146,7 +148,7 @@ def _write_reports(
     folder: RunFolder, outcome: Outcome, result: FitResult, samples: dict[str, int], failed: list[Finding]
 ) -> list[Path]:
     """Writes scores, training and findings as metrics.json, and the report."""
-    evaluation = outcome.evaluation
+    evaluation, broken = outcome.evaluation, any(finding.level != "note" for finding in failed)
     metrics: dict[str, Any] = plain({
         **outcome.summary,
         "seconds": outcome.seconds,
@@ -161,7 +163,7 @@ def _write_reports(
         "findings": outcome.findings,
         "detail": {} if evaluation is None else evaluation.detail,
         "table": [] if evaluation is None else evaluation.table,
-        JOB: {} if failed else job_record(outcome.text, outcome.summary, samples, result),
+        JOB: {} if broken else job_record(outcome.text, outcome.summary, samples, result),
     })  # fmt: skip
     steps = {
         "metrics.json": functools.partial(write_json, folder.metrics, metrics),

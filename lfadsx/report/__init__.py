@@ -27,7 +27,19 @@ def write_report(run: str | Path, data: Dataset | None = None) -> Path:
 
     Raises:
         MissingExtraError: If Jinja2, Matplotlib or Plotly is not installed.
-        RunError: If the folder holds no finished run.
+        RunError: If the folder holds no finished run, or no posterior.
+    """
+    check_packages()
+    from lfadsx.report.report_page import write_page  # which imports these packages
+
+    return write_page(run, data)
+
+
+def check_packages() -> None:
+    """Checks that the packages of the page are installed.
+
+    Raises:
+        MissingExtraError: If Jinja2, Matplotlib or Plotly is not installed.
     """
     try:
         import jinja2  # noqa: F401
@@ -35,9 +47,6 @@ def write_report(run: str | Path, data: Dataset | None = None) -> Path:
         import plotly  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"The report page needs Jinja2, Matplotlib and Plotly, but {error.name} is not installed. Install them with "
+            f"The report page needs {error.name}, which is not installed. Install it with "
             '`pip install "lfadsx[report]"`, then run `lfadsx report RUN`.'
         ) from error
-    from lfadsx.report.report_page import write_page
-
-    return write_page(run, data)

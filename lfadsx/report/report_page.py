@@ -31,6 +31,11 @@ def write_page(run: str | Path, data: Dataset | None) -> Path:
     """Writes the page of a run; arguments and errors as of `lfadsx.report.write_report`."""
     folder = RunFolder(run)
     metrics = finished_metrics(folder)
+    if not folder.posterior.is_file():
+        raise RunError(
+            f"The report page of the run {folder.path} needs its posterior.h5, which is not there. Infer the trials "
+            "again with its fit command."
+        )
     posterior = read_posterior(folder.posterior, metrics["split"])
     browser = trial_browser(posterior, recorded(run) if data is None else data)
     figures, left_out = embedded_figures(folder.figures)
@@ -71,6 +76,6 @@ def template() -> jinja2.Template:
 def _add_scores(session: dict, per_neuron: dict) -> None:
     """Adds the scores of each neuron of a session, by measure."""
     for neuron in session["neurons"]:
-        found = {measure: of.get(session["name"], []) for measure, of in per_neuron.items()}
-        number = neuron["number"]
-        neuron["scores"] = {m: values[number] for m, values in found.items() if number < len(values) and values[number] is not None}
+        scored = {measure: of[session["name"]] for measure, of in per_neuron.items() if session["name"] in of}
+        found = {measure: values[neuron["number"]] for measure, values in scored.items()}
+        neuron["scores"] = {measure: value for measure, value in found.items() if value is not None}

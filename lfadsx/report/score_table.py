@@ -58,7 +58,10 @@ def score_table(metrics: Mapping[str, Any]) -> ScoreTable:
     names = [name for name in names if any(row.get(name) is not None for row in table)]
     return ScoreTable(
         columns={name: meaning(name) for name in names},
-        rows={row["model"]: [_cell(row.get(name), errors.get(row["model"], {}).get(name)) for name in names] for row in table},
+        rows={
+            row["model"]: [_cell(row.get(name), errors.get(row["model"], {}).get(name)) for name in names]
+            for row in table
+        },
         differences=[_difference(differences.get(name)) for name in names],
         explained={row["model"]: ROWS[row["model"]] for row in table if row["model"] in ROWS},
     )

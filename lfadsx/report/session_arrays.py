@@ -42,6 +42,7 @@ def session_arrays(shown: Shown, session: int, trial_room: float, psth_room: flo
     return {
         "name": shown.posterior.sessions[session],
         "neurons": [{"number": int(n), "name": names[n], "held_out": bool(held_out[n])} for n in neurons],
+        "liveliest": int(spread[neurons].argmax()),
         "n_neurons": len(names),
         "n_trials": len(trials),
         "trials": kept,
@@ -64,7 +65,10 @@ def _of_trials(shown: Shown, trials: Int[np.ndarray, " kept"], neurons: Int[np.n
 
 
 def _psths(
-    shown: Shown, trials: Int[np.ndarray, " trial"], neurons: Int[np.ndarray, " chosen"], conditions: Int[np.ndarray, " c"]
+    shown: Shown,
+    trials: Int[np.ndarray, " trial"],
+    neurons: Int[np.ndarray, " chosen"],
+    conditions: Int[np.ndarray, " c"],
 ) -> dict[str, Any]:
     """Returns averages over all trials of each condition, also over trials that are left out: model, smoothed data."""
     members = [np.intersect1d(shown.conditions[number].members, trials) for number in conditions]

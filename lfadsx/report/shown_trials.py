@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from lfadsx.data.condition_labels import has_label
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
-from lfadsx.plotting.condition_colours import Group, condition_colours, conditions_of
+from lfadsx.plotting.condition_colours import Group, condition_colours
 from lfadsx.plotting.style import BLUE, GREY
 from lfadsx.plotting.view import Units, View, units_of
 from lfadsx.results.posterior import Posterior

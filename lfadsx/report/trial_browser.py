@@ -29,7 +29,9 @@ def trial_browser(posterior: Posterior, data: Dataset | None) -> dict[str, Any]:
     shown = Shown.of(posterior, data)
     present = np.unique(posterior.session)
     sessions = [session_arrays(shown, int(i), TRIAL_ROOM / len(present), PSTH_ROOM / len(present)) for i in present]
-    kept = [(session, int(row), int(trial)) for session, of in enumerate(sessions) for row, trial in enumerate(of["trials"])]
+    kept = [
+        (session, int(row), int(trial)) for session, of in enumerate(sessions) for row, trial in enumerate(of["trials"])
+    ]
     trials = np.array([trial for *_, trial in kept])
     return {
         "split": posterior.split,

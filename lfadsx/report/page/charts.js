@@ -72,7 +72,7 @@ function band(x, middle, half, name, colour) {
 function verticalLine(x, colour, text) {
   return {
     shapes: [{ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { color: colour, width: 1, dash: "dash" } }],
-    annotations: [{ x, y: 1, yref: "paper", yanchor: "top", xanchor: "left", text, showarrow: false, font: { color: colour } }],
+    annotations: [{ x, y: 1, yref: "paper", yanchor: "top", xanchor: "left", text, showarrow: false }],
   };
 }
 

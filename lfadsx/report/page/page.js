@@ -1,8 +1,6 @@
 // Controls of the page: menus, buttons, keys, touch, print, dark mode, and the copy of the methods paragraph.
 "use strict";
 
-let printing = false;
-
 function fill(id, names, values, value) {
   const menu = element(id);
   menu.replaceChildren(...names.map((name, i) => new Option(name, values[i])));
@@ -17,8 +15,8 @@ function fillTrials() {
 }
 
 function fillNeurons() {
-  const { neurons } = browser.sessions[chosen.session];
-  chosen.neuron = Math.min(chosen.neuron, neurons.length - 1);
+  const { neurons, liveliest } = browser.sessions[chosen.session];
+  chosen.neuron = liveliest;
   fill("neuron", neurons.map(neuronTitle), neurons.map((_, i) => i), chosen.neuron);
 }
 
@@ -102,12 +100,23 @@ function listenToImages() {
   }
 }
 
-// Charts take their colours when they are drawn, so that a change of dark mode draws them again.
+// Charts take their colours when they are drawn, so that a change of dark mode and a print draw them again. A print
+// also opens what is folded.
 function listenToLooks() {
   const all = () => { drawTrial(); drawTraining(); };
+  let folded = [];
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
-  addEventListener("beforeprint", () => { printing = true; all(); });
-  addEventListener("afterprint", () => { printing = false; all(); });
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((details) => { details.open = true; });
+    all();
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    folded.forEach((details) => { details.open = false; });
+    all();
+  });
 }
 
 function listenToCopy() {

@@ -221,9 +221,8 @@ function drawBehaviour() {
 
 function drawTrial() {
   const { trial, session, neuron } = now();
-  const grey = matchMedia("(prefers-color-scheme: dark)").matches && !printing
-    ? [[0, colours().paper], [1, "#ffffff"]] : [[0, "#ffffff"], [1, "#000000"]];
-  drawImage("counts", session.data, "Recorded data", browser.are_counts ? "counts per bin" : browser.rate_unit, browser.are_counts ? grey : "Cividis");
+  const grey = [[0, colours().paper], [1, colours().ink]];
+  drawImage("counts", session.data, browser.are_counts ? "Spikes" : "Data", browser.are_counts ? "counts per bin" : browser.rate_unit, browser.are_counts ? grey : "Cividis");
   drawImage("rates", session.rates, "Inferred rates", browser.rate_unit, "Cividis");
   drawNeuron();
   drawPsth();
