@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 BITS = (
     "Bits per spike: by how much the rates predict the spikes better than each neuron's mean rate does, per spike. "
     "0: no better than the mean rate. Higher is better."
 )
 R2 = "R2: the share of the variance that is explained. 1: perfect, 0: no better than the mean. Higher is better."
 MEANINGS = {
-    "bits_per_spike": f"Neurons and bins that the encoder saw (reconstruction). Rewards copying the data. {BITS}",
-    "co_bps": f"Held-out neurons, which the encoder did not see (co-smoothing). {BITS}",
-    "masked_bps": f"Single entries that were hidden from the encoder. {BITS}",
-    "fp_bps": f"Bins after the end of the encoder's window (forward prediction). {BITS}",
-    "r2": f"Channels and bins that the encoder saw (reconstruction). Rewards copying the data. {R2}",
-    "co_r2": f"Held-out channels, which the encoder did not see. {R2}",
-    "masked_r2": f"Single entries that were hidden from the encoder. {R2}",
-    "fp_r2": f"Bins after the end of the encoder's window (forward prediction). {R2}",
-    "velocity_r2": f"Behaviour that a linear decoder, fitted on training trials, reads from the rates. {R2}",
-    "psth_r2": f"PSTHs of the rates against smoothed PSTHs of the data, mean over neurons. {R2}",
+    "bits_per_spike": "Neurons and bins that the encoder saw (reconstruction). Rewards copying the data.",
+    "co_bps": "Held-out neurons, which the encoder did not see (co-smoothing).",
+    "masked_bps": "Single entries that were hidden from the encoder.",
+    "fp_bps": "Bins after the end of the encoder's window (forward prediction).",
+    "r2": "Channels and bins that the encoder saw (reconstruction). Rewards copying the data.",
+    "co_r2": "Held-out channels, which the encoder did not see.",
+    "masked_r2": "Single entries that were hidden from the encoder.",
+    "fp_r2": "Bins after the end of the encoder's window (forward prediction).",
+    "velocity_r2": "Behaviour that a linear decoder, fitted on training trials, reads from the rates.",
+    "psth_r2": "PSTHs of the rates against smoothed PSTHs of the data, mean over neurons.",
     "rates_r2": "Squared correlation of inferred and true rates (simulated data). 1: perfect. Higher is better.",
     "inputs_r2": "Squared correlation of inferred and true inputs (simulated data). 1: perfect. Higher is better.",
 }
-"""By measure, what it scores and how to read it."""
+"""By measure, what it scores."""
 
 ROWS = {
     "lfads": "The model of this run.",
@@ -43,3 +45,15 @@ def meaning(measure: str) -> str:
         'Held-out channels, which the encoder did not see'
     """
     return MEANINGS.get(measure, "A measure without a description; see the documentation of lfadsx.")
+
+
+def scales(measures: Iterable[str]) -> list[str]:
+    """Returns how to read the numbers of some measures: a sentence on bits per spike, one on R2.
+
+    Example:
+        >>> [text.split(":")[0] for text in scales(["co_bps", "psth_r2"])]
+        ['Bits per spike', 'R2']
+    """
+    names = list(measures)
+    bits = any(name.endswith("bps") or name == "bits_per_spike" for name in names)
+    return [text for text, there in ((BITS, bits), (R2, any(name.endswith("r2") for name in names))) if there]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from lfadsx.report.measure_meanings import ROWS, meaning
+from lfadsx.report.measure_meanings import ROWS, meaning, scales
 
 HALF_WIDTH = 1.96
 """Half the width of a 95 % interval in standard errors."""
@@ -36,12 +36,14 @@ class ScoreTable:
         rows: Names of the model and its baselines, with one cell for each column.
         differences: For each column the best baseline's name and the model's lead with its interval; None without one.
         explained: What each row is, by its name.
+        scales: How to read bits per spike and R2, if a column has them.
     """
 
     columns: dict[str, str]
     rows: dict[str, list[Cell]]
     differences: list[tuple[str, Cell] | None]
     explained: dict[str, str]
+    scales: list[str]
 
 
 def score_table(metrics: Mapping[str, Any]) -> ScoreTable:
@@ -64,6 +66,7 @@ def score_table(metrics: Mapping[str, Any]) -> ScoreTable:
         },
         differences=[_difference(differences.get(name)) for name in names],
         explained={row["model"]: ROWS[row["model"]] for row in table if row["model"] in ROWS},
+        scales=scales(names),
     )
 
 

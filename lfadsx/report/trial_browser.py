@@ -94,8 +94,9 @@ def left_out(shown: Shown, sessions: list[dict[str, Any]]) -> list[str]:
     found = []
     if kept_trials < n_trials:
         found.append(
-            f"{kept_trials} of {n_trials} {shown.posterior.split} trials are here, from all conditions alike; the "
-            "others are left out to keep the page small. PSTHs are averages over all trials."
+            f"{kept_trials} of {n_trials} {shown.posterior.split} trials are here, about "
+            "equally many of every condition. The others are left out to keep the page small. PSTHs are averages over "
+            "all trials."
         )
     if kept_neurons < n_neurons:
         found.append(f"{kept_neurons} of {n_neurons} neurons are here: those whose inferred rates vary most.")

@@ -32,6 +32,13 @@ function now() {
 
 const neuronTitle = (neuron) => `${neuron.name}${neuron.held_out ? " (held out)" : ""}`;
 const conditionName = (number) => browser.conditions[number].name;
+// All charts over time span the longest trial, from the left edge of its first bin to the right edge of its last.
+function timeAxis(more) {
+  const { times } = browser;
+  const half = times.length > 1 ? (times[1] - times[0]) / 2 : 0.5;
+  return axis(browser.time_label, { range: [times[0] - half, times[times.length - 1] + half], ...more });
+}
+
 const rounded = (value) => (value === null ? "–" : Number(value.toPrecision(3)).toString());
 
 // Says in words what a chart shows; it is the caption and the description for screen readers.
@@ -53,6 +60,7 @@ function drawImage(id, array, name, unit, scale) {
   const names = session.neurons.map((neuron) => literal(neuronTitle(neuron)));
   const image = {
     type: "heatmap", x: times, y: names.map((_, row) => row), z, colorscale: scale, hoverongaps: false,
+    ...(browser.are_counts ? { zmin: 0 } : {}),
     customdata: names.map((name) => times.map(() => name)),
     hovertemplate: `%{customdata}<br>%{x:.4g} ${browser.time_unit}: %{z:.3g} ${literal(unit)}<extra></extra>`,
     colorbar: { title: { text: literal(unit), side: "right" }, thickness: 10, outlinewidth: 0, nticks: 4 },
@@ -62,7 +70,7 @@ function drawImage(id, array, name, unit, scale) {
     line: { color: colours().other, width: 2 },
   };
   const look = { yaxis: axis("Neuron", { autorange: "reversed", showgrid: false }), shapes: [mark], showlegend: false };
-  draw(id, [image], layout(browser.time_label, "", { ...look, xaxis: axis(browser.time_label, { showgrid: false }) }));
+  draw(id, [image], layout("", "", { ...look, xaxis: timeAxis({ showgrid: false }) }));
   const [low, high] = range(z.flat());
   say(id, `${name}: ${z.length} neurons, from ${rounded(low)} to ${rounded(high)} ${unit}. The frame marks the chosen neuron.`);
 }
@@ -94,7 +102,7 @@ function drawNeuron() {
   } else if (session.data) {
     traces.push(line(times, of(session.data), "data", data, { width: 1 }));
   }
-  draw("neuron-chart", traces, layout(browser.time_label, browser.rate_label, more));
+  draw("neuron-chart", traces, layout("", browser.rate_label, { xaxis: timeAxis(), ...more }));
   about += session.rates_std
     ? `The band is one standard deviation of the rate over ${browser.n_samples} samples of the posterior of initial condition and inputs; it does not contain the uncertainty of the weights.`
     : "There is no band, because the rates have no posterior samples.";
@@ -113,14 +121,15 @@ function drawPsth() {
     const of = (array) => course(array, row, chosen.neuron, browser.times.length);
     const colour = conditionColour(browser.conditions[condition].colour);
     const own = condition === mine;
-    const name = browser.has_conditions ? conditionName(condition) : "inferred";
-    traces.push(line(browser.times, of(session.psth_model), own ? `${name}: inferred` : name, colour,
+    const prefix = browser.has_conditions ? `${conditionName(condition)}: ` : "";
+    traces.push(line(browser.times, of(session.psth_model), `${prefix}inferred`, colour,
       { width: own ? 3.5 : 1.2, opacity: own ? 1 : 0.5, showlegend: own }));
     if (own && session.psth_data) {
-      traces.push(line(browser.times, of(session.psth_data), `${name}: data`, colour, { width: 1.5, dash: "dot" }));
+      traces.push(line(browser.times, of(session.psth_data), `${prefix}data`, colour, { width: 1.5, dash: "dot" }));
     }
   });
-  draw("psth", traces, layout(browser.time_label, browser.rate_label, { yaxis: axis(browser.rate_label, browser.are_counts ? { rangemode: "tozero" } : {}) }));
+  const fromZero = browser.are_counts ? { rangemode: "tozero" } : {};
+  draw("psth", traces, layout("", "", { xaxis: timeAxis(), yaxis: axis(browser.rate_label, fromZero) }));
   const row = session.psth_conditions.indexOf(mine);
   const group = browser.has_conditions ? `condition ${conditionName(mine)}` : "all trials";
   let about = row < 0
@@ -166,11 +175,11 @@ function drawFactors() {
   traces.push(trace(mine, `trial ${trial.id}`, ink, 6));
   traces.push(trace(mine.map((values) => values.slice(0, 1)), "start", ink, 0, { mode: "markers", marker: { color: ink, size: 5 } }));
   const side = (axis) => ({ title: { text: label(axis) }, gridcolor: rule, zerolinecolor: rule, backgroundcolor: paper, showspikes: false, nticks: 4 });
-  const scene = { xaxis: side(0), yaxis: side(1), zaxis: side(2), aspectmode: "cube", dragmode: "orbit" };
+  const scene = { xaxis: side(0), yaxis: side(1), zaxis: side(2), aspectmode: "cube", dragmode: "orbit", camera: { eye: { x: 1.7, y: 1.7, z: 1.1 } } };
   const look = hasWebGl ? { scene, uirevision: "keep the view", margin: { l: 0, r: 0, t: 0, b: 0 }, hovermode: "closest" } : {};
   draw("factors", traces, layout(label(0), label(1), look));
   const turn = hasWebGl ? "Drag to turn." : "This device has no WebGL, so that only two directions are drawn.";
-  say("factors", `Bold: trial ${trial.id}, dot: its start. Thin: ${others.length} other trials${browser.has_conditions ? " of the condition" : ""}. Coloured: averages over ${browser.has_conditions ? "conditions" : "all trials"}. Percentages: share of the variance of all factors. ${turn}`);
+  say("factors", `Bold: trial ${trial.id}, dot: its start. Thin: ${others.length} other trial${others.length === 1 ? "" : "s"}${browser.has_conditions ? " of the condition" : ""}. Coloured: averages over ${browser.has_conditions ? "conditions" : "all trials"}. Percentages: share of the variance of all factors. ${turn}`);
 }
 
 // Other trials of the same session and condition, evenly chosen.
@@ -200,7 +209,7 @@ function drawCourses(id, array, spread, name, yLabel) {
     }
     traces.push(line(times, values, `${name} ${i}`, colour, { dash: DASHES[i % DASHES.length] }));
   }
-  draw(id, traces, layout(browser.time_label, literal(yLabel)));
+  draw(id, traces, layout("", literal(yLabel), { xaxis: timeAxis() }));
   return true;
 }
 
