@@ -205,7 +205,7 @@ def test_averages_are_those_of_all_trials_in_the_units_of_the_rates():
     model = unpacked(browser["sessions"][0]["psth_model"])
     for number, condition in enumerate(np.unique(data.test.condition)):
         own = posterior.rates["spikes"][data.test.condition == condition].mean(0) / 0.02
-        np.testing.assert_allclose(model[number], own, rtol=1e-3)
+        np.testing.assert_allclose(model[number], own, atol=0.003 * own.max())
         assert browser["sessions"][0]["psth_trials"][number] == (data.test.condition == condition).sum()
     np.testing.assert_array_equal(unpacked(browser["sessions"][0]["data"]), data.test.targets["spikes"])
 
@@ -230,7 +230,7 @@ def test_sessions_ragged_trials_real_numbers_and_few_factors():
 def test_what_does_not_fit_is_left_out_and_named(monkeypatch):
     data, room = recording(n_trials=200, n_neurons=20), 20_000
     monkeypatch.setattr("lfadsx.report.trial_browser.TRIAL_ROOM", room)
-    monkeypatch.setattr("lfadsx.report.trial_browser.PSTH_ROOM", 2_000)
+    monkeypatch.setattr("lfadsx.report.trial_browser.PSTH_ROOM", 1_000)
     browser = trial_browser(posterior_of(data), data)
     (session,) = browser["sessions"]
     kept = [trial["condition"] for trial in browser["trials"]]

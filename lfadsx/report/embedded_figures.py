@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from pathlib import Path
 
-FIGURE_ROOM = 3_500_000
+FIGURE_ROOM = 3_000_000
 """Characters for all figures in the page."""
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 

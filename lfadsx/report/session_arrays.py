@@ -15,10 +15,10 @@ from lfadsx.report.thinning import chosen_neurons, chosen_trials
 
 LEAST_TRIALS = 6
 """Neurons are left out until at least so many trials fit."""
-RATE_BYTES = 5
-"""Bytes per neuron and bin: rates 2, their spread 1, recorded data 1, true rates 1."""
-PSTH_BYTES = 4
-"""Bytes per neuron, bin and condition: model 2, data 2."""
+PSTH_BYTES = 2
+"""Bytes per neuron, bin and condition: model 1, data 1."""
+TRIAL_TEXT = 150
+"""Characters for the labels of a trial."""
 
 
 def session_arrays(shown: Shown, session: int, trial_room: float, psth_room: float) -> dict[str, Any]:
@@ -35,8 +35,11 @@ def session_arrays(shown: Shown, session: int, trial_room: float, psth_room: flo
     text = len(shown.times) * TEXT_PER_BYTE
     rates = shown.rates[trials][:, :, : len(names)]
     spread = np.ma.masked_invalid(rates).std(axis=(0, 1)).filled(0.0)
-    neurons = chosen_neurons(spread, held_out, max(1, int(trial_room / (LEAST_TRIALS * RATE_BYTES * text))))
-    most = max(1, int(trial_room / (len(neurons) * RATE_BYTES * text)))
+    # Rates have 2 bytes per neuron and bin; their spread, recorded data and true rates have 1 at most.
+    entry = text * (3 if shown.rates_std is None else 4 + int(shown.has_truth))
+    shared = TRIAL_TEXT + text * 2 * shown.n_courses
+    neurons = chosen_neurons(spread, held_out, max(1, int((trial_room / LEAST_TRIALS - shared) / entry)))
+    most = max(1, int(trial_room / (len(neurons) * entry + shared)))
     kept = trials[chosen_trials(shown.condition_of[trials], most)]
     conditions = evenly(len(shown.conditions), max(1, int(psth_room / (len(neurons) * PSTH_BYTES * text))))
     return {
@@ -59,7 +62,7 @@ def _of_trials(shown: Shown, trials: Int[np.ndarray, " kept"], neurons: Int[np.n
     view = shown.view
     if view is not None:
         found["data"] = packed(view.counts(trials, neurons), n_bytes=1)
-        if view.split.truth is not None and view.truth_is_comparable:
+        if shown.has_truth:
             found["truth"] = packed(view.truth(trials, neurons), n_bytes=1)
     return found
 
@@ -72,12 +75,12 @@ def _psths(
 ) -> dict[str, Any]:
     """Returns averages over all trials of each condition, also over trials that are left out: model, smoothed data."""
     members = [np.intersect1d(shown.conditions[number].members, trials) for number in conditions]
-    found = {"psth_trials": [len(own) for own in members]}
-    found["psth_model"] = packed(np.stack([average(shown.rates[own][:, :, neurons]) for own in members]))
+    model = np.stack([average(shown.rates[own][:, :, neurons]) for own in members])
+    found: dict[str, Any] = {"psth_trials": [len(own) for own in members], "psth_model": packed(model, n_bytes=1)}
     if (view := shown.view) is not None:
         data = [average(view.counts(own, neurons)) * shown.units.rate_scale for own in members]
         smoothed = [smooth(of, shown.units.kernel) if shown.units.kernel >= 0.5 else of for of in data]
-        found["psth_data"] = packed(np.stack(smoothed))
+        found["psth_data"] = packed(np.stack(smoothed), n_bytes=1)
     return found
 
 

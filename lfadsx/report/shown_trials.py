@@ -48,16 +48,28 @@ class Shown:
         bins = np.arange(self.posterior.factors.shape[1])
         return self.units.start + (bins + 0.5) * self.units.time_scale
 
-    @property
+    @functools.cached_property
     def rates(self) -> Float[np.ndarray, "trial time target_channel"]:
         """Inferred rates in `units.rate_unit`, NaN after the end of a trial."""
         return self.posterior.rates[self.posterior.input_group] * self.units.rate_scale
 
-    @property
+    @functools.cached_property
     def rates_std(self) -> Float[np.ndarray, "trial time target_channel"] | None:
         """Standard deviation of the rates over posterior samples; None without samples."""
         found = self.posterior.rates_std.get(self.posterior.input_group)
         return None if found is None or self.posterior.n_samples < 2 else found * self.units.rate_scale
+
+    @property
+    def has_truth(self) -> bool:
+        """True if true rates are known in the unit of the rates."""
+        return self.view is not None and self.view.split.truth is not None and self.view.truth_is_comparable
+
+    @property
+    def n_courses(self) -> int:
+        """Number of curves of a trial besides those of neurons: factors, inputs with their spread, behaviour."""
+        widths = {"inputs": 2, "behaviour": 1}
+        given = {name: getattr(self.posterior, name) for name in widths}
+        return 3 + sum(widths[name] * values.shape[2] for name, values in given.items() if values is not None)
 
     @functools.cached_property
     def has_conditions(self) -> bool:

@@ -8,15 +8,18 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.plotting.averaging import principal_components
+from lfadsx.plotting.condition_colours import evenly
 from lfadsx.report.packing import packed
 from lfadsx.report.session_arrays import average, session_arrays
 from lfadsx.report.shown_trials import Shown
 from lfadsx.results.posterior import Posterior
 
-TRIAL_ROOM = 4_000_000
+TRIAL_ROOM = 4_400_000
 """Characters for arrays of single trials in the page, all sessions together."""
-PSTH_ROOM = 1_200_000
+PSTH_ROOM = 1_600_000
 """Characters for PSTHs."""
+MOST_AVERAGES = 100
+"""Most conditions with an average of the factors."""
 
 
 def trial_browser(posterior: Posterior, data: Dataset | None) -> dict[str, Any]:
@@ -70,8 +73,14 @@ def _trial(shown: Shown, session: int, row: int, trial: int) -> dict[str, Any]:
 def _factors(shown: Shown, trials: np.ndarray) -> dict[str, Any]:
     """Returns factors in the three directions of largest variance over all trials, and their condition averages."""
     scores, share = principal_components(shown.posterior.factors)
-    means = np.stack([average(scores[group.members]) for group in shown.conditions])
-    return {"factors": packed(scores[trials]), "factor_means": packed(means), "factor_share": share.tolist()}
+    conditions = evenly(len(shown.conditions), MOST_AVERAGES)
+    means = np.stack([average(scores[shown.conditions[number].members]) for number in conditions])
+    return {
+        "factors": packed(scores[trials]),
+        "factor_share": share.tolist(),
+        "factor_means": packed(means),
+        "factor_conditions": conditions.tolist(),
+    }
 
 
 def _courses(posterior: Posterior, trials: np.ndarray) -> dict[str, Any]:
@@ -102,6 +111,8 @@ def left_out(shown: Shown, sessions: list[dict[str, Any]]) -> list[str]:
         found.append(f"{kept_neurons} of {n_neurons} neurons are here: those whose inferred rates vary most.")
     if kept_conditions < n_conditions:
         found.append(f"PSTHs of {kept_conditions} of {n_conditions} conditions are here.")
+    if n_conditions > MOST_AVERAGES:
+        found.append(f"Averages of the factors are here for {MOST_AVERAGES} of {n_conditions} conditions.")
     if others:
         found.append(f"Rates of the other target groups ({', '.join(others)}) are only in posterior.h5.")
     if shown.view is None:

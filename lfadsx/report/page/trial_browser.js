@@ -116,6 +116,7 @@ function drawPsth() {
   const { trial, session, neuron } = now();
   const mine = trial.condition;
   const traces = [];
+  const faint = session.psth_conditions.length > 12 ? 0.25 : 0.5;
   session.psth_conditions.forEach((condition, row) => {
     if (!session.psth_trials[row]) return;
     const of = (array) => course(array, row, chosen.neuron, browser.times.length);
@@ -123,7 +124,7 @@ function drawPsth() {
     const own = condition === mine;
     const prefix = browser.has_conditions ? `${conditionName(condition)}: ` : "";
     traces.push(line(browser.times, of(session.psth_model), `${prefix}inferred`, colour,
-      { width: own ? 3.5 : 1.2, opacity: own ? 1 : 0.5, showlegend: own }));
+      { width: own ? 3.5 : 1.2, opacity: own ? 1 : faint, showlegend: own }));
     if (own && session.psth_data) {
       traces.push(line(browser.times, of(session.psth_data), `${prefix}data`, colour, { width: 1.5, dash: "dot" }));
     }
@@ -165,10 +166,11 @@ function drawFactors() {
     path(arrays.factors, number, browser.trials[number].n_bins).forEach((values, axis) => joined[axis].push(...values, null));
   }
   traces.push(trace(joined, "other trials", data, 1, { opacity: 0.5, hoverinfo: "skip" }));
-  browser.conditions.forEach((condition, number) => {
+  browser.factor_conditions.forEach((number, row) => {
+    const condition = browser.conditions[number];
     const name = browser.has_conditions ? `average, ${condition.name}` : "average";
     const own = number === trial.condition;
-    const mean = path(arrays.factor_means, number, browser.times.length);
+    const mean = path(arrays.factor_means, row, browser.times.length);
     traces.push(trace(mean, name, conditionColour(condition.colour), own ? 6 : 3, { showlegend: own, opacity: own ? 1 : 0.6 }));
   });
   const mine = path(arrays.factors, chosen.trial, trial.n_bins);
@@ -216,7 +218,8 @@ function drawCourses(id, array, spread, name, yLabel) {
 function drawInputs() {
   if (!drawCourses("inputs", arrays.inputs, arrays.inputs_std, "input", "Input (a.u.)")) return;
   const bands = arrays.inputs_std ? ` Bands: one standard deviation over ${browser.n_samples} posterior samples.` : "";
-  say("inputs", `${arrays.inputs.shape[2]} inferred inputs in trial ${now().trial.id}. Their unit and sign are arbitrary.${bands}`);
+  const n = arrays.inputs.shape[2];
+  say("inputs", `${n} inferred input${n === 1 ? "" : "s"} in trial ${now().trial.id}. Their unit and sign are arbitrary.${bands}`);
 }
 
 function drawBehaviour() {
@@ -232,7 +235,7 @@ function drawTrial() {
   const { trial, session, neuron } = now();
   const grey = [[0, colours().paper], [1, colours().ink]];
   drawImage("counts", session.data, browser.are_counts ? "Spikes" : "Data", browser.are_counts ? "counts per bin" : browser.rate_unit, browser.are_counts ? grey : "Cividis");
-  drawImage("rates", session.rates, "Inferred rates", browser.rate_unit, "Cividis");
+  drawImage("rates", session.rates, "Inferred values", browser.rate_unit, "Cividis");
   drawNeuron();
   drawPsth();
   drawFactors();
