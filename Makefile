@@ -56,7 +56,7 @@ test-newest:
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
 $(DEMO_READY): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --editable ".[plot]"
+	$(BIN)/python -m pip install --editable ".[report]"
 	touch $@
 
 $(TEST_READY): pyproject.toml | $(BIN)/python

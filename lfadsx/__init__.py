@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx import objective as objective
     from lfadsx import plotting as plotting
     from lfadsx import random as random
+    from lfadsx import report as report
     from lfadsx import search as search
     from lfadsx import testing as testing
     from lfadsx.config import HyperParams as HyperParams
@@ -144,6 +145,7 @@ CONTENTS = {
         "objective",
         "plotting",
         "random",
+        "report",
         "search",
         "testing",
     ),

@@ -67,7 +67,7 @@ def check_writable(path: str | Path) -> None:
 def write_text(path: str | Path, text: str) -> Path:
     """Writes a text file atomically and returns its path."""
     with atomic_path(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
     return Path(path)
 
 

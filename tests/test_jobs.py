@@ -83,7 +83,7 @@ def test_masked_inference_that_fails_costs_its_own_scores_only(run, data, monkey
 
 @pytest.mark.parametrize(
     ("broken", "name"),
-    [("lfadsx.pipeline.after_training.write_report", "report.md"), ("lfadsx.plotting.write_figures", "")],
+    [("lfadsx.pipeline.after_training.write_methods", "report.md"), ("lfadsx.plotting.write_figures", "")],
 )
 def test_a_report_or_figures_that_fail_become_a_finding(broken, name, run, data, monkeypatch):
     out, before = run

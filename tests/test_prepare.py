@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from lfadsx.pipeline.recorded_data import recorded_data
 
 from lfadsx import cli
 from lfadsx.cli.cutting_flags import Cutting
@@ -14,7 +15,6 @@ from lfadsx.cli.reading_flags import Reading
 from lfadsx.data import read
 from lfadsx.errors import RunError
 from lfadsx.files import plain
-from lfadsx.pipeline.recorded_data import recorded_data
 from lfadsx.recordings.formats import format_of, read_recording, read_recordings
 
 SOURCES = {

@@ -28,7 +28,7 @@ COMMANDS = {
     "sweep": ("selection_commands", "Sweep", "Train a grid of models and choose one."),
     "cv": ("selection_commands", "CrossValidate", "Score a model on every trial by cross-validation."),
     "generate": ("model_commands", "Generate", "Generate new trials from a trained model."),
-    "report": ("model_commands", "Report", "Write the methods paragraph of a run."),
+    "report": ("model_commands", "Report", "Write the report page and the methods paragraph of a run."),
     "parameters": ("model_commands", "Parameters", "Write all parameters of a trained model to an HDF5 file."),
     "inspect": (
         "inspect_command",

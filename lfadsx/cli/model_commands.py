@@ -116,8 +116,8 @@ class Evaluate(Command):
         """Scores and prints."""
         from lfadsx.cli.own_parts import parts_in
         from lfadsx.pipeline import evaluate_run
-        from lfadsx.pipeline.recorded_data import data_of_run
         from lfadsx.training import RunFolder
+        from lfadsx.training.recorded_data import data_of_run
 
         mesh = mesh_of(self.devices)
         if self.files:
@@ -216,13 +216,13 @@ class Parameters(Command):
 
 @dataclasses.dataclass(kw_only=True)
 class Report(Command):
-    """Write the methods paragraph of a run: data, split, command, versions, device, seeds, scores."""
+    """Write the report page of a run, with scores, figures and a browser of trials, and its methods paragraph."""
 
     run_folder: Path = positional("RUN")
     """Run folder."""
 
     def run(self) -> int:
-        """Writes report.md and prints it."""
+        """Writes report.html and report.md, and prints the methods paragraph."""
         from lfadsx.pipeline import report_run
 
         return report(report_run(self.run_folder))

@@ -50,7 +50,7 @@ class Training(Command):
     samples: int = 64
     """Posterior samples per trial that are averaged."""
     figures: bool = True
-    """Draw figures."""
+    """Draw figures and write the report page, report.html."""
     figure_format: FigureFormat = "png"
     """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
     devices: int | None = None

@@ -5,8 +5,8 @@ from lfadsx.pipeline.fit_job import fit_run as fit_run
 from lfadsx.pipeline.fit_job import start_from as start_from
 from lfadsx.pipeline.infer_job import generate_run as generate_run
 from lfadsx.pipeline.infer_job import infer_run as infer_run
-from lfadsx.pipeline.methods_paragraph import report_run as report_run
 from lfadsx.pipeline.outcome import Outcome as Outcome
 from lfadsx.pipeline.population_job import population_run as population_run
+from lfadsx.pipeline.report_job import report_run as report_run
 from lfadsx.pipeline.scoring import evaluate_run as evaluate_run
 from lfadsx.pipeline.sweep_job import sweep as sweep

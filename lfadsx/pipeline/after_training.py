@@ -23,8 +23,9 @@ from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
-from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, scores_text
+from lfadsx.pipeline.report_job import attempt_page
+from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
@@ -68,7 +69,7 @@ def finish(
         samples: Number of posterior samples for each split.
         seed: Seed of the samples.
         mesh: Devices to spread the trials over.
-        figures: If True, figures are drawn; they need matplotlib.
+        figures: If True, figures and the report page are made; they need the extras `plot` and `report`.
         figure_format: Format of their files.
         began: Start of the job on the monotonic clock, in seconds.
     """
@@ -91,9 +92,13 @@ def finish(
         seconds=time.monotonic() - began,
     )
     files += _write_reports(folder, outcome, result, samples, failed)
-    if figures:
+    later = (
+        lambda: draw_figures(failed, out, data, split, outcome, figure_format),
+        lambda: attempt_page(failed, out, data),
+    )
+    for step in later if figures else ():
         n_failed = len(failed)
-        files += draw_figures(failed, out, data, split, outcome, figure_format)
+        files += step()
         if len(failed) > n_failed:
             outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
             _write_reports(folder, outcome, result, samples, failed)
@@ -157,7 +162,7 @@ def _write_reports(
     folder: RunFolder, outcome: Outcome, result: FitResult, samples: dict[str, int], failed: list[Finding]
 ) -> list[Path]:
     """Writes scores, training and findings as metrics.json, and the report."""
-    evaluation = outcome.evaluation
+    evaluation, broken = outcome.evaluation, any(finding.level != "note" for finding in failed)
     metrics: dict[str, Any] = plain({
         **outcome.summary,
         "seconds": outcome.seconds,
@@ -172,11 +177,11 @@ def _write_reports(
         "findings": outcome.findings,
         "detail": {} if evaluation is None else evaluation.detail,
         "table": [] if evaluation is None else evaluation.table,
-        JOB: {} if failed else job_record(outcome.text, outcome.summary, samples, result),
+        JOB: {} if broken else job_record(outcome.text, outcome.summary, samples, result),
     })  # fmt: skip
     steps = {
         "metrics.json": functools.partial(write_json, folder.metrics, metrics),
-        "report.md": functools.partial(write_report, folder, metrics),
+        "report.md": functools.partial(write_methods, folder, metrics),
     }
     written = [attempt(failed, "file", name, step) for name, step in steps.items()]
     return [file for file in written if file is not None]

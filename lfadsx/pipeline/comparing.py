@@ -20,8 +20,8 @@ from lfadsx.evaluation.task import MEASURES, R2
 from lfadsx.files import plain
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe
-from lfadsx.pipeline.recorded_data import check_same_trials, recorded_data
 from lfadsx.pipeline.scoring import check_bin_width, evaluate, matched
+from lfadsx.training.recorded_data import check_same_trials, recorded_data
 from lfadsx.training.results import FitResult
 from lfadsx.training.run_folder import RunFolder, RunInfo
 

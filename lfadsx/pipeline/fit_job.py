@@ -46,9 +46,9 @@ def fit_run(
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
     The folder then holds `run.json` (settings, data, versions), checkpoints, `history.csv`, `posterior.h5` (rates,
-    factors, inputs of all splits), `metrics.json`, `report.md` and figures. Calling it again with the same settings
-    resumes an interrupted run, and returns the recorded results of a finished one. A score or a figure that fails
-    becomes a finding of the outcome.
+    factors, inputs of all splits), `metrics.json`, `report.md`, figures and the page `report.html`. Calling it again
+    with the same settings resumes an interrupted run, and returns the recorded results of a finished one. A score or a
+    figure that fails becomes a finding of the outcome.
 
     Args:
         data: The data set.
@@ -60,7 +60,7 @@ def fit_run(
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
         n_train_samples: Posterior samples of training trials, which serve only regressions; by default `n_samples`.
-        figures: If True, figures are drawn; they need matplotlib.
+        figures: If True, figures and the report page are made; they need the extras `plot` and `report`.
         figure_format: Format of their files: "png", "pdf" or "svg".
         callbacks: Called after every epoch, in addition to the CSV file.
         progress: If True, a progress bar is shown.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from lfadsx.errors import RunError
 from lfadsx.files import write_text
 from lfadsx.findings import Finding
-from lfadsx.pipeline.outcome import Outcome
 from lfadsx.training.run_folder import RunFolder, RunInfo
 
 MEASURES = {
@@ -31,22 +29,21 @@ MEASURES = {
 """Descriptions of the measures in the table of scores."""
 
 
-def report_run(run: str | Path) -> Outcome:
-    """Writes the report of a finished run again; the text of the outcome is the methods paragraph.
+def finished_metrics(folder: RunFolder) -> dict[str, Any]:
+    """Returns the content of a finished run's metrics.json.
 
     Raises:
         RunError: If the folder holds no finished run.
     """
-    began, folder = time.monotonic(), RunFolder(run)
-    info = folder.info
+    _ = folder.info  # raises RunError if the folder holds no run
     if not folder.metrics.is_file():
-        raise RunError(f"The run {run} must be finished, but has no metrics.json. Resume it with its fit command.")
-    metrics = json.loads(folder.metrics.read_text())
-    file = write_report(folder, metrics)
-    return Outcome(methods(info, metrics), files=[file], seconds=time.monotonic() - began)
+        raise RunError(
+            f"The run {folder.path} must be finished, but has no metrics.json. Resume it with its fit command."
+        )
+    return json.loads(folder.metrics.read_text())
 
 
-def write_report(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:
+def write_methods(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:
     """Writes `report.md`: the methods paragraph and the findings."""
     findings = [Finding(**finding) for finding in metrics.get("findings", [])]
     listed = "\n".join(f"- {finding}" for finding in findings) or "None."
