@@ -270,7 +270,7 @@ output = model(batch, noise)
 their_loss = -lfadsx.objective.elbo(model, batch, output).mean()
 their_rates = jnp.swapaxes(model.expected(output)["spikes"], 0, 1)
 
-print(f"loss of this page {my_loss:.4f}, of the library {their_loss:.4f} nats per trial")
+print(f"loss of this page {my_loss:.2f}, of the library {their_loss:.2f} nats per trial")
 print(f"largest difference of a rate: {jnp.abs(jnp.exp(mine['log_rate']) - their_rates).max():.1e} counts per bin")
 
 # %% [markdown]
