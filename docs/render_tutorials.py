@@ -47,7 +47,9 @@ def render(name: str, quick: bool) -> bool:
         return True
     notebook, begin = jupytext.read(script), time.perf_counter()
     # The kernel starts in the folder of the notebook, as in Jupyter, so that relative paths mean the same.
-    client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}})
+    client = NotebookClient(
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    )
     os.environ["LFADSX_QUICK"] = "1" if quick else "0"
     try:
         client.execute()

@@ -9,14 +9,12 @@
 # | question | function | trials |
 # |---|---|---|
 # | How large should the model be? | `lfadsx.sweep` | validation |
-# | How good is it on trials that it has never seen? | `lfadsx.cross_validate` | all, each by a model that did not see it |
+# | How good is it on trials that it has never seen? | `lfadsx.cross_validate` | all, by models that did not see them |
 # | Is one model better than another? | `lfadsx.compare` | test |
 
 # %%
 # %matplotlib inline
 import os
-
-import pandas as pd
 
 import lfadsx
 
@@ -39,8 +37,8 @@ data
 # A sweep trains all combinations, here of factors and of inferred inputs, with two seeds each. The models of one size
 # are compiled once. They are compared on entries of the validation trials that were hidden from the encoder.
 #
-# The best score of many models is partly luck. So the sweep chooses the model with the **fewest parameters** among those
-# within one standard error of the best. That is the error of the *difference* to the best model.
+# The best score of many models is partly luck. So the sweep chooses the model with the **fewest parameters** among
+# those within one standard error of the best. That is the error of the *difference* to the best model.
 
 # %%
 small = dict(generator_dim=32, ic_dim=16, ic_encoder_dim=24, input_encoder_dim=24, controller_dim=24)
@@ -55,7 +53,8 @@ swept = lfadsx.sweep(
     figures=False,
     **small,
 )
-pd.DataFrame(swept.rows)[["factors", "inferred_inputs", "parameters", "masked_bps", "difference", "is_chosen"]]
+columns = ["factors", "inferred_inputs", "n_parameters", "masked_bps", "difference", "is_chosen"]
+print(lfadsx.evaluation.format_table([{name: row[name] for name in columns} for row in swept.rows]))
 
 # %%
 lfadsx.plotting.sweep_figure(swept.rows, ["factors", "inferred_inputs"])

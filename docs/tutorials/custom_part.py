@@ -101,8 +101,8 @@ lfadsx.compare(usual, own, data=data, names=["GRU", "low rank"])
 
 # %% [markdown]
 # The third table lists what differs between the runs: the generator alone. A negative difference of `co_bps` with a
-# star is the price of the hypothesis. No clear difference means that the data are described as well by four numbers that
-# the network carries from bin to bin.
+# star is the price of the hypothesis. No clear difference means that the data are described as well by four numbers
+# that the network carries from bin to bin.
 
 # %%
 post = lfadsx.infer(own.model, data)
@@ -132,8 +132,9 @@ lfadsx.plotting.curves_figure(
 # %%
 state = jnp.asarray(post.generator_states[0, -1])
 jacobian = jax.jacobian(lambda g: generator.step(g[None], None, jnp.zeros((1, 1)))[0])(state)
-size = np.sort(np.abs(np.linalg.eigvals(np.asarray(jacobian))))[::-1]
-print(f"largest eigenvalues: {size[: generator.rank + 2].round(3)}; 1 - a = {1 - generator.leak:.3f}")
+values, leak = np.linalg.eigvals(np.asarray(jacobian)), 1 - generator.leak
+own_values = values[np.abs(values - leak) > 1e-3]
+print(f"{len(own_values)} of {len(values)} eigenvalues differ from 1 - a = {leak:.2f}: {own_values.round(3)}")
 
 # %% [markdown]
 # ## Load it again

@@ -78,8 +78,8 @@ def run(p, x, reverse=False):
 # controller sees the forward state of bin $t-1$ and the backward state of bin $t+1$, so it cannot copy the spikes of
 # bin $t$:
 #
-# $$q(z|x) = N\left(\mu_z, e^{l_z} + 10^{-4}\right), \quad [\mu_z, l_z] = [\overrightarrow{h}_T, \overleftarrow{h}_1] W + b
-# \qquad e_t = [\overrightarrow{h}_{t-1}, \overleftarrow{h}_{t+1}]$$
+# $$q(z|x) = N\left(\mu_z, e^{l_z} + 10^{-4}\right) \qquad
+# [\mu_z, l_z] = [\overrightarrow{h}_T, \overleftarrow{h}_1] W + b \qquad e_t = [\overrightarrow{h}_{t-1}, \overleftarrow{h}_{t+1}]$$
 
 
 # %%
