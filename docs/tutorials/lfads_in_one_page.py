@@ -79,7 +79,8 @@ def run(p, x, reverse=False):
 # bin $t$:
 #
 # $$q(z|x) = N\left(\mu_z, e^{l_z} + 10^{-4}\right) \qquad
-# [\mu_z, l_z] = [\overrightarrow{h}_T, \overleftarrow{h}_1] W + b \qquad e_t = [\overrightarrow{h}_{t-1}, \overleftarrow{h}_{t+1}]$$
+# [\mu_z, l_z] = [\overrightarrow{h}_T, \overleftarrow{h}_1] W + b$$
+# $$e_t = [\overrightarrow{h}_{t-1}, \overleftarrow{h}_{t+1}]$$
 
 
 # %%
