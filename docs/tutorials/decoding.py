@@ -4,15 +4,13 @@
 # **What you will see.** A small recording of motor cortex: hand velocity decoded from inferred rates, PSTHs of data and
 # model side by side, and what a model of 137 training trials can and cannot be trusted with.
 #
-# **The data.** A monkey reaches to seven targets; 24 channels of threshold crossings in M1 and PMd, 212 trials of 700 ms
-# from the go cue, in bins of 20 ms, with hand velocity. Day 31 of the sessions of Pandarinath et al. 2018, in the form
+# **The data.** A monkey reaches to seven targets; 24 channels of threshold crossings in M1 and PMd, 212 trials of 700
+# ms from the go cue, in bins of 20 ms, with hand velocity. Day 31 of the sessions of Pandarinath et al. 2018, in the form
 # in which github.com/MiklosKralik/minLFADS shares it. They do not come with lfadsx. This page reads the file below.
 
 # %%
 # %matplotlib inline
 import os
-
-import numpy as np
 
 import lfadsx
 
@@ -56,8 +54,7 @@ score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
 score
 
 # %%
-print(f"PSTH R2 of the model {score.scores['psth_r2']:.2f}")
-print({name: round(value, 2) for name, value in score.detail["psth"].items() if isinstance(value, float)})
+print(f"PSTH R2: model {score.scores['psth_r2']:.2f}, ceiling {score.detail['psth']['ceiling']:.2f}")
 
 # %% [markdown]
 # ## Decoding hand velocity
@@ -69,9 +66,9 @@ print({name: round(value, 2) for name, value in score.detail["psth"].items() if 
 lfadsx.plotting.behaviour(post, data, decoded=score.decoded)
 
 # %%
+rows = [{name: row[name] for name in ("model", "velocity_r2")} for row in score.table]
+print(lfadsx.evaluation.format_table(rows))
 print(f"lag {1000 * data.behaviour_lag:.0f} ms")
-for name, r2 in score.detail["velocity"]["r2_per_dimension"].items():
-    print(f"{name:20s} R2 of x and y: {np.round(r2, 2)}")
 
 # %% [markdown]
 # `smoothed spikes` is the number to beat: the same map from spikes that are smoothed with a Gaussian. In this task hand

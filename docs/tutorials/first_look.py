@@ -41,21 +41,26 @@ data
 # The generator is a recurrent network that learns the dynamics. The initial condition says where a trial starts. One
 # inferred input lets a controller push the generator during the trial. The factors, a few numbers per bin, are read
 # out to the rates of all neurons.
+#
+# The prior of the input says what kind of input is expected. A pulse is rare and brief: zero in most bins, large in one.
+# That is a prior with heavy tails, `student_t`. The default, `ar1`, expects inputs that change slowly.
 
 # %%
 sizes = dict(factors=4, generator_dim=8, ic_dim=4, ic_encoder_dim=6, input_encoder_dim=6, controller_dim=6)
 sizes = sizes if QUICK else dict(factors=20)
-model = lfadsx.inferred_input(data, **sizes, inferred_inputs=1)
+model = lfadsx.inferred_input(data, **sizes, inferred_inputs=1, input_prior="student_t")
 model
 
 # %% [markdown]
 # ## Training
 #
 # The loss has three parts: how badly the spikes are predicted, and what the initial condition and the inputs cost (KL).
-# Training stops early if hidden entries of validation trials are no longer predicted better.
+# Training stops early if hidden entries of validation trials are no longer predicted better. Inputs have their full
+# price here (`kl_co_scale=1`), so that the model uses them only where it must.
 
 # %%
-run = lfadsx.fit(model, data, epochs=4 if QUICK else 80, progress=False)
+settings = dict(kl_co_scale=1.0, kl_floors=(0.0, 1.0), progress=False)
+run = lfadsx.fit(model, data, epochs=4 if QUICK else 80, **settings)
 lfadsx.plotting.loss_figure(run.history)
 
 # %% [markdown]

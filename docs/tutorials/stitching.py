@@ -102,8 +102,8 @@ print(f"agreement of factors between sessions, R2: {agreement:.2f}; conditions e
 # %% [markdown]
 # ## Is one model better than one for each session?
 #
-# The stitched model has seen three times as many trials, but each neuron only in a third of them. Both are scored on the
-# same test trials against the true rates.
+# The stitched model has seen three times as many trials, but each neuron only in a third of them. Both are scored on
+# the same test trials against the true rates.
 
 # %%
 rows = []
@@ -120,12 +120,12 @@ print(format_table(rows))
 # %% [markdown]
 # ## What can go wrong
 #
-# * **Sessions that do not share dynamics.** Another task or another area is not stitched by force. The alignment figure
-#   shows it first.
-# * **Conditions with other names.** The alignment pairs conditions by label. Check that labels mean the same on all days.
+# * **Sessions that do not share dynamics.** Another task or another area is not stitched by force. The alignment
+#   figure shows it first.
+# * **Conditions with other names.** The alignment pairs conditions by label. Check that a label means the same on all days.
 # * **One long session.** Sessions with more trials count more in the loss.
 #
 # ## What next
 #
-# `lfadsx fit day9.h5 --start-from RUN --new-sessions-only` adds a session to a trained model and trains only its read-in
-# and read-out. `examples/chaotic_rnn_multisession.py` has five sessions of the same network, with pulses.
+# `lfadsx fit day9.h5 --start-from RUN --new-sessions-only` adds a session to a trained model and trains only its
+# read-in and read-out. `examples/chaotic_rnn_multisession.py` has five sessions of the same network, with pulses.
