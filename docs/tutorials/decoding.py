@@ -5,8 +5,9 @@
 # model side by side, and what a model of 137 training trials can and cannot be trusted with.
 #
 # **The data.** A monkey reaches to seven targets; 24 channels of threshold crossings in M1 and PMd, 212 trials of 700
-# ms from the go cue, in bins of 20 ms, with hand velocity. Day 31 of the sessions of Pandarinath et al. 2018, in the form
-# in which github.com/MiklosKralik/minLFADS shares it. They do not come with lfadsx. This page reads the file below.
+# ms from the go cue, in bins of 20 ms, with hand velocity. Day 31 of the sessions of Pandarinath et al. 2018, in the
+# form in which github.com/MiklosKralik/minLFADS shares it. The data do not come with lfadsx. This page reads the file
+# below.
 
 # %%
 # %matplotlib inline

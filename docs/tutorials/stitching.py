@@ -122,7 +122,8 @@ print(format_table(rows))
 #
 # * **Sessions that do not share dynamics.** Another task or another area is not stitched by force. The alignment
 #   figure shows it first.
-# * **Conditions with other names.** The alignment pairs conditions by label. Check that a label means the same on all days.
+# * **Conditions with other names.** The alignment pairs conditions by label. Check that a label means the
+#   same on all days.
 # * **One long session.** Sessions with more trials count more in the loss.
 #
 # ## What next
