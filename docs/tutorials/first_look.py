@@ -42,8 +42,8 @@ data
 # inferred input lets a controller push the generator during the trial. The factors, a few numbers per bin, are read
 # out to the rates of all neurons.
 #
-# The prior of the input says what kind of input is expected. A pulse is rare and brief: zero in most bins, large in one.
-# That is a prior with heavy tails, `student_t`. The default, `ar1`, expects inputs that change slowly.
+# The prior of the input says what kind of input is expected. A pulse is rare and brief: zero in most bins, large in
+# one. That is a prior with heavy tails, `student_t`. The default, `ar1`, expects inputs that change slowly.
 
 # %%
 sizes = dict(factors=4, generator_dim=8, ic_dim=4, ic_encoder_dim=6, input_encoder_dim=6, controller_dim=6)
