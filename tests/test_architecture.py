@@ -1,4 +1,4 @@
-"""The layout is what docs/architecture.md says: who imports whom, in one direction, under names that stand once."""
+"""The layout is what docs/developer/architecture.md says: who imports whom, in one direction, under names that stand once."""
 
 import ast
 import graphlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "lfadsx"
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "developer" / "architecture.md"
 
 
 def room(parts):
