@@ -5,7 +5,7 @@
 
 Trains with the settings of the example of that name, one run folder for each seed; a benchmark that is stopped goes on
 from there. Prints a table with a row for each seed, the baselines, the optimum (what inference attains that knows
-the generator; see benchmarks/results/accuracy_log.md), the ceiling (what no inference exceeds) and the floors, then the paired
+the generator; see benchmarks/results), the ceiling (what no inference exceeds) and the floors, then the paired
 differences to the baselines, and last one JSON object for each seed. `chaotic_rnn_multisession`,
 `chaotic_rnn_multisession_new_session` and `chaotic_rnns_labeled` compare models instead.
 """

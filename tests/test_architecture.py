@@ -1,4 +1,4 @@
-"""The layout is what docs/developer/architecture.md says: who imports whom, in one direction, under names that stand once."""
+"""docs/developer/architecture.md says how the code is laid out: who imports whom, under names that stand once."""
 
 import ast
 import graphlib
