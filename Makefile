@@ -2,6 +2,8 @@
 # make check      lint, types and quick tests, in about two minutes: run it before every commit
 # make test       lint, types and all tests but the slow ones
 # make test-all   everything: slow tests, oldest and newest versions of Python and of all dependencies
+# make docs       build the documentation site into site/; a broken link or a public name without a page fails it
+# make package    build the wheel and the source archive, check them, and try the wheel in a bare environment
 # make clean      remove the environments, caches and build products
 #
 # They need nothing but a Python of at least 3.11: they make a virtual environment and install the package into it. They
@@ -18,8 +20,9 @@ LFADSX_VENV ?= .venv
 BIN := $(LFADSX_VENV)/bin
 DEMO_READY := $(LFADSX_VENV)/.lfadsx-demo
 TEST_READY := $(LFADSX_VENV)/.lfadsx-test
+DOCS_READY := $(LFADSX_VENV)/.lfadsx-docs
 
-.PHONY: demo check test test-all test-oldest test-newest clean
+.PHONY: demo check test test-all test-oldest test-newest docs package clean
 
 PYTEST := -m pytest -n auto --dist worksteal --durations 10
 # Files that compile little, and a few that build, train and infer with small models.
@@ -39,6 +42,16 @@ check test test-all: $(TEST_READY)
 	$(BIN)/python $(PYTEST) $(SELECTED)
 
 test-all: test-oldest test-newest
+
+docs: $(DOCS_READY)
+	if [ -f docs/render_tutorials.py ]; then $(BIN)/python docs/render_tutorials.py; fi
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+package: $(DOCS_READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	PYTHON=$(PYTHON) sh packaging/try_wheel.sh dist/*.whl
 
 # Versions of their own, so these environments are made anew every time.
 test-oldest:
@@ -63,6 +76,10 @@ $(TEST_READY): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --editable ".[test]"
 	touch $@
 
+$(DOCS_READY): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable ".[docs]"
+	touch $@
+
 # A half-made environment must not pass for a whole one: without its python this rule runs again.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -74,5 +91,5 @@ $(BIN)/python:
 
 # Only the environment of the default name: one that was named on the command line may hold more than ours.
 clean:
-	rm -rf .venv .venv-oldest .venv-newest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find lfadsx tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@
 
 Trains with the settings of the example of that name, one run folder for each seed. The same command resumes a stopped
 benchmark. Prints a table with a row for each seed, for the baselines, the optimum, the ceiling and the floors. The
-optimum is inference with the true generator (see docs/accuracy.md); no inference exceeds the ceiling. Then prints the
+optimum is inference with the true generator (see benchmarks/results); no inference exceeds the ceiling. Then prints the
 paired differences from the baselines, and one JSON object for each seed. `chaotic_rnn_multisession`,
 `chaotic_rnn_multisession_new_session` and `chaotic_rnns_labeled` compare models instead.
 """
@@ -167,7 +167,7 @@ def train(
 
 
 class Truth:
-    """The truth of a split and the scores against it, by the protocol of docs/accuracy.md.
+    """The truth of a split and the scores against it, by the protocol of benchmarks/results/accuracy_log.md.
 
     Args:
         data: The data set.

@@ -1,4 +1,4 @@
-"""The layout agrees with docs/architecture.md: imports between folders, in one direction, and unique file names."""
+"""The layout agrees with docs/developer/architecture.md: imports between folders, in one direction, and unique file names."""
 
 import ast
 import graphlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "lfadsx"
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "developer" / "architecture.md"
 
 
 def room(parts):

@@ -63,7 +63,7 @@ def used(text):
     return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "lfadsx"}
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda page: page.name)
 def test_pages_use_public_names_only(page):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     assert {name for block in blocks for name in used(block)} <= set(dir(lfadsx))

@@ -15,7 +15,7 @@ from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.interop import settings_from_tensorflow
 from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS, flags_of
 
-PAGE = Path(__file__).parents[1] / "docs" / "from_tensorflow_lfads.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how_to" / "from_tensorflow_lfads.md"
 
 # By flag: a value other than the default, and where it has to arrive.
 CHANGED = {

@@ -23,7 +23,7 @@ class Population(PopulationConfig):
     """Search of the hyperparameters: population-based training (AutoLFADS; the default), random values, or the same
     values with other seeds."""
     space: str = "default"
-    """Hyperparameters that pbt and random search: default, autolfads, or a JSON file (docs/populations.md)."""
+    """Hyperparameters that pbt and random search: default, autolfads, or a JSON file (docs/how_to/populations.md)."""
     halvings: int = 0
     """Random search: number of times that the worse half of the models stops."""
 

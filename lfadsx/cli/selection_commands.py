@@ -18,7 +18,7 @@ class Sweep(Training):
     """Train a grid of models, and choose the simplest one that predicts hidden validation data as well as the best.
 
     Every size and every hyperparameter takes a list such as 4,8,16. The chosen model is the run folder OUT/chosen. The
-    same command resumes an interrupted sweep. docs/choosing.md explains the choice.
+    same command resumes an interrupted sweep. docs/how_to/choosing_sizes.md explains the choice.
     """
 
     lists = {"model": int, "hyper": float}
@@ -71,7 +71,7 @@ class CrossValidate(Training):
     """Score a model on every trial, each by a model that was trained without it.
 
     The trials of all splits are divided into folds. The same command resumes an interrupted cross-validation.
-    docs/choosing.md explains it.
+    docs/how_to/choosing_sizes.md explains it.
     """
 
     common = (

@@ -18,7 +18,7 @@ log = logging.getLogger("lfadsx")
 
 ENCODER_STD = 0.2
 """Standard deviation of standardised channels. Encoders are nearly linear for small inputs, so they average noise; see
-docs/accuracy.md."""
+benchmarks/results/accuracy_log.md."""
 
 Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Sum of the data, of their squares, and number of observed entries, each of shape (channel,)."""

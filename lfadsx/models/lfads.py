@@ -48,7 +48,8 @@ class LFADS(nnx.Module):
     controller, of the inputs u_t. The generator starts from z and is driven by u_t and known inputs. Its factors f_t
     are read out to the parameters of the likelihood.
 
-    Every part can be replaced by your own part (see CONTRIBUTING.md). The builders compose the usual models.
+    Every part can be replaced by your own part; docs/how_to/custom_parts.md shows how. The builders compose the usual
+    models.
 
     Source: Pandarinath et al. 2018, Nature Methods; Sussillo et al. 2016 (arXiv 1608.06315).
 
