@@ -96,7 +96,7 @@ class Fit(Training):
 class Demo(Command):
     """Simulate spikes of a network that sums a noisy input, then do all that `fit` does.
 
-    LFADS has to find the input and the rates in the spikes of 80 of the 100 neurons.
+    From the spikes of 80 of its 100 units LFADS infers the input, and the rates of all units.
     """
 
     out: Path = Path("demo")
@@ -142,11 +142,11 @@ class Demo(Command):
 
 
 def _closing(outcome: Outcome, run: Path, file: Path) -> list[str]:
-    """Returns the last lines of the demonstration: what was found of the truth, where to look, what to do next."""
+    """Returns the last lines: how much of the truth was found, where the results are, and the next command."""
     lines, page = [], run / "report.html"
     if outcome.evaluation is not None:
         inputs, rates = (outcome.evaluation.detail[name]["r2_pooled"] for name in ("inputs", "rates"))
-        lines.append(f"Of the variance of the true input {inputs:.0%} is found, of that of the true rates {rates:.0%}.")
+        lines.append(f"R2 with the simulation's truth (1 is perfect): input {inputs:.2f}, rates {rates:.2f}.")
     return [
         *lines,
         f"Report: {page if page.exists() else run / 'report.md'}; figures: {run / 'figures'}; data: {file}.",

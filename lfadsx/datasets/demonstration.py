@@ -116,8 +116,8 @@ def integrator(
 ) -> Dataset:
     """Simulates spikes of 100 units of a network that was trained to sum its input, which is noise.
 
-    The equations and the same data as a file: `IntegratorRNN`. The input here is stronger than in the tutorial. It moves
-    the rates more in each bin, so that spikes tell more of it.
+    The equations and the same data as a file: `IntegratorRNN`. The input here is stronger than in the tutorial. It
+    changes the rates more in each bin, so the spikes determine it better.
 
     Example:
         >>> from lfadsx.datasets import integrator
