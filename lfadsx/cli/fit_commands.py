@@ -1,20 +1,15 @@
-"""Commands that train: fit, demo."""
+"""The command that trains: lfadsx fit."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lfadsx.cli.command_flags import Command
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.terminal import report, say, use_devices
+from lfadsx.cli.terminal import report
 from lfadsx.cli.training_flags import Training
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
-
-if TYPE_CHECKING:
-    from lfadsx.pipeline import Outcome
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -90,67 +85,3 @@ class Fit(Training):
                 "`--tensorboard` and `--reset-learning-rate` need a single model, got --population "
                 f"{self.population.population}. Leave them out, or train one model."
             )
-
-
-@dataclasses.dataclass(kw_only=True)
-class Demo(Command):
-    """Simulate spikes of a network that sums a noisy input, then do all that `fit` does.
-
-    From the spikes of 80 of its 100 units LFADS infers the input, and the rates of all units.
-    """
-
-    out: Path = Path("demo")
-    """Run folder to write."""
-    epochs: int = 30
-    """Number of epochs."""
-    seed: int = 0
-    """Seed of the simulation, the initial weights and the noise."""
-    json: bool = False
-    """Print the scores as one JSON object on the last line."""
-
-    def run(self) -> int:
-        """Simulates, trains, infers, scores and writes."""
-        from lfadsx.data import write_dataset
-        from lfadsx.datasets import integrator
-        from lfadsx.parallel import make_mesh
-        from lfadsx.pipeline import fit_run
-
-        data = integrator(seed=self.seed)
-        # The network is simple, so a small model suffices. One input, as in the simulation.
-        sizes: dict[str, Any] = dict(factors=16, generator_dim=64, ic_dim=16, ic_encoder_dim=32, input_encoder_dim=32)
-        model = ModelConfig(
-            **sizes,
-            controller_dim=32,
-            inferred_inputs=1,
-            controller_lag=0,  # the input of a bin changes the spikes of that bin already
-            input_prior_tau=0.5,  # bins; the input is noise that does not last from bin to bin
-        )
-        # KL weights of 1 are the evidence bound. With enough trials no dropout is needed.
-        hyper = HyperParams(learning_rate=1e-2, kl_ic_scale=1.0, kl_co_scale=1.0, cd_rate=0.0, dropout_rate=0.0)
-        # A long ramp of the KL weights, so that the model learns to use its input before the input costs anything.
-        ramp = max(1, self.epochs // 2)
-        train = TrainConfig(epochs=self.epochs, patience=self.epochs, kl_ramp_epochs=ramp, seed=self.seed)
-        devices = use_devices(None, train.batch_size)
-        mesh = make_mesh(devices) if devices > 1 else None
-        outcome = fit_run(data, self.out, model=model, hyper=hyper, train=train, mesh=mesh)
-        code = report(outcome, self.json)
-        if not outcome.signal and not self.json:
-            (file,) = write_dataset(self.out, data)
-            for line in _closing(outcome, self.out, file):
-                say(line)
-        return code
-
-
-def _closing(outcome: Outcome, run: Path, file: Path) -> list[str]:
-    """Returns the last lines: how much of the truth was found, where the results are, and the next command."""
-    lines, page = [], run / "report.html"
-    if outcome.evaluation is not None:
-        inputs, rates = (outcome.evaluation.detail[name]["r2_pooled"] for name in ("inputs", "rates"))
-        lines.append(f"R2 with the simulation's truth (1 is perfect): input {inputs:.2f}, rates {rates:.2f}.")
-    return [
-        *lines,
-        f"Report: {page if page.exists() else run / 'report.md'}; figures: {run / 'figures'}; data: {file}.",
-        "Next, your own data: a data file (HDF5), or a recording that is cut into trials first.",
-        "  lfadsx fit my_recording.h5 --out runs/first",
-        "  lfadsx prepare my_recording.nwb --out my_recording.h5 --align go_cue --window -0.25 0.45",
-    ]
