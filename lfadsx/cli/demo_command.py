@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.command_flags import Command
 from lfadsx.cli.terminal import report, say, use_devices
@@ -42,7 +42,7 @@ class Demo(Command):
 
     out: Path = Path("demo")
     """Run folder to write."""
-    epochs: int = 30
+    epochs: int = 40
     """Number of epochs."""
     seed: int = 0
     """Seed of the simulation, the initial weights and the noise."""
@@ -57,9 +57,11 @@ class Demo(Command):
         from lfadsx.pipeline import fit_run
 
         data = integrator(seed=self.seed)
-        # A long ramp of the KL weights, so that the model learns to use its input before the input costs anything.
-        ramp = max(1, self.epochs // 2)
-        train = TrainConfig(epochs=self.epochs, patience=self.epochs, kl_ramp_epochs=ramp, seed=self.seed)
+        # The KL costs nothing at first. If its weights rose from the start, some seeds would give their input up before
+        # they have learned to use it.
+        quarter = self.epochs // 4
+        ramp: dict[str, Any] = dict(kl_ramp_start=quarter, kl_ramp_epochs=max(1, quarter))
+        train = TrainConfig(epochs=self.epochs, patience=self.epochs, seed=self.seed, **ramp)
         devices = use_devices(None, train.batch_size)
         mesh = make_mesh(devices) if devices > 1 else None
         outcome = fit_run(data, self.out, model=MODEL, hyper=HYPER, train=train, mesh=mesh)
