@@ -84,7 +84,7 @@ def optimum(
     """
     recipe = recipe_of(source)
     data, truth = data_and_truth(recipe, dataset, split, trials)
-    problem = problem_of(recipe)
+    problem = problem_of(recipe, data.shape[2])
     return _scores_of(problem, problem.first(data, seed=seed), truth) | _floors(truth)
 
 
@@ -131,7 +131,7 @@ def check(
     """
     recipe = recipe_of(source)
     data, truth = data_and_truth(recipe, dataset, split, trials)
-    problem = problem_of(recipe)
+    problem = problem_of(recipe, data.shape[2])
     if problem.second is None:
         raise ValueError(f"{type(recipe).__name__} has no second sampler. Compare its optimum with its ceiling.")
     first, second = (
@@ -181,11 +181,17 @@ def spread(n_trials: int, n: int | None = None) -> np.ndarray:
     return np.arange(n_trials) if n is None else np.linspace(0, n_trials - 1, min(n, n_trials)).round().astype(int)
 
 
-def problem_of(recipe: AbstractRecipe) -> Problem:
-    """The generator and the samplers of a recipe."""
+def problem_of(recipe: AbstractRecipe, n_seen: int | None = None) -> Problem:
+    """The generator and the samplers of a recipe.
+
+    Args:
+        recipe: The recipe.
+        n_seen: Number of neurons that the encoder sees, the first ones; None for all. Only the integrator's data may
+            have held-out neurons.
+    """
     if isinstance(recipe, IntegratorRNN):
         # One mode, nearly Gaussian.
-        generator = generators.integrator(recipe)
+        generator = dataclasses.replace(generators.integrator(recipe), n_seen=n_seen)
         first, second = functools.partial(laplace, generator), functools.partial(hmc, generator, n_draws=300)
         return Problem(generator, _chunked(first, 25, 256), _chunked(second, 25, 256))
     if isinstance(recipe, IntegrationToBound):

@@ -51,21 +51,27 @@ class Generator:
         noise_sd: None for Poisson counts; otherwise the standard deviation of Gaussian data.
         n_fixed: So many of the last numbers have no gradient, such as the place of a pulse. The search for a mode and
             Hamiltonian Monte Carlo leave them where they begin.
+        n_seen: The data are those of so many first neurons; the others are held out. None: the data are of all.
     """
 
     n_numbers: int
     simulate: Callable[[Array], Outcome]
     noise_sd: float | None = None
     n_fixed: int = 0
+    n_seen: int | None = None
 
     @property
     def moving(self) -> Array:
         """1 for numbers that gradients move and 0 for the others, shape (number,)."""
         return (jnp.arange(self.n_numbers) < self.n_numbers - self.n_fixed).astype(jnp.zeros(()).dtype)
 
+    def seen(self, z: Array) -> Array:
+        """Rates of the neurons that the data are of, shape (time, seen_neuron)."""
+        return self.simulate(z).rates[:, : self.n_seen]
+
     def log_likelihood(self, z: Array, data: Array) -> Array:
         """log p(data | z) up to a constant of the data, in nats."""
-        return _log_likelihood(self.simulate(z).rates, data, self.noise_sd)
+        return _log_likelihood(self.seen(z), data, self.noise_sd)
 
     def log_posterior(self, z: Array, data: Array) -> Array:
         """log p(z | data) up to a constant, in nats."""
@@ -136,7 +142,7 @@ def find_mode(generator: Generator, data: Array, start: Array, n_steps: int = 30
     """
 
     def gradient_and_curvature(z: Array) -> tuple[Array, Array]:
-        rates, push = jax.linearize(lambda z: generator.simulate(z).rates.ravel(), z)
+        rates, push = jax.linearize(lambda z: generator.seen(z).ravel(), z)
         jacobian = jax.vmap(push)(jnp.eye(len(z), dtype=z.dtype))
         score, information = _score_and_information(rates, data.ravel(), generator.noise_sd)
         curvature = (jacobian * information) @ jacobian.T + jnp.eye(len(z), dtype=z.dtype)

@@ -36,7 +36,7 @@ COMMANDS = {
         "Say what a data file, a recording or a run folder holds, and how it would be read.",
     ),
     "simulate": ("simulate_command", "Simulate", "Simulate spikes whose true rates are known."),
-    "demo": ("fit_commands", "Demo", "Simulate spikes, then train on them and draw figures."),
+    "demo": ("demo_command", "Demo", "Simulate spikes, then train on them and draw figures."),
     "translate": ("translate_command", "Translate", "Print the flags of `fit` for those of the TensorFlow LFADS."),
 }
 """By name of the command, module and class, and what it does."""

@@ -1,4 +1,4 @@
-"""Commands that train: fit, demo."""
+"""The command that trains: lfadsx fit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lfadsx.cli.command_flags import Command
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.terminal import report, say, use_devices
+from lfadsx.cli.terminal import report
 from lfadsx.cli.training_flags import Training
-from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
 
 
@@ -88,42 +86,3 @@ class Fit(Training):
                 "`--tensorboard` and `--reset-learning-rate` need a single model, got --population "
                 f"{self.population.population}. Leave them out, or train one model."
             )
-
-
-@dataclasses.dataclass(kw_only=True)
-class Demo(Command):
-    """Simulate spikes of a chaotic network that pulses perturb, then do all that `fit` does."""
-
-    out: Path = Path("demo")
-    """Run folder to write."""
-    epochs: int = 120
-    """Number of epochs."""
-    seed: int = 0
-    """Seed of the simulation, the initial weights and the noise."""
-    figure_format: FigureFormat = "png"
-    """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
-    json: bool = False
-    """Print the scores as one JSON object on the last line."""
-
-    def run(self) -> int:
-        """Simulates, trains, infers, scores and writes."""
-        from lfadsx.data import write_dataset
-        from lfadsx.datasets import chaotic_rnn
-        from lfadsx.parallel import make_mesh
-        from lfadsx.pipeline import fit_run
-
-        ramp = max(1, self.epochs // 5)
-        ramps: dict[str, Any] = dict(kl_ramp_epochs=ramp, l2_ramp_epochs=ramp)
-        train = TrainConfig(epochs=self.epochs, patience=self.epochs, seed=self.seed, **ramps)
-        devices = use_devices(None, train.batch_size)
-        size: dict[str, Any] = dict(conditions=40, trials_per_condition=20, duration=0.5, max_rate=60.0, held_out=10)
-        data = chaotic_rnn(**size, valid_fraction=0.1, test_fraction=0.1, seed=5 + self.seed)
-        how: dict[str, Any] = dict(model=ModelConfig(factors=20, inferred_inputs=1), hyper=HyperParams(), train=train)
-        how["figure_format"] = self.figure_format
-        outcome = fit_run(data, self.out, **how, mesh=make_mesh(devices) if devices > 1 else None)
-        code = report(outcome, self.json)
-        if not outcome.signal and not self.json:
-            (file,) = write_dataset(self.out, data)
-            say(f"The simulated data are in {file}; train on them, or on a file of yours like it, with")
-            say(f"  lfadsx fit {file} --out runs/first")
-        return code

@@ -1,4 +1,4 @@
-"""A data set in memory of the chaotic network, for demonstrations, examples and tests."""
+"""Data sets in memory of the integrator and of the chaotic network, for demonstrations, examples and tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lfadsx.data.arrays import from_arrays
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import names_in_order
 from lfadsx.datasets.chaotic_network import ChaoticRNN
+from lfadsx.datasets.integrator_rnn import IntegratorRNN
 
 
 def chaotic_rnn(
@@ -98,4 +99,73 @@ def chaotic_rnn(
         session=session,
     )
     source = {"simulation": "chaotic_rnn", "neurons": neurons, **settings}
+    return dataclasses.replace(dataset, source={session: source})
+
+
+def integrator(
+    *,
+    trials: int = 1200,
+    duration: float = 1.0,
+    max_rate: float = 80.0,
+    input_std: float = 0.4,
+    held_out: int = 20,
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    session: str = "integrator",
+    seed: int = 5,
+) -> Dataset:
+    """Simulates spikes of 100 units of a network that was trained to sum its input, which is noise.
+
+    The equations and the same data as a file: `IntegratorRNN`. The input here is stronger than in the tutorial. It
+    changes the rates more in each bin, so the spikes determine it better.
+
+    Example:
+        >>> from lfadsx.datasets import integrator
+        >>> data = integrator(trials=40)
+        >>> data.train.encoder_input.shape, data.test.truth.shape, data.test.true_inputs.shape
+        ((32, 25, 80), (4, 25, 100), (4, 25, 1))
+
+    Args:
+        trials: Number of trials.
+        duration: Length of a trial in seconds; a bin has 0.04 s.
+        max_rate: Highest rate of a unit in Hz.
+        input_std: Standard deviation of the input in each bin.
+        held_out: Number of neurons (the last neurons) that the encoder does not see.
+        valid_fraction: Share of trials that validate.
+        test_fraction: Share of trials (the last trials) that test.
+        session: Name of the session.
+        seed: Seed of everything random; the network's weights are fixed.
+
+    Returns:
+        The data set, with `truth` in counts per bin and the input as `true_inputs`.
+
+    Raises:
+        DataError: If a number is out of range.
+    """
+    recipe = IntegratorRNN(
+        trials=trials,
+        duration=duration,
+        max_rate=max_rate,
+        input_std=input_std,
+        train_fraction=1 - valid_fraction - test_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+    arrays = recipe.simulate()[0].arrays
+    splits = [name for name in ("train", "valid", "test") if f"{name}_data" in arrays]
+    spikes, truth, inputs = (
+        np.concatenate([arrays[key.format(name)] for name in splits])
+        for key in ("{}_data", "{}_truth", "input_{}_truth")
+    )
+    dataset = from_arrays(
+        spikes,
+        held_out=held_out,
+        truth=truth,
+        truth_unit="counts per bin",
+        true_inputs=inputs,
+        bin_width=recipe.bin_width,
+        split=np.repeat(splits, [len(arrays[f"{name}_data"]) for name in splits]),
+        session=session,
+    )
+    source = {"simulation": "integrator_rnn", **dataclasses.asdict(recipe)}
     return dataclasses.replace(dataset, source={session: source})
