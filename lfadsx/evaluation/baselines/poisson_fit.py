@@ -15,6 +15,9 @@ TOLERANCE = 1e-7
 MOST_STEPS = 200
 """Most steps of the search; it takes 5 to 50."""
 
+MEMORY = 5
+"""Steps that the search remembers. In these coordinates more would cost time and save few steps."""
+
 HIGHEST_LOG_RATE = 30.0
 """Log rates above this are taken as this much, so that no step of the search ends at infinity."""
 
@@ -64,7 +67,7 @@ class PoissonFit:
             gradient = gradient.astype(float) + penalised * weights
             return float(nll.sum(dtype=float) + (penalised * weights**2).sum() / 2), (gradient * unit).ravel()
 
-        options = dict(maxiter=MOST_STEPS, ftol=TOLERANCE, gtol=1e-7)
+        options = dict(maxiter=MOST_STEPS, maxcor=MEMORY, ftol=TOLERANCE, gtol=1e-7)
         found = minimize(loss, (self._weights / unit).ravel(), jac=True, method="L-BFGS-B", options=options)
         self._weights = found.x.reshape(shape) * unit
         weights = self._basis @ self._weights[:-1]

@@ -25,11 +25,11 @@ from lfadsx.evaluation.metrics import nll_per_trial
 
 log = logging.getLogger("lfadsx")
 
-REGRESSION_WIDTHS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
+REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations in bins, ascending, that the Poisson regression chooses among."""
 
-REGRESSION_PENALTIES = (1.0, 0.3, 0.1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
-"""L2 penalties, the strongest first, that the Poisson regression chooses among; its width is chosen with the first."""
+REGRESSION_PENALTIES = (0.3, 3.0, 1.0, 0.1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+"""L2 penalties that the Poisson regression chooses among; its width is chosen with the first."""
 
 HIGHEST_RATE = 10.0
 """Highest rate that the Poisson regression predicts, as a multiple of the neuron's largest training count."""
@@ -54,7 +54,8 @@ def poisson_regression(
         split: The trials that get the rates.
         widths: Standard deviations in bins of the smoothing, ascending. They are tried per session, with the first
             penalty, until the valid split gets no better.
-        penalties: L2 penalties, the strongest first. They are tried in the same way, with the best width.
+        penalties: L2 penalties. From the first one the search goes to weaker ones until the valid split gets no
+            better. If none is better than the first, it goes to stronger ones in the same way.
 
     Example:
         >>> from lfadsx.data import from_arrays
@@ -83,8 +84,13 @@ def _best_regression(
     """Returns the regression whose width, then penalty, explains the valid trials best."""
     designs = (_Design(train, channels, width) for width in widths)
     by_width = _before_the_first_loss((design.regression(penalties[0]) for design in designs), valid)
-    by_penalty = map(by_width.design.regression, penalties[1:])
-    return _before_the_first_loss(itertools.chain([by_width], by_penalty), valid)
+    ascending = sorted(penalties)
+    first = ascending.index(penalties[0])
+    for others in (reversed(ascending[:first]), ascending[first + 1 :]):
+        best = _before_the_first_loss(itertools.chain([by_width], map(by_width.design.regression, others)), valid)
+        if best is not by_width:
+            return best
+    return by_width
 
 
 def _before_the_first_loss(regressions: Iterable[_Regression], valid: Part) -> _Regression:
