@@ -1,4 +1,4 @@
-"""The layout agrees with docs/developer/architecture.md: imports between folders, in one direction, and unique file names."""
+"""The layout agrees with docs/developer/architecture.md: imports go one way, and file names are unique."""
 
 import ast
 import graphlib

@@ -123,7 +123,8 @@ def test_a_baseline_that_fails_is_left_out_and_never_takes_the_scores_with_it(
     monkeypatch.setattr(f"lfadsx.evaluation.details.{function}", breaks, raising=False)
     monkeypatch.setattr("lfadsx.evaluation.candidates.has_sklearn", lambda: False)
     found = scored(data, np.asarray(data.test.truth, float))
-    left = [each for each in ("lfads", "time course", "condition average", "smoothed spikes") if each != name]
+    names = ("lfads", "time course", "condition average", "smoothed spikes", "Poisson regression")
+    left = [each for each in names if each != name]
     assert [row["model"] for row in found.table] == left
     (finding,) = found.findings
     assert finding.name == "baseline failed"

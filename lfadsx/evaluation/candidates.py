@@ -63,7 +63,7 @@ def baseline_candidates(
         decode: If True, behaviour is decoded from them.
     """
     found, findings = [], []
-    fitted = applicable(task.dataset, task.split, regression=has_sklearn()) if baselines is None else baselines
+    fitted = applicable(task.dataset, task.split) if baselines is None else baselines
     for name, fit in fitted.items():
         found.append(attempt(findings, "baseline", name, functools.partial(_baseline, task, name, fit, decode)))
     return [candidate for candidate in found if candidate is not None], findings

@@ -140,5 +140,5 @@ def check_finite(values: np.ndarray, scored: np.ndarray, name: str) -> None:
 
 
 def has_sklearn() -> bool:
-    """Returns True if scikit-learn, which decoding and Poisson regression need, is installed."""
+    """Returns True if scikit-learn, which decoding needs, is installed."""
     return importlib.util.find_spec("sklearn") is not None

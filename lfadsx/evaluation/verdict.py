@@ -74,7 +74,7 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
     if train.condition is not None and (n := np.count_nonzero(~has_label(train.condition))):
         notes.append(f"{n} of {train.n_trials} training trials have no condition. Condition averages leave them out.")
     if not has_sklearn():
-        notes.append('Decoding and Poisson regression are left out: they need `pip install "lfadsx[plot]"`.')
+        notes.append('Decoding is left out: it needs `pip install "lfadsx[plot]"`.')
     return notes
 
 

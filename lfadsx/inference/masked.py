@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.memory import MEMORY
+from lfadsx.inference.memory import MEMORY, largest_split
 from lfadsx.inference.posterior_inference import infer_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
@@ -60,10 +61,11 @@ def masked_rates(
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
     shape, centre = chosen.targets[group].shape, _centre(model, chosen)
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    how: dict[str, Any] = dict(memory=memory, mesh=mesh, n_trials=largest_split(data))
     for number in range(n_masks):
         kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
         masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
-        inferred = infer_trials(model, labels, masked, n_samples, seed, memory=memory, mesh=mesh).rates[group]
+        inferred = infer_trials(model, labels, masked, n_samples, seed, **how).rates[group]
         mask = _to_targets(data.sessions, chosen, part == number, shape)
         rates[mask] = inferred[mask]
         hidden |= mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from lfadsx.data.batching import take
-from lfadsx.data.dataset import Split
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.results.labels import Labels
@@ -46,13 +47,23 @@ def trials_at_once(model: LFADS, n_bins: int, n_channels: int) -> int:
     return int(np.clip(MEMORY * 1e6 // bytes_of_trial(model, n_bins, n_channels), 1, MOST_TRIALS))
 
 
-def chunks(model: LFADS, split: Split, n_samples: int, memory: float, samples: bool, n_devices: int) -> tuple[int, int]:
-    """Returns how many trials, and how many samples of each, a device computes at once within its memory."""
+def largest_split(data: Dataset) -> int:
+    """Returns the number of trials of the largest split."""
+    return max(split.n_trials for split in data.splits.values())
+
+
+def chunks(
+    model: LFADS, split: Split, n_samples: int, memory: float, samples: bool, n_devices: int, *, n_trials: int = 0
+) -> tuple[int, int]:
+    """Returns how many trials, and how many samples of each, a device computes at once within its memory.
+
+    With the `n_trials` of the largest split, all splits get chunks of one shape, for which one program is compiled.
+    """
     n_channels = sum(target.shape[2] for target in split.targets.values())
     per_sample = bytes_of_trial(model, split.n_bins, n_channels)
     kept = per_sample // COPIES * n_samples if samples else 0
     budget = memory * 1e6
-    share = -(-split.n_trials // n_devices)
+    share = -(-max(split.n_trials, n_trials) // n_devices)
     most, together = _limits()
     rows = int(np.clip(budget // (per_sample + kept), 1, min(share, most)))
     limit = min(budget // (per_sample * rows), max(1, together // rows))
@@ -76,12 +87,13 @@ def map_trials(
     rows: int,
     seed: int,
     mesh: Mesh | None,
+    numbers: tuple[int, ...] = (),
 ) -> tuple[Any, ...]:
     """Returns the results of a function for all trials (NumPy).
 
     Args:
-        function: Takes the model, a batch, a key and the settings. Returns arrays with the trial axis first, and arrays
-            with the trial axis second.
+        function: Takes the model, a batch, a key, the numbers and the settings. Returns arrays with the trial axis
+            first, and arrays with the trial axis second.
         model: The model.
         labels: The sessions of the trials.
         trials: The trials.
@@ -89,15 +101,20 @@ def map_trials(
         rows: Number of trials at once on each device.
         seed: Seed of the key.
         mesh: Devices to spread the trials over, on its axis `data`.
+        numbers: Further arguments of the function, which may change without another compilation.
     """
     graphdef, state = nnx.split(model)
-    state, key = replicate((state, jax.random.key(seed)), mesh)
+    given = jax.random.key(seed), *(np.int32(number) for number in numbers)
+    state, given = replicate((state, given), mesh)
     rows *= n_data_devices(mesh)
     compute, parts = _compiled(function, mesh), []
     for first in range(0, trials.n_trials, rows):
         index, n = np.arange(first, first + rows), trials.n_trials - first
-        batch = place_trials(take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1)), mesh)
-        by_trial, by_sample = compute(graphdef, state, batch, key, settings)
+        batch = take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1))
+        # Counts and masked counts, which are no integers, have one type here and so one program.
+        batch = dataclasses.replace(batch, encoder_input=np.asarray(batch.encoder_input, np.float32))
+        batch = place_trials(batch, mesh)
+        by_trial, by_sample = compute(graphdef, state, batch, given, settings)
         one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
         parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
     first, second = zip(*parts, strict=True)
@@ -108,10 +125,12 @@ def map_trials(
 def _compiled(function: Callable[..., tuple[Any, Any]], mesh: Mesh | None) -> Any:
     """Returns the function, compiled for the devices of a mesh."""
 
-    def compute(graphdef: Any, state: Any, batch: Batch, key: Array, settings: tuple[Any, ...]) -> tuple[Any, Any]:
-        def on_device(shared: tuple[Any, Array], batch: Batch) -> tuple[Any, Any]:
-            return function(nnx.merge(graphdef, shared[0]), batch, shared[1], *settings)
+    def compute(
+        graphdef: Any, state: Any, batch: Batch, given: tuple[Array, ...], settings: tuple[Any, ...]
+    ) -> tuple[Any, Any]:
+        def on_device(shared: tuple[Any, tuple[Array, ...]], batch: Batch) -> tuple[Any, Any]:
+            return function(nnx.merge(graphdef, shared[0]), batch, *shared[1], *settings)
 
-        return each_trials(on_device, mesh)((state, key), batch)
+        return each_trials(on_device, mesh)((state, given), batch)
 
     return jax.jit(compute, static_argnums=(0, 4), compiler_options=dict(compiler_options(mesh)) or None)

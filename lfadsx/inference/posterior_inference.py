@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.memory import MEMORY, chunks, map_trials
+from lfadsx.inference.memory import MEMORY, chunks, largest_split, map_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import n_data_devices
@@ -69,7 +69,8 @@ def infer(
     """
     check_shapes(model, data)
     name, trials = trials_of(data, split)
-    found = infer_trials(model, Labels.of(data), trials, n_samples, seed, memory=memory, samples=samples, mesh=mesh)
+    how: dict[str, Any] = dict(memory=memory, samples=samples, mesh=mesh, n_trials=largest_split(data))
+    found = infer_trials(model, Labels.of(data), trials, n_samples, seed, **how)
     return dataclasses.replace(found, split=name)
 
 
@@ -83,8 +84,12 @@ def infer_trials(
     memory: float = MEMORY,
     samples: bool = False,
     mesh: Mesh | None = None,
+    n_trials: int = 0,
 ) -> Posterior:
-    """Infers any trials of the sessions in `labels`; other arguments and errors as in `infer`."""
+    """Infers any trials of the sessions in `labels`; other arguments and errors as in `infer`, `n_trials` in `chunks`.
+
+    Without single samples, calls with other trials, samples and seeds share one compiled program.
+    """
     if n_samples < 0:
         raise LfadsxError(
             f"`n_samples` must be at least 0, got {n_samples}. Give the number of posterior samples per trial, or 0 to "
@@ -95,16 +100,26 @@ def infer_trials(
             "`n_samples` must be at least 1 for a model without inferred inputs and initial condition (ic_dim = 0), "
             "got 0: such a model has no posterior means to push through the decoder."
         )
-    rows, at_once = chunks(model, trials, n_samples, memory, samples, n_data_devices(mesh))
-    settings = n_samples, at_once, samples
-    summary, single = map_trials(_summarise, model, labels, trials, settings, rows=rows, seed=seed, mesh=mesh)
+    rows, at_once = chunks(model, trials, n_samples, memory, samples, n_data_devices(mesh), n_trials=n_trials)
+    settings = (at_once, n_samples if samples else 0) if n_samples else (0, 0)
+    how: dict[str, Any] = dict(rows=rows, seed=seed, mesh=mesh, numbers=(n_samples,))
+    summary, single = map_trials(_summarise, model, labels, trials, settings, **how)
     return _to_posterior(summary, single, trials, labels, n_samples, seed)
 
 
 def _summarise(
-    model: LFADS, batch: Batch, key: Key[Array, ""], n_samples: int, at_once: int, samples: bool
+    model: LFADS, batch: Batch, key: Key[Array, ""], n_samples: Int[Array, ""], at_once: int, n_kept: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns means and spreads over samples (trial first), and single samples (sample first) if asked."""
+    """Returns means and spreads over samples (trial first), and single samples (sample first) if all are kept.
+
+    Args:
+        model: The model.
+        batch: The trials.
+        key: Key of the samples.
+        n_samples: Number of samples per trial.
+        at_once: Number of samples at once; 0 pushes the posterior means through the decoder.
+        n_kept: Number of samples if all are kept, which fixes it at compilation; 0 keeps none.
+    """
     encoded, prior = model.encode(batch), model.ic_prior
     encoding, params = encoded.encoding, encoded.ic_params
     once = {
@@ -116,21 +131,24 @@ def _summarise(
     def decode(noise: Noise | None) -> dict[str, Any]:
         return _averaged(model, model.decode(encoded, batch, noise))
 
-    if n_samples == 0:
+    if at_once == 0:
         values = decode(None)
         return once | {"mean": values, "std": jax.tree.map(jnp.zeros_like, _spread(values))}, {}
 
     def one_chunk(carry: tuple, numbers: Array) -> tuple[tuple, dict]:
         values = jax.vmap(lambda key: decode(model.draw(key, batch)))(derive(key, numbers))
-        kept = {name: values[name] for name in SAMPLED if values[name] is not None} if samples else {}
+        kept = {name: values[name] for name in SAMPLED if values[name] is not None} if n_kept else {}
         return _merge_moments(carry, values, at_once), kept
 
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: decode(None)))
     start = (jnp.zeros(()), zeros, _spread(zeros))
-    numbers = jnp.arange(n_samples).reshape(-1, at_once)
-    (_, mean, squares), kept = jax.lax.scan(one_chunk, start, numbers)
+    if n_kept:
+        (_, mean, squares), kept = jax.lax.scan(one_chunk, start, jnp.arange(n_kept).reshape(-1, at_once))
+        kept = jax.tree.map(lambda x: x.reshape(n_kept, *x.shape[2:]), kept)
+    else:
+        chunk = lambda i, carry: one_chunk(carry, i * at_once + jnp.arange(at_once))[0]  # noqa: E731
+        (_, mean, squares), kept = jax.lax.fori_loop(0, n_samples // at_once, chunk, start), {}
     std = jax.tree.map(lambda x: jnp.sqrt(x / n_samples), squares)
-    kept = jax.tree.map(lambda x: x.reshape(n_samples, *x.shape[2:]), kept)
     return once | {"mean": mean, "std": std}, kept
 
 

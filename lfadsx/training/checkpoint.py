@@ -32,7 +32,7 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp  # takes as long as the rest of the library
 
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial / "arrays", by_name(tree))
+        checkpointer.save(partial / "arrays", jax.tree.map(_one_copy, by_name(tree)))
     _wait("written")
     if is_first:
         (partial / "meta.json").write_text(json.dumps(meta, indent=1))
@@ -73,6 +73,15 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore(folder / "arrays")
     return {name: np.asarray(array) for name, array in arrays.items() if not _is_key(array)}
+
+
+def _one_copy(array: Any) -> Any:
+    """Returns one device's copy of an array that all devices of this process hold.
+
+    Otherwise Orbax cuts the copies into shares of the devices, and compiles a program for each shape.
+    """
+    several = isinstance(array, jax.Array) and jax.process_count() == 1 and len(array.sharding.device_set) > 1
+    return array.addressable_data(0) if several and array.is_fully_replicated else array
 
 
 def _is_key(array: Any) -> bool:

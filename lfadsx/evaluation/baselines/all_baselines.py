@@ -21,8 +21,7 @@ def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> di
     Args:
         dataset: The data set.
         split: The trials that get the rates.
-        regression: If False, the Poisson regression is left out: the slowest baseline, and the only one that needs
-            scikit-learn.
+        regression: If False, the Poisson regression is left out: the slowest baseline.
 
     Example:
         >>> import numpy as np
@@ -44,9 +43,6 @@ def applicable(dataset: Dataset, split: Split, *, regression: bool = True) -> di
 
 def fit_baselines(dataset: Dataset, split: Split, *, regression: bool = True) -> dict[str, Rates]:
     """Returns the rates of all baselines that apply, by name; arguments as in `applicable`.
-
-    Raises:
-        MissingExtraError: If there are held-out neurons and scikit-learn is not installed.
 
     Example:
         >>> import numpy as np

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from lfadsx.data.dataset import Dataset, Split
-from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation.baselines.averages import smooth_trials
+from lfadsx.evaluation.baselines.poisson_fit import PoissonFit
 from lfadsx.evaluation.baselines.session_data import (
     Part,
     Rates,
@@ -26,7 +28,7 @@ log = logging.getLogger("lfadsx")
 REGRESSION_WIDTHS = (0.7, 1.4, 2.8, 5.6)
 """Standard deviations in bins, ascending, that the Poisson regression chooses among."""
 
-REGRESSION_PENALTIES = (1e-2, 1e-3, 3e-2, 1e-1)
+REGRESSION_PENALTIES = (0.3, 3.0, 1.0, 0.1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
 """L2 penalties that the Poisson regression chooses among; its width is chosen with the first."""
 
 HIGHEST_RATE = 10.0
@@ -43,20 +45,17 @@ def poisson_regression(
     """Returns held-out neurons predicted from the held-in neurons of the same trial, by Poisson regression.
 
     `log rate = a + b . (smoothed, standardised held-in spikes) + c_t` with one c for every bin, fitted with
-    an L2 penalty on b and c for each held-out neuron. Rates are limited to `HIGHEST_RATE`, because the exponential has
-    no bound in trials unlike those of training; the limit is logged. Held-in neurons that never fire in training have
-    b = 0. NaN for neurons that the encoder sees and for bins of forward prediction. Needs scikit-learn (the extra
-    `plot`).
+    an L2 penalty on b and c to all held-out neurons at once. Rates are limited to `HIGHEST_RATE`, because the
+    exponential has no bound in trials unlike those of training; the limit is logged. Held-in neurons that never fire
+    in training have b = 0. NaN for neurons that the encoder sees and for bins of forward prediction.
 
     Args:
         dataset: The data set.
         split: The trials that get the rates.
-        widths: Standard deviations in bins of the smoothing, ascending. They are tried per session until the valid
-            split gets no better.
-        penalties: L2 penalties; the best on the valid split is used, per session.
-
-    Raises:
-        MissingExtraError: If scikit-learn is not installed.
+        widths: Standard deviations in bins of the smoothing, ascending. They are tried per session, with the first
+            penalty, until the valid split gets no better.
+        penalties: L2 penalties. From the first one the search goes to weaker ones until the valid split gets no
+            better. If none is better than the first, it goes to stronger ones in the same way.
 
     Example:
         >>> from lfadsx.data import from_arrays
@@ -65,13 +64,12 @@ def poisson_regression(
         [nan, nan, 1.0]
     """
     rates, held_out = unknown_rates(dataset, split), held_out_channels(dataset)
-    n_bins = max(of.encoder_input.shape[1] for of in (dataset.train, dataset.valid, split))
     for index, (part, train) in enumerate(parts_and_training(dataset, split)):
         channels = np.flatnonzero(held_out[index])
         if not len(channels) or not len(part.trials) or not len(train.trials):
             continue
         valid = part_of(dataset, dataset.valid, index)
-        regression = _best_regression(train, valid, channels, n_bins, widths, penalties)
+        regression = _best_regression(train, valid, channels, widths, penalties)
         predicted = np.where(part.in_encoder[:, :, None], regression.predict(part), np.nan)
         if n_high := np.count_nonzero(predicted >= regression.highest):
             name = dataset.sessions[index].name
@@ -81,84 +79,97 @@ def poisson_regression(
 
 
 def _best_regression(
-    train: Part, valid: Part, channels: np.ndarray, n_bins: int, widths: Sequence[float], penalties: Sequence[float]
+    train: Part, valid: Part, channels: np.ndarray, widths: Sequence[float], penalties: Sequence[float]
 ) -> _Regression:
     """Returns the regression whose width, then penalty, explains the valid trials best."""
-    best = _Regression(train, channels, widths[0], n_bins).fit(penalties[0])
-    nll = best.nll(valid)
-    for width in widths[1:]:
-        wider = _Regression(train, channels, width, n_bins).fit(penalties[0])
-        nll_wider = wider.nll(valid)
-        if nll_wider >= nll:
+    designs = (_Design(train, channels, width) for width in widths)
+    by_width = _before_the_first_loss((design.regression(penalties[0]) for design in designs), valid)
+    ascending = sorted(penalties)
+    first = ascending.index(penalties[0])
+    for others in (reversed(ascending[:first]), ascending[first + 1 :]):
+        best = _before_the_first_loss(itertools.chain([by_width], map(by_width.design.regression, others)), valid)
+        if best is not by_width:
+            return best
+    return by_width
+
+
+def _before_the_first_loss(regressions: Iterable[_Regression], valid: Part) -> _Regression:
+    """Returns the last regression that explains the valid trials better than all before it; stops at a worse one."""
+    best, lowest = None, np.inf
+    for regression in regressions:
+        nll = regression.nll(valid)
+        if best is not None and not nll < lowest:
             break
-        best, nll = wider, nll_wider
-    by_penalty = {penalties[0]: nll} | {penalty: best.fit(penalty).nll(valid) for penalty in penalties[1:]}
-    return best.fit(min(by_penalty, key=by_penalty.__getitem__))
+        best, lowest = regression, nll
+    assert best is not None, "there is at least one setting"
+    return best
 
 
-class _Regression:
-    """Poisson regressions of some channels on smoothed encoder channels and time, at one kernel width."""
+class _Design:
+    """Features of the regression at one width of the smoothing: encoder channels, standardised, and time."""
 
-    def __init__(self, train: Part, channels: np.ndarray, width: float, n_bins: int):
-        try:
-            from sklearn.linear_model import PoissonRegressor
-            from threadpoolctl import threadpool_limits
-        except ImportError as error:
-            raise MissingExtraError(
-                'The Poisson regression needs scikit-learn, which is not installed. Run `pip install "lfadsx[plot]"`.'
-            ) from error
-        self._train, self._channels, self._width, self._n_bins = train, channels, width, n_bins
+    def __init__(self, train: Part, channels: np.ndarray, width: float):
+        self.train, self.channels, self._width = train, channels, width
         self._mean = mean_value(train.encoder_input, train.seen, is_counts=True)
         smoothed = self._smooth(train)[train.in_encoder]
         # A neuron that never fires in training gets no weight: its smoothed value varies at the ends of trials only.
         silent = ~np.where(train.seen, train.encoder_input, 0).any((0, 1))
-        self._centre, self._scale = smoothed.mean(0), np.where(silent, np.inf, smoothed.std(0))
-        largest = [np.where(scored, counts, 0).max(initial=1) for counts, scored in self._columns(train)]
-        self.highest = HIGHEST_RATE * np.array(largest, float)
-        self._threads = threadpool_limits
+        spread = smoothed.std(0)
+        self._centre, self._scale = smoothed.mean(0), np.where(silent, np.inf, np.where(spread > 0, spread, 1.0))
+        self._bins = np.flatnonzero(train.in_encoder.any(0))
+        counts, scored = (of[train.in_encoder] for of in self.targets(train))
         # A neuron without training spikes has no finite log rate: its mean rate is predicted instead.
-        # With warm starts the next penalty needs one or two steps instead of four.
-        self._models = [
-            PoissonRegressor(solver="newton-cholesky", warm_start=True) if counts[scored].any() else None
-            for counts, scored in self._columns(train)
-        ]
+        self.fires = np.where(scored, counts, 0).any(0)
+        features = self.features(train)[train.in_encoder]
+        self._n_features = features.shape[1]
+        self._fit = PoissonFit(features, counts[:, self.fires], scored[:, self.fires])
 
-    def fit(self, penalty: float) -> _Regression:
-        """Fits one regression to each channel and returns itself."""
-        design = self._design(self._train)
-        # One thread: for products of this size more threads do not help, and on a busy machine they are much slower.
-        with self._threads(limits=1):
-            for model, (counts, scored) in zip(self._models, self._columns(self._train), strict=True):
-                if model is not None:
-                    model.set_params(alpha=penalty).fit(design[scored], counts[scored])
-        return self
+    def regression(self, penalty: float) -> _Regression:
+        """Returns the regression of all channels with this penalty."""
+        if not self.fires.any():
+            return _Regression(self, np.zeros((self._n_features, 0)), np.zeros(0))  # every channel is silent
+        return _Regression(self, *self._fit.fit(penalty))
 
-    def predict(self, part: Part) -> np.ndarray:
-        """Returns counts per bin, shape (trial, encoder_time, predicted channel)."""
-        design = self._design(part)
-        rates = np.empty((*design.shape[:2], len(self._channels)))
-        rates[:] = self._train.mean_rate()[self._channels]
-        for c, model in enumerate(self._models):
-            if model is not None and len(design):
-                with np.errstate(over="ignore"):  # infinity is clipped, too
-                    rates[:, :, c] = np.exp(design @ model.coef_ + model.intercept_)
-        return np.clip(rates, np.finfo(np.float32).tiny, self.highest)
+    def features(self, part: Part) -> np.ndarray:
+        """Returns standardised features and one indicator of each bin, shape (trial, encoder_time, feature)."""
+        smoothed = (self._smooth(part) - self._centre) / self._scale
+        time = np.arange(smoothed.shape[1])[:, None] == self._bins
+        return np.concatenate([smoothed, np.broadcast_to(time, (len(smoothed), *time.shape))], axis=2)
 
-    def nll(self, part: Part) -> float:
-        """Returns the negative log likelihood of the predicted channels within the encoder's window, in nats."""
-        counts, scored = (np.stack(of, axis=2) for of in zip(*self._columns(part), strict=True))
-        return float(nll_per_trial(self.predict(part), counts, scored).sum())
-
-    def _columns(self, part: Part) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Returns counts and scored entries of each predicted channel within the encoder's window."""
+    def targets(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Returns counts and scored entries of the predicted channels, shape (trial, encoder_time, channel)."""
         n_seen = part.in_encoder.shape[1]
-        return [(part.values[:, :n_seen, c], part.scored[:, :n_seen, c] & part.in_encoder) for c in self._channels]
+        scored = part.scored[:, :n_seen, self.channels] & part.in_encoder[:, :, None]
+        return part.values[:, :n_seen, self.channels], scored
 
     def _smooth(self, part: Part) -> np.ndarray:
         return smooth_trials(part, self._mean, self._width, 1.0, part.encoder_input.shape[1])
 
-    def _design(self, part: Part) -> np.ndarray:
-        """Returns standardised features and one indicator of each bin, shape (trial, encoder_time, feature)."""
-        features = (self._smooth(part) - self._centre) / np.where(self._scale > 0, self._scale, 1.0)
-        time = np.eye(self._n_bins)[: features.shape[1]]
-        return np.concatenate([features, np.broadcast_to(time, (len(features), *time.shape))], axis=2)
+
+@dataclasses.dataclass(frozen=True)
+class _Regression:
+    """Poisson regressions of all channels of a design that fire: weights (feature, channel), intercepts (channel,)."""
+
+    design: _Design
+    weights: np.ndarray
+    intercept: np.ndarray
+
+    @property
+    def highest(self) -> np.ndarray:
+        """Highest rate that is predicted for each channel, in counts per bin."""
+        counts, scored = self.design.targets(self.design.train)
+        return HIGHEST_RATE * np.where(scored, counts, 0).max((0, 1), initial=1).astype(float)
+
+    def predict(self, part: Part) -> np.ndarray:
+        """Returns counts per bin, shape (trial, encoder_time, predicted channel)."""
+        design = self.design
+        features = design.features(part)
+        rates = np.empty((*features.shape[:2], len(design.channels)))
+        rates[:] = design.train.mean_rate()[design.channels]
+        with np.errstate(over="ignore"):  # infinity is clipped, too
+            rates[:, :, design.fires] = np.exp(features @ self.weights + self.intercept)
+        return np.clip(rates, np.finfo(np.float32).tiny, self.highest)
+
+    def nll(self, part: Part) -> float:
+        """Returns the negative log likelihood of the predicted channels within the encoder's window, in nats."""
+        return float(nll_per_trial(self.predict(part), *self.design.targets(part)).sum())
