@@ -180,7 +180,7 @@ def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
 
 def _cell_of_text(dataset: h5py.Dataset, label: str) -> np.ndarray:
     """Returns a cell of MATLAB that holds text, such as labels of conditions, with the axes of the file."""
-    items = [dataset.file[reference] if reference else None for reference in dataset[()].ravel()]
+    items: list[Any] = [dataset.file[reference] if reference else None for reference in dataset[()].ravel()]
     if not all(isinstance(item, h5py.Dataset) and item.attrs.get("MATLAB_class") == b"char" for item in items):
         raise DataError(
             f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
