@@ -97,11 +97,14 @@ def test_fit_writes_everything(run, file):
         assert written.attrs["bin_width_s"] == 0.02
 
 
-def test_training_trials_may_have_fewer_samples(run, file, tmp_path):
+def test_samples_of_training_trials_and_format_of_figures_are_those_asked_for(run, file, tmp_path, monkeypatch):
     shutil.copytree(run, tmp_path / "run")
-    fit = parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL])
+    drawn = {}
+    monkeypatch.setattr("lfadsx.plotting.write_figures", lambda *_, **how: drawn.update(how) or ([], []))
+    fit = parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL, "--figure-format", "pdf"])
     settings = {"model": fit.model, "hyper": fit.hyper, "train": fit.train}
-    fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figures=False)
+    fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figure_format=fit.figure_format)
+    assert drawn["figure_format"] == "pdf" and drawn["evaluation"].decoded is not None
     posteriors = read_posteriors(tmp_path / "run" / "posterior.h5")
     assert {name: of.n_samples for name, of in posteriors.items()} == {"train": 2, "valid": 8, "test": 8}
 

@@ -564,9 +564,9 @@ def test_conditions_keep_their_colours_between_splits():
 
 
 def test_colours_of_conditions_are_distinct_for_labels_and_ordered_for_quantities():
-    assert condition_colours(np.array(["left", "right"]), 2) == list(QUALITATIVE[:2])
-    assert condition_colours(np.arange(8), 8) == list(QUALITATIVE)
-    contrasts = np.array([to_rgb(colour) for colour in condition_colours(np.array([0.0, 0.1, 0.5, 1.0]), 4)])
+    assert condition_colours(np.array(["left", "right"])) == list(QUALITATIVE[:2])
+    assert condition_colours(np.arange(8)) == list(QUALITATIVE)
+    contrasts = np.array([to_rgb(colour) for colour in condition_colours(np.array([0.0, 0.1, 0.5, 1.0]))])
     lightness = contrasts @ [0.2126, 0.7152, 0.0722]
     assert np.all(np.diff(lightness) > 0.1)  # not cyclic: the last is the lightest
     # What people without green cones see (Machado et al. 2009): no two colours are alike.

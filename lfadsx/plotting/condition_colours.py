@@ -101,26 +101,27 @@ def conditions_of(dataset: Dataset, split: Split) -> Conditions:
         return Conditions([Group("all trials", np.arange(split.n_trials), BLUE)], 0)
     labels = [of.condition[of.labelled] for of in (*dataset.splits.values(), split) if of.condition is not None]
     values = np.unique(np.concatenate(labels))
-    n_groups = len(values) if len(values) <= len(QUALITATIVE) else N_GROUPS
-    parts = np.array_split(values, n_groups) if len(values) else []
+    colours = np.array(condition_colours(values))
     groups = [
         Group(_range(part), np.flatnonzero(np.isin(split.condition, part)), colour)
-        for part, colour in zip(parts, condition_colours(values, n_groups), strict=True)
+        for part, colour in ((values[colours == colour], colour) for colour in dict.fromkeys(colours))
     ]
     groups.append(Group("no condition", np.flatnonzero(~split.labelled), GREY))
     return Conditions([group for group in groups if len(group.members)], len(values))
 
 
-def condition_colours(values: np.ndarray, n: int) -> list[str]:
-    """Return `n` colours for sorted conditions: dark to light for quantities, distinct colours for labels.
+def condition_colours(values: np.ndarray) -> list[str]:
+    """Return a colour for each of the sorted conditions: distinct ones for labels, from dark to light for quantities.
 
     Text and consecutive whole numbers are labels; other numbers, such as angles or contrasts, are quantities.
+    Neighbours share a colour if there are more conditions than colours.
     """
-    numbers = np.issubdtype(values.dtype, np.number)
-    if not numbers or np.all(np.diff(values.astype(float)) == 1.0):
-        return list(QUALITATIVE[:n])
-    # The yellow end of the map fades on white.
-    return [to_hex(colour) for colour in image_map("viridis")(np.linspace(0.0, 0.88, n))]
+    n = len(values) if len(values) <= len(QUALITATIVE) else N_GROUPS
+    if not np.issubdtype(values.dtype, np.number) or np.all(np.diff(values.astype(float)) == 1.0):
+        colours = list(QUALITATIVE[:n])
+    else:  # the yellow end of the map fades on white
+        colours = [to_hex(colour) for colour in image_map("viridis")(np.linspace(0.0, 0.88, n))]
+    return [colour for colour, part in zip(colours, np.array_split(values, max(n, 1)), strict=False) for _ in part]
 
 
 def condition_name(value: object) -> str:
