@@ -16,6 +16,7 @@ ABOUT = {
     "rates": "Example trials: recorded data and inferred rates of all neurons, and of single neurons with their band",
     "psth": "Averages over the trials of each condition: recorded data (thin) and inferred rates (bold)",
     "psths": "Averages over the trials of each condition: recorded data beside inferred rates",
+    "all_neurons": "Inferred rates of all neurons, averaged over trials",
     "factors": "Factors in planes of their largest variance, coloured by condition",
     "inputs": "Inferred inputs over time: averages of conditions and single trials",
     "initial_conditions": "Initial conditions of all trials, coloured by condition",

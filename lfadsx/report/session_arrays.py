@@ -36,7 +36,7 @@ def session_arrays(shown: Shown, session: int, trial_room: float, psth_room: flo
     rates = shown.rates[trials][:, :, : len(names)]
     spread = np.ma.masked_invalid(rates).std(axis=(0, 1)).filled(0.0)
     # Rates have 2 bytes per neuron and bin; their spread, recorded data and true rates have 1 at most.
-    entry = text * (3 if shown.rates_std is None else 4 + int(shown.has_truth))
+    entry = text * (3 if shown.rates_std is None else 4 + int(shown.truth is not None))
     shared = TRIAL_TEXT + text * 2 * shown.n_courses
     neurons = chosen_neurons(spread, held_out, max(1, int((trial_room / LEAST_TRIALS - shared) / entry)))
     most = max(1, int(trial_room / (len(neurons) * entry + shared)))
@@ -56,15 +56,13 @@ def session_arrays(shown: Shown, session: int, trial_room: float, psth_room: flo
 
 
 def _of_trials(shown: Shown, trials: Int[np.ndarray, " kept"], neurons: Int[np.ndarray, " chosen"]) -> dict[str, Any]:
+    optional = {"rates_std": shown.rates_std, "data": shown.recorded, "truth": shown.truth}
     found = {"rates": packed(shown.rates[trials][:, :, neurons])}
-    if (spread := shown.rates_std) is not None:
-        found["rates_std"] = packed(spread[trials][:, :, neurons], n_bytes=1)
-    view = shown.view
-    if view is not None:
-        found["data"] = packed(view.counts(trials, neurons), n_bytes=1)
-        if shown.has_truth:
-            found["truth"] = packed(view.truth(trials, neurons), n_bytes=1)
-    return found
+    return found | {
+        name: packed(values[trials][:, :, neurons], n_bytes=1)
+        for name, values in optional.items()
+        if values is not None
+    }
 
 
 def _psths(
@@ -77,8 +75,8 @@ def _psths(
     members = [np.intersect1d(shown.conditions[number].members, trials) for number in conditions]
     model = np.stack([average(shown.rates[own][:, :, neurons]) for own in members])
     found: dict[str, Any] = {"psth_trials": [len(own) for own in members], "psth_model": packed(model, n_bytes=1)}
-    if (view := shown.view) is not None:
-        data = [average(view.counts(own, neurons)) * shown.units.rate_scale for own in members]
+    if (recorded := shown.recorded) is not None:
+        data = [average(recorded[own][:, :, neurons]) * shown.units.rate_scale for own in members]
         smoothed = [smooth(of, shown.units.kernel) if shown.units.kernel >= 0.5 else of for of in data]
         found["psth_data"] = packed(np.stack(smoothed), n_bytes=1)
     return found

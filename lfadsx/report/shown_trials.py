@@ -8,12 +8,11 @@ import functools
 import numpy as np
 from jaxtyping import Float, Int
 
-from lfadsx.data.condition_labels import has_label
-from lfadsx.data.dataset import Dataset
+from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.split_names import trials_of
-from lfadsx.plotting.condition_colours import Group, condition_colours
-from lfadsx.plotting.style import BLUE, GREY
-from lfadsx.plotting.view import Units, View, units_of
+from lfadsx.errors import LfadsxError
+from lfadsx.plotting.view import Units, units_of
+from lfadsx.report.condition_groups import ConditionGroup, condition_groups
 from lfadsx.results.posterior import Posterior
 
 
@@ -24,12 +23,14 @@ class Shown:
     Attributes:
         posterior: Posterior of the trials.
         units: Units of time and rates on all axes.
-        view: The trials with their recorded data; None if the data set is not known.
+        dataset: The data set; None if it is not known.
+        split: Its trials, in the order of the posterior; None if the data set is not known.
     """
 
     posterior: Posterior
     units: Units
-    view: View | None
+    dataset: Dataset | None = None
+    split: Split | None = None
 
     @classmethod
     def of(cls, posterior: Posterior, data: Dataset | None) -> Shown:
@@ -39,8 +40,15 @@ class Shown:
             LfadsxError: If the data set has other trials.
         """
         units = units_of(posterior.time, posterior.groups[posterior.input_group], posterior.factors.shape[1])
-        view = None if data is None else View.of(data, trials_of(data, posterior.split)[1], posterior)
-        return cls(posterior, units, view)
+        if data is None:
+            return cls(posterior, units)
+        split = trials_of(data, posterior.split)[1]
+        if not np.array_equal(split.trial_id, posterior.trial_id):
+            raise LfadsxError(
+                f"`data` must hold the {posterior.n_trials} {posterior.split} trials of the run, in their order, got "
+                f"{split.n_trials} trials with other ids. Give the data set of the run."
+            )
+        return cls(posterior, units, data, split)
 
     @property
     def times(self) -> Float[np.ndarray, " time"]:
@@ -59,10 +67,24 @@ class Shown:
         found = self.posterior.rates_std.get(self.posterior.input_group)
         return None if found is None or self.posterior.n_samples < 2 else found * self.units.rate_scale
 
-    @property
-    def has_truth(self) -> bool:
-        """True if true rates are known in the unit of the rates."""
-        return self.view is not None and self.view.split.truth is not None and self.view.truth_is_comparable
+    @functools.cached_property
+    def recorded(self) -> Float[np.ndarray, "trial time target_channel"] | None:
+        """Recorded data per bin, NaN where they are missing and after the end of a trial; None if not known."""
+        if self.split is None:
+            return None
+        group = self.posterior.input_group
+        there = np.isfinite(self.posterior.rates[group])
+        observed = self.split.target_observed.get(group)
+        return np.where(there if observed is None else there & observed, self.split.targets[group], np.nan)
+
+    @functools.cached_property
+    def truth(self) -> Float[np.ndarray, "trial time target_channel"] | None:
+        """True rates in `units.rate_unit`; None if they are not known in a unit that can be converted."""
+        if self.dataset is None or self.split is None or self.split.truth is None:
+            return None
+        units = {self.units.rate_unit: 1.0, "counts per bin": self.units.rate_scale, "data": self.units.rate_scale}
+        scale = units.get(self.dataset.truth_unit or "")
+        return None if scale is None else self.split.truth * scale
 
     @property
     def n_courses(self) -> int:
@@ -72,23 +94,15 @@ class Shown:
         return 3 + sum(widths[name] * values.shape[2] for name, values in given.items() if values is not None)
 
     @functools.cached_property
+    def conditions(self) -> list[ConditionGroup]:
+        """The trials of each condition; without conditions one group of all trials."""
+        splits = [] if self.dataset is None else self.dataset.splits.values()
+        return condition_groups(self.posterior.condition, self.posterior.n_trials, [of.condition for of in splits])
+
+    @property
     def has_conditions(self) -> bool:
         """True if trials have conditions."""
-        return self.posterior.condition is not None and bool(has_label(self.posterior.condition).any())
-
-    @functools.cached_property
-    def conditions(self) -> list[Group]:
-        """The trials of each condition, in the colours of the figures; without conditions one group of all trials."""
-        if self.view is not None:
-            return self.view.conditions.groups
-        labels = self.posterior.condition
-        if labels is None or not self.has_conditions:
-            return [Group("all trials", np.arange(self.posterior.n_trials), BLUE)]
-        known = has_label(labels)
-        values = np.unique(labels[known])
-        named = zip(values, condition_colours(values), strict=True)
-        groups = [Group(f"{value}", np.flatnonzero(labels == value), colour) for value, colour in named]
-        return groups + ([] if known.all() else [Group("no condition", np.flatnonzero(~known), GREY)])
+        return self.conditions[0].known
 
     @functools.cached_property
     def condition_of(self) -> Int[np.ndarray, " trial"]:
@@ -98,10 +112,16 @@ class Shown:
             found[group.members] = number
         return found
 
+    def forward_start(self, trial: int) -> float | None:
+        """Returns where forward prediction begins in a trial, in the unit of the time axis; None without it."""
+        if self.split is None or self.split.encoder_length[trial] >= self.split.target_length[trial]:
+            return None
+        return self.units.start + float(self.split.encoder_length[trial]) * self.units.time_scale
+
     def n_neurons(self, session: int) -> int:
         """Returns the number of neurons of a session."""
-        if self.view is not None:
-            return self.view.dataset.sessions[session].n_targets[self.posterior.input_group]
+        if self.dataset is not None:
+            return self.dataset.sessions[session].n_targets[self.posterior.input_group]
         # Channels that a session does not have hold NaN in all its trials.
         own = self.posterior.rates[self.posterior.input_group][self.posterior.session == session]
         return int(np.isfinite(own).any(axis=(0, 1)).sum())

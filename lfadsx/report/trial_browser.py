@@ -59,14 +59,13 @@ def trial_browser(posterior: Posterior, data: Dataset | None) -> dict[str, Any]:
 
 
 def _trial(shown: Shown, session: int, row: int, trial: int) -> dict[str, Any]:
-    start = None if shown.view is None else shown.view.forward_start(trial)
     return {
         "id": str(shown.posterior.trial_id[trial]),
         "session": session,
         "row": row,
         "condition": int(shown.condition_of[trial]),
         "n_bins": int(shown.posterior.length[trial]),
-        "forward_start": start,
+        "forward_start": shown.forward_start(trial),
     }
 
 
@@ -115,6 +114,6 @@ def left_out(shown: Shown, sessions: list[dict[str, Any]]) -> list[str]:
         found.append(f"Averages of the factors are here for {MOST_AVERAGES} of {n_conditions} conditions.")
     if others:
         found.append(f"Rates of the other target groups ({', '.join(others)}) are only in posterior.h5.")
-    if shown.view is None:
+    if shown.dataset is None:
         found.append("Recorded data and their PSTHs are missing, because the data files of the run were not found.")
     return found
