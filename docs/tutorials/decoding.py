@@ -91,7 +91,8 @@ lfadsx.plotting.factors(post, data)
 # * The verdict in the table compares the model with the best simple method, with an interval over trials. With 42 test
 #   trials such intervals are wide. `lfadsx.cross_validate` tests all 212.
 # * 18 channels of multi-unit activity say little about a single trial. Look at the PSTHs: where the model's averages
-#   of the targets lie closer together than those of the data, the model is unsure and stays near the common time course.
+#   of the targets lie closer together than those of the data, the model is unsure and stays near the time course
+#   that they share.
 # * A decoder from smoothed spikes sees the same channels. Where it does as well, the velocity needs no dynamics.
 # * Averaging the rates of several seeds is the surest gain with few trials, see `lfadsx.population`.
 #
