@@ -50,6 +50,9 @@ def render(name: str, quick: bool) -> bool:
         return True
     notebook, begin = jupytext.read(script), time.perf_counter()
     notebook.metadata["lfadsx"] = made_from
+    for cell in notebook.cells:  # links between tutorials, which become pages of the site
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace(".ipynb)", ".html)")
     if not recorded:
         says = "*This page shows no results, because its recording was not there when the page was made.*"
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says))

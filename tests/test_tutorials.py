@@ -83,14 +83,17 @@ def test_rendering(tmp_path, monkeypatch, capsys):
     rendering = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(rendering)
     figure = "from matplotlib.figure import Figure\nfigure = Figure()\nfigure.subplots().plot([1, 2])\nfigure\n"
-    (tmp_path / "good.py").write_text(f"# %% [markdown]\n# # Title\n\n# %%\n# %matplotlib inline\n{figure}")
+    (tmp_path / "good.py").write_text(
+        f"# %% [markdown]\n# # Title\n# [Bad](bad.ipynb)\n\n# %%\n# %matplotlib inline\n{figure}"
+    )
     (tmp_path / "bad.py").write_text("# %%\nraise ValueError('broken on purpose')\n")
     monkeypatch.setattr(rendering, "FOLDER", tmp_path)
     monkeypatch.setattr(rendering, "NAMES", ["bad", "good"])
     for variable in ("LFADSX_QUICK", "TQDM_DISABLE"):  # set while rendering, taken back afterwards
         monkeypatch.setitem(os.environ, variable, "1")
     assert rendering.main(["good"], quick=True) == 0
-    assert "image/png" in (tmp_path / "good.ipynb").read_text()
+    page = (tmp_path / "good.ipynb").read_text()
+    assert "image/png" in page and "(bad.html)" in page
     assert rendering.main(["good"], quick=True) == 0 and "good: up to date" in capsys.readouterr().out
     assert rendering.main([], quick=True) == 1 and "broken on purpose" in capsys.readouterr().err
     assert rendering.main(["goof"], quick=True) == 2

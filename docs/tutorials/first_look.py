@@ -93,18 +93,27 @@ score
 # ## When was the pulse?
 #
 # An inferred input has no unit and no sign: the generator can turn a negative input into the effect of a positive one.
-# Here scale and sign are fitted on training trials, then applied to the test trials.
+# Here the sign is that of the correlation with the pulse in training trials, and each trial is scaled to its largest
+# value.
 
 # %%
-lfadsx.plotting.inputs(post, data, aligned=score.aligned_inputs)
+pulses, train = data.test.true_inputs[:, :, 0], posteriors["train"].inputs[:, :, 0]
+inferred = post.inputs[:, :, 0] * np.sign(np.sum(train * data.train.true_inputs[:, :, 0]))
+panels = {
+    f"Test trial {post.trial_id[k]}": {
+        "inferred input": inferred[k] / np.abs(inferred[k]).max(),
+        "true pulse": pulses[k] / np.abs(pulses[k]).max(),
+    }
+    for k in np.linspace(0, post.n_trials - 1, 4).astype(int)
+}
+lfadsx.plotting.curves_figure(panels, x=post.times, x_label="Time (s)", y_label="Share of the largest")
 
 # %% [markdown]
-# In single trials the inferred input should peak where the true pulse is. The next lines measure that: the peak of the
-# inferred input against the bin of the pulse, beside a guess in the middle of the trial.
+# The inferred input should peak where the true pulse is. The next lines measure that in all test trials, beside a guess
+# in the middle of the trial.
 
 # %%
-true_bin = np.abs(data.test.true_inputs[:, :, 0]).argmax(1)
-inferred_bin = np.abs(post.inputs[:, :, 0]).argmax(1)
+true_bin, inferred_bin = np.abs(pulses).argmax(1), np.abs(inferred).argmax(1)
 error_ms = 1000 * data.bin_width * np.abs(inferred_bin - true_bin)
 guess_ms = 1000 * data.bin_width * np.abs(data.train.n_bins // 2 - true_bin)
 print(f"distance of peak and pulse, median of {len(error_ms)} test trials: {np.median(error_ms):.0f} ms")
