@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.command_flags import Command
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.terminal import report, say, use_devices
+from lfadsx.cli.terminal import DONE, print_scores, report, say, use_devices
 from lfadsx.cli.training_flags import Training
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError
+from lfadsx.progress import progress_shown, step
+
+if TYPE_CHECKING:
+    from lfadsx.data import Dataset
+    from lfadsx.pipeline import Outcome
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -48,7 +53,7 @@ class Fit(Training):
     def run(self) -> int:
         """Trains, infers, scores and writes."""
         from lfadsx.cli.own_parts import parts_by_seam, parts_in
-        from lfadsx.pipeline import fit_run, population_run, start_from
+        from lfadsx.pipeline import population_run, start_from
         from lfadsx.pipeline.tensorboard import TensorBoard
         from lfadsx.training import RunFolder
 
@@ -57,7 +62,8 @@ class Fit(Training):
         RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
         mesh, model, train = self.mesh(n_members), self.model, self.train
-        data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
+        with progress_shown(), step("reading"):
+            data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
         if self.start_from is not None:
             model, train = start_from(
                 self.start_from,
@@ -74,7 +80,7 @@ class Fit(Training):
             return report(population_run(data, self.out, **how), self.json)
         if self.tensorboard:
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
-        return report(fit_run(data, self.out, **how, reset_learning_rate=self.reset_learning_rate), self.json)
+        return report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
 
     def _check(self) -> None:
         """Raises LfadsxError if a flag is given that needs another one, or does not go with it."""
@@ -87,6 +93,19 @@ class Fit(Training):
                 "`--tensorboard` and `--reset-learning-rate` need a single model, got --population "
                 f"{self.population.population}. Leave them out, or train one model."
             )
+
+
+def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> int:
+    """Calls `fit_run`, prints the scores before figures are drawn, and returns the exit code."""
+    from lfadsx.pipeline import fit_run
+
+    printed = []
+
+    def on_scores(outcome: Outcome) -> None:
+        print_scores(outcome, as_json)
+        printed.append(True)
+
+    return report(fit_run(data, out, **how, on_scores=on_scores), as_json, scores_printed=bool(printed))
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -107,7 +126,6 @@ class Demo(Command):
         from lfadsx.data import write_dataset
         from lfadsx.datasets import chaotic_rnn
         from lfadsx.parallel import make_mesh
-        from lfadsx.pipeline import fit_run
 
         ramp = max(1, self.epochs // 5)
         ramps: dict[str, Any] = dict(kl_ramp_epochs=ramp, l2_ramp_epochs=ramp)
@@ -116,9 +134,8 @@ class Demo(Command):
         size: dict[str, Any] = dict(conditions=40, trials_per_condition=20, duration=0.5, max_rate=60.0, held_out=10)
         data = chaotic_rnn(**size, valid_fraction=0.1, test_fraction=0.1, seed=5 + self.seed)
         how: dict[str, Any] = dict(model=ModelConfig(factors=20, inferred_inputs=1), hyper=HyperParams(), train=train)
-        outcome = fit_run(data, self.out, **how, mesh=make_mesh(devices) if devices > 1 else None)
-        code = report(outcome, self.json)
-        if not outcome.signal and not self.json:
+        code = report_fit(data, self.out, self.json, **how, mesh=make_mesh(devices) if devices > 1 else None)
+        if code == DONE and not self.json:
             (file,) = write_dataset(self.out, data)
             say(f"The simulated data are in {file}; train on them, or on a file of yours like it, with")
             say(f"  lfadsx fit {file} --out runs/first")

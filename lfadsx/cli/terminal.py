@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 DONE, OURS, USER = 0, 1, 2
 
 
-def report(outcome: Outcome, as_json: bool = False) -> int:
+def print_scores(outcome: Outcome, as_json: bool = False) -> None:
+    """Prints the tables and sentences of a job; arguments as in `report`."""
+    if outcome.text:
+        (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
+        sys.stdout.flush()
+
+
+def report(outcome: Outcome, as_json: bool = False, *, scores_printed: bool = False) -> int:
     """Prints what a job returned and returns the exit code.
 
     Args:
         outcome: What the job returned.
         as_json: If True, the JSON line is the only line of the standard output.
+        scores_printed: If True, `print_scores` has printed the scores already.
     """
-    if outcome.text:
-        (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
-        sys.stdout.flush()
+    if not scores_printed:
+        print_scores(outcome, as_json)
     for finding in outcome.findings:
         say(str(finding))
     if outcome.files:

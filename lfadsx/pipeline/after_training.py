@@ -24,6 +24,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.methods_paragraph import write_report
 from lfadsx.pipeline.outcome import Outcome, scores_text
+from lfadsx.progress import step
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
@@ -54,6 +55,7 @@ def finish(
     mesh: Mesh | None,
     figures: bool,
     began: float,
+    on_scores: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Infers all trials with a trained model and writes the posterior; then scores, reports and draws.
 
@@ -68,6 +70,7 @@ def finish(
         mesh: Devices to spread the trials over.
         figures: If True, figures are drawn; they need matplotlib.
         began: Start of the job on the monotonic clock, in seconds.
+        on_scores: Called with scores and verdict, before figures are drawn.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
     posteriors = {
@@ -88,6 +91,7 @@ def finish(
         seconds=time.monotonic() - began,
     )
     files += _write_reports(folder, outcome, result, samples, failed)
+    on_scores(outcome)
     if figures:
         n_failed = len(failed)
         files += draw_figures(failed, out, data, split, outcome)
@@ -125,7 +129,8 @@ def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path]
     except MissingExtraError as error:
         failed.append(Finding("note", "no figures", None, None, "figures", str(error)))
         return []
-    drawn = attempt(failed, "drawing of figures", "", lambda: figures(plotting))
+    with step("drawing"):
+        drawn = attempt(failed, "drawing of figures", "", lambda: figures(plotting))
     files, findings = drawn or ([], [])
     failed += findings
     return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lfadsx.pipeline.after_training import announce, finish, samples_of
 from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
+from lfadsx.progress import progress_shown
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
 
 
@@ -40,6 +41,7 @@ def fit_run(
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
     reset_learning_rate: bool = False,
+    on_scores: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
@@ -60,8 +62,9 @@ def fit_run(
         n_train_samples: Posterior samples of training trials, which serve only regressions; by default `n_samples`.
         figures: If True, figures are drawn; they need matplotlib.
         callbacks: Called after every epoch, in addition to the CSV file.
-        progress: If True, a progress bar is shown.
+        progress: If True, the progress of training, inference, scoring and drawing is shown.
         reset_learning_rate: If True, a resumed run restarts its learning rate.
+        on_scores: Called with scores and verdict, before figures are drawn; not for a run that had finished before.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
@@ -91,7 +94,9 @@ def fit_run(
     if done := finished(folder.metrics, files, samples, result, began):
         return done
     own = all_data(mesh)
-    return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
+    how: dict[str, Any] = dict(samples=samples, seed=train.seed, mesh=own, figures=figures, began=began)
+    with progress_shown(progress):
+        return finish(data, out, result, **how, on_scores=on_scores)
 
 
 def start_from(
