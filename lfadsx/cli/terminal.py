@@ -77,8 +77,15 @@ def _cores() -> int:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder, so that a second run starts at once."""
+    """Keeps compiled programs in the user's cache folder, so that a second run starts at once.
+
+    JAX_COMPILATION_CACHE_DIR names another folder; JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
+    """
     import jax
+
+    # A run has some 50 programs that each compile in far less than the second from which JAX keeps them by default.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
