@@ -17,6 +17,7 @@ from lfadsx.data.splits import choose
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer_trials, memory
 from lfadsx.inference import masked as hidden_entries
+from lfadsx.inference.posterior_inference import _summarise
 from lfadsx.parallel import make_mesh
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
@@ -495,3 +496,12 @@ def test_a_hidden_value_does_not_reach_its_own_rate(model, data):
 def test_what_cannot_be_inferred_is_named(model, data, call, message):
     with pytest.raises(LfadsxError, match=re.escape(message)):
         call(model, data)
+
+
+def test_splits_numbers_of_samples_and_masks_share_one_program(model, data):
+    lfadsx.infer(model, data, "train", n_samples=4)
+    compiled = memory._compiled(_summarise, None)
+    n_programs = compiled._cache_size()
+    lfadsx.infer(model, data, "valid", n_samples=8)
+    lfadsx.inference.masked_rates(model, data, "valid", n_samples=2)
+    assert compiled._cache_size() == n_programs

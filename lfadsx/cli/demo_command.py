@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.command_flags import Command
 from lfadsx.cli.terminal import report, say, use_devices
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from lfadsx.pipeline import Outcome
@@ -46,6 +46,8 @@ class Demo(Command):
     """Number of epochs."""
     seed: int = 0
     """Seed of the simulation, the initial weights and the noise."""
+    figure_format: FigureFormat = "png"
+    """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -64,7 +66,15 @@ class Demo(Command):
         train = TrainConfig(epochs=self.epochs, patience=self.epochs, seed=self.seed, **ramp)
         devices = use_devices(None, train.batch_size)
         mesh = make_mesh(devices) if devices > 1 else None
-        outcome = fit_run(data, self.out, model=MODEL, hyper=HYPER, train=train, mesh=mesh)
+        outcome = fit_run(
+            data,
+            self.out,
+            model=MODEL,
+            hyper=HYPER,
+            train=train,
+            mesh=mesh,
+            figure_format=self.figure_format,
+        )
         code = report(outcome, self.json)
         if not outcome.signal and not self.json:
             (file,) = write_dataset(self.out, data)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.population_flags import Population
-from lfadsx.cli.terminal import report
+from lfadsx.cli.terminal import print_scores, report
 from lfadsx.cli.training_flags import Training
 from lfadsx.errors import LfadsxError
+from lfadsx.progress import progress_shown, step
+
+if TYPE_CHECKING:
+    from lfadsx.data import Dataset
+    from lfadsx.pipeline import Outcome
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +51,7 @@ class Fit(Training):
     def run(self) -> int:
         """Trains, infers, scores and writes."""
         from lfadsx.cli.own_parts import parts_by_seam, parts_in
-        from lfadsx.pipeline import fit_run, population_run, start_from
+        from lfadsx.pipeline import population_run, start_from
         from lfadsx.pipeline.tensorboard import TensorBoard
         from lfadsx.training import RunFolder
 
@@ -55,7 +60,8 @@ class Fit(Training):
         RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
         mesh, model, train = self.mesh(n_members), self.model, self.train
-        data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
+        with progress_shown(), step("reading"):
+            data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
         if self.start_from is not None:
             model, train = start_from(
                 self.start_from,
@@ -72,8 +78,7 @@ class Fit(Training):
             return report(population_run(data, self.out, **how), self.json, data.findings)
         if self.tensorboard:
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
-        outcome = fit_run(data, self.out, **how, reset_learning_rate=self.reset_learning_rate)
-        return report(outcome, self.json, data.findings)
+        return report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
 
     def _check(self) -> None:
         """Raises LfadsxError if a flag is given that needs another one, or does not go with it."""
@@ -86,3 +91,17 @@ class Fit(Training):
                 "`--tensorboard` and `--reset-learning-rate` need a single model, got --population "
                 f"{self.population.population}. Leave them out, or train one model."
             )
+
+
+def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> int:
+    """Calls `fit_run`, prints the scores before figures are drawn, and returns the exit code."""
+    from lfadsx.pipeline import fit_run
+
+    printed = []
+
+    def on_scores(outcome: Outcome) -> None:
+        print_scores(outcome, as_json)
+        printed.append(True)
+
+    outcome = fit_run(data, out, **how, on_scores=on_scores)
+    return report(outcome, as_json, data.findings, scores_printed=bool(printed))

@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 DONE, OURS, USER = 0, 1, 2
 
 
-def report(outcome: Outcome, as_json: bool = False, said: Collection[Finding] = ()) -> int:
+def print_scores(outcome: Outcome, as_json: bool = False) -> None:
+    """Prints the tables and sentences of a job; arguments as in `report`."""
+    if outcome.text:
+        (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
+        sys.stdout.flush()
+
+
+def report(
+    outcome: Outcome, as_json: bool = False, said: Collection[Finding] = (), *, scores_printed: bool = False
+) -> int:
     """Prints what a job returned and returns the exit code.
 
     Args:
         outcome: What the job returned.
         as_json: If True, the JSON line is the only line of the standard output.
         said: Findings that were printed before the job; notes among them are not repeated.
+        scores_printed: If True, `print_scores` has printed the scores already.
     """
-    if outcome.text:
-        (sys.stderr if as_json else sys.stdout).write(f"\n{outcome.text}\n")
-        sys.stdout.flush()
+    if not scores_printed:
+        print_scores(outcome, as_json)
     for finding in outcome.findings:
         if finding.level != "note" or finding not in said:
             say(str(finding))
@@ -83,8 +92,15 @@ def _cores() -> int:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder, so that a second run starts at once."""
+    """Keeps compiled programs in the user's cache folder, so that a second run starts at once.
+
+    JAX_COMPILATION_CACHE_DIR names another folder; JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
+    """
     import jax
+
+    # A run has some 50 programs that each compile in far less than the second from which JAX keeps them by default.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

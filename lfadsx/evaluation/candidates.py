@@ -15,6 +15,7 @@ from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.metrics import Decoding, align, velocity_decoding
 from lfadsx.evaluation.task import Task, check_finite, has_sklearn
 from lfadsx.findings import Finding, attempt
+from lfadsx.progress import steps
 from lfadsx.results.posterior import Posterior
 
 
@@ -64,7 +65,7 @@ def baseline_candidates(
     """
     found, findings = [], []
     fitted = applicable(task.dataset, task.split) if baselines is None else baselines
-    for name, fit in fitted.items():
+    for name, fit in steps(fitted.items(), "baselines"):
         found.append(attempt(findings, "baseline", name, functools.partial(_baseline, task, name, fit, decode)))
     return [candidate for candidate in found if candidate is not None], findings
 

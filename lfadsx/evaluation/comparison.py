@@ -12,6 +12,7 @@ from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.measures import statistics
 from lfadsx.evaluation.statistics import N_RESAMPLES, Score, Statistic, drawn, score_of
 from lfadsx.evaluation.task import BITS, R2, Task
+from lfadsx.progress import steps
 
 RECONSTRUCTION = (BITS[0], R2[0])
 """Measures of entries that the encoder sees: reported, but never compared with baselines."""
@@ -58,7 +59,7 @@ def compare_candidates(
     by_model = {candidate.name: statistics(task, candidate, fold) for candidate in candidates}
     n_trials, numbers = task.split.n_trials, [] if fold is None else np.unique(fold)
     found = Comparison({}, {}, {}, {}, by_model)
-    for measure in dict.fromkeys(name for of in by_model.values() for name in of):
+    for measure in steps(dict.fromkeys(name for of in by_model.values() for name in of), "scoring"):
         if fold is not None and measure in RECONSTRUCTION:
             continue
         resamples = min(n, N_RESAMPLES_PSTH) if measure == "psth_r2" else n

@@ -17,6 +17,7 @@ from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
+from lfadsx.progress import steps
 from lfadsx.results.labels import Labels
 from lfadsx.types import Batch
 
@@ -107,8 +108,10 @@ def map_trials(
     given = jax.random.key(seed), *(np.int32(number) for number in numbers)
     state, given = replicate((state, given), mesh)
     rows *= n_data_devices(mesh)
+    known = _compiled.cache_info().hits
     compute, parts = _compiled(function, mesh), []
-    for first in range(0, trials.n_trials, rows):
+    what = "inference" if _compiled.cache_info().hits > known else "compiling and inference"
+    for first in steps(range(0, trials.n_trials, rows), f"{what} ({trials.n_trials} trials)"):
         index, n = np.arange(first, first + rows), trials.n_trials - first
         batch = take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1))
         # Counts and masked counts, which are no integers, have one type here and so one program.

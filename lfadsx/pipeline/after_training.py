@@ -25,6 +25,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.pipeline.report_job import attempt_page
+from lfadsx.progress import step
 from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
@@ -57,6 +58,7 @@ def finish(
     figures: bool,
     figure_format: FigureFormat = "png",
     began: float,
+    on_scores: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Infers all trials with a trained model and writes the posterior; then scores, reports and draws.
 
@@ -72,6 +74,7 @@ def finish(
         figures: If True, figures and the report page are made; they need the extras `plot` and `report`.
         figure_format: Format of their files.
         began: Start of the job on the monotonic clock, in seconds.
+        on_scores: Called with scores and verdict, before figures are drawn.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
     posteriors = {
@@ -92,13 +95,14 @@ def finish(
         seconds=time.monotonic() - began,
     )
     files += _write_reports(folder, outcome, result, samples, failed)
+    on_scores(outcome)
     later = (
         lambda: draw_figures(failed, out, data, split, outcome, figure_format),
         lambda: attempt_page(failed, out, data),
     )
-    for step in later if figures else ():
+    for make in later if figures else ():
         n_failed = len(failed)
-        files += step()
+        files += make()
         if len(failed) > n_failed:
             outcome = dataclasses.replace(outcome, findings=(*odd, *failed))
             _write_reports(folder, outcome, result, samples, failed)
@@ -133,7 +137,8 @@ def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path]
     except MissingExtraError as error:
         failed.append(Finding("note", "no figures", None, None, "figures", str(error)))
         return []
-    drawn = attempt(failed, "drawing of figures", "", lambda: figures(plotting))
+    with step("drawing"):
+        drawn = attempt(failed, "drawing of figures", "", lambda: figures(plotting))
     files, findings = drawn or ([], [])
     failed += findings
     return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lfadsx.pipeline.after_training import announce, finish, samples_of
 from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
+from lfadsx.progress import progress_shown
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
 
 
@@ -42,6 +43,7 @@ def fit_run(
     callbacks: Sequence[AbstractCallback] = (),
     progress: bool = True,
     reset_learning_rate: bool = False,
+    on_scores: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:
     """Trains a model, infers all trials, evaluates, and writes everything into a run folder.
 
@@ -63,8 +65,9 @@ def fit_run(
         figures: If True, figures and the report page are made; they need the extras `plot` and `report`.
         figure_format: Format of their files: "png", "pdf" or "svg".
         callbacks: Called after every epoch, in addition to the CSV file.
-        progress: If True, a progress bar is shown.
+        progress: If True, the progress of training, inference, scoring and drawing is shown.
         reset_learning_rate: If True, a resumed run restarts its learning rate.
+        on_scores: Called with scores and verdict, before figures are drawn; not for a run that had finished before.
 
     Raises:
         RunError: If the folder cannot be written or holds a run with other settings.
@@ -95,8 +98,9 @@ def fit_run(
     if done := finished(folder.metrics, files, samples, result, began):
         return done
     own = all_data(mesh)
-    drawn: dict[str, Any] = dict(figures=figures, figure_format=figure_format)
-    return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, began=began, **drawn)
+    how: dict[str, Any] = dict(figures=figures, figure_format=figure_format, on_scores=on_scores)
+    with progress_shown(progress):
+        return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, began=began, **how)
 
 
 def start_from(

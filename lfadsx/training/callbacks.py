@@ -6,7 +6,6 @@ import abc
 import dataclasses
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lfadsx.models.lfads import LFADS
+from lfadsx.progress import is_live, write
 from lfadsx.training.history import Row, Summary, names_of, summary, write_rows
 
 MOST_COPIES = 6
@@ -95,8 +95,10 @@ class ProgressBar(AbstractCallback):
     def on_start(self, progress: Progress) -> None:
         """Opens the bar."""
         narrow = None if shutil.get_terminal_size().columns >= WIDE else NARROW
-        how: dict[str, Any] = dict(unit="epoch", desc="training", dynamic_ncols=True, bar_format=narrow)
-        self._bar = tqdm(total=progress.epochs, initial=progress.epoch, disable=not _is_live(), **how)
+        how: dict[str, Any] = dict(unit="epoch", desc="compiling", dynamic_ncols=True, bar_format=narrow)
+        self._bar = tqdm(total=progress.epochs, initial=progress.epoch, disable=not is_live(), **how)
+        if self._bar.disable and progress.epoch < progress.epochs:
+            self._write("compiling and training ...")
         self._began, self._first = time.monotonic(), progress.epoch
 
     def on_epoch_end(self, progress: Progress) -> None:
@@ -105,6 +107,7 @@ class ProgressBar(AbstractCallback):
             if progress.epoch * LINES // progress.epochs > (progress.epoch - 1) * LINES // progress.epochs:
                 self._write(self._line(progress))
             return
+        self._bar.set_description("training", refresh=False)
         self._bar.set_postfix_str(self._words(progress), refresh=False)
         self._bar.update(progress.epoch - self._bar.n)
 
@@ -125,8 +128,7 @@ class ProgressBar(AbstractCallback):
         return f"loss {loss:.2f}" + (f", validation {scores[-1]:.2f} (best {min(scores):.2f})" if scores else "")
 
     def _write(self, line: str) -> None:
-        # tqdm clears the bar, writes, and draws the bar again; print would write into the bar.
-        tqdm.write(line, file=sys.stderr)
+        write(line)
 
 
 class GenerationTable(ProgressBar):
@@ -182,11 +184,6 @@ class CsvLog(AbstractCallback):
             return
         write_rows(self.path, new, self._names)
         self._n_written = len(progress.rows)
-
-
-def _is_live() -> bool:
-    """Returns True if a bar can be drawn again in its line: in a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def table_line(found: Summary, minutes: float) -> str:
