@@ -36,16 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of `lfadsx demo`")
     runs = parser.parse_args().runs
-    columns = {str(run): column(run) for run in runs}
+    columns: dict[str, dict[str, float | str]] = {}
+    for run in runs:
+        scores, found = scores_and_leads(run)
+        columns[str(run)] = scores | {name: _text(lead) for name, lead in found.items()}
     first = next(iter(columns.values()))
     print(format_table([{"": name} | {run: of[name] for run, of in columns.items()} for name in first]))
 
 
-def column(run: Path) -> dict[str, float | str]:
-    """Returns all figures of a run by name."""
+def scores_and_leads(run: Path) -> tuple[dict[str, float], dict[str, Score]]:
+    """Returns a run's scores beside the optimum, and its leads over the baselines."""
     data, detail = read(run / DATA), json.loads((run / "metrics.json").read_text())["detail"]
-    best = optimum(run / DATA, data, SPLIT)
-    return beside_optimum(detail, best) | {name: _text(score) for name, score in leads(run, data, detail)}
+    return beside_optimum(detail, optimum(run / DATA, data, SPLIT)), dict(leads(run, data, detail))
 
 
 def beside_optimum(detail: dict, best: dict[str, float]) -> dict[str, float]:
@@ -64,11 +66,11 @@ def leads(run: Path, data: Dataset, detail: dict) -> Iterator[tuple[str, Score]]
         found = detail["difference"][measure]
         yield f"{measure} - {found['baseline']}", Score(*(found[key] for key in ("value", "error", "low", "high")))
     split, group = data.splits[SPLIT], data.input_group
-    rates = read_posterior(run / "posterior.h5", SPLIT).rates[group]
+    rates, truth = read_posterior(run / "posterior.h5", SPLIT).rates[group], np.asarray(split.truth)
     for name, other in fit_baselines(data, split).items():
         known = ~np.isnan(other)
         for measure, of in (("rates_r2", correlation), ("rates_r2_pooled", explained)):
-            lead = minus(of(rates, split.truth, known), of(other, split.truth, known))
+            lead = minus(of(rates, truth, known), of(other, truth, known))
             yield f"{measure} - {name}", resample(lead, len(rates))
 
 

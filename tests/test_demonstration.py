@@ -2,6 +2,7 @@
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_without_a_test_split():
 
 
 def test_the_last_lines_name_scores_report_and_commands_that_exist(tmp_path, capsys, monkeypatch):
-    scored = SimpleNamespace(detail={"inputs": {"r2_pooled": 0.861}, "rates": {"r2_pooled": 0.894}})
+    scored: Any = SimpleNamespace(detail={"inputs": {"r2_pooled": 0.861}, "rates": {"r2_pooled": 0.894}})
     monkeypatch.setattr(pipeline, "fit_run", lambda *args, **settings: Outcome("table", evaluation=scored))
     assert cli.main(["demo", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()
@@ -48,13 +49,11 @@ def test_the_last_lines_name_scores_report_and_commands_that_exist(tmp_path, cap
 
 @pytest.mark.slow
 def test_inputs_and_rates_are_found(tmp_path):
-    from benchmarks.demonstration import column
+    from benchmarks.demonstration import scores_and_leads
 
     assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    found = column(tmp_path / "demo")
-    assert found["inputs_r2_pooled"] > 0.5 and found["inputs_r2_pooled, share"] > 0.8
-    leads = {name: text for name, text in found.items() if " - " in name}
+    scores, leads = scores_and_leads(tmp_path / "demo")
+    assert scores["inputs_r2_pooled"] > 0.5 and scores["inputs_r2_pooled, share"] > 0.8
     assert len(leads) == 8
-    for name, text in leads.items():
-        low = float(text.split("(")[1].split(" to ")[0])
-        assert low > 0, name
+    for name, lead in leads.items():
+        assert lead.low > 0, name
