@@ -71,10 +71,11 @@ class Fit(Training):
         how |= dict(n_samples=self.samples, figures=self.figures)
         if n_members > 1:
             how |= dict(strategy=self.population.strategy(), population=self.population.sizes)
-            return report(population_run(data, self.out, **how), self.json)
+            return report(population_run(data, self.out, **how), self.json, data.findings)
         if self.tensorboard:
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
-        return report(fit_run(data, self.out, **how, reset_learning_rate=self.reset_learning_rate), self.json)
+        outcome = fit_run(data, self.out, **how, reset_learning_rate=self.reset_learning_rate)
+        return report(outcome, self.json, data.findings)
 
     def _check(self) -> None:
         """Raises LfadsxError if a flag is given that needs another one, or does not go with it."""

@@ -126,7 +126,7 @@ class _Regression:
     def fit(self, penalty: float) -> _Regression:
         """Fits one regression to each channel and returns itself."""
         design = self._design(self._train)
-        # One thread: products of this size are no faster with more, and much slower on a busy machine.
+        # One thread: for products of this size more threads do not help, and on a busy machine they are much slower.
         with self._threads(limits=1):
             for model, (counts, scored) in zip(self._models, self._columns(self._train), strict=True):
                 if model is not None:
