@@ -14,8 +14,8 @@ from lfadsx.cli.reading_flags import Reading
 from lfadsx.data import read
 from lfadsx.errors import RunError
 from lfadsx.files import plain
-from lfadsx.training.recorded_data import recorded_data
 from lfadsx.recordings.formats import format_of, read_recording, read_recordings
+from lfadsx.training.recorded_data import recorded_data
 
 SOURCES = {
     "nwb/session.nwb": ("NWB file", "go_cue"),
