@@ -16,6 +16,7 @@ from lfadsx.data import read
 from lfadsx.errors import RunError
 from lfadsx.files import plain
 from lfadsx.recordings.formats import format_of, read_recording, read_recordings
+from lfadsx.training.recorded_data import recorded_data
 
 SOURCES = {
     "nwb/session.nwb": ("NWB file", "go_cue"),
