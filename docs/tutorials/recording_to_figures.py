@@ -205,7 +205,7 @@ lfadsx.plotting.factors(everything, rat)
 # | | differences between single runs, with few spikes in each |
 #
 # The first recording shows the other case: many trials, more spikes, and reaction times that differ from trial to
-# trial. There the model is better than every average.
+# trial. There the table sets the model above every average.
 #
 # ## What can go wrong with recordings
 #
