@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import making
 import numpy as np
 import pytest
+import test_examples
 from conftest import SHARED
 
 import lfadsx
@@ -72,6 +73,11 @@ def test_tutorial(name, monkeypatch):
     if name in RECORDED and not (SHARED / "data").is_dir():
         pytest.skip(f"needs the recordings, which are not at {SHARED / 'data'}")
     runpy.run_path(f"{name}.py", run_name="__main__")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tutorials_use_public_names_only(name):
+    test_examples.test_examples_use_public_names_only(TUTORIALS / f"{name}.py")
 
 
 @pytest.mark.slow

@@ -174,10 +174,16 @@ tested.evaluation
 # %% [markdown]
 # Compare the model's `masked_bps` with the row `condition average`: the average of the other runs in the same
 # direction, which for place cells is the place field. **The honest question is whether LFADS adds anything to the place
-# fields**, and the last lines answer it. If the interval of the difference contains 0, nothing is shown: the position
-# explains the spikes, and a run has too few spikes to tell how it differs from the others.
+# fields**, and the last lines answer it:
 #
-# The figures below are from one model of all runs. They show place fields that tile the track, once per direction.
+# * An interval above 0: the model knows more about a run than its place and direction.
+# * An interval that contains 0: nothing is shown.
+# * An interval below 0: the place fields predict better. With so few runs and spikes that is no surprise. The model has
+#   to learn from some twenty runs what the average of them gives at once. Then use the average.
+#
+# The figures below are from one model that was trained on most of the runs. Left are the data: units fire one after the
+# other along the track. Right is the model: compare how narrow its fields are. A model of few factors that has seen few
+# runs draws them wider.
 
 # %%
 run = lfadsx.fit(lfadsx.autonomous(rat, **small), rat, epochs=4 if QUICK else 200, batch_size=16, progress=False)
@@ -192,10 +198,14 @@ lfadsx.plotting.factors(everything, rat)
 #
 # | can | cannot |
 # |---|---|
-# | smooth place fields of the active units, by direction | units that hardly fire |
-# | a low-dimensional path that tells the directions apart | theta sequences, with bins of 50 ms |
+# | a low-dimensional path that tells the directions apart | units that hardly fire |
+# | the smooth time course of the most active units | place fields as sharp as averages show them, from few runs |
+# | | theta sequences, with bins of 50 ms |
 # | | replay at rest: other times, other time scale, no trials |
 # | | differences between single runs, with few spikes in each |
+#
+# The first recording shows the other case: many trials, more spikes, and reaction times that differ from trial to
+# trial. There the table sets the model above every average.
 #
 # ## What can go wrong with recordings
 #
