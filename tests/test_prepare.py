@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from lfadsx.pipeline.recorded_data import recorded_data
 
 from lfadsx import cli
 from lfadsx.cli.cutting_flags import Cutting
