@@ -45,7 +45,7 @@ test-all: test-oldest test-newest
 
 docs: $(DOCS_READY)
 	if [ -f docs/render_tutorials.py ]; then $(BIN)/python docs/render_tutorials.py; fi
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 package: $(DOCS_READY)
 	rm -rf dist
