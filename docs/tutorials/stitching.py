@@ -39,7 +39,8 @@ files = lfadsx.datasets.simulate(
     split="conditions",
     **sizes,
 )
-data = lfadsx.read(*files)
+files = [file.rename(file.with_name(f"day{number}.h5")) for number, file in enumerate(files, 1)]
+data = lfadsx.read(*files)  # sessions are named by their files
 data
 
 # %% [markdown]
