@@ -15,7 +15,7 @@ from lfadsx.errors import LfadsxError
 from lfadsx.progress import progress_shown, step
 
 if TYPE_CHECKING:
-    from lfadsx.data import Dataset
+    from lfadsx.data.dataset import Dataset
     from lfadsx.pipeline import Outcome
 
 
