@@ -1,4 +1,4 @@
-"""Accuracy, speed and size of the library; their settings are those of the examples, which are made importable here."""
+"""Benchmarks of accuracy, speed and size. They use the settings of the examples, which this file makes importable."""
 
 import sys
 from pathlib import Path

@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy integrator_rnn --seeds 3
     python -m benchmarks.accuracy chaotic_rnn_inputs_g1p5 --split test
 
-Trains with the settings of the example of that name, one run folder for each seed; a benchmark that is stopped goes on
-from there. Prints a table with a row for each seed, the baselines, the optimum (what inference attains that knows
-the generator; see docs/accuracy.md), the ceiling (what no inference exceeds) and the floors, then the paired
-differences to the baselines, and last one JSON object for each seed. `chaotic_rnn_multisession`,
+Trains with the settings of the example of that name, one run folder for each seed. The same command resumes a stopped
+benchmark. Prints a table with a row for each seed, for the baselines, the optimum, the ceiling and the floors. The
+optimum is inference with the true generator (see docs/accuracy.md); no inference exceeds the ceiling. Then prints the
+paired differences from the baselines, and one JSON object for each seed. `chaotic_rnn_multisession`,
 `chaotic_rnn_multisession_new_session` and `chaotic_rnns_labeled` compare models instead.
 """
 
@@ -53,17 +53,17 @@ from lfadsx.training import FitResult, ProgressBar
 SAMPLES = 128
 """Posterior samples of the averages."""
 TRAIN_TRIALS = 2000
-"""Training trials, at most, that regressions of inputs and states are fitted on."""
+"""Largest number of training trials for the regressions of inputs and states."""
 BESIDE = {
     "pca": "PCA, 2 components",
     "pca_chosen": "PCA, chosen",
     "shuffled": "truth of another trial",
     "ramp": "straight ramp",
 }
-"""Rows whose squared correlations stand beside a seed's figures, by the ending of their keys in the JSON."""
+"""Rows whose squared correlations are added to a seed's figures, by the ending of their JSON keys."""
 EVERY = slice(None)
 COVERAGE_TRIALS = 100
-"""Trials whose single samples are kept, to see what their intervals cover."""
+"""Number of trials whose single samples are kept, to measure the coverage of their intervals."""
 COMPARISONS = {
     "chaotic_rnn_multisession": comparisons.stitching,
     "chaotic_rnn_multisession_new_session": comparisons.new_session,
@@ -121,7 +121,7 @@ def main() -> None:
             print(json.dumps({"name": options.name} | asked | line))
         return
     truth = Truth(data, split, settings.model.likelihood)
-    try:  # before the training, which takes long
+    try:  # checked before the long training
         peers = [truth.score_latents_of(file) for file in options.latents]
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -156,12 +156,12 @@ def main() -> None:
 def train(
     settings: Settings, data: Dataset, out: Path, seed: int, devices: int = 1, model: lfadsx.LFADS | None = None
 ) -> FitResult:
-    """Trains one model, a new one unless it is given, or goes on with its run."""
+    """Trains the given model or a new one, or resumes its run."""
     model = model or lfadsx.build(data, settings.model, rngs=nnx.Rngs(seed))
     config = dataclasses.replace(settings.train, seed=seed)
     mesh = make_mesh(devices) if devices > 1 else None
     result = lfadsx.fit(model, data, hyper=settings.hyper, config=config, out=out, mesh=mesh, callbacks=[ProgressBar()])
-    if result.reason == "interrupted":  # half a training is no figure
+    if result.reason == "interrupted":  # an interrupted training has no valid score
         raise SystemExit("Stopped and saved. Give the same command again to go on from there.")
     return result
 
@@ -187,13 +187,13 @@ class Truth:
             self.lorenz = Lorenz(**{k: v for k, v in source.items() if k in Lorenz.__dataclass_fields__})
 
     def score_model(self, result: FitResult, some: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
-        """Returns the scores of a trained model on all trials, those on some, and its rates."""
+        """Returns the scores of a trained model on all trials, its scores on some trials, and its rates."""
         model, labels = result.model, Labels.of(self.data)
         posterior, train = (infer_trials(model, labels, s, SAMPLES, 0) for s in (self.split, self.train))
         found = self._scores(posterior, train, spread(self.split.n_trials)) | self._coverage(model, train)
         of_some = self._scores(posterior, train, some) if len(some) else {}
         if posterior.inputs is not None:
-            # Of the validation trials, when the model that is scored was chosen.
+            # Of the validation trials, at the epoch of the selected model.
             chosen = result.history["valid_kl_inputs"][result.best_epoch - 1]
             found["kl_inputs_per_bin"] = float(chosen) / self.split.n_bins
         return found, of_some, posterior.rates[self.group]
@@ -224,7 +224,7 @@ class Truth:
 
         Args:
             latents: Of the scored trials, shape (trial, time, latent).
-            train_latents: Of the trials `self.train`, that the regressions are fitted on.
+            train_latents: Latents of the trials `self.train`, on which the regressions are fitted.
             rows: Which trials of the split are scored.
         """
         states = self.lorenz.run(self.lorenz.starts())
@@ -238,7 +238,7 @@ class Truth:
         """Returns the row of another program, from its file of latents; see `benchmarks.peers`.
 
         Raises:
-            ValueError: If the file has not the trials and bins of the data.
+            ValueError: If trials or bins of the file differ from the data.
         """
         splits = {name: self.data.splits[name] for name in ("train", self.name)}
         found = read_latents(path, {name: (split.n_trials, split.n_bins) for name, split in splits.items()})
@@ -264,7 +264,7 @@ class Truth:
         return rows
 
     def floors(self) -> list[dict[str, Any]]:
-        """Returns what knowing nothing about a trial attains in squared correlation."""
+        """Returns the squared correlation of estimates that ignore the trial's data."""
         rows = [{"model": "truth of another trial"}, {"model": "straight ramp"}]
         known = {"rates_r2": self.split.truth} | ({"inputs_r2": self.split.true_inputs} if self._has_inputs() else {})
         for figure, truth in known.items():
@@ -302,7 +302,7 @@ class Truth:
 
 
 def _share_inside(samples: np.ndarray, truth: np.ndarray, share: float) -> float:
-    """Share of true values inside the central intervals that hold a share, in per cent, of the samples."""
+    """Share of true values inside central intervals of the samples; the intervals' coverage is in per cent."""
     low, high = np.quantile(samples, [0.5 - share / 200, 0.5 + share / 200], axis=0)
     return float(((low <= truth) & (truth <= high)).mean())
 
@@ -322,9 +322,9 @@ def remembered(path: Path, compute: Callable[[], dict]) -> dict:
 def summary(
     name: str, seed: int, rows: list[dict[str, Any]], best: dict[str, dict[str, float]], n_best: int
 ) -> dict[str, Any]:
-    """Returns the figures of one seed beside those of optimum and ceiling, PCA and the floors, ready for JSON.
+    """Returns the figures of one seed, of optimum, ceiling, PCA and the floors, ready for JSON.
 
-    Optimum and ceiling are those of `n_best` trials, and figures of the seed that end in `_same_trials` are, too.
+    Optimum, ceiling and the seed's figures that end in `_same_trials` are computed on `n_best` trials.
     """
     by_name = {row["model"]: row for row in rows}
     own = {key: value for key, value in by_name[f"lfads, seed {seed}"].items() if key != "model"}

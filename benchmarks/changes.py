@@ -1,4 +1,4 @@
-"""Settings that are changed on a command line; free of imports, since other programs' environments use it, too."""
+"""Settings that are changed on a command line. Imports nothing, because other programs' environments use it too."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 PARSERS = {bool: lambda text: {"true": True, "false": False}[text.lower()], tuple: lambda text: tuple(text.split(","))}
-"""How the text of a setting is read; other types read their own."""
+"""Function that reads the text of a setting, by type; other types are called themselves."""
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
-"""What the value of a setting is to be, by its type."""
+"""Description of a valid value, by type of the setting."""
 
 
 def changed(settings: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Returns settings with some of them set by "name=value"; values keep their type.
 
     Raises:
-        ValueError: There is no such setting, or its value is none of its type.
+        ValueError: The setting is unknown, or its value has a wrong type.
     """
     found = dict(settings)
     for change in changes:

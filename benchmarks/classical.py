@@ -1,9 +1,9 @@
 """Rates by classical methods: smoothing in time, principal components, factor analysis, condition means, GPFA.
 
 Each method learns from training trials and gives expected data (counts per bin; for Gaussian data their mean) of the
-scored trials, shape (trial, time, neuron), for data of one session without held-out neurons. No setting is chosen
-by the truth: widths and numbers of components are those that predict data best which the method does not see, a bin
-from the bins around it or neurons from other neurons, on valid trials, in squared error.
+scored trials, shape (trial, time, neuron), for data of one session without held-out neurons. The truth is not used to
+choose settings. Widths and numbers of components are chosen by the squared error of predictions on valid trials: of
+a bin from the bins around it, or of neurons from other neurons.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WIDTHS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 20)
 """Numbers of components."""
 TUTORIAL_COMPONENTS = 2
-"""The number of components that the JAX LFADS tutorial projects spikes on."""
+"""Number of principal components in the JAX LFADS tutorial."""
 _MOST_TRIALS = 2000
 _LOWEST = 1e-4
 
@@ -35,7 +35,7 @@ class Linear:
     Attributes:
         mean: Shape (neuron,).
         loadings: Shape (component, neuron).
-        noise: Variance of each neuron's noise, shape (neuron,); None projects, without any shrinkage of z.
+        noise: Variance of each neuron's noise, shape (neuron,); None projects without shrinking z.
     """
 
     mean: np.ndarray
@@ -43,7 +43,7 @@ class Linear:
     noise: np.ndarray | None
 
     def reconstruct(self, data: np.ndarray, width: float, seen: np.ndarray | None = None) -> np.ndarray:
-        """Data (trial, time, neuron) from components that the `seen` neurons tell, smoothed in time."""
+        """Data (trial, time, neuron) predicted from components of the `seen` neurons, smoothed in time."""
         seen = np.ones(len(self.mean), bool) if seen is None else seen
         loadings, centred = self.loadings[:, seen], data[:, :, seen] - self.mean[seen]
         if self.noise is None:
@@ -60,7 +60,7 @@ def baselines(dataset: Dataset, split: Split | str, *, gpfa: bool = False) -> di
     Args:
         dataset: The data set, of one session.
         split: The trials that get the rates, or the name of the split.
-        gpfa: True adds GPFA, which needs the package elephant and takes long.
+        gpfa: If True, GPFA is added; it needs the package elephant and is slow.
 
     Returns:
         Expected data by method, each of shape (trial, time, neuron).
@@ -85,8 +85,8 @@ def baselines(dataset: Dataset, split: Split | str, *, gpfa: bool = False) -> di
 def smoothing(dataset: Dataset, split: Split, *, width: float | None = None) -> np.ndarray:
     """Gaussian smoothing of each neuron, shrunk towards its mean.
 
-    `mean + a (smoothed - mean)`; a, one number per neuron, is the slope that predicts a bin of a training trial
-    best from the bins around it. With width 0 it is 1: the data themselves.
+    `mean + a (smoothed - mean)`; a, one number per neuron, is the slope that best predicts a bin of a training
+    trial from the bins around it. With width 0, a is 1 and the data are returned.
     """
 
     def around(data: np.ndarray, width: float) -> np.ndarray:
@@ -171,7 +171,7 @@ def _linear_rates(
     n_components: int | None,
     width: float | None,
 ) -> np.ndarray:
-    """Rates of a linear model; what is not given is what predicts neurons from other neurons best on valid trials."""
+    """Rates of a linear model; settings that are None are chosen by predictions between neurons on valid trials."""
     data = _few(dataset.valid, 200)
     n_neurons = data.shape[2]
     counts = [k for k in COMPONENTS if k < 0.8 * n_neurons] if n_components is None else [n_components]
@@ -193,7 +193,7 @@ def _counts(split: Split) -> np.ndarray:
 
 
 def _few(split: Split, most: int = _MOST_TRIALS) -> np.ndarray:
-    """The first trials of a split, enough to choose settings and loadings by."""
+    """The first trials of a split, enough to choose settings and loadings."""
     return split.encoder_input[:most].astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks that compare models with each other: stitched ones with others, and ones with and without labels."""
+"""Benchmarks that compare models: stitched and single-session models, and models with and without labels."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ from lfadsx.results.labels import Labels
 from lfadsx.training import FitResult
 
 Train = Callable[..., FitResult]
-"""Trains settings on data in a run folder with a seed, and, if it is given one, from a model."""
+"""Function that trains settings on data in a run folder with a seed, optionally from a given model."""
 
 SHARES = {1.0: 1.0, 0.05: 0.25}
-"""Shares of the training trials that stitched and single models are compared on, and the share of the steps for each:
-few trials are learned by heart when they are seen too often."""
+"""Share of the training trials, and share of the steps for it. With few trials, as many steps would overfit."""
 SAMPLES = 64
 """Posterior samples of rates and of the bound."""
 
@@ -36,11 +35,11 @@ SAMPLES = 64
 def stitching(
     settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train
 ) -> list[dict[str, Any]]:
-    """Returns R2 of each session's rates by one stitched model and by a model of its own, with equal updates.
+    """Returns R2 of each session's rates from one stitched model and from single-session models, with equal updates.
 
-    Each model takes as many steps, and a session's own model as many trials of it in each as the stitched one on
-    average. So every session has as many updates, of as many trials, from either. With few trials the number of steps
-    is a share of that with all, and the alignment that the stitched model starts from is computed from these.
+    All models take the same number of steps. In each step a single-session model sees as many trials of its session as
+    the stitched model on average. With few trials the number of steps is reduced, and the alignment of the stitched
+    model is computed from these trials only.
 
     Args:
         settings: Settings of the stitched model.
@@ -76,10 +75,10 @@ def stitching(
 def new_session(
     settings: Settings, data: Dataset, folder: Path, split: str, seeds: Sequence[int], train: Train
 ) -> list[dict[str, Any]]:
-    """Returns R2 of each session's rates by a model of all, and by one that learned the session after the others.
+    """Returns R2 of each session's rates from a model of all sessions, and from a model that got the session later.
 
-    Each session in turn is left out of the training. It then gets a read-in and a read-out of its own, which start at
-    random, without an alignment, and which alone are trained on its trials: the dynamics are those of the others.
+    Each session is left out of one training. The session then gets a new read-in and read-out with random weights,
+    without an alignment. Only these are trained on its trials; the dynamics come from the other sessions.
 
     Args:
         settings: Settings of all trainings.
@@ -114,10 +113,10 @@ def labels(
 ) -> list[dict[str, Any]]:
     """Returns the bound with the label as known input, without it, and with labels shuffled over trials.
 
-    A model without labels is one whose labels are all 0. So the three of a seed have the same structure, weights at the
-    start and order of trials. Random labels mean nothing, and may still change how a model trains: what a label
-    tells is the difference between the right ones and random ones. Intervals of a seed are those over trials;
-    seeds scatter more, so the last line has the mean over seeds with its interval over these.
+    A model without labels has labels that are all 0. So the three models of a seed have the same structure, initial
+    weights and order of trials. Random labels carry no information but may still change the training. So the
+    information in a label is the difference between right and random labels. Intervals of a seed are over trials;
+    seeds vary more, so the last line has the mean over seeds with its interval over seeds.
 
     Args:
         settings: Settings of the model with the label.
@@ -155,7 +154,7 @@ def _gains(bounds: dict[str, np.ndarray], interval: Callable[[np.ndarray], Score
 
 
 def _compared(one: str, other: str, rates: np.ndarray, others: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """R2 of two models' rates, pooled and per trial, and the paired difference of the latter."""
+    """R2 of two models' rates, pooled and per trial, and the paired difference of R2 per trial."""
     lead = np.nanmean(r2_of_trials(rates, truth) - r2_of_trials(others, truth), 1)
     line = {}
     for name, values in ((one, rates), (other, others)):
@@ -180,7 +179,7 @@ def _named(name: str, interval: Score) -> dict[str, float]:
 
 
 def _share(data: Dataset, share: float) -> Dataset:
-    """The data with a share of each session's training trials, drawn evenly from conditions, and aligned by these."""
+    """The data with a share of each session's training trials, even over conditions, and with their alignment."""
     train, rows = data.train, []
     for number in range(len(data.sessions)):
         own = np.random.default_rng(number).permutation(np.flatnonzero(train.session == number))
@@ -192,12 +191,12 @@ def _share(data: Dataset, share: float) -> Dataset:
 
 
 def _repeats(values: np.ndarray) -> np.ndarray:
-    """How often each value has come before."""
+    """Number of earlier occurrences of each value."""
     return np.array([np.count_nonzero(values[:index] == value) for index, value in enumerate(values)])
 
 
 def _session(data: Dataset, number: int) -> Dataset:
-    """One session as a data set of its own."""
+    """One session as a data set."""
     return _only(data, [number])
 
 
@@ -207,7 +206,7 @@ def _without(data: Dataset, number: int) -> Dataset:
 
 
 def _only(data: Dataset, numbers: Sequence[int]) -> Dataset:
-    """Some sessions as a data set of their own."""
+    """Some sessions as a data set."""
     place = np.zeros(len(data.sessions), np.int32)
     place[numbers] = np.arange(len(numbers))
     own = {}
@@ -218,7 +217,7 @@ def _only(data: Dataset, numbers: Sequence[int]) -> Dataset:
 
 
 def _unaligned(data: Dataset) -> Dataset:
-    """The data without the alignment that their files hold, which knows all sessions."""
+    """The data without the alignment in their files, which was computed from all sessions."""
     sessions = tuple(dataclasses.replace(s, alignment=None, alignment_bias=None) for s in data.sessions)
     return dataclasses.replace(data, sessions=sessions)
 
@@ -226,7 +225,7 @@ def _unaligned(data: Dataset) -> Dataset:
 def _maps_only(settings: Settings, session: str) -> Settings:
     """Settings with which only the read-in and the read-out of a session train, twice as long as the whole model.
 
-    An epoch of one session has a fifth of the steps of an epoch of five. Nothing needs a ramp.
+    An epoch of one session has a fifth of the steps of an epoch of five. Ramps are not needed.
     """
     patterns, epochs = lfadsx.session_patterns([session]), 2 * settings.train.epochs
     train = dataclasses.replace(settings.train, train=patterns, kl_ramp_epochs=0, epochs=epochs)
@@ -238,7 +237,7 @@ def _with_batch(settings: Settings, batch_size: int) -> Settings:
 
 
 def _with_steps(settings: Settings, whole: Dataset, part: Dataset, like: Settings, share: float) -> Settings:
-    """Settings with as many epochs of a part of the data as make a share of the steps of others with the whole."""
+    """Settings with the number of epochs that gives a share of the steps of a training on all data."""
     steps = share * like.train.epochs * -(-whole.train.n_trials // like.train.batch_size)
     epochs = max(1, round(steps / -(-part.train.n_trials // settings.train.batch_size)))
     every = max(1, round(settings.train.validate_every * epochs / settings.train.epochs))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.compile --config tutorial mc_maze
 
-Every figure is of a process of its own. Prints a table and, last, one JSON object for each configuration.
+Every figure comes from a separate process. Prints a table and then one JSON object for each configuration.
 """
 
 from __future__ import annotations

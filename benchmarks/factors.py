@@ -1,15 +1,15 @@
-"""How near to the true rates a number of factors can come at all: what a model's size costs, whatever its inference.
+"""Upper limit of R2 for a number of factors: the cost of a model's size, for any inference.
 
     python -m benchmarks.factors chaotic_rnn_no_inputs --factors 10 20 30
 
-A model's log rates are an affine map of its factors. So F factors come nearest to the truth in the affine subspace of F
-dimensions that is best by the model's own measure, the likelihood of spikes expected under the truth,
+A model's log rates are an affine map of its F factors, so they lie in an affine subspace of F dimensions. The best
+subspace maximises the model's own objective, the expected likelihood of spikes under the true rates:
 
     min over f, W, b of  sum over bins and neurons of  exp(f W + b) - r (f W + b),  r: expected count.
 
-and its R2 stands in the table; another subspace may have a slightly higher one. Sessions of one network that share
-conditions have rows for the neurons of one session and rows for those of all, which one stitched model has to express
-with the same factors.
+The table has the R2 of this subspace; another subspace may have a slightly higher R2. If sessions of one network share
+conditions, the table has rows for one session's neurons and rows for all neurons, which a stitched model expresses with
+the same factors.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import r2_per_trial, r2_pooled
 
 TRIALS = 400
-"""Training trials, at most, that are expressed; of sessions that are joined one of each condition."""
+"""Largest number of training trials; for joined sessions, one trial of each condition."""
 FLOOR = 1e-4
-"""Added to the expected counts, whose smallest is 0."""
+"""Added to the expected counts, because they can be 0."""
 STEPS, LEARNING_RATE = 1500, 0.05
 """Steps of Adam, whose rate falls to 0 along a cosine."""
 
@@ -68,7 +68,7 @@ def rates_of(data: Dataset) -> list[np.ndarray]:
     one = split.truth[own[0][:TRIALS], :, : numbers[0]]
     if len(numbers) == 1:
         return [one]
-    # Sessions share conditions, not trials: one trial stands for its condition where nothing else makes its rates.
+    # Sessions share conditions, not trials: one trial represents its condition if rates depend only on the condition.
     if split.true_inputs is not None and np.any(split.true_inputs):
         raise ValueError("The trials of a condition differ by their inputs, so that sessions cannot be joined.")
     conditions = np.unique(split.condition)
@@ -78,12 +78,12 @@ def rates_of(data: Dataset) -> list[np.ndarray]:
 
 
 def expressed(rates: np.ndarray, n_factors: int) -> np.ndarray:
-    """Returns the nearest rates, shape (trial, time, neuron), whose logarithms are affine in as many factors."""
+    """Returns the best rates, shape (trial, time, neuron), whose logarithms are affine in `n_factors` factors."""
     target = jnp.asarray(rates.reshape(-1, rates.shape[2]) + FLOOR, jnp.float32)
-    logs = jnp.log(target + 0.05)  # the start, from the principal components
+    logs = jnp.log(target + 0.05)  # initial values from the principal components
     mean = logs.mean(0)
     u, s, v = jnp.linalg.svd(logs - mean, full_matrices=False)
-    # Factors of order 0.1 and weights of order 1: a step of Adam is as large for either.
+    # Factors are of order 0.1 and weights of order 1, and a step of Adam has the same size for both.
     start = (u[:, :n_factors] * s[:n_factors] / 10, 10 * v[:n_factors], mean)
 
     def loss(params: tuple) -> jax.Array:

@@ -1,6 +1,6 @@
-"""Gaussian-process factor analysis by the package elephant, which is no dependency of lfadsx.
+"""Gaussian-process factor analysis by the package elephant, which lfadsx does not depend on.
 
-Needs numpy, elephant and scikit-learn only, so that it may run in an environment of its own.
+Needs numpy, elephant and scikit-learn only, so that it can run in a separate environment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Gpfa:
     """Gaussian-process factor analysis fitted to square roots of counts, `sqrt(x_t) ~ N(C z_t + d, R)`.
 
     Attributes:
-        model: The fitted model of elephant, of the neurons that spoke.
+        model: The fitted model of elephant, for neurons with spikes.
         spoke: True for each neuron with a spike in the training trials, shape (neuron,).
         bin_width: In seconds.
     """
@@ -32,7 +32,7 @@ class Gpfa:
         return np.stack([np.asarray(each).T for each in found])
 
     def rates(self, latents: np.ndarray) -> np.ndarray:
-        """Returns expected counts, `(C z + d)^2 + R` for spoken and 0 for silent neurons, (trial, time, neuron)."""
+        """Returns expected counts, `(C z + d)^2 + R` (trial, time, neuron); 0 for silent neurons."""
         parameters = self.model.params_estimated
         roots = latents @ np.asarray(parameters["C"]).T + np.asarray(parameters["d"]).ravel()
         rates = np.zeros((*latents.shape[:2], len(self.spoke)))

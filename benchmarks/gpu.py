@@ -2,15 +2,15 @@
 
     bash benchmarks/gpu.sh FOLDER
 
-Each part is a process of its own with a time limit, so that a crash, a full memory or a hang costs that part only. A
-part that no longer fits before the deadline is skipped. FOLDER then holds, also if the machine is taken away meanwhile:
+Each part is a separate process with a time limit, so a crash, full memory or a hang affects only that part. A part
+that no longer fits before the deadline is skipped. FOLDER then holds, even if the machine is lost during the run:
 
 * `results.jsonl`: every figure as soon as it is measured, and after each part one line with its `status` ("done",
   "failed" or "skipped"), its seconds and the reason. Later runs append to it.
 * `log.txt`: what the parts printed, tracebacks included.
 * `trace.json.gz`: the trace of a training step, for https://ui.perfetto.dev.
 
-Imports the standard library only: JAX would take hold of the GPU.
+Imports only the standard library, because JAX would occupy the GPU.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
         return [*words, "--miniature"] if options.miniature else words
 
     with tempfile.TemporaryDirectory(prefix="gpu_cache_") as cache:
-        # Parts share compiled programs. Compile times are those of an empty cache unless the caller names a full one.
+        # Parts share compiled programs. Compile times are for an empty cache unless the caller names a full cache.
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory for processes of other parts
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(parts: Sequence[Part], command: Callable[[Part], list[str]], out: Path, seconds: float) -> None:
-    """Runs parts one after the other, whatever becomes of each.
+    """Runs parts one after the other; a failed part does not stop the others.
 
     Args:
         parts: What to run.
@@ -110,7 +110,7 @@ def run(parts: Sequence[Part], command: Callable[[Part], list[str]], out: Path, 
 
 
 def write(out: Path, line: dict[str, Any]) -> None:
-    """Prints a JSON line and appends it to `results.jsonl`, safe from whatever happens next."""
+    """Prints a JSON line and appends it to `results.jsonl`, so that a later crash does not lose it."""
     text = json.dumps(line, default=str)
     print(text, flush=True)
     with (out / "results.jsonl").open("a") as file:
@@ -120,7 +120,7 @@ def write(out: Path, line: dict[str, Any]) -> None:
 
 
 def _run(part: Part, words: list[str], out: Path, limit: float) -> dict[str, Any]:
-    """Runs one part and returns how it ended. Its JSON lines it writes itself; all that it prints goes to the log."""
+    """Runs one part and returns how it ended. The part writes its JSON lines; its printed output goes to the log."""
     began, path = time.monotonic(), out / "log.txt"
     with path.open("ab") as log:
         log.write(f"\n===== {part.name} =====\n".encode())
@@ -151,7 +151,7 @@ def _run(part: Part, words: list[str], out: Path, limit: float) -> dict[str, Any
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and those that it started."""
+    """Ends a process and its children."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Checks that need a GPU: it computes what a CPU computes, members are models alone, and training stays finite.
+"""Checks that need a GPU: results equal those of a CPU, members equal single models, and training stays finite.
 
     python -m benchmarks.gpu_checks FILE      writes what this process's device computes to FILE (.npz)
 

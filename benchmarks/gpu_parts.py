@@ -1,9 +1,9 @@
-"""What is measured on a GPU; each part is a process that `benchmarks.gpu` starts.
+"""Measurements on a GPU; `benchmarks.gpu` starts each part as a process.
 
     python -m benchmarks.gpu_parts steps FOLDER --miniature
 
-A part is a function from sizes to tasks, by name. A task returns one JSON line of figures, which is written at once. A
-task that fails leaves its reason, and the others still run.
+A part is a function from sizes to tasks, by name. A task returns one JSON line of figures, which is written at once. If
+a task fails, its reason is recorded and the other tasks still run.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ class Sizes:
 
     Attributes:
         configs: All workloads, the most valuable first.
-        main: Those that are looked at closely.
+        main: Workloads that are measured in detail.
         members: Sizes of populations.
         repeats: Timed blocks, of which the median counts.
         steps: Steps of a compiled block.
         samples: Posterior samples of a trial.
-        waits: Workloads whose time from the import to the first step is measured, in processes of their own.
+        waits: Workloads whose time from the import to the first step is measured, in separate processes.
         populations: Workloads of populations.
-        unroll: Numbers of bins that an iteration of a loop sees to; whole steps take the first and the last but one.
+        unroll: Numbers of bins per iteration of a loop; whole steps use the first and the last but one.
         product: Rows of the matrices whose product gives the peak; 0: as `peak_flops` chooses.
-        stream: Numbers that are read and written to measure the memory's rate.
+        stream: Number of values that are read and written to measure the memory's rate.
         out: Folder for the trace.
     """
 
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def perform(tasks: Tasks, emit: Callable[[Line], None]) -> list[str]:
-    """Performs tasks one after the other, hands on what they return, and returns the reasons of those that failed."""
+    """Performs tasks one after the other, passes on their results, and returns the reasons of failed tasks."""
     failed = []
     for name, task in tasks.items():
         print(f"--- {name}", flush=True)
@@ -142,7 +142,7 @@ def facts(sizes: Sizes) -> Tasks:
 
 
 def tests(sizes: Sizes) -> Tasks:
-    """Whether the GPU computes what it should."""
+    """Correctness checks of the GPU."""
     return {check.__name__: check for check in CHECKS}
 
 
@@ -169,7 +169,7 @@ def memory(sizes: Sizes) -> Tasks:
 
 
 def precisions(sizes: Sizes) -> Tasks:
-    """Step times by precision of products, and how far the output is from that of float32."""
+    """Step times by precision of products, and the distance of the output from float32."""
     kinds = ("float32", "tf32", "bfloat16")
     return {f"{name} {kind}": partial(_precision, sizes, name, kind) for name in sizes.main for kind in kinds}
 
@@ -255,7 +255,7 @@ def _memory_rate(sizes: Sizes) -> Line:
 
 def _step(sizes: Sizes, name: str) -> Line:
     line = train_step.measure(name, sizes.steps, 1, sizes.repeats)
-    del line["peak_memory_mb"]  # the large products' too; the part "memory" has that of steps alone
+    del line["peak_memory_mb"]  # includes the large products; the part "memory" measures steps alone
     return line | {"share_of_peak": round(1 / line["times_bound"], 4) if line["times_bound"] else None}
 
 
@@ -338,7 +338,7 @@ def _gru_loop(sizes: Sizes, name: str, unroll: int) -> Line:
 
 
 def _unrolled_step(sizes: Sizes, name: str, unroll: int) -> Line:
-    """A training step whose loops over time see to some bins in each iteration."""
+    """A training step whose loops over time process some bins in each iteration."""
     original, n_bins, loops = jax.lax.scan, WORKLOADS[name].bins, 0
 
     def scan(f: Any, init: Any, xs: Any = None, length: int | None = None, **rest: Any) -> Any:
@@ -348,7 +348,7 @@ def _unrolled_step(sizes: Sizes, name: str, unroll: int) -> Line:
         loops += over_time
         return original(f, init, xs, length, **{"unroll": unroll if over_time else 1} | rest)
 
-    jax.clear_caches()  # or the loops that were traced before would be used
+    jax.clear_caches()  # otherwise the loops traced earlier would be reused
     with mock.patch.object(jax.lax, "scan", scan):
         trainer = Trainer(WORKLOADS[name], steps=sizes.steps)
         began = time.perf_counter()

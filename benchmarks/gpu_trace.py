@@ -15,11 +15,11 @@ KINDS = {
     "copies": r"memcpy|memset|copy|transpose|broadcast",
     "others": "",
 }
-"""What kernels do, by their names; the first pattern that fits counts."""
+"""Purposes of kernels by patterns of their names; the first matching pattern is used."""
 
 
 def summary(events: list[Event], steps: int, ms_per_step: float, longest: int = 12) -> dict[str, Any]:
-    """Returns what the time of a step goes to.
+    """Returns the time of a step by cause.
 
     Args:
         events: `traceEvents` of a trace of one compiled block.

@@ -1,11 +1,11 @@
-"""How long it takes, and how much memory, to cut spike times into trials.
+"""Time and memory for cutting spike times into trials.
 
     python -m benchmarks.importing
     python -m benchmarks.importing --spikes 20000000
 
 Spikes are in seconds, in samples of 30 kHz, or both; units have different rates; trials stand one after another.
-Every size is cut in a process of its own. Prints one JSON object for each, with the seconds of `from_spike_times`, the
-most memory in use while it ran and before, and the seconds without the checks of `from_arrays` (counting alone).
+Every size is cut in a separate process. Prints one JSON object for each, with the seconds of `from_spike_times`, the
+peak memory during and before the call, and the seconds without the checks of `from_arrays` (counting alone).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def draw(n_spikes: int, n_units: int, n_trials: int) -> tuple[list[np.ndarray], 
 
 
 def memory_mb() -> float:
-    """Returns the most memory that this process has had in use so far, in MiB."""
+    """Returns the peak memory of this process so far, in MiB."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / 2**20 if sys.platform == "darwin" else used / 2**10
 

@@ -1,11 +1,11 @@
-"""Latents of simulated data by other programs, to stand beside those of LFADS in `benchmarks.accuracy`.
+"""Latents of simulated data by other programs, to compare with LFADS in `benchmarks.accuracy`.
 
     python -m benchmarks.peers gpfa FILE --out gpfa.h5 --components 3
     python -m benchmarks.peers lfads_torch FILE --repository CLONE --out torch.h5
 
 Fits on the training trials of a file of `lfadsx simulate` and writes the latents of all its trials, which
 `python -m benchmarks.accuracy lorenz --latents gpfa.h5 torch.h5` scores. Nothing of lfadsx is imported, so that each
-program may run in an environment of its own, with numpy and h5py.
+program can run in a separate environment, with numpy and h5py.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SPLITS = ("train", "valid", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Latents:
-    """What a program has inferred.
+    """Latents that a program has inferred.
 
     Attributes:
-        program: Its name, with what tells its runs apart.
+        program: Its name, with the settings that distinguish its runs.
         version: Its version.
         settings: Its settings, by name.
         seconds: Time of fitting.
@@ -122,7 +122,7 @@ def read_counts(path: Path) -> tuple[dict[str, np.ndarray], float]:
     """Reads counts of each split that a file has, shape (trial, time, neuron), and the bin width in seconds.
 
     Raises:
-        ValueError: The file is no simulated file with training trials.
+        ValueError: The file is not a simulated file with training trials.
     """
     with h5py.File(path) as file:
         if "train_data" not in file or "bin_width_s" not in file.attrs:
@@ -134,7 +134,7 @@ def read_counts(path: Path) -> tuple[dict[str, np.ndarray], float]:
 
 
 def write_latents(path: Path, found: Latents) -> None:
-    """Writes an array `{split}_latents` for each split, and all else as attributes of the file."""
+    """Writes an array `{split}_latents` for each split, and all other fields as attributes of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         for name, values in found.latents.items():
@@ -144,14 +144,14 @@ def write_latents(path: Path, found: Latents) -> None:
 
 
 def read_latents(path: Path, sizes: Mapping[str, tuple[int, int]]) -> Latents:
-    """Reads the latents of a program and checks that they are of certain trials.
+    """Reads the latents of a program and checks their numbers of trials and bins.
 
     Args:
         path: A file of `write_latents`.
         sizes: Numbers of trials and bins of each split that is asked for, by its name.
 
     Raises:
-        ValueError: The file is no such file, a split is missing, or it has other trials or bins.
+        ValueError: The file was not written by `write_latents`, a split is missing, or trials or bins differ.
     """
     with h5py.File(path) as file:
         if "program" not in file.attrs:

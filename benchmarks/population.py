@@ -5,8 +5,8 @@
     python -m benchmarks.population --config small --members 8 --members-at-once 4
 
 A single model is timed as `lfadsx.fit` trains it, with its trials spread over all devices; populations as the command
-line trains them, with as many devices as possible for members of their own. All sizes take turns in the same run, block
-by block, and medians are compared, because the speed of a machine may change from one minute to the next. Prints a
+line trains them, with members on as many devices as possible. All sizes take turns in the same run, block by block,
+and medians are compared, because the speed of a machine may change from minute to minute. Prints a
 table and, last, one JSON object for each size.
 """
 

@@ -4,7 +4,7 @@
     python -m benchmarks.posterior --config mc_maze --against "python samples_of_another_program.py"
 
 With `--against` another program is timed in turn with ours; the last line that it prints is its samples per second.
-Prints a table and, last, one JSON object for each configuration.
+Prints a table and then one JSON object for each configuration.
 """
 
 from __future__ import annotations

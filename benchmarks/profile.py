@@ -2,9 +2,9 @@
 
     taskset -c 0 python -m benchmarks.profile --config tutorial --batch 64 --at-once 32
 
-Traces a compiled block, gives the time of every operation to what it does, and names the longest ones. Held to one core
-(`taskset`) nothing waits for anything else, so the times add up; on several cores waiting counts as work. Prints two
-tables and, last, one JSON object for each configuration.
+Traces a compiled block, sums the time of operations by purpose, and names the longest operations. On one core
+(`taskset`) operations do not wait for each other, so the times add up; on several cores waiting counts as work. Prints
+two tables and then one JSON object for each configuration.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KINDS = {
     "optimiser": lambda name, path: "jvp" not in path,
     "elementwise before and after the loops": lambda name, path: True,
 }
-"""What operations do, by their name and by the path of the function they come from; the first that fits counts."""
+"""Purposes of operations by patterns of their name and source path; the first matching pattern is used."""
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measure(load: Workload, steps: int, at_once: int = 0) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Returns the milliseconds of a step by what they go to, and its operations, the longest first.
+    """Returns the milliseconds of a step by purpose, and its operations, the longest first.
 
     Args:
         load: The workload.
@@ -104,7 +104,7 @@ def _in_time(path: str) -> bool:
 
 
 def _paths(program: str) -> dict[str, tuple[str, str]]:
-    """Returns for each operation of a compiled program what it makes and the path of the function it comes from."""
+    """Returns the result and the source path of each operation of a compiled program."""
     found = {}
     for line in program.splitlines():
         operation = re.match(r" *(?:ROOT )?%?([\w.\-]+) = (\S+) ", line)

@@ -2,9 +2,9 @@
 
     python benchmarks/real_data.py recording.h5 --seeds 0 1 2 --out runs/benchmark
 
-Each seed is an ordinary run folder. Per seed a row with the scores of the test split (valid where there is no test),
-the difference to the best baseline with its 95 % bootstrap interval over trials, epochs and seconds; then the
-baselines, and last one JSON object.
+Each seed is an ordinary run folder. Each seed's row has the scores of the test split (valid if the file has no test
+split), the difference from the best baseline with its 95 % bootstrap interval over trials, epochs and seconds. Rows of
+the baselines follow, then one JSON object.
 """
 
 from __future__ import annotations

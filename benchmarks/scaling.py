@@ -2,9 +2,9 @@
 
     python -m benchmarks.scaling --out scaling
 
-Each of these is doubled three times, from the configuration's own value, in a process of its own. For trials it is the
-time of an epoch of `lfadsx.fit` that counts, for the others that of a step. Memory is the most that was in use. Writes
-scaling.png and prints a table with log-log slopes and, last, one JSON object for each.
+Each size is doubled three times from the configuration's value, in separate processes. For trials the time is an epoch
+of `lfadsx.fit`, for other sizes a step. Memory is the peak. Writes scaling.png, and prints a table with log-log slopes
+and then one JSON object for each size.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def point(load: Workload, axis: str, factor: int) -> dict[str, float]:
     Args:
         load: The workload to start from.
         axis: What grows.
-        factor: How often its own value.
+        factor: Multiple of the size's original value.
     """
     if axis == "trials":
         return _epoch(load, 4 * factor)
@@ -89,7 +89,7 @@ def point(load: Workload, axis: str, factor: int) -> dict[str, float]:
 
 
 def _epoch(load: Workload, n_batches: int) -> dict[str, float]:
-    """The time of an epoch of so many batches, and the memory without that of the data themselves."""
+    """The time of an epoch of a number of batches, and the memory without the data."""
     data = make_data(load, n_batches)
     model = lfadsx.build(data, model_config(load), rngs=nnx.Rngs(0))
     epochs = 5

@@ -1,14 +1,16 @@
-"""What a search of hyperparameters is worth: a single model, the best of several seeds, ensembles, and searches.
+"""The gain from hyperparameter searches: a single model, the best of several seeds, ensembles, and searches.
 
     python -m benchmarks.searches recording.h5 --seeds 0 100 200 --out runs/searches
     python -m benchmarks.searches simulated.h5 --searches ensemble pbt --batch-size 32
 
-All populations have as many members and epochs. Members, epochs and hyperparameters are chosen on validation trials;
-the test split (valid where there is none) is scored once: co-smoothing of held-out neurons, or R2 with the true rates.
-Every figure is a mean over seeds, with its standard error over trials. Beside it stand the difference to the best of
-several seeds with its 95 % interval over trials, which are resampled for both alike, and the work: epochs of single
-models. Each population has a folder of its own in --out; one that is there already goes on, or is only scored. Prints a
-table and, last, one JSON object for each kind of model.
+All populations have the same numbers of members and epochs. Validation trials choose members, epochs and
+hyperparameters. The test split (or valid if there is none) is scored once: co-smoothing of held-out neurons, or R2 with
+the true rates.
+
+Every figure is a mean over seeds, with its standard error over trials. The table also has the difference from the best
+of several seeds, with its 95 % interval over trials (resampled alike for both), and the work in epochs of single
+models. Each population has its own folder in --out; an existing one is resumed or only scored. Prints a table and then
+one JSON object for each kind of model.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def main() -> None:
 
 
 def trained(data: Dataset, name: str, members: int, train: lfadsx.TrainConfig, out: Path) -> PopulationResult:
-    """Trains a population as the command line does, or goes on with the one in a folder."""
+    """Trains a population as the command line does, or resumes the population in a folder."""
 
     def build(data: Dataset, rngs: nnx.Rngs) -> lfadsx.LFADS:
         return lfadsx.build(data, rngs=rngs)
@@ -90,14 +92,14 @@ def trained(data: Dataset, name: str, members: int, train: lfadsx.TrainConfig, o
 
 
 def kinds(name: str, result: PopulationResult) -> list[tuple[str, list[int], float]]:
-    """Returns what a population gives: a name, the members whose rates are averaged, and the epochs that it took."""
+    """Returns models from a population: a name, the members whose rates are averaged, and the epochs of training."""
     best, top = result.ranking[:1], result.ranking[: lfadsx.PopulationConfig().ensemble]
-    # A member that rests has rows, too, but takes no time.
+    # Paused members also have rows, but take no time.
     epochs = sum(row["active"] for row in result.rows)
     if name != "ensemble":
         return [(f"{name}, best member", best, epochs), (f"{name}, ensemble of {len(top)}", top, epochs)]
     single = sum(row["active"] for row in result.rows if row["member"] == 0)
-    averages = {len(members): members for members in (top, result.ranking)}  # the same ones in a small population
+    averages = {len(members): members for members in (top, result.ranking)}  # the same members in a small population
     return [
         ("single model", [0], single),
         (REFERENCE, best, epochs),

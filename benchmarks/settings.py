@@ -1,4 +1,4 @@
-"""Settings of the accuracy benchmarks: those of the example scripts, so that both say the same."""
+"""Settings of the accuracy benchmarks, taken from the example scripts so that both agree."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 SCRIPTS = {
     "integrator_rnn": "jax_tutorial",
-    # How much input does the model that finds pulses invent where there are none?
+    # How much input does the model that finds pulses infer without any pulses?
     "chaotic_rnn_no_inputs_controller": "chaotic_rnn_inputs_g1p5",
-    # Is a session that comes later as well served as one that was there from the start?
+    # Is a session that is added later modelled as well as a session of the first training?
     "chaotic_rnn_multisession_new_session": "chaotic_rnn_multisession",
-    # Is the attractor learned, or each of its 65 trajectories?
+    # Does the model learn the attractor, or each of its 65 trajectories?
     "lorenz_conditions": "lorenz",
 }
-"""Examples that are not called like the benchmark."""
+"""Examples whose names differ from the benchmark's."""
 
 RECIPES = {"chaotic_rnn_no_inputs_controller": "chaotic_rnn_no_inputs"}
-"""Data of benchmarks that are not their example's."""
+"""Data of benchmarks that differ from their example's data."""
 
 ELSEWHERE = ("seed", "epochs")
-"""Settings that the benchmark has options of its own for."""
+"""Settings that have their own options in the benchmark."""
 
 CHANGES = {"lorenz_conditions": {"split": "conditions"}}
 """Settings of the simulation other than their example's."""
@@ -41,7 +41,7 @@ CHANGES = {"lorenz_conditions": {"split": "conditions"}}
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a benchmark trains, and on what.
+    """Model, training and data of a benchmark.
 
     Attributes:
         recipe: Name of the simulation.
@@ -79,7 +79,7 @@ def with_changes(settings: Settings, changes: Sequence[str]) -> Settings:
     """Returns settings with some of the model's, the hyperparameters' or the training's set by "name=value".
 
     Raises:
-        ValueError: There is no such setting, or the value is none of its type or outside its range.
+        ValueError: The setting is unknown, or its value has a wrong type or is out of range.
     """
     parts = {name: getattr(settings, name) for name in ("model", "hyper", "train")}
     values = {name: value for part in parts.values() for name, value in vars(part).items() if name not in ELSEWHERE}
@@ -103,7 +103,7 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
     changes = settings.changes | ({} if seed is None else {"seed": seed})
     folder = folder / ("data" if seed is None else f"data_seed{seed}")
     if not folder.exists():
-        # Under another name until all sessions are there: half of them would look like the whole.
+        # Under a temporary name until all sessions are written, so that an incomplete folder is never read.
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         lfadsx.datasets.simulate(settings.recipe, unfinished, **changes)

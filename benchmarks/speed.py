@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: data, steps, FLOPs, the machine and its matrix products, other programs."""
+"""Code that speed benchmarks share: data, steps, FLOPs, the machine and its matrix products, other programs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def model_config(load: Workload) -> ModelConfig:
 
 
 def make_data(load: Workload, n_batches: int = 1, seed: int = 0) -> Dataset:
-    """Returns spikes of constant rates, as many training trials as fill some batches."""
+    """Returns spikes of constant rates, with enough training trials to fill some batches."""
     rng = np.random.default_rng(seed)
     n_trials, n_bins, n_neurons = n_batches * load.batch, load.bins + load.forward_bins, load.neurons + load.held_out
     counts = rng.poisson(0.2, (n_trials + 2, n_bins, n_neurons))
@@ -74,7 +74,7 @@ def make_data(load: Workload, n_batches: int = 1, seed: int = 0) -> Dataset:
 
 
 class Beginning(NamedTuple):
-    """What a training begins with; state and block are not on the devices of a mesh yet."""
+    """Initial state and first block of a training, before they are placed on the devices of a mesh."""
 
     data: Dataset
     model: LFADS
@@ -85,7 +85,7 @@ class Beginning(NamedTuple):
 
 
 def begin(load: Workload, steps: int, mesh: Mesh | None, at_once: int = 0) -> Beginning:
-    """Returns the beginning of a training with a block of some steps and so many trials at once."""
+    """Returns the start of a training, with the given steps per block and trials at once."""
     data, config = make_data(load), TrainConfig(batch_size=load.batch, trials_at_once=at_once)
     model = lfadsx.build(data, model_config(load), rngs=nnx.Rngs(0))
     augmentations = (CoordinatedDropout(data.input_group),)
@@ -131,7 +131,7 @@ class PopulationTrainer:
         load: The workload.
         members: Number of members.
         steps: Steps of a compiled block.
-        devices: Devices. As with the command line, as many as possible see to members of their own.
+        devices: Devices. As on the command line, members are spread over as many as possible.
         at_once: Members that a device computes at once; 0: as many as `lfadsx.population` chooses.
     """
 
@@ -143,7 +143,7 @@ class PopulationTrainer:
         self.state = place_members(stack([state] * members), mesh)
         self.hyper = place_members(jax.tree.map(lambda value: jnp.full(members, value), HyperParams()), mesh)
         self.active = place_members(jnp.ones(members, bool), mesh)
-        # Each has a block of its own: members go through their trials in orders of their own.
+        # Each member has its own block, because each member has its own order of trials.
         self.blocks = place_member_blocks(jax.tree.map(lambda rows: np.stack([rows] * members), block), mesh)
         self.train = member_runner(mesh).train
 
@@ -158,18 +158,18 @@ class PopulationTrainer:
 
 
 def median_ms(call: Callable[[], float], repeats: int) -> float:
-    """Returns the median of what a timed call returns in seconds, in milliseconds."""
+    """Returns the median in milliseconds of a timed call, which returns seconds."""
     return 1e3 * statistics.median(call() for _ in range(repeats))
 
 
 def peak_flops(repeats: int = 7, *, dtype: Any = jnp.float32, size: int = 0) -> float:
-    """Returns the FLOP per second of a large product of random matrices: the fastest of some.
+    """Returns the FLOP per second of a large product of random matrices: the fastest of several.
 
     Args:
         repeats: Timed products.
         dtype: Type of the matrices.
-        size: Rows and columns; 0: `PRODUCT`, and on other devices than CPUs four times as many, beside whose product
-            the time of a launch is small.
+        size: Rows and columns. With 0, `PRODUCT` on CPUs and four times as many on other devices, so that the time of
+            a launch is small.
     """
     size = size or (PRODUCT if jax.default_backend() == "cpu" else 4 * PRODUCT)
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
@@ -212,14 +212,14 @@ def count_flops(program: ClosedJaxpr | Jaxpr) -> int:
 
 
 def _inner(params: dict[str, Any]) -> list[Any]:
-    """Programs within a program; of the branches of a condition the first one that is not shorter than the others."""
+    """Programs within a program; of a condition's branches the longest."""
     if "branches" in params:
         return [max(params["branches"], key=count_flops)]
     return [value for value in params.values() if isinstance(value, ClosedJaxpr | Jaxpr)]
 
 
 def peak_memory_mb() -> float:
-    """Returns the most memory that was in use so far: of the device, on a CPU of the process."""
+    """Returns the peak memory so far: of the device, or of the process on a CPU."""
     found = jax.devices()[0].memory_stats()
     if found and "peak_bytes_in_use" in found:
         return found["peak_bytes_in_use"] / 1e6
@@ -227,13 +227,13 @@ def peak_memory_mb() -> float:
 
 
 def use_devices(n: int) -> None:
-    """Makes several devices of a CPU; must come before JAX has looked for devices."""
+    """Makes several devices of a CPU; call it before JAX looks for devices."""
     if n > 1:
         jax.config.update("jax_num_cpu_devices", n)
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the figures depend on: devices, cores and versions."""
+    """Returns the environment of the figures: devices, cores and versions."""
     device = jax.devices()[0]
     return {
         "device": f"{len(jax.devices())} x {device.device_kind}",
@@ -244,14 +244,14 @@ def machine() -> dict[str, Any]:
 
 
 def figure_of(command: str, key: str) -> float:
-    """Runs another program and returns the number that its last line says.
+    """Runs another program and returns the number in its last line.
 
     Args:
         command: Its command line.
-        key: What the number is called if that line is a JSON object.
+        key: Key of the number if that line is a JSON object.
 
     Raises:
-        ValueError: If the program fails, or its last line is no number and no JSON object with this key.
+        ValueError: If the program fails, or its last line is neither a number nor a JSON object with this key.
     """
     done = subprocess.run(shlex.split(command), capture_output=True, text=True)
     if done.returncode:

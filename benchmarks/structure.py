@@ -1,11 +1,11 @@
-"""The size of the library, and how long the way from a data file to rates is.
+"""The size of the library, and the number of functions between a data file and rates.
 
     python -m benchmarks.structure
     python -m benchmarks.structure --library /path/to/another/checkout/lfadsx --no-way
 
-Counts files, lines, classes, settings, file names that stand more than once, and public names. The way is the number of
-functions of the library, and of files that hold them, that `lfadsx fit FILE` enters before `posterior.h5` is there, for
-a small simulated file. Prints a table and, last, one JSON object.
+Counts files, lines, classes, settings, repeated file names, and public names. Also counts the functions of the
+library, and their files, that `lfadsx fit FILE` enters before it writes `posterior.h5`, for a small simulated
+file. Prints a table and then one JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 LIBRARY = Path(__file__).parents[1] / "lfadsx"
 SETTINGS = ("ModelConfig", "HyperParams", "TrainConfig", "PopulationConfig")
 
-# Runs in a process of its own: a profile function that is set before anything is imported sees everything.
+# Runs in a separate process: the profile function must be set before the library is imported.
 WALK = """
 import inspect, sys, threading
 from pathlib import Path
@@ -94,7 +94,7 @@ def public_names(library: Path) -> int:
 
 
 def way(library: Path) -> dict[str, int]:
-    """Returns functions and files that `lfadsx fit FILE` passes before the rates are written."""
+    """Returns functions and files that `lfadsx fit FILE` enters before the rates are written."""
     with tempfile.TemporaryDirectory() as folder:
         _run(library, "-c", SIMULATE, str(Path(folder) / "data.h5"))
         last = _run(library, "-c", WALK, folder, str(library)).strip().splitlines()[-1].split()

@@ -1,8 +1,8 @@
 """LFADS by lfads-torch, read as a library from a clone of its repository.
 
-Needs numpy, torch, pytorch-lightning and torchmetrics only, so that it may run in an environment of its own. The
-training loop is a plain one: the clone's own trainer and its optimiser's schedule ask for packages of their time,
-Lightning 1.6 and torch 1.13. Model, loss, ramps and augmentation are the clone's own code.
+Needs numpy, torch, pytorch-lightning and torchmetrics only, so that it can run in a separate environment. The
+training loop is a plain loop, because the clone's trainer and schedule need old packages, Lightning 1.6 and torch
+1.13. Model, loss, ramps and augmentation are the clone's own code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
     "dropout_rate": 0.3,
     "kl_ic_scale": 3e-5,
     "l2_gen_scale": 1e-2,
-    # What all of its configurations share, but for the schedule: a plateau rule that some switch on.
+    # Shared by all of its configurations, except for the schedule: a plateau rule that only some use.
     "lr_decay": 0.95,
     "lr_patience": 6,
     "lr_stop": 1e-5,
@@ -48,7 +48,7 @@ SAMPLES = 64
 
 
 def load(repository: Path) -> SimpleNamespace:
-    """Imports torch and what is needed of a clone of github.com/arsedler9/lfads-torch.
+    """Imports torch and the needed modules from a clone of github.com/arsedler9/lfads-torch.
 
     Raises:
         ImportError: torch, pytorch-lightning or torchmetrics is not installed.
@@ -75,7 +75,7 @@ def load(repository: Path) -> SimpleNamespace:
     except ImportError as error:
         raise ImportError(
             f"lfads-torch needs torch, pytorch-lightning and torchmetrics, and {error.name!r} is not installed. "
-            "Run `pip install torch pytorch-lightning torchmetrics h5py`, in an environment of its own if need be."
+            "Run `pip install torch pytorch-lightning torchmetrics h5py`, in a separate environment if need be."
         ) from error
 
 
@@ -113,7 +113,7 @@ def fit_lfads_torch(
             lowest, best, best_epoch = error, copy.deepcopy(model.state_dict()), model.epoch
         if model.epoch % 10 == 0:
             print(f"epoch {model.epoch + 1}: validation reconstruction {error:.5f}, lowest {lowest:.5f}", flush=True)
-        # As in its configurations, nothing stops before the ramps end.
+        # As in its configurations, training never stops before the ramps end.
         if model.epoch >= ramp and model.epoch - best_epoch >= settings["stop_patience"]:
             break
     model.load_state_dict(best)
@@ -153,7 +153,7 @@ def build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict[
         epoch = 0
 
         @property
-        def current_epoch(self) -> int:  # the trainer's otherwise; ramps depend on it
+        def current_epoch(self) -> int:  # usually set by the trainer; ramps depend on it
             return self.epoch
 
         def log(self, *args: Any, **kwargs: Any) -> None:
@@ -171,7 +171,7 @@ def build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict[
         recon_seq_len=n_bins,
         ext_input_dim=0,
         ic_enc_seq_len=0,
-        # All three are 0 together, or widths do not fit.
+        # All three must be 0 together so that widths fit.
         ci_enc_dim=0,
         con_dim=0,
         co_dim=0,
@@ -187,7 +187,7 @@ def build(library: SimpleNamespace, n_bins: int, n_neurons: int, settings: dict[
         cell_clip=5.0,
         train_aug_stack=stack([dropout], [0], [0]),
         infer_aug_stack=stack(),
-        lr_scheduler=False,  # the plateau rule is ours: theirs names an argument that torch has dropped
+        lr_scheduler=False,  # our plateau rule: the original uses an argument that torch has removed
         lr_adam_beta1=0.9,
         lr_adam_beta2=0.999,
         lr_adam_epsilon=1e-8,
@@ -229,7 +229,7 @@ def _validate(library: SimpleNamespace, model: Any, valid: np.ndarray, size: int
 
 
 def _batch(library: SimpleNamespace, counts: np.ndarray) -> dict[int, tuple[Any, tuple]]:
-    """A batch of its one session, with nothing in the fields that are not used."""
+    """A batch of the single session; unused fields are empty."""
     torch = library.torch
     data = torch.as_tensor(counts, dtype=torch.float32)
     none = torch.zeros(len(counts), 0, 0)

@@ -1,12 +1,11 @@
-"""Times of lfads-torch on our workloads, to stand beside ours; runs in an environment of its own, without lfadsx.
+"""Times of lfads-torch on our workloads, for comparison; runs in a separate environment, without lfadsx.
 
     python -m benchmarks.torch_speed step --config mc_maze --repository CLONE
     python -m benchmarks.torch_speed posterior --config mc_maze --repository CLONE
 
 One step is augmentation, forward and backward pass, clipping and Adam on one batch; a posterior sample is one trial's
 output of `predict_step`, added to the sums over samples. The last line is a JSON object with `ms_per_step` or
-`samples_per_s`; so it can be the command that `benchmarks.train_step --against` and `benchmarks.posterior --against`
-take.
+`samples_per_s`, as `benchmarks.train_step --against` and `benchmarks.posterior --against` expect.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def main() -> None:
 
 
 def make_model(library: SimpleNamespace, work: Workload) -> Any:
-    """Returns an untrained model of a workload; it has no shared encoder, so that gets one of the same size."""
+    """Returns an untrained model of a workload. A shared encoder is replaced by two encoders of the same size."""
     settings = SETTINGS | {
         "fac_dim": work.factors,
         "gen_dim": work.generator,

@@ -1,4 +1,4 @@
-"""The time of a training step, beside the time that its matrix products alone would take.
+"""The time of a training step, compared with the time of its matrix products alone.
 
     python -m benchmarks.train_step --config tutorial mc_maze
     python -m benchmarks.train_step --config tutorial --devices 2
@@ -6,7 +6,7 @@
 
 The bound is the FLOPs of three forward passes (one forward, two backward) at the rate of a large matrix product that is
 measured in the same run. With `--against` another program is timed in turn with ours; the last line that it prints is
-its milliseconds per step, or a JSON object with `ms_per_step`. Prints a table and, last, one JSON object for each
+its milliseconds per step, or a JSON object with `ms_per_step`. Prints a table and then one JSON object for each
 configuration.
 """
 
@@ -70,7 +70,7 @@ def measure(
     began = time.perf_counter()
     trainer.lower().compile()
     compiled = time.perf_counter() - began
-    first = trainer.run() * steps  # with what a first call does besides computing
+    first = trainer.run() * steps  # includes the overhead of a first call
     peak = peak_flops()
     bound = 1e3 * 3 * forward_flops(trainer.model, trainer.data, load.batch) / peak
     theirs, ours = [], []

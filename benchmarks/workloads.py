@@ -1,4 +1,4 @@
-"""Models and sizes of data that speed is measured on; imports nothing, so that other programs' environments can."""
+"""Models and data sizes of speed benchmarks. Imports nothing, so that other programs' environments can use it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Workload:
         bins: Bins that the encoders see.
         forward_bins: Bins after these that are predicted.
         neurons: Neurons that the encoders see.
-        held_out: Neurons that are reconstructed besides.
+        held_out: Further neurons that are reconstructed.
         ic_encoder: Units per direction of the encoder of the initial condition.
-        input_encoder: Units per direction of the controller's encoder; 0: it shares the other.
+        input_encoder: Units per direction of the controller's encoder; with 0 both share one encoder.
         controller: Units of the controller.
         generator: Units of the generator.
         factors: Number of factors.
@@ -47,6 +47,6 @@ WORKLOADS = {
     "mc_maze": Workload(256, 35, 10, 137, 45, 64, 64, 64, 200, 100, 4),
     "mc_rtt": Workload(256, 120, 40, 98, 32, 100, 100, 80, 100, 40, 4),
     "large": Workload(256, 300, 0, 1000, 0, 128, 128, 128, 512, 64, 4),
-    # For a look at whether it runs.
+    # Tiny, to check that a benchmark runs.
     "tiny": Workload(8, 5, 2, 6, 2, 4, 4, 4, 5, 3, 1, ic_dim=4),
 }

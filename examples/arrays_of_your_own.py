@@ -1,16 +1,17 @@
-"""Arrays of your own: trials of different length, with conditions and behaviour, from memory.
+"""Your own arrays: trials of different length, with conditions and behaviour, from memory.
 
-`lfadsx.from_arrays` makes a data set out of a list with one array (time, neuron) per trial. Trials may differ in
-length: they are padded, and no number depends on the padding. Behaviour comes as a list alike.
+`lfadsx.from_arrays` makes a data set from a list with one array (time, neuron) per trial. Trials may differ in
+length: they are padded, and the padding changes no result. Behaviour is given as a list in the same way.
 
     python examples/arrays_of_your_own.py                 # simulated reaches; a few minutes on a CPU
-    python examples/arrays_of_your_own.py --quick         # a moment, to see that it works
+    python examples/arrays_of_your_own.py --quick         # tiny sizes, to check that it works
     python examples/arrays_of_your_own.py my_session.npz  # your own file
 
 A file holds all trials one after the other: `spikes_concat` (time, neuron), `cursor_concat` (time, 2) with
-positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). This is the form in which the
-brain-machine interface session of Golub, Yu & Chase (2015, eLife) can be written; its bins are about 33 ms long.
+positions in metres, `lengths` (trial,) in bins, and `condition` (trial,). The brain-machine interface session of
+Golub, Yu & Chase (2015, eLife) can be written in this form; its bins are about 33 ms long.
 
+Writes runs/arrays_of_your_own: checkpoints, posterior.h5, scores.txt and summary.png.
 The figure needs matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -30,14 +31,14 @@ Trials = list[np.ndarray]
 def read_npz(file: Path) -> tuple[Trials, Trials, np.ndarray]:
     """Reads spikes and cursor positions of every trial, and the conditions."""
     with np.load(file) as arrays:
-        starts = np.cumsum(arrays["lengths"])[:-1]  # where each trial but the first begins
+        starts = np.cumsum(arrays["lengths"])[:-1]  # first bin of each trial, without trial 0
         spikes = np.split(arrays["spikes_concat"], starts)
         cursor = np.split(arrays["cursor_concat"], starts)
         return spikes, cursor, arrays["condition"]
 
 
 def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials, Trials, np.ndarray]:
-    """Simulates reaches to eight targets that take 10 to 30 bins; neurons are tuned to the velocity."""
+    """Simulates reaches of 10 to 30 bins to eight targets; neurons are tuned to velocity."""
     rng = np.random.default_rng(seed)
     tuning = rng.normal(0.0, 4.0, (2, n_neurons))  # log rate per m/s
     condition = np.arange(n_trials) % 8
@@ -46,7 +47,7 @@ def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials,
         length = int(rng.integers(10, 31))
         angle = 2 * np.pi * number / 8 + rng.normal(0.0, 0.1)
         duration = length * BIN_WIDTH
-        speed = 0.1 * (1 - np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)) / duration  # 0.1 m in all
+        speed = 0.1 * (1 - np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)) / duration  # each reach covers 0.1 m
         velocity = speed[:, None] * [np.cos(angle), np.sin(angle)]
         spikes.append(rng.poisson(np.exp(velocity @ tuning - 0.7)))
         cursor.append(np.cumsum(velocity, axis=0) * BIN_WIDTH)
@@ -54,14 +55,13 @@ def simulate(n_trials: int, n_neurons: int = 24, seed: int = 0) -> tuple[Trials,
 
 
 def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfadsx.Dataset:
-    """Wraps the arrays; a fifth of the trials validate, a fifth test, and every fourth neuron is held out."""
+    """Wraps the arrays: a fifth of the trials for validation, a fifth for test; every fourth neuron is held out."""
     n_neurons = spikes[0].shape[1]
     return lfadsx.from_arrays(
         spikes,
-        # The encoder never sees these neurons. How well their spikes are predicted tells a good model from one
-        # that copies what it sees.
+        # The encoder never sees these neurons. A model that only copies its input cannot predict their spikes.
         held_out=range(3, n_neurons, 4),
-        condition=condition,  # trials of each condition are shared out evenly between the splits
+        condition=condition,  # every condition is split in the same proportions
         behaviour=[np.gradient(position, BIN_WIDTH, axis=0) for position in cursor],
         behaviour_name="cursor velocity (m/s)",
         behaviour_lag=0.0,  # seconds that behaviour lags behind the rates
@@ -74,7 +74,7 @@ def make_dataset(spikes: Trials, cursor: Trials, condition: np.ndarray) -> lfads
 
 def main(file: Path | None, quick: bool, out: Path) -> None:
     """Trains on the arrays, infers the test trials, and prints lengths and scores."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     data = make_dataset(*(read_npz(file) if file else simulate(60 if quick else 400)))
     for name, split in data.splits.items():
         length = split.target_length
@@ -100,7 +100,7 @@ def main(file: Path | None, quick: bool, out: Path) -> None:
     if run.reason == "interrupted":
         return
 
-    # What was inferred, trial by trial: arrays are as long as the longest trial, with NaN after each one's end.
+    # The posterior, trial by trial. Arrays are as long as the longest trial, with NaN after the end of shorter trials.
     post = lfadsx.infer(run.model, data, n_samples=16 if quick else 64)
     post.save(out / "posterior.h5")
     trial = int(np.argmin(post.length))
@@ -117,7 +117,7 @@ def main(file: Path | None, quick: bool, out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Trains LFADS on arrays with trials of different length.")
-    parser.add_argument("file", type=Path, nargs="?", help="an .npz file; simulated data without")
+    parser.add_argument("file", type=Path, nargs="?", help="an .npz file; by default data are simulated")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
     parser.add_argument("--out", type=Path, default=Path("runs/arrays_of_your_own"), help="folder to write")
     main(**vars(parser.parse_args()))

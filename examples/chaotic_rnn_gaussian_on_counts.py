@@ -1,13 +1,14 @@
-"""A Gaussian likelihood on spike counts: what is lost when counts are taken for real numbers?
+"""A Gaussian likelihood on spike counts: what is lost compared with the Poisson likelihood?
 
-The data are the counts of chaotic_rnn_no_inputs.py. A Gaussian takes every bin to scatter alike, whatever the rate,
-and its mean may fall below zero. Compare the R2 of the rates with what the Poisson likelihood gives there.
+Data: the simulated counts of chaotic_rnn_no_inputs.py. A Gaussian gives every bin the same variance at any rate, and
+its mean may fall below zero. Compare the R2 of the rates with the Poisson result of chaotic_rnn_no_inputs.py.
 
-    python examples/chaotic_rnn_gaussian_on_counts.py              # the whole run
-    python examples/chaotic_rnn_gaussian_on_counts.py --epochs 10  # a first look
-    python examples/chaotic_rnn_gaussian_on_counts.py --quick      # a moment, to see that it works
+    python examples/chaotic_rnn_gaussian_on_counts.py              # full run: 48 epochs
+    python examples/chaotic_rnn_gaussian_on_counts.py --epochs 10  # a shorter first look
+    python examples/chaotic_rnn_gaussian_on_counts.py --quick      # tiny sizes, to check that it works
 
-Figures need matplotlib: pip install "lfadsx[plot]".
+Writes runs/chaotic_rnn_gaussian_on_counts: data, checkpoints, posterior.h5, scores.txt, and figures of R2, rates and
+training. Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "chaotic_rnn_no_inputs"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
@@ -32,7 +33,7 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=1e-2,
     dropout_rate=0.0,
@@ -40,7 +41,8 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL of the initial condition comes in slowly: at full weight early on, the model gives it up for good.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there.
 TRAIN = lfadsx.TrainConfig(
     epochs=48,
     batch_size=64,
@@ -59,13 +61,13 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file, kind="real")
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     post = lfadsx.infer(run.model, data)
     post.save(out / "posterior.h5")
     score = lfadsx.evaluate(run.model, data)
 
-    # The share of each neuron's true variance that the inferred rates explain, over all trials and bins.
+    # R2 of each neuron: share of the variance of its true rate that inferred rates explain, over all trials and bins.
     split, rates = data.splits[post.split], post.rates["spikes"]
     r2 = metrics.r2_by_channel(rates, split.truth)
     histograms_figure({"Neurons": r2}, "R2 of a neuron").savefig(out / "r2.png", dpi=150)

@@ -1,12 +1,13 @@
-"""Pulses into a strongly chaotic network (gain 2.5): can LFADS tell a kick from fast dynamics?
+"""Input pulses into a strongly chaotic network (gain 2.5): can LFADS tell a pulse from fast dynamics?
 
-As chaotic_rnn_inputs_g1p5.py, with a network whose own activity changes nearly as fast as a kick changes it. Where
-the generator cannot predict the dynamics, the controller has to help, and pulses are harder to tell.
+Data: as in chaotic_rnn_inputs_g1p5.py, but the network's own activity changes nearly as fast as a pulse changes it.
+Where the generator cannot predict the dynamics, the controller corrects it. Pulses are then harder to recognise.
 
-    python examples/chaotic_rnn_inputs_g2p5.py              # the whole run
-    python examples/chaotic_rnn_inputs_g2p5.py --epochs 10  # a first look
-    python examples/chaotic_rnn_inputs_g2p5.py --quick      # a moment, to see that it works
+    python examples/chaotic_rnn_inputs_g2p5.py              # full run: about 9 minutes of training on one CPU core
+    python examples/chaotic_rnn_inputs_g2p5.py --epochs 10  # a shorter first look
+    python examples/chaotic_rnn_inputs_g2p5.py --quick      # tiny sizes, to check that it works
 
+Writes runs/chaotic_rnn_inputs_g2p5: data, checkpoints, posterior.h5, scores.txt, and figures of pulses and training.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -22,7 +23,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "chaotic_rnn_inputs_g2p5"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
@@ -34,9 +35,9 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior="student_t",  # heavy tails: most bins have no input, and one has a large one
+    input_prior="student_t",  # heavy tails: most bins have no input, a single bin has a large one
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=4e-3,
     dropout_rate=0.0,
@@ -44,8 +45,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL of the initial condition comes in slowly, or the model gives it up for good; that of the inputs is there from
-# the start, so that they are not used in its stead.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,
@@ -65,7 +67,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     posteriors = {name: lfadsx.infer(run.model, data, name) for name in data.splits}
     post = posteriors["valid"]
@@ -73,8 +75,8 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # An inferred input has an arbitrary sign and may lead or lag the pulse by some bins. Both are chosen on
-    # training trials, once for all, and the trials that are scored had no part in training.
+    # An inferred input has an arbitrary sign and may lead or lag the pulse by some bins. Sign and lag are chosen once,
+    # on training trials. Scores use validation trials.
     inputs = {name: of.inputs[:, :, 0] for name, of in posteriors.items()}
     pulses = {name: split.true_inputs[:, :, 0] for name, split in data.splits.items()}
     peaks = peak_errors(inputs["valid"], pulses["valid"], fit_on=(inputs["train"], pulses["train"]))

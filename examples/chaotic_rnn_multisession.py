@@ -1,13 +1,14 @@
-"""One network, five sessions with other neurons in each: does LFADS find the same dynamics in all of them?
+"""Five sessions with different neurons from one network: does LFADS find the same dynamics in all of them?
 
-Every session records 20 of 100 units, none twice. One model is trained on all: each session has a read-in and a
-read-out of its own, everything between is shared. If the sessions are stitched together rightly, a condition has the
-same factors in whichever session it was recorded.
+Data: each simulated session records 20 of 100 units; no unit is recorded twice. One model is trained on all sessions.
+Each session has its own read-in and read-out; all other parts are shared. If the stitching works, a condition has the
+same factors in every session.
 
-    python examples/chaotic_rnn_multisession.py              # the whole run
-    python examples/chaotic_rnn_multisession.py --epochs 10  # a first look
-    python examples/chaotic_rnn_multisession.py --quick      # a moment, to see that it works
+    python examples/chaotic_rnn_multisession.py              # full run: about 15 minutes of training on one CPU core
+    python examples/chaotic_rnn_multisession.py --epochs 5   # a shorter first look
+    python examples/chaotic_rnn_multisession.py --quick      # tiny sizes, to check that it works
 
+Writes runs/chaotic_rnn_multisession: data, checkpoints, posterior.h5, scores.txt, and figures of sessions and training.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -24,14 +25,14 @@ from lfadsx.evaluation import format_table, metrics
 
 NAME = "chaotic_rnn_multisession"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 30, "recorded": 10, "components": 5}
 QUICK_DATA |= {"train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
-    # Four times the components that the sessions are aligned by: 10 factors can express 86 % of the rates of all 100
-    # neurons, 30 can express 95 %. What the alignment does not know starts at random.
+    # Four times the components of the alignment. 10 factors can express 86 % of the rates of all 100 neurons, 30
+    # factors 95 %. Weights of the further factors start at random.
     factors=40,
     generator_dim=128,
     ic_dim=64,
@@ -39,9 +40,9 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior_tau=1.0,  # bins, at the start; it is trained
+    input_prior_tau=1.0,  # initial value in bins; it is trained
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=1e-2,
     dropout_rate=0.0,
@@ -49,8 +50,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL of the initial condition comes in slowly, or the model gives it up for good; that of the inputs is there from
-# the start, so that they are not used in its stead.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=10,
     batch_size=64,
@@ -64,7 +66,7 @@ TRAIN = lfadsx.TrainConfig(
 def main(quick: bool, out: Path, epochs: int | None) -> None:
     """Simulates, trains, infers, and compares the sessions."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
-    # One file for each session. They hold the alignment by which read-ins and read-outs start: principal components
+    # One file for each session. Files hold the alignment that initialises read-ins and read-outs: principal components
     # of the condition averages of all sessions together.
     files = sorted((out / "data").glob("*.h5"))
     if len(files) < (3 if quick else 5):
@@ -72,7 +74,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(*files)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     post = lfadsx.infer(run.model, data)
     post.save(out / "posterior.h5")
@@ -87,8 +89,8 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         table.append({"session": session.name, "rates_r2": r2, "r2_pooled": pooled})
         averages[session.name] = metrics.psth(post.factors[trials], post.condition[trials])[1]
 
-    # How much of one session's condition averages another session's explain, without any refit. The same with the
-    # conditions shifted by one is what the common time course alone attains.
+    # R2 of one session's condition averages from another session's, without a refit. With conditions shifted by one, R2
+    # shows what the common time course alone attains.
     pairs = list(combinations(averages.values(), 2))
     agreement = np.mean([metrics.r2_pooled(one, other) for one, other in pairs])
     shifted = np.mean([metrics.r2_pooled(np.roll(one, 1, axis=0), other) for one, other in pairs])

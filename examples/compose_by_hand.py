@@ -1,11 +1,13 @@
 """LFADS composed by hand: every part on its own line, then run, differentiated and trained.
 
-`lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, which
-is what you need once a width or a part differs. Each part is a Flax NNX module with explicit arguments.
+`lfadsx.inferred_input(data)` composes the usual model in one call. This page does the same part by part, as you need
+to once a width or a part differs. Each part is a Flax NNX module with explicit arguments. The data are simulated
+spikes of 30 neurons of a chaotic network.
 
     python examples/compose_by_hand.py          # a few minutes on a CPU
-    python examples/compose_by_hand.py --quick  # a moment, to see that it works
+    python examples/compose_by_hand.py --quick  # tiny sizes, to check that it works
 
+Writes runs/compose_by_hand: checkpoints, parts.txt, scores.txt and loss.png.
 The figure needs matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -30,33 +32,33 @@ def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) 
     # session's name; with more entries ((name, number), ...) it serves several sessions.
     readin = LinearReadin(((session.name, session.n_channels),), n_factors, rngs=rngs)
 
-    # Encoders: one summarises a trial for its initial condition, the other tells the controller about each bin.
-    # The lag keeps the data of a bin away from the input that is inferred for that bin.
+    # Encoders: one summarises a trial for its initial condition, the other encodes each bin for the controller.
+    # With lag 1 the input of a bin is inferred without the data of that bin.
     ic_encoder = BidirectionalGRU(readin.n_features, n_units, rngs=rngs)
     input_encoder = BidirectionalGRU(readin.n_features, n_units, lag=1, rngs=rngs)
 
-    # Priors: what the initial condition and the inputs are like before data are seen. Each brings the family of
-    # its posterior. The AR(1) prior says that inputs change slowly, and learns how slowly.
+    # Priors of the initial condition and of the inputs. Each prior also defines the family of its posterior. The
+    # AR(1) prior expects inputs to change slowly; its time constant is trained.
     ic_prior = GaussianPrior(n_ic, variance=0.1)
     input_prior = AutoregressivePrior(n_inputs, tau=10.0, variance=0.1)
 
-    # Controller: sees the encoding and the factors of the last bin, and infers the inputs.
+    # Controller: infers the inputs from the encoding and the factors of the last bin.
     controller = GRUController(input_encoder.n_states, n_factors, n_units, rngs=rngs)
 
-    # Generator: the dynamics. It starts from the initial condition; 0 known inputs and the inferred ones drive it.
+    # Generator: the dynamics. It starts from the initial condition; inferred inputs (and here 0 known ones) drive it.
     generator = GRUGenerator(n_ic, 0, n_inputs, n_units, rngs=rngs)
 
     # Decoder: runs controller and generator bin by bin and maps the generator's state to the factors. Without
-    # controller and input_prior it would be autonomous.
+    # controller and input_prior the decoder is autonomous.
     decoder = Decoder(generator, n_factors, controller=controller, input_prior=input_prior, rngs=rngs)
 
-    # Likelihood and read-out: the parameters that the likelihood asks for (one log rate for Poisson) are a linear
-    # map of the factors. The gain is small, so that the model starts near the mean rates.
+    # Likelihood and read-out: the read-out maps factors linearly to the parameters of the likelihood (one log rate
+    # per neuron for Poisson). Its weights start small, so that the model starts near the mean rates.
     likelihood = Poisson()
     targets = ((session.name, session.n_targets["spikes"]),)
     readout = LinearReadout(n_factors, targets, n_params=likelihood.n_params, scale=0.1, rngs=rngs)
 
-    # The model. Read-outs and likelihoods come by target group; a second group could hold muscle activity.
+    # The model. Read-outs and likelihoods are given by target group; a second group could hold muscle activity.
     model = lfadsx.LFADS(
         readin,
         ic_encoder,
@@ -67,30 +69,30 @@ def compose(data: lfadsx.Dataset, n_factors: int, n_units: int, rngs: nnx.Rngs) 
         input_encoder=input_encoder,
         rngs=rngs,
     )
-    # Last, the model starts where the training data say: the bias of the read-out at each neuron's mean rate.
+    # Last, initial values from the training data, such as the read-out's bias at each neuron's mean rate.
     lfadsx.initialise(model, data)
     return model
 
 
 def main(quick: bool, out: Path) -> None:
     """Composes the model, runs it on a batch, takes a gradient, and trains it."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     out.mkdir(parents=True, exist_ok=True)
     data = lfadsx.datasets.chaotic_rnn(
         conditions=4 if quick else 40, trials_per_condition=10, neurons=30, duration=0.3, max_rate=60.0
     )
     model = compose(data, n_factors=6 if quick else 16, n_units=12 if quick else 48, rngs=nnx.Rngs(0))
 
-    # Parts, their arrays, and how many weights train.
+    # Parts, their arrays, and the number of trained weights.
     print(lfadsx.summary(model))
     (out / "parts.txt").write_text(lfadsx.summary(model) + "\n")
 
-    # Whether a part does what its seam promises: shapes, gradients, float64, padded trials, populations, saving.
-    # It is meant for a part of your own; an error says in words what is wrong.
+    # `check` tests a part of your own against its seam: shapes, gradients, float64, padded trials, populations,
+    # saving. The error message says in words what is wrong. Here it checks a built-in part.
     lfadsx.testing.check(model.decoder.generator)
 
-    # A model holds no random state. Called on a batch alone it pushes the posterior means through; everything
-    # random of a sample is drawn beforehand and passed in, so the same noise gives the same output.
+    # A model holds no random state. Called on a batch alone, the model uses posterior means. For a sample, all noise
+    # is drawn beforehand and passed in, so the same noise gives the same output.
     run_model = nnx.jit(lambda model, batch, noise: model(batch, noise))
     batch = lfadsx.data.batch(data, "train", rows=np.arange(16))
     means = run_model(model, batch, None)
@@ -99,8 +101,7 @@ def main(quick: bool, out: Path) -> None:
     sample = run_model(model, batch, noise)
     print("Spread of the inputs of one sample:", round(float(sample.inputs.std()), 3))
 
-    # The gradient, with nothing but JAX: split the model in its structure and its parameters, and put it together
-    # again inside the function.
+    # The gradient in plain JAX: split the model into structure and parameters, and merge them inside the function.
     structure, parameters, fixed = nnx.split(model, nnx.Param, ...)
 
     def negative_bound(parameters, noise):
@@ -110,13 +111,13 @@ def main(quick: bool, out: Path) -> None:
     value, gradient = jax.jit(jax.value_and_grad(negative_bound))(parameters, noise)
     print(f"Bound {-float(value):.1f} nats per trial, norm of its gradient {float(optax.tree.norm(gradient)):.1f}")
 
-    # Training. `fit` leaves our model as it was and returns a trained one.
+    # Training. `fit` returns a trained copy; `model` itself stays untrained.
     epochs, batch_size = (30, 16) if quick else (150, 40)
     settings = {"kl_ramp_epochs": epochs // 5, "l2_ramp_epochs": 0, "learning_rate": 0.01, "dropout_rate": 0.1}
     run = lfadsx.fit(model, data, epochs=epochs, batch_size=batch_size, patience=epochs, out=out, **settings)
     lfadsx.plotting.loss_figure(run.history).savefig(out / "loss.png", dpi=150)
 
-    # The evidence lower bound of the validation trials, mean of 16 samples of each.
+    # The evidence lower bound of the validation trials, averaged over 16 samples of each trial.
     before, after = (lfadsx.bounds(of, data, "valid", n_samples=16).elbo.mean() for of in (model, run.model))
     print(f"Bound before training: {before:.1f} nats per trial")
     print(f"Bound after training: {after:.1f} nats per trial")

@@ -1,14 +1,18 @@
-"""All that the TensorFlow LFADS program could be run for, in one script: its README's sequence, with the same data.
+"""Every kind of run of the TensorFlow LFADS program in one script, in the sequence of its README.
 
-Pulses into a strongly chaotic network (gain 2.5). The model is trained; the posterior of all trials is averaged over
-samples, and its mean pushed through once; new trials are drawn from the priors, and look like the recorded ones; the
-parameters are written. Results are written by names of our own and by those of the TensorFlow LFADS.
+Data: input pulses into a strongly chaotic network (gain 2.5), simulated as in the original. The script
 
-    python examples/every_kind_of_run.py              # the whole run
-    python examples/every_kind_of_run.py --epochs 10  # a first look
-    python examples/every_kind_of_run.py --quick      # a moment, to see that it works
+* trains the model;
+* averages the posterior of all trials over samples, and computes rates from posterior means;
+* generates new trials from the priors and compares them with the recorded ones;
+* writes the parameters, and results under lfadsx's names and under the names of the TensorFlow LFADS.
 
-Figures need matplotlib: pip install "lfadsx[plot]".
+    python examples/every_kind_of_run.py              # full run: 18 minutes on a busy CPU
+    python examples/every_kind_of_run.py --epochs 10  # a shorter first look
+    python examples/every_kind_of_run.py --quick      # tiny sizes, to check that it works
+
+Writes runs/every_kind_of_run: data, checkpoints, averaged.h5, pushed.h5, generated.h5, parameters.h5, the folder
+tensorflow, scores.txt and figures. Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
 from pathlib import Path
@@ -23,7 +27,7 @@ import lfadsx
 
 NAME = "chaotic_rnn_inputs_g2p5"
 
-DATA = {}  # as in the original: validation trials are new trials of the conditions that it trains on
+DATA = {}  # as in the original, validation trials are new trials of the training conditions
 QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
@@ -34,10 +38,10 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior="student_t",  # heavy tails: most bins have no input, and one has a large one
+    input_prior="student_t",  # heavy tails: most bins have no input, a single bin has a large one
 )
-# Weight 1 of both KL terms is the evidence bound; with less, posteriors drift away from the priors, and what is drawn
-# from these no longer looks like the data.
+# With both KL weights at 1, training maximises the evidence lower bound. With smaller weights, posteriors drift away
+# from the priors, and trials generated from the priors no longer look like the data.
 HYPER = lfadsx.HyperParams(
     learning_rate=4e-3,
     dropout_rate=0.0,
@@ -56,7 +60,7 @@ TRAIN = lfadsx.TrainConfig(
 
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
-    """Simulates, trains, and does everything that a trained model is good for."""
+    """Simulates, trains, infers, generates, and writes the parameters."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
@@ -64,15 +68,15 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
-    # posterior_sample_and_average and posterior_push_mean, of all trials in the order of the file.
+    # posterior_sample_and_average and posterior_push_mean: all trials in the order of the file.
     n_samples = 16 if quick else 128
     lfadsx.infer(run.model, data, "all", n_samples=n_samples).save(out / "averaged.h5")
     lfadsx.infer(run.model, data, "all", n_samples=0).save(out / "pushed.h5")
     score = lfadsx.evaluate(run.model, data)
 
-    # The same by the names of the TensorFlow LFADS, for programs that read its files.
+    # The same under the names of the TensorFlow LFADS, for programs that read its files.
     posteriors = {name: lfadsx.infer(run.model, data, name, n_samples=16) for name in data.splits}
     bounds = {name: lfadsx.bounds(run.model, data, name, n_samples=n_samples) for name in data.splits}
     step = lfadsx.RunFolder(out).step_of("best")
@@ -91,7 +95,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     labels = {"x_label": "Bin", "y_label": "Neuron", "label": "Per bin"}
     images_figure(images, **labels).savefig(out / "generated.png", dpi=150)
 
-    # write_model_params: all arrays by our names. The model could come from the run folder as well.
+    # write_model_params: all arrays under lfadsx's names. Here the model is loaded from the run folder.
     names = lfadsx.interop.write_parameters(out / "parameters.h5", lfadsx.load(out))
 
     ratio = abs(found.mean_ratio - 1)

@@ -1,14 +1,15 @@
-"""The chaotic network with Gaussian noise in place of spikes: LFADS for real-valued recordings.
+"""LFADS for real-valued recordings: the chaotic network with Gaussian noise instead of spikes.
 
-Calcium signals, field potentials and muscle activity are no counts. With `likelihood="gaussian"` in the model and in
-the reading of the data, the read-out infers a mean and a variance for each channel. The network gets no input, but
-the model has a controller: that its inferred input stays near zero is a control.
+Calcium signals, field potentials and muscle activity are not counts. Set `likelihood="gaussian"` in the model and
+`kind="real"` when reading the data; the read-out then predicts a mean and a variance for each channel. The simulated
+network gets no input, but the model has a controller. As a control, the inferred input should stay near zero.
 
-    python examples/gaussian_chaotic_rnn_no_inputs.py              # the whole run
-    python examples/gaussian_chaotic_rnn_no_inputs.py --epochs 10  # a first look
-    python examples/gaussian_chaotic_rnn_no_inputs.py --quick      # a moment, to see that it works
+    python examples/gaussian_chaotic_rnn_no_inputs.py              # full run: 10 to 14 minutes on one CPU core
+    python examples/gaussian_chaotic_rnn_no_inputs.py --epochs 10  # a shorter first look
+    python examples/gaussian_chaotic_rnn_no_inputs.py --quick      # tiny sizes, to check that it works
 
-Figures need matplotlib: pip install "lfadsx[plot]".
+Writes runs/gaussian_chaotic_rnn_no_inputs: data, checkpoints, posterior.h5, scores.txt, and figures of R2, rates and
+training. Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "gaussian_chaotic_rnn_no_inputs"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
@@ -35,9 +36,9 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior_tau=1.0,  # bins, at the start; it is trained
+    input_prior_tau=1.0,  # initial value in bins; it is trained
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=1e-2,
     dropout_rate=0.0,
@@ -45,8 +46,9 @@ HYPER = lfadsx.HyperParams(
     kl_ic_scale=1.0,
     kl_co_scale=1.0,
 )
-# The KL of the initial condition comes in slowly, or the model gives it up for good; that of the inputs is there from
-# the start, so that they are not used in its stead.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there. The KL weight of
+# the inputs is 1 from the start, so that inferred inputs do not replace the initial condition.
 TRAIN = lfadsx.TrainConfig(
     epochs=36,
     batch_size=64,
@@ -66,20 +68,20 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file, kind="real")
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     post = lfadsx.infer(run.model, data)
     post.save(out / "posterior.h5")
     score = lfadsx.evaluate(run.model, data)
 
-    # The share of each neuron's true variance that the inferred rates explain, over all trials and bins.
+    # R2 of each neuron: share of the variance of its true rate that inferred rates explain, over all trials and bins.
     split, rates = data.splits[post.split], post.rates["spikes"]
     r2 = metrics.r2_by_channel(rates, split.truth)
     histograms_figure({"Neurons": r2}, "R2 of a neuron").savefig(out / "r2.png", dpi=150)
     lfadsx.plotting.rates_figure(data, split, post).savefig(out / "rates.png", dpi=150)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # The divergence of the inputs tells how much the controller says about a trial; none is right here.
+    # The KL of the inputs measures the information that the controller adds to a trial; here it should be 0.
     kl_inputs = run.history["valid_kl_inputs"][run.best_epoch - 1] / split.n_bins
 
     text = f"""{score}

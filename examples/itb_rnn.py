@@ -1,13 +1,14 @@
-"""A network that integrates a noisy input up to a bound: is the input recovered from the spikes?
+"""A network that integrates a noisy input up to a bound: does LFADS recover the input from spikes?
 
-The network was trained to give the running sum of its input, cut at 1 and -1. LFADS sees the spikes of 50 neurons and
-infers an input, which is compared with the true one after one regression for all trials. Beyond a bound the input
-leaves no trace in the output, so no method can recover all of it.
+Data: simulated spikes of 50 neurons. The network was trained to output the running sum of its input, limited to the
+range from -1 to 1. The input that LFADS infers is compared with the true input after one regression for all trials.
+Beyond a bound the input does not change the output, so no method can recover all of it.
 
-    python examples/itb_rnn.py              # the whole run
-    python examples/itb_rnn.py --epochs 10  # a first look
-    python examples/itb_rnn.py --quick      # a moment, to see that it works
+    python examples/itb_rnn.py              # full run: 5 to 7 minutes of training on one CPU core
+    python examples/itb_rnn.py --epochs 10  # a shorter first look
+    python examples/itb_rnn.py --quick      # tiny sizes, to check that it works
 
+Writes runs/itb_rnn: data, checkpoints, posterior.h5, scores.txt, and figures of the regression and of training.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -23,7 +24,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "itb_rnn"
 
-# A fifth of the conditions is kept apart to be scored: in the original split validation repeats all conditions.
+# A fifth of the conditions is held out for scoring. In the original split, validation repeats all conditions.
 DATA = {"split": "conditions"}
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
@@ -35,10 +36,10 @@ MODEL = lfadsx.ModelConfig(
     input_encoder_dim=64,
     controller_dim=64,
     inferred_inputs=1,
-    input_prior_tau=0.5,  # bins; trained, and starting near the white noise that the input is
+    input_prior_tau=0.5,  # initial value in bins, near white noise like the true input; it is trained
     controller_lag=0,  # the controller sees the spikes of a bin when it infers that bin's input
 )
-# Weight 1 of both KL terms is the evidence bound.
+# With both KL weights at 1, training maximises the evidence lower bound.
 HYPER = lfadsx.HyperParams(
     learning_rate=4e-3,
     dropout_rate=0.0,
@@ -64,15 +65,15 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     post = lfadsx.infer(run.model, data)
     post.save(out / "posterior.h5")
     score = lfadsx.evaluate(run.model, data)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # Scale and sign of an inferred input are arbitrary: one slope and intercept, fitted on training trials, bring it
-    # to the unit of the true input.
+    # Scale and sign of an inferred input are arbitrary. One slope and one intercept, fitted on training trials, convert
+    # the inferred input to the unit of the true input.
     split, found = data.splits[post.split], score.detail["inputs"]
     draw(score.aligned_inputs[:, :, 0], split.true_inputs[:, :, 0], post.times).savefig(out / "regression.png", dpi=150)
 

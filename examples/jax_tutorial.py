@@ -1,16 +1,16 @@
-"""The LFADS tutorial in JAX, both of its notebooks, figure by figure: an integrator network and LFADS on its spikes.
+"""The LFADS tutorial in JAX, figure by figure: an integrator network, and LFADS on its spikes.
 
-A recurrent network was trained to add up a noisy input. Its 100 units are turned into spikes, and LFADS is to infer,
-from single trials of spikes, the rates of the units and the input to the network. The inferred rates are compared
-with what filtering and principal components make of the same spikes.
+A recurrent network was trained to add up a noisy input. Its 100 units are turned into spikes. From single trials of
+spikes, LFADS infers the rates of the units and the input to the network. The inferred rates are compared with the
+results of filtering and of principal components on the same spikes. The script covers both notebooks of the tutorial.
 
-    python examples/jax_tutorial.py                        # the whole run
-    python examples/jax_tutorial.py --epochs 20            # a first look
-    python examples/jax_tutorial.py --train-network 0      # with the integrator network of the library
-    python examples/jax_tutorial.py --quick                # a moment, to see that it works
+    python examples/jax_tutorial.py                        # full run: LFADS trains 10 to 18 minutes on one CPU core
+    python examples/jax_tutorial.py --epochs 20            # a shorter first look
+    python examples/jax_tutorial.py --train-network 0      # uses the trained integrator network of the library
+    python examples/jax_tutorial.py --quick                # tiny sizes, to check that it works
 
-The figures are in OUT/tutorial, in the order of the notebooks. Titles say R2 where R2 is drawn (a squared
-correlation, never the correlation), and panels of evaluation trials show evaluation trials.
+Writes runs/jax_tutorial: data, checkpoints, posterior.h5, scores.txt, and the figures in the folder tutorial, in the
+order of the notebooks. "R2" in a title is a squared correlation. Panels of evaluation trials show evaluation trials.
 
 Source: the LFADS tutorial of google-research/computation-thru-dynamics, 2019.
 Figures need matplotlib and scikit-learn: pip install "lfadsx[plot]".
@@ -38,7 +38,7 @@ from lfadsx.plotting import curves_figure
 
 NAME = "integrator_rnn"
 
-DATA = {}  # 20,480 trials of 25 bins, the first nine tenths of which train
+DATA = {}  # 20,480 trials of 25 bins; the first nine tenths are training trials
 QUICK_DATA = {"trials": 40, "train_fraction": 0.5}
 MODEL = lfadsx.ModelConfig(
     variant="inferred_input",
@@ -48,12 +48,11 @@ MODEL = lfadsx.ModelConfig(
     ic_encoder_dim=128,
     input_encoder_dim=0,  # one encoder serves the initial condition and the controller
     controller_dim=128,
-    controller_lag=0,  # the input of a bin shows in the spikes of that bin already
+    controller_lag=0,  # the input of a bin already affects the spikes of that bin
     inferred_inputs=1,
-    input_prior_tau=0.5,  # bins; trained, and starting near the white noise that the input is
+    input_prior_tau=0.5,  # initial value in bins, near white noise like the true input; it is trained
 )
-# Weight 1 of both KL terms is the evidence bound, whose best model infers as well as can be. No dropout: there are
-# enough trials.
+# With both KL weights at 1, training maximises the evidence lower bound. Dropout is off, because trials are many.
 HYPER = lfadsx.HyperParams(
     learning_rate=3e-3,
     dropout_rate=0.0,
@@ -71,24 +70,24 @@ TRAIN = lfadsx.TrainConfig(
 
 TRIAL, NEURON = 0, 0  # the evaluation trial and the neuron of the examples
 N_SAMPLES = 128  # posterior samples of each evaluation trial
-N_TRAIN_SAMPLES = 16  # those of training trials only scale the inputs
+N_TRAIN_SAMPLES = 16  # posterior samples of training trials, which only scale the inputs
 
 
 def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None:
-    """Simulates, draws the data, trains, infers, and draws what was inferred."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
+    """Simulates, plots the data, trains, infers, and plots the results."""
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
         changes = QUICK_DATA if quick else DATA
-        if train_network:  # else the network comes with the library
+        if train_network:  # with 0 the library's trained network is used
             changes = changes | {"network_file": str(out / "network.npz")}
             steps = min(train_network, 200) if quick else train_network
             save({"03_network_training": train_integrator(steps, out / "network.npz")}, out)
         lfadsx.datasets.simulate(NAME, file, **changes)
     data = lfadsx.read(file)
     split = data.valid
-    with h5py.File(file) as simulated:  # what the network did in these trials, beside its spikes
+    with h5py.File(file) as simulated:  # states and outputs of the network in these trials
         network = {name: simulated[f"valid_{name}"][:] for name in ("hiddens", "outputs", "targets", "h0s")}
 
     made_from = data.source[data.sessions[0].name]["made_from"]
@@ -97,7 +96,7 @@ def main(quick: bool, out: Path, epochs: int | None, train_network: int) -> None
     save(integrator_figures(split, network, data.bin_width) | data_figures(data, split, network), out)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     samples = dict.fromkeys(data.splits, 8) if quick else {"train": N_TRAIN_SAMPLES, "valid": N_SAMPLES}
     posteriors = {name: lfadsx.infer(run.model, data, name, n_samples=n) for name, n in samples.items()}
@@ -147,7 +146,7 @@ R2 of the inputs, pooled: {metrics.r2_pooled(inputs, split.true_inputs):.3f}"""
 
 
 def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_width: float) -> dict[str, Figure]:
-    """Draws the task, what the network does in a batch of trials, and where trials start."""
+    """Draws the task, the network's activity in a batch of trials, and the start states."""
     time, inputs = bin_width * np.arange(1, split.n_bins + 1), split.true_inputs
     batch, few = slice(0, 128), range(4)
     error = network["outputs"] - network["targets"]
@@ -169,7 +168,7 @@ def integrator_figures(split: lfadsx.Split, network: dict[str, np.ndarray], bin_
 
 
 def network_weights(weights: lfadsx.datasets.TaskNetwork) -> Figure:
-    """Draws the weights of the trained network, and the eigenvalues of the recurrent ones on the unit circle."""
+    """Draws the weights of the trained network, and the eigenvalues of its recurrent weights beside the unit circle."""
     figure = Figure(figsize=(11, 2.8), layout="constrained")
     first, second, third, fourth = figure.subplots(1, 4)
     largest = np.abs(weights.W_R).max()
@@ -215,7 +214,7 @@ def train_integrator(steps: int, file: Path) -> Figure:
 
 
 def data_figures(data: lfadsx.Dataset, split: lfadsx.Split, network: dict[str, np.ndarray]) -> dict[str, Figure]:
-    """Draws dimensions and statistics of the data, and what simple methods make of one neuron's spikes."""
+    """Draws dimensions and statistics of the data, and one neuron's rate as simple methods estimate it."""
     time = data.bin_width * (np.arange(split.n_bins) + 0.5)
     spikes, truth = split.encoder_input[TRIAL, :, NEURON], split.truth[TRIAL, :, NEURON]
     hidden_variance = PCA().fit(network["hiddens"].reshape(-1, 100)).explained_variance_ratio_[:20]
@@ -248,7 +247,7 @@ def data_figures(data: lfadsx.Dataset, split: lfadsx.Split, network: dict[str, n
 
 
 def statistics(train: np.ndarray, trial: np.ndarray, bin_width: float) -> Figure:
-    """Draws how many spikes there are in a bin, the mean rate of each neuron, and the spikes of one trial."""
+    """Draws histograms of spikes per bin and of mean rates per neuron, and the spikes of one trial."""
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     first, second, third = figure.subplots(1, 3)
     first.hist(train.ravel(), bins=np.arange(train.max() + 2) - 0.5)
@@ -262,12 +261,12 @@ def statistics(train: np.ndarray, trial: np.ndarray, bin_width: float) -> Figure
 
 
 def filtered(spikes: np.ndarray) -> np.ndarray:
-    """Returns spikes after a mean over 3 bins, forwards and backwards so that nothing shifts, shape (time,)."""
+    """Returns spikes averaged over 3 bins, forwards and backwards to avoid a shift, shape (time,)."""
     return filtfilt(np.ones(3) / 3, 1, spikes.astype(float))  # small integers would overflow
 
 
 def pca_smoothed(pca: PCA, spikes: np.ndarray) -> np.ndarray:
-    """Returns what the principal components keep of spikes, (trial, time, neuron), in counts per bin."""
+    """Returns spikes projected on the principal components and back, (trial, time, neuron), in counts per bin."""
     return pca.inverse_transform(pca.transform(spikes.reshape(-1, spikes.shape[2]))).reshape(spikes.shape)
 
 
@@ -284,7 +283,7 @@ def ramp_and_rate(history: dict[str, np.ndarray]) -> Figure:
 
 
 def losses(history: dict[str, np.ndarray], ramped: bool) -> Figure:
-    """Draws the parts of the loss of training and evaluation trials, as they count or before the ramp's weight."""
+    """Draws the terms of the loss of training and evaluation trials. If `ramped`, terms have the weight of the ramp."""
     kl_ic, kl_co = (history["kl_ic_weight"], history["kl_co_weight"]) if ramped else (1.0, 1.0)
     scales = {"reconstruction": 1.0, "kl_inputs": kl_co * HYPER.kl_co_scale, "kl_ic": kl_ic * HYPER.kl_ic_scale}
     titles = {"reconstruction": "Negative log likelihood", "kl_inputs": "KL of inputs", "kl_ic": "KL of initial state"}
@@ -313,7 +312,7 @@ def trial_states(post: lfadsx.Posterior, truth: np.ndarray) -> Figure:
 
 
 def one_trial(post: lfadsx.Posterior, inputs: np.ndarray, split: lfadsx.Split) -> Figure:
-    """Draws initial condition, input and rates of one trial; the input after the regression on training trials."""
+    """Draws initial condition, input (after the regression on training trials) and rates of one trial."""
     rates, truth = post.rates["spikes"][TRIAL], split.truth[TRIAL]
     neurons = {
         f"Rate of neuron {n} (counts per bin)": {"inferred": rates[:, n], "true": truth[:, n]}
@@ -328,7 +327,7 @@ def one_trial(post: lfadsx.Posterior, inputs: np.ndarray, split: lfadsx.Split) -
 
 
 def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], time: np.ndarray) -> Figure:
-    """Draws one neuron in one trial: spikes, temporal filter, principal components and LFADS beside the truth."""
+    """Draws one neuron in one trial: spikes, temporal filter, principal components and LFADS, with the true rate."""
     truth, spikes = split.truth[TRIAL, :, NEURON], split.encoder_input[TRIAL, :, NEURON]
     estimates = {"Spikes": spikes, "Temporal filter": filtered(spikes)}
     estimates |= {name: values[TRIAL, :, NEURON] for name, values in smooth.items()}
@@ -340,7 +339,7 @@ def four_estimates(split: lfadsx.Split, smooth: dict[str, np.ndarray], time: np.
 
 
 def floors(truth: np.ndarray) -> dict[str, float]:
-    """Returns what knowing nothing about a trial attains: the truth of another trial, and a straight ramp."""
+    """Returns the R2 of estimates that ignore the trial's data: the truth of another trial, and a straight ramp."""
     found = metrics.r2_floors(truth)
     return {"truth of another trial": found.shuffled, "a ramp": found.ramp}
 
@@ -355,8 +354,8 @@ def save(figures: dict[str, Figure], out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Walks through the LFADS tutorial: an integrator network and LFADS.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
-    batches = "batches to train the integrator network with; 0: it comes with the library"
+    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink in proportion")
+    batches = "batches to train the integrator network with; 0 uses the library's trained network"
     parser.add_argument("--train-network", type=int, default=10_000, help=batches)
     parser.add_argument("--out", type=Path, default=Path("runs/jax_tutorial"), help="folder to write")
     main(**vars(parser.parse_args()))

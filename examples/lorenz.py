@@ -1,13 +1,14 @@
-"""The Lorenz system behind the spikes of 30 neurons: are its three states in the factors?
+"""The Lorenz system behind the spikes of 30 neurons: do the factors hold its three states?
 
-Rates depend on the three states of the Lorenz attractor, and the factors of LFADS on whatever the generator has made
-of them. A linear map from factors to states, fitted on training trials, tells how much of each state is there; the
-map the other way, from states to factors, how much of the factors is nothing but the states.
+Data: simulated spikes whose rates depend on the three states of the Lorenz attractor. A linear map from factors to
+states, fitted on training trials, shows how much of each state the factors hold. The opposite map, from states to
+factors, shows how much of the factors the states explain.
 
-    python examples/lorenz.py              # the whole run
-    python examples/lorenz.py --epochs 10  # a first look
-    python examples/lorenz.py --quick      # a moment, to see that it works
+    python examples/lorenz.py              # full run: 16 to 22 minutes of training on one CPU core
+    python examples/lorenz.py --epochs 10  # a shorter first look
+    python examples/lorenz.py --quick      # tiny sizes, to check that it works
 
+Writes runs/lorenz: data, checkpoints, posterior.h5, scores.txt, and figures of the states and of training.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -24,7 +25,7 @@ from lfadsx.evaluation import metrics
 
 NAME = "lorenz"
 
-DATA = {}  # as in the paper, validation trials are new trials of the 65 conditions that it trains on
+DATA = {}  # as in the paper, validation trials are new trials of the 65 training conditions
 QUICK_DATA = {"conditions": 4, "trials_per_condition": 10, "units": 50, "train_fraction": 0.5, "duration": 0.2}
 MODEL = lfadsx.ModelConfig(
     variant="autonomous",
@@ -33,15 +34,16 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-# Coordinated dropout keeps the model from copying spikes, so that the KL may weigh far less than the 1 of the evidence
-# bound, which takes detail from the initial condition: all that is told of a trial of an autonomous system.
+# Weight 1 of the KL takes detail from the initial condition, which is all that an autonomous model knows of a trial.
+# Coordinated dropout keeps the model from copying spikes, so the KL weight can be far below 1.
 HYPER = lfadsx.HyperParams(
     learning_rate=4e-3,
     dropout_rate=0.0,
     cd_rate=0.3,
     kl_ic_scale=0.04,
 )
-# The KL of the initial condition comes in slowly: at full weight early on, the model gives it up for good.
+# The KL weight of the initial condition rises slowly. At full weight from the start, the
+# posterior of the initial condition would fall back to the prior and stay there.
 TRAIN = lfadsx.TrainConfig(
     epochs=300,
     batch_size=64,
@@ -52,7 +54,7 @@ TRAIN = lfadsx.TrainConfig(
 
 
 def main(quick: bool, out: Path, epochs: int | None) -> None:
-    """Simulates, trains, infers, and looks for the states in the factors."""
+    """Simulates, trains, infers, and regresses states on factors and factors on states."""
     model, train = sized(MODEL, TRAIN, quick, epochs)
     file = out / "data.h5"
     if not file.exists():
@@ -60,7 +62,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     data = lfadsx.read(file)
 
     run = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, out=out)
-    if run.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if run.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     posteriors = {name: lfadsx.infer(run.model, data, name) for name in data.splits}
     post = posteriors["valid"]
@@ -68,7 +70,7 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
     score = lfadsx.evaluate(run.model, data, posteriors=posteriors)
     lfadsx.plotting.summary(post, data, history=run.history, table=score.table).savefig(out / "summary.png", dpi=150)
 
-    # The states are beside the spikes in the simulated file, in the order of the trials.
+    # The simulated file also holds the states, in the order of the trials.
     with h5py.File(file) as simulated:
         states = {name: simulated[f"{name}_states"][:] for name in data.splits}
     factors = {name: of.factors for name, of in posteriors.items()}
@@ -87,7 +89,7 @@ R2 of the factors from the states, mean: {np.nanmean(r2_back):.3f}"""
 
 
 def draw(inferred: np.ndarray, states: np.ndarray, r2: np.ndarray) -> Figure:
-    """Draws trajectories of five trials in three dimensions, true and inferred, and the states of one over time."""
+    """Draws true and inferred 3-D trajectories of five trials, and the states of one trial over time."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     grid = figure.add_gridspec(3, 3)
     for column, (name, values) in enumerate({"True states": states, "From the factors": inferred}.items()):

@@ -1,12 +1,13 @@
-"""A generator of your own: a vanilla RNN in place of the GRU.
+"""Your own generator: a vanilla RNN in place of the GRU.
 
-The generator is the part of LFADS that holds the dynamics. This page writes one, checks it, puts it into a model that
-is otherwise the usual one, trains both on simulated spikes whose true rates are known, and loads the model again.
-It is meant to be copied: replace `TanhGenerator` by the dynamics that you want to study.
+The generator is the part of LFADS that holds the dynamics. This page writes a generator, checks it, and puts it into
+the usual model. Both models are trained on simulated spikes with known true rates; then the new model is loaded again.
+The page is meant to be copied: replace `TanhGenerator` by the dynamics that you want to study.
 
     python examples/own_generator.py          # some minutes on a CPU
-    python examples/own_generator.py --quick  # a moment, to see that it works
+    python examples/own_generator.py --quick  # tiny sizes, to check that it works
 
+Writes runs/own_generator: a run folder for each model, scores.txt and rates.png.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -30,7 +31,7 @@ class TanhGenerator(AbstractGenerator):
     The decoder runs the loop over time, samples the inputs u_t, applies dropout to what is read out, and maps
     the state to factors. A generator never sees a random key.
 
-    The builder calls the class with the widths that its constructor asks for by these names.
+    The builder passes the widths that the constructor names as arguments.
 
     Args:
         n_ic: Width of the initial condition z.
@@ -40,11 +41,11 @@ class TanhGenerator(AbstractGenerator):
     """
 
     def __init__(self, n_ic: int, n_inferred_inputs: int, n_units: int, *, rngs: nnx.Rngs) -> None:
-        # A run folder records a part by its arguments. Keep each as an attribute of the same name.
+        # A run folder records a part by its arguments. Keep each argument as an attribute of the same name.
         self.n_ic, self.n_inferred_inputs, self.n_units = n_ic, n_inferred_inputs, n_units
-        # How many numbers `step` returns for each trial: the width of what the factors are read out from.
+        # Width of the state that `step` returns for each trial; factors are read out from this state.
         self.n_state = n_units
-        # Whatever trains is an nnx.Param, or a module made of them such as Linear.
+        # Trained arrays are `nnx.Param`, or belong to modules such as `Linear`.
         self.start = Linear(n_ic, n_units, rngs=rngs)
         self.recurrent = Linear(n_units, n_units, rngs=rngs)
         self.drive = nnx.Param(rngs.params.normal((n_inferred_inputs, n_units)) / n_inferred_inputs**0.5)
@@ -56,9 +57,9 @@ class TanhGenerator(AbstractGenerator):
     def step(self, state, projected_t, live_t):
         """Returns g_t, shape (trial, n_units).
 
-        `live_t` holds the inputs u_t, shape (trial, n_inferred_inputs), which exist only inside the loop. Known inputs,
-        if the data have any, come as `projected_t`; override `project` to multiply them by their weights once
-        for all bins before the loop.
+        `live_t` holds the inferred inputs u_t, shape (trial, n_inferred_inputs), which are sampled inside the loop.
+        `projected_t` holds the known inputs, if the data have any. Override `project` to multiply known inputs by
+        their weights once for all bins, before the loop.
         """
         return jnp.tanh(self.recurrent(state) + live_t @ self.drive[...])
 
@@ -69,8 +70,8 @@ class TanhGenerator(AbstractGenerator):
 
 def main(quick: bool, out: Path) -> None:
     """Checks the generator, trains both models, compares their rates with the true ones, and loads the second one."""
-    out = out / "quick" if quick else out  # a trial run must not stand in the way of the real one
-    # Shapes, gradients, float64, padded trials, populations, saving: an error says in words what is wrong.
+    out = out / "quick" if quick else out  # keeps a quick run apart from the full run
+    # Checks shapes, gradients, float64, padded trials, populations and saving; an error says in words what is wrong.
     lfadsx.testing.check(TanhGenerator)
 
     data = lfadsx.datasets.chaotic_rnn(
@@ -88,7 +89,7 @@ def main(quick: bool, out: Path) -> None:
 
     truth, rows, rates = data.valid.truth, [], {}
     for name, model in {"GRU": lfadsx.inferred_input(data, **sizes), "tanh RNN": tanh_model()}.items():
-        # A part of your own needs nothing further: it trains, joins checkpoints and resumes like the others.
+        # Your own part needs no further code: it trains, is saved in checkpoints and resumes like built-in parts.
         run = lfadsx.fit(model, data, out=out / name.replace(" ", "_"), **settings)
         post = lfadsx.infer(run.model, data)
         rates[name] = post.rates["spikes"]
@@ -98,8 +99,8 @@ def main(quick: bool, out: Path) -> None:
     (out / "scores.txt").write_text(table + "\n")
     draw(truth[0], {name: r[0] for name, r in rates.items()}, post.times).savefig(out / "rates.png", dpi=150)
 
-    # Loading runs no code that a file names. So a model with a part of your own is loaded by giving a function
-    # that builds it; its weights are then read from the run folder.
+    # Loading never runs code that a file names. So pass the class of your own part; the weights are read from the run
+    # folder.
     loaded = lfadsx.load(out / "tanh_RNN", parts=[TanhGenerator])
     again = lfadsx.infer(loaded, data).rates["spikes"]
     print("The loaded model infers the same rates:", np.array_equal(again, rates["tanh RNN"]))

@@ -1,17 +1,18 @@
-"""Population-based training on the Lorenz system: what does a search find that the defaults do not have?
+"""Population-based training on the Lorenz system: does a hyperparameter search beat the defaults?
 
-Eight models train side by side as one program. Every ten epochs they meet in random pairs: who has the worse score on
-validation trials goes on with the weights of the other and with hyperparameters a little away from the other's. Beside
-the best of them and the average over the best few stands a single model with the default hyperparameters and the seed
-of member 0, which trains for as many epochs. The true rates and states, which are known, take no part in the search.
+Data: the simulated spikes of examples/lorenz.py with half the trials. Eight models train side by side as one program.
+Every ten epochs members are paired at random. The member with the worse validation score copies the other's weights
+and perturbs the other's hyperparameters. Three results are compared: the best member, the average over the best few
+members, and a single model. The single model has the default hyperparameters, the seed of member 0 and as many epochs.
+The search does not use the true rates and states; only the comparison does.
 
-    python examples/population.py              # the whole run
-    python examples/population.py --epochs 30  # a first look
-    python examples/population.py --quick      # a moment, to see that it works
+    python examples/population.py              # full run: about half an hour on two CPU cores
+    python examples/population.py --epochs 30  # a shorter first look
+    python examples/population.py --quick      # tiny sizes, to check that it works
 
-On a CPU give each core members of its own: JAX_NUM_CPU_DEVICES=2 python examples/population.py. The sizes are chosen
-for some half an hour on two cores: half the trials of examples/lorenz.py, in steps of half as many.
+On a CPU give each core its own members: JAX_NUM_CPU_DEVICES=2 python examples/population.py.
 
+Writes runs/population: data, the run folders single and pbt (with figures of the search), and scores.txt.
 Figures need matplotlib: pip install "lfadsx[plot]".
 """
 
@@ -39,7 +40,7 @@ MODEL = lfadsx.ModelConfig(
     ic_dim=64,
     ic_encoder_dim=64,
 )
-HYPER = lfadsx.HyperParams()  # those of the single model, and of the members for whatever is not searched
+HYPER = lfadsx.HyperParams()  # of the single model, and of the members where `SPACE` has no range
 TRAIN = lfadsx.TrainConfig(
     epochs=300,
     batch_size=32,
@@ -47,10 +48,11 @@ TRAIN = lfadsx.TrainConfig(
     l2_ramp_epochs=0,
     patience=300,
 )
-# Members compare after epoch 70, when the ramp has ended, and every 10 epochs: 24 generations at most.
+# Members are compared after epoch 70, when the ramp has ended, and then every 10 epochs: at most 24 generations.
 POPULATION = lfadsx.PopulationConfig(population=8, epochs_per_generation=10, ensemble=5)
 QUICK_POPULATION = lfadsx.PopulationConfig(population=4, epochs_per_generation=2, ensemble=2)
-# An autonomous model has no inputs, so their KL is left out. The KL may weigh more or less than anybody has begun with.
+# An autonomous model has no inputs, so their KL weight is left out. With `bounded=False` the KL weight may leave the
+# range of its initial values.
 SPACE = Space(
     {
         "dropout_rate": Range(0.0, 0.4),
@@ -69,11 +71,11 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
         lfadsx.datasets.simulate(NAME, file, **(QUICK_DATA if quick else DATA))
     data = lfadsx.read(file)
 
-    # A single model spreads its trials over the devices; members go to devices of their own as far as they divide.
+    # The single model's trials are spread over all devices. Members are spread over as many devices as divide evenly.
     n = len(jax.devices())
     spread = lfadsx.make_mesh() if n > 1 else None
     single = lfadsx.fit(lfadsx.build(data, model), data, hyper=HYPER, config=train, mesh=spread, out=out / "single")
-    if single.reason == "interrupted":  # Ctrl-C; the same command resumes
+    if single.reason == "interrupted":  # after Ctrl-C; the same command resumes the run
         return
     searched = lfadsx.population(
         lambda data, rngs: lfadsx.build(data, model, rngs=rngs),
@@ -108,12 +110,12 @@ def main(quick: bool, out: Path, epochs: int | None) -> None:
 
 
 def scores(models: list[lfadsx.LFADS], data: lfadsx.Dataset, file: Path) -> dict[str, float]:
-    """Returns R2 of rates and of the three states of the validation trials, of rates averaged over some models.
+    """Returns R2 of rates, averaged over some models, and of the three states, on validation trials.
 
-    States are read out of the logarithms of the rates, which depend on them linearly, by a map fitted on training
-    trials. Factors would do for a single model; those of several have nothing in common.
+    A linear map from log rates to states is fitted on training trials; true log rates are linear in the states.
+    Factors of different models are not comparable, so they cannot be averaged.
     """
-    n_samples = max(8, 64 // len(models))  # the models share them
+    n_samples = max(8, 64 // len(models))  # divided between the models
     inferred = {name: [lfadsx.infer(of, data, name, n_samples=n_samples) for of in models] for name in data.splits}
     rates = {name: np.mean([post.rates["spikes"] for post in of], axis=0) for name, of in inferred.items()}
     logs = {name: np.log(values) for name, values in rates.items()}

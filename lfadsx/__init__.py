@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.scoring import evaluate as evaluate
     from lfadsx.pipeline.sweep_job import sweep as sweep
     from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
+    from lfadsx.recordings.array_file import from_array_file as from_array_file
     from lfadsx.recordings.csv_folder import from_csv as from_csv
     from lfadsx.recordings.matlab_file import from_matlab as from_matlab
     from lfadsx.recordings.nwb_file import from_nwb as from_nwb
@@ -90,6 +91,7 @@ CONTENTS = {
     "lfadsx.data.reading": ("read",),
     "lfadsx.data.arrays": ("from_arrays",),
     "lfadsx.recordings.spike_times": ("from_spike_times",),
+    "lfadsx.recordings.array_file": ("from_array_file",),
     "lfadsx.recordings.csv_folder": ("from_csv",),
     "lfadsx.recordings.phy_folder": ("from_phy",),
     "lfadsx.recordings.nwb_file": ("from_nwb",),

@@ -57,7 +57,7 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
 def all_data(mesh: Mesh | None) -> Mesh | None:
     """Returns the mesh for inference after training: all devices on the axis `data`; None with several processes.
 
-    With several processes each one infers, and writes, all results by itself.
+    With several processes, each process infers and writes all results.
     """
     if mesh is None or jax.process_count() > 1:
         return None
@@ -72,7 +72,7 @@ def n_data_devices(mesh: Mesh | None) -> int:
 def place_block(block: Batch, mesh: Mesh | None) -> Batch:
     """Puts a block (step, trial, ...) of NumPy arrays on the devices, trials spread over `data`.
 
-    Every process calls this with the same block, and copies only the rows of its own devices.
+    Every process calls this function with the same block, and copies only the rows for its devices.
     """
     return _place(block, mesh, BLOCK)
 
@@ -111,27 +111,27 @@ def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
 
 
 TRIALS_OF_A_CORE = 32
-"""Trials that a CPU core, used as a device, computes at once, so that the arrays stay in its cache."""
+"""Trials that a CPU core computes at once when cores are devices; the arrays then stay in the core's cache."""
 
 
 def portion_limit(trials_at_once: int, mesh: Mesh | None) -> int:
-    """Returns the largest number of trials of a step that a device computes at once; 0: all of its trials.
+    """Returns the most trials of a step that a device computes at once; 0 means all of the device's trials.
 
-    `trials_at_once` is the setting of the user; 0 chooses by the kind of device.
+    `trials_at_once` is the user's setting; 0 chooses by the kind of device.
     """
     return trials_at_once or (TRIALS_OF_A_CORE if _are_cores(mesh) else 0)
 
 
 def n_portions(n_trials: int, at_once: int) -> int:
-    """Returns the number of equal portions, of at most `at_once` trials, in which a device computes; 0: all at once."""
+    """Returns the number of equal portions with at most `at_once` trials each; `at_once=0` gives one portion."""
     return math.ceil(n_trials / at_once) if at_once else 1
 
 
 def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any, Any], Any]:
-    """Returns a function that runs `f` on every device with the device's trials of a block, as one program each.
+    """Returns a function that runs `f` on every device, on the device's own trials of a block.
 
-    Each device then compiles the same program as a single device, except for the exchanges of `over_trials`. Within
-    `over_members` the devices have their trials already, so `f` itself is returned.
+    Each device then runs the same program as a single device, plus the exchanges of `over_trials`. Within
+    `over_members` each device already has its trials, so `f` itself is returned.
 
     Args:
         f: Takes shared values and a block (step, trial, ...); returns values that are equal on all devices.
@@ -146,7 +146,7 @@ def on_devices(f: Callable[[Any, Any], Any], mesh: Mesh | None) -> Callable[[Any
 def over_trials(
     f: Callable[[Any, Any, int], tuple[Any, Any]], mesh: Mesh | None, *, at_once: int = 0
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Returns a function that runs `f` on the trials of every device, portion by portion, with one exchange.
+    """Returns a function that runs `f` portion by portion on each device's trials, then combines the devices once.
 
     Call it within `on_devices` or `over_members`.
 
@@ -154,7 +154,7 @@ def over_trials(
         f: Takes shared values, arrays with the trial axis first, and the number of shares (portions of all devices).
             Returns values to average over shares, and values to sum.
         mesh: The mesh whose axis `data` the trials are spread over; None for a single device.
-        at_once: Largest number of trials that a device computes at once; 0: all of its trials.
+        at_once: Most trials that a device computes at once; 0 means all of the device's trials.
     """
     n_devices = n_data_devices(mesh)
 
@@ -207,9 +207,9 @@ def over_members(
     Args:
         f: Takes shared values and one member's arrays; returns arrays.
         mesh: The mesh whose axis `members` the members are spread over; None for a single device.
-        at_once: Number of members that a device computes at once, as one batch; 1: one after the other.
+        at_once: Number of members that a device computes at once, as one batch; with 1, one after the other.
         shared: Layout of the shared values on the mesh; a prefix of their pytree.
-        members: Layout of the members' arrays, whose first axis is that of members.
+        members: Layout of the members' arrays; their first axis is the member.
 
     Returns:
         A function of shared values and of arrays (member, ...), which returns arrays (member, ...).
@@ -246,18 +246,18 @@ ONE_THREAD = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimize
 
 
 def compiler_options(mesh: Mesh | None) -> tuple[tuple[str, bool], ...]:
-    """Returns compiler options for steps: CPU cores that are devices do not share threads."""
+    """Returns compiler options for steps. If CPU cores are devices, each gets one thread."""
     return tuple((name, False) for name in ONE_THREAD if _is_known(name)) if _are_cores(mesh) else ()
 
 
 def _are_cores(mesh: Mesh | None) -> bool:
-    """Returns whether the devices are CPU cores; a single device uses all cores."""
+    """Returns whether each device is a CPU core. A single CPU device uses all cores instead."""
     return mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
 
 
 @cache
 def _is_known(option: str) -> bool:
-    """Returns whether the installed compiler has an option; other versions may not."""
+    """Returns whether the installed compiler knows an option; versions differ."""
     try:
         jax.jit(lambda: 0, compiler_options={option: False}).lower().compile()
     except jax.errors.JaxRuntimeError:

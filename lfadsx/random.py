@@ -29,7 +29,7 @@ def derive(key: Key[Array, "*keys"], number: Integer[ArrayLike, "*numbers"]) -> 
 
     Args:
         key: Keys of any kind.
-        number: Integers, of which the last 32 bits are used; their shape is broadcast with that of the keys.
+        number: Integers, of which the last 32 bits are used; their shape is broadcast with the shape of the keys.
 
     Raises:
         TypeError: If the numbers are not integers.

@@ -1,4 +1,4 @@
-"""What all tests share: a compilation cache, two host devices, shape checks, and small batches."""
+"""Fixtures of all tests: a compilation cache, two host devices, shape checks, and small batches."""
 
 import os
 from importlib.metadata import version
@@ -6,7 +6,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if version("jaxlib").startswith("0.10."):  # XLA ends the process at a flag that it does not know
+if version("jaxlib").startswith("0.10."):  # XLA ends the process at an unknown flag
     # Compiles in half the time; the programs run slower by a third, which small ones do not show. Nor are programs cut
     # into parts that compile side by side: the tests themselves run side by side.
     os.environ["XLA_FLAGS"] = " ".join(

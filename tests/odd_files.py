@@ -1,4 +1,4 @@
-"""Small files for tests of reading, and what a data set says was odd about them."""
+"""Small files for tests of reading, and the findings of a data set about them."""
 
 import h5py
 import numpy as np
@@ -10,7 +10,7 @@ TRIALS = RNG.poisson(COURSE * RNG.uniform(0.5, 2.0, 8), (40, 20, 8))
 
 
 def write(path, attributes=None, **arrays):
-    """Writes arrays; a tuple is an array with attributes of its own."""
+    """Writes arrays; a tuple is an array and its attributes."""
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
             values, own = values if isinstance(values, tuple) else (values, {})

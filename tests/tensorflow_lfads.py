@@ -13,7 +13,7 @@ def sigmoid(x):
 
 
 class Program:
-    """Parameters and settings of a model, and what it computes of trials.
+    """Parameters and settings of a model, and its computations on trials.
 
     Args:
         arrays: Parameters by the names of the program, ":0" included.
@@ -70,7 +70,7 @@ class Program:
         return mean, logvar
 
     def output(self, factors):
-        """Parameters of the likelihood of one bin, and what is fed back as rates."""
+        """Parameters of the likelihood of one bin, and the rates that are fed back."""
         if self.has(f"glm_fac_2_means_{self.session}_W"):
             mean, logvar = (
                 factors @ self.get(f"glm_fac_2_{part}_{self.session}_W")

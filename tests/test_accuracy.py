@@ -199,7 +199,7 @@ def test_comparisons_from_end_to_end(sessions, data, tmp_path, monkeypatch):
     )
     lines = comparisons.labels(tiny("chaotic_rnns_labeled", {}), labelled, tmp_path, "test", [0, 1], start)
     assert [line["seed"] for line in lines] == [0, 1, "mean"]
-    # Labels that are all alike are the same when they are shuffled.
+    # Shuffling changes nothing if all labels are equal.
     assert all(line["with_minus_shuffled_nats"] == 0 != line["with_minus_without_nats"] for line in lines)
 
 

@@ -144,7 +144,7 @@ def test_a_trained_generator_can_be_linearised():
 
 
 def test_padding_has_no_slope():
-    """A tangent of what stands in the padding of encoder and known inputs changes nothing."""
+    """Tangents in the padding of encoder inputs and known inputs change nothing."""
     with jax.enable_x64(True):
         model, batch = made("known inputs")
         inside = np.arange(batch.n_bins) < np.asarray(batch.target_length)[:, None]
@@ -176,7 +176,7 @@ def test_the_written_out_derivative_has_no_forward_mode():
 
 
 class Own(modules.AbstractGenerator):
-    """A generator of one's own that is made of a `Linear`."""
+    """A user's generator made of a `Linear`."""
 
     def __init__(self, rngs):
         self.n_state, self.linear = 3, modules.Linear(3, 3, rngs=rngs)

@@ -1,4 +1,4 @@
-"""Alignment in one call: what sessions share is found, whatever they have recorded of it."""
+"""Alignment in one call finds what sessions share, for any recorded neurons."""
 
 import dataclasses
 import logging
@@ -32,11 +32,11 @@ def sessions(n_conditions=8, *, trials=12, has=None, labels=True, scale=1.0, noi
         trials: Trials of each condition and day.
         has: By day, the conditions that it has; all by default.
         labels: Whether trials have labels.
-        scale: What the data are multiplied by, one number or one for each neuron of a day.
+        scale: Factor on the data, one number or one for each neuron of a day.
         noise: "poisson" for counts, "gaussian" for real values.
     """
     rng, courses, days = np.random.default_rng(0), latents(n_conditions), []
-    maps = np.random.default_rng(1).normal(size=(N_LATENTS, 25, len(NEURONS)))  # the same whatever the trials
+    maps = np.random.default_rng(1).normal(size=(N_LATENTS, 25, len(NEURONS)))  # the same for all trials
     for number, (day, n) in enumerate(NEURONS.items()):
         own = (has or {}).get(day, range(n_conditions))
         condition = np.repeat(list(own), trials)
@@ -70,7 +70,7 @@ def test_sessions_rebuild_what_they_share():
     with_mean = np.column_stack([components, np.ones(len(components))])
     rest = truth - with_mean @ np.linalg.lstsq(with_mean, truth, rcond=None)[0]
     assert np.all(rest.var(0) < 0.1 * truth.var(0))
-    # What only one session has is not shared, and seen not to be; between stand the curves of the exponential.
+    # Dynamics of a single session are recognised as not shared; in between are the curves of the exponential.
     more = lfadsx.shared_components(lfadsx.align(sessions(), 8)).r2
     assert all(np.min(r2[:N_LATENTS]) > 0.9 and r2[-1] < 0.4 for r2 in more.values())
 
@@ -97,7 +97,7 @@ def test_a_session_with_few_conditions_is_not_lost():
     assert np.isnan(found.rebuilt["friday"][:, [0, 1, 3, 4]]).all()
     assert np.isfinite(found.rebuilt["friday"][:, [2, 5, 6, 7]]).all()
     assert worst(data) > 0.9
-    # Applied to conditions that it never saw in training, its map gives what the others say.
+    # Applied to conditions outside training, its map agrees with the other sessions.
     friday = data.sessions[2]
     truth = sessions(trials=60).train
     rows = (truth.session == 2) & ~np.isin(truth.condition, few["friday"])
@@ -132,7 +132,7 @@ def test_without_labels_time_alone_aligns_and_that_is_said(caplog):
 
 
 def test_the_unit_of_real_values_does_not_matter():
-    """Neuron by neuron: what is recorded in other units has as much to say."""
+    """Neuron by neuron: the unit of a recording does not change its weight."""
     scale = np.geomspace(1e-3, 1e3, 25)
     one, other = (lfadsx.align(sessions(noise="gaussian", scale=s), N_LATENTS) for s in (1.0, scale))
     for a, b in zip(one.sessions, other.sessions, strict=True):
@@ -143,7 +143,7 @@ def test_the_unit_of_real_values_does_not_matter():
 
 
 def test_missing_entries_and_short_trials():
-    """What is not observed does not count, nor does what is beyond a trial's end."""
+    """Missing entries and bins after a trial's end have no influence."""
     values = np.random.default_rng(0).poisson(3.0, (6, 20, 4)).astype(float)
     observed = np.ones(values.shape, bool)
     observed[0, 3, 1] = False
@@ -218,7 +218,7 @@ def test_a_neuron_that_was_never_observed_has_no_weight_and_spoils_nothing():
 
 
 def test_conditions_may_have_any_number():
-    """-1 stands in for a missing label only where a session has no others."""
+    """-1 marks a missing label only in sessions without other labels."""
     data = sessions()
     signs = np.where(data.train.condition % 2, 1, -1)
     coded = dataclasses.replace(data, train=dataclasses.replace(data.train, condition=signs))

@@ -125,7 +125,7 @@ def _one_file(folder, arrays):
 def test_readin_starts_at_the_aligned_components(likelihood):
     """The features of every session are (x - b) W; channels that only a wider session has do not matter.
 
-    Real-valued data have features times one gain for all sessions, whatever their unit.
+    Real-valued data have features times one gain for all sessions, in any unit.
     """
     data = with_alignment(several_sessions(likelihood=likelihood))
     model = build(data, likelihood=likelihood)
@@ -167,7 +167,7 @@ def test_readout_moves_the_mean_back_along_the_components(likelihood):
 
 
 def test_size_of_the_readout_is_that_of_a_random_start(data):
-    """Root mean square scale / sqrt(factors), whatever the unit of the components."""
+    """Root mean square scale / sqrt(factors), for any unit of the components."""
     weights = {}
     for scale in (1.0, 1000.0):
         readout = build(with_alignment(data, scale=scale), readout_scale=0.2).readout["spikes"]
@@ -247,7 +247,7 @@ def test_wrong_widths(data, model):
         initialise(model, with_alignment(data, n_components=4))
 
 
-# What it is for
+# The purpose of the alignment
 
 
 def test_sessions_of_one_latent_start_with_the_same_features():

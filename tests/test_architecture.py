@@ -1,4 +1,4 @@
-"""The layout is what docs/architecture.md says: who imports whom, in one direction, under names that stand once."""
+"""The layout agrees with docs/architecture.md: imports between folders, in one direction, and unique file names."""
 
 import ast
 import graphlib
@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def room(parts):
-    """The folder of the library that a module stands in, or the module itself at the top."""
+    """The library folder of a module, or the module itself at the top level."""
     return parts[1] if len(parts) > 1 else "lfadsx"
 
 
@@ -82,3 +82,21 @@ def test_no_function_hides_the_module_that_it_comes_from():
                 hidden = {alias.asname or alias.name for alias in node.names} & modules
                 whole = node.module == ".".join(("lfadsx", *package.parent.relative_to(LIBRARY).parts))
                 assert whole or not hidden, (package, hidden)
+
+
+def test_files_of_users_are_opened_in_one_place():
+    readers = re.compile(
+        r"\b(?:(?:np|numpy)\.load|(?:scipy\.io|sio)\.(?:loadmat|whosmat)|loadmat|h5py\.is_hdf5|"
+        r"zipfile\.(?:ZipFile|is_zipfile))\("
+    )
+    found = set()
+    for file in LIBRARY.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            call = ast.unparse(node)
+            writes = any(isinstance(word, ast.Constant) and word.value == "w" for word in node.args)
+            if readers.match(call) or (call.startswith("h5py.File(") and not writes):
+                assert "allow_pickle=True" not in call
+                found.add(file.relative_to(LIBRARY).as_posix())
+    assert found == {"data/opening.py"}

@@ -1,4 +1,4 @@
-"""Baselines: what is scored, what each one may see, sessions and lengths, figures on real recordings."""
+"""Baselines: scored entries, visible data, sessions and lengths, scores on real recordings."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from lfadsx.types import TargetGroup
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small products are no faster on many threads, and slower where other programs run beside."""
+    """Uses few threads: small products gain nothing from more, and lose time beside other programs."""
     with threadpool_limits(1):
         yield
 

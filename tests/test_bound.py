@@ -1,4 +1,4 @@
-"""Bounds of the evidence: exact where the posterior is, ordered everywhere, and the mean of what training weighs."""
+"""Bounds of the evidence: exact for an exact posterior, always ordered, and consistent with the training loss."""
 
 import dataclasses
 from functools import partial
@@ -118,7 +118,7 @@ def test_elbo_is_that_of_the_objective(data, model):
 
 
 def test_bits_per_spike_are_those_of_the_likelihood_when_the_posterior_is_exact(data, model):
-    """Rates that no latent reaches are a null model of their own: the bound is their log likelihood."""
+    """If no latent reaches the rates, the bound is their log likelihood."""
     found = lfadsx.bounds(exact_model(data, model), data, "valid", n_samples=2)
     (name,) = (session.name for session in data.sessions)
     rate = np.exp(np.asarray(model.readout["spikes"].bias[name][..., 0], np.float64))
@@ -131,7 +131,7 @@ def test_bits_per_spike_are_those_of_the_likelihood_when_the_posterior_is_exact(
 
 
 def test_terms_of_the_loss_add_up_to_the_bound(data, model):
-    """The mean log weight is that of the closed forms but for the noise of the samples."""
+    """The mean log weight equals the closed forms up to sampling noise."""
     found = lfadsx.bounds(exact_model(data, model), data, "valid", n_samples=3)
     np.testing.assert_allclose(found.terms["kl_ic"], 0, atol=1e-5)
     np.testing.assert_allclose(found.elbo, -found.terms["reconstruction"], rtol=1e-5)

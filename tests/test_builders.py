@@ -75,13 +75,13 @@ def test_a_likelihood_and_a_generator_of_ones_own_train_and_load(data, tmp_path)
 
     model = build()
     assert model.readout["spikes"].n_params == 2 and model.decoder.generator.n_units == SMALL["generator_dim"]
-    # Counts stay as they are, though the likelihood says nothing about them.
+    # Counts are not standardised, though the likelihood has support "any".
     assert model.standardiser is None and model.initialised
     result = lfadsx.fit(model, data, config=ONE_EPOCH, out=tmp_path / "run")
     for how in ({"build": build}, {"parts": [Tanh, NegativeBinomial]}):
         loaded = lfadsx.load(tmp_path / "run", **how)
         jax.tree.map(np.testing.assert_array_equal, nnx.state(loaded), nnx.state(result.model))
-    with pytest.raises(lfadsx.LfadsxError, match=r"has the part '(Tanh|NegativeBinomial)'.*parts=\["):
+    with pytest.raises(lfadsx.LfadsxError, match=r"'(Tanh|NegativeBinomial)' is missing.*parts=\["):
         lfadsx.load(tmp_path / "run")
 
 

@@ -90,7 +90,7 @@ def test_the_simplest_model_within_one_standard_error_of_the_best_is_chosen():
     np.testing.assert_allclose(found.difference_errors[:3], 0.014, rtol=0.2)
     assert found.choose([(1,), (2,), (3,), (4,)]) == 1
     assert found.choose([(4,), (3,), (2,), (1,)]) == 3
-    # As many parameters: fewer factors, then fewer inputs; all alike: the better one.
+    # With equal numbers of parameters: fewer factors, then fewer inputs, then the better score.
     assert found.choose([(1, 1), (2, 8), (2, 4), (2, 16)]) == 2
     assert found.choose([(1,), (2,), (2,), (2,)]) == 3
 
@@ -194,7 +194,7 @@ def test_a_sweep_writes_its_table_and_the_chosen_model(swept, data):
     written = json.loads((out / "sweep.json").read_text())
     numbers = found.rows.index(best), found.rows.index(chosen)
     assert (written["best"], written["chosen"], written["measure"]) == (*numbers, "masked_bps")
-    # The chosen run is an ordinary one: what it predicts of hidden entries is what its row says.
+    # The chosen run is an ordinary run: its score of hidden entries agrees with its row.
     model = load(out / "chosen")
     assert found.evaluation.scores["split"] == "test"
     names = {path.name for path in (out / "chosen").iterdir()}

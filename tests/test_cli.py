@@ -139,7 +139,7 @@ def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
 
 
 def test_evaluate_without_files_reads_those_of_the_run(run, file, capsys, monkeypatch):
-    monkeypatch.chdir(file.parent)  # the command of the tests is not that of the run
+    monkeypatch.chdir(file.parent)  # the command of the tests differs from the run's
     assert cli.main(["evaluate", str(run), "--samples", "8", "--json"]) == 0
     found = last_json(capsys.readouterr().out)
     assert found["co_bps"] == pytest.approx(json.loads((run / "metrics.json").read_text())["co_bps"], abs=1e-4)
@@ -273,7 +273,7 @@ def test_report_names_data_versions_seed_and_score(run, capsys):
         "seed 0",
         f"jax {info.versions['jax']}",
         "co-smoothing",
-        "the KL weight of the initial condition rose over 1 epochs from 0 to 1, that of inputs from 0;",
+        "the KL weight of the initial condition rose over 1 epochs from 0 to 1, and the KL weight of inputs from 0;",
     ):
         assert fact in text
 
@@ -341,7 +341,7 @@ def test_by_default_every_core_with_enough_to_do_is_a_device(monkeypatch):
     assert [terminal.use_devices(None, batch) for batch in (16, 31, 32, 500)] == [1, 1, 2, 2]
     cores["n"] = 64
     assert terminal.use_devices(None, 64) == 2  # four are wanted, two are there
-    assert terminal.use_devices(7, 1) == 7  # what is asked for is what make_mesh hears
+    assert terminal.use_devices(7, 1) == 7  # `make_mesh` gets the requested value
     with pytest.raises(ValueError, match="`--devices` must be at least 1, got 0"):
         terminal.use_devices(0, 64)
 

@@ -185,7 +185,7 @@ def test_bounds_are_written_beside_what_is_inferred(run, days, tmp_path, capsys)
     assert bits == pytest.approx(found.bits_per_spike(), abs=1e-5)
     said = capsys.readouterr().out
     assert f"{bits:.4f} bits per spike" in said and "4 samples" in said
-    assert set(read_posterior(out, "valid").rates) == {"spikes"}  # bounds are no target group
+    assert set(read_posterior(out, "valid").rates) == {"spikes"}  # bounds are not a target group
     assert cli.main(["infer", str(run), str(days[0]), "--max-trials", "0"]) == 2
     assert "`--max-trials` must be at least 1, got 0" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Runs beside each other: the same trials, paired differences, settings that differ, and what is refused."""
+"""Comparison of runs: the same trials, paired differences, settings that differ, and refused comparisons."""
 
 import dataclasses
 import json

@@ -292,7 +292,7 @@ def test_mistakes_in_spike_times_and_tables_are_explained():
         (np.ones(5), {"cue": CUES}, {"unit_of_spike": [1, 2]}, "one time for each entry of `unit_of_spike`"),
         ([["a", "b"]], {"cue": CUES}, {}, "must hold times as numbers"),
         (spikes(), {"cue": CUES, "side": ["l"]}, {}, "must have one length, but 'cue' has 10 entries and 'side' has 1"),
-        (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have an id of its own, but 1 stands 10 times"),
+        (spikes(), {"cue": CUES, "trial_id": [1] * 10}, {}, "must have a unique id, but 1 occurs 10 times"),
         (spikes(), {"cue": CUES}, {"unit_columns": {"area": ["M1"]}}, "'area' has 1"),
         (spikes(), {"cue": CUES}, {"observed": [3, 4]}, "a first and a last time for each interval"),
         (spikes(), {"cue": CUES}, {"observed": [[4, 3]]}, "must end after it begins, got"),
@@ -305,3 +305,16 @@ def test_mistakes_in_spike_times_and_tables_are_explained():
             read_spike_times(units, trials, **options)
     with pytest.raises(lfadsx.DataError, match="column 'trial_id'"):
         Recording("x", np.arange(1), (np.ones(1),), {})
+
+
+def test_areas_stay_with_their_units(tmp_path):
+    units = [np.arange(0.1, 60, 0.11 * (unit + 1)) for unit in range(4)]
+    columns = {"area": ["A", "B", "B", "C"]}
+    trials = {"cue": np.arange(2.0, 58.0, 2.0)}
+    data = lfadsx.from_spike_times(units, trials, align="cue", window=(-0.2, 0.2), unit_columns=columns)
+    (name,) = data.areas()
+    (file,) = lfadsx.data.write_dataset(tmp_path / f"{name}.h5", data)
+    for one in (data, lfadsx.read(file), data.rebin(2)):
+        assert one.areas() == {name: ("A", "B", "B", "C")}
+    assert data.select(neurons=[0, 2]).areas() == {name: ("A", "B")}
+    assert lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1).areas() == {"chaotic_rnn": None}

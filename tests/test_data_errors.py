@@ -1,4 +1,4 @@
-"""Every mistake in a user's data gives a message that says what is wrong and what to do."""
+"""Every mistake in a user's data gives a message with the mistake and the remedy."""
 
 import os
 
@@ -236,7 +236,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(DataError, match="needs at least one data file, got 0"):
         read()
     (tmp_path / "text.h5").write_text("trial,bin\n")
-    with pytest.raises(DataError, match="text.h5' is not an HDF5 file. Write the data with h5py"):
+    with pytest.raises(DataError, match="text.h5' must be an HDF5 file"):
         read(tmp_path / "text.h5")
     whole = write(tmp_path / "whole.h5", {"train_data": TRIALS})
     (tmp_path / "cut.h5").write_bytes(whole.read_bytes()[:3000])

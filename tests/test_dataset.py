@@ -1,4 +1,4 @@
-"""What a data set says of itself (kinds, labels, held-out channels, rows, findings), and parts of it."""
+"""Facts of a data set (kinds, labels, held-out channels, rows, findings), and its parts."""
 
 import dataclasses
 

@@ -421,7 +421,7 @@ def test_posterior_samples_have_the_posterior_moments(prior):
     samples = np.asarray(samples)
     assert np.all(np.abs(samples.mean(0) - mean) < 5 * std / np.sqrt(n))
     assert np.all(np.abs(samples.std(0) / std - 1) < 5 / np.sqrt(2 * n))
-    # The density that `posterior_log_prob` gives is that of these moments.
+    # The density of `posterior_log_prob` has these moments.
     close(log_prob, stats.norm.logpdf(samples, mean, std).sum(-1))
 
 

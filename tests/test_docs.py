@@ -1,4 +1,4 @@
-"""Documents and docstrings keep what they promise: their Python code runs, and the files they link to exist."""
+"""Documents and docstrings are correct: their Python code runs, and linked files exist."""
 
 import doctest
 import importlib

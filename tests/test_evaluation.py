@@ -1,4 +1,4 @@
-"""Evaluation: which entries each score is about, sessions, baselines, and what comes out as text and JSON."""
+"""Evaluation: scored entries, sessions, baselines, and the results as text and JSON."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ N_TRIALS, N_BINS, N_CHANNELS, FORWARD = 60, 12, 6, 3
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small products are no faster on many threads, and slower where other programs run beside."""
+    """Uses few threads: small products gain nothing from more, and lose time beside other programs."""
     with threadpool_limits(1):
         yield
 

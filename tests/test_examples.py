@@ -20,7 +20,7 @@ from lfadsx.datasets import RECIPES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-# By example: what the number stands behind in the output, and the files that must be there.
+# By example: the pattern of its number in the output, and the files that it must write.
 EXPECTED = {
     "own_generator": (r"^tanh RNN +(\S+)", ("rates.png", "scores.txt", "tanh_RNN/best")),
     "compose_by_hand": (r"^Bound after training: (\S+)", ("parts.txt", "scores.txt", "loss.png", "best")),
@@ -69,7 +69,7 @@ EXPECTED = {
         ("scores.txt", "tutorial/01_task.png", "tutorial/03_network_training.png", "tutorial/22_initial_states.png"),
     ),
 }
-# Those whose bounds are known: shares and R2 are no larger than 1, shares and divergences not below 0.
+# Known bounds of the numbers: shares and R2 are at most 1, shares and divergences at least 0.
 LARGEST = dict.fromkeys(EXPECTED, 1.0) | {"chaotic_rnns_labeled": 1e4, "gaussian_chaotic_rnn_no_inputs": 1e4}
 SMALLEST = dict.fromkeys(("chaotic_rnn_gaussian_on_counts", "chaotic_rnn_inputs_g1p5", "chaotic_rnn_inputs_g2p5"), 0.0)
 
@@ -80,7 +80,7 @@ DOCUMENTED += ("lfadsx.evaluation", "lfadsx.evaluation.metrics", "lfadsx.modules
 
 
 def run_apart(name, folder):
-    """Runs an example as a user does, in a process and a folder of its own, and returns what it prints."""
+    """Runs an example as a user does, in a separate process and folder, and returns its output."""
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(CACHE),

@@ -1,4 +1,4 @@
-"""Settings by name, an objective and an optimiser of one's own, findings."""
+"""Settings by name, a user's objective and optimiser, findings."""
 
 import dataclasses
 import json

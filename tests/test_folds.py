@@ -79,7 +79,7 @@ def test_no_trial_is_in_two_splits_of_a_fold_and_all_are_in_one():
 def test_trials_come_in_the_order_of_the_input():
     data = recording()
     np.testing.assert_array_equal(all_trials(data).trial_id, np.arange(24))
-    # Ids that begin anew in every split say nothing about the order, which the rows of the input keep.
+    # Ids that restart in every split do not give the order; the rows of the input keep it.
     anew = {name: dataclasses.replace(split, trial_id=np.arange(split.n_trials)) for name, split in data.splits.items()}
     trials = all_trials(dataclasses.replace(data, **anew))
     np.testing.assert_array_equal(trials.row, np.arange(24))
@@ -321,7 +321,7 @@ def test_with_neuron_folds_every_neuron_is_predicted_from_others(tmp_path):
             left, right = posterior.rates["spikes"][rows], expected.rates["spikes"]
             np.testing.assert_allclose(left[chosen], right[chosen], rtol=1e-5)
     assert np.isfinite(found.evaluation.comparison.scores["co_bps"]["lfads"].value)
-    # Smoothed spikes say nothing about neurons that they do not see, the regression nothing about others.
+    # Smoothed spikes predict only neurons that they see, the regression only held-out neurons.
     assert (
         "smoothed spikes" in found.evaluation.comparison.scores["masked_bps"]
         and "smoothed spikes" not in found.evaluation.comparison.scores["co_bps"]

@@ -88,7 +88,7 @@ def run(decoder, arrays, noise):
 
 
 def gradients(decoder, arrays, noise):
-    """What all that comes out depends on, with a weight of its own for every number that comes out."""
+    """Scalar that depends on all outputs, with a different weight for every number."""
     graphdef, state = nnx.split(decoder)
 
     def weighted(state, arrays, values):
@@ -150,7 +150,7 @@ def test_the_written_out_loop_equals_the_plain_one(case):
 
 @pytest.mark.parametrize("case", ["usual", "a generator with both"])
 def test_without_the_written_out_derivative_built_in_parts_run_in_the_plain_loop(case):
-    """With the other choice the program of built-in parts is that of parts that the decoder does not know."""
+    """With the other setting, built-in parts run the same program as unknown parts."""
     settings, rate = CASES[case]
     arrays, drawn = arrays_of(settings, rate)
 

@@ -1,4 +1,4 @@
-"""New trials from the prior: their law is that of the prior, and each depends on its number alone."""
+"""New trials from the prior: they have the prior's distribution, and each depends only on its number."""
 
 import dataclasses
 

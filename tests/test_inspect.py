@@ -1,4 +1,4 @@
-"""`lfadsx inspect` of data files, NPZ files and run folders, and `lfadsx infer` on part of what was trained."""
+"""`lfadsx inspect` of data files, NPZ files and run folders, and `lfadsx infer` on part of the training data."""
 
 import h5py
 import making
@@ -59,12 +59,12 @@ def test_odd_data_files_in_words(tmp_path, capsys):
 
 def test_npz_files_in_words(recordings, tmp_path, capsys):
     text = told(capsys, recordings / "nelpy_hippocampus" / "w_maze.npz")
-    assert "spike_times = 'spike_times'" in text and "unit = 'unit'" in text and "pos_t        261995, float64" in text
-    text = told(capsys, recordings / "golub_bmi_24unit" / "golub_bmi.npz")
-    assert "counts = 'spikes_concat'" in text and "lengths = 'lengths'" in text
+    assert "--map spike_times=spike_times,unit=unit" in text and "pos_t        261995, float64" in text
+    text = told(capsys, recordings / "golub_bmi_24unit" / "golub_bmi.npz", "--bin-width", "0.033")
+    assert "--map counts=spikes_concat,lengths=lengths,condition=condition" in text and "24 units, 165 trials" in text
     np.savez(tmp_path / "a.npz", spikes=TRIALS, extra=np.array([{}], object))
     text = told(capsys, tmp_path / "a.npz")
-    assert "pickled, never opened" in text and "lfadsx.from_arrays(numpy.load(" in text
+    assert "pickled, never opened" in text and "needs the width of its bins" in text
 
 
 def test_a_run_folder_in_words(run, tmp_path, capsys):

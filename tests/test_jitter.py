@@ -66,7 +66,7 @@ def test_encoders_and_loss_see_the_same_spikes_and_none_is_lost():
     np.testing.assert_array_equal((targets * observed).sum(1), (before * observed).sum(1))
     n_encoder = seen.shape[1]
     for trial in range(batch.n_trials):
-        # No spike passes between what the encoder sees and what is predicted.
+        # No spike moves between the encoder's bins and the predicted bins.
         end = int(batch.encoder_length[trial])
         inside = observed[trial, :end]
         np.testing.assert_array_equal((targets[trial, :end] * inside).sum(0), (before[trial, :end] * inside).sum(0))

@@ -66,7 +66,7 @@ def test_scores_that_fail_leave_posterior_report_and_a_note(run, data, monkeypat
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["findings"][-1]["sentence"] == reason and metrics["co_bps"] is None and metrics["training"]
     report = (out / "report.md").read_text()
-    assert f"- warning: {reason}" in report and "There are no scores" in report
+    assert f"- warning: {reason}" in report and "No scores were computed" in report
     assert ZeroDivisionError in [record.exc_info[0] for record in caplog.records if record.exc_info]
     summary = json.loads(outcome.json_line)
     assert summary["split"] == "test" and summary["co_bps"] is None and summary["seconds"] >= 0
@@ -184,7 +184,7 @@ def test_a_cross_validation_without_scores_leaves_its_posterior(data, tmp_path, 
 
 @pytest.fixture
 def ends(monkeypatch, capsys):
-    """Runs a command that does something, and returns the exit code and what was said."""
+    """Runs a command with a replaced action, and returns the exit code and the output."""
 
     def end(does, *words):
         class Command:

@@ -1,4 +1,4 @@
-"""MATLAB files: layouts of laboratories, times in other units, what cannot be read, and mistakes."""
+"""MATLAB files: layouts of laboratories, times in other units, unreadable content, and mistakes."""
 
 import h5py
 import numpy as np
@@ -342,5 +342,5 @@ def test_rasters_of_one_length_and_of_rates(tmp_path):
     assert read_matlab(path, time_unit=0.001, axes="unit time").n_units == 3
     known = save(tmp_path, D=struct([{"data": own} for own in arrays]), unitID=np.arange(3))
     assert read_matlab(known, time_unit=0.001).n_units == 3
-    with pytest.raises(lfadsx.DataError, match="must hold counts, but 0.5 stands in that of trial 0"):
+    with pytest.raises(lfadsx.DataError, match="must hold counts, but trial 0 holds 0.5"):
         read_matlab(save(tmp_path, D=struct([{"data": own + 0.5} for own in rasters()])), time_unit=0.001)

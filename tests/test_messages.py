@@ -19,7 +19,7 @@ ORDERS = (
     "rename replace report resume run say score select set shorten split start store take train update use wait write "
     "lfadsx"
 ).split()
-"""Verbs with which the last sentence says what to do."""
+"""Verbs that begin a sentence on what to do."""
 
 
 def template(node):

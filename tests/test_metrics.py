@@ -1,4 +1,4 @@
-"""Scores: parity with nlb_tools, lfads-torch, scipy and scikit-learn, and what must hold for any data."""
+"""Scores: parity with nlb_tools, lfads-torch, scipy and scikit-learn, and properties for any data."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The whole model: what a trial's noise, outputs, loss and gradients depend on, and what the loss is."""
+"""The whole model: dependencies of a trial's noise, outputs, loss and gradients, and the value of the loss."""
 
 import dataclasses
 
@@ -318,7 +318,7 @@ def test_missing_encoder_entries_are_zeros(run, batch):
     chex.assert_trees_all_equal(run(explicit), run(junk))
 
 
-# What reaches what
+# Dependencies between bins and arrays
 
 
 def test_ic_window_bounds_what_the_initial_condition_sees(data, batch):
@@ -399,7 +399,7 @@ def test_noise_is_what_makes_samples_differ_from_means(model, run, batch):
 
 
 def poisson_by_hand(batch, output):
-    """Each trial's log likelihood and its number of entries, by a plain loop over what exists."""
+    """Each trial's log likelihood and number of entries, by a plain loop over known entries."""
     log_rate, counts = (
         np.asarray(output.params["spikes"], np.float64)[..., 0],
         np.asarray(batch.targets["spikes"]),
@@ -504,7 +504,7 @@ def test_l2_penalty_by_hand(model):
 
 @pytest.mark.slow
 def test_scales_of_the_mean_convention_are_converted():
-    """`summed` makes the gradient of the sum that of the mean times bins and neurons."""
+    """With `summed`, the gradient of the sum equals the gradient of the mean times bins and neurons."""
     hyper, n = making.hyper(), 8 * 5
     converted = hyper.summed(bins=8, neurons=5)
     with jax.enable_x64(True):
@@ -652,7 +652,7 @@ def test_the_read_out_starts_at_the_mean_of_each_neuron(likelihood):
 
 
 def test_a_new_model_is_near_the_mean_rates():
-    """The factors' contribution starts small, so that the first loss is near that of constant rates."""
+    """The factors' contribution starts small, so that the first loss is near the loss of constant rates."""
     data = making.one_session(n_trials=20, n_bins=30)
     structure = lfadsx.autonomous(data, rngs=nnx.Rngs(0), **making.SIZES)
     batch = batch_of(data)

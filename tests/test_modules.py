@@ -111,7 +111,7 @@ def test_gru_loop_is_a_python_loop(reverse):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_gru_loop_has_the_derivative_of_its_steps(reverse):
-    """The derivative that is written out is what JAX finds through `GRU.step`, clipped and held bins included."""
+    """The written-out derivative equals JAX's derivative of `GRU.step`, also for clipped and held bins."""
     gru = modules.GRU(3, 0, 4, clip=0.3, rngs=nnx.Rngs(0))
     graphdef, params = nnx.split(gru)
     random = np.random.default_rng(0)
@@ -252,7 +252,7 @@ def test_data_in_the_padding_get_no_gradient(encoder_name):
 
 
 class Counter(modules.AbstractGenerator):
-    """A generator of one's own: a linear map, its state a dictionary, with a clock that is not read out."""
+    """A user's generator: a linear map whose state is a dictionary, with a clock that is not read out."""
 
     def __init__(self, n_ic, n_live, n_state, *, rngs):
         self.n_ic, self.n_live, self.n_state = n_ic, n_live, n_state
@@ -356,7 +356,7 @@ def test_without_noise_the_decoder_passes_means_on_undropped():
     same(result.inputs, result.input_params[..., :3])
     silent = dataclasses.replace(noise(places=()), inputs=jnp.zeros((4, 2, 3)))
     close(run(ic, N_BINS, noise=silent, **streams()).factors, result.factors)
-    # A mask that keeps all at rate 0 is no mask.
+    # With rate 0 the mask keeps all entries.
     kept = dataclasses.replace(noise(0.0), inputs=jnp.zeros((4, 2, 3)))
     assert all(np.all(np.asarray(mask)) for mask in kept.keep.values())
     close(run(ic, N_BINS, noise=kept, **streams()).factors, result.factors)
@@ -604,7 +604,7 @@ def encoder_entries(batch):
 
 
 def at_encoder(mask, batch):
-    """A mask over targets, looked up at the encoder's entries by a plain loop; False where there is none."""
+    """A mask over targets, looked up at the encoder's entries by a plain loop; False for entries without a target."""
     found = np.zeros(batch.encoder_input.shape, bool)
     for trial, row in enumerate(np.asarray(batch.target_index)):
         for channel, target in enumerate(row):
@@ -651,7 +651,7 @@ def test_coordinated_dropout_passes_a_share_of_what_it_keeps(batch):
         assert np.all(opened[hidden])
         share = opened[kept].mean()
         assert abs(share - rate) <= 5 * np.sqrt(rate * (1 - rate) / kept.sum()) + (2**-15 if 0 < rate < 1 else 0)
-        # What is hidden does not depend on the rate that passes.
+        # Hidden entries do not depend on the pass rate.
         if closed_before is not None:
             same(hidden, closed_before)
         closed_before = hidden
@@ -723,7 +723,7 @@ def test_target_index_routes_masks():
 
 
 class Half(modules.AbstractAugmentation):
-    """An augmentation of one's own: weighs by a half, opens at random, marks the data."""
+    """A user's augmentation: weights of one half, random gradient masks, marked data."""
 
     def __call__(self, batch, hyper, key):
         shape = batch.targets["spikes"].shape
@@ -887,7 +887,7 @@ def test_a_part_of_ones_own_is_described_and_not_rebuilt():
     own = Counter(4, 3, 5, rngs=nnx.Rngs(0))
     description = describe(own)
     assert description == {"part": "Counter", "arguments": {"n_ic": 4, "n_live": 3, "n_state": 5}}
-    with pytest.raises(ValueError, match=r"the part 'Counter' of your own\. Use load\(run, parts=\[Counter\]\)"):
+    with pytest.raises(ValueError, match=r"'Counter' is missing\. Use load\(run, parts=\[Counter\]\)"):
         rebuild(description, rngs=nnx.Rngs(0))
 
 

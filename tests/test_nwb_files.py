@@ -1,4 +1,4 @@
-"""NWB files: where areas, trials and signals may stand, and what is said when they are missing."""
+"""NWB files: locations of areas, trials and signals, and messages when they are missing."""
 
 import datetime
 import sys
@@ -207,7 +207,7 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(lfadsx.DataError, match="cannot be read as an NWB file"):
         read_nwb(tmp_path / "other.nwb")
     (tmp_path / "text.nwb").write_text("units")
-    with pytest.raises(lfadsx.DataError, match="is not an HDF5 file"):
+    with pytest.raises(lfadsx.DataError, match="must be an HDF5 file"):
         read_nwb(tmp_path / "text.nwb")
 
 

@@ -1,4 +1,4 @@
-"""Arrays and files of other people: what is odd is understood, noted, warned about or refused, each in one sentence."""
+"""Unusual arrays and files are understood, noted, warned about or refused, each in one sentence."""
 
 import datetime
 
@@ -229,3 +229,35 @@ def test_sessions_of_one_name_name_the_flag(tmp_path):
     with pytest.raises(DataError, match="2 sessions are called 'spikes'. .*--session-names"):
         lfadsx.read(*files)
     assert [own.name for own in lfadsx.read(*files, sessions=["d0", "d1"]).sessions] == ["d0", "d1"]
+
+
+def test_labels_in_a_cell_of_matlab_are_read_as_text(tmp_path):
+    labels, path = ["left", "right", "", "left"] * 5, tmp_path / "cell.h5"
+    with h5py.File(path, "w") as file:
+        texts = file.create_group("#refs#")
+        for split in ("train", "valid"):
+            data = file.create_dataset(f"{split}_data", data=np.ones((5, 30, 20)))
+            data.attrs["MATLAB_class"] = np.bytes_("double")
+            references = []
+            for row, label in enumerate(labels):
+                codes = np.array([[ord(letter)] for letter in label] or [0, 0], np.uint16)
+                text = texts.create_dataset(f"{split}{row}", data=codes)
+                text.attrs["MATLAB_class"] = np.bytes_("char")
+                if not label:
+                    text.attrs["MATLAB_empty"] = 1
+                references.append(text.ref)
+            file.create_dataset(f"{split}_condition", data=np.array([references], h5py.ref_dtype))
+    data = lfadsx.read(path, axes="channel time trial")
+    assert data.train.condition.tolist() == labels and data.train.targets["spikes"].shape == (20, 30, 5)
+
+
+def test_spike_times_in_place_of_counts_are_recognised(tmp_path):
+    times = [[RNG.random(5 + neuron) for neuron in range(8)] for _ in range(10)]
+    with pytest.raises(DataError, match="sequences of different length.*`from_spike_times`"):
+        lfadsx.from_arrays(times)
+    with h5py.File(tmp_path / "times.h5", "w") as file:
+        array = file.create_dataset("train_data", (10, 8), h5py.vlen_dtype("f8"))
+        for trial in range(10):
+            array[trial] = times[trial]
+    with pytest.raises(DataError, match="'train_data' of 'times.h5' must hold counts.*`lfadsx.from_spike_times`"):
+        lfadsx.read(tmp_path / "times.h5")

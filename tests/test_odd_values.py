@@ -111,7 +111,7 @@ def test_padding_with_nan_ends_a_trial(tmp_path):
 def test_trials_in_two_splits_are_warned_of_but_not_by_chance(tmp_path):
     file = write(tmp_path / "a.h5", train_data=TRIALS[:32], valid_data=TRIALS[:8])
     assert "8 trials are in two splits" in sentence(lfadsx.read(file), "repeated trials")
-    single = np.zeros((400, 5, 4), int)  # one spike each: many trials are alike by chance
+    single = np.zeros((400, 5, 4), int)  # one spike each: many trials are equal by chance
     single[np.arange(400), RNG.integers(0, 5, 400), RNG.integers(0, 4, 400)] = 1
     assert "repeated trials" not in levels(lfadsx.from_arrays(single))
 

@@ -1,4 +1,4 @@
-"""The optimum: samplers against closed forms and against one another, and what its scores mean."""
+"""The optimum: samplers against closed forms and each other, and the meaning of its scores."""
 
 import dataclasses
 import functools
@@ -59,7 +59,7 @@ def _moments(samples):
 
 def test_laplace_is_exact_for_a_linear_gaussian_generator(linear, drawn):
     generator, data, _, mean, covariance, _ = linear
-    np.testing.assert_allclose(drawn.ess, 1000, rtol=1e-3)  # the proposal is the posterior: all weights alike
+    np.testing.assert_allclose(drawn.ess, 1000, rtol=1e-3)  # the proposal is the posterior: all weights are equal
     mode = posterior.find_mode(generator, jnp.asarray(data[0]), jnp.zeros(D))
     np.testing.assert_allclose(mode.z, mean[0], atol=1e-4)
     np.testing.assert_allclose(mode.factor @ mode.factor.T, np.linalg.inv(covariance), rtol=1e-3, atol=1e-3)
@@ -249,7 +249,7 @@ def test_chains_that_begin_at_the_truth_are_the_posterior_from_the_first_step(li
 @pytest.mark.slow
 @pytest.mark.parametrize("magnitude", [0.0, 20.0])
 def test_the_ceiling_lies_above_the_optimum(magnitude, tmp_path, monkeypatch):
-    """The truth of a small chaotic network, and what finds its way without it."""
+    """The truth of a small chaotic network, and estimates without the truth."""
     settings = {"units": 5, "recorded": 5, "conditions": 4, "trials_per_condition": 2, "duration": 0.3}
     (simulation,) = ChaoticRNN(**settings, max_rate=300.0, input_magnitude=magnitude, train_fraction=0.5).simulate()
     path = simulation.write(tmp_path / "chaos.h5")

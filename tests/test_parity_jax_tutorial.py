@@ -1,4 +1,4 @@
-"""A model composed by hand computes what the JAX tutorial computes along its posterior means."""
+"""A model composed by hand gives the JAX tutorial's results for posterior means."""
 
 import jax
 import jax.numpy as jnp

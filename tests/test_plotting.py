@@ -1,4 +1,4 @@
-"""Figures: what their axes hold, in the normal case and in every corner case that data bring."""
+"""Contents of figures' axes, in the normal case and in corner cases of the data."""
 
 import dataclasses
 import importlib
@@ -461,7 +461,7 @@ def test_conditions_keep_their_colours_between_splits():
 def test_averages_leave_out_missing_bins():
     values = np.array([[1.0, 2.0, np.nan, np.nan], [3.0, 4.0, 5.0, np.nan], [5.0, 6.0, np.nan, np.nan]])
     mean, half = mean_and_interval(values)
-    np.testing.assert_allclose(mean, [3.0, 4.0, np.nan, np.nan])  # One of three trials is no average.
+    np.testing.assert_allclose(mean, [3.0, 4.0, np.nan, np.nan])  # A single trial is not an average.
     np.testing.assert_allclose(half[:2], 1.96 * 2.0 / np.sqrt(3))
     assert np.isnan(mean_and_interval(values[:1])[1]).all()
 

@@ -1,4 +1,4 @@
-"""Figures of scores and plain panels: what their axes hold."""
+"""Contents of the axes in figures of scores and in plain panels."""
 
 import numpy as np
 import pytest

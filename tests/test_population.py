@@ -40,7 +40,7 @@ def data():
 
 @dataclasses.dataclass(frozen=True)
 class Different(AbstractStrategy):
-    """Members with settings of their own, of which nothing is ever exchanged."""
+    """Members with different settings that never exchange anything."""
 
     def start(self, rng, n, hyper):
         return dataclasses.replace(
@@ -58,7 +58,7 @@ class Different(AbstractStrategy):
 
 
 def alone(data, member, n, config=SHORT, strategy=None):
-    """What `fit` makes of one member's model and settings."""
+    """The result of `fit` for one member's model and settings."""
     stacked = (strategy or Different()).start(None, n, lfadsx.HyperParams())
     hyper = lfadsx.HyperParams(*(float(getattr(stacked, f.name)[member]) for f in dataclasses.fields(stacked)))
     config = dataclasses.replace(config, seed=config.seed + member)
@@ -126,7 +126,7 @@ def test_members_with_data_of_their_own(data):
 
 
 class _Copies(AbstractStrategy):
-    """After the first generation, slot 0 goes on with the weights of slot 2, and slot 1 stops."""
+    """After the first generation, slot 0 copies the weights of slot 2, and slot 1 stops."""
 
     early_stopping = False
 
@@ -170,7 +170,7 @@ def test_a_copy_takes_weights_optimiser_and_monitor_and_keeps_its_seed(data, mon
     assert np.array_equal(jax.tree.leaves(nnx.state(last[1].last, nnx.Param))[0], jax.tree.leaves(resting)[0])
     table = generations(result.rows)
     assert table["parent"][1].tolist() == [2, 1, 2, 3] and table["active"][-1].tolist() == [1, 0, 1, 1]
-    # The history of a copy is, before it, that of the one it was taken from.
+    # Before the copy, the history equals the history of the copied member.
     n_before = int((table["epoch"][0, 2]) // SHORT.validate_every)
     np.testing.assert_array_equal(last[0].history["score"][:n_before], last[2].history["score"][:n_before])
 
@@ -254,7 +254,7 @@ def test_all_members_that_are_not_finite_end_the_search(data, tmp_path, monkeypa
     settings = dict(population=FOUR, hyper=hyper, train=config, n_samples=8, figures=False)
     outcome = population_run(data, tmp_path, model=model, **settings)
     assert outcome.result.reason == "not finite"
-    # What there is of the best member is written, as it is of a model that is trained alone.
+    # The best member's results are written, as for a single model.
     assert json.loads((tmp_path / "metrics.json").read_text())["ensemble"]["members"] == outcome.result.ranking[:1]
     assert "not finite" in " ".join(map(str, outcome.findings))
 

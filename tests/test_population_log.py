@@ -1,4 +1,4 @@
-"""The history of a population: lineages, what a generation came to, the table, the CSV file and the figures."""
+"""The history of a population: lineages, results of generations, the table, the CSV file and the figures."""
 
 import dataclasses
 import re
@@ -144,7 +144,7 @@ def run(callback, rows, first=1, last=3) -> None:
 
 @pytest.fixture
 def terminal(capsys, monkeypatch):
-    """What is written to a terminal."""
+    """The output to a terminal."""
     monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
     return capsys
 
@@ -216,7 +216,7 @@ def test_a_resumed_run_writes_the_csv_file_anew(tmp_path):
     path = tmp_path / "population.csv"
     run(CsvLog(path), rows)
     whole = path.read_bytes()
-    # What was written after the last checkpoint, and a line that was cut off.
+    # Lines written after the last checkpoint, and a line that was cut off.
     path.write_bytes(whole[:-7])
     resumed = CsvLog(path)
     resumed.on_start(progress(rows, 10))

@@ -1,4 +1,4 @@
-"""What `import lfadsx` gives: a lazy table of contents, the same for readers, editors and type checkers."""
+"""`import lfadsx` gives a lazy table of contents, the same for readers, editors and type checkers."""
 
 import ast
 import builtins
@@ -89,7 +89,7 @@ def test_a_script_with_parts_of_its_own_needs_one_import(tmp_path, monkeypatch, 
     assert np.isfinite(score.scores["co_bps"])
     assert len(found["members"].members) == 2
     one, two = (lfadsx.infer(of, found["data"], n_samples=2).rates["spikes"] for of in (run.model, model))
-    np.testing.assert_array_equal(one, two)  # what was loaded is what was trained
+    np.testing.assert_array_equal(one, two)  # the loaded model equals the trained model
     read = lfadsx.read_posterior(tmp_path / "rates.h5")
     assert read.split == "test" and np.isfinite(read.rates["spikes"]).all()
     assert type(model.decoder.generator).__name__ == "Euler"

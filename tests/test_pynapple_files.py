@@ -14,7 +14,7 @@ SPIKES = {3: np.arange(0.05, 28, 0.11), 8: np.array([]), 5: np.arange(0.5, 27, 0
 
 
 def group(**metadata):
-    """What a TsGroup shows of itself."""
+    """The attributes of a TsGroup that are read."""
     whole = types.SimpleNamespace(start=np.array([0.0]), end=np.array([30.0]))
     units = {unit: types.SimpleNamespace(t=times) for unit, times in SPIKES.items()}
 

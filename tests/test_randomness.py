@@ -15,7 +15,7 @@ N = 1 << 18
 
 
 def chain(*counts):
-    """Bits of keys that are derived by several numbers in turn, as those of steps, trials and bins are."""
+    """Bits of keys derived by several numbers one after the other, as for steps, trials and bins."""
     keys = KEY
     for count in counts[:-1]:
         keys = derive(keys[..., None], jnp.arange(count))

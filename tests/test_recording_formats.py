@@ -1,4 +1,4 @@
-"""The small recording as NWB, MATLAB and pynapple hold it, against what a correct import gives.
+"""The small recording in NWB, MATLAB and pynapple files, against a correct import.
 
 | form | what it holds of the truth |
 |---|---|

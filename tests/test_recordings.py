@@ -1,4 +1,4 @@
-"""One small recording as users bring it, read by every reader, against what a correct import gives."""
+"""One small recording in users' formats, read by every reader, against a correct import."""
 
 import dataclasses
 from pathlib import Path
@@ -211,7 +211,7 @@ def test_spikes_of_each_trial_only(formats, truth):
     table = {name: whole.times(name) - start for name in whole.events} | {"trial_id": whole.trials["trial_id"]}
     recording = read_spike_times(trials, table, events=whole.events)
     recording = dataclasses.replace(recording, unit_id=whole.unit_id)
-    # The clocks of the trials say nothing of the recording, so gaps and its ends are known from the trials alone.
+    # The trials' clocks do not refer to the recording, so only the trials show its gaps and ends.
     data = cut(recording, **CUE)
     kept = np.isin(together(data, "trial_id"), truth["cut_trial_id"])
     np.testing.assert_array_equal(together(data, "counts")[kept], truth["cut_counts"])

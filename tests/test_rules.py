@@ -1,4 +1,4 @@
-"""Rules of training: ramps, learning rates, penalties and what is kept."""
+"""Rules of training: ramps, learning rates, penalties and kept models."""
 
 import dataclasses
 import os

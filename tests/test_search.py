@@ -1,4 +1,4 @@
-"""Search: ranges and their perturbations, strategies, and what is written down of them."""
+"""Search: ranges and their perturbations, strategies, and their descriptions."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def p_value(values: Any, law: Any) -> float:
 
 
 def perturbed(values, how, n=20_000, name="kl_co_scale", **settings):
-    """What becomes of a value in n members."""
+    """The values of n members after a perturbation of one value."""
     space = Space({name: Range(1e-3, 10.0, **settings)})
     hyper = members(n, **{name: np.full(n, values)})
     return getattr(space.perturb(np.random.default_rng(1), hyper, np.ones(n, bool), how), name)
@@ -418,7 +418,7 @@ def test_all_pairs_meet_equally_often_and_the_better_one_wins(n):
         met[losers, parents[losers]] += 1
         met[parents[losers], losers] += 1
         sat_out[np.setdiff1d(np.arange(n), [*losers, *parents[losers]])] += 1
-    # A member meets each of the others with equal probability, or nobody where they are odd.
+    # A member is paired with each other member with equal probability; with an odd number one sits out.
     share = 1 / (n - 1) if n % 2 == 0 else 1 / n
     margin = 5 * np.sqrt(share * (1 - share) * seeds)
     assert np.all(np.abs(met - share * seeds)[~np.eye(n, dtype=bool)] < margin)
@@ -531,7 +531,7 @@ def test_the_same_seed_gives_the_same_search(strategy):
     assert same == isinstance(strategy, Ensemble)
 
 
-# What is written down
+# Descriptions of strategies
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The benchmark of searches: what it compares, and by what."""
+"""The benchmark of searches: compared models and scores."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""New sessions on a trained model: what is kept, what is new, and what trains."""
+"""New sessions on a trained model: kept parts, new parts and trained parts."""
 
 import dataclasses
 

@@ -42,7 +42,7 @@ def test_flops_of_a_forward_pass_are_those_of_its_equations():
     bins = t + load.forward_bins
     encoders = 4 * t * (n + e) * 3 * e  # two of them, forwards and backwards
     start = 2 * e * 2 * z + z * g
-    # The first factors are those of the initial state. Both recurrent parts see what is inside the loop.
+    # The first factors belong to the initial state. Both recurrent parts see values inside the loop.
     controller = bins * (2 * e * 3 * c + (f + c) * 3 * c + c * 2 * u)
     generator = bins * (u + g) * 3 * g + (bins + 1) * g * f
     readout = bins * f * (n + load.held_out)

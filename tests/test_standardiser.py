@@ -1,4 +1,4 @@
-"""Real-valued data: whatever their unit, the model is the same."""
+"""Real-valued data: the model is the same for any unit."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +41,7 @@ def fitted(data, out=None, **changes):
 
 @pytest.fixture(scope="module")
 def run(waves, tmp_path_factory):
-    """A run folder, its model and its data, in units of their own."""
+    """A run folder, its model and its data, in units far from order 1."""
     out, data = tmp_path_factory.mktemp("units") / "run", dataset(waves * SCALE + SHIFT)
     return out, fitted(data, out), data
 

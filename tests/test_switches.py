@@ -1,4 +1,4 @@
-"""Every switch of the architecture: what it does to the computation."""
+"""Effects of every architecture switch on the computation."""
 
 import dataclasses
 
@@ -160,7 +160,7 @@ def test_a_strictly_causal_model_never_sees_the_future(data, batch, shared, feed
 
 
 def test_after_its_window_a_causal_model_never_sees_the_future(data, batch):
-    """With an initial condition from the first bins these alone may depend on what comes later among them."""
+    """With an initial condition from the first bins, only these bins may depend on later bins among them."""
     model = making.build(data, encoder="strictly_causal", ic_window=2, feedback="factors")
     run = making.forward(model)
     before = run(batch)

@@ -1,4 +1,4 @@
-"""Simulations: numbers of the original programs, files there and back, splits, and what goes wrong."""
+"""Simulations: numbers of the original programs, writing and reading files, splits, and errors."""
 
 import json
 

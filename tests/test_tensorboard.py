@@ -1,4 +1,4 @@
-"""What is written for TensorBoard, and what is said when it cannot be."""
+"""Files for TensorBoard, and messages when they cannot be written."""
 
 import sys
 from types import SimpleNamespace
@@ -79,7 +79,7 @@ def test_what_figures_lack_is_said_before_the_training(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lfadsx.plotting", None)
     with pytest.raises(ImportError, match="plotting"):
         TensorBoard(tmp_path, making.one_session())
-    TensorBoard(tmp_path)  # scalars need none of it
+    TensorBoard(tmp_path)  # scalars do not need it
 
 
 def test_figures_need_an_epoch(tmp_path):

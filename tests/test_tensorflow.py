@@ -88,7 +88,7 @@ def test_it_computes_the_numbers_of_the_program(name):
     noise_g0 = rng.standard_normal((N_TRIALS, model.ic_prior.dim))
     prior = model.decoder.input_prior
     noise_u = None if prior is None else rng.standard_normal((N_TRIALS, N_BINS, prior.dim))
-    # Each kind of path is a program of its own; one case goes through both.
+    # Each kind of path compiles its own program; one case runs both.
     for sampled in (False, True) if name == "inferred inputs" else (True,):
         noise = None
         if sampled:
@@ -140,12 +140,12 @@ def test_it_goes_back_to_the_same_arrays(name):
 
 
 def test_files_and_a_model_that_is_saved(tmp_path):
-    """From the program's two files, booleans as text; what a run folder keeps gives the same numbers again."""
+    """From the program's two files, booleans as text; the contents of a run folder give the same numbers again."""
     arrays, flags, *_ = make(CASES["two sessions"])
     with h5py.File(tmp_path / "model_params", "w") as file:
         for name, values in arrays.items():
             file[name] = values
-            file[name.replace(":0", "/Adam:0").replace("/", "_")] = values  # slots of the optimiser stand there, too
+            file[name.replace(":0", "/Adam:0").replace("/", "_")] = values  # the file also holds slots of the optimiser
     said = flags | {"controller_input_lag": 2, "do_causal_controller": "false", "num_steps_for_gen_ic": 2**63 - 1}
     (tmp_path / "hyperparameters-100.txt").write_text(json.dumps(said | {"dataset_names": ["tuesday", "monday"]}))
     model = from_tensorflow(tmp_path / "model_params", tmp_path / "hyperparameters-100.txt")
@@ -200,7 +200,7 @@ def test_standardised_data_are_not_known_there():
 
 
 def test_results_of_several_sessions_and_of_real_values_by_the_names_of_the_program(tmp_path):
-    """One file for each session, of its own channels; of real values means and, after them, variances."""
+    """One file for each session with its channels; for real values means, then variances."""
     data = making.several_sessions(likelihood="gaussian")
     model = making.build(data, likelihood="gaussian")
     posterior = lfadsx.infer(model, data, "valid", n_samples=2)

@@ -70,7 +70,7 @@ CHANGED = {
 }
 
 
-# What a flag needs beside it: inputs that go somewhere, a variance that lies between its bounds.
+# Further flags that a flag needs: a use of the inputs, a variance between its bounds.
 CONTEXT = {
     "inject_ext_input_to_gen": {"ext_input_dim": 2},
     "ic_prior_var_min": {"ic_prior_var_scale": 0.08},

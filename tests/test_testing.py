@@ -1,4 +1,4 @@
-"""`lfadsx.testing.check`: what it finds in parts that are broken on purpose."""
+"""`lfadsx.testing.check` finds the errors in parts that are broken on purpose."""
 
 import jax.numpy as jnp
 import pytest
@@ -82,7 +82,7 @@ class Root(AbstractReadin):
 
 
 class OneNoise(AbstractAugmentation):
-    """Hides the trial that stands third in the batch, whichever it is."""
+    """Hides the third trial of every batch."""
 
     def __call__(self, batch, hyper, key):
         import dataclasses

@@ -1,4 +1,4 @@
-"""Training: the four guards of the seams, selection, stopping, resuming, and what `fit` leaves alone."""
+"""Training: the four guards of the seams, selection, stopping, resuming, and values that `fit` does not change."""
 
 import dataclasses
 import os
@@ -170,7 +170,7 @@ def test_fit_on_a_mesh_equals_fit_on_one_device_in_float64():
 
 @pytest.mark.slow
 def test_every_step_equals_its_trials_alone(model, data):
-    """Guard 3: the report of a ragged batch of two sessions is the sum of those of its trials alone."""
+    """Guard 3: the report of a ragged batch of two sessions is the sum of the reports of its single trials."""
     program, state = begin(model, data)
     rows = np.array([0, 3, 14, 17, 20])
     hyper = lfadsx.HyperParams()
@@ -188,7 +188,7 @@ def test_every_step_equals_its_trials_alone(model, data):
 def test_a_users_generator_trains_and_its_weights_move(data):
     """Guard 4: a generator written in 15 lines goes through all of the above, and learns."""
     model = build(data, "user")
-    # The counts are noise; what can be learned of them is learned by heart.
+    # The counts are noise, so the model can only overfit.
     hyper = lfadsx.HyperParams(learning_rate=3e-2, dropout_rate=0.0, cd_rate=0.0, kl_ic_scale=0.0, kl_co_scale=0.0)
     result = lfadsx.fit(model, data, config=dataclasses.replace(CONFIG, epochs=30), hyper=hyper)
     assert not np.allclose(result.last.decoder.generator.recurrent[...], model.decoder.generator.recurrent[...])
@@ -514,7 +514,7 @@ def test_a_loaded_model_is_the_best_one(data, tmp_path):
 
 def test_a_model_with_a_users_part_loads_with_its_builder(data, tmp_path):
     result = lfadsx.fit(build(data, "user"), data, config=CONFIG, out=tmp_path)
-    with pytest.raises(ValueError, match="the part 'TanhGenerator' of your own. Use load\\(run, parts="):
+    with pytest.raises(ValueError, match="'TanhGenerator' is missing. Use load\\(run, parts="):
         lfadsx.load(tmp_path)
     loaded = lfadsx.load(tmp_path, build=lambda: build(data, "user"))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(result.model), nnx.state(loaded))
@@ -611,7 +611,7 @@ def test_a_part_of_another_width_is_named_before_compiling(data):
 
 
 class Forgetful(TanhGenerator):
-    """A part that does not keep an argument of its constructor, and one that keeps what JSON cannot hold."""
+    """A part without one of its constructor's arguments, and a part with a value that JSON cannot hold."""
 
     def __init__(self, n_ic, n_inputs, n_state, gain, *, keep=False, rngs):
         super().__init__(n_ic, n_inputs, n_state, rngs=rngs)

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 import zipfile
 
 import h5py
@@ -12,7 +13,7 @@ import pytest
 from odd_files import TRIALS, split_in, write
 
 import lfadsx
-from lfadsx.data import hdf5_files, large_arrays
+from lfadsx.data import hdf5_files, large_arrays, opening
 from lfadsx.data.hdf5_files import open_npz
 from lfadsx.errors import DataError
 
@@ -151,3 +152,37 @@ def test_npz_files_are_opened_without_pickles(tmp_path):
             arrays["x"].read()
     with pytest.raises(DataError, match="must exist, but was not found"), open_npz(tmp_path / "none.npz"):
         pass
+
+
+def test_a_flipped_byte_is_found_by_checksums(tmp_path):
+    trials = {"cue": np.arange(2.0, 60.0, 2.0), "condition": np.array(["a", "b"] * 14 + ["a"])}
+    units = [np.arange(0.1, 61, 0.11 * (unit + 1)) for unit in range(3)]
+    data = lfadsx.from_spike_times(units, trials, align="cue", window=(-0.2, 0.3))
+    (file,) = lfadsx.data.write_dataset(tmp_path / "a.h5", data)
+    with h5py.File(file) as content:
+        kept = {name: item for name, item in content.items() if item.shape}
+        assert len(kept) > 6 and all(item.fletcher32 for item in kept.values())
+        places = {name: item.id.get_chunk_info(0).byte_offset for name, item in kept.items()}
+    whole = file.read_bytes()
+    assert set(lfadsx.read(file).train.condition) == {"a", "b"}
+    for name in ("train_encod_data", "train_condition", "target_index"):
+        flipped = bytearray(whole)
+        flipped[places[name] + 4] ^= 1
+        file.write_bytes(flipped)
+        with pytest.raises(DataError, match=f"'{name}'.* must be whole, but cannot be read .* the file is damaged"):
+            lfadsx.read(file)
+
+
+def test_limits_of_opening(tmp_path, monkeypatch):
+    file = split_in(tmp_path / "a.h5")
+    monkeypatch.setattr(opening, "MOST_BYTES", 10)
+    with pytest.raises(DataError, match="a.h5' must have at most 10 bytes, got"):
+        lfadsx.read(file)
+    monkeypatch.undo()
+    monkeypatch.setattr(opening, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(opening.h5py, "File", lambda *_: time.sleep(0.5))
+    with pytest.raises(DataError, match="a.h5' must open within 0.05 s, but did not"):
+        lfadsx.read(file)
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(DataError, match="pipe.h5' must be a file, but is a pipe or a device"):
+        lfadsx.read(tmp_path / "pipe.h5")

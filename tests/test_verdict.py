@@ -1,4 +1,4 @@
-"""The verdict on scores: sentences, findings, notes, paired differences, and what is left out without harm."""
+"""The verdict on scores: sentences, findings, notes, paired differences, and optional values."""
 
 import dataclasses
 
@@ -134,7 +134,7 @@ def test_a_baseline_that_fails_is_left_out_and_never_takes_the_scores_with_it(
     assert logged and set(logged) == {OverflowError}
 
 
-# What kind the data are
+# Kinds of data
 
 
 def test_rates_below_zero_are_scored_by_r2_though_the_data_are_counts(data, fitted):
@@ -163,7 +163,7 @@ def test_real_data_are_compared_with_baselines_and_not_called_neurons_or_spikes(
     assert not any(word in str(found) for word in ("spike", "neuron", "bits"))
 
 
-# What is missing
+# Missing values
 
 
 def test_a_split_with_fewer_arrays_than_training_says_which_scores_are_missing(data, fitted):

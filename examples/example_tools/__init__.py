@@ -1,1 +1,1 @@
-"""What several examples share: settings of a trial run, and figures and scores that only they need."""
+"""Code that examples share: settings of a quick run, and figures and scores that only examples need."""

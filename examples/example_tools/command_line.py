@@ -21,11 +21,11 @@ def options(about: str, name: str, arguments: list[str] | None = None) -> dict[s
         arguments: The arguments; by default those of the command line.
 
     Returns:
-        `quick`; `epochs`, None if not given; and `out`, in which a quick run gets a folder of its own.
+        `quick`; `epochs`, None if not given; and `out`, which ends in the folder "quick" for a quick run.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny sizes and few epochs")
-    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink alike")
+    parser.add_argument("--epochs", type=int, help="number of epochs; ramps shrink in proportion")
     parser.add_argument("--out", type=Path, default=Path("runs") / name, help="folder to write")
     given = vars(parser.parse_args(arguments))
     return given | ({"out": given["out"] / "quick"} if given["quick"] else {})

@@ -49,7 +49,7 @@ def embedding_figure(
     figure = style.new_figure(3.3 * len(states) + 0.8, 3.4, title)
     axes = figure.subplots(1, len(states), squeeze=False)[0]
     for ax, (name, of) in zip(axes, states.items(), strict=True):
-        # t-SNE wants fewer neighbours than there are trials, and the exact method is the faster one for few trials.
+        # t-SNE needs fewer neighbours than trials; for few trials the exact method is faster.
         perplexity, method = min(30.0, (len(of) - 1) / 3), "exact" if len(of) < MOST_EXACT else "barnes_hut"
         embed = TSNE(perplexity=perplexity, init="pca", method=method, random_state=seed)
         points, size = embed.fit_transform(np.asarray(of, np.float64)), float(np.clip(4000 / len(of), 6, 30))

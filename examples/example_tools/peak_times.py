@@ -1,4 +1,4 @@
-"""Peak times of an inferred input against those of true pulses."""
+"""Peak times of an inferred input against the times of true pulses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def peak_errors(
     tolerance: int = 2,
     max_lag: int = 10,
 ) -> PeakErrors:
-    """Returns by how much the peaks of an inferred input miss the true pulses, in bins.
+    """Returns the errors of an inferred input's peak times relative to the true pulses, in bins.
 
     The mean over training trials is subtracted from the inferred input first, because features that all trials share,
     such as a transient at the start, carry no information about single trials. The sign of an inferred input is
@@ -75,7 +75,7 @@ def peak_errors(
         raise LfadsxError("`fit_on` must have a training trial whose true input is not 0, but all are 0.")
     known = ~np.isnan(train)
     mean = np.where(known, train, 0).sum(0) / np.maximum(known.sum(0), 1)
-    # Of lags that find equally many pulses, the one with the smallest miss is chosen.
+    # If several lags find equally many pulses, the lag with the smallest error is chosen.
     choices = [(sign, lag) for sign in (1, -1) for lag in range(-max_lag, max_lag + 1)]
     misses = {sign: _peaks(train - mean, sign) - train_times for sign in (1, -1)}
 
@@ -96,7 +96,7 @@ def _peaks(values: np.ndarray, sign: int) -> np.ndarray:
 
 
 def _true_times(truth: np.ndarray) -> np.ndarray:
-    """Bin of the largest true input of each trial, NaN where there is none."""
+    """Bin of the largest true input of each trial, NaN for trials without input."""
     size = np.nan_to_num(np.abs(truth))
     return np.where(size.any(1), size.argmax(1).astype(float), np.nan)
 

@@ -17,7 +17,7 @@ MOST = 20
 
 
 def peaks_figure(inputs: np.ndarray, peaks: PeakErrors, times: np.ndarray, trial_id: np.ndarray) -> Figure:
-    """Draw by how much the peaks of an inferred input miss the true pulses, and example trials.
+    """Draw the errors of an inferred input's peak times, and example trials.
 
     Args:
         inputs: The inferred input, shape (trial, time), any unit.

@@ -1,4 +1,4 @@
-"""Settings for a trial run: the same parts and rules, tiny sizes, few epochs."""
+"""Settings for a quick run: the same parts and rules, tiny sizes, few epochs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUICK_EPOCHS, QUICK_BATCH = 20, 20
 def sized(
     model: ModelConfig, train: TrainConfig, quick: bool, epochs: int | None = None
 ) -> tuple[ModelConfig, TrainConfig]:
-    """Returns the settings of the whole run, or small ones for a trial run.
+    """Returns the settings of the full run, or small ones for a quick run.
 
     Example:
         >>> import lfadsx
@@ -33,7 +33,7 @@ def sized(
 
 
 def tiny_model(config: ModelConfig) -> ModelConfig:
-    """Shrinks a model so that it compiles and trains within seconds, to see that a script works.
+    """Shrinks a model so that it compiles and trains within seconds, to check that a script works.
 
     Names of parts, numbers of inputs and everything else stay.
 
@@ -58,7 +58,7 @@ def tiny_model(config: ModelConfig) -> ModelConfig:
 
 
 def shorter(config: TrainConfig, epochs: int, batch_size: int | None = None) -> TrainConfig:
-    """Changes the number of epochs; ramps and patience keep their share of it.
+    """Changes the number of epochs; ramps and patience change in proportion.
 
     Example:
         >>> import lfadsx

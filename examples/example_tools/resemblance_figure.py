@@ -11,7 +11,7 @@ from lfadsx.plotting import style
 
 
 def resemblance_figure(found: Resemblance, title: str = "Generated and recorded trials") -> Figure:
-    """Draw means, covariances and autocovariances of generated trials against those of recorded ones.
+    """Draw means, covariances and autocovariances of generated trials against those of recorded trials.
 
     Args:
         found: What `example_tools.resemblance` returned.

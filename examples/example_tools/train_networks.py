@@ -27,7 +27,7 @@ class Task:
     """A task and the settings of its training."""
 
     draw: Callable[[PRNGKeyArray, int], Batch]
-    """Draws inputs and targets of a number of trials, each (trial, time), in units of the output."""
+    """Function that draws inputs and targets of trials, each (trial, time), in the unit of the output."""
     units: int
     """Number of units."""
     recurrent_std: float
@@ -55,7 +55,7 @@ class Task:
 
 
 def draw_integration(key: PRNGKeyArray, n_trials: int) -> Batch:
-    """Draws white inputs with a bias of the trial, 25 steps, and their running sum, both (trial, time)."""
+    """Draws white inputs plus one bias per trial, 25 steps, and their running sum, both (trial, time)."""
     bias_key, noise_key = jax.random.split(key)
     bias = 0.01 * 2 * (jax.random.normal(bias_key, (n_trials, 1)) - 0.5)
     inputs = bias + 0.125 * jax.random.normal(noise_key, (n_trials, 25))
@@ -83,7 +83,7 @@ TASKS = {
         l2=0.0002,
         steps=10_000,
     ),
-    # The start is the original's; its training was never published, so the rest is our choice.
+    # Initial weights as in the original. Its training was never published, so the other settings are our choice.
     "itb_rnn": Task(
         draw=draw_bounded_integration,
         units=50,

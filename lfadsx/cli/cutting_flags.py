@@ -34,6 +34,12 @@ class Cutting:
     """MATLAB: variable that holds the spikes; by default the one that is cut least."""
     events: tuple[str, ...] = ()
     """Further columns of trials that hold times."""
+    map: str | None = None
+    """Bare arrays (NPZ, MATLAB, HDF5): what they mean, such as spike_times=A,unit=B or counts=A,lengths=B."""
+    units: str | None = None
+    """pynapple: CSV table of units, joined by the column unit."""
+    trials: str | None = None
+    """pynapple: CSV table of trials, joined by trial_id, or by row without ids; or the name of the interval set."""
 
     @property
     def is_default(self) -> bool:
@@ -54,6 +60,9 @@ class Cutting:
             "split_by": self.split_by,
             "variable": self.variable,
             "events": self.events or None,
+            "unit_columns": self.units,
+            "trials": self.trials,
+            "map": self.map,
         }
 
     def _split(self) -> Any:

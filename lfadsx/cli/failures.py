@@ -38,7 +38,7 @@ def end(error: Exception, words: Sequence[str], command: type[Command]) -> int:
 
 
 def _to_mend(error: Exception, words: Sequence[str]) -> str:
-    """Returns what the user has to do, or an empty text if there is nothing."""
+    """Returns what the user has to do, or an empty string."""
     if isinstance(error, LfadsxError):
         return str(error)
     if isinstance(error, OSError) and (path := _named(error, words)):

@@ -77,7 +77,7 @@ class Fit(Training):
         how |= dict(n_samples=self.samples, figures=self.figures)
         if n_members > 1:
             how |= dict(strategy=self.population.strategy(), population=self.population.sizes)
-            return report(population_run(data, self.out, **how), self.json)
+            return report(population_run(data, self.out, **how), self.json, data.findings)
         if self.tensorboard:
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
         return report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
@@ -105,7 +105,8 @@ def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> int:
         print_scores(outcome, as_json)
         printed.append(True)
 
-    return report(fit_run(data, out, **how, on_scores=on_scores), as_json, scores_printed=bool(printed))
+    outcome = fit_run(data, out, **how, on_scores=on_scores)
+    return report(outcome, as_json, data.findings, scores_printed=bool(printed))
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ READERS = {
     "pynapple files": ("pynapple_file", "read_pynapple"),
     "NWB file": ("nwb_file", "read_nwb"),
     "MATLAB file": ("matlab_file", "read_matlab"),
+    "file of arrays": ("array_file", "read_array_file"),
 }
 """Module of `lfadsx.recordings` and function that reads each format."""
 
@@ -45,14 +46,18 @@ class Inspect(Command):
     """Say in words what a data file, a recording or a run folder holds, and how it would be read.
 
     Nothing is written. Of a data file it prints axes, units, rates, silent neurons, conditions, behaviour, unused keys
-    and findings; of a recording units, events and signals; of an NPZ file its arrays; of a run folder its data
-    and results.
+    and findings; of a recording units, events and signals; of bare arrays also the map that tells their meaning; of a
+    run folder its data and results.
     """
 
     examples = ("lfadsx inspect day1.h5", "lfadsx inspect runs/day1")
 
     file: Path = positional("FILE")
     """HDF5 or NPZ file, recording (NWB, MATLAB, Phy, CSV or pynapple), or run folder."""
+    map: str | None = None
+    """Bare arrays: what they mean, as in prepare."""
+    align: str | None = None
+    """Event at time 0, for spike times whose events stand in arrays beside them."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the file is read."""
 
@@ -63,30 +68,42 @@ class Inspect(Command):
         return DONE
 
     def _lines(self) -> Iterator[str]:
-        from lfadsx.recordings.formats import format_of
+        from lfadsx.recordings.formats import ARRAYS, format_of
 
         form = format_of(self.file) if self.file.exists() else None
-        if form is not None:
-            return _recording(self.file, form.name)
+        name = ARRAYS.name if self.map and self.file.is_file() else form and form.name
+        if name is not None:
+            given = {"map": self.map, "align": self.align, "bin_width": self.reading.bin_width}
+            return _recording(self.file, name, given | {"axes": self.reading.axes})
         if self.file.is_dir():
             return _run_folder(self.file)
-        if zipfile.is_zipfile(self.file):
-            return _npz(self.file)
         return _hdf5(self.file, self.reading)
 
 
-def _recording(path: Path, form: str) -> Iterator[str]:
+def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
+    from lfadsx.data.file_description import npz_rows
+    from lfadsx.data.opening import is_zip
+    from lfadsx.recordings.array_file import recognised
+
     module, name = READERS[form]
     yield f"{path}: {form}"
+    words = ""
+    if form == "file of arrays":
+        yield from _section("Arrays", npz_rows(path) if is_zip(path) else [])
+        words = recognised(path, options["map"])
+        yield from _section("Read with", [f"--map {words}"])
+    read = getattr(importlib.import_module(f"lfadsx.recordings.{module}"), name)
+    known = inspect.signature(read).parameters
     try:
-        recording = getattr(importlib.import_module(f"lfadsx.recordings.{module}"), name)(path)
+        recording = read(path, **{option: value for option, value in options.items() if option in known})
     except DataError as error:
         yield from _section("It cannot be read as a recording", [str(error)])
         return
     yield from _section("Read as", repr(recording).splitlines())
     yield from _section("Findings", [str(finding) for finding in recording.findings] or ["none"])
     events = [event for event in recording.events if event not in ("start", "stop")]
-    cut = f" --align {events[0]} --window -0.25 0.45" if events else ""
+    cut = f" --align {events[0]} --window -0.25 0.45" if events and "bins" not in recording.source else ""
+    cut += f" --map {words}" if words else ""
     yield from _section(
         "Cut it into trials, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
     )
@@ -123,19 +140,6 @@ def _dataset(data: Dataset) -> Iterator[str]:
         yield f"  conditions: {conditions}"
     if data.bin_width is None:
         yield "  The bin width is unknown, so nothing is given in Hz. Give it with --bin-width in seconds."
-
-
-def _npz(path: Path) -> Iterator[str]:
-    from lfadsx.data.file_description import npz_rows
-
-    rows, names = npz_rows(path)
-    yield f"{path.name}: NPZ file, {_size(path)}"
-    yield from _section("Arrays", rows)
-    found = [f"{role} = {name!r}" for role, name in names.items()]
-    yield from _section("Recognised by name", found or ["nothing"])
-    if "counts" in names and "lengths" not in names:
-        call = f"lfadsx.from_arrays(numpy.load({str(path)!r})[{names['counts']!r}])"
-        yield from _section("Read in Python with", [call])
 
 
 def _run_folder(path: Path) -> Iterator[str]:

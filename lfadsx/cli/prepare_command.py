@@ -16,25 +16,31 @@ from lfadsx.errors import LfadsxError
 class Prepare(Command):
     """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
 
-    SOURCE is an NWB or MATLAB file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
+    SOURCE is an NWB, MATLAB or NPZ file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
+    --map says what bare arrays mean.
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
+        "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins --bin-width 0.02",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
     """Recordings, one for each session."""
     out: Path | None = None
     """File to write (.h5), or a folder for several recordings; needed unless --dry-run is given."""
+    session_names: tuple[str, ...] = ()
+    """Names of the sessions, one for each recording; by default the names of the recordings."""
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
     """How trials are cut."""
     bin_width: float | None = None
-    """Width of a bin in seconds; by default 0.01, or that of counts in the file."""
+    """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    axes: str | None = None
+    """Order of the axes of counts, such as "neuron time trial"; by default as their sizes tell."""
     seed: int = 0
     """Seed of all draws."""
     dry_run: bool = False
@@ -44,17 +50,17 @@ class Prepare(Command):
 
     def run(self) -> int:
         """Reads, cuts, prints and writes."""
-        from lfadsx.data import concatenate, write_dataset
+        from lfadsx.data import write_dataset
         from lfadsx.files import check_writable
-        from lfadsx.recordings.formats import read_recording
+        from lfadsx.recordings.formats import read_recordings
 
         if self.out is None and not self.dry_run:
             raise LfadsxError("`out` must be given: the file to write. To look first, give --dry-run.")
         if self.out is not None:
             check_writable(self.out if self.out.suffix else self.out / "session.h5")
         options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
-        read = [read_recording(source, **options, seed=self.seed) for source in self.sources]
-        data = read[0] if len(read) == 1 else concatenate(*read)
+        options["axes"] = self.axes
+        data = read_recordings(self.sources, self.session_names, **options, seed=self.seed)
         say(repr(data))
         for finding in data.findings:
             say(str(finding))

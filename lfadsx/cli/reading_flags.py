@@ -45,18 +45,21 @@ class Reading:
             seed: Seed of random splits.
             cutting: How recordings are cut into trials.
         """
-        from lfadsx.data import concatenate, read
-        from lfadsx.recordings.formats import format_of, read_recording
+        from lfadsx.data import read
+        from lfadsx.recordings.formats import format_of, read_recordings
 
-        if cutting is not None and any(format_of(file) for file in files):
-            if self.session_names or self.missing or self.axes:
+        if cutting is not None and (cutting.map or any(format_of(file) for file in files)):
+            if self.missing:
                 raise LfadsxError(
-                    "--session-names, --missing and --axes need data files, got a recording. Leave them out, or make a "
-                    "data file with lfadsx prepare first."
+                    "`--missing` must be used with data files, got a recording. Leave it out, or make a data file "
+                    "with lfadsx prepare first."
                 )
-            options = cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
-            data = [read_recording(file, **options, seed=seed) for file in files]
-            return data[0] if len(data) == 1 else concatenate(*data)
+            options = cutting.options() | {
+                "bin_width": self.bin_width,
+                "behaviour_lag": self.behaviour_lag,
+                "axes": self.axes,
+            }
+            return read_recordings(files, self.session_names, **options, seed=seed)
         if cutting is not None and not cutting.is_default:
             raise LfadsxError(
                 "Flags that cut trials, such as --align and --window, need a recording, got data files whose trials "

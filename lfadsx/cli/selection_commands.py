@@ -46,8 +46,9 @@ class Sweep(Training):
         sizes: dict[str, Any] = {name: values for name, values in self.grids.items() if name not in continuous}
         hypers: dict[str, Any] = {name: values for name, values in self.grids.items() if name in continuous}
         mesh = self.mesh(self.seeds * math.prod(map(len, hypers.values())))
+        data = self.read_aligned()
         outcome = sweep(
-            self.read_aligned(),
+            data,
             self.out,
             sizes=sizes,
             hypers=hypers,
@@ -61,7 +62,7 @@ class Sweep(Training):
             n_samples=self.samples,
             figures=self.figures,
         )
-        return report(outcome, self.json)
+        return report(outcome, self.json, data.findings)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -97,8 +98,9 @@ class CrossValidate(Training):
         check_writable(self.out / "cv.json")
 
         mesh = self.mesh(self.folds * max(1, self.neuron_folds))
+        data = self.read()
         outcome = cross_validate(
-            self.read(),
+            data,
             self.out,
             folds=self.folds,
             neuron_folds=self.neuron_folds,
@@ -114,4 +116,4 @@ class CrossValidate(Training):
             n_samples=self.samples,
             figures=self.figures,
         )
-        return report(outcome, self.json)
+        return report(outcome, self.json, data.findings)

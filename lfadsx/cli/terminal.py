@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfadsx.errors import LfadsxError
 
 if TYPE_CHECKING:
+    from lfadsx.findings import Finding
     from lfadsx.pipeline import Outcome
 
 DONE, OURS, USER = 0, 1, 2
@@ -23,25 +25,38 @@ def print_scores(outcome: Outcome, as_json: bool = False) -> None:
         sys.stdout.flush()
 
 
-def report(outcome: Outcome, as_json: bool = False, *, scores_printed: bool = False) -> int:
+def report(
+    outcome: Outcome, as_json: bool = False, said: Collection[Finding] = (), *, scores_printed: bool = False
+) -> int:
     """Prints what a job returned and returns the exit code.
 
     Args:
         outcome: What the job returned.
         as_json: If True, the JSON line is the only line of the standard output.
+        said: Findings that were printed before the job; notes among them are not repeated.
         scores_printed: If True, `print_scores` has printed the scores already.
     """
     if not scores_printed:
         print_scores(outcome, as_json)
     for finding in outcome.findings:
-        say(str(finding))
+        if finding.level != "note" or finding not in said:
+            say(str(finding))
     if outcome.files:
-        say(f"Wrote {', '.join(map(str, outcome.files))} in {outcome.seconds:.0f} s.")
+        say(f"Wrote {_names(outcome.files)} in {outcome.seconds:.0f} s.")
     if outcome.signal:
         return 128 + outcome.signal
     if as_json:
         sys.stdout.write(outcome.json_line + "\n")
     return DONE
+
+
+def _names(files: Sequence[Path]) -> str:
+    """Returns the paths of files; figures only by their number and folder."""
+    figures = [file for file in files if file.parent.name == "figures"]
+    names = [str(file) for file in files if file not in figures]
+    if figures:
+        names.append(f"{len(figures)} figure{'s' * (len(figures) > 1)} in {figures[0].parent}")
+    return ", ".join(names)
 
 
 LEAST_TRIALS = 16

@@ -109,7 +109,7 @@ def _tells_channels(splits: Mapping[str, RawTrials]) -> bool:
 
 
 def _tells_trials(splits: Mapping[str, RawTrials]) -> bool:
-    """Returns whether the first axis is that of trials: its size differs between splits, or there is one label each."""
+    """Returns whether the first axis is trials: its size differs between splits, or equals the number of labels."""
     sizes = {raw.arrays["encoder_input"].shape[0] for raw in splits.values()}
     return len(sizes) > 1 or any(name in raw.arrays for raw in splits.values() for name in PER_TRIAL)
 

@@ -36,6 +36,7 @@ class Session:
             components, or all have None.
         alignment_bias: Offset b that is subtracted from the data x, shape (channel,), in the unit of the data
             (counts per bin); None for zeros.
+        areas: Brain area of each channel of the input group, in the order of its targets; empty if unknown.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Session:
     channel_names: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     alignment: np.ndarray | None = None
     alignment_bias: np.ndarray | None = None
+    areas: tuple[str, ...] = ()
 
     @property
     def n_components(self) -> int:
@@ -203,6 +205,10 @@ class Dataset:
         """Returns, by session, the names of the channels of a group; see `Session.names`."""
         group = self._group(group)
         return {session.name: session.names(group) for session in self.sessions}
+
+    def areas(self) -> dict[str, tuple[str, ...] | None]:
+        """Returns, by session, the brain area of each channel of the input group; None if areas are unknown."""
+        return {session.name: session.areas or None for session in self.sessions}
 
     def select(
         self,

@@ -29,7 +29,7 @@ def session_name(path: Path) -> str:
 
 
 def transpose_as_asked(file: Contents, axes: str | None = None) -> bool:
-    """Transposes the trials of a file whose axes are in another order; returns whether their order was said.
+    """Transposes a file's trials to (trial, time, channel); returns whether the order was given by caller or file.
 
     Args:
         file: The file; its trials are replaced.
@@ -45,7 +45,7 @@ def transpose_as_asked(file: Contents, axes: str | None = None) -> bool:
 
 
 def mark_ends(file: Contents, missing: bool, n_forward: int | None = None) -> None:
-    """Gives trials that end in NaN their length, if NaN means missing; notes are added to the file's findings."""
+    """Sets the length of trials that end in NaN, if NaN means missing; adds notes to the file's findings."""
     if not missing:
         return
     for name, raw in file.splits.items():
@@ -55,7 +55,7 @@ def mark_ends(file: Contents, missing: bool, n_forward: int | None = None) -> No
 
 
 def forward_bins(raw: RawTrials, group: str) -> int:
-    """Returns the bins of the targets after those of the encoder."""
+    """Returns the number of forward-predicted bins: target bins after the encoder's bins."""
     targets, n_encoder_bins = raw.arrays.get(f"targets/{group}"), raw.arrays["encoder_input"].shape[1]
     if targets is None:
         return 0
@@ -67,10 +67,10 @@ def forward_bins(raw: RawTrials, group: str) -> int:
 
 
 def check_target_order(file: Contents, splits: Mapping[str, Split], groups: Mapping[str, TargetGroup]) -> None:
-    """Checks that the encoder's counts are those of its target channels; data with gaps are not checked.
+    """Checks that encoder counts equal the counts of the same target channels; skips data with missing entries.
 
     Raises:
-        DataError: If held-out channels do not come last and no 'target_index' says where they are.
+        DataError: If held-out channels are not the last ones and the file has no 'target_index'.
     """
     group = file.input_group
     if groups[group].kind == "real":
@@ -101,12 +101,14 @@ def _agree(encoder: np.ndarray, target: np.ndarray, index: np.ndarray) -> bool:
 
 
 def id_findings(splits: Mapping[str, RawTrials], file: str) -> list[Finding]:
-    """Returns findings about trial ids that only some splits have, that are missing, or that two splits share."""
+    """Returns findings about trial ids: missing, given for some splits only, or shared by two splits."""
     ids = {name: raw.arrays["trial_id"] for name, raw in splits.items() if "trial_id" in raw.arrays}
     findings = []
     if ids and len(ids) < len(splits):
         lacking = " and ".join(name for name in splits if name not in ids)
-        sentence = f"The {lacking} trials of {file!r} have no ids, unlike others; they are numbered from 0."
+        sentence = (
+            f"The {lacking} trials of {file!r} have no ids, but other splits do. These trials are numbered from 0."
+        )
         findings.append(Finding("note", "some ids", None, None, file, sentence))
     missing = sum(int(np.isnan(own).sum()) for own in ids.values() if own.dtype.kind == "f")
     if missing:
@@ -118,7 +120,7 @@ def id_findings(splits: Mapping[str, RawTrials], file: str) -> list[Finding]:
     for first, second, both in shared:
         if len(both) and not per_split:
             sentence = f"{len(both)} trial ids of {file!r} are in {first} and in {second}, such as {both[0]}."
-            remedy = "Keep each trial in one split, or give each trial an id of its own."
+            remedy = "Keep each trial in one split, or give each trial a unique id."
             findings.append(Finding("warning", "shared ids", len(both), 0, file, sentence, remedy))
     return findings
 
@@ -131,10 +133,10 @@ def _counted(ids: np.ndarray) -> bool:
 
 
 def with_rows(splits: dict[str, Split], raws: Mapping[str, RawTrials]) -> dict[str, Split]:
-    """Returns the splits of one file with the position of each trial in it; see `Split.row`."""
+    """Returns the splits of one file with each trial's position in the file; see `Split.row`."""
     place = np.cumsum([0, *(split.n_trials for split in splits.values())])
     rows = np.arange(place[-1])
-    for field in ("trial_id", "row"):  # the rows that the file gives come last and win
+    for field in ("trial_id", "row"):  # rows in the file come last, so they override ids
         given = np.concatenate([getattr(split, field) for split in splits.values()])
         said = all(field in raw.arrays for raw in raws.values())
         if said and given.dtype.kind in "iu" and len(np.unique(given)) == len(given):

@@ -26,6 +26,7 @@ from lfadsx.data.file_keys import (
     unused_keys,
 )
 from lfadsx.data.hdf5_files import attributes_of, describe, is_empty, open_to_read, read_array, subgroup
+from lfadsx.data.opening import is_hdf5
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
@@ -50,6 +51,7 @@ class Contents:
         source: Name, SHA-256 and size of the file, and the origin that it gives.
         findings: Unused keys and other oddities of the file.
         from_matlab: If True, MATLAB wrote the data, which reverses the axes.
+        areas: Brain area of each channel of the input group; empty if unknown.
     """
 
     file: str
@@ -65,6 +67,7 @@ class Contents:
     source: dict[str, Any]
     findings: list[Finding]
     from_matlab: bool = False
+    areas: tuple[str, ...] = ()
 
 
 def read_contents(path: Path, input_group: str | None = None) -> Contents:
@@ -80,6 +83,7 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         factor = file_facts.number_in(_stored(file, present, "conversion_factor"), "'conversion_factor'")
         said = _said(attributes, _stored(file, present, "dt"), name)
         index = _whole(read_array(file, "target_index", "'target_index'")) if "target_index" in present else None
+        areas = _vector(read_array(file, "brain_area", "'brain_area'")) if "brain_area" in present else ()
         alignment = _alignment(file, present, name)
         from_matlab = any("MATLAB_class" in file[key].attrs for key in present if key in _data_keys(names))
     unit = file_facts.text_in(attributes.get("truth_unit"), "'truth_unit'") or "relative"
@@ -105,12 +109,13 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
         source=describe(path) | origin,
         findings=[*findings, *unused_keys(present, empty, names, name), *unknown_attributes(attributes, name)],
         from_matlab=from_matlab,
+        areas=file_facts.names_in(areas),
     )
 
 
 def is_data_file(path: Path) -> bool:
     """Returns whether a file is an HDF5 file with keys of a data file; MATLAB may have written it."""
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with open_to_read(path) as file:
         return any(key in file for key in _data_keys((*SPLITS, WHOLE)))

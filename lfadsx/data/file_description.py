@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -37,17 +37,6 @@ MEANING = {
 }
 """What the keys of a data file mean, by field."""
 
-ROLES = {
-    "spike_times": ("spike_times", "spiketimes", "times", "t"),
-    "unit": ("unit", "units", "unit_id", "cluster", "clusters", "index"),
-    "counts": ("counts", "spikes", "spike_counts", "data", "spikes_concat"),
-    "lengths": ("lengths", "length", "trial_lengths"),
-    "condition": ("condition", "conditions", "condition_labels"),
-    "behaviour": ("behaviour", "behavior", "velocity", "hand_vel", "cursor_concat"),
-    "bin_width": ("bin_width_s", "bin_width", "dt"),
-}
-"""Names under which arrays of bare files are found, by what they mean."""
-
 
 def array_rows(path: Path) -> list[str]:
     """Returns a line for each array of an HDF5 file: key, shape, type and meaning."""
@@ -57,23 +46,15 @@ def array_rows(path: Path) -> list[str]:
     return _table(rows)
 
 
-def npz_rows(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Returns a line for each array of an NPZ file, and the names of those whose meaning is recognised by `ROLES`."""
+def npz_rows(path: Path) -> list[str]:
+    """Returns a line for each array of an NPZ file: name, shape and type."""
     with open_npz(path) as arrays:
-        shapes = {name: array.shape for name, array in arrays.items()}
-        names = {role: name for role, known in ROLES.items() if (name := _first(known, arrays)) is not None}
-        if "lengths" not in names and len(shapes.get(names.get("counts", ""), ())) != 3:
-            names.pop("counts", None)  # without lengths, only (trial, time, channel) can be cut into trials
-        found = {name: role for role, name in names.items()}
-        rows = [
-            (
-                name,
-                _words(array.shape, str(array.dtype)),
-                "pickled, never opened" if array.is_pickled else found.get(name, ""),
-            )
-            for name, array in arrays.items()
-        ]
-    return _table(rows), names
+        return _table(
+            [
+                (name, _words(array.shape, str(array.dtype)), "pickled, never opened" if array.is_pickled else "")
+                for name, array in arrays.items()
+            ]
+        )
 
 
 def rate_lines(data: Dataset) -> Iterator[str]:
@@ -140,10 +121,6 @@ def _shape_of(file: h5py.File, key: str) -> str:
 
 def _words(shape: tuple[int, ...], kind: str) -> str:
     return f"{' x '.join(map(str, shape)) or 'one value'}, {kind}"
-
-
-def _first(known: tuple[str, ...], arrays: Mapping[str, object]) -> str | None:
-    return next((name for name in known if name in arrays), None)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> list[str]:

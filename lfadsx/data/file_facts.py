@@ -29,7 +29,7 @@ def one_value(value: Any, label: str) -> Any:
 
 
 def number_in(value: Any, label: str) -> float | None:
-    """Returns a number, also from text, without a unit; None if there is nothing."""
+    """Returns a number, also from text, without a unit; None if the value is empty."""
     return _number(value, label, {"": 1.0}, "a number")
 
 

@@ -41,7 +41,7 @@ ALIGNMENT_KEYS = {
 OTHER_GROUPS = {"other_targets": "targets", "other_observed": "target_observed"}
 """HDF5 groups of further target groups, by the field of `Split` that they hold."""
 
-FACTS = ("target_index", "conversion_factor", "dt")
+FACTS = ("target_index", "conversion_factor", "dt", "brain_area")
 """Further keys that are read."""
 
 PER_TRIAL = ("condition", "trial_id", "row", "length", "encoder_length", "target_length")

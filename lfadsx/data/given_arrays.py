@@ -18,15 +18,15 @@ NO_UNIT = ("", "1", "dimensionless", "count", "counts", "ct", "spikes", "counts 
 
 
 def stack(trials: Any, name: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Returns trials as one array padded with 0, with their lengths and the mask of what is observed.
+    """Returns trials as one array padded with 0, with their lengths and the mask of observed entries.
 
     Args:
         trials: One array, a sequence of one array for each trial, or a dictionary of them.
         name: Name of the array in messages.
 
     Returns:
-        The array; the length of each trial, None if they come as one array; True where a masked array has a value,
-        padded with False, None without masked arrays.
+        Three values: the array; the length of each trial, or None for a single array; and the mask, True where a masked
+        array has a value (padded with False), or None without masked arrays.
     """
     if isinstance(trials, Mapping):
         trials = list(trials.values())
@@ -49,14 +49,14 @@ def stack(trials: Any, name: str) -> tuple[np.ndarray, np.ndarray | None, np.nda
 
 
 def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int) -> np.ndarray:
-    """Returns a further array by trial as one array, with NaN where a masked array has no value.
+    """Returns another array by trial (such as behaviour) as one array, with NaN where a masked array has no value.
 
-    One number for each bin, without an axis of channels, is one column.
+    Trials with one number per bin and no channel axis become one column.
 
     Args:
         values: As for `stack`.
         name: Name of the array in messages.
-        length: Length of each trial of the data; None if all have all bins.
+        length: Length of each trial of the data; None if all trials have all bins.
         n_bins: Bins of the longest trial of the data.
     """
     if isinstance(values, Mapping):
@@ -79,17 +79,25 @@ def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int) 
 
 
 def plain(values: Any) -> Any:
-    """Returns the numbers of an array of any package; masked arrays keep their mask, units are left out."""
+    """Returns an array of any package as plain numbers, without units; masked arrays keep their mask."""
     if np.ma.isMaskedArray(values):
         return values
     for name in ("magnitude", "value"):  # Pint and Quantities; Astropy
         if unit_of(values) and hasattr(values, name):
             return np.asarray(getattr(values, name))
-    return values if type(values) is np.ndarray else _dense(np.asarray(values) if not _is_sparse(values) else values)
+    if type(values) is np.ndarray:
+        return values
+    try:
+        return _dense(values if _is_sparse(values) else np.asarray(values))
+    except ValueError as error:
+        raise DataError(
+            f"Each trial must be one array (time, channel), got sequences of different length ({error}). Spike times "
+            "are read by `from_spike_times`; pad other data with NaN."
+        ) from error
 
 
 def unit_of(values: Any) -> str:
-    """Returns the unit that an array of Quantities, Pint, Astropy or xarray carries, else an empty text."""
+    """Returns the unit of an array of Quantities, Pint, Astropy or xarray, or an empty string."""
     if hasattr(values, "rescale"):  # Quantities
         return str(values.dimensionality)
     found = getattr(values, "units", None)
@@ -122,7 +130,7 @@ def seconds(value: Any, label: str) -> Any:
     try:
         if convert is not None:
             return float(plain(convert("s")))
-    except Exception as error:  # each package has an exception of its own
+    except Exception as error:  # each package raises its own exception
         raise DataError(f"{label} must be a time, got {value} ({error}). Give it in seconds.") from error
     raise DataError(f"{label} must be a number of seconds, got {value}. Give it without a unit.")
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from lfadsx.data.large_arrays import check_room, read_in_blocks
+from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
 from lfadsx.errors import DataError
 from lfadsx.files import atomic_path
 
@@ -26,14 +27,15 @@ FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 3201
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
     """Opens an HDF5 file to read."""
-    _check_is_file(path)
+    check_is_file(path)
     try:
         path.open("rb").close()
-        if not h5py.is_hdf5(path):
+        if not is_hdf5(path):
             raise DataError(
-                f"{str(path)!r} is not an HDF5 file. Write the data with h5py, or make them with `from_arrays`."
+                f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
+                "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
             )
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             yield file
     except OSError as error:
         raise DataError(
@@ -47,12 +49,12 @@ def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
 
     Pickled Python objects in it are never opened, because they can run code.
     """
-    _check_is_file(path)
+    check_is_file(path)
     try:
         path.open("rb").close()
-        if not zipfile.is_zipfile(path):
+        if not is_zip(path):
             raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
     except (OSError, zipfile.BadZipFile) as error:
@@ -124,12 +126,16 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
 def write_array(
     group: h5py.Group, name: str, values: Any, *, compression: str | None = "gzip", **attributes: Any
 ) -> None:
-    """Writes an array of any shape, compressed, with attributes; text becomes UTF-8."""
-    shape = getattr(values, "shape", ())
-    if getattr(values, "dtype", None) is not None and values.dtype.kind in "US":
-        values = values.astype(h5py.string_dtype())
-    # HDF5 can compress neither scalars nor arrays without elements.
-    options = {"compression": compression, "shuffle": True} if compression and shape and 0 not in shape else {}
+    """Writes an array of any shape, with checksums, compressed, with attributes; text becomes UTF-8."""
+    values = np.asarray(values)
+    if values.dtype.kind == "U":
+        values = np.char.encode(values, "utf-8")
+    if values.dtype.kind == "S":  # of fixed length, because checksums do not cover text of variable length
+        values = values.astype(h5py.string_dtype(length=max(1, values.dtype.itemsize)))
+    # HDF5 can neither compress nor check scalars and arrays without elements.
+    options: dict[str, Any] = {}
+    if values.size and values.shape:
+        options = {"fletcher32": True} | ({"compression": compression, "shuffle": True} if compression else {})
     dataset = group.create_dataset(name, data=values, **options)
     dataset.attrs.update(attributes)
 
@@ -148,12 +154,40 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
     _check_readable(dataset, label)
+    try:
+        return _values(dataset, label)
+    except OSError as error:
+        raise DataError(
+            f"{label} must be whole, but cannot be read ({error}): the file is damaged. Copy or write it again."
+        ) from error
+
+
+def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
+    if h5py.check_ref_dtype(dataset.dtype) is not None:
+        return _cell_of_text(dataset, label)
+    if h5py.check_vlen_dtype(dataset.dtype) is not None:
+        raise DataError(
+            f"{label} must hold counts per bin with the axes (trial, time, channel), but holds sequences of different "
+            "length, as spike times are stored. Cut them into trials with `lfadsx.from_spike_times`."
+        )
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return _text(dataset)
     if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:
         return _without_fill(read_in_blocks(dataset, label), dataset)
     check_room(dataset.nbytes, label)
     return _without_fill(np.asarray(dataset[()]), dataset)
+
+
+def _cell_of_text(dataset: h5py.Dataset, label: str) -> np.ndarray:
+    """Returns a cell of MATLAB that holds text, such as labels of conditions, with the axes of the file."""
+    items = [dataset.file[reference] if reference else None for reference in dataset[()].ravel()]
+    if not all(isinstance(item, h5py.Dataset) and item.attrs.get("MATLAB_class") == b"char" for item in items):
+        raise DataError(
+            f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
+            "matrix of numbers, or a cell of text only."
+        )
+    texts = ["" if "MATLAB_empty" in item.attrs else "".join(map(chr, item[()].ravel())) for item in items]
+    return np.array(texts, dtype=str).reshape(dataset.shape)
 
 
 def broken_link(group: h5py.Group, name: str) -> str | None:
@@ -174,11 +208,6 @@ def is_empty(group: h5py.Group, name: str) -> bool:
 
 
 def _check_readable(dataset: h5py.Dataset, label: str) -> None:
-    if h5py.check_ref_dtype(dataset.dtype) is not None:
-        raise DataError(
-            f"{label} must hold numbers or text, but holds references to other arrays (in MATLAB: a cell). Store a "
-            "matrix of numbers, or text with h5py."
-        )
     filters = dataset.id.get_create_plist()
     for number in range(filters.get_nfilters()):
         code = filters.get_filter(number)[0]
@@ -191,7 +220,7 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
     if dataset.is_virtual:
         folder = Path(dataset.file.filename).parent
         for source in dataset.virtual_sources():
-            # HDF5 reads zeros in place of a missing source, and says nothing.
+            # HDF5 silently reads zeros in place of a missing source.
             if source.file_name != "." and not (folder / source.file_name).exists():
                 raise DataError(
                     f"{label} is put together from {source.file_name!r}, which cannot be found. Store the array itself."
@@ -219,13 +248,6 @@ def _text(dataset: h5py.Dataset) -> np.ndarray:
         return np.asarray(dataset.asstr()[()], dtype=str)
     except UnicodeDecodeError:  # older programs wrote text in Latin-1
         return np.asarray(dataset.asstr("latin-1")[()], dtype=str)
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the path.")
-    if path.is_dir():
-        raise DataError(f"{str(path)!r} is a folder, not a data file. Name the files in it.")
 
 
 def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:

@@ -152,7 +152,10 @@ def _checked(file: Contents, name: str, missing: bool, axes: str | None) -> tupl
     for field, values in file.alignment.items():
         label = f"The {field.replace('_', ' ')} of {file.file!r}"
         validation.size(len(values), session.n_channels, "channels", label, train.encoder_label)
-    session = dataclasses.replace(session, **file.alignment)
+    if file.areas:
+        label = f"'brain_area' of {file.file!r}"
+        validation.size(len(file.areas), session.n_targets[group], "areas", label, "the target, one a channel,")
+    session = dataclasses.replace(session, **file.alignment, areas=file.areas)
     n_forward = forward_bins(train, group)
     mark_ends(file, missing, n_forward)
     known |= file.target_index is not None or bool(file.channel_names)

@@ -124,6 +124,7 @@ def _with_targets(session: Session, kept: np.ndarray, group: str) -> Session:
         n_targets={**session.n_targets, group: int(kept.sum())},
         target_index=np.where(session.target_index >= 0, place[session.target_index], -1),
         channel_names=names,
+        areas=tuple(np.array(session.areas, object)[kept]) if session.areas else (),
     )
 
 

@@ -19,7 +19,7 @@ COUNT_UNIT = "counts per bin"
 
 
 def by_group(value: Any, input_group: str) -> dict[str, Any]:
-    """Returns a setting by target group: a single value is that of the input group."""
+    """Returns a setting by target group; a single value applies to the input group."""
     if value is None or isinstance(value, Mapping):
         return dict(value or {})
     return {input_group: value}

@@ -12,7 +12,7 @@ from lfadsx.data.splits import choose
 from lfadsx.findings import Finding
 
 HIGHEST_RATE = 2000.0
-"""Rate in Hz above that of any single neuron and of nearly all channels of threshold crossings."""
+"""Rate in Hz that no single neuron and almost no channel of threshold crossings reaches."""
 
 HIGHEST_COUNT = 250
 """Count in a bin of unknown width above which integer overflow, or rates in place of counts, are suspected."""
@@ -27,7 +27,7 @@ LONGEST_START, LONGEST_LAG = 60.0, 5.0
 """Distance in seconds of the first bin from its event, and lag of behaviour, from which milliseconds are suspected."""
 
 SMOOTHEST = 0.1
-"""Noise from bin to bin, as a part of that of Poisson counts, below which rates in place of counts are suspected."""
+"""Bin-to-bin noise relative to Poisson counts; below it, the data are suspected to be rates instead of counts."""
 
 NEARLY = 0.9
 """Share of entries above 0 that are whole numbers from which data are nearly counts."""

@@ -131,7 +131,7 @@ def mask(values: np.ndarray, label: str) -> None:
 
 
 def possible_counts(values: np.ndarray, label: str) -> None:
-    """Raises `DataError` when counts hold a value that stands for something else: wrapped below 0, or a fill value."""
+    """Raises `DataError` when counts hold a negative number that wrapped around, or a fill value."""
     if values.dtype.kind in "iu" and values.dtype.itemsize > 1:
         if values.min(initial=0) < 0:
             return  # not counts at all

@@ -21,6 +21,8 @@ from lfadsx.files import plain
 def write_dataset(path: str | Path, dataset: Dataset) -> list[Path]:
     """Writes each session of a data set to a separate file with the keys of lfads-torch.
 
+    Every array has checksums (Fletcher-32), which damage does not pass. The attribute `lfadsx_source` says where
+    the data come from, with name, size and SHA-256 of the source files.
     `read` gives the same data set back, except `source` and the order of mixed trials of several sessions.
 
     Example:
@@ -73,7 +75,9 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
         "lfadsx_source": json.dumps(plain(dataset.source.get(session.name, dataset.source))),
     }
     file.attrs.update({name: value for name, value in facts.items() if value is not None})
-    file["target_index"] = session.target_index
+    write_array(file, "target_index", session.target_index)
+    if session.areas:
+        write_array(file, "brain_area", np.array(session.areas))
     if dataset.truth_unit == "counts per bin":
         file["conversion_factor"] = 1.0
     for field, keys in ALIGNMENT_KEYS.items():

@@ -44,8 +44,8 @@ def merge_posteriors(tested: Sequence[FoldResult]) -> Posterior:
 def evaluate_folds(data: Dataset, trials: Split, tested: Sequence[FoldResult], *, seed: int = 0) -> Evaluation:
     """Returns the scores of the trials of all folds together, each tested by the fold that did not train on it.
 
-    The null of bits per spike, and the mean of R2, is that of each channel over all trials. The score of a single fold
-    has the same null, so that folds differ by their trials and models alone. R2 of condition averages is computed
+    The null model of bits per spike, and the mean of R2, is each channel's mean over all trials. The score of a single
+    fold has the same null, so folds differ only by their trials and models. R2 of condition averages is computed
     in each fold, and averaged (`averaged`). A baseline that failed in a fold is left out.
 
     Args:

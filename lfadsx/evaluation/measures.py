@@ -139,8 +139,8 @@ def correlated(estimate: Trials, truth: Trials | None, mask: Entries) -> Statist
 def averaged(task: Task, rates: Trials, fold: Int[np.ndarray, " trial"] | None = None) -> Statistic | None:
     """Returns PSTH R2, mean over all channels of all sessions and then over folds, or None without conditions.
 
-    Averages of several folds must not be mixed. The trials that one fold leaves out train the others, so that the mean
-    over folds of predicted averages is near the average of the trials themselves, however little was learned. Trials
+    Averages of several folds must not be mixed: the trials that one fold leaves out train the other models. The mean of
+    predicted averages over folds would be near the average of the trials even if little was learned. Trials
     without a label are left out.
 
     Args:

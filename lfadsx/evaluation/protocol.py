@@ -174,7 +174,7 @@ def evaluation_of(
 
 
 def paired_difference(measure: str, a: Evaluation, b: Evaluation, *, n: int = 2000, seed: int = 0) -> Score:
-    """Returns the score of model a minus that of model b, paired by trial, with its interval over trials.
+    """Returns the score of model a minus the score of model b, paired by trial, with its interval over trials.
 
     Args:
         measure: Name of a measure that both have, such as "co_bps".

@@ -114,7 +114,7 @@ def drawn(
 ) -> Float[np.ndarray, " one_and_draws"]:
     """Returns a score of all trials and, after it, of resampled ones; arguments as in `resample`.
 
-    Two statistics with the same settings are paired: the difference of their arrays is that of the statistics.
+    Two statistics with the same settings are paired: subtract their arrays to compare them.
     """
     weights = _weights(n_trials, n if n_trials > 1 else 0, seed)
     parts = np.array_split(weights, -(-weights.size // _AT_ONCE))

@@ -33,11 +33,11 @@ def generate(
     draw_data: bool = False,
     seed: int = 0,
 ) -> Generated:
-    r"""Generates new trials from initial conditions and inputs that are drawn from their priors.
+    r"""Generates new trials: draws initial conditions and inputs from their priors and runs the generator.
 
     .. math:: z \sim p(z), \quad u \sim p(u), \quad g_t = generator(g_{t-1}, [v_t, u_t])
 
-    A trial depends on the seed and its number alone, not on the number of trials.
+    A trial depends only on the seed and its own number; asking for more trials does not change the first ones.
 
     Example:
         >>> import lfadsx
@@ -50,16 +50,16 @@ def generate(
     Args:
         model: The model.
         n_trials: Number of trials.
-        n_bins: Number of bins of each trial; may differ from that in training.
+        n_bins: Number of bins of each trial; training trials may have another number.
         data: The data set that the model was trained on, for the bin width and the units of the target groups.
         session: Name or number of the session whose read-out is used.
-        known_inputs: Known inputs of the trials, shape (trial, time, known), for a model whose generator has some.
+        known_inputs: Known inputs of the trials, shape (trial, time, known); required if they drive the generator.
         draw_data: If True, data are drawn from the likelihood, too.
         seed: Seed of the draws.
 
     Raises:
-        LfadsxError: If a number is below 1, there is no such session, or known inputs are missing, of another shape,
-            or not used by the model.
+        LfadsxError: If a number is below 1, the session is unknown, or `known_inputs` are missing, have a wrong
+            shape or are not used by the model.
     """
     if n_trials < 1 or n_bins < 1:
         raise LfadsxError(f"`n_trials` and `n_bins` must be at least 1, got {n_trials} trials of {n_bins} bins.")
@@ -94,7 +94,7 @@ def _generate(
 ) -> dict[str, Any]:
     model = nnx.merge(graphdef, state)
     n_trials, prior = len(numbers), model.decoder.input_prior
-    # Posterior samples are numbered from 0; -1 gives other noise.
+    # Posterior samples have the numbers 0, 1, ...; with -1 the noise differs from theirs.
     keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(3))
     initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
     inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
@@ -119,7 +119,7 @@ def _generate(
 
 
 def _session(model: LFADS, session: str | int) -> tuple[int, str, dict[str, int]]:
-    """Returns number and name of a session, and its number of channels by group."""
+    """Returns the number and the name of a session, and its channels per target group."""
     readouts = {group: part for group, part in model.readout.items() if part.n_targets}
     names = [name for name, _ in readouts[model.input_group].n_targets] if model.input_group in readouts else ["0"]
     if session not in names and session not in range(len(names)):

@@ -75,7 +75,7 @@ def external_input(
 ) -> LFADS:
     """Builds an LFADS with known inputs; they drive the generator or inform the encoders.
 
-    With `inferred_inputs=0` there is no controller. Arguments and errors are as in `autonomous`.
+    With `inferred_inputs=0` the model has no controller. Arguments and errors are as in `autonomous`.
     """
     return build(data, config, seed=seed, rngs=rngs, **parts, variant="external_input")
 
@@ -92,9 +92,9 @@ def build(
 
     Pass your own part by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
     `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and its
-    neighbours are built to fit. A class is called with those arguments of the seam that its constructor has; the
-    docstring of the seam's abstract class lists them. Read-out and likelihood are those of the encoders' target group,
-    or a dictionary by group.
+    neighbours are built to fit. A class is called with the arguments of the seam that its constructor takes; the
+    docstring of the seam's abstract class lists them. Your own read-out or likelihood applies to the encoders' target
+    group; pass a dictionary to set it by group.
 
     Example:
         >>> import lfadsx
@@ -217,7 +217,7 @@ def _n_inferred(config: ModelConfig) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """Settings, data, the user's own parts by seam and the source of weights, from which all parts are built."""
+    """Builds all parts from settings, data, the user's own parts by seam and the source of random weights."""
 
     config: ModelConfig
     data: Dataset
@@ -235,11 +235,11 @@ class _Plan:
         passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
         default = modules.IdentityReadin if passes_on else modules.LinearReadin
         if self.own.get("readin", default) is modules.LinearReadin:
-            check_features(n_features, n_components)  # before other parts are built in a wrong width
+            check_features(n_features, n_components)  # checked first, before other parts are built with a wrong width
         return self.part("readin", default, n_channels=n_channels_of(sessions), n_features=n_features)
 
     def encoders(self, n_in: int) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
-        """Returns the encoder of the initial condition, and that of the controller if it is separate."""
+        """Returns the encoder of the initial condition, and the controller's encoder or None if both share one."""
         config = self.config
         gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
         gru["segment_bins"] = config.segment_bins
@@ -307,7 +307,7 @@ class _Plan:
         return make("readout", chosen, **widths, n_params=likelihood.n_params, rngs=self.rngs)
 
     def has_units(self, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
-        """Returns whether data are standardised: real values, and counts that are modelled as real values."""
+        """Returns whether data are standardised: real values, or counts with a likelihood of real values."""
         support = likelihood.support
         return self.config.standardise and support != "counts" and (support != "any" or not self.data.is_counts(group))
 

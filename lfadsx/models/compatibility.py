@@ -22,7 +22,7 @@ def check_fits(model: LFADS, data: Dataset) -> None:
 
 
 def check_shapes(model: LFADS, data: Dataset) -> None:
-    """Raises LfadsxError if sessions, channels, target groups or known inputs differ from those of the model."""
+    """Raises LfadsxError if sessions, channels, target groups or known inputs of data and model differ."""
     model.readin.check(n_channels_of(data.sessions))
     if set(model.readout) != set(data.train.targets):
         raise LfadsxError(
@@ -58,9 +58,9 @@ def n_targets_of(sessions: tuple[Session, ...], group: str) -> Sizes:
 
 
 def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
-    """Yields each part with the name of a width, the value of its neighbour, and the meaning of that value.
+    """Yields (part, name of a width, value that its neighbour needs, meaning of that value).
 
-    Parts without an attribute of that name are not checked.
+    Only parts that have an attribute of this name are checked.
     """
     decoder, prior = model.decoder, model.decoder.input_prior
     ends, n_features = "the width of the ends of the initial condition's encoder", model.readin.n_features
@@ -69,7 +69,12 @@ def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
     n_params = model.ic_prior.n_params
     yield model.ic_posterior, "n_in", model.ic_encoder.n_ends, ends
     meaning = f"the number of parameters of the initial condition's {type(model.ic_prior).__name__}"
-    yield model.ic_prior if model.ic_posterior is None else None, "n_params", 0, "that of a model without posterior"
+    yield (
+        model.ic_prior if model.ic_posterior is None else None,
+        "n_params",
+        0,
+        "the number for a model without posterior",
+    )
     yield model.ic_posterior, "n_out", n_params, meaning
     yield generator, "n_ic", model.ic_prior.dim, "the dimension of the initial condition's prior"
     yield generator, "n_inferred_inputs", 0 if prior is None else prior.dim, "the dimension of the inputs' prior"
@@ -106,7 +111,7 @@ def _check_known(model: LFADS, data: Dataset) -> None:
 
 
 def _n_known(model: LFADS) -> int | None:
-    """Returns the number of known inputs of the model; None if the user's own part does not record it."""
+    """Returns the model's number of known inputs, or None if the user's own part does not record it."""
     if model.known_inputs_to == "generator":
         return getattr(model.decoder.generator, "n_known_inputs", None)
     n_in = getattr(model.ic_encoder, "n_in", None) or getattr(model.input_encoder, "n_in", None)
@@ -114,7 +119,7 @@ def _n_known(model: LFADS) -> int | None:
 
 
 def _check_own_parts(model: LFADS, data: Dataset) -> None:
-    """Runs the user's own parts on abstract arrays, so that errors name the part with a wrong shape."""
+    """Runs the user's own parts on abstract arrays, so that an error names the part whose shape is wrong."""
     decoder, prior, group = model.decoder, model.decoder.input_prior, data.input_group
     n_known = data.n_known_inputs
     n_in = model.readin.n_features + (n_known if model.known_inputs_to == "encoders" else 0)

@@ -1,4 +1,4 @@
-"""The table of built-in parts, and the description of saved models, from which they are rebuilt."""
+"""The table of built-in parts, and the descriptions from which saved models are rebuilt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         distributions.Gaussian,
     )
 }
-"""The built-in parts by name. Saved models refer to these names; nothing else is imported when they load."""
+"""The built-in parts by name. Saved models refer to these names; loading imports no other code."""
 
 
 def is_built_in(part: object) -> bool:
@@ -43,7 +43,7 @@ def is_built_in(part: object) -> bool:
 
 
 def describe(part: nnx.Module) -> dict[str, Any]:
-    """Returns class and constructor arguments of a part, from which `rebuild` builds it again.
+    """Returns the class name and the constructor arguments of a part; `rebuild` builds the part from them.
 
     Parts must keep every constructor argument as an attribute of the same name.
     """
@@ -61,15 +61,15 @@ def describe(part: nnx.Module) -> dict[str, Any]:
 
 
 def rebuild(description: Mapping[str, Any], *, rngs: nnx.Rngs, parts: Iterable[type[nnx.Module]] = ()) -> Any:
-    """Builds a part from the result of `describe`, also after JSON, with new weights.
+    """Builds a part with new weights from the result of `describe`, directly or read back from JSON.
 
     Args:
         description: Result of `describe`.
         rngs: Source of the weights.
-        parts: Your own classes that may occur in it.
+        parts: Your own classes that the description may name.
 
     Raises:
-        LfadsxError: If the description has a part that is neither built in nor given.
+        LfadsxError: If a part of the description is not built in and not in `parts`.
     """
     return _rebuild(description, rngs, PARTS | {part.__name__: part for part in parts})
 
@@ -94,7 +94,7 @@ def _rebuild(value: Any, rngs: nnx.Rngs, parts: Mapping[str, type[nnx.Module]]) 
         name = value["part"]
         if name not in parts:
             raise LfadsxError(
-                f"The parts of a saved model must be built in or given, but it has the part {name!r} of your own. Use "
+                f"The parts of a saved model must be built in or given, but {name!r} is missing. Use "
                 f"load(run, parts=[{name}]), or --parts FILE on the command line."
             )
         arguments = {key: _rebuild(item, rngs, parts) for key, item in value["arguments"].items()}

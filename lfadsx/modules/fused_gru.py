@@ -1,12 +1,12 @@
 r"""The GRU's step, its transpose, and the loop over time whose derivative is written out.
 
-Here h is the state before a bin, and a the share of the inputs in the gates k (keep), r (reset) and in the new value n:
+h is the state before a bin. a is the share of the inputs in the gates k (keep), r (reset) and the new value n:
 
 .. math::
     k = \sigma(a_k + U_k h), \quad r = \sigma(a_r + U_r h), \quad
     n = \tanh(a_n + U_n (r \circ h)), \quad m = k \circ h + (1 - k) \circ n, \quad h' = clip(m, \pm c)
 
-A bar marks the derivative of the loss with respect to a value. From that of h' follow, in this order,
+A bar marks the derivative of the loss with respect to a value. From the derivative of h' follow, in this order,
 
 .. math::
     \bar m &= \bar h' \text{ where } |h'| < c, \text{ else } 0 \\
@@ -69,7 +69,7 @@ def step_cell_back(
     saved: tuple[Array, Array],
     weights: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Returns the derivatives of the state before a step and of `projected`, from that of the state after it.
+    """Returns the derivatives of the state before a step and of `projected`, from the derivative of the state after.
 
     Args:
         clip: Bound c of the state.

@@ -120,7 +120,7 @@ def compare(
     Raises:
         RunError: If a folder holds no run, or the training data of the runs differ or are not found.
         DataError: If the data do not fit a model, or a run may have been trained on scored trials.
-        LfadsxError: If there are fewer than two runs, or the number of names differs from that of runs.
+        LfadsxError: If there are fewer than two runs, or the numbers of names and runs differ.
     """
     opened = [_opened(run) for run in runs]
     by_name = dict(zip(_names(opened, names), opened, strict=True))

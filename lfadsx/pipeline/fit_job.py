@@ -112,7 +112,7 @@ def start_from(
     Args:
         run: The run folder.
         data: The data set; sessions that are new to the model get new read-ins and read-outs.
-        train: Run settings; their seed is that of new weights.
+        train: Run settings; `seed` also seeds new weights.
         new_sessions_only: If True, only the maps of new sessions train.
         parts: Your own classes that the model has.
 

@@ -24,8 +24,8 @@ from lfadsx.results.posterior import Posterior
 class Fold:
     """The models of one fold, and the trials that they are tested on.
 
-    With groups of channels, the rates of a channel are those of the model from which it was hidden. Its masked rates
-    are those of a model that saw its other entries. Latent variables are those of the first model.
+    With groups of channels, a channel's rates come from the model for which the channel was held out. Its masked rates
+    come from a model that saw its other entries. Latent variables come from the first model.
 
     Attributes:
         rows: Numbers of the trials among all trials, shape (trial,).

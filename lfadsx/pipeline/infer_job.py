@@ -26,6 +26,7 @@ from lfadsx.inference.generation import generate
 from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.outcome import Outcome
+from lfadsx.recordings.formats import format_of
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.training.run_folder import RunFolder, RunInfo, Which
@@ -34,7 +35,7 @@ from lfadsx.types import TimeAxis
 Keys = Literal["lfadsx", "tf"]
 """Names of arrays in result files: those of lfadsx, or those of the TensorFlow LFADS."""
 BOUND_SAMPLES = 64
-"""Samples of the bounds if `n_samples` is 0: bounds need samples, posterior means do not."""
+"""Number of samples for the bounds if `n_samples` is 0, because bounds need samples."""
 
 
 def infer_run(
@@ -63,11 +64,11 @@ def infer_run(
         run: The run folder.
         file: The data of one session of the model; one split is enough. It may hold the held-out channels too.
         out: The file to write; with `keys="tf"` a folder.
-        session: Session of the model that the trials belong to; by default the one named after the file, or the only
-            one.
+        session: Session of the model that the trials belong to; by default the session named after the file, or
+            the model's only session.
         split: The split to infer; by default all splits of the file.
         which: As in `lfadsx.load`.
-        n_samples: Posterior samples of the averages; 0 pushes the posterior means through.
+        n_samples: Number of posterior samples to average over. With 0, rates are computed from the posterior means.
         seed: Seed of the samples.
         missing: If True, NaN in the data means a missing entry.
         samples: If True, single samples are also written.
@@ -89,6 +90,11 @@ def infer_run(
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
     check_writable(Path(out) / "runs" if keys == "tf" else out)
+    if Path(file).exists() and (form := format_of(file)) is not None:
+        raise DataError(
+            f"`infer` needs trials of a data file, got {str(file)!r}, which is a recording ({form.name}). Cut it with "
+            "lfadsx prepare, with the flags that the run was trained with."
+        )
     info, model = folder.info, folder.load(which=which, parts=parts)
     splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
@@ -147,9 +153,9 @@ def generate_run(
         run: The run folder.
         out: The file to write.
         n_trials: Number of trials.
-        n_bins: Number of bins of each trial; by default that of the training trials.
+        n_bins: Number of bins of each trial; by default as in the training trials.
         session: Name or number of the session whose read-out is used.
-        inputs_of: A data file whose known inputs drive the trials, if the model needs known inputs. Its first split
+        inputs_of: Data file with the known inputs of the new trials, for a model that needs them. The first split
             with enough trials is used.
         draw_data: If True, data are also drawn from the likelihood.
         which: As in `lfadsx.load`.
@@ -160,7 +166,7 @@ def generate_run(
     Raises:
         RunError: If the folder holds no run.
         DataError: If a file cannot be read or written.
-        LfadsxError: If there is no such session, or known inputs are missing or do not fit.
+        LfadsxError: If the session is unknown, or known inputs are missing or do not fit.
     """
     began, folder = time.monotonic(), RunFolder(run)
     check_writable(out)

@@ -32,7 +32,7 @@ MEASURES = {
 
 
 def report_run(run: str | Path) -> Outcome:
-    """Writes the report of a finished run again, from its folder; the text is the methods paragraph.
+    """Writes the report of a finished run again; the text of the outcome is the methods paragraph.
 
     Raises:
         RunError: If the folder holds no finished run.
@@ -54,7 +54,7 @@ def write_report(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:
 
 
 def methods(info: RunInfo, metrics: Mapping[str, Any]) -> str:
-    """Returns a paragraph for the methods section of a paper; metrics are those of `metrics.json`."""
+    """Returns a paragraph for the methods section of a paper, from the contents of `metrics.json`."""
     return "\n\n".join([_data(info), _model(info), _training(info, metrics), _scores(metrics), _software(info)])
 
 
@@ -96,7 +96,7 @@ def _model(info: RunInfo) -> str:
             f"({prior['part']})"
         )
         if parts["input_encoder"] is not None:
-            text += f" and an encoder {_sized(parts['input_encoder'])} of its own"
+            text += f" and a separate encoder {_sized(parts['input_encoder'])}"
     likelihoods = ", ".join(
         f"{item['part']} likelihood for {group}" for group, item in parts["likelihood"]["group"].items()
     )
@@ -117,7 +117,7 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
     floors, length = train["kl_floors"], f"{train['kl_ramp_epochs']} {train['ramp_unit']}"
     ramps = f"the KL weight of the initial condition rose over {length} from {floors[0]:g} to 1"
     if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
-        ramps += f", that of inputs from {floors[1]:g}"
+        ramps += f", and the KL weight of inputs from {floors[1]:g}"
     settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
     chosen = outcome["best_epoch"] or outcome["epochs"]
     steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"
@@ -130,7 +130,7 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     found = [f"{text}: {metrics[name]:.4f}" for name, text in MEASURES.items() if metrics.get(name) is not None]
-    results = "; ".join(found) or "There are no scores; see the findings"
+    results = "; ".join(found) or "No scores were computed; see the findings"
     return f"Results on {metrics['split']} trials. {results}."
 
 

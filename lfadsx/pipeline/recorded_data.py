@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lfadsx.data import read
+from lfadsx.data import concatenate, read
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError, RunError
+from lfadsx.recordings.formats import read_recording
 from lfadsx.training.run_folder import RunFolder, RunInfo
 
 GIVE = "Give the data: `data=` in Python; on the command line compare --data FILE... or evaluate RUN FILE..."
@@ -69,7 +70,7 @@ def check_same_trials(infos: Mapping[str, RunInfo], data: Dataset, split: str) -
 
 
 def _facts(source: Any, session: str) -> dict[str, Any]:
-    """Returns the recorded source of a session; the only source is used whatever its name."""
+    """Returns the recorded source of a session; a single source is used under any name."""
     if not isinstance(source, dict):
         return {}
     found = source.get(session) or (next(iter(source.values())) if len(source) == 1 else {})
@@ -90,6 +91,8 @@ def _as_text(facts: Any) -> str:
 
 def _read_again(name: str, folder: Path, info: RunInfo) -> Dataset:
     sources = [_facts(info.data["source"], session.name) for session in info.sessions]
+    if all("read" in source for source in sources):
+        return _cut_again(name, folder, info, sources)
     files = [_find(name, folder, info, source) for source in sources]
     how = sources[0].get("split", {})
     axes = {source.get("axes") for source in sources}
@@ -109,6 +112,35 @@ def _read_again(name: str, folder: Path, info: RunInfo) -> Dataset:
         )
     except DataError as error:
         raise RunError(f"The training files of the run {name} cannot be read: {error} {GIVE}") from error
+    return _checked(name, info, data)
+
+
+def _cut_again(name: str, folder: Path, info: RunInfo, sources: Sequence[dict[str, Any]]) -> Dataset:
+    """Reads the recordings of a run again and cuts them as the run did."""
+    paths = [_find_recording(name, folder, info, source) for source in sources]
+    try:
+        read_again = [
+            read_recording(path, session_name=session.name, **source["read"]["options"])
+            for path, session, source in zip(paths, info.sessions, sources, strict=True)
+        ]
+        data = concatenate(*read_again)
+    except DataError as error:
+        raise RunError(f"The recordings of the run {name} cannot be read: {error} {GIVE}") from error
+    return _checked(name, info, data)
+
+
+def _find_recording(name: str, folder: Path, info: RunInfo, source: dict[str, Any]) -> Path:
+    """Returns the path of the recording whose files have the recorded SHA-256."""
+    wanted = source["read"]["path"]
+    for path in _places(folder, info, wanted):
+        files = [(path / facts["file"] if path.is_dir() else path, facts) for facts in source.get("files", ())]
+        if files and all(file.is_file() and describe(file)["sha256"] == facts["sha256"] for file, facts in files):
+            return path
+    raise RunError(f"The recording {wanted} of the run {name} is not found, or its files have changed. {GIVE}")
+
+
+def _checked(name: str, info: RunInfo, data: Dataset) -> Dataset:
+    """Returns the data if they have the trials and bins of the training data."""
     facts = {key: {split: getattr(of, key) for split, of in data.splits.items()} for key in ("n_trials", "n_bins")}
     for key, found in facts.items():
         if found != info.data[key]:

@@ -124,7 +124,7 @@ def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
     trained = info.bin_width
     if trained is not None and bin_width is not None and not np.isclose(trained, bin_width, rtol=1e-6):
         raise DataError(
-            f"The bin width of the data must be that of the model, {trained} s, got {bin_width} s. Bin the data again, "
+            f"The bin width of the data must equal the model's, {trained} s, got {bin_width} s. Bin the data again, "
             "or train a model on them."
         )
 

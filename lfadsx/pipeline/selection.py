@@ -81,7 +81,7 @@ class Ranking:
     Attributes:
         scores: Mean over seeds.
         errors: Standard errors of the scores.
-        differences: Score minus that of the best model, at most 0.
+        differences: Score minus the best model's score, at most 0.
         difference_errors: Standard errors of the differences, 0 for the best model.
         best: Number of the model with the highest score.
     """
@@ -95,10 +95,10 @@ class Ranking:
     def choose(self, complexity: Sequence[Sequence[float]]) -> int:
         """Returns the simplest model whose score is within one standard error of the best score.
 
-        The standard error is that of the difference to the best model, paired by trial. The classic rule uses the error
-        of the best score itself. Here all models predict the same hidden entries of the same trials, and most of a
-        score's own error is shared: it depends on how predictable these trials are. By the classic rule, models that
-        are worse on nearly every trial would count as good.
+        The standard error belongs to the difference from the best model, paired by trial. The classic rule uses the
+        error of the best score itself. Here all models predict the same hidden entries of the same trials. Most of a
+        score's own error is therefore shared: it depends on how predictable these trials are. By the classic rule,
+        models that are worse on nearly every trial would count as good.
 
         Args:
             complexity: Complexity of each model as numbers, the most important first, such as the number of trained
@@ -111,9 +111,9 @@ class Ranking:
 def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
     """Compares models by a score of the same trials, paired by trial.
 
-    A standard error combines two errors: that over resampled trials, given the trained models, and that of the mean
-    over seeds (standard deviation over seeds divided by the root of their number). With one seed the second is unknown
-    and left out.
+    A standard error combines two errors. The first is over resampled trials, given the trained models. The second is
+    the error of the mean over seeds: their standard deviation divided by the root of their number. With one seed the
+    second is unknown and left out.
 
     Args:
         seeds: For each model the statistics of the seeds that trained; empty for a model without such seeds.

@@ -154,7 +154,7 @@ def _ring(label: str, size: float, colour: str) -> Artist:
 
 
 def _draw_model(ax: Axes, place: int, score: Any, folds: Sequence[float], colour: str) -> None:
-    """Draw a model's score of each fold, and over them that of all trials."""
+    """Draw a model's score of each fold, and the score over all trials."""
     spread = place + np.linspace(-0.15, 0.15, len(folds)) if len(folds) > 1 else [place]
     ax.plot(folds, spread, "o", color=GREY, ms=3, alpha=0.7)
     if np.isfinite(score.low):

@@ -164,7 +164,7 @@ class View:
 
     @property
     def truth_unit(self) -> str:
-        """Unit in which true rates are drawn: that of the rates if a conversion is known."""
+        """Unit in which true rates are drawn: the unit of the rates if a conversion is known."""
         unit = self.dataset.truth_unit or "relative"
         if unit == "data" or (unit == "counts per bin" and self.units.are_counts):
             return self.units.rate_unit

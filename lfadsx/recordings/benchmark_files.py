@@ -1,6 +1,6 @@
 """The two files of a set of the Neural Latents Benchmark as one recording.
 
-The test file holds the windows of the test trials one after another, on a clock of its own, and lacks held-out units.
+The test file holds the windows of the test trials one after another, on its own clock. Held-out units are missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNKNOWN = "units missing in the test file"
 def join_test_file(train: Recording, test: Recording) -> Recording:
     """Returns both recordings as one, the test file behind the train file in time.
 
-    Test trials are numbered after the largest id of the train file if both count from numbers of their own.
+    Test trials are numbered after the largest id of the train file if both files number their trials separately.
     """
     known = {str(unit) for unit in train.unit_id}
     strange = [str(unit) for unit in test.unit_id if str(unit) not in known]

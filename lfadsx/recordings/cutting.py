@@ -56,8 +56,8 @@ def cut(
     """Cuts a recording into trials of binned counts and returns them as a data set.
 
     Bins are half-open: a spike on an edge belongs to the later bin. Windows come from the continuous recording and may
-    overlap. A trial is dropped if its event is missing or if its window is not inside one recorded interval (or not
-    inside its trial, for files that hold only the spikes of each trial). Only whole bins are kept; nothing is filled.
+    overlap. A trial is dropped if its event is missing or its window is not inside one recorded interval. In files with
+    only the spikes of each trial, the window must be inside its trial. Only whole bins are kept; nothing is filled.
 
     Example:
         >>> import numpy as np
@@ -138,8 +138,9 @@ def cut(
         "dropped": _dropped(recording, reason),
         "area": areas_by_unit(units.recording),
     }
+    sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
     return dataclasses.replace(
-        data, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)
+        data, sessions=sessions, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)
     )
 
 

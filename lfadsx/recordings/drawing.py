@@ -71,7 +71,7 @@ def draw_splits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the split of each window, and why a window is left out ("" if it is kept), both of shape (window,).
 
-    Windows that overlap share spikes, so they never stand in two splits that are drawn.
+    Windows that overlap share spikes, so they are never drawn into two splits.
 
     Args:
         split: Shares of train, valid and test, or the name of the column of trials that says it.

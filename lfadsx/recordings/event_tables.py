@@ -21,8 +21,8 @@ def is_by_event(table: dict[str, np.ndarray]) -> bool:
 def by_trial(table: dict[str, np.ndarray], path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Returns a table with a row for each trial and a column for each event, and the names of the events.
 
-    Trials stand in the order of their first row. An event without a row is missing (NaN, `MISSING` for integers). Of an
-    event that stands twice in a trial the first is taken. Other columns have the value of the first row of the trial.
+    Trials are in the order of their first row. An event without a row is missing (NaN, `MISSING` for integers). If an
+    event occurs twice in a trial, the first is used. Other columns have the value of the trial's first row.
 
     Args:
         table: Columns time, event, trial, and others, shape (event,) each.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.file_contents import is_data_file
-from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.hdf5_files import open_npz, open_to_read
+from lfadsx.data.opening import is_zip
+from lfadsx.data.sessions import concatenate
 from lfadsx.errors import DataError, LfadsxError, nearest
+from lfadsx.recordings.array_file import from_array_file
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.cutting import CutOptions
 from lfadsx.recordings.matlab_file import from_matlab
@@ -55,15 +58,18 @@ def _is_nwb(path: Path) -> bool:
 def _is_pynapple(path: Path) -> bool:
     if path.is_dir():
         return any(map(_is_pynapple, sorted(path.glob("*.npz"))))
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return False
-    with zipfile.ZipFile(path) as file:
-        return {"t.npy", "index.npy"} <= set(file.namelist())
+    with open_npz(path) as arrays:
+        return {"t", "index"} <= set(arrays)
 
 
 def _is_matlab(path: Path) -> bool:
     return _starts(path)[:19] in (MATLAB_5, MATLAB_73) and not is_data_file(path)
 
+
+ARRAYS = Format("file of arrays", is_zip, from_array_file)
+"""NPZ files by content; MATLAB and HDF5 files too if a map says what their arrays mean."""
 
 FORMATS = (
     Format("Phy folder", _holds("spike_times.npy"), from_phy),
@@ -71,11 +77,12 @@ FORMATS = (
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
     Format("MATLAB file", _is_matlab, from_matlab),
+    ARRAYS,
 )
 
 
 def format_of(path: str | Path) -> Format | None:
-    """Returns the format of a recording by its content, or None if it has none of the known ones.
+    """Returns the format of a recording by its content, or None if the format is unknown.
 
     Raises:
         DataError: If the path does not exist.
@@ -87,11 +94,34 @@ def format_of(path: str | Path) -> Format | None:
     return next((form for form in FORMATS if form.fits(path)), None)
 
 
-def read_recording(path: str | Path, **options: Any) -> Dataset:
+def read_recordings(paths: Sequence[Path], names: Sequence[str] = (), **options: Any) -> Dataset:
+    """Reads recordings as the sessions of one data set; arguments as in `read_recording`.
+
+    Args:
+        paths: Files or folders, one for each session.
+        names: Names of the sessions; by default those of the recordings.
+        **options: Arguments of the functions for the formats.
+
+    Raises:
+        DataError: If there is not one name for each recording, or two sessions have the same name.
+    """
+    if names and len(names) != len(paths):
+        raise DataError(
+            f"--session-names must give one name for each of the {len(paths)} recordings, got {len(names)} names. "
+            "Give as many names as recordings."
+        )
+    own = names or [None] * len(paths)
+    read = [read_recording(path, session_name=name, **options) for path, name in zip(paths, own, strict=True)]
+    return read[0] if len(read) == 1 else concatenate(*read)
+
+
+def read_recording(path: str | Path, session_name: str | None = None, **options: Any) -> Dataset:
     """Reads a recording of any known format and cuts it into a data set.
 
     Args:
         path: A file or a folder; the format is told by its content.
+        session_name: Name of the session; by default that of the recording. `Dataset.source` keeps the options under
+            "read", so that the recording can be read again in the same way.
         **options: Arguments of the function for the format, such as `lfadsx.from_nwb`. Options that are None are left
             out.
 
@@ -100,6 +130,8 @@ def read_recording(path: str | Path, **options: Any) -> Dataset:
         LfadsxError: If the format has no such option.
     """
     form = format_of(path)
+    if options.get("map") is not None and Path(path).is_file():
+        form = ARRAYS
     if form is None:
         names = ", ".join(one.name for one in FORMATS)
         raise DataError(
@@ -111,4 +143,20 @@ def read_recording(path: str | Path, **options: Any) -> Dataset:
     for name in given:
         if name not in known:
             raise LfadsxError(f"`{name}` cannot be used with a {form.name}{nearest(name, known)}. Leave it out.")
-    return form.read(path, **given)
+    data = form.read(path, **given)
+    (session,) = data.sessions
+    source = data.source[session.name] | {"read": {"path": Path(path).name, "options": given}}
+    data = dataclasses.replace(data, source={session.name: source})
+    return data if session_name is None else _named(data, session_name)
+
+
+def _named(data: Dataset, name: str) -> Dataset:
+    """Returns the data of one session under another name."""
+    (session,) = data.sessions
+    findings = tuple(dataclasses.replace(f, where=name if f.where == session.name else f.where) for f in data.findings)
+    return dataclasses.replace(
+        data,
+        sessions=(dataclasses.replace(session, name=name),),
+        source={name: data.source[session.name]},
+        findings=findings,
+    )

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 
 from lfadsx.data import validation
-from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.binned_counts import Bins, counts_as_recording
 from lfadsx.recordings.matlab_tables import Table
 from lfadsx.recordings.matlab_trials import ZERO, scale_of, trial_ids
 from lfadsx.recordings.recording import Recording
 
 ROLES = ("trial", "time", "unit")
 """What the axes of counts are, in the order of data sets."""
-
-FORGIVEN = 1e-6
 
 
 def counts_recording(
@@ -38,9 +34,9 @@ def counts_recording(
     session: str,
     source: Mapping[str, Any],
 ) -> Recording:
-    """Returns counts as spikes in the middle of their bins, each trial on a clock of its own.
+    """Returns counts as spikes in the middle of their bins, each trial on its own clock.
 
-    Counts of the same bins, or of several together, come back as they were; `cut_counts` sees to it.
+    Counts of the same bins, or of several together, come back as they were.
 
     Args:
         counts: The variable, its axes in any order.
@@ -64,58 +60,19 @@ def counts_recording(
     start, width, note = _bins(name, n_bins, facts, bin_width, time_unit)
     trial_id, columns = _trials(name, n_trials, facts, table)
     unit_id, unit_columns = tables.unit_columns(facts, n_units)
-    spikes, rows = [], []
-    for unit in range(n_units):
-        trial, place = np.nonzero(counts[:, :, unit])
-        times = counts[trial, place, unit].astype(np.int64)
-        spikes.append(np.repeat(start + (place + 0.5) * width, times))
-        rows.append(np.repeat(trial, times))
-    zero, ends = relative_to or ZERO, np.full(n_trials, start + n_bins * width)
-    events = {"start": np.full(n_trials, start), "stop": ends, zero: np.zeros(n_trials)}
+    bins = Bins(start, width, np.full(n_trials, n_bins), relative_to or ZERO)
     order_words = " x ".join(np.array(ROLES)[np.argsort(order)])
     sentence = f"{name!r} is read as {order_words}, {n_bins} bins of {width:g} s from {start:g} s{note}."
-    return Recording(
-        name=session,
+    return counts_as_recording(
+        counts.reshape(-1, n_units),
+        bins,
+        session=session,
+        trials={"trial_id": trial_id, **columns},
         unit_id=unit_id,
-        spikes=tuple(spikes),
-        trials={"trial_id": trial_id, **columns, **events},
-        events=tuple(events),
         unit_columns=unit_columns,
-        spike_trial=tuple(rows),
-        trial_clocks=True,
-        source=dict(source) | {"bins": {"start": start, "width": width, "number": n_bins, "zero": zero}},
+        source=source,
         findings=(Finding("note", "axes of counts", None, None, session, sentence, "Give `axes` if they are others."),),
     )
-
-
-def cut_counts(
-    recording: Recording,
-    align: str | None,
-    window: tuple[float, float] | None,
-    bin_width: float | None,
-    **options: Unpack[CutOptions],
-) -> Dataset:
-    """Cuts counts into a data set whose bins are whole bins of the counts; by default all of them as they are.
-
-    `align` is only a name here, because counts have no other zero than that of their bins.
-
-    Raises:
-        DataError: If bins or window do not fit on the bins of the counts.
-    """
-    bins = recording.source["bins"]
-    whole = (bins["start"], bins["start"] + bins["number"] * bins["width"])
-    window, width = window or whole, bin_width or float(bins["width"])
-    for what, steps in (
-        ("`bin_width`", width / bins["width"]),
-        ("The start of `window`", (window[0] - bins["start"]) / bins["width"]),
-    ):
-        if abs(steps - round(steps)) > FORGIVEN * max(1, abs(steps)):
-            raise DataError(
-                f"{what} must fit the bins of the counts, which are {bins['width']:g} s wide from {bins['start']:g} s. "
-                "Use whole bins of the file, or read spike times."
-            )
-    data = cut(recording, align=bins["zero"], window=window, bin_width=width, **options)
-    return dataclasses.replace(data, time=dataclasses.replace(data.time, event=align or bins["zero"]))
 
 
 def _order(
@@ -171,7 +128,9 @@ def _bins(
             offset = times[0] / width % 1
             middle = abs(offset - 0.5) < 0.01
             if bin_width is not None and (bin_width < width * (1 - 1e-6)):
-                raise DataError(f"`bin_width` must be at least that of {name!r}, {width:g} s, got {bin_width:g}.")
+                raise DataError(
+                    f"`bin_width` must be at least the bin width of {name!r}, {width:g} s, got {bin_width:g}."
+                )
             said = "middles" if middle else "left edges"
             start = float(times[0] - middle * width / 2)
             return round(start, 9), round(width, 9), f", by {field!r}, whose times are taken as {said}"

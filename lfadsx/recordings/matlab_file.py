@@ -9,9 +9,10 @@ from typing import Unpack
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.recordings import matlab_layouts as layouts
+from lfadsx.recordings.binned_counts import cut_counts
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_contents import choose_variable, examine
-from lfadsx.recordings.matlab_counts import counts_recording, cut_counts
+from lfadsx.recordings.matlab_counts import counts_recording
 from lfadsx.recordings.matlab_rasters import by_raster
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
@@ -48,7 +49,7 @@ def from_matlab(
     Args:
         path: The file, v4 to v7.3. `read_matlab` lists the layouts.
         align: The event at time 0, a column of the table of trials; by default "start". "zero" is time 0 of trials that
-            have clocks of their own. For counts: a name for the event that their times count from.
+            have their own clocks. For counts: a name for the event that their times count from.
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds; by default 0.01, and for counts that of the file. Bins of counts may also
             be several of the file together.

@@ -156,7 +156,7 @@ def _step_before(time: float) -> float:
 
 
 def _from_first_spike(trials: TrialTimes, spikes: ByTrial) -> TrialTimes:
-    """Begins trials with clocks of their own before their zero if spikes do: times then count from an event inside."""
+    """Moves the start of trials with their own clocks to the first spike if it is before 0: time 0 is then inside."""
     earliest, start = _range(spikes)[0], trials.columns["start"]
     if not trials.own_clocks or earliest >= start.min():
         return trials

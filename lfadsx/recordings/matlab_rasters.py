@@ -33,7 +33,7 @@ def by_raster(
         wrong = raster[validation.not_counts(raster)]
         if wrong.size:
             raise DataError(
-                f"The rasters {name!r} must hold counts, but {wrong[0]:g} stands in that of trial {number}. "
+                f"The rasters {name!r} must hold counts, but trial {number} holds {wrong[0]:g}. "
                 "Give `variable` to read another form."
             )
     trials = trial_times(table, events, time_unit)

@@ -14,7 +14,7 @@ from lfadsx.recordings.matlab_tables import START, STOP, TRIAL_ID, Table, in_mil
 from lfadsx.recordings.recording import Signal
 
 ZERO = "zero"
-"""The event at time 0 of trials with clocks of their own: their start, or what their times count from."""
+"""The event at time 0 of trials that have their own clocks: the start, or the event that times count from."""
 
 LONGEST_INTERVAL = 10.0
 """Median interval between spikes in seconds above which milliseconds or samples are suspected."""
@@ -34,7 +34,7 @@ class TrialTimes:
         columns: All columns, shape (trial,) each, with "trial_id", and "start" and "stop" if known.
         events: Names of the columns that hold times.
         zero: Time of the zero that times inside each trial count from, shape (trial,).
-        own_clocks: If True, each trial has a clock of its own.
+        own_clocks: If True, each trial has its own clock.
         signals: Arrays by sample, such as hand velocity, with times on the same clock.
     """
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.opening import is_hdf5, matlab_variables, read_matlab_variable
 from lfadsx.errors import DataError
 
 DEEPEST = 20
@@ -69,7 +70,7 @@ def open_matlab(path: Path) -> Iterator[MatlabFile]:
     Raises:
         DataError: If the file is missing or damaged, or is not a MATLAB file.
     """
-    if path.is_file() and not h5py.is_hdf5(path):
+    if path.is_file() and not is_hdf5(path):
         yield _Version5(path)
         return
     with open_to_read(path) as file:
@@ -80,23 +81,19 @@ class _Version5:
     """A file of version 4 to 7, read by SciPy."""
 
     def __init__(self, path: Path) -> None:
-        import scipy.io
-
         self.path = path
         with _whole(path):
-            found = scipy.io.whosmat(path)
+            found = matlab_variables(path)
         self.shapes = {name: tuple(shape) for name, shape, _ in found}
         self._kinds = {name: kind for name, _, kind in found}
 
     def read(self, name: str) -> Value:
-        import scipy.io
-
         kind = self._kinds[name]
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
         with _whole(self.path):
-            return _from_scipy(scipy.io.loadmat(self.path, variable_names=[name])[name])
+            return _from_scipy(read_matlab_variable(self.path, name))
 
 
 def _from_scipy(value: Any, depth: int = 0) -> Value:
@@ -160,8 +157,8 @@ class _Version73:
     def _target(self, reference: h5py.Reference, depth: int) -> Value:
         if not reference:
             return np.zeros((0, 0))
-        # Spike times of each unit and trial are arrays of their own, easily a million. The objects of h5py would take
-        # twice as long, so these are read one level below.
+        # A file can hold a million small arrays of spike times, one for each unit and trial. h5py objects take twice as
+        # long to read, so the low-level interface is used.
         found = h5py.h5r.dereference(reference, self.file.id)
         if not isinstance(found, h5py.h5d.DatasetID) or found.dtype.kind != "f":
             return self._value(self.file[reference], depth + 1)
@@ -188,7 +185,7 @@ def _fields(group: h5py.Group) -> list[str]:
 
 
 def _is_struct_array(group: h5py.Group) -> bool:
-    """Returns whether each field holds references without a class of its own, one for each element."""
+    """Returns whether each field holds one reference for each element and has no MATLAB class."""
     return len(group) > 0 and all(
         isinstance(item, h5py.Dataset)
         and h5py.check_ref_dtype(item.dtype) is not None
@@ -203,7 +200,7 @@ def _matlab_class(item: Any) -> str:
 
 
 def _empty(shape: tuple[int, ...], kind: str) -> Value:
-    """Returns an empty value; in the file its sizes stand in place of its data."""
+    """Returns an empty value, for which the file stores the sizes instead of data."""
     if kind == "char":
         return ""
     if kind == "struct":
@@ -232,7 +229,7 @@ def _check_size(n_values: int, path: Path) -> None:
     if n_values > MOST_VALUES:
         raise DataError(
             f"{path.name!r} must hold at most {MOST_VALUES} values, but {n_values} and more were found. "
-            "Save only spike times and trials to a file of their own."
+            "Save only spike times and trials to a new file."
         )
 
 

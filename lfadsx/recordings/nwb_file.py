@@ -45,8 +45,8 @@ def from_nwb(
 ) -> Dataset:
     """Reads a recording from an NWB file and cuts it into a data set.
 
-    Files of the Neural Latents Benchmark need no more than their alignment: units with `heldout` are held out, and
-    trials have the split that the column `split` says, unless `held_out` and `split` are given.
+    For files of the Neural Latents Benchmark only the alignment is needed. Their column `heldout` marks held-out units
+    and their column `split` the split of each trial; `held_out` and `split` override them.
 
     Example:
         >>> import datetime, pathlib, tempfile

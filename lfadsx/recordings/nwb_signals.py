@@ -45,7 +45,7 @@ def read_signals(nwb: Any, names: Sequence[str] | None, file: str) -> tuple[dict
 
 
 def _named(nwb: Any) -> dict[str, Any]:
-    """Returns all series by name; where two have one name, each has that of its container before it."""
+    """Returns all series by name; series that share a name are called container/name."""
     found = list(_walk(nwb))
     names = [series.name for _, series in found]
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.opening import open_npy
 from lfadsx.data.validation import size
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
@@ -135,7 +136,7 @@ def load_npy(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the folder.")
     try:
-        return np.load(path, allow_pickle=False)
+        return np.array(open_npy(path))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path.name!r} cannot be read as an array ({error}). Save it again with numpy.save."

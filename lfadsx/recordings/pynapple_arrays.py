@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lfadsx.data.data_findings import some
-from lfadsx.data.hdf5_files import describe
+from lfadsx.data.hdf5_files import describe, open_npz
 from lfadsx.errors import DataError
 from lfadsx.recordings.recording import Signal
 
@@ -98,15 +97,15 @@ def _load(file: Path) -> dict[str, Any]:
     """Returns the arrays of a file that need no pickle by name, and under "" the names of the others."""
     arrays, pickled = {}, []
     try:
-        with np.load(file, allow_pickle=False) as npz:
-            for name in npz.files:
-                try:
-                    arrays[name] = npz[name]
-                except ValueError:  # an array of objects, which only a pickle can hold
+        with open_npz(file) as npz:
+            for name, array in npz.items():
+                if array.is_pickled:
                     pickled.append(name)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+                else:
+                    arrays[name] = array.read()
+    except DataError as error:
         raise DataError(
-            f"{str(file)!r} cannot be read as an npz file ({error}). Check that it is whole, or remove it."
+            f"{str(file)!r} cannot be read as an npz file: {error} Check that it is whole, or remove it."
         ) from error
     return arrays | {"": pickled}
 

@@ -12,9 +12,11 @@ import numpy as np
 from lfadsx.data import validation
 from lfadsx.data.data_findings import some
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.recordings.tidying import tidy_times, tidy_trials
@@ -32,7 +34,7 @@ def from_pynapple(
     window: tuple[float, float] | None = None,
     bin_width: float = 0.01,
     observed: Any = None,
-    unit_columns: Mapping[str, Any] | None = None,
+    unit_columns: Mapping[str, Any] | str | Path | None = None,
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
@@ -55,13 +57,14 @@ def from_pynapple(
     Args:
         spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
         trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
-            may hold trials that overlap. With files: such a table, or the name of the interval set of the trials.
+            may hold trials that overlap. With files: such a table, the name of the interval set of the trials, or a CSV
+            file whose columns are joined by "trial_id", or by row without ids.
         align: The event at time 0, a column of trials; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds.
         observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
         unit_columns: What is known of the units beside their metadata, such as "area", shape (unit,) each, in the order
-            of the keys of the group.
+            of the keys of the group. With npz files also a CSV file, joined by the column "unit".
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
@@ -92,7 +95,7 @@ def read_pynapple(
     trials: Any = None,
     *,
     observed: Any = None,
-    unit_columns: Mapping[str, Any] | None = None,
+    unit_columns: Mapping[str, Any] | str | Path | None = None,
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     align: str | None = None,
@@ -105,15 +108,25 @@ def read_pynapple(
     event and id of the trial; without any, from the interval set "trials". Pass loaded objects if you trust the files,
     or a table of trials and `unit_columns`.
     """
-    given = {str(name): np.asarray(values) for name, values in (unit_columns or {}).items()}
+    unit_file = Path(unit_columns) if isinstance(unit_columns, str | Path) else None
+    trial_file = Path(trials) if isinstance(trials, Path) or str(trials).endswith((".csv", ".tsv")) else None
+    if (unit_file or trial_file) and not isinstance(spikes, str | Path):
+        raise DataError("Tables in files must go with a folder of npz files, got objects of pynapple. Read them first.")
+    table = {} if unit_file else {str(name): np.asarray(values) for name, values in (unit_columns or {}).items()}  # pyright: ignore
+    given = table
     own_signals = {name: _signal(name, series) for name, series in (signals or {}).items()}
     intervals = None if observed is None else _intervals(observed)
     if isinstance(spikes, str | Path):
-        recording = _from_folder(load_folder(Path(spikes)), trials, events, align)
+        recording = _from_folder(load_folder(Path(spikes)), None if trial_file else trials, events, align)
+        given = units_from(unit_file, recording.unit_id) if unit_file else given
+        joined = trials_from(trial_file, recording.trials) if trial_file else recording.trials
+        tables = [describe(file) for file in (unit_file, trial_file) if file]
         return dataclasses.replace(
             recording,
             name=session or recording.name,
             unit_columns=given,
+            trials=joined,
+            source=recording.source | {"tables": tables} if tables else recording.source,
             signals=recording.signals | own_signals,
             observed=recording.observed if intervals is None else intervals,
         )
@@ -240,7 +253,7 @@ def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:
             "areas, conditions and names of columns are missing."
         )
         remedy = (
-            "Give a table of trials and `unit_columns`, or, if you trust the files, load them with pynapple and pass "
+            "Give --units units.csv --trials trials.csv, or, if you trust the files, load them with pynapple and pass "
             "the objects to `lfadsx.from_pynapple`."
         )
         notes.append(

@@ -17,7 +17,7 @@ MISSING = np.iinfo(np.int64).min
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """A sampled signal such as hand velocity, on a clock of its own.
+    """A sampled signal such as hand velocity, with its own sample times.
 
     Attributes:
         times: Times of the samples in seconds, sorted, shape (sample,).
@@ -64,11 +64,11 @@ class Recording:
         signals: Sampled signals by name, such as hand velocity.
         spike_trial: Row of the trial that each spike of each unit belongs to, for files that hold only the spikes of
             each trial; None if the session was recorded as a whole. With it, windows must lie inside their trials,
-            and a spike that two trials share stands there twice.
-        trial_clocks: If True, times of each trial count from a zero of its own, so that times of different trials
-            cannot be compared; needs `spike_trial`.
+            and a spike that two trials share is listed twice.
+        trial_clocks: If True, each trial has its own time 0, so times of different trials cannot be compared;
+            needs `spike_trial`.
         source: Where it comes from: "format", "files" (a list of `lfadsx.data.hdf5_files.describe`), and which parts
-            were read. A "sha256" at the top would say that `lfadsx.read` can read the file, so it stands in "files".
+            were read. The hash "sha256" is inside "files": at the top it would mark a file that `lfadsx.read` can read.
         findings: What looked odd in reading.
     """
 
@@ -100,7 +100,7 @@ class Recording:
             found, times = np.unique(ids, return_counts=True)
             if np.any(times > 1):
                 raise DataError(
-                    f"Every {what} of {self.name!r} must have an id of its own, but {found[times > 1][0]} stands "
+                    f"Every {what} of {self.name!r} must have a unique id, but {found[times > 1][0]} occurs "
                     f"{times.max()} times. Rename the ids, or leave their column out."
                 )
 

@@ -14,7 +14,7 @@ from lfadsx.recordings.recording import Recording, Signal, by_unit
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tidying import by_id, tidy_intervals, tidy_signals, tidy_times, tidy_trials
 
-Units = Mapping[Any, Any] | Sequence[Any]
+Units = Mapping[Any, Any] | Sequence[Any] | np.ndarray
 """Spike times by unit id, or listed by unit, or listed by trial and then by unit."""
 
 

@@ -11,8 +11,8 @@ from lfadsx.errors import DataError
 from lfadsx.recordings.recording import MISSING, Recording
 
 FORGIVEN = 1e-6
-"""Share of a bin by which a time in seconds may lie before an edge and still count as on it: times in files are rounded
-to about 1e-9 s, so that a spike exactly on an edge would fall to either side by chance."""
+"""A time less than this share of a bin before an edge counts as on the edge. Times in files are rounded to about 1e-9
+s, so a spike exactly on an edge would otherwise fall to either side by chance."""
 
 EVENT_MISSING = "event missing"
 BEFORE_RECORDING, AFTER_RECORDING = "window begins before the recording", "window ends after the recording"

@@ -125,7 +125,7 @@ def to_xarray(posterior: Posterior) -> xarray.Dataset:
             values = np.array(posterior.sessions)[posterior.session]
             attributes["description"] = "Name of the session of each trial"
         if dims == "session channel":
-            # There is no dimension of sessions: each trial has the channels of its session.
+            # No session dimension: each trial has the channels of its session.
             one = len(posterior.sessions) == 1
             values, dims = (values[0], "channel") if one else (values[posterior.session], "trial channel")
         place = coordinates if name in COORDINATES else variables

@@ -60,7 +60,7 @@ class RandomSearch(AbstractStrategy):
         decision = Decision.unchanged(generation)
         if generation.number > self.halvings:
             return decision
-        # The last key counts first: members that have stopped come last, whatever their scores.
+        # `lexsort` sorts by its last key first: stopped members come last, then members with worse scores.
         order = np.lexsort((generation.scores, ~generation.active))
         n_kept = max(1, math.floor(self.keep * generation.active.sum() + 0.5))
         decision.active[order[n_kept:]] = False

@@ -103,7 +103,7 @@ def check(folder: Path) -> dict[str, Any]:
     content, found = json.loads(manifest.read_text()), _checksums(folder)
     for name, checksum in content["files"].items():
         if found.get(name) != checksum:
-            state = "is missing" if name not in found else "is damaged: its SHA-256 is not that of the manifest"
+            state = "is missing" if name not in found else "is damaged: its SHA-256 differs from the manifest"
             raise CheckpointError(
                 f"The file {name} of the checkpoint {folder} {state}. Delete this folder to resume from an "
                 "earlier checkpoint, or restore it from a copy."

@@ -30,8 +30,8 @@ Flags = Bool[np.ndarray, " member"]
 
 
 def validation_key() -> Key[Array, ""]:
-    """Returns the key of noise and hidden entries in validation, the same for all models, so that they compare."""
-    return derive(jax.random.key(1), -1)  # -1 is not a step, so the noise differs from that of any run
+    """Returns the key of noise and hidden entries in validation; all models share it, so their scores compare."""
+    return derive(jax.random.key(1), -1)  # training steps count from 0, so -1 gives noise that no step uses
 
 
 class Facts(NamedTuple):

@@ -238,7 +238,7 @@ def read_rows(path: str | Path) -> list[Row]:
 def valid_loss(row: Row, hyper: HyperParams) -> float:
     """Returns the loss of validation trials, in nats per trial, with the weights at the end of the epoch.
 
-    The penalty on correlated inputs is that of the training trials.
+    The penalty on correlated inputs is computed on the training trials.
     """
     kl_ic = row["kl_ic_weight"] * float(hyper.kl_ic_scale) * row["valid_kl_ic"]
     kl_inputs = row["kl_co_weight"] * float(hyper.kl_co_scale) * row["valid_kl_inputs"]

@@ -101,7 +101,7 @@ def watch_members(
 
 
 def exchange(state: TrainState, parents: Int[Array, " member"]) -> TrainState:
-    """Returns the states after each member has taken over that of its parent; pure.
+    """Returns the states after each member has copied its parent's state; pure.
 
     Weights, optimiser state and monitor are copied. The random key is not, so that copies diverge.
     """

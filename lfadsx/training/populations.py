@@ -83,11 +83,11 @@ def population(
         model: A function of a data set and `nnx.Rngs` that builds a member's model, as in the example; or a model that
             all members start from.
         data: Training and validation trials for all members; or one data set for each member, of the same shapes.
-        members: Number of members; overrides that of `population`.
+        members: Number of members; overrides the number in `population`.
         strategy: Search that decides between generations: `Ensemble` (the default), `RandomSearch`, `PBT` or your own.
         population: Number of members and generations.
         hyper: Hyperparameters that the strategy does not change.
-        config: Run settings; its seed is that of the first member and of the search.
+        config: Run settings; `seed` seeds the first member and the search.
         out: Run folder for checkpoints. An unfinished population of the same settings in it is resumed; only
             `members_at_once` and `trials_at_once` may differ, which changes rounding. At the end, its folder
             `best_member` is an ordinary run folder.
@@ -208,7 +208,7 @@ def _result(
 ) -> PopulationResult:
     """Returns the result of `population`."""
     position, facts = loop.position, loop.cohort.facts()
-    # Until the ramps end there is no best score; members that broke down by then have none at all.
+    # Best scores exist only after the ramps end; members that broke down earlier have none.
     before = np.where(facts.skipped > MAX_SKIPPED_STEPS, np.inf, facts.smoothed)
     scores = np.where(facts.best_epoch > 0, facts.best_score, before)
     hyper, members = of_members(position.best_hyper), []

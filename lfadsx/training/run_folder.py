@@ -189,7 +189,7 @@ class RunFolder:
         return earlier
 
     def check_own(self) -> None:
-        """Checks that the folder is new, empty or that of an earlier run.
+        """Checks that the folder is new, empty or an earlier run.
 
         Raises:
             RunError: If it holds other files.
@@ -197,7 +197,7 @@ class RunFolder:
         files = sorted(file.name for file in self.path.glob("[!.]*")) if self.path.is_dir() else []
         if files and not {SINGLE, POPULATION}.intersection(files):
             raise RunError(
-                f"The output folder {self.path} must be new, empty or that of an earlier run, but it holds other "
+                f"The output folder {self.path} must be new, empty or an earlier run, but it holds other "
                 f"files, such as {files[0]}. Give another folder."
             )
 
@@ -375,7 +375,8 @@ def _describe_session(session: Session) -> dict[str, Any]:
 
 def _session(facts: dict[str, Any]) -> Session:
     names = {group: tuple(own) for group, own in facts["channel_names"].items()}
-    return Session(**{**facts, "target_index": np.array(facts["target_index"], int), "channel_names": names})
+    own = {"target_index": np.array(facts["target_index"], int), "areas": tuple(facts.get("areas", ()))}
+    return Session(**{**facts, **own, "channel_names": names})
 
 
 FREE = ("trials_at_once", "members_at_once")

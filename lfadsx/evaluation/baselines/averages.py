@@ -82,7 +82,7 @@ def condition_average(dataset: Dataset, split: Split, *, width: float | None = N
             "none. Give both splits conditions, or use `time_course`."
         )
     if width is None:
-        # Without conditions in the valid split, the width is that of the time course.
+        # Without conditions in the valid split, the width of the time course is used.
         of_valid = time_course if dataset.valid.condition is None else condition_average
         width = _best_on_valid(dataset, WIDTHS, lambda w: of_valid(dataset, dataset.valid, width=w))
     rates = time_course(dataset, split, width=width)

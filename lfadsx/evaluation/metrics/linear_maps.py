@@ -67,6 +67,7 @@ def velocity_decoding(
         1.0
     """
     try:
+        from scipy.linalg import LinAlgWarning
         from sklearn.linear_model import Ridge
         from sklearn.model_selection import GridSearchCV
     except ImportError as error:
@@ -76,7 +77,7 @@ def velocity_decoding(
     trial, time = _decoding_bins(train_rates, train_behaviour, lag_bins, train_length)
     search = GridSearchCV(Ridge(), {"alpha": RIDGE_PENALTIES})
     with warnings.catch_warnings():  # log rates of a few factors are collinear; the penalty takes care of that
-        warnings.filterwarnings("ignore", message="Ill-conditioned matrix")
+        warnings.simplefilter("ignore", LinAlgWarning)
         search.fit(train_rates[trial, time], train_behaviour[trial, time + lag_bins])
     trial, time = _decoding_bins(rates, behaviour, lag_bins, length)
     prediction = np.full(behaviour.shape, np.nan)

@@ -57,8 +57,8 @@ def from_tensorflow(source: str | Path | Arrays, settings: str | Path | Mapping[
 def to_tensorflow(model: LFADS) -> dict[str, np.ndarray]:
     """Returns the parameters of a model by the names and in the shapes of the TensorFlow LFADS.
 
-    Settings of that program are left out, such as a floor of the posterior variances. That program has no floor for the
-    inputs. A trained variance of the prior is written as its logarithm, whatever its bounds.
+    Settings of the TensorFlow program, such as the floor of the posterior variances, are left out. That program has no
+    floor for the inputs. A trained prior variance is written as its logarithm, without its bounds.
 
     Args:
         model: A model of parts that the TensorFlow LFADS also has.

@@ -1,0 +1,233 @@
+"""Recordings from bare arrays in NPZ, MATLAB and HDF5 files, whose meaning a map of names tells."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Unpack
+
+import h5py
+import numpy as np
+
+from lfadsx.data.data_findings import some
+from lfadsx.data.dataset import Dataset
+from lfadsx.data.hdf5_files import describe, open_npz, open_to_read, read_array
+from lfadsx.data.opening import check_is_file, is_hdf5
+from lfadsx.errors import DataError
+from lfadsx.findings import Finding
+from lfadsx.recordings.array_counts import counts_in_arrays
+from lfadsx.recordings.array_map import JOINED, in_words, resolve
+from lfadsx.recordings.binned_counts import cut_counts
+from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.matlab_values import open_matlab
+from lfadsx.recordings.recording import Recording
+from lfadsx.recordings.spike_times import read_spike_times
+from lfadsx.recordings.tables import read_table
+
+
+class Lazy(NamedTuple):
+    """An array of an open file: its shape, and a function that reads it."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Any]
+
+
+def from_array_file(
+    path: str | Path,
+    *,
+    map: Mapping[str, str] | str | None = None,
+    align: str | None = None,
+    window: tuple[float, float] | None = None,
+    bin_width: float | None = None,
+    axes: str | None = None,
+    trials: Mapping[str, Any] | str | Path | None = None,
+    events: Sequence[str] = (),
+    **options: Unpack[CutOptions],
+) -> Dataset:
+    """Reads bare arrays of a file, spike times or counts, and cuts them into a data set.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import lfadsx
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "monday.npz"
+        >>> np.savez(path, binned=np.random.default_rng(0).poisson(0.3, (40, 50, 6)))
+        >>> data = lfadsx.from_array_file(path, map={"counts": "binned"}, bin_width=0.01)
+        >>> data.train.targets["spikes"].shape
+        (28, 50, 6)
+
+    Args:
+        path: NPZ, MATLAB or HDF5 file.
+        map: Name of the array of each role, such as {"counts": "binned", "lengths": "n_bins"}, or in one word
+            "counts=binned,lengths=n_bins". Roles are `counts`, `lengths`, `spike_times`, `unit`, `trial_id`,
+            `condition`, `unit_id`, `area`, `bin_width`, `behaviour`, `behaviour_times` and `observed`; "+" joins arrays
+            as columns. Roles that are left out are recognised by usual names.
+        align: The event at time 0, an array of event times in seconds. For counts: a name for the event at their first
+            bin.
+        window: First and last time relative to the event in seconds; None for whole trials.
+        bin_width: Width of a bin in seconds; by default 0.01, and for counts that of the file. Bins of counts may also
+            be several of the file together.
+        axes: Order of the axes of counts, such as "neuron time trial"; by default "trial time neuron".
+        trials: For spike times: the table of trials, columns by name or a CSV file; by default the arrays of the file
+            that have one entry for each event.
+        events: Further columns of trials that hold times.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
+            `min_rate`, `held_out`, `split`, `split_by`, `seed`. All vectors with one entry for each trial are columns
+            of trials.
+
+    Returns:
+        The data set. The array with the role `behaviour` is its behaviour.
+
+    Raises:
+        DataError: If the file cannot be read, an array is missing, or sizes do not fit each other.
+    """
+    recording = read_array_file(
+        path, map=map, align=align, bin_width=bin_width, axes=axes, trials=trials, events=events
+    )
+    if options.get("behaviour") is None:
+        options["behaviour"] = recording.source["map"].get("behaviour")
+    if "bins" in recording.source:
+        return cut_counts(recording, align, window, bin_width, **options)
+    return cut(recording, align=align, window=window, bin_width=bin_width or 0.01, **options)
+
+
+def read_array_file(
+    path: str | Path,
+    *,
+    map: Mapping[str, str] | str | None = None,
+    align: str | None = None,
+    bin_width: float | None = None,
+    axes: str | None = None,
+    trials: Mapping[str, Any] | str | Path | None = None,
+    events: Sequence[str] = (),
+) -> Recording:
+    """Reads bare arrays of a file as a recording; arguments as in `from_array_file`."""
+    path = Path(path)
+    with open_arrays(path) as arrays:
+        names = resolve(map, {name: array.shape for name, array in arrays.items()}, path.name)
+        found = {role: _columns([arrays[part] for part in name.split(JOINED)]) for role, name in names.items()}
+        used = {part for name in names.values() for part in name.split(JOINED)}
+        others = {name: array for name, array in arrays.items() if name not in used}
+        vectors = {name: np.ravel(array.read()) for name, array in others.items() if _is_vector(array)}
+    source = {"format": "arrays", "files": [describe(path)], "map": names}
+    if "counts" in found:
+        if trials is not None:
+            raise DataError("`trials` needs spike times, got counts, which are cut already. Leave `trials` out.")
+        recording = counts_in_arrays(path, names, found, vectors, source, bin_width, axes)
+    else:
+        recording = _of_spike_times(path, names, found, vectors, source, trials, events, align)
+    unused = [name for name in others if name not in recording.trials and name not in recording.unit_columns]
+    return dataclasses.replace(recording, findings=(*_read_as(path, names, unused), *recording.findings))
+
+
+def recognised(path: Path, map: Mapping[str, str] | str | None = None) -> str:
+    """Returns the map that a file is read with, in the form of `--map`.
+
+    Raises:
+        DataError: If it is not clear which arrays hold the spikes.
+    """
+    with open_arrays(path) as arrays:
+        return in_words(resolve(map, {name: array.shape for name, array in arrays.items()}, path.name))
+
+
+@contextlib.contextmanager
+def open_arrays(path: Path) -> Iterator[dict[str, Lazy]]:
+    """Opens a file of bare arrays and yields its arrays by name; arrays of Python objects are left out."""
+    check_is_file(path)
+    with path.open("rb") as file:
+        start = file.read(20)
+    if start.startswith(b"MATLAB"):
+        with open_matlab(path) as matlab:
+            yield {name: Lazy(shape, partial(matlab.read, name)) for name, shape in matlab.shapes.items()}
+    elif is_hdf5(path):
+        with open_to_read(path) as hdf5:
+            own = {name: item for name, item in hdf5.items() if isinstance(item, h5py.Dataset)}
+            yield {name: Lazy(item.shape, partial(read_array, hdf5, name, repr(name))) for name, item in own.items()}
+    else:
+        with open_npz(path) as npz:
+            yield {name: Lazy(array.shape, array.read) for name, array in npz.items() if not array.is_pickled}
+
+
+def _of_spike_times(
+    path: Path,
+    names: Mapping[str, str],
+    found: Mapping[str, np.ndarray],
+    vectors: Mapping[str, np.ndarray],
+    source: Mapping[str, Any],
+    trials: Mapping[str, Any] | str | Path | None,
+    events: Sequence[str],
+    align: str | None,
+) -> Recording:
+    if isinstance(trials, str | Path):
+        trials = read_table(Path(trials))
+    if trials is None:
+        trials = _event_columns(path, found, vectors, align)
+    unit = np.ravel(found["unit"])
+    unit_columns = {name: values for name, values in vectors.items() if len(values) == len(np.unique(unit))}
+    if "area" in found:
+        unit_columns["area"] = np.ravel(found["area"])
+    signals = {}
+    if "behaviour" in found:
+        if "behaviour_times" not in found:
+            raise DataError(
+                f"The behaviour {names['behaviour']!r} of {path.name!r} needs the time of each sample. Add "
+                "behaviour_times=NAME to `map`."
+            )
+        signals[names["behaviour"]] = (np.ravel(found["behaviour_times"]), found["behaviour"])
+    recording = read_spike_times(
+        np.ravel(found["spike_times"]),
+        trials,
+        unit_of_spike=unit,
+        observed=found.get("observed"),
+        unit_columns=unit_columns,
+        signals=signals,
+        events=None if not events else [*events],
+        align=align,
+        session=path.stem,
+    )
+    return dataclasses.replace(recording, source={**recording.source, **source})
+
+
+def _event_columns(
+    path: Path, found: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], align: str | None
+) -> dict[str, np.ndarray]:
+    """Returns the vectors that have one entry for each event of `align`, or for each start."""
+    name = align or next((name for name in ("start", "start_time", "trial_start") if name in vectors), None)
+    if name is None or name not in vectors:
+        known = ", ".join(vectors) or "none"
+        raise DataError(
+            f"The spike times of {path.name!r} need a table of trials: give `align`, an array of event times in "
+            f"seconds (vectors of the file: {known}), or `trials`, a CSV file with a column of event times."
+        )
+    n = len(vectors[name])
+    columns = {other: values for other, values in vectors.items() if len(values) == n}
+    return columns | {role: np.ravel(found[role]) for role in ("trial_id", "condition") if role in found}
+
+
+def _read_as(path: Path, names: Mapping[str, str], unused: Sequence[str]) -> Iterator[Finding]:
+    """Yields what the arrays are taken for, and which are not used."""
+    sentence = f"The arrays of {path.name!r} are read as {in_words(names)}."
+    advice = "Give `map` if this is wrong."
+    yield Finding("note", "meaning of arrays", None, None, path.stem, sentence, advice)
+    if unused:
+        sentence = f"These arrays of {path.name!r} are not used: {some(list(unused))}."
+        yield Finding("note", "unused keys", len(unused), 0, path.stem, sentence)
+
+
+def _is_vector(array: Lazy) -> bool:
+    return len([size for size in array.shape if size != 1]) == 1 and max(array.shape) <= 10**7
+
+
+def _columns(arrays: Sequence[Lazy]) -> np.ndarray:
+    """Returns the array of a role; several are joined as columns."""
+    values = [np.asarray(array.read()) for array in arrays]
+    if len(values) == 1:
+        return values[0]
+    sizes = {one.size for one in values}
+    if len(sizes) != 1:
+        raise DataError(f"Arrays that are joined by {JOINED!r} in `map` must have one length, got {sorted(sizes)}.")
+    return np.stack([np.ravel(one) for one in values], axis=1)

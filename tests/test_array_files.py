@@ -1,0 +1,119 @@
+"""Bare arrays in NPZ, MATLAB and HDF5 files: which array means what, and what comes of them."""
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+import lfadsx
+from lfadsx import cli
+from lfadsx.errors import DataError
+from lfadsx.recordings.array_map import parse_map
+
+COUNTS = np.random.default_rng(0).poisson(0.4, (30, 12, 5)).astype(np.uint8)
+LENGTHS = np.random.default_rng(1).integers(6, 13, 30)
+CONDITION = np.arange(30) % 3
+SPEED = np.random.default_rng(2).normal(size=(30, 12, 2))
+
+
+def by_row(data):
+    """Returns the counts of all trials in the order of the file."""
+    order = np.argsort(np.concatenate([split.trial_id for split in data.splits.values()]))
+    return np.concatenate([split.targets["spikes"] for split in data.splits.values()])[order]
+
+
+def joined(values):
+    """Returns the real bins of padded trials, all trials joined."""
+    return np.concatenate([trial[:n] for trial, n in zip(values, LENGTHS, strict=True)])
+
+
+@pytest.fixture
+def ragged(tmp_path):
+    path = tmp_path / "ragged.npz"
+    np.savez(path, spikes=joined(COUNTS), n_bins=LENGTHS, which=CONDITION, speed=joined(SPEED), area=[*"AABBB"], odd=1)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "h5"])
+def test_counts_come_back_as_they_are_from_every_kind_of_file(tmp_path, kind):
+    path, arrays = tmp_path / f"day.{kind}", {"binned": COUNTS.transpose(2, 1, 0), "condition": CONDITION}
+    if kind == "npz":
+        np.savez(path, **arrays)
+    elif kind == "mat":
+        scipy.io.savemat(path, arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            file.update(arrays)
+    given = {"map": {"counts": "binned"}, "axes": "neuron time trial", "bin_width": 0.02}
+    data = lfadsx.from_array_file(path, **given)
+    np.testing.assert_array_equal(by_row(data), COUNTS)
+    assert data.bin_width == 0.02 and set(data.train.condition) == {0, 1, 2}
+    assert lfadsx.from_array_file(path, window=(0.04, 0.2), **given).train.targets["spikes"].shape[1] == 8
+
+
+def test_joined_trials_keep_lengths_conditions_behaviour_and_areas(ragged):
+    data = lfadsx.from_array_file(ragged, map="lengths=n_bins,condition=which,behaviour=speed", bin_width=0.01)
+    for split in data.splits.values():
+        for row, trial in enumerate(split.trial_id):
+            n = LENGTHS[trial]
+            assert split.target_length[row] == n and split.condition[row] == CONDITION[trial]
+            np.testing.assert_array_equal(split.targets["spikes"][row, :n], COUNTS[trial, :n])
+            np.testing.assert_allclose(split.behaviour[row, :n], SPEED[trial, :n])
+    assert list(data.source["ragged"]["area"].values()) == [*"AABBB"]
+    said = " ".join(map(str, data.findings))
+    assert "read as counts=spikes,area=area,lengths=n_bins" in said and "not used: odd" in said
+
+
+def test_spike_times_with_events_beside_them_or_in_a_table(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "day.npz"
+    times, unit, cue = np.sort(rng.uniform(0, 60, 600)), rng.choice([3, 7], 600), np.arange(2.0, 58.0, 2.0)
+    np.savez(path, stamp=times, who=unit, cue=cue, kind=["a", "b"] * 14, at=np.arange(60.0), x=np.arange(60.0))
+    cut = {"align": "cue", "window": (-0.5, 0.5), "bin_width": 0.1}
+    map = "spike_times=stamp,unit=who,behaviour=x+x,behaviour_times=at"
+    data = lfadsx.from_array_file(path, map=map, condition="kind", **cut)
+    units = {one: times[unit == one] for one in (3, 7)}
+    truth = lfadsx.from_spike_times(units, {"cue": cue, "kind": ["a", "b"] * 14}, condition="kind", **cut)
+    np.testing.assert_array_equal(data.train.targets["spikes"], truth.train.targets["spikes"])
+    np.testing.assert_array_equal(data.train.condition, truth.train.condition)
+    assert data.train.behaviour.shape[2] == 2 and data.channel_names() == {"day": ("3", "7")}
+    table = tmp_path / "laps.csv"
+    table.write_text("lap,cue\n" + "\n".join(f"{lap},{time}" for lap, time in enumerate(cue)))
+    again = lfadsx.from_array_file(path, map=map, trials=table, **cut)
+    np.testing.assert_array_equal(by_row(again), by_row(truth))
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"map": "count=spikes"}, "got 'count' (did you mean 'counts'?)"),
+        ({"map": "counts=spike"}, "'spike'"),
+        ({"map": "counts"}, "entries ROLE=ARRAY, got 'counts'"),
+        ({"map": "counts=a,counts=b"}, "'counts' twice"),
+        ({}, "counts (time, unit) with `lengths`"),
+        ({"map": "lengths=n_bins"}, "needs the width of its bins"),
+        ({"map": "lengths=which", "bin_width": 0.01}, "`lengths` must hold whole numbers of at least 1, got 0"),
+        ({"map": "lengths=n_bins,condition=odd", "bin_width": 0.01}, "'condition'"),
+        ({"map": "counts=speed,lengths=n_bins", "bin_width": 0.01}, "'speed'"),
+        ({"map": "spike_times=n_bins,unit=which"}, "need a table of trials"),
+        ({"map": "lengths=n_bins", "bin_width": 0.01, "trials": {}}, "`trials` needs spike times"),
+    ],
+)
+def test_what_does_not_fit_is_said(ragged, given, said):
+    with pytest.raises(DataError) as error:
+        lfadsx.from_array_file(ragged, **given)
+    assert said in str(error.value)
+
+
+def test_a_map_in_one_word():
+    assert parse_map("counts=a, lengths = b,") == {"counts": "a", "lengths": "b"}
+
+
+def test_prepare_and_inspect_take_a_map(ragged, tmp_path, capsys):
+    out, words = tmp_path / "out.h5", ["--map", "lengths=n_bins,condition=which", "--bin-width", "0.01"]
+    assert cli.main(["prepare", str(ragged), "--out", str(out), *words]) == 0
+    data = lfadsx.read(out)
+    assert sorted(set(np.concatenate([split.target_length for split in data.splits.values()]))) == sorted(set(LENGTHS))
+    capsys.readouterr()
+    assert cli.main(["inspect", str(ragged), *words]) == 0
+    text = capsys.readouterr().out
+    assert "--map counts=spikes,area=area,lengths=n_bins,condition=which" in text and "30 trials" in text
