@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.command_flags import Command
-from lfadsx.cli.terminal import report, say, use_devices
+from lfadsx.cli.fit_commands import report_fit
+from lfadsx.cli.terminal import say, use_devices
 from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -53,31 +54,22 @@ class Demo(Command):
 
     def run(self) -> int:
         """Simulates, trains, infers, scores and writes."""
-        from lfadsx.data import write_dataset
+        from lfadsx.data import read, write_dataset
         from lfadsx.datasets import integrator
         from lfadsx.parallel import make_mesh
-        from lfadsx.pipeline import fit_run
 
-        data = integrator(seed=self.seed)
+        (file,) = write_dataset(self.out, integrator(seed=self.seed))
+        data = read(file)  # the run records the file, so that `evaluate` and `report` find the data again
         # The KL costs nothing at first. If its weights rose from the start, some seeds would give their input up before
         # they have learned to use it.
         quarter = self.epochs // 4
         ramp: dict[str, Any] = dict(kl_ramp_start=quarter, kl_ramp_epochs=max(1, quarter))
-        train = TrainConfig(epochs=self.epochs, patience=self.epochs, seed=self.seed, **ramp)
-        devices = use_devices(None, train.batch_size)
+        how: dict[str, Any] = dict(model=MODEL, hyper=HYPER, figure_format=self.figure_format)
+        how["train"] = TrainConfig(epochs=self.epochs, patience=self.epochs, seed=self.seed, **ramp)
+        devices = use_devices(None, how["train"].batch_size)
         mesh = make_mesh(devices) if devices > 1 else None
-        outcome = fit_run(
-            data,
-            self.out,
-            model=MODEL,
-            hyper=HYPER,
-            train=train,
-            mesh=mesh,
-            figure_format=self.figure_format,
-        )
-        code = report(outcome, self.json)
+        code, outcome = report_fit(data, self.out, self.json, **how, mesh=mesh)
         if not outcome.signal and not self.json:
-            (file,) = write_dataset(self.out, data)
             for line in _closing(outcome, self.out, file):
                 say(line)
         return code

@@ -78,7 +78,8 @@ class Fit(Training):
             return report(population_run(data, self.out, **how), self.json, data.findings)
         if self.tensorboard:
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
-        return report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
+        code, _ = report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
+        return code
 
     def _check(self) -> None:
         """Raises LfadsxError if a flag is given that needs another one, or does not go with it."""
@@ -93,8 +94,8 @@ class Fit(Training):
             )
 
 
-def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> int:
-    """Calls `fit_run`, prints the scores before figures are drawn, and returns the exit code."""
+def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> tuple[int, Outcome]:
+    """Calls `fit_run`, prints the scores before figures are drawn, and returns the exit code and the outcome."""
     from lfadsx.pipeline import fit_run
 
     printed = []
@@ -104,4 +105,4 @@ def report_fit(data: Dataset, out: Path, as_json: bool, **how: Any) -> int:
         printed.append(True)
 
     outcome = fit_run(data, out, **how, on_scores=on_scores)
-    return report(outcome, as_json, data.findings, scores_printed=bool(printed))
+    return report(outcome, as_json, data.findings, scores_printed=bool(printed)), outcome

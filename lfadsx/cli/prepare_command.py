@@ -21,6 +21,10 @@ class Prepare(Command):
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 
+    common = (
+        *("sources", "out", "align", "window", "bin_width", "condition", "behaviour", "areas", "min_rate", "held_out"),
+        *("split", "split_by", "map", "trials", "dry_run", "verbose"),
+    )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
