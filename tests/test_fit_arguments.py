@@ -181,7 +181,7 @@ def test_results_have_short_texts():
 
 
 def test_a_bar_is_shown_unless_asked_not_to(data, capsys, monkeypatch):
-    monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
+    monkeypatch.setattr("lfadsx.training.callbacks.is_live", lambda: True)
     fit(data, epochs=1)
     assert capsys.readouterr().err == ""
     lfadsx.fit(making.build(data), data, **QUICK | {"epochs": 1})

@@ -145,7 +145,7 @@ def run(callback, rows, first=1, last=3) -> None:
 @pytest.fixture
 def terminal(capsys, monkeypatch):
     """The output to a terminal."""
-    monkeypatch.setattr("lfadsx.training.callbacks._is_live", lambda: True)
+    monkeypatch.setattr("lfadsx.training.callbacks.is_live", lambda: True)
     return capsys
 
 

@@ -28,7 +28,7 @@ class Prepare(Command):
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
-        "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins --bin-width 0.02",
+        "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")

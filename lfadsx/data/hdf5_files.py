@@ -165,13 +165,13 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
 def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
     if h5py.check_ref_dtype(dataset.dtype) is not None:
         return _cell_of_text(dataset, label)
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return _text(dataset)
     if h5py.check_vlen_dtype(dataset.dtype) is not None:
         raise DataError(
             f"{label} must hold counts per bin with the axes (trial, time, channel), but holds sequences of different "
             "length, as spike times are stored. Cut them into trials with `lfadsx.from_spike_times`."
         )
-    if h5py.check_string_dtype(dataset.dtype) is not None:
-        return _text(dataset)
     if dataset.dtype.kind in "iuf" and dataset.dtype.itemsize > 1 and dataset.nbytes >= LARGE:
         return _without_fill(read_in_blocks(dataset, label), dataset)
     check_room(dataset.nbytes, label)
