@@ -17,6 +17,7 @@ from lfadsx.inference.memory import MEMORY, largest_split
 from lfadsx.inference.posterior_inference import infer_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
+from lfadsx.progress import progress_shown, steps
 from lfadsx.results.labels import Labels
 
 
@@ -62,10 +63,11 @@ def masked_rates(
     shape, centre = chosen.targets[group].shape, _centre(model, chosen)
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
     how: dict[str, Any] = dict(memory=memory, mesh=mesh, n_trials=largest_split(data))
-    for number in range(n_masks):
+    for number in steps(range(n_masks), f"inference of hidden entries ({chosen.n_trials} trials)"):
         kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
         masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
-        inferred = infer_trials(model, labels, masked, n_samples, seed, **how).rates[group]
+        with progress_shown(False):  # one bar for all passes
+            inferred = infer_trials(model, labels, masked, n_samples, seed, **how).rates[group]
         mask = _to_targets(data.sessions, chosen, part == number, shape)
         rates[mask] = inferred[mask]
         hidden |= mask
