@@ -39,7 +39,7 @@ class Cutting:
     units: str | None = None
     """pynapple: CSV table of units, joined by the column unit."""
     trials: str | None = None
-    """pynapple: CSV table of trials, joined by trial_id, or by row without ids; or the name of the interval set."""
+    """CSV table of trials: for bare spike times the trials; for pynapple joined by trial_id, or by row without ids."""
 
     @property
     def is_default(self) -> bool:
