@@ -153,7 +153,7 @@ def _check_shared(data: Dataset, conditions: list) -> None:
 
 
 def _course(data: Dataset, number: int, conditions: list, taps: int) -> Float[np.ndarray, "channel condition time"]:
-    """Returns smoothed averages of one session's training trials; NaN where there are no data."""
+    """Returns smoothed averages of one session's training trials; NaN where data are missing."""
     train, n_channels = data.train, data.sessions[number].n_channels
     rows = np.flatnonzero(train.session == number)
     labels = None if train.condition is None else train.condition[rows]

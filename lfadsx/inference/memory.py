@@ -114,7 +114,7 @@ def map_trials(
     for first in steps(range(0, trials.n_trials, rows), f"{what} ({trials.n_trials} trials)"):
         index, n = np.arange(first, first + rows), trials.n_trials - first
         batch = take(labels.sessions, trials, np.where(index < trials.n_trials, index, -1))
-        # Counts and masked counts, which are no integers, have one type here and so one program.
+        # One type for counts (integers) and masked counts (real numbers), so that both share one compiled program.
         batch = dataclasses.replace(batch, encoder_input=np.asarray(batch.encoder_input, np.float32))
         batch = place_trials(batch, mesh)
         by_trial, by_sample = compute(graphdef, state, batch, given, settings)

@@ -43,7 +43,7 @@ def check_parts(model: LFADS) -> None:
             kind = type(part).__name__
             raise LfadsxError(
                 f"The {kind} must have {name} = {value}, which is {meaning}, but has {found}. Build it with {name} = "
-                f"{value}, or pass all of your own parts to the builder, which fits the others."
+                f"{value}, or pass all your parts to the builder, which sizes the other parts to fit."
             )
 
 

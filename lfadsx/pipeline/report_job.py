@@ -45,5 +45,5 @@ def attempt_page(failed: list[Finding], run: str | Path, data: Dataset) -> list[
 
 
 def no_page(error: LfadsxError) -> Finding:
-    """Returns a note that there is no report page, and why."""
+    """Returns a note that the report page is missing, and why."""
     return Finding("note", "no report page", None, None, "report", str(error))

@@ -24,8 +24,8 @@ Row = tuple[str, np.ndarray, np.ndarray | None]
 def inputs(posterior: Posterior, data: Dataset, *, aligned: np.ndarray | None = None) -> Figure | None:
     """Draw the inferred inputs, one per row and each at its own scale: single trials, and averages over trials.
 
-    The model infers inputs only up to scale, sign and mixing. True inputs therefore always have axes of their own:
-    without `aligned` in rows of their own, with it beside the aligned inputs, where example trials show both.
+    The model infers inputs only up to scale, sign and mixing. True inputs therefore always have separate axes.
+    Without `aligned` they have separate rows. With `aligned` they stand beside it, and example trials show both.
 
     Args:
         posterior: Posterior of a split.

@@ -89,7 +89,7 @@ def folds_figure(scores: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Ma
         folds: By measure and model, the scores of the trials of each fold.
 
     Raises:
-        LfadsxError: If there are no scores.
+        LfadsxError: If the scores are empty.
     """
     if not scores:
         raise LfadsxError("`scores` must have at least 1 measure, got none. Pass the scores of a cross-validation.")

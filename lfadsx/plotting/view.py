@@ -39,7 +39,7 @@ class View:
         """Return the view of a posterior and its trials, by default those of the split that it names.
 
         Raises:
-            LfadsxError: If there are no trials, or the posterior is of other trials.
+            LfadsxError: If the split is empty, or the posterior belongs to other trials.
         """
         split = trials_of(data, posterior.split)[1] if split is None else split
         if split.n_trials == 0:
@@ -158,8 +158,8 @@ class View:
     def sorted_neurons(self, session: int) -> np.ndarray:
         """Return a session's neurons by the time of their peak, held-out ones last, shape (neuron of the session,).
 
-        The peak is that of the smoothed average over the training trials, so that the order of other trials is not
-        that of their own noise. Neurons without data come last.
+        The peak comes from the smoothed average over the training trials. So noise in the shown trials does not
+        decide the order. Neurons without data come last.
         """
         mean = self.training_average(session)
         known = np.isfinite(mean).any(axis=0)

@@ -127,7 +127,7 @@ def needed_table(contents: Contents, name: str) -> Table:
         raise DataError(
             f"{contents.path.name!r} needs a table of trials beside {name!r}: a struct array, or a struct of vectors, "
             f"with fields such as 'trialID', 'startTime' and 'goCue'. Found {some(list(contents.shapes))}. "
-            "Add one, or use `from_spike_times` with a table of your own."
+            "Add one, or use `from_spike_times` with your own table."
         )
     return table
 

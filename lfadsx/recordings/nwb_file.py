@@ -195,7 +195,7 @@ def _trials(
     if name not in tables:
         raise DataError(
             f"{file!r} must hold the table of trials {name!r}, found {some([repr(n) for n in tables]) or 'no table'}. "
-            "Name the table with `trials`, or use `from_spike_times` with a table of your own."
+            "Name the table with `trials`, or use `from_spike_times` with your own table."
         )
     columns, left_out = columns_of(tables[name], ("tags", "timeseries"))
     columns = {{"start_time": "start", "stop_time": "stop"}.get(column, column): v for column, v in columns.items()}

@@ -75,7 +75,7 @@ def from_pynapple(
         The data set.
 
     Raises:
-        DataError: If objects are not of these types, files cannot be read, or there are no trials.
+        DataError: If objects are not of these types, files cannot be read, or trials are missing.
     """
     recording = read_pynapple(
         spikes,

@@ -95,13 +95,14 @@ def _best_regression(
 
 def _before_the_first_loss(regressions: Iterable[_Regression], valid: Part) -> _Regression:
     """Returns the last regression that explains the valid trials better than all before it; stops at a worse one."""
-    best, lowest = None, np.inf
-    for regression in regressions:
+    candidates = iter(regressions)
+    best = next(candidates)
+    lowest = best.nll(valid)
+    for regression in candidates:
         nll = regression.nll(valid)
-        if best is not None and not nll < lowest:
+        if not nll < lowest:
             break
         best, lowest = regression, nll
-    assert best is not None, "there is at least one setting"
     return best
 
 
