@@ -46,7 +46,7 @@ small = dict.fromkeys(small, 6) if QUICK else small
 epochs = 4 if QUICK else 60
 swept = lfadsx.sweep(
     data,
-    sizes={"factors": (2, 4) if QUICK else (2, 6, 12), "inferred_inputs": (0, 1)},
+    sizes={"factors": (2, 4) if QUICK else (3, 6, 12, 24), "inferred_inputs": (0, 1)},
     seeds=2,
     epochs=epochs,
     progress=False,

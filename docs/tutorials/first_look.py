@@ -4,7 +4,7 @@
 # **What you will see.** A simulated network is hit by a pulse at a random time of each trial. LFADS sees only the
 # spikes. You compare what it infers, firing rates and the time of the pulse, with the truth.
 #
-# **You need** `pip install "lfadsx[plot]"`. Nothing is downloaded.
+# **You need** `pip install "lfadsx[report]"`. Nothing is downloaded.
 
 # %%
 # %matplotlib inline

@@ -42,7 +42,7 @@ class Score:
 
     def __str__(self) -> str:
         """Returns value and standard error, as a table shows them."""
-        return f"{self.value:.3f}" if np.isnan(self.error) else f"{self.value:.3f}±{self.error:.3f}"
+        return f"{self.value:z.3f}" if np.isnan(self.error) else f"{self.value:z.3f}±{self.error:.3f}"
 
 
 def ratio(

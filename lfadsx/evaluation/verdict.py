@@ -95,7 +95,7 @@ def _against_best(found: Comparison, measure: str) -> str:
 
 
 def _interval(difference: Score) -> str:
-    return f"{difference.value:+.3f}, 95 % interval {difference.low:.3f} to {difference.high:.3f}"
+    return f"{difference.value:+z.3f}, 95 % interval {difference.low:z.3f} to {difference.high:z.3f}"
 
 
 def _copying(task: Task, found: Comparison) -> Finding | None:
@@ -109,8 +109,8 @@ def _copying(task: Task, found: Comparison) -> Finding | None:
     if copied < LEAST_RECONSTRUCTION or copied <= COPYING * best or not all(beaten):
         return None
     rival = "a baseline" if found.rivals else "the mean"
-    others = " and ".join(f"{name} only {value:.3f}" for name, value in predicted.items())
-    sentence = f"The model copies the data: {seen} is {copied:.3f}, {others}; {rival} predicts those better."
+    others = " and ".join(f"{name} only {value:z.3f}" for name, value in predicted.items())
+    sentence = f"The model copies the data: {seen} is {copied:z.3f}, {others}; {rival} predicts those better."
     remedy = "Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs."
     return Finding("warning", "copying", copied, COPYING * max(best, 0.0), task.split_name, sentence, remedy)
 

@@ -177,7 +177,7 @@ def _differences(run: Evaluation, first: Evaluation, seed: int) -> dict[str, Sco
 
 def _cells(differences: Mapping[str, Score]) -> dict[str, str]:
     return {
-        measure: f"{score.value:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
+        measure: f"{score.value:+z.3f} [{score.low:+z.3f}, {score.high:+z.3f}]"
         + ("*" if score.low > 0 or score.high < 0 else "")
         for measure, score in differences.items()
     }

@@ -69,8 +69,8 @@ def behaviour(
     for ax, text in zip(axes[0], ("Measured", "Decoded", ""), strict=True):
         if text:
             ax.set_title(text, loc="left", fontsize=TITLE, color=INK)
-    for ax in axes[-1, :2]:
-        ax.set_xlabel(view.units.time_label)
+    for ax, label in zip(axes[-1], (view.units.time_label, view.units.time_label, "Measured (data units)"), strict=True):
+        ax.set_xlabel(label)
     legend_below(figure, mark_handles(view))
     view.conditions.add_legend(figure)
     return figure
@@ -91,7 +91,7 @@ def _draw_courses(row: np.ndarray, view: View, measured: np.ndarray, decoded: np
 
 def _draw_scatter(ax: Axes, measured: np.ndarray, decoded: np.ndarray, r2: float, label: str) -> None:
     """Draw decoded against measured values of all bins, of an even selection if they are many."""
-    panel(ax, f"R² = {r2:.2f}, all bins", f"Measured {label}", f"Decoded {label}")
+    panel(ax, f"{label.capitalize()}, all bins: R² = {r2:.2f}", "", "Decoded (data units)")
     both = np.isfinite(measured) & np.isfinite(decoded)
     x, y = measured[both], decoded[both]
     shown = evenly(len(x), MOST_DOTS)

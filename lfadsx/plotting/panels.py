@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -86,7 +87,7 @@ def alignment_figure(data: Dataset, *, taps: int = 6) -> Figure:
 
     for number, course in enumerate(found.components[:MOST_COMPONENTS]):
         worst = min(found.r2, key=lambda name: found.r2[name][number])
-        title = f"Component {number + 1}: R2 from {found.r2[worst][number]:.2f} ({worst})"
+        title = textwrap.fill(f"Component {number + 1}: R2 from {found.r2[worst][number]:.2f} ({worst})", 34)
         panels[title] = {mean: line(course)} | {name: line(own[number]) for name, own in found.rebuilt.items()}
     width = "" if data.bin_width is None else f" of {1000 * data.bin_width:g} ms"
     title = "Components that the sessions share"

@@ -69,7 +69,7 @@ def template() -> jinja2.Template:
     """Returns the template of the page; values are escaped unless the template marks them as safe."""
     loader = jinja2.FileSystemLoader(TEMPLATE, encoding="utf-8")
     place = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    place.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}".replace("-", "−")
+    place.filters["score"] = lambda value: "–" if value is None else f"{value:z.3f}".replace("-", "−")
     return place.get_template("report.html")
 
 
