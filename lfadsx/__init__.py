@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.parallel import make_mesh as make_mesh
     from lfadsx.pipeline.comparing import RunComparison as RunComparison
     from lfadsx.pipeline.comparing import compare as compare
+    from lfadsx.pipeline.controls_job import controls as controls
     from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
     from lfadsx.pipeline.scoring import evaluate as evaluate
     from lfadsx.pipeline.sweep_job import sweep as sweep
@@ -132,6 +133,7 @@ CONTENTS = {
     "lfadsx.pipeline.comparing": ("compare", "RunComparison"),
     "lfadsx.pipeline.sweep_job": ("sweep",),
     "lfadsx.pipeline.cross_validation_job": ("cross_validate",),
+    "lfadsx.pipeline.controls_job": ("controls",),
     "lfadsx.findings": ("Finding",),
     "lfadsx.errors": ("CheckpointError", "DataError", "LfadsxError", "PartError", "RunError"),
     # Packages and modules

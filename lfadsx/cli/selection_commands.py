@@ -1,4 +1,4 @@
-"""Commands that choose and test models: sweep, cv."""
+"""Commands that choose and test models: sweep, cv, controls."""
 
 from __future__ import annotations
 
@@ -117,5 +117,40 @@ class CrossValidate(Training):
             n_samples=self.samples,
             figures=self.figures,
             figure_format=self.figure_format,
+        )
+        return report(outcome, self.json, data.findings)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Controls(Training):
+    """Train the model on data with a known answer, made from the files, and say whether it finds only what is there.
+
+    Spikes exchanged between trials of a condition have no single-trial dynamics in common; spikes drawn from averages
+    have no single-trial variance and no inputs; shuffled conditions cannot be decoded. The same command resumes.
+    """
+
+    common = (
+        *("files", "out", "variant", "factors", "generator_dim", "inferred_inputs", "kl_co_scale", "cd_rate"),
+        *("learning_rate", "epochs", "batch_size", "devices", "seed", "config", "set", "json"),
+    )
+    examples = ("lfadsx controls day1.h5 --out runs/controls",)
+
+    def run(self) -> int:
+        """Trains three models, measures and writes."""
+        from lfadsx.cli.own_parts import parts_by_seam
+        from lfadsx.pipeline import controls
+
+        check_writable(self.out / "controls.json")
+
+        mesh, data = self.mesh(), self.read_aligned()
+        outcome = controls(
+            data,
+            self.out,
+            model=self.model,
+            parts=parts_by_seam(self.parts),
+            hyper=self.hyper,
+            config=self.train,
+            mesh=mesh,
+            n_samples=self.samples,
         )
         return report(outcome, self.json, data.findings)

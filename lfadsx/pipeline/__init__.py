@@ -1,5 +1,6 @@
 """The jobs of the command line: fit, choose, test, evaluate, infer, generate."""
 
+from lfadsx.pipeline.controls_job import controls as controls
 from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
 from lfadsx.pipeline.fit_job import fit_run as fit_run
 from lfadsx.pipeline.fit_job import start_from as start_from

@@ -69,7 +69,9 @@ def behaviour(
     for ax, text in zip(axes[0], ("Measured", "Decoded", ""), strict=True):
         if text:
             ax.set_title(text, loc="left", fontsize=TITLE, color=INK)
-    for ax, label in zip(axes[-1], (view.units.time_label, view.units.time_label, "Measured (data units)"), strict=True):
+    for ax, label in zip(
+        axes[-1], (view.units.time_label, view.units.time_label, "Measured (data units)"), strict=True
+    ):
         ax.set_xlabel(label)
     legend_below(figure, mark_handles(view))
     view.conditions.add_legend(figure)
