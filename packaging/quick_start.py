@@ -11,7 +11,14 @@ from pathlib import Path
 import lfadsx
 
 ROOT = Path(__file__).parents[1]
-ADDS = {"plot": "matplotlib", "log": "tensorboardX", "xarray": "xarray", "nwb": "pynwb", "pynapple": "pynapple"}
+ADDS = {
+    "plot": "matplotlib",
+    "report": "plotly",
+    "log": "tensorboardX",
+    "xarray": "xarray",
+    "nwb": "pynwb",
+    "pynapple": "pynapple",
+}
 
 if Path(lfadsx.__file__).is_relative_to(ROOT / "lfadsx"):
     sys.exit("lfadsx must be the installed package, but the one of the checkout was imported.")
@@ -21,7 +28,7 @@ page = (ROOT / "docs" / "quick_start.md").read_text()
 blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 names = {}
 for block in blocks:
-    if extra not in ("plot", "all"):
+    if extra not in ("plot", "report", "all"):
         block = "\n".join(line for line in block.splitlines() if "plotting" not in line)
     exec(block, names)
 

@@ -1,6 +1,6 @@
 /* What the theme's pages lack for keyboards and screen readers: names of landmarks, and focus for what scrolls. */
 function improve() {
-  document.querySelectorAll(".md-typeset__scrollwrap:not([tabindex]), .highlight-ipynb:not([tabindex])").forEach((wide) => (wide.tabIndex = 0));
+  document.querySelectorAll(".md-typeset__scrollwrap:not([tabindex]), .highlight-ipynb:not([tabindex]), .jp-OutputArea-output pre:not([tabindex])").forEach((wide) => (wide.tabIndex = 0));
   document.querySelectorAll(".md-code__nav:not([aria-label])").forEach((tools) => {
     tools.setAttribute("aria-label", `Tools of code block ${document.querySelectorAll(".md-code__nav[aria-label]").length + 1}`);
   });
