@@ -82,6 +82,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.training.run_folder import RunFolder as RunFolder
     from lfadsx.training.run_folder import load as load
     from lfadsx.training.single_model import fit as fit
+    from lfadsx.training.suited_settings import suited_settings as suited_settings
     from lfadsx.types import Batch as Batch
     from lfadsx.types import TargetGroup as TargetGroup
     from lfadsx.types import TimeAxis as TimeAxis
@@ -114,6 +115,7 @@ CONTENTS = {
     # Training
     "lfadsx.training.single_model": ("fit",),
     "lfadsx.training.populations": ("population",),
+    "lfadsx.training.suited_settings": ("suited_settings",),
     "lfadsx.training.run_folder": ("load", "RunFolder"),
     "lfadsx.training.results": ("FitResult", "PopulationResult"),
     "lfadsx.training.callbacks": ("AbstractCallback", "CsvLog", "GenerationTable", "ProgressBar"),

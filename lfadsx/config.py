@@ -15,6 +15,9 @@ from lfadsx.errors import LfadsxError, nearest
 FigureFormat = Literal["png", "pdf", "svg"]
 """Format of the files of figures."""
 
+SUITED = "suited"
+"""Key in the metadata of fields whose default follows from the amount of data."""
+
 Range = tuple[Callable[[float], bool], str]
 """A test of a number, and the range in words."""
 ABOVE_0: Range = (lambda value: 0 < value < math.inf, "above 0")
@@ -23,6 +26,11 @@ AT_LEAST_1: Range = (lambda value: value >= 1, "at least 1")
 FROM_0_TO_1: Range = (lambda value: 0 <= value <= 1, "from 0 to 1")
 BELOW_1: Range = (lambda value: 0 <= value < 1, "from 0 to below 1")
 FACTOR: Range = (lambda value: 0 < value <= 1, "above 0 and at most 1")
+
+
+def _suited(default: Any) -> Any:
+    """Returns a field whose value follows from the amount of data unless it is given; see `lfadsx.suited_settings`."""
+    return dataclasses.field(default=default, metadata={SUITED: True})
 
 
 def _check_range(config: Any, allowed: Range, *names: str) -> None:
@@ -172,8 +180,8 @@ class HyperParams:
     """Learning rate of Adam."""
     weight_decay: float = 0.0
     """Decoupled weight decay; each step subtracts it times the learning rate times the weight."""
-    dropout_rate: float = 0.2
-    """Probability that a unit is dropped."""
+    dropout_rate: float = _suited(0.2)
+    """Probability that a unit is dropped. By default lower for data with many spikes."""
     cd_rate: float = 0.3
     """Coordinated dropout: probability that a data entry is hidden from the encoders. 0: off."""
     cd_pass_rate: float = 0.0
@@ -218,8 +226,8 @@ class HyperParams:
 class TrainConfig:
     """Settings of a training run."""
 
-    epochs: int = 120
-    """Maximal number of epochs (passes over all training trials)."""
+    epochs: int = _suited(120)
+    """Maximal number of epochs (passes over all training trials). By default by the amount of data."""
     batch_size: int = 64
     """Trials per step, at most all training trials."""
     kl_ramp_start: int = 0
@@ -235,10 +243,11 @@ class TrainConfig:
     """Length of the L2 ramp. By default 30 epochs, or a quarter of `epochs` if that is shorter."""
     ramp_unit: Literal["epochs", "steps"] = "epochs"
     """Unit of starts and lengths of both ramps."""
-    patience: int = 50
-    """Training stops after so many epochs without a better selection score; counted after the ramps."""
-    validate_every: int = 2
-    """Epochs from one evaluation of the selection score to the next."""
+    patience: int = _suited(50)
+    """Training stops after so many epochs without a better selection score; counted after the ramps. By default half of
+    the epochs, at least 50."""
+    validate_every: int = _suited(2)
+    """Epochs from one evaluation of the selection score to the next. By default 2, or more if there are many epochs."""
     schedule: Literal["constant", "plateau", "training_loss", "cosine", "exponential"] = "cosine"
     """Learning rate over time. cosine: falls to 0 at the last epoch. constant. plateau: multiplied by
     `learning_rate_factor` when the selection score stalls. training_loss: multiplied by it when the training loss

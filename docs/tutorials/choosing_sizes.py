@@ -100,9 +100,7 @@ tested.evaluation
 # %%
 settings = dict(epochs=epochs, learning_rate=rate, progress=False)
 without = lfadsx.fit(lfadsx.autonomous(data, factors=4, **small), data, **settings)
-with_input = lfadsx.fit(
-    lfadsx.inferred_input(data, factors=4, inferred_inputs=1, **small), data, **settings
-)
+with_input = lfadsx.fit(lfadsx.inferred_input(data, factors=4, inferred_inputs=1, **small), data, **settings)
 lfadsx.compare(without, with_input, data=data, names=["no input", "one input"])
 
 # %% [markdown]

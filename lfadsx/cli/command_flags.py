@@ -18,6 +18,7 @@ from lfadsx.errors import LfadsxError, nearest
 
 C = TypeVar("C", bound="Command")
 POSITIONAL, HIDDEN = "positional", "hidden"
+SUITED = "suited"  # as in lfadsx.config, whose import needs JAX
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,6 +34,8 @@ class Command:
     """Names that the help explains."""
     examples: ClassVar[tuple[str, ...]] = ()
     """Command lines of the help."""
+    given: ClassVar[frozenset[str]] = frozenset()
+    """Names of the flags that are given; every command has its own."""
     lists: ClassVar[dict[str, type]] = {}
     """Groups whose numbers of one type take lists such as 4,8,16; the field `grids` holds the lists."""
 
@@ -67,6 +70,7 @@ class Flag(NamedTuple):
         doc: Its help.
         metavar: How a positional argument is called; "" for flags.
         listed: If True, it takes a list of numbers.
+        suited: If True, its default follows from the amount of data.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Flag(NamedTuple):
     doc: str
     metavar: str = ""
     listed: bool = False
+    suited: bool = False
 
     @property
     def option(self) -> str:
@@ -161,7 +166,8 @@ def _flags(owner: type, group: str, lists: dict[str, type]) -> Iterator[Flag]:
             yield from _with_defaults(field, _flags(hint, field.name, lists))  # pyright: ignore[reportArgumentType]
             continue
         metavar, listed = field.metadata.get(POSITIONAL, ""), lists.get(group) is hint
-        yield Flag(field.name, group, hint, _default(field), docs.get(field.name, ""), metavar, listed)
+        suited = SUITED in field.metadata
+        yield Flag(field.name, group, hint, _default(field), docs.get(field.name, ""), metavar, listed, suited)
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -246,6 +252,7 @@ def make(command: type[C], given: dict[str, Any]) -> C:
             grids[name], value = value, value[0]
         single[name] = value
     made = _make(command, single, command)
+    made.given = frozenset(given)
     if command.lists:
         made.grids = grids  # pyright: ignore[reportAttributeAccessIssue]
     return made
@@ -295,6 +302,8 @@ def as_typed(message: str, command: type) -> str:
 def default_of(flag: Flag) -> str:
     """Returns the default of a flag as it would be typed; "" for none."""
     value = flag.default
+    if flag.suited:
+        return "by the data"
     if value is dataclasses.MISSING or value is None or value is False or value == ():
         return ""
     if value is True:

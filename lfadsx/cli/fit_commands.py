@@ -59,9 +59,10 @@ class Fit(Training):
         RunFolder(self.out).check_own()
         RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
-        mesh, model, train = self.mesh(n_members), self.model, self.train
+        mesh, model = self.mesh(n_members), self.model
         with progress_shown(), step("reading"):
             data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
+        hyper, train = self.suited(data)
         if self.start_from is not None:
             model, train = start_from(
                 self.start_from,
@@ -70,7 +71,7 @@ class Fit(Training):
                 new_sessions_only=self.new_sessions_only,
                 parts=parts_in(self.parts).values(),
             )
-        how: dict[str, Any] = dict(model=model, hyper=self.hyper, train=train, mesh=mesh)
+        how: dict[str, Any] = dict(model=model, hyper=hyper, train=train, mesh=mesh)
         how["parts"] = parts_by_seam(self.parts)
         how |= dict(n_samples=self.samples, figures=self.figures, figure_format=self.figure_format)
         if n_members > 1:

@@ -47,6 +47,7 @@ class Sweep(Training):
         hypers: dict[str, Any] = {name: values for name, values in self.grids.items() if name in continuous}
         mesh = self.mesh(self.seeds * math.prod(map(len, hypers.values())))
         data = self.read_aligned()
+        hyper, train = self.suited(data)
         outcome = sweep(
             data,
             self.out,
@@ -55,8 +56,8 @@ class Sweep(Training):
             seeds=self.seeds,
             model=self.model,
             parts=parts_by_seam(self.parts),
-            hyper=self.hyper,
-            config=self.train,
+            hyper=hyper,
+            config=train,
             members_at_once=self.members_at_once,
             mesh=mesh,
             n_samples=self.samples,
@@ -100,6 +101,7 @@ class CrossValidate(Training):
 
         mesh = self.mesh(self.folds * max(1, self.neuron_folds))
         data = self.read()
+        hyper, train = self.suited(data)
         outcome = cross_validate(
             data,
             self.out,
@@ -110,8 +112,8 @@ class CrossValidate(Training):
             components=self.align_sessions,
             model=self.model,
             parts=parts_by_seam(self.parts),
-            hyper=self.hyper,
-            config=self.train,
+            hyper=hyper,
+            config=train,
             members_at_once=self.members_at_once,
             mesh=mesh,
             n_samples=self.samples,
@@ -123,7 +125,7 @@ class CrossValidate(Training):
 
 @dataclasses.dataclass(kw_only=True)
 class Controls(Training):
-    """Train the model on data with a known answer, made from the files, and say whether it finds only what is there.
+    """Check a model on data with a known answer, made from the files: does it find only what is there?
 
     Spikes exchanged between trials of a condition have no single-trial dynamics in common; spikes drawn from averages
     have no single-trial variance and no inputs; shuffled conditions cannot be decoded. The same command resumes.
@@ -143,13 +145,14 @@ class Controls(Training):
         check_writable(self.out / "controls.json")
 
         mesh, data = self.mesh(), self.read_aligned()
+        hyper, train = self.suited(data)
         outcome = controls(
             data,
             self.out,
             model=self.model,
             parts=parts_by_seam(self.parts),
-            hyper=self.hyper,
-            config=self.train,
+            hyper=hyper,
+            config=train,
             mesh=mesh,
             n_samples=self.samples,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.cutting_flags import Cutting
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lfadsx.data.dataset import Dataset
     from lfadsx.types import Kind
+
+Settings = TypeVar("Settings", HyperParams, TrainConfig)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -68,6 +70,17 @@ class Training(Command):
 
         data = self.read(kind)
         return align(data, self.align_sessions) if self.align_sessions else data
+
+    def suited(self, data: Dataset) -> tuple[HyperParams, TrainConfig]:
+        """Returns hyperparameters and run settings: the flags that are given, and for others what suits the data."""
+        from lfadsx.training.suited_settings import suited_settings
+
+        hyper, train = suited_settings(data, self.train.batch_size)
+        return self._with_given(hyper, self.hyper), self._with_given(train, self.train)
+
+    def _with_given(self, suited: Settings, flags: Settings) -> Settings:
+        names = self.given.intersection(field.name for field in dataclasses.fields(flags))
+        return dataclasses.replace(suited, **{name: getattr(flags, name) for name in names})
 
     def mesh(self, n_members: int = 1) -> Mesh | None:
         """Returns the devices, None for a single device; must be called before JAX is used.

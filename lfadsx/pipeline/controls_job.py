@@ -32,6 +32,7 @@ from lfadsx.pipeline.scoring import evaluate
 from lfadsx.results.posterior import Posterior
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, FitResult, fit
+from lfadsx.training.suited_settings import suited_settings
 
 log = logging.getLogger("lfadsx")
 
@@ -102,7 +103,7 @@ def controls(
         out: The folder; by default a temporary one that is deleted at the end.
         model: Architecture.
         parts: Your own parts by the name of their seam, as in `lfadsx.build`.
-        hyper: Hyperparameters.
+        hyper: Hyperparameters. By default as in `fit`, as is `config`.
         config: Run settings; `seed` also seeds the sets that are made.
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
@@ -118,7 +119,8 @@ def controls(
         LfadsxError: If a setting is unknown or out of range, or the data do not fit the model or have too few trials of
             one condition and length.
     """
-    began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
+    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
+    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
     sizes, numbers, run = with_settings("controls", settings, *configs)
     made = {
         "recording": data,

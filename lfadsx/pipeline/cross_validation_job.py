@@ -42,6 +42,7 @@ from lfadsx.results.results_file import write_posteriors
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
+from lfadsx.training.suited_settings import suited_settings
 
 log = logging.getLogger("lfadsx")
 
@@ -98,7 +99,7 @@ def cross_validate(
         components: Number of components that align the sessions, computed for each fold; 0: the alignment of `data`.
         model: Architecture.
         parts: Your own parts by the name of their seam, as in `lfadsx.build`.
-        hyper: Hyperparameters.
+        hyper: Hyperparameters. By default as in `fit`, as is `config`.
         config: Run settings; member m has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
@@ -118,7 +119,8 @@ def cross_validate(
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is unknown or out of range or the data do not fit the model.
     """
-    began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
+    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
+    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
     sizes, numbers, run = with_settings("cross_validate", settings, *configs)
     trials = all_trials(data)
     fold = stratified_folds(trials, folds, fold_seed)

@@ -25,6 +25,7 @@ from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.progress import progress_shown
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
+from lfadsx.training.suited_settings import suited_settings
 
 
 def fit_run(
@@ -57,7 +58,7 @@ def fit_run(
         out: The run folder.
         model: A model, or the configuration of a model.
         parts: Your own parts by the name of their seam, as in `lfadsx.build`.
-        hyper: Hyperparameters.
+        hyper: Hyperparameters. By default as in `lfadsx.fit`, as is `train`.
         train: Run settings.
         mesh: Devices to spread the trials over.
         n_samples: Posterior samples of the averages.
@@ -73,7 +74,9 @@ def fit_run(
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is out of range or the data do not fit the model.
     """
-    began, train, folder = time.monotonic(), train or TrainConfig(), RunFolder(out)
+    began, folder = time.monotonic(), RunFolder(out)
+    suited = suited_settings(data)
+    hyper, train = hyper or suited[0], train or suited[1]
     notes = {} if isinstance(model, LFADS) else {"model": dataclasses.asdict(model or ModelConfig())}
     if not isinstance(model, LFADS):
         model = builders.build(data, model, rngs=nnx.Rngs(train.seed), **dict(parts or {}))

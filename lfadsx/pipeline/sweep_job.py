@@ -33,6 +33,7 @@ from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
+from lfadsx.training.suited_settings import suited_settings
 
 log = logging.getLogger("lfadsx")
 
@@ -89,7 +90,7 @@ def sweep(
         seeds: Number of seeds of each model.
         model: Other settings of the architecture.
         parts: Your own parts by the name of their seam, as in `lfadsx.build`.
-        hyper: Other hyperparameters.
+        hyper: Other hyperparameters. By default as in `fit`, as is `config`.
         config: Run settings; member m of a population has the seed `config.seed + m`.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
@@ -107,7 +108,8 @@ def sweep(
         RunError: If the folder cannot be written or holds runs with other settings.
         LfadsxError: If there is only one model, a setting is unknown or out of range, or the data do not fit.
     """
-    began, configs = time.monotonic(), (model or ModelConfig(), hyper or HyperParams(), config or TrainConfig())
+    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
+    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
     base, numbers, run = with_settings("sweep", settings, *configs)
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
     _check(seeds, len(groups) * len(tried))

@@ -38,6 +38,7 @@ from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
+from lfadsx.training.suited_settings import settings_line, suited_settings
 
 log = logging.getLogger("lfadsx")
 
@@ -86,7 +87,7 @@ def population(
         members: Number of members; overrides the number in `population`.
         strategy: Search that decides between generations: `Ensemble` (the default), `RandomSearch`, `PBT` or your own.
         population: Number of members and generations.
-        hyper: Hyperparameters that the strategy does not change.
+        hyper: Hyperparameters that the strategy does not change. By default as in `fit`, as is `config`.
         config: Run settings; `seed` seeds the first member and the search.
         out: Run folder for checkpoints. An unfinished population of the same settings in it is resumed; only
             `members_at_once` and `trials_at_once` may differ, which changes rounding. At the end, its folder
@@ -111,8 +112,10 @@ def population(
     if not isinstance(sizes, PopulationConfig):
         raise LfadsxError(f"`population` must be a PopulationConfig, got {population!r}. Give members=8, say.")
     named = dict(settings) | ({} if members is None else {"population": members})
-    whole = with_settings("population", named, hyper or HyperParams(), config or TrainConfig(), sizes)
-    numbers, train_config, sizes = whole
+    first = data if isinstance(data, Dataset) else data[0]
+    suited = suited_settings(first, int(settings.get("batch_size", TrainConfig.batch_size)))
+    numbers, train_config, sizes = with_settings("population", named, hyper or suited[0], config or suited[1], sizes)
+    log.info("%s.", settings_line(first, numbers, train_config))
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [GenerationTable(), *callbacks]
     return train(

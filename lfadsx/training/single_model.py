@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -19,6 +20,9 @@ from lfadsx.settings import FitSettings
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
+from lfadsx.training.suited_settings import settings_line, suited_settings
+
+log = logging.getLogger("lfadsx")
 
 
 def fit(
@@ -53,8 +57,8 @@ def fit(
     Args:
         model: The model to start from.
         data: Training and validation trials.
-        hyper: Hyperparameters; changing them does not recompile.
-        config: Run settings.
+        hyper: Hyperparameters; changing them does not recompile. By default those of `suited_settings(data)`.
+        config: Run settings. By default those of `suited_settings(data)`.
         out: Run folder for checkpoints. An unfinished run of the same settings in it is resumed. On the same number of
             CPU devices the result is bit-identical to that of an uninterrupted run; only `trials_at_once` may differ,
             which changes rounding. With more epochs a finished run continues as one long run would if the earlier
@@ -83,7 +87,9 @@ def fit(
             the memory of the device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
-    numbers, train_config = with_settings("fit", settings, hyper or HyperParams(), config or TrainConfig())
+    suited = suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
+    numbers, train_config = with_settings("fit", settings, hyper or suited[0], config or suited[1])
+    log.info("%s.", settings_line(data, numbers, train_config))
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [ProgressBar(), *callbacks]
     result = train(
