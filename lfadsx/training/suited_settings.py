@@ -8,29 +8,27 @@ import math
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset
 
-SPIKES = 3e5
-"""Training spikes up to which dropout has its full rate."""
+AMOUNT = 2.7e4
+"""Amount of data at which dropout has the rate of `HyperParams`."""
 DROPOUT_POWER = 0.45
-"""Power of the number of spikes with which dropout falls above `SPIKES`."""
-LEAST_DROPOUT = 0.05
-"""Lowest dropout rate of the rule."""
-STEPS_PER_ROOT = 1.25
-"""Steps for the square root of the number of training spikes."""
-LEAST_STEPS = 150
-"""Lowest number of steps of the rule."""
+"""Power of the amount of data with which dropout falls."""
+DROPOUT = 0.05, 0.3
+"""Lowest and highest dropout rate of the rule."""
+STEPS_PER_ROOT = 4.1
+"""Steps for the square root of the amount of data."""
 EVALUATIONS = 60
 """Evaluations of the selection score in a run, at least every second epoch."""
 
 
 def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> tuple[HyperParams, TrainConfig]:
-    r"""Returns the default settings for a data set: dropout and the number of steps follow from its training spikes.
+    r"""Returns the default settings for a data set: dropout and the number of steps follow from the amount of data.
 
-    .. math:: p = 0.2 \min(1, (3 \cdot 10^5 / S)^{0.45}), \quad n = 1.25 \sqrt{S}
+    .. math:: A = S / \sqrt{N}, \quad p = 0.2 (27000 / A)^{0.45}, \quad n = 4.1 \sqrt{A}
 
-    with the spikes S that the encoder sees in the training trials, dropout p of at least 0.05 and n steps, at least
-    150. Few spikes need much dropout, because the model would learn them by heart. More spikes need less of it and more
-    steps. The constants were chosen on validation trials. Real-valued data keep the defaults of `HyperParams` and
-    `TrainConfig`.
+    The amount A is the geometric mean of the training spikes S that the encoder sees and of those per neuron, S / N.
+    The dropout p is from 0.05 to 0.3. The number of steps n is at least that of 120 epochs. Few spikes need much
+    dropout, because the model would learn their trials by heart, and more than 120 passes over their few trials. The
+    constants were chosen on validation trials. Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
 
     `fit`, `population`, `sweep`, `cross_validate`, `controls` and the command line take these settings unless others
     are given.
@@ -48,9 +46,9 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     hyper, train = HyperParams(), TrainConfig(batch_size=batch_size)
     if not data.is_counts():
         return hyper, train
-    spikes = training_spikes(data)
-    dropout = max(hyper.dropout_rate * min(1.0, (SPIKES / spikes) ** DROPOUT_POWER), LEAST_DROPOUT)
-    epochs = math.ceil(max(STEPS_PER_ROOT * math.sqrt(spikes), LEAST_STEPS) / _steps_per_epoch(data, train))
+    amount = training_spikes(data) / math.sqrt(sum(session.n_channels for session in data.sessions))
+    dropout = min(max(hyper.dropout_rate * (AMOUNT / amount) ** DROPOUT_POWER, DROPOUT[0]), DROPOUT[1])
+    epochs = max(math.ceil(STEPS_PER_ROOT * math.sqrt(amount) / _steps_per_epoch(data, train)), train.epochs)
     return (
         dataclasses.replace(hyper, dropout_rate=round(dropout, 3)),
         dataclasses.replace(
