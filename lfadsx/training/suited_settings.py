@@ -8,13 +8,13 @@ import math
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset
 
-AMOUNT = 2.7e4
+AMOUNT = 3.4e4
 """Amount of data at which dropout has the rate of `HyperParams`."""
 DROPOUT_POWER = 0.45
 """Power of the amount of data with which dropout falls."""
 DROPOUT = 0.05, 0.3
 """Lowest and highest dropout rate of the rule."""
-STEPS_PER_ROOT = 4.1
+STEPS_PER_ROOT = 3.3
 """Steps for the square root of the amount of data."""
 EVALUATIONS = 60
 """Evaluations of the selection score in a run, at least every second epoch."""
@@ -23,7 +23,7 @@ EVALUATIONS = 60
 def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> tuple[HyperParams, TrainConfig]:
     r"""Returns the default settings for a data set: dropout and the number of steps follow from the amount of data.
 
-    .. math:: A = S / \sqrt{N}, \quad p = 0.2 (27000 / A)^{0.45}, \quad n = 4.1 \sqrt{A}
+    .. math:: A = S / \sqrt{N}, \quad p = 0.2 (34000 / A)^{0.45}, \quad n = 3.3 \sqrt{A}
 
     The amount A is the geometric mean of the training spikes S that the encoder sees and of those per neuron, S / N.
     The dropout p is from 0.05 to 0.3. The number of steps n is at least that of 120 epochs. Few spikes need much
