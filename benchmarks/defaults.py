@@ -1,12 +1,15 @@
 """Chooses and judges default settings by the amount of data, one JSON line for each training.
 
     python -m benchmarks.defaults kiani_100 day31 --vary dropout_rate=0.05,0.1,0.2 cd_rate=0.3,0.5
-    python -m benchmarks.defaults --seeds 0 1 2 --set steps=2000 --label rule
+    python -m benchmarks.defaults --seeds 0 1 2 --label rule
+    python -m benchmarks.defaults --seeds 0 1 2 --label fixed --set epochs=120 dropout_rate=0.2 patience=50
+    python -m benchmarks.defaults --compare fixed rule
 
 Every set is one of `benchmarks.data_sets.SETS`. Settings are fields of `HyperParams`, `TrainConfig` and `ModelConfig`;
 `steps` stands for the number of epochs with about so many steps. With --vary, each value is tried by itself, the others
 being those of --set. A line has validation scores, which choose, and test scores with their terms by trial, which
-judge. Lines that the file holds are skipped.
+judge. Lines that the file holds are skipped. --compare prints two labels side by side: means over seeds of bits per
+spike of held-out neurons in test trials, and their difference with its 95 % interval over trials, paired.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import lfadsx
 from benchmarks.data_sets import SETS
 from lfadsx.cli.terminal import use_compilation_cache, use_devices
 from lfadsx.data.dataset import Dataset
+from lfadsx.evaluation import format_table, mean_of, minus, ratio, resample
 from lfadsx.evaluation.metrics import bits_saved
 from lfadsx.evaluation.task import Task
 
@@ -43,7 +47,11 @@ def main() -> None:
     parser.add_argument("--vary", nargs="*", default=[], metavar="NAME=VALUE,VALUE", help="settings tried one by one")
     parser.add_argument("--label", default="", help="name of these settings")
     parser.add_argument("--file", type=Path, default=Path("benchmarks/results/defaults.jsonl"))
+    parser.add_argument("--compare", nargs=2, metavar="LABEL", help="print two labels side by side; trains nothing")
     options = parser.parse_args()
+    if options.compare:
+        print(format_table(compared(options.file, *options.compare)))
+        return
     use_compilation_cache()
     devices = use_devices(None, lfadsx.TrainConfig().batch_size)
     mesh = lfadsx.make_mesh(devices) if devices > 1 else None
@@ -62,9 +70,32 @@ def main() -> None:
                 print(json.dumps(shown), flush=True)
 
 
+def compared(file: Path, first: str, second: str) -> list[dict[str, Any]]:
+    """Returns a row for each set that both labels have."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in lines(file):
+        found.setdefault((line["set"], line["label"]), []).append(line)
+    rows = []
+    for name in SETS:
+        pair = found.get((name, first)), found.get((name, second))
+        if not pair[0] or not pair[1]:
+            continue
+        statistics = [mean_of([ratio(*map(np.array, own["terms"].values())) for own in of]) for of in pair if of]
+        difference = resample(minus(statistics[1], statistics[0]), len(pair[0][0]["terms"]["saved"]), n=2000)
+        row: dict[str, Any] = {"set": name}
+        for label, of in zip((first, second), pair, strict=True):
+            row[label] = float(np.mean([own["test_co_bps"] for own in of or ()]))
+        row["difference"] = f"{difference.value:+z.4f} [{difference.low:+z.4f}, {difference.high:+z.4f}]"
+        if "test_rates_r2_pooled" in pair[0][0]:
+            means = [np.mean([own["test_rates_r2_pooled"] for own in of or ()]) for of in pair]
+            row["rates R2"] = f"{means[0]:.3f} -> {means[1]:.3f}"
+        rows.append(row)
+    return rows
+
+
 def key(line: dict[str, Any]) -> str:
     """Returns what tells one training from another."""
-    return json.dumps([line["set"], line["settings"], line["seed"]], sort_keys=True)
+    return json.dumps([line["set"], line["label"], line["settings"], line["seed"]], sort_keys=True)
 
 
 def lines(file: Path) -> Iterator[dict[str, Any]]:

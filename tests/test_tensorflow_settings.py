@@ -164,6 +164,9 @@ def test_the_command_prints_flags_that_fit_takes(capsys):
     fit = parse(["fit", "data.h5", "--out", "run", *line])
     flags = {"gen_dim": 30, "do_train_readin": False, "output_dist": "gaussian", "do_feed_factors_to_controller": False}
     assert (fit.model, fit.hyper, fit.train) == tuple(settings_from_tensorflow(flags))
+    # Also the settings that follow from the amount of data where they are not given.
+    assert fit.suited(lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)) == (fit.hyper, fit.train)
     assert cli.main(["translate", "gen_dim=30", "co_dim"]) == 2
     assert "Flags must have the form NAME=VALUE, as in gen_dim=200, got 'co_dim'" in capsys.readouterr().err
-    assert flags_of((lfadsx.ModelConfig(), lfadsx.HyperParams(), lfadsx.TrainConfig())) == []
+    suited = ["--dropout-rate 0.2", "--epochs 120", "--patience 50", "--validate-every 2"]
+    assert flags_of((lfadsx.ModelConfig(), lfadsx.HyperParams(), lfadsx.TrainConfig())) == suited

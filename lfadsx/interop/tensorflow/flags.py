@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import SUITED, HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
 
@@ -245,7 +245,8 @@ def flags_of(settings: Settings) -> list[str]:
     for part in settings:
         for field in dataclasses.fields(part):
             value, default = getattr(part, field.name), getattr(type(part)(), field.name)
-            if value == default:
+            # `fit` chooses the fields that are suited to the data unless they are given.
+            if value == default and SUITED not in field.metadata:
                 continue
             name = field.name.replace("_", "-")
             if isinstance(value, bool):
