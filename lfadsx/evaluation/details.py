@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from lfadsx.data.condition_labels import has_label
 from lfadsx.data.data_findings import scored_mask
@@ -31,6 +32,9 @@ from lfadsx.results.posterior import Posterior
 
 log = logging.getLogger("lfadsx")
 
+OF_LEVELS = ("co_bps", "masked_bps")
+"""Measures that are divided into the level of trials and the course within them."""
+
 
 def details(
     task: Task,
@@ -44,6 +48,7 @@ def details(
     return {
         **_of_bits(task, model, [measure for measure in BITS if measure in values]),
         "per_neuron_of_baseline": _of_baselines(task, best),
+        "levels": _levels(task, model, best),
         "velocity": _of_velocity(task, model, values.get("velocity_r2")),
         "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
         "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
@@ -78,6 +83,52 @@ def _of_baselines(task: Task, best: Mapping[str, Candidate]) -> dict[str, dict[s
             per_neuron = {session: bits.per_neuron for session, bits in of_sessions.items()}
             found[measure] = {"model": best[measure].name, "per_neuron": per_neuron}
     return found
+
+
+def _levels(task: Task, model: Candidate, best: Mapping[str, Candidate]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns, by measure and model, the bits of each trial's level, and those that its course within the trial adds.
+
+    The level predicts a neuron by the trial's mean rate times the average time course of these rates.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for measure in (name for name in OF_LEVELS if name in best):
+        mask = task.regions[measure]
+        for candidate in (model, best[measure]):
+            rates = candidate.rates_for(measure)
+            if not covers(rates, mask):
+                continue
+            level = np.full(rates.shape, np.nan)
+            for _, trials, n in task.sessions():
+                level[trials, :, :n] = level_of_trials(rates[trials, :, :n], mask[trials, :, :n])
+            whole, of_level = (_value(bits(task, of, mask), task) for of in (rates, level))
+            if whole is not None and of_level is not None:
+                found.setdefault(measure, {})[candidate.name] = {"level": of_level, "within": whole - of_level}
+    return found
+
+
+def level_of_trials(
+    rates: Float[np.ndarray, "trial time channel"], mask: Bool[np.ndarray, "trial time channel"]
+) -> Float[np.ndarray, "trial time channel"]:
+    """Returns each trial's mean rate of the scored entries, times the average time course of these rates.
+
+    Example:
+        >>> import numpy as np
+        >>> course, level = np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0])
+        >>> rates = level[:, None, None] * course[None, :, None]
+        >>> bool(np.allclose(level_of_trials(rates, np.ones(rates.shape, bool)), rates))
+        True
+
+    Args:
+        rates: Expected counts per bin.
+        mask: True for the scored entries.
+    """
+
+    def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+        total = np.where(mask, values, 0.0).sum(axis, keepdims=True)
+        return total / np.maximum(mask.sum(axis, keepdims=True), 1)
+
+    whole = mean(rates, (0, 1))
+    return mean(rates, 1) * mean(rates, 0) / np.where(whole > 0, whole, 1.0)
 
 
 def _by_session(task: Task, rates: np.ndarray, mask: np.ndarray) -> dict[str, BitsPerSpike]:

@@ -17,7 +17,7 @@ from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_c
 from lfadsx.evaluation.details import details
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
-from lfadsx.evaluation.verdict import findings_of, notes_of, verdict
+from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, verdict
 from lfadsx.files import plain
 from lfadsx.findings import Finding
 from lfadsx.results.posterior import Posterior
@@ -36,7 +36,8 @@ class Evaluation:
         detail: Figures beside these scores, ready for JSON: `errors` (standard errors by row of the table),
             `difference` (model minus best baseline, paired by trial, with its standard error and 95 % interval),
             `nulls` (bits per spike against three null models), `per_neuron`, `per_neuron_of_baseline` (the same of the
-            best baseline, with its name), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
+            best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
+            measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
             `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes` (sentences on
             scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
@@ -134,7 +135,8 @@ def score_posteriors(
     measures = MEASURES if spikes else (*MEASURES, *R2)
     notes = notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes)
     best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
-    detail = details(task, model, best, found.statistics["lfads"], posteriors[split]) | {"notes": notes}
+    detail = details(task, model, best, found.statistics["lfads"], posteriors[split])
+    detail |= {"notes": [*levels_note(detail["levels"]), *notes]}
     made = evaluation_of(task, found, split, measures, detail, failed)
     return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lfadsx.data.condition_labels import has_label
@@ -40,6 +42,14 @@ def findings_of(task: Task, found: Comparison) -> list[Finding]:
     """Returns findings on copying, and on a model that is worse than the condition average."""
     both = (_copying(task, found), _worse_than_average(task, found))
     return [finding for finding in both if finding is not None]
+
+
+def levels_note(levels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """Returns a sentence that divides the first judged score into the level of trials and the course within them."""
+    for measure, of in levels.items():
+        said = [f"{name} {part['level']:z.3f} + {part['within']:z.3f}" for name, part in of.items()]
+        return [f"{measure} as level of each trial + course within trials: {', '.join(said)}."]
+    return []
 
 
 def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
