@@ -37,7 +37,7 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
         >>> import lfadsx
         >>> hyper, train = lfadsx.suited_settings(lfadsx.datasets.chaotic_rnn(conditions=10))
         >>> hyper.dropout_rate, train.epochs
-        (0.2, 97)
+        (0.3, 151)
 
     Args:
         data: The data set.
@@ -72,8 +72,8 @@ def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
 def training_spikes(data: Dataset) -> float:
     """Returns the number of spikes that the encoder sees in the training trials, at least 1."""
     split = data.train
-    seen = split.encoder_input if split.encoder_observed is None else split.encoder_input * split.encoder_observed
-    return max(float(seen.sum(dtype=float)), 1.0)
+    seen = True if split.encoder_observed is None else split.encoder_observed
+    return max(float(split.encoder_input.sum(dtype=float, where=seen)), 1.0)
 
 
 def _steps_per_epoch(data: Dataset, train: TrainConfig) -> int:
