@@ -102,7 +102,8 @@ def test_samples_of_training_trials_and_format_of_figures_are_those_asked_for(ru
     drawn = {}
     monkeypatch.setattr("lfadsx.plotting.write_figures", lambda *_, **how: drawn.update(how) or ([], []))
     fit = parse(["fit", str(file), "--out", str(tmp_path / "run"), *SMALL, "--figure-format", "pdf"])
-    settings = {"model": fit.model, "hyper": fit.hyper, "train": fit.train}
+    hyper, train = fit.suited(read(file))
+    settings = {"model": fit.model, "hyper": hyper, "train": train}
     fit_run(read(file), fit.out, **settings, n_samples=8, n_train_samples=2, figure_format=fit.figure_format)
     assert drawn["figure_format"] == "pdf" and drawn["evaluation"].decoded is not None
     posteriors = read_posteriors(tmp_path / "run" / "posterior.h5")

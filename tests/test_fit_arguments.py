@@ -37,7 +37,8 @@ def fit(data, **arguments):
 def test_settings_by_name_are_those_of_the_configurations(data):
     hyper, config = lfadsx.HyperParams(learning_rate=1e-2), lfadsx.TrainConfig(**QUICK | {"epochs": 2})
     one = lfadsx.fit(making.build(data), data, hyper=hyper, config=config)
-    other = fit(data, config=TrainConfig(epochs=9, batch_size=7), epochs=np.int64(2), learning_rate=jnp.float32(1e-2))
+    given = dict(hyper=lfadsx.HyperParams(), config=TrainConfig(epochs=9, batch_size=7))
+    other = fit(data, **given, epochs=np.int64(2), learning_rate=jnp.float32(1e-2))
     np.testing.assert_array_equal(one.history["loss"], other.history["loss"])
     assert one.history["learning_rate"][0] == pytest.approx(1e-2)
 

@@ -519,7 +519,7 @@ def test_behaviour_has_one_scale_for_measured_and_decoded():
     np.testing.assert_allclose(averages[1][2].get_ydata(), 0.5 * averages[0][2].get_ydata())
     # Half of the trials decode the other half: here behaviour is a log rate, so that all of it can be decoded.
     found = plotting.behaviour(posterior, dataset).axes[2].get_title(loc="left")
-    assert float(found.split()[2].rstrip(",")) > 0.99
+    assert float(found.split("R² = ")[1]) > 0.99
     with pytest.raises(ValueError, match="`decoded` must have the shape of the behaviour"):
         plotting.behaviour(posterior, dataset, decoded=behaviour[:, :, :1])
 

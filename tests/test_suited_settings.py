@@ -9,7 +9,7 @@ import pytest
 import lfadsx
 from lfadsx.cli.command_flags import parse
 from lfadsx.cli.fit_commands import Fit
-from lfadsx.training.suited_settings import settings_line
+from lfadsx.training.suited_settings import STEPS_PER_ROOT, settings_line
 
 
 def recording(trials=100, neurons=10, rate=1, **changes):
@@ -46,7 +46,7 @@ def test_batch_size_keeps_the_number_of_steps():
         train = lfadsx.suited_settings(data, size)[1]
         per_epoch = -(-40 // min(size, 40))
         assert train.batch_size == size
-        assert 0 <= train.epochs * per_epoch - 4.1 * (1_600_000 / 10**0.5) ** 0.5 < per_epoch
+        assert 0 <= train.epochs * per_epoch - STEPS_PER_ROOT * (1_600_000 / 10**0.5) ** 0.5 < per_epoch
 
 
 def test_never_fewer_epochs_than_the_configuration():
