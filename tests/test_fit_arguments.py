@@ -55,6 +55,7 @@ def test_settings_by_name_are_those_of_the_configurations(data):
         ({"epochs": "3"}, "`epochs` must be a whole number, got '3'."),
         ({"epochs": 2.5}, "`epochs` must be a whole number, got 2.5"),
         ({"cd_rate": None}, "`cd_rate` must be a number, got None"),
+        ({"batch_size": "64"}, "`batch_size` must be a whole number, got '64'."),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"cd_rate": 1.5}, "`cd_rate` must be .*, got 1.5"),
         ({"optimizer": 3}, "`optimizer` must be an Optax gradient transformation, got int"),

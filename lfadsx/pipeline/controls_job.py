@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig, with_settings
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import split_name
 from lfadsx.errors import LfadsxError
@@ -32,7 +32,7 @@ from lfadsx.pipeline.scoring import evaluate
 from lfadsx.results.posterior import Posterior
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, FitResult, fit
-from lfadsx.training.suited_settings import suited_settings
+from lfadsx.training.suited_settings import with_suited
 
 log = logging.getLogger("lfadsx")
 
@@ -119,9 +119,8 @@ def controls(
         LfadsxError: If a setting is unknown or out of range, or the data do not fit the model or have too few trials of
             one condition and length.
     """
-    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
-    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
-    sizes, numbers, run = with_settings("controls", settings, *configs)
+    began = time.monotonic()
+    numbers, run, sizes = with_suited("controls", data, settings, hyper, config, model or ModelConfig())
     made = {
         "recording": data,
         "exchanged": shuffled_trials(data, run.seed),

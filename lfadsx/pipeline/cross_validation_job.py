@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.data.fold_datasets import (
     all_trials,
@@ -42,7 +42,7 @@ from lfadsx.results.results_file import write_posteriors
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
-from lfadsx.training.suited_settings import suited_settings
+from lfadsx.training.suited_settings import with_suited
 
 log = logging.getLogger("lfadsx")
 
@@ -119,9 +119,8 @@ def cross_validate(
         RunError: If the folder cannot be written or holds a run with other settings.
         LfadsxError: If a setting is unknown or out of range or the data do not fit the model.
     """
-    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
-    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
-    sizes, numbers, run = with_settings("cross_validate", settings, *configs)
+    began = time.monotonic()
+    numbers, run, sizes = with_suited("cross_validate", data, settings, hyper, config, model or ModelConfig())
     trials = all_trials(data)
     fold = stratified_folds(trials, folds, fold_seed)
     hidden = neuron_groups(data, neuron_folds, fold_seed) if neuron_folds else None

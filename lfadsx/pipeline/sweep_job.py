@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
@@ -33,7 +33,7 @@ from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
-from lfadsx.training.suited_settings import suited_settings
+from lfadsx.training.suited_settings import with_suited
 
 log = logging.getLogger("lfadsx")
 
@@ -108,9 +108,8 @@ def sweep(
         RunError: If the folder cannot be written or holds runs with other settings.
         LfadsxError: If there is only one model, a setting is unknown or out of range, or the data do not fit.
     """
-    began, suited = time.monotonic(), suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
-    configs = model or ModelConfig(), hyper or suited[0], config or suited[1]
-    base, numbers, run = with_settings("sweep", settings, *configs)
+    began = time.monotonic()
+    numbers, run, base = with_suited("sweep", data, settings, hyper, config, model or ModelConfig())
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
     _check(seeds, len(groups) * len(tried))
     architectures = {name: architecture(base, own) for name, own in groups.items()}

@@ -14,7 +14,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, RunError
@@ -38,7 +38,7 @@ from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
-from lfadsx.training.suited_settings import settings_line, suited_settings
+from lfadsx.training.suited_settings import settings_line, with_suited
 
 log = logging.getLogger("lfadsx")
 
@@ -113,8 +113,7 @@ def population(
         raise LfadsxError(f"`population` must be a PopulationConfig, got {population!r}. Give members=8, say.")
     named = dict(settings) | ({} if members is None else {"population": members})
     first = data if isinstance(data, Dataset) else data[0]
-    suited = suited_settings(first, int(settings.get("batch_size", TrainConfig.batch_size)))
-    numbers, train_config, sizes = with_settings("population", named, hyper or suited[0], config or suited[1], sizes)
+    numbers, train_config, sizes = with_suited("population", first, named, hyper, config, sizes)
     log.info("%s.", settings_line(first, numbers, train_config))
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [GenerationTable(), *callbacks]

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import optax
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, TrainConfig, with_settings
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
@@ -20,7 +20,7 @@ from lfadsx.settings import FitSettings
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
-from lfadsx.training.suited_settings import settings_line, suited_settings
+from lfadsx.training.suited_settings import settings_line, with_suited
 
 log = logging.getLogger("lfadsx")
 
@@ -87,8 +87,7 @@ def fit(
             the memory of the device.
         RunError: If `out` cannot be written or holds a run with other settings.
     """
-    suited = suited_settings(data, settings.get("batch_size", TrainConfig.batch_size))
-    numbers, train_config = with_settings("fit", settings, hyper or suited[0], config or suited[1])
+    numbers, train_config = with_suited("fit", data, settings, hyper, config)
     log.info("%s.", settings_line(data, numbers, train_config))
     if progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
         callbacks = [ProgressBar(), *callbacks]

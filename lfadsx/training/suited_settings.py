@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.config import HyperParams, TrainConfig, with_settings
 from lfadsx.data.dataset import Dataset
 
 AMOUNT = 3.4e4
@@ -78,3 +80,29 @@ def training_spikes(data: Dataset) -> float:
 
 def _steps_per_epoch(data: Dataset, train: TrainConfig) -> int:
     return math.ceil(data.train.n_trials / min(train.batch_size, data.train.n_trials))
+
+
+def with_suited(
+    of: str,
+    data: Dataset,
+    settings: Mapping[str, Any],
+    hyper: HyperParams | None,
+    train: TrainConfig | None,
+    *others: Any,
+) -> tuple[Any, ...]:
+    """Returns hyperparameters, run settings and other configurations, with settings by name in place of their fields.
+
+    Args:
+        of: The function that received the settings, for messages.
+        data: The data set.
+        settings: Values by name; they override all others.
+        hyper: Hyperparameters; None for those that suit the data.
+        train: Run settings; None for those that suit the data.
+        others: Other configurations.
+
+    Raises:
+        LfadsxError: If a setting is unknown, of another type or out of range.
+    """
+    batch_size = with_settings(of, settings, hyper or HyperParams(), train or TrainConfig(), *others)[1].batch_size
+    suited = suited_settings(data, batch_size)
+    return with_settings(of, settings, hyper or suited[0], train or suited[1], *others)
