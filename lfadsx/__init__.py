@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.findings import Finding as Finding
     from lfadsx.inference.bounds import Bounds as Bounds
     from lfadsx.inference.bounds import bounds as bounds
+    from lfadsx.inference.calibration import calibrate as calibrate
     from lfadsx.inference.generation import generate as generate
     from lfadsx.inference.masked import masked_rates as masked_rates
     from lfadsx.inference.posterior_inference import infer as infer
@@ -69,6 +70,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.recordings.phy_folder import from_phy as from_phy
     from lfadsx.recordings.pynapple_file import from_pynapple as from_pynapple
     from lfadsx.recordings.spike_times import from_spike_times as from_spike_times
+    from lfadsx.results.calibration import Calibration as Calibration
     from lfadsx.results.generated import Generated as Generated
     from lfadsx.results.posterior import Posterior as Posterior
     from lfadsx.results.results_file import read_posterior as read_posterior
@@ -124,9 +126,11 @@ CONTENTS = {
     "lfadsx.parallel": ("make_mesh",),
     # Results of a model
     "lfadsx.inference.posterior_inference": ("infer",),
+    "lfadsx.inference.calibration": ("calibrate",),
     "lfadsx.inference.masked": ("masked_rates",),
     "lfadsx.inference.bounds": ("bounds", "Bounds"),
     "lfadsx.inference.generation": ("generate",),
+    "lfadsx.results.calibration": ("Calibration",),
     "lfadsx.results.generated": ("Generated",),
     "lfadsx.results.posterior": ("Posterior",),
     "lfadsx.results.results_file": ("read_posterior",),

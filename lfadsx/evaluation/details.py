@@ -20,10 +20,12 @@ from lfadsx.evaluation.metrics import (
     BitsPerSpike,
     R2Floors,
     bits_per_spike,
+    counts_coverage,
     psth_ceiling,
     psth_r2,
     r2_floors,
     r2_pooled,
+    truth_coverage,
 )
 from lfadsx.evaluation.metrics.known_entries import mean_known
 from lfadsx.evaluation.statistics import Statistic
@@ -32,6 +34,10 @@ from lfadsx.results.posterior import Posterior
 
 log = logging.getLogger("lfadsx")
 
+ABSOLUTE = "counts per bin", "Hz", "data"
+"""Units of true rates that are not relative."""
+LEVELS = 0.5, 0.9
+"""Probabilities of the intervals whose coverage is measured."""
 OF_LEVELS = ("co_bps", "masked_bps")
 """Measures that are divided into the level of trials and the course within them."""
 
@@ -53,6 +59,7 @@ def details(
         "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
         "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
         "inputs": _of_inputs(task, model, values.get("inputs_r2")),
+        "intervals": _of_intervals(task, posterior),
         "targets_r2": other_groups(task, posterior),
     }
 
@@ -197,10 +204,26 @@ def _of_rates(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
     truth, unit, pooled = task.split.truth, task.dataset.truth_unit, None
     if r2 is None or truth is None:
         return {}
-    if unit in ("counts per bin", "Hz", "data"):
+    if unit in ABSOLUTE:
         truth = truth * _bin_width(task) if unit == "Hz" else truth
         pooled = _value(explained(task, model.rates, task.scored & ~np.isnan(truth), truth), task)
     return {"r2": r2, "r2_pooled": pooled, "truth_unit": unit}
+
+
+def _of_intervals(task: Task, posterior: Posterior) -> dict[str, Any]:
+    """Returns how often intervals of the rates hold true rates, and how often those of counts hold held-out counts."""
+    group, truth, held_out = posterior.input_group, task.split.truth, task.regions.get("co_bps")
+    if posterior.n_samples < 2 or group not in posterior.rates_std:
+        return {}
+    found: dict[str, Any] = {"kappa": posterior.kappa}
+    if truth is not None and task.dataset.truth_unit in ABSOLUTE:
+        truth = truth * _bin_width(task) if task.dataset.truth_unit == "Hz" else truth
+        bounds = {level: posterior.interval(level) for level in LEVELS}
+        found["truth"] = {level: truth_coverage(*bound, truth, task.scored) for level, bound in bounds.items()}
+    if task.spikes and held_out is not None and held_out.any():
+        given = posterior.rates[group], posterior.rates_std[group], task.values
+        found["held_out_counts"] = {level: counts_coverage(*given, level, held_out, task.seed) for level in LEVELS}
+    return found
 
 
 def _bin_width(task: Task) -> float:

@@ -60,36 +60,49 @@ def masked_rates(
     check_shapes(model, data)
     (_, chosen), group, labels = trials_of(data, split), data.input_group, Labels.of(data)
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
-    shape, centre = chosen.targets[group].shape, _centre(model, chosen)
+    shape = chosen.targets[group].shape
     rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
     how: dict[str, Any] = dict(memory=memory, mesh=mesh, n_trials=largest_split(data))
     for number in steps(range(n_masks), f"inference of hidden entries ({chosen.n_trials} trials)"):
-        kept = centre + (chosen.encoder_input - centre) * (part != number) * (n_masks / (n_masks - 1.0))
-        masked = dataclasses.replace(chosen, encoder_input=kept.astype(np.float32))
+        masked = hide(model, chosen, part == number, 1 / n_masks)
         with progress_shown(False):  # one bar for all passes
             inferred = infer_trials(model, labels, masked, n_samples, seed, **how).rates[group]
-        mask = _to_targets(data.sessions, chosen, part == number, shape)
+        mask = as_targets(data.sessions, chosen, part == number, shape)
         rates[mask] = inferred[mask]
         hidden |= mask
     return rates, hidden
 
 
-def _centre(model: LFADS, split: Split) -> np.ndarray | float:
-    """Returns the value of a hidden entry, shape (trial, 1, channel): 0, or the mean of a standardised channel."""
-    if model.standardiser is None:
-        return 0.0
-    return np.asarray(model.standardiser.mean_of(split.session, split.encoder_input.shape[2]))
+def hide(
+    model: LFADS, trials: Split, hidden: Bool[np.ndarray, "trial encoder_time channel"], share: float
+) -> Split:
+    """Returns the trials with entries hidden from the encoders, and the others scaled up as in coordinated dropout.
+
+    Args:
+        model: The model.
+        trials: The trials.
+        hidden: True for entries to hide.
+        share: Share of the entries that is hidden.
+    """
+    # A hidden entry is 0, or the mean of a standardised channel.
+    centre: Any = 0.0
+    if model.standardiser is not None:
+        centre = np.asarray(model.standardiser.mean_of(trials.session, trials.encoder_input.shape[2]))
+    kept = centre + (trials.encoder_input - centre) * ~hidden / (1 - share)
+    return dataclasses.replace(trials, encoder_input=kept.astype(np.float32))
 
 
-def _to_targets(sessions: Sequence[Session], split: Split, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns a mask of encoder entries as a mask of target entries."""
+def as_targets(
+    sessions: Sequence[Session], trials: Split, entries: Bool[np.ndarray, "trial encoder_time channel"], shape: tuple
+) -> Bool[np.ndarray, "trial time target_channel"]:
+    """Returns entries of the encoder's data that exist, as entries of the targets, which have the given shape."""
     result = np.zeros(shape, bool)
-    bins = np.arange(mask.shape[1])
+    bins = np.arange(entries.shape[1])
     for number, session in enumerate(sessions):
-        rows = np.flatnonzero(split.session == number)
+        rows = np.flatnonzero(trials.session == number)
         channels = np.flatnonzero(session.target_index >= 0)
-        chosen = mask[rows][:, :, channels] & (bins < split.encoder_length[rows][:, None])[..., None]
-        if split.encoder_observed is not None:
-            chosen &= split.encoder_observed[rows][:, :, channels]
+        chosen = entries[rows][:, :, channels] & (bins < trials.encoder_length[rows][:, None])[..., None]
+        if trials.encoder_observed is not None:
+            chosen &= trials.encoder_observed[rows][:, :, channels]
         result[np.ix_(rows, bins, session.target_index[channels])] = chosen
     return result

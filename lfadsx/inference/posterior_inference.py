@@ -19,6 +19,7 @@ from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import n_data_devices
 from lfadsx.random import derive
+from lfadsx.results.calibration import Calibration
 from lfadsx.results.labels import Labels
 from lfadsx.results.posterior import Posterior
 from lfadsx.types import Batch, Noise, Output
@@ -36,6 +37,7 @@ def infer(
     seed: int = 0,
     memory: float = MEMORY,
     samples: bool = False,
+    calibration: Calibration | None = None,
     mesh: Mesh | None = None,
 ) -> Posterior:
     """Infers rates, factors, inputs and states of the trials of a split: their averages over posterior samples.
@@ -61,6 +63,7 @@ def infer(
         seed: Seed of the samples.
         memory: Memory to use on each device, in MB.
         samples: If True, single samples of rates, factors and inputs are returned, too.
+        calibration: Result of `lfadsx.calibrate`, which widens the spread of the rates.
         mesh: Devices to spread the trials over, on its axis `data`.
 
     Raises:
@@ -70,8 +73,8 @@ def infer(
     check_shapes(model, data)
     name, trials = trials_of(data, split)
     how: dict[str, Any] = dict(memory=memory, samples=samples, mesh=mesh, n_trials=largest_split(data))
-    found = infer_trials(model, Labels.of(data), trials, n_samples, seed, **how)
-    return dataclasses.replace(found, split=name)
+    found = dataclasses.replace(infer_trials(model, Labels.of(data), trials, n_samples, seed, **how), split=name)
+    return found if calibration is None else found.calibrated(calibration)
 
 
 def infer_trials(

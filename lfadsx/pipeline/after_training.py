@@ -20,7 +20,7 @@ from lfadsx.errors import MissingExtraError
 from lfadsx.evaluation import MEASURES, Evaluation, score_posteriors
 from lfadsx.files import plain, write_json
 from lfadsx.findings import Finding, attempt
-from lfadsx.inference import infer, masked_rates
+from lfadsx.inference import calibrate, infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text
@@ -77,11 +77,15 @@ def finish(
         on_scores: Called with scores and verdict, before figures are drawn.
     """
     folder, split, failed = RunFolder(out), split_name(data.splits), []
+    calibrating = functools.partial(calibrate, result.model, data, mesh=mesh)
+    calibration = attempt(failed, "calibration of the spread", "", calibrating)
+    how: dict[str, Any] = dict(seed=seed, calibration=calibration, mesh=mesh)
     posteriors = {
-        name: without_states(infer(result.model, data, name, n_samples=n, seed=seed, mesh=mesh))
-        for name, n in samples.items()
+        name: without_states(infer(result.model, data, name, n_samples=n, **how)) for name, n in samples.items()
     }
     files = [write_posteriors(folder.posterior, posteriors)]
+    if calibration is not None:
+        files.append(calibration.save(folder.calibration))
     scoring = functools.partial(score, result.model, data, split, posteriors, seed, failed, mesh=mesh)
     evaluation = attempt(failed, "evaluation", "", scoring)
     odd = [*data.findings, *result.findings, *(evaluation.findings if evaluation else ())]

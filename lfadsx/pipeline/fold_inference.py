@@ -14,7 +14,7 @@ from lfadsx.evaluation.candidates import Candidate, baseline_candidates, model_c
 from lfadsx.evaluation.folds import FoldResult
 from lfadsx.evaluation.task import Task, check_masked, check_posteriors, has_bits, has_sklearn
 from lfadsx.findings import Finding
-from lfadsx.inference import infer, masked_rates
+from lfadsx.inference import calibrate, infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.after_training import without_states
 from lfadsx.results.posterior import Posterior
@@ -45,7 +45,10 @@ class Fold:
         """Infers the test trials with each model."""
         pairs = zip(self.models, self.datasets, strict=True)
         how: dict[str, Any] = dict(n_samples=n_samples, seed=seed, mesh=mesh)
-        return [without_states(infer(model, data, "test", **how)) for model, data in pairs]
+        return [
+            without_states(infer(model, data, "test", calibration=calibrate(model, data, mesh=mesh), **how))
+            for model, data in pairs
+        ]
 
     def combined(self, posteriors: Sequence[Posterior]) -> FoldResult:
         """Returns the results of `infer` as one posterior, without scores."""

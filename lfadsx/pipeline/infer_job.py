@@ -27,6 +27,7 @@ from lfadsx.interop import write_posterior_runs, write_prior_run
 from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.outcome import Outcome
 from lfadsx.recordings.formats import format_of
+from lfadsx.results.calibration import Calibration
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.training.run_folder import RunFolder, RunInfo, Which
@@ -99,11 +100,15 @@ def infer_run(
     splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
+    known = which == "best" and n_samples > 1 and folder.calibration.is_file()
+    calibration = Calibration.read(folder.calibration) if known else None
     posteriors, found = {}, {}
     found_odd: list[Finding] = [*notes]
     for name, trials in splits.items():
         trials = choose(trials, np.arange(trials.n_trials)[:max_trials])
         posterior = infer_trials(model, labels, trials, n_samples, seed, samples=samples, mesh=mesh)
+        if calibration is not None:
+            posterior = posterior.calibrated(calibration)
         posteriors[name] = dataclasses.replace(
             posterior,
             split=name,

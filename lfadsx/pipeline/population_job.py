@@ -19,7 +19,7 @@ from lfadsx.data.split_names import split_name
 from lfadsx.evaluation import Evaluation, score_posteriors
 from lfadsx.files import write_json
 from lfadsx.findings import attempt
-from lfadsx.inference import infer, masked_rates
+from lfadsx.inference import calibrate, infer, masked_rates
 from lfadsx.models import builders
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
@@ -214,10 +214,14 @@ def _ensemble(
     """Averages the rates of members and writes them to a file; returns both."""
     models = [(result.members[member].model, result.seeds[member]) for member in chosen]
     source = data.source | {"members": list(map(int, chosen)), "latents_of": int(chosen[0])}
+    calibrations = [calibrate(model, data, mesh=mesh) for model, _ in models]
     posteriors = {}
     for name, n in samples.items():
         share = max(LEAST_SAMPLES, n // len(models))
-        of_members = [infer(model, data, name, n_samples=share, seed=seed, mesh=mesh) for model, seed in models]
+        of_members = [
+            infer(model, data, name, n_samples=share, seed=seed, calibration=calibration, mesh=mesh)
+            for (model, seed), calibration in zip(models, calibrations, strict=True)
+        ]
         posteriors[name] = dataclasses.replace(average(of_members), source=source)
     return posteriors, [write_posteriors(folder.path / ENSEMBLE, posteriors)]
 

@@ -96,7 +96,7 @@ def _of_group(result: Posterior | Generated, group: str) -> dict[str, Described]
         log_rates = np.log(np.maximum(rates, np.finfo(np.float32).tiny))
         found["log_rates"] = (log_rates, f"log {unit}", "Logarithm of the expected data")
     others = {
-        "rates_std": (unit, "Standard deviation of the rates over posterior samples"),
+        "rates_std": (unit, "Standard deviation of the rates over posterior samples; calibrated if `kappa` is given"),
         "variance": (f"squared {unit}", "Variance of the data about the rates"),
         "data": (unit, "Data drawn from the likelihood"),
     }

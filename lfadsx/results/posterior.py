@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from lfadsx.errors import LfadsxError, nearest
+from lfadsx.results.calibration import Calibration
 from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ class Posterior:
     Attributes:
         rates: By group, mean over samples of the expected data (for counts: counts per bin), shape
             (trial, time, target_channel).
-        rates_std: By group, standard deviation of the rates over samples.
+        rates_std: By group, standard deviation of the rates over samples; calibrated for the input group if `kappa` is
+            known.
         factors: Mean over samples, shape (trial, time, factor).
         initial_condition: Mean over samples, shape (trial, ic).
         ic_mean: Mean of its posterior, shape (trial, ic).
@@ -52,6 +56,7 @@ class Posterior:
         length: Number of bins of each trial, shape (trial,).
         n_samples: Number of posterior samples; 0 if posterior means were pushed through.
         seed: Seed of the samples.
+        kappa: Spread that calibration added to rates and their samples, see `lfadsx.calibrate`; None without it.
         variance: By group of real numbers, variance of the data about the rates (observation variance), mean over
             samples, in squared units of the data.
         samples: Single samples of `rates` of the input group (sample, trial, time, target_channel), `factors` and
@@ -96,6 +101,7 @@ class Posterior:
     length: np.ndarray
     n_samples: int
     seed: int
+    kappa: float | None = None
     variance: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     split: str = ""
@@ -146,6 +152,51 @@ class Posterior:
         """Returns the log of the averaged rates (log counts per bin), as for decoding; arguments as in `rates_hz`."""
         group = self._counted(group, "Log rates")
         return np.log(np.maximum(self.rates[group], np.finfo(np.float32).tiny))
+
+    def interval(
+        self, level: float = 0.9, group: str | None = None
+    ) -> tuple[Float[np.ndarray, "trial time channel"], Float[np.ndarray, "trial time channel"]]:
+        """Returns lower and upper bounds of the rates, which hold the true rates with a probability of `level`.
+
+        They are the rates plus and minus a multiple of `rates_std`; bounds of counts are at least 0. Without calibration
+        they are too narrow (`lfadsx.calibrate`).
+
+        Args:
+            level: Probability, between 0 and 1.
+            group: A target group; by default the input group.
+
+        Returns:
+            Both bounds in the unit of the rates, shape (trial, time, target_channel).
+
+        Raises:
+            LfadsxError: If `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise LfadsxError(f"`level` must be between 0 and 1, got {level}.")
+        group = self.input_group if group is None else group
+        half = NormalDist().inv_cdf((1 + level) / 2) * self.rates_std[group]
+        low, high = self.rates[group] - half, self.rates[group] + half
+        return (np.maximum(low, 0.0) if self.groups[group].kind == "counts" else low), high
+
+    def calibrated(self, calibration: Calibration) -> Posterior:
+        """Returns the posterior with wider spreads of the rates of the input group and of their samples.
+
+        Raises:
+            LfadsxError: If it is calibrated already.
+        """
+        if self.kappa is not None:
+            raise LfadsxError("The posterior is calibrated already. Calibrate the result of `infer` without calibration.")
+        group, counts = self.input_group, self.groups[self.input_group].kind == "counts"
+        rates, std = self.rates[group], self.rates_std[group]
+        added = calibration.spread(self.sessions, rates.shape[2])[self.session][:, None]
+        wider = np.sqrt(std**2 + added * std)
+        samples = self.samples
+        if "rates" in samples:
+            factor = np.divide(wider, std, out=np.ones_like(std), where=std > 0)
+            moved = rates + (samples["rates"] - rates) * factor
+            samples = samples | {"rates": np.maximum(moved, 0.0) if counts else moved}
+        stds = self.rates_std | {group: wider}
+        return dataclasses.replace(self, rates_std=stds, samples=samples, kappa=calibration.kappa)
 
     def save(self, path: str | Path, *, compression: str | None = "gzip") -> None:
         """Writes the posterior to an HDF5 file, which `lfadsx.read_posterior` reads.

@@ -133,9 +133,9 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
         "event": result.time.event,
         "source": json.dumps(plain(result.source)),
     }
-    for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag"):
-        if hasattr(result, name):
-            facts[name] = getattr(result, name)
+    for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag", "kappa"):
+        if (value := getattr(result, name, None)) is not None:
+            facts[name] = value
     return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
 
 
@@ -185,6 +185,7 @@ def _read(group: h5py.Group) -> Posterior:
         samples={name: array(group, f"samples/{name}") for name in subgroup(group, "samples")},
         n_samples=int(facts["n_samples"]),
         seed=int(facts["seed"]),
+        kappa=facts.get("kappa"),
         split=facts.get("split", str(group.name).strip("/")),
         sessions=tuple(as_text(name) for name in facts["sessions"]),
         time=TimeAxis(

@@ -5,6 +5,8 @@ entry is scored (by default everywhere); NaN in the data counts as missing, too.
 estimates that are NaN or infinite, raise `LfadsxError`. `lfadsx.evaluation` decides which entries are scored.
 """
 
+from lfadsx.evaluation.metrics.coverage import counts_coverage as counts_coverage
+from lfadsx.evaluation.metrics.coverage import truth_coverage as truth_coverage
 from lfadsx.evaluation.metrics.known_entries import gaussian_kernel as gaussian_kernel
 from lfadsx.evaluation.metrics.known_entries import smooth as smooth
 from lfadsx.evaluation.metrics.linear_maps import Decoding as Decoding
