@@ -63,6 +63,18 @@ def _check_types(config: Any) -> None:
                 raise LfadsxError(f"`{name}` must be one of {', '.join(map(repr, get_args(hint)))}, got {word!r}.")
 
 
+LikelihoodName = Literal[
+    "poisson",
+    "negative_binomial",
+    "zero_inflated_poisson",
+    "bernoulli",
+    "gaussian",
+    "squared_error",
+    "log_normal",
+    "gamma",
+    "zero_inflated_gamma",
+]
+"""Names of the built-in likelihoods; `lfadsx.distributions.LIKELIHOODS` has their classes."""
 Precision = Literal["float32", "tf32", "bfloat16"]
 RAMP_EPOCHS = 30
 """Default length of the ramps, if training is long enough."""
@@ -135,8 +147,10 @@ class ModelConfig:
     """Parameters of the input prior that are trained, one for each input. variance includes degrees of freedom."""
     post_var_min: tuple[float, float] = (1e-4, 1e-4)
     """Smallest posterior variances: of the initial condition, and of the inferred inputs."""
-    likelihood: Literal["poisson", "gaussian"] = "poisson"
-    """Distribution of the data given the rates: poisson for spike counts, gaussian for real values."""
+    likelihood: LikelihoodName = "poisson"
+    """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
+    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
+    squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
     standardise: bool = True
     """If True, real-valued channels are standardised for the encoders, and read-outs restore their units. Spike counts
     are never changed."""
