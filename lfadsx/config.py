@@ -48,6 +48,11 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | tuple) else float(value)
 
 
+def as_text(value: float | str) -> str:
+    """Returns a value of a setting as it would be typed."""
+    return f"{value:g}" if isinstance(value, int | float) else value
+
+
 def _check_types(config: Any) -> None:
     """Raises LfadsxError for a name outside the choices, and for a tuple of another length."""
     for name, hint in get_type_hints(type(config)).items():

@@ -228,7 +228,7 @@ def _logit(x: Array) -> Array:
 
 def _rate(total: Sums, n: Sums) -> Array:
     """Returns the mean count per bin, above 0 also for silent neurons, shape (channel,)."""
-    return (total + 0.5) / jnp.maximum(n, 1.0)
+    return jnp.asarray((total + 0.5) / jnp.maximum(n, 1.0))
 
 
 def _excess(total: Sums, total_squared: Sums, n: Sums) -> np.ndarray:

@@ -142,6 +142,7 @@ class ZeroInflatedGamma(AbstractLikelihood):
     """
 
     support = "real"
+    has_point_mass = True
 
     def __init__(self, loc: float = 0.0, constant: bool = True) -> None:
         if not loc >= 0:
