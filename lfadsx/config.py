@@ -156,6 +156,8 @@ class ModelConfig:
     """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
     zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
     squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
+    other_likelihoods: tuple[str, ...] = ()
+    """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts, else gaussian."""
     standardise: bool = True
     """If True, real-valued channels are standardised for the encoders, and read-outs restore their units. Spike counts
     are never changed."""
@@ -183,6 +185,14 @@ class ModelConfig:
         _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
         _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
         _check_range(self, ABOVE_0, "cell_clip")
+        for pair in self.other_likelihoods:
+            group, _, name = pair.partition("=")
+            if not group or name not in get_args(LikelihoodName):
+                known = get_args(LikelihoodName)
+                raise LfadsxError(
+                    f"`other_likelihoods` must hold GROUP=NAME with one of the names {', '.join(known)}, got "
+                    f"{pair!r}{nearest(name, known)}."
+                )
 
 
 @jax.tree_util.register_dataclass

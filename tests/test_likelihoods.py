@@ -183,3 +183,45 @@ def test_a_constant_parameter_may_follow_the_factors():
     for constant, n_varying in ((True, 1), (False, 2)):
         model = lfadsx.autonomous(ragged("poisson"), likelihood=NegativeBinomial(constant=constant), **making.SIZES)
         assert model.readout["spikes"].weight["monday"].shape[-1] == n_varying
+
+
+# Several target groups
+
+
+def with_muscles():
+    """Spikes, licks and rectified EMG of the same trials; the encoder sees the spikes."""
+    rng = np.random.default_rng(0)
+    spikes, licks = (rng.poisson(1.0, (12, 8, n)) for n in (5, 1))
+    emg, calcium = rng.gamma(2.0, 1.0, (12, 8, 2)), values_for("zero_inflated_gamma", rng, (12, 8, 3))
+    return from_arrays(spikes, other_targets={"emg": emg, "licks": licks, "calcium": calcium}, bin_width=0.02)
+
+
+def test_each_target_group_has_a_likelihood_of_its_own(tmp_path, capsys):
+    file = str(write_dataset(tmp_path / "day.h5", with_muscles())[0])
+    sizes = [f"--{name.replace('_', '-')}={v}" for name, v in making.SIZES.items() if not name.startswith("inferred")]
+    words = ["--variant", "autonomous", "--epochs", "1", "--samples", "2", "--devices", "1", "--no-figures"]
+    words += ["--likelihood", "negative_binomial", "--other-likelihoods", "emg=gamma", "calcium=zero_inflated_gamma"]
+    assert cli.main(["fit", file, "--out", str(tmp_path / "run"), *sizes, *words]) == 0, capsys.readouterr().err
+    model = lfadsx.load(tmp_path / "run")
+    expected = dict(spikes="negative_binomial", emg="gamma", licks="poisson", calcium="zero_inflated_gamma")
+    assert {group: type(part) for group, part in model.likelihood.items()} == {
+        group: LIKELIHOODS[name] for group, name in expected.items()
+    }
+    found = lfadsx.read_posterior(tmp_path / "run" / "posterior.h5")
+    for group, values in with_muscles().train.targets.items():  # after one step still near the start, the mean
+        np.testing.assert_allclose(found.rates[group].mean((0, 1)), values.mean((0, 1)), rtol=0.1)
+    assert set(found.variance) == {"emg", "calcium"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (("emg=gama",), "`other_likelihoods` must hold GROUP=NAME .*, got 'emg=gama' .did you mean 'gamma'"),
+        (("gamma",), "must hold GROUP=NAME .*, got 'gamma'"),
+        (("eng=gamma",), "`other_likelihoods` must name target groups of the data, .* got 'eng' .did you mean 'emg'"),
+        (("spikes=poisson",), "must name target groups other than 'spikes'.*Give .* as `likelihood`"),
+    ],
+)
+def test_wrong_names_of_groups_and_likelihoods_are_said(pairs, message):
+    with pytest.raises(lfadsx.LfadsxError, match=message):
+        lfadsx.autonomous(with_muscles(), other_likelihoods=pairs, **making.SIZES)

@@ -309,16 +309,22 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
     """Returns the likelihood of each target group, bound to the variances of the data: the user's own, or by name.
 
     Args:
-        config: Settings with the name of the input group's likelihood. Other groups have a Poisson likelihood for
-            counts, else a Gaussian one.
+        config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, else a
+            Gaussian one.
         sums: Sums of the training data.
         given: The user's own likelihood of the input group, or by target group, or None.
     """
     data, found = sums.data, {}
+    names = _by_group("other_likelihoods", dict(pair.split("=", 1) for pair in config.other_likelihoods), data)
+    if data.input_group in names:
+        raise LfadsxError(
+            f"`other_likelihoods` must name target groups other than {data.input_group!r}, whose channels the encoder "
+            "sees. Give the likelihood of this group as `likelihood`."
+        )
+    names[data.input_group] = config.likelihood
     own = _by_group("likelihood", given, data)
     for group in data.train.targets:
-        usual = "poisson" if data.is_counts(group) else "gaussian"
-        name = config.likelihood if group == data.input_group else usual
+        name = names.get(group, "poisson" if data.is_counts(group) else "gaussian")
         part, variances = own.get(group, distributions.LIKELIHOODS[name]), sums.variances(group)
         # A variance floor that is negligible compared with the data, in any unit.
         sizes = dict(variance_min=1e-6 * float(variances.min()), noise_variance=float(variances.mean()))
