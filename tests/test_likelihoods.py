@@ -151,7 +151,7 @@ def test_the_log_likelihood_of_hidden_entries_is_that_of_their_parameters():
 def test_a_sweep_compares_likelihoods_by_the_log_likelihood_of_hidden_entries(tmp_path, capsys):
     file = str(write_dataset(tmp_path / "day.h5", overdispersed())[0])
     sizes = [f"--{name.replace('_', '-')}={value}" for name, value in making.SIZES.items() if name != "readin_dim"]
-    words = ["--variant", "autonomous", "--seeds", "1", "--epochs", "12", "--batch-size", "8", "--samples", "4"]
+    words = ["--variant", "autonomous", "--seeds", "1", "--epochs", "100", "--batch-size", "8", "--samples", "4"]
     words += ["--kl-ramp-epochs", "1", "--l2-ramp-epochs", "1", "--learning-rate", "0.02", "--devices", "1"]
     sizes = [word for word in sizes if not word.startswith("--inferred")]
     out = tmp_path / "sweep"
@@ -166,7 +166,7 @@ def test_a_sweep_compares_likelihoods_by_the_log_likelihood_of_hidden_entries(tm
     model = lfadsx.load(out / "chosen")
     assert isinstance(model.likelihood["spikes"], NegativeBinomial)
     size = np.exp(np.asarray(model.readout["spikes"].bias["day"][...])[:, 1])
-    assert np.all((0.2 < size) & (size < 1.2))
+    np.testing.assert_allclose(size, 0.5, rtol=0.4)  # the simulation has 0.5; training starts at 2.5
     run = json.loads((out / "chosen" / "run.json").read_text())
     assert "NegativeBinomial" in json.dumps(run)
 
