@@ -13,6 +13,7 @@ from example_tools.quick_settings import shorter
 
 import lfadsx
 from benchmarks.changes import changed
+from lfadsx.cli.reading_flags import kind_for
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
 
@@ -109,7 +110,7 @@ def simulated(settings: Settings, folder: Path, seed: int | None = None) -> tupl
         lfadsx.datasets.simulate(settings.recipe, unfinished, **changes)
         unfinished.rename(folder)
     files = sorted(folder.glob("*.h5"))
-    return files, lfadsx.data.read(*files, kind="real" if settings.model.likelihood == "gaussian" else None)
+    return files, lfadsx.data.read(*files, kind=kind_for(settings.model.likelihood))
 
 
 def _load(name: str) -> ModuleType:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.inference.bounds import bounds as bounds
     from lfadsx.inference.calibration import calibrate as calibrate
     from lfadsx.inference.generation import generate as generate
+    from lfadsx.inference.masked import masked_log_likelihood as masked_log_likelihood
     from lfadsx.inference.masked import masked_rates as masked_rates
     from lfadsx.inference.posterior_inference import infer as infer
     from lfadsx.models.adjoint import with_adjoint as with_adjoint
@@ -127,7 +128,7 @@ CONTENTS = {
     # Results of a model
     "lfadsx.inference.posterior_inference": ("infer",),
     "lfadsx.inference.calibration": ("calibrate",),
-    "lfadsx.inference.masked": ("masked_rates",),
+    "lfadsx.inference.masked": ("masked_log_likelihood", "masked_rates"),
     "lfadsx.inference.bounds": ("bounds", "Bounds"),
     "lfadsx.inference.generation": ("generate",),
     "lfadsx.results.calibration": ("Calibration",),

@@ -48,6 +48,11 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | tuple) else float(value)
 
 
+def as_text(value: float | str) -> str:
+    """Returns a value of a setting as it would be typed."""
+    return f"{value:g}" if isinstance(value, int | float) else value
+
+
 def _check_types(config: Any) -> None:
     """Raises LfadsxError for a name outside the choices, and for a tuple of another length."""
     for name, hint in get_type_hints(type(config)).items():
@@ -63,6 +68,18 @@ def _check_types(config: Any) -> None:
                 raise LfadsxError(f"`{name}` must be one of {', '.join(map(repr, get_args(hint)))}, got {word!r}.")
 
 
+LikelihoodName = Literal[
+    "poisson",
+    "negative_binomial",
+    "zero_inflated_poisson",
+    "bernoulli",
+    "gaussian",
+    "squared_error",
+    "log_normal",
+    "gamma",
+    "zero_inflated_gamma",
+]
+"""Names of the built-in likelihoods; `lfadsx.distributions.LIKELIHOODS` has their classes."""
 Precision = Literal["float32", "tf32", "bfloat16"]
 RAMP_EPOCHS = 30
 """Default length of the ramps, if training is long enough."""
@@ -135,8 +152,12 @@ class ModelConfig:
     """Parameters of the input prior that are trained, one for each input. variance includes degrees of freedom."""
     post_var_min: tuple[float, float] = (1e-4, 1e-4)
     """Smallest posterior variances: of the initial condition, and of the inferred inputs."""
-    likelihood: Literal["poisson", "gaussian"] = "poisson"
-    """Distribution of the data given the rates: poisson for spike counts, gaussian for real values."""
+    likelihood: LikelihoodName = "poisson"
+    """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
+    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
+    squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
+    other_likelihoods: tuple[str, ...] = ()
+    """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts, else gaussian."""
     standardise: bool = True
     """If True, real-valued channels are standardised for the encoders, and read-outs restore their units. Spike counts
     are never changed."""
@@ -164,6 +185,14 @@ class ModelConfig:
         _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
         _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
         _check_range(self, ABOVE_0, "cell_clip")
+        for pair in self.other_likelihoods:
+            group, _, name = pair.partition("=")
+            if not group or name not in get_args(LikelihoodName):
+                known = get_args(LikelihoodName)
+                raise LfadsxError(
+                    f"`other_likelihoods` must hold GROUP=NAME with one of the names {', '.join(known)}, got "
+                    f"{pair!r}{nearest(name, known)}."
+                )
 
 
 @jax.tree_util.register_dataclass

@@ -38,6 +38,7 @@ class ModelSettings(TypedDict, total=False):
     train_input_prior: tuple[Literal["tau", "variance", "mean"], ...]
     post_var_min: tuple[float, float]
     likelihood: Any
+    other_likelihoods: tuple[str, ...]
     standardise: bool
     readout_scale: float
     cell_clip: float

@@ -13,12 +13,19 @@ from lfadsx.distributions import (
     AbstractLikelihood,
     AbstractPrior,
     AutoregressivePrior,
+    Bernoulli,
     DiagonalGaussian,
+    Gamma,
     Gaussian,
     GaussianPrior,
+    LogNormal,
+    NegativeBinomial,
     PointPrior,
     Poisson,
+    SquaredError,
     StudentTPrior,
+    ZeroInflatedGamma,
+    ZeroInflatedPoisson,
     exp_soft_clip,
     soft_clip,
 )
@@ -31,8 +38,39 @@ PRIORS = {
     "ar1": lambda: AutoregressivePrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
     "student_t": lambda: StudentTPrior(3, df=3.0, scale=0.5, mean=0.2, train_mean=True),
 }
-LIKELIHOODS = {"poisson": Poisson, "gaussian": lambda: Gaussian(variance_min=0.01)}
-DATA = {"poisson": np.array([0.0, 1, 3, 40]), "gaussian": np.array([-4.0, 0, 0.3, 25])}
+LIKELIHOODS = {
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_poisson": ZeroInflatedPoisson,
+    "bernoulli": Bernoulli,
+    "gaussian": lambda: Gaussian(variance_min=0.01),
+    "squared_error": lambda: SquaredError(noise_variance=0.7),
+    "log_normal": LogNormal,
+    "gamma": Gamma,
+    "zero_inflated_gamma": lambda: ZeroInflatedGamma(loc=0.25),
+}
+COUNTS, REAL, POSITIVE = np.array([0.0, 1, 3, 40]), np.array([-4.0, 0, 0.3, 25]), np.array([1e-30, 0.3, 1, 25])
+DATA = dict.fromkeys(LIKELIHOODS, COUNTS) | {"gaussian": REAL, "squared_error": REAL, "bernoulli": np.array([0.0, 1])}
+DATA |= {"log_normal": POSITIVE, "gamma": POSITIVE, "zero_inflated_gamma": np.array([0, 0.26, 1, 25])}
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+SCIPY = {
+    "poisson": lambda a: stats.poisson(np.exp(a)),
+    "negative_binomial": lambda a, b: stats.nbinom(np.exp(b), 1 / (1 + np.exp(a - b))),
+    "zero_inflated_poisson": lambda a, b: stats.poisson(np.exp(a)),
+    "bernoulli": lambda a: stats.bernoulli(logistic(a)),
+    "gaussian": lambda a, b: stats.norm(a, np.sqrt(np.exp(b) + 0.01)),
+    "squared_error": lambda a: stats.norm(a, np.sqrt(0.7)),
+    "log_normal": lambda a, b: stats.lognorm(np.exp(b / 2), scale=np.exp(a)),
+    "gamma": lambda a, b: stats.gamma(np.exp(b), scale=np.exp(a - b)),
+    "zero_inflated_gamma": lambda a, b, c: stats.gamma(np.exp(c), loc=0.25, scale=np.exp(a - c)),
+}
+"""Distributions of the parameters; of those with extra zeros, the distribution of the rest."""
+EXTRA_ZEROS = {"zero_inflated_poisson": lambda p: logistic(p[1]), "zero_inflated_gamma": lambda p: logistic(-p[1])}
 
 
 @pytest.fixture
@@ -294,6 +332,30 @@ def test_gaussian_prior_log_prob_and_kl():
 # Likelihoods
 
 
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_log_prob_mean_and_variance_are_those_of_scipy(name):
+    """From hardly any scatter to a lot, for data that are typical and for data that are not."""
+    rng, likelihood = np.random.default_rng(0), LIKELIHOODS[name]()
+    params = rng.uniform(-3, 3, (likelihood.n_params, 200))
+    if likelihood.n_params > 1 and name not in ("gaussian", "log_normal", "zero_inflated_poisson"):
+        params[-1] = rng.uniform(-2, 9.5, 200)  # sizes and shapes
+    rest, extra = SCIPY[name](*params), EXTRA_ZEROS.get(name, lambda p: np.zeros(200))(params)
+    data = np.where(rng.random(200) < 0.5, rest.rvs(random_state=rng), rng.choice(DATA[name], 200))
+    data = np.where(data > 0, np.maximum(data, min(DATA[name][DATA[name] > 0])), data)  # as float32 too
+    data = np.where(rng.random(200) < 0.3 * (extra > 0), 0.0, data)
+    log_prob = rest.logpmf(data) if likelihood.support == "counts" else rest.logpdf(data)
+    log_prob = np.log1p(-extra) + log_prob
+    log_prob = np.where((data == 0) & (extra > 0), np.logaddexp(np.log(np.maximum(extra, 1e-300)), log_prob), log_prob)
+    mean = (1 - extra) * rest.mean()
+    for double, tolerance in ((True, 1e-9), (False, 2e-4)):
+        with jax.enable_x64(double):
+            made, given = LIKELIHOODS[name](), jnp.asarray(params.T)
+            np.testing.assert_allclose(made.log_prob(given, jnp.asarray(data)), log_prob, tolerance, tolerance)
+            np.testing.assert_allclose(made.mean(given), mean, tolerance)
+            variance = (1 - extra) * (rest.var() + extra * rest.mean() ** 2)
+            np.testing.assert_allclose(made.variance(given), variance, tolerance)
+
+
 def test_poisson_log_prob_is_that_of_scipy():
     log_rate, counts = np.broadcast_arrays(np.linspace(-15, 8, 24)[:, None], [0.0, 1, 2, 5, 30, 1000])
     with jax.enable_x64(True):
@@ -326,22 +388,41 @@ def test_gaussian_log_prob_is_that_of_lfads_torch(arrays):
     close(ours - 0.5 * np.log(2 * np.pi), arrays["gaussian/loss_without_constant"])
 
 
-def test_samples_have_the_mean_and_spread_of_the_likelihood():
-    n = 20_000
-    log_rate = jnp.array([-2.0, 0.0, 2.5])[:, None]
-    counts = np.asarray(Poisson().sample(jax.random.key(0), jnp.broadcast_to(log_rate, (n, 3, 1))))
-    rate = np.asarray(Poisson().mean(log_rate))
-    close(rate, np.exp(np.asarray(log_rate)[:, 0]))
-    assert np.all(np.abs(counts.mean(0) - rate) < 5 * np.sqrt(rate / n))
-    assert np.all(np.abs(counts.var(0) / rate - 1) < 5 * np.sqrt((2 + 1 / rate) / n))
+def test_squared_error_is_that_of_lfads_torch(arrays):
+    means = jnp.asarray(arrays["gaussian/params_mean_logvar"])[..., :1]
+    loss = -np.asarray(SquaredError(noise_variance=0.5).log_prob(means, jnp.asarray(arrays["gaussian/data"])))
+    close(loss - 0.5 * np.log(np.pi), arrays["mse/loss"])
 
-    params = jnp.array([[1.0, -2.0], [-3.0, 1.0]])
-    gaussian = Gaussian(variance_min=0.3)
-    values = np.asarray(gaussian.sample(jax.random.key(1), jnp.broadcast_to(params, (n, 2, 2))))
-    variance = np.exp([-2.0, 1.0]) + 0.3
-    close(gaussian.mean(params), [1.0, -3.0])
-    assert np.all(np.abs(values.mean(0) - [1.0, -3.0]) < 5 * np.sqrt(variance / n))
-    assert np.all(np.abs(values.var(0) / variance - 1) < 5 * np.sqrt(2 / n))
+
+def test_gamma_is_that_of_lfads_torch(arrays):
+    alpha, beta = np.moveaxis(arrays["gamma/params_logalpha_logbeta"], -1, 0)
+    params = jnp.asarray(np.stack([alpha - beta, alpha], -1))
+    close(-Gamma().log_prob(params, jnp.asarray(arrays["gamma/data"])), arrays["gamma/loss"])
+    close(Gamma().mean(params), arrays["gamma/mean"])
+
+
+def test_zero_inflated_gamma_is_that_of_lfads_torch(arrays):
+    """There each parameter is a sigmoid, at least 1e-5; shape and rate have a trained factor for each channel."""
+    bounded = np.maximum(logistic(arrays["zig/params"].astype(np.float64)), 1e-5)
+    alpha, beta = np.moveaxis(bounded[..., :2] * arrays["zig/scale_alpha_beta"].T, -1, 0)
+    q = bounded[..., 2]
+    params = jnp.asarray(np.stack([np.log(alpha / beta), np.log(q / (1 - q)), np.log(alpha)], -1), jnp.float32)
+    likelihood = ZeroInflatedGamma(loc=0.1)
+    close(-likelihood.log_prob(params, jnp.asarray(arrays["zig/data"])), arrays["zig/loss"])
+    close(likelihood.mean(params), arrays["zig/mean"])
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_samples_have_the_mean_and_variance_of_the_likelihood(name):
+    n, likelihood = 20_000, LIKELIHOODS[name]()
+    params = jnp.array([[-2.0, 0.5, 1.0], [0.0, -1.0, 2.0], [1.5, 1.0, -0.5]])[:, : likelihood.n_params]
+    drawn = np.asarray(likelihood.sample(jax.random.key(0), jnp.broadcast_to(params, (n, *params.shape))), np.float64)
+    mean, variance = np.asarray(likelihood.mean(params)), np.asarray(likelihood.variance(params))
+    assert np.all(likelihood.inside(drawn))
+    assert (likelihood.support == "counts") == np.all(drawn == np.floor(drawn))
+    assert np.all(np.abs(drawn.mean(0) - mean) < 5 * np.sqrt(variance / n))
+    spread = (drawn - mean) ** 2
+    assert np.all(np.abs(spread.mean(0) - variance) <= 5 * spread.std(0) / np.sqrt(n))
 
 
 def test_soft_clip():
@@ -364,7 +445,12 @@ def test_soft_clip():
 @pytest.mark.parametrize("log_rate", [-1e6, -40.0, 40.0, 1e6])
 def test_rates_that_have_run_off_come_back(log_rate):
     """The gradient is finite and points to the data."""
-    slope = jax.grad(lambda a: Poisson().log_prob(a[None], jnp.array(3.0)))(jnp.array(log_rate))
+    for likelihood in (Poisson(), NegativeBinomial(), ZeroInflatedPoisson(), LogNormal(), Gamma(), ZeroInflatedGamma()):
+        params, data = jnp.array([log_rate, 0.0, 0.0][: likelihood.n_params]), jnp.array(3.0)
+        slope = jax.grad(lambda p, of=likelihood, data=data: of.log_prob(p, data))(params)[0]
+        assert np.isfinite(slope) and np.sign(slope) == -np.sign(log_rate)
+    data = jnp.array(float(log_rate < 0))
+    slope = jax.grad(lambda a: Bernoulli().log_prob(a[None], data))(jnp.array(log_rate))
     assert np.isfinite(slope) and np.sign(slope) == -np.sign(log_rate)
     params = jnp.array([0.0, log_rate])
     slope = jax.grad(lambda p: Gaussian().log_prob(p, jnp.array(3.0)))(params)
@@ -372,7 +458,7 @@ def test_rates_that_have_run_off_come_back(log_rate):
     assert slope[1] < 0 if log_rate > 0 else slope[1] >= 0
 
 
-def test_read_out_starts_at_the_statistics_of_the_data():
+def test_read_out_of_poisson_and_gaussian_starts_at_the_statistics_of_the_data():
     total, squared, n = jnp.array([30.0, 0.0, 0.0]), jnp.array([90.0, 0.0, 0.0]), jnp.array([20.0, 20.0, 0.0])
     poisson = np.asarray(Poisson().initial_params(total, squared, n))
     close(poisson[:, 0], np.log([30.5 / 20, 0.5 / 20, 0.5]))
@@ -480,21 +566,40 @@ def test_parameters_that_have_run_off_stay_finite(name, precision):
 
 
 def test_a_read_out_starts_at_the_mean_of_the_data(likelihood):
-    sums = (jnp.array([12.0, 0.0]), jnp.array([40.0, 0.0]), jnp.array([10.0, 10.0]))
-    assert abs(float(likelihood.mean(likelihood.initial_params(*sums))[0]) - 1.2) < 0.06
+    values = np.random.default_rng(0).choice([0.0, 1.0] if isinstance(likelihood, Bernoulli) else [0, 0.5, 1, 4], 1000)
+    values = np.floor(values) if likelihood.support == "counts" else values
+    sums = (np.array([values.sum(), 0.0, 0.0]), np.array([(values**2).sum(), 0.0, 0.0]), np.array([1000.0, 1000, 0]))
+    params = likelihood.initial_params(*sums)
+    mean, variance = np.asarray(likelihood.mean(params)), np.asarray(likelihood.variance(params))
+    np.testing.assert_allclose(mean[0], values.mean(), rtol=2e-3)
+    if isinstance(likelihood, NegativeBinomial | ZeroInflatedPoisson):
+        # A fifth of the variance beyond Poisson counts: the rest may be that of the rates.
+        np.testing.assert_allclose(variance[0], 0.8 * values.mean() + 0.2 * values.var(), rtol=0.02)
+    elif not isinstance(likelihood, Poisson | SquaredError | ZeroInflatedGamma):
+        np.testing.assert_allclose(variance[0], values.var(), rtol=0.02)
+    assert np.all(np.isfinite(mean)) and np.all(np.isfinite(variance))
 
 
 def test_log_prob_is_a_density(likelihood):
-    """It sums or integrates to 1 over the data."""
-    if isinstance(likelihood, Poisson):
-        values, width = np.arange(200.0), 1.0
+    """It sums or integrates to 1 over the data, with the mean and the variance."""
+    params = jnp.full(likelihood.n_params, 1.2)
+    if likelihood.support == "counts":
+        values, weights = np.arange(2.0 if isinstance(likelihood, Bernoulli) else 255.0), 1.0
     else:
-        values = np.linspace(-60, 60, 4001)
-        width = values[1] - values[0]
-    params = jnp.broadcast_to(jnp.full(likelihood.n_params, 1.2), (len(values), likelihood.n_params))
-    density = np.exp(np.asarray(likelihood.log_prob(params, jnp.asarray(values, jnp.float32)), np.float64))
-    assert abs(density.sum() * width - 1) < 1e-5
-    close((density * values).sum() * width, likelihood.mean(params)[0])
+        is_positive = not np.all(likelihood.inside(-np.ones(1)))
+        values = np.geomspace(1e-6, 1e12, 8001) if is_positive else np.linspace(-60, 60, 4001)
+        values = values + getattr(likelihood, "loc", 0.0)
+        weights = np.gradient(values)
+        if isinstance(likelihood, ZeroInflatedGamma):
+            values, weights = np.append(values, 0.0), np.append(weights, 1.0)
+    of_values = likelihood.log_prob(
+        jnp.broadcast_to(params, (len(values), len(params))), jnp.asarray(values, jnp.float32)
+    )
+    mass = weights * np.exp(np.asarray(of_values, np.float64))
+    mean = (mass * values).sum()
+    np.testing.assert_allclose(mass.sum(), 1, rtol=1e-4)
+    np.testing.assert_allclose(mean, likelihood.mean(params), rtol=1e-3)
+    np.testing.assert_allclose((mass * (values - mean) ** 2).sum(), likelihood.variance(params), rtol=1e-3)
 
 
 # What is wrong is said
@@ -513,6 +618,8 @@ def test_an_unfinished_part_cannot_be_made(abstract):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: SquaredError(0.0), "`noise_variance` of SquaredError must be above 0, got 0.0"),
+        (lambda: ZeroInflatedGamma(loc=-0.1), "`loc` of ZeroInflatedGamma must be at least 0, got -0.1"),
         (lambda: GaussianPrior(0), "`dim` of the prior must be above 0, got 0"),
         (lambda: GaussianPrior(2, variance=-1.0), "`variance` of the prior must be above 0, got -1.0"),
         (lambda: AutoregressivePrior(-2), "`dim` of the prior must be above 0, got -2"),

@@ -799,7 +799,8 @@ def every_part(rngs):
         rngs=rngs,
     )
     readin = modules.LinearReadin((("a", 3), ("b", 2)), 4, rngs=rngs)
-    readout = modules.LinearReadout(3, (("a", 4), ("b", 2)), n_params=2, scale=0.3, units=True, rngs=rngs)
+    settings = dict(n_params=2, n_constant=1, scale=0.3, units=True)
+    readout = modules.LinearReadout(3, (("a", 4), ("b", 2)), **settings, rngs=rngs)
     standardiser = modules.Standardiser((("a", 3), ("b", 2)))
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
@@ -832,6 +833,9 @@ def every_part(rngs):
     )
     parts += (modules.IdentityReadin((("a", 4),)), standardiser, distributions.Poisson())
     parts += (modules.NoEncoder(), distributions.PointPrior(3))
+    parts += (distributions.Bernoulli(), distributions.SquaredError(0.3), distributions.ZeroInflatedGamma(0.2, False))
+    scattered = ("NegativeBinomial", "ZeroInflatedPoisson", "LogNormal", "Gamma")
+    parts += tuple(getattr(distributions, name)(constant=False) for name in scattered)
     return {type(part).__name__: part for part in parts}
 
 

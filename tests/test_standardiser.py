@@ -9,7 +9,7 @@ import lfadsx
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data import from_arrays
 from lfadsx.distributions import Gaussian
-from lfadsx.distributions.likelihoods import mean_and_std
+from lfadsx.distributions.likelihood import mean_and_std
 from lfadsx.inference import infer_trials
 from lfadsx.models.initialization import ENCODER_STD
 from lfadsx.modules import Standardiser

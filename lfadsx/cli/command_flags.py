@@ -36,8 +36,8 @@ class Command:
     """Command lines of the help."""
     given: ClassVar[frozenset[str]] = frozenset()
     """Names of the flags that are given; every command has its own."""
-    lists: ClassVar[dict[str, type]] = {}
-    """Groups whose numbers of one type take lists such as 4,8,16; the field `grids` holds the lists."""
+    lists: ClassVar[tuple[str, ...]] = ()
+    """Groups whose numbers and names take lists such as 4,8,16; the field `grids` holds the lists."""
 
     @classmethod
     def chosen(cls, prog: str, words: list[str]) -> tuple[type[Command], str, list[str]]:
@@ -69,7 +69,7 @@ class Flag(NamedTuple):
         default: Its default, or `dataclasses.MISSING`.
         doc: Its help.
         metavar: How a positional argument is called; "" for flags.
-        listed: If True, it takes a list of numbers.
+        listed: If True, it takes a list of numbers or names.
         suited: If True, its default follows from the amount of data.
     """
 
@@ -153,10 +153,10 @@ def _truth(word: Any) -> bool:
 @functools.cache
 def flags_of(command: type) -> dict[str, Flag]:
     """Returns the flags of a command by name, those of its groups included."""
-    return {flag.name: flag for flag in _flags(command, "", getattr(command, "lists", {}))}
+    return {flag.name: flag for flag in _flags(command, "", getattr(command, "lists", ()))}
 
 
-def _flags(owner: type, group: str, lists: dict[str, type]) -> Iterator[Flag]:
+def _flags(owner: type, group: str, lists: tuple[str, ...]) -> Iterator[Flag]:
     hints, docs = get_type_hints(owner), documented(owner)
     for field in dataclasses.fields(owner):
         if HIDDEN in field.metadata:
@@ -165,9 +165,13 @@ def _flags(owner: type, group: str, lists: dict[str, type]) -> Iterator[Flag]:
         if dataclasses.is_dataclass(hint):
             yield from _with_defaults(field, _flags(hint, field.name, lists))  # pyright: ignore[reportArgumentType]
             continue
-        metavar, listed = field.metadata.get(POSITIONAL, ""), lists.get(group) is hint
+        metavar, listed = field.metadata.get(POSITIONAL, ""), group in lists and _is_number_or_name(hint)
         suited = SUITED in field.metadata
         yield Flag(field.name, group, hint, _default(field), docs.get(field.name, ""), metavar, listed, suited)
+
+
+def _is_number_or_name(hint: Any) -> bool:
+    return hint in (int, float) or get_origin(hint) is Literal
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def kind_for(likelihood: str) -> Kind | None:
-    """Returns what the data are for a likelihood: real numbers for a Gaussian, else what the data themselves say."""
-    return "real" if likelihood == "gaussian" else None
+    """Returns what the data are for a likelihood: real numbers if it is one for these, else what the data say."""
+    from lfadsx.distributions import LIKELIHOODS
+
+    return "real" if LIKELIHOODS[likelihood].support == "real" else None
 
 
 @dataclasses.dataclass(frozen=True)

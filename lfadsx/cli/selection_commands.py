@@ -17,19 +17,32 @@ from lfadsx.files import check_writable
 class Sweep(Training):
     """Train a grid of models, and choose the simplest one that predicts hidden validation data as well as the best.
 
-    Every size and every hyperparameter takes a list such as 4,8,16. The chosen model is the run folder OUT/chosen. The
-    same command resumes an interrupted sweep. docs/how_to/choosing_sizes.md explains the choice.
+    Sizes, names of parts and hyperparameters take lists such as 4,8,16. The chosen model is the run folder OUT/chosen.
+    The same command resumes an interrupted sweep. docs/how_to/choosing_sizes.md explains the choice.
     """
 
-    lists = {"model": int, "hyper": float}
+    lists = ("model", "hyper")
     common = (
-        *("files", "out", "factors", "generator_dim", "inferred_inputs", "cd_rate", "kl_co_scale", "seeds"),
+        *(
+            "files",
+            "out",
+            "factors",
+            "generator_dim",
+            "inferred_inputs",
+            "likelihood",
+            "cd_rate",
+            "kl_co_scale",
+            "seeds",
+        ),
         *("learning_rate", "epochs", "batch_size", "figures", "devices", "seed", "config", "set", "json"),
     )
-    examples = ("lfadsx sweep day1.h5 --out runs/sizes --factors 8,16,32 --cd-rate 0.2,0.3",)
+    examples = (
+        "lfadsx sweep day1.h5 --out runs/sizes --factors 8,16,32 --cd-rate 0.2,0.3",
+        "lfadsx sweep day1.h5 --out runs/noise --likelihood poisson,negative_binomial",
+    )
 
     grids: dict[str, tuple] = hidden(default_factory=dict)
-    """Lists of sizes and hyperparameters by name."""
+    """Lists of settings of the architecture and of hyperparameters by name."""
     seeds: int = 3
     """Seeds of each model."""
     members_at_once: int = 0

@@ -1,24 +1,30 @@
-"""Rates of entries that were hidden from the encoders."""
+"""Rates and log likelihoods of entries that were hidden from the encoders."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.split_names import trials_of
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.memory import MEMORY, largest_split
+from lfadsx.inference.memory import MEMORY, chunks, largest_split, map_trials
 from lfadsx.inference.posterior_inference import infer_trials
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
+from lfadsx.objective import entry_log_likelihood
+from lfadsx.parallel import n_data_devices
 from lfadsx.progress import progress_shown, steps
+from lfadsx.random import derive
 from lfadsx.results.labels import Labels
+from lfadsx.types import Batch
 
 
 def masked_rates(
@@ -53,24 +59,86 @@ def masked_rates(
     Raises:
         LfadsxError: If `n_masks` is below 2 or the data have no such split.
     """
+    labels = Labels.of(data)
+    how: dict[str, Any] = dict(memory=memory, mesh=mesh, n_trials=largest_split(data))
+
+    def rates(masked: Split) -> np.ndarray:
+        return infer_trials(model, labels, masked, n_samples, seed, **how).rates[data.input_group]
+
+    return _of_hidden(model, data, split, n_masks, seed, rates)
+
+
+def masked_log_likelihood(
+    model: LFADS,
+    data: Dataset,
+    split: str | None = None,
+    *,
+    n_masks: int = 5,
+    n_samples: int = 32,
+    seed: int = 0,
+    memory: float = MEMORY,
+    mesh: Mesh | None = None,
+) -> tuple[Float[np.ndarray, "trial time target_channel"], Bool[np.ndarray, "trial time target_channel"]]:
+    r"""Returns the log likelihood of every entry of the encoder's data given the other entries, in nats.
+
+    .. math:: \log \tfrac1S \sum_s p(x_{tc} \mid \theta_{tc}^s)
+
+    with parameters of S posterior samples, inferred as in `masked_rates`; arguments and errors as there. It compares
+    likelihoods of the same kind of data, which predicted rates do not.
+
+    Returns:
+        Log likelihoods, 0 for entries that were not hidden, and True for hidden entries.
+    """
+
+    def log_likelihood(masked: Split) -> np.ndarray:
+        n_devices = n_data_devices(mesh)
+        rows, at_once = chunks(model, masked, n_samples, memory, False, n_devices, n_trials=largest_split(data))
+        how: dict[str, Any] = dict(rows=rows, seed=seed, mesh=mesh, numbers=(n_samples,))
+        return map_trials(_log_predictive, model, Labels.of(data), masked, (at_once,), **how)[0]
+
+    return _of_hidden(model, data, split, n_masks, seed, log_likelihood)
+
+
+def _of_hidden(
+    model: LFADS, data: Dataset, split: str | None, n_masks: int, seed: int, compute: Callable[[Split], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what `compute` infers for each entry while it is hidden, and True for hidden entries."""
     if n_masks < 2:
         raise LfadsxError(
             f"`n_masks` must be at least 2, got {n_masks}: one part at a time is hidden from the encoders."
         )
     check_shapes(model, data)
-    (_, chosen), group, labels = trials_of(data, split), data.input_group, Labels.of(data)
+    _, chosen = trials_of(data, split)
     part = np.random.default_rng(seed).integers(n_masks, size=chosen.encoder_input.shape)
-    shape = chosen.targets[group].shape
-    rates, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
-    how: dict[str, Any] = dict(memory=memory, mesh=mesh, n_trials=largest_split(data))
+    shape = chosen.targets[data.input_group].shape
+    found, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for number in steps(range(n_masks), f"inference of hidden entries ({chosen.n_trials} trials)"):
         masked = hide(model, chosen, part == number, 1 / n_masks)
         with progress_shown(False):  # one bar for all passes
-            inferred = infer_trials(model, labels, masked, n_samples, seed, **how).rates[group]
+            inferred = compute(masked)
         mask = as_targets(data.sessions, chosen, part == number, shape)
-        rates[mask] = inferred[mask]
+        found[mask] = inferred[mask]
         hidden |= mask
-    return rates, hidden
+    return found, hidden
+
+
+def _log_predictive(
+    model: LFADS, batch: Batch, key: Key[Array, ""], n_samples: Int[Array, ""], at_once: int
+) -> tuple[Array, dict[str, Any]]:
+    """Returns the log of the mean likelihood of each entry over samples, `at_once` of them at a time."""
+    encoded, group = model.encode(batch), model.input_group
+    scored = batch.scored(group)
+
+    def of_sample(key: Array) -> Array:
+        output = model.decode(encoded, batch, model.draw(key, batch))
+        return entry_log_likelihood(model, batch, output, group, scored)
+
+    def chunk(number: Array, total: Array) -> Array:
+        entries = jax.vmap(of_sample)(derive(key, number * at_once + jnp.arange(at_once)))
+        return jnp.logaddexp(total, jax.nn.logsumexp(entries, axis=0))
+
+    total = jax.lax.fori_loop(0, n_samples // at_once, chunk, jnp.full(scored.shape, -jnp.inf))
+    return total - jnp.log(n_samples), {}
 
 
 def hide(

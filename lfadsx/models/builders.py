@@ -21,7 +21,7 @@ from lfadsx.models.initialization import (
     n_components_of,
 )
 from lfadsx.models.lfads import LFADS
-from lfadsx.models.seams import SEAMS, make
+from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
 
 
@@ -126,7 +126,8 @@ def build(
 
     readin = plan.readin()
     ic_encoder, input_encoder = plan.encoders(readin.n_features + n_known - to_generator)
-    likelihood = {name: plan.likelihood(sums, name) for name in data.train.targets}
+    chosen = likelihoods(config, sums, own.get("likelihood"))
+    likelihood = {name: make("likelihood", part, rngs=plan.rngs) for name, part in chosen.items()}
     ic_prior = plan.part("ic_prior", _ic_prior(config), dim=config.ic_dim or config.generator_dim)
     decoder = plan.decoder(ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states)
     readout = {name: plan.readout(name, likelihood[name]) for name in likelihood}
@@ -289,39 +290,60 @@ class _Plan:
             rngs=self.rngs,
         )
 
-    def likelihood(self, sums: TrainingSums, group: str) -> distributions.AbstractLikelihood:
-        given = self._of_group("likelihood", group)
-        if given is not None:
-            return make("likelihood", given, rngs=self.rngs)
-        if self.config.likelihood == "poisson" if group == self.data.input_group else self.data.is_counts(group):
-            return distributions.Poisson()
-        # A variance floor that is negligible compared with the data, in any unit.
-        return distributions.Gaussian(variance_min=1e-6 * sums.smallest_variance(group))
-
     def readout(self, group: str, likelihood: distributions.AbstractLikelihood) -> modules.AbstractReadout:
-        config, given = self.config, self._of_group("readout", group)
+        config, given = self.config, _by_group("readout", self.own.get("readout"), self.data).get(group)
         units = self.has_units(group, likelihood)
         linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
         widths: dict[str, Any] = dict(n_factors=config.factors, n_targets=n_targets_of(self.data.sessions, group))
         chosen = linear if given is None else given
-        return make("readout", chosen, **widths, n_params=likelihood.n_params, rngs=self.rngs)
+        widths |= dict(n_params=likelihood.n_params, n_constant=likelihood.n_constant)
+        return make("readout", chosen, **widths, rngs=self.rngs)
 
     def has_units(self, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
         """Returns whether data are standardised: real values, or counts with a likelihood of real values."""
         support = likelihood.support
         return self.config.standardise and support != "counts" and (support != "any" or not self.data.is_counts(group))
 
-    def _of_group(self, seam: str, group: str) -> Any:
-        """Returns the user's read-out or likelihood of a target group, or None."""
-        given, groups = self.own.get(seam), self.data.train.targets
-        if not isinstance(given, Mapping):
-            return given if group == self.data.input_group else None
-        if unknown := set(given) - set(groups):
-            name = min(unknown)
-            raise LfadsxError(
-                f"`{seam}` must name target groups of the data, {sorted(groups)}, got {name!r}{nearest(name, groups)}."
-            )
-        return given.get(group)
+
+def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[str, Part] | None) -> dict[str, Part]:
+    """Returns the likelihood of each target group, bound to the variances of the data: the user's own, or by name.
+
+    Args:
+        config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, else a
+            Gaussian one.
+        sums: Sums of the training data.
+        given: The user's own likelihood of the input group, or by target group, or None.
+    """
+    data, found = sums.data, {}
+    names = _by_group("other_likelihoods", dict(pair.split("=", 1) for pair in config.other_likelihoods), data)
+    if data.input_group in names:
+        raise LfadsxError(
+            f"`other_likelihoods` must name target groups other than {data.input_group!r}, whose channels the encoder "
+            "sees. Give the likelihood of this group as `likelihood`."
+        )
+    names[data.input_group] = config.likelihood
+    own = _by_group("likelihood", given, data)
+    for group in data.train.targets:
+        name = names.get(group, "poisson" if data.is_counts(group) else "gaussian")
+        part, variances = own.get(group, distributions.LIKELIHOODS[name]), sums.variances(group)
+        # A variance floor that is negligible compared with the data, in any unit.
+        sizes = dict(variance_min=1e-6 * float(variances.min()), noise_variance=float(variances.mean()))
+        is_class = callable(part) and not isinstance(part, nnx.Module)
+        found[group] = partial(part, **arguments("likelihood", part, sizes)) if is_class else part
+    return found
+
+
+def _by_group(seam: str, given: Any, data: Dataset) -> dict[str, Any]:
+    """Returns the user's read-outs or likelihoods by target group; a single one is that of the input group."""
+    if not isinstance(given, Mapping):
+        return {} if given is None else {data.input_group: given}
+    groups = data.train.targets
+    if unknown := set(given) - set(groups):
+        name = min(unknown)
+        raise LfadsxError(
+            f"`{seam}` must name target groups of the data, {sorted(groups)}, got {name!r}{nearest(name, groups)}."
+        )
+    return dict(given)
 
 
 def _gates(config: ModelConfig) -> dict[str, Any]:

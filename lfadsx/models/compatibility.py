@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lfadsx.data.dataset import Dataset, Session
+import numpy as np
+
+from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.scored_entries import scored_mask
 from lfadsx.data.target_kinds import first_not_count
 from lfadsx.errors import LfadsxError
 from lfadsx.models.exercises import run_abstractly
@@ -142,11 +145,19 @@ def _check_own_parts(model: LFADS, data: Dataset) -> None:
 
 
 def _check_support(model: LFADS, data: Dataset, group: str) -> None:
-    """Raises LfadsxError for real-valued data with a likelihood of counts."""
+    """Raises LfadsxError for real-valued data with a likelihood of counts, and for values outside of the support."""
     likelihood = model.likelihood[group]
+    name = type(likelihood).__name__
     if likelihood.support != "counts" or data.is_counts(group):
+        for split_name, split in data.splits.items():
+            inside = likelihood.inside(split.targets[group])
+            if not np.all(inside) and (outside := ~np.asarray(inside) & scored_mask(split, data, group)).any():
+                raise LfadsxError(
+                    f"The {split_name} data of {group!r} must be {likelihood.domain} for the likelihood {name}, got "
+                    f"{_first(data, split, group, outside)}. {likelihood.remedy}"
+                )
         return
-    name, found = type(likelihood).__name__, first_not_count(data, group)
+    found = first_not_count(data, group)
     if found is None:
         raise LfadsxError(
             f"The data of {group!r} must be counts for the likelihood {name}, but were read as real numbers. Read them "
@@ -156,4 +167,15 @@ def _check_support(model: LFADS, data: Dataset, group: str) -> None:
     raise LfadsxError(
         f"The {split} data of {group!r} must be counts for the likelihood {name}, got {value:g} at {place}. Give "
         "integers of at least 0, or use a Gaussian likelihood (--likelihood gaussian)."
+    )
+
+
+def _first(data: Dataset, split: Split, group: str, mask: np.ndarray) -> str:
+    """Returns number, value and place of the first entries of a mask, in words."""
+    trial, time, channel = (int(i) for i in np.argwhere(mask)[0])
+    session, value = data.sessions[split.session[trial]], split.targets[group][trial, time, channel]
+    others = f", the first of {n} such values" if (n := int(mask.sum())) > 1 else ""
+    return (
+        f"{value:g} in session {session.name!r}, trial {split.trial_id[trial]}, bin {time}, channel "
+        f"{session.names(group)[channel]}{others}"
     )

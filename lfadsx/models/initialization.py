@@ -7,10 +7,11 @@ import logging
 
 import numpy as np
 from flax import nnx
+from jaxtyping import Float
 
 from lfadsx import modules
 from lfadsx.data.dataset import Dataset, Session
-from lfadsx.distributions.likelihoods import mean_and_std
+from lfadsx.distributions.likelihood import mean_and_std
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 
@@ -57,10 +58,9 @@ class TrainingSums:
             for i, s in enumerate(self.data.sessions)
         ]
 
-    def smallest_variance(self, group: str) -> float:
-        """Returns the smallest variance of a target channel; constant channels count as 1."""
-        stds = [mean_and_std(*sums)[1] for sums in self.targets[group]]
-        return float(np.concatenate(stds).min() ** 2)
+    def variances(self, group: str) -> Float[np.ndarray, " channel"]:
+        """Returns the variances of the target channels of all sessions; constant channels count as 1."""
+        return np.concatenate([mean_and_std(*sums)[1] for sums in self.targets[group]]) ** 2
 
 
 def initialise(model: LFADS, data: Dataset) -> None:

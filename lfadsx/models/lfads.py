@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from lfadsx.config import HyperParams
-from lfadsx.distributions.likelihoods import AbstractLikelihood
+from lfadsx.distributions.likelihood import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
 from lfadsx.models.adjoint import set_adjoint

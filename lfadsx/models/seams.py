@@ -21,8 +21,8 @@ SEAMS: dict[str, tuple[type[nnx.Module], tuple[str, ...]]] = {
     "generator": (modules.AbstractGenerator, ("n_ic", "n_known_inputs", "n_inferred_inputs", "n_units", "rngs")),
     "ic_prior": (distributions.AbstractPrior, ("dim", "rngs")),
     "input_prior": (distributions.AbstractPrior, ("dim", "rngs")),
-    "likelihood": (distributions.AbstractLikelihood, ("rngs",)),
-    "readout": (modules.AbstractReadout, ("n_factors", "n_targets", "n_params", "rngs")),
+    "likelihood": (distributions.AbstractLikelihood, ("variance_min", "noise_variance", "rngs")),
+    "readout": (modules.AbstractReadout, ("n_factors", "n_targets", "n_params", "n_constant", "rngs")),
 }
 """Seams by name: the abstract class, and the arguments that a constructor may have; the class documents them."""
 

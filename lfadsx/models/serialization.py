@@ -30,8 +30,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         distributions.AutoregressivePrior,
         distributions.StudentTPrior,
         distributions.PointPrior,
-        distributions.Poisson,
-        distributions.Gaussian,
+        *distributions.LIKELIHOODS.values(),
     )
 }
 """The built-in parts by name. Saved models refer to these names; loading imports no other code."""

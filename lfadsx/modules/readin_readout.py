@@ -66,7 +66,8 @@ class AbstractReadout(nnx.Module):
     To write your own, set `n_channels` and define `__call__`. To initialise it at the mean rates of the data, define
     `set_bias`; for real-valued data of any unit also `set_units`, which is called first. The builders pass to the
     constructor those of these arguments that it has: `n_factors`; `n_targets`, the target channels of each session as
-    ((name, number), ...); `n_params`, the number of likelihood parameters per channel; `rngs`.
+    ((name, number), ...); `n_params`, the number of likelihood parameters per channel; `n_constant`, the number of
+    those, the last ones, that should not depend on the factors; `rngs`.
 
     Attributes:
         n_channels: Number of channels of the widest session.
@@ -224,6 +225,7 @@ class LinearReadout(AbstractReadout):
         n_factors: Number of factors.
         n_targets: Number of channels of each session, as ((name, number), ...).
         n_params: Likelihood parameters per channel.
+        n_constant: Number of parameters, the last ones, that have a bias but no weights: they are the same in all bins.
         scale: Gain of the initial weights; a small one, so that the model starts at the mean rates.
         units: If True, parameters have fixed units, set by `set_units`. A step of the optimiser then has the same
             effect for data in volts and in microvolts.
@@ -236,16 +238,20 @@ class LinearReadout(AbstractReadout):
         n_targets: Sizes,
         *,
         n_params: int = 1,
+        n_constant: int = 0,
         scale: float = 1.0,
         units: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         self.n_factors, self.n_targets, self.n_params = n_factors, n_targets, n_params
-        self.scale, self.units = scale, units
+        self.n_constant, self.scale, self.units = n_constant, scale, units
         self.adjoint: Adjoint = "fused"
         self.n_channels = max(n for _, n in n_targets)
         self.weight = nnx.Dict(
-            {name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params), n_factors, scale)) for name, n in n_targets}
+            {
+                name: nnx.Param(scaled_normal(rngs, (n_factors, n, n_params - n_constant), n_factors, scale))
+                for name, n in n_targets
+            }
         )
         self.bias = nnx.Dict({name: nnx.Param(filled((n, n_params))) for name, n in n_targets})
         self.unit = nnx.Dict({name: Frozen(filled((n, n_params), 1.0)) for name, n in n_targets if units})
@@ -258,14 +264,14 @@ class LinearReadout(AbstractReadout):
         weights, biases = [self.weight[n][...] for n in names], [self.bias[n][...] for n in names]
         if self.units:
             units = [self.unit[n][...] for n in names]
-            weights = [weight * unit for weight, unit in zip(weights, units, strict=True)]
+            weights = [weight * unit[:, : weight.shape[2]] for weight, unit in zip(weights, units, strict=True)]
             biases = [bias * unit for bias, unit in zip(biases, units, strict=True)]
         if len(names) == 1:
             flat = product(factors, weights[0].reshape(self.n_factors, -1), self.adjoint)
-            return flat.reshape(*factors.shape[:2], *biases[0].shape) + biases[0]
+            return self._with_constant(flat.reshape(*factors.shape[:2], *weights[0].shape[1:])) + biases[0]
         weight = jnp.stack([_pad(w, self.n_channels, axis=1) for w in weights])[session]
         bias = jnp.stack([_pad(b, self.n_channels, axis=0) for b in biases])[session]
-        return jnp.einsum("btf,bfcp->btcp", factors, weight) + bias[:, None]
+        return self._with_constant(jnp.einsum("btf,bfcp->btcp", factors, weight)) + bias[:, None]
 
     def unit_of(self, session: int) -> Float[Array, "channel n_params"]:
         """Returns the units of one session's parameters, shape (channel, n_params)."""
@@ -311,7 +317,13 @@ class LinearReadout(AbstractReadout):
     def with_sessions(self, n_targets: Sizes, *, rngs: nnx.Rngs) -> LinearReadout:
         """Returns a linear read-out of other sessions with the same settings."""
         return LinearReadout(
-            self.n_factors, n_targets, n_params=self.n_params, scale=self.scale, units=self.units, rngs=rngs
+            self.n_factors,
+            n_targets,
+            n_params=self.n_params,
+            n_constant=self.n_constant,
+            scale=self.scale,
+            units=self.units,
+            rngs=rngs,
         )
 
     def keep_sessions(self, old: AbstractReadout) -> None:
@@ -319,6 +331,10 @@ class LinearReadout(AbstractReadout):
         if isinstance(old, LinearReadout):
             for name in ("weight", "bias", "unit"):
                 keep(getattr(old, name), getattr(self, name))
+
+    def _with_constant(self, varying: Array) -> Array:
+        """Returns the part of the parameters that follows the factors, 0 for constant parameters."""
+        return _pad(varying, self.n_params, axis=3) if self.n_constant else varying
 
 
 def keep(old: Mapping[str, nnx.Variable | Array], new: Mapping[str, nnx.Variable]) -> None:

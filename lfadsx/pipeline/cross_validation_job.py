@@ -26,7 +26,6 @@ from lfadsx.data.fold_datasets import (
 )
 from lfadsx.data.session_alignment import align
 from lfadsx.data.split_names import ALL
-from lfadsx.distributions import Gaussian
 from lfadsx.evaluation import Evaluation, format_table
 from lfadsx.evaluation.folds import FoldResult, evaluate_folds, merge_posteriors
 from lfadsx.files import write_csv, write_json
@@ -170,10 +169,8 @@ def _datasets(
 
 def _builder(config: ModelConfig, whole: Dataset, parts: Mapping[str, Any]) -> Callable[[Dataset, nnx.Rngs], LFADS]:
     """Returns a function that builds a model for a fold's data, with the same static values for all folds."""
-    # The floor of the variance is static, and only guards against rounding: all folds use the floor of all trials.
-    own = dict(parts)
-    if config.likelihood == "gaussian" and "likelihood" not in own:
-        own["likelihood"] = Gaussian(1e-6 * TrainingSums(whole).smallest_variance(whole.input_group))
+    # Variances that likelihoods take from the data are static: all folds use those of all trials.
+    own = {**parts, "likelihood": builders.likelihoods(config, TrainingSums(whole), parts.get("likelihood"))}
     return lambda data, rngs: builders.build(data, config, rngs=rngs, **own)
 
 

@@ -14,11 +14,12 @@ from lfadsx.config import HyperParams
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.measures import hidden_entries
-from lfadsx.evaluation.statistics import Statistic, drawn, mean_of, score_of
-from lfadsx.inference import masked_rates
+from lfadsx.evaluation.statistics import Statistic, drawn, mean_of, ratio, score_of
+from lfadsx.inference import masked_log_likelihood, masked_rates
+from lfadsx.models.lfads import LFADS
 from lfadsx.training import FitResult
 
-MEASURES = ("masked_bps", "masked_r2")
+MEASURES = ("masked_nats", "masked_bps", "masked_r2")
 """Measures for the comparison; the first one that all models have is used."""
 
 
@@ -37,7 +38,7 @@ class Trained:
         seconds: Training time in seconds: the model's share of that of its population.
     """
 
-    settings: dict[str, float]
+    settings: dict[str, float | str]
     group: str
     hyper: HyperParams
     seeds: tuple[int, ...]
@@ -55,22 +56,33 @@ class Trained:
     @property
     def complexity(self) -> tuple[float, float, float]:
         """Complexity: number of parameters, then number of factors and of inferred inputs if they were swept."""
-        return self.n_parameters, self.settings.get("factors", 0), self.settings.get("inferred_inputs", 0)
+        factors, inputs = (float(self.settings.get(name, 0)) for name in ("factors", "inferred_inputs"))
+        return self.n_parameters, factors, inputs
 
 
 def score_members(
-    data: Dataset, members: Sequence[tuple[FitResult, int]], *, mask_seed: int, mesh: Mesh | None, **facts: Any
+    data: Dataset,
+    members: Sequence[tuple[FitResult, int]],
+    *,
+    mask_seed: int,
+    by_likelihood: bool,
+    mesh: Mesh | None,
+    **facts: Any,
 ) -> Trained:
     """Scores the seeds of a model; `members` holds results and seeds, `facts` the other fields of `Trained`.
 
-    `mask_seed` determines the hidden entries. It must be the same for all models, so that they compare by trial.
+    `mask_seed` determines the hidden entries. It must be the same for all models, so that they compare by trial. With
+    `by_likelihood` the score is `masked_nats`, the mean log likelihood of a hidden entry in nats.
     """
     results, seeds = zip(*sorted(members, key=lambda pair: pair[0].best_score), strict=True)
-    statistics = tuple(
-        hidden_entries(data, "valid", *masked_rates(member.model, data, "valid", seed=mask_seed, mesh=mesh))
-        for member in results
-        if np.isfinite(member.best_score)
-    )
+
+    def score(model: LFADS) -> dict[str, Statistic]:
+        if by_likelihood:
+            entries, hidden = masked_log_likelihood(model, data, "valid", seed=mask_seed, mesh=mesh)
+            return {"masked_nats": ratio(entries.sum((1, 2), dtype=np.float64), hidden.sum((1, 2)))}
+        return hidden_entries(data, "valid", *masked_rates(model, data, "valid", seed=mask_seed, mesh=mesh))
+
+    statistics = tuple(score(member.model) for member in results if np.isfinite(member.best_score))
     return Trained(seeds=seeds, members=results, statistics=statistics, **facts)
 
 
@@ -151,7 +163,7 @@ def rank(seeds: Sequence[Sequence[Statistic]], n_trials: int) -> Ranking:
 
 
 def rank_models(models: Sequence[Trained], n_trials: int) -> tuple[Ranking, str]:
-    """Compares the models of a sweep; also returns the measure: "masked_bps", or "masked_r2" for real data."""
+    """Compares the models of a sweep; also returns the measure, one of `MEASURES`."""
     trained = [of for one in models for of in one.statistics]
     measure = next((name for name in MEASURES if all(name in of for of in trained)), MEASURES[-1])
     return rank([[of[measure] for of in one.statistics if measure in of] for one in models], n_trials), measure

@@ -12,11 +12,12 @@ from flax import nnx
 
 from lfadsx.config import ModelConfig, TrainConfig
 from lfadsx.data.dataset import Dataset
+from lfadsx.distributions import LIKELIHOODS
 from lfadsx.errors import LfadsxError
 from lfadsx.models import builders
 from lfadsx.training.state import matches, path_name
 
-Settings = Mapping[str, Sequence[float]]
+Settings = Mapping[str, Sequence[float | str]]
 """Values to try, by name of the setting."""
 
 
@@ -55,3 +56,19 @@ def count_parameters(data: Dataset, config: ModelConfig, train: TrainConfig, par
     outline = nnx.eval_shape(lambda: builders.build(data, config, rngs=nnx.Rngs(0), **parts))
     parameters = nnx.to_flat_state(nnx.state(outline, nnx.Param))
     return sum(math.prod(value.shape) for path, value in parameters if matches(path_name(path), train.train))
+
+
+def check_likelihoods(names: Sequence[Any]) -> None:
+    """Raises LfadsxError unless log likelihoods of the same data can be compared between likelihoods."""
+    made = {name: LIKELIHOODS[name] for name in names if name in LIKELIHOODS}
+    kinds = {(one.support, one.has_point_mass) for one in made.values()}
+    if len(kinds) > 1:
+        groups = [
+            [n for n, one in LIKELIHOODS.items() if (one.support, one.has_point_mass) == k] for k in sorted(kinds)
+        ]
+        raise LfadsxError(
+            f"`likelihood` must be for one kind of data in a sweep, got {', '.join(names)}: probabilities of counts, "
+            "densities and mixtures of both cannot be compared. Compare only within "
+            + ", or within ".join(" and ".join(group) for group in groups)
+            + "."
+        )

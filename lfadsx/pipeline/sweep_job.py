@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, as_text
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
@@ -28,7 +28,14 @@ from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw, finish, samples_of
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.selection import Ranking, Trained, rank_models, score_members
-from lfadsx.pipeline.sweep_grid import Settings, architecture, count_parameters, grid, group_name
+from lfadsx.pipeline.sweep_grid import (
+    Settings,
+    architecture,
+    check_likelihoods,
+    count_parameters,
+    grid,
+    group_name,
+)
 from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
@@ -68,7 +75,8 @@ def sweep(
     """Trains a grid of models and chooses the simplest that predicts hidden validation data as well as the best.
 
     All combinations are trained. Models of the same sizes form one population, compiled once, in its own folder. Models
-    are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, averaged over seeds. Of the models
+    are compared by `masked_bps` (real data: `masked_r2`) of the validation trials, averaged over seeds. Different
+    likelihoods are compared by the mean log likelihood of a hidden entry, `masked_nats`, instead. Of the models
     within one standard error of the best one, the model with the fewest parameters is chosen (`Ranking.choose`). Test
     trials are not used for the choice. The best seed of the chosen model becomes the run folder `chosen`, with scores
     of the test trials if there are any.
@@ -85,7 +93,8 @@ def sweep(
     Args:
         data: The data set.
         out: The folder; by default a temporary one that is deleted at the end.
-        sizes: Values to try, by field of `ModelConfig`. With 0 inferred inputs a model has no controller.
+        sizes: Values to try, numbers or names, by field of `ModelConfig`. With 0 inferred inputs a model has no
+            controller.
         hypers: Values to try, by field of `HyperParams`.
         seeds: Number of seeds of each model.
         model: Other settings of the architecture.
@@ -112,6 +121,8 @@ def sweep(
     numbers, run, base = with_suited("sweep", data, settings, hyper, config, model or ModelConfig())
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
     _check(seeds, len(groups) * len(tried))
+    likelihoods = (sizes or {}).get("likelihood", ())
+    check_likelihoods(likelihoods)
     architectures = {name: architecture(base, own) for name, own in groups.items()}
     n_parameters = {name: count_parameters(data, own, run, parts or {}) for name, own in architectures.items()}
     strategy = Fixed(tuple(dataclasses.replace(numbers, **own) for own in tried))
@@ -130,6 +141,7 @@ def sweep(
             if result.reason == "interrupted":
                 return stopped(result, began)
             facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=run.seed)
+            facts["by_likelihood"] = len(likelihoods) > 1
             swept = [own | of_hyper for of_hyper in tried]
             trained += _scored(data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
         facts = dict(n_samples=n_samples, mesh=own_mesh, began=began)
@@ -258,7 +270,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str
     return [
         {
             "model": f"{number} {marks.get((row['is_best'], row['is_chosen']), '')}".strip(),
-            **{name: f"{row[name]:g}" for name in names},
+            **{name: as_text(row[name]) for name in names},
             "parameters": row["n_parameters"],
             measure: _with_error(row[measure], row["standard_error"]),
             "difference": _with_error(row["difference"], row["difference_error"]),
@@ -276,7 +288,7 @@ def _with_error(value: float, error: float) -> str | None:
 
 
 def _in_words(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {row[name]:g}" for name in names)
+    return ", ".join(f"{name} {as_text(row[name])}" for name in names)
 
 
 def _findings(trained: Sequence[Trained]) -> list[Finding]:

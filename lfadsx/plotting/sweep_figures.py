@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lfadsx.config import as_text
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.style import (
     BLUE,
@@ -36,6 +37,7 @@ MOST_COLUMNS = 3
 MOST_NAMED = 8
 """Most lines of a panel with colours and names; more are grey."""
 TITLES = {
+    "masked_nats": "Hidden entries (nats per entry)",
     "masked_bps": "Hidden entries (bits per spike)",
     "co_bps": "Held-out neurons (bits per spike)",
     "fp_bps": "Forward prediction (bits per spike)",
@@ -59,7 +61,7 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
     Args:
         rows: Models with their settings and scores, as in `sweep.csv`.
         names: Names of the swept settings.
-        measure: Score to compare the models by: "masked_bps" or "masked_r2".
+        measure: Score to compare the models by: "masked_bps", "masked_r2" or "masked_nats".
 
     Raises:
         LfadsxError: If no setting has more than one value.
@@ -68,7 +70,7 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
     if not swept:
         raise LfadsxError(f"One of the settings {list(names)} must have more than one value. Pass the rows of a sweep.")
     chosen = next(row for row in rows if row["is_chosen"])
-    title = "Chosen: " + ", ".join(f"{_word(name)} {chosen[name]:g}" for name in swept)
+    title = "Chosen: " + ", ".join(f"{_word(name)} {as_text(chosen[name])}" for name in swept)
     n_columns = balanced(len(swept), MOST_COLUMNS)
     figure, axes = panel_grid(len(swept), n_columns, (3.4, 2.8), (0.4, 0.7), title, sharey=True)
     for number, (ax, name) in enumerate(zip(axes, swept, strict=True)):
@@ -131,12 +133,12 @@ def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str
         x = [place[row[name]] + shift for row in own]
         y, error = [row[measure] for row in own], [row["difference_error"] for row in own]
         ax.errorbar(x, y, error, color=colour, lw=MEDIUM, marker="o", ms=3.5, elinewidth=THIN, capsize=2, capthick=THIN)
-        handles.append(
-            Line2D([], [], color=colour, lw=MEDIUM, marker="o", ms=3.5, label=", ".join(f"{v:g}" for v in key))
-        )
+        handles.append(Line2D([], [], color=colour, lw=MEDIUM, marker="o", ms=3.5, label=", ".join(map(as_text, key))))
         for at, height, row in zip(x, y, own, strict=True):
             _mark(ax, at, height, row)
-    ax.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+    ax.set_xticks(range(len(values)), list(map(as_text, values)))
+    if any(isinstance(value, str) for value in values):  # names would overlap
+        ax.tick_params(axis="x", rotation=20)
     ax.set_xlim(-0.5, len(values) - 0.5)
     if others and named:
         where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": TICK}

@@ -37,10 +37,13 @@ WIDTHS: dict[str, Any] = {
     "n_factors": 3,
     "n_targets": (("session", 5),),
     "n_params": 1,
+    "n_constant": 0,
+    "variance_min": 1e-6,
+    "noise_variance": 0.5,
 }
 """Widths for making a class."""
 
-NONE = {"n_known_inputs": 0, "n_inferred_inputs": 0, "n_feedback": 0, "n_params": 1}
+NONE = {"n_known_inputs": 0, "n_inferred_inputs": 0, "n_feedback": 0, "n_params": 1, "n_constant": 0}
 """Widths of a part without such a name."""
 
 
@@ -141,7 +144,7 @@ def _widths(seam: str, part: Any, given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(part, type):
         defaults = NONE | {name: WIDTHS[name] for name in arguments(seam, part, WIDTHS)}
         return {name: given.get(name, defaults.get(name, WIDTHS[name])) for name in names}
-    outputs = {"n_features", "n_units", "lag", "dim"}  # not widths of the part's inputs
+    outputs = {"n_features", "n_units", "lag", "dim", "variance_min", "noise_variance"}  # not widths of inputs
     found = {}
     for name in names:
         if name in given or getattr(part, name, ()) != ():

@@ -1,18 +1,14 @@
-"""Likelihoods: the distribution of data around the prediction of the factors."""
+"""The interface of likelihoods, and functions that they share."""
 
 from __future__ import annotations
 
 import abc
-import math
-from typing import Any, Literal
+from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, ArrayLike, Float, Key, Num
-
-from lfadsx.distributions.prior import DiagonalGaussian
+from jaxtyping import Array, ArrayLike, Bool, Float, Key, Num
 
 Sums = Float[ArrayLike, " channel"]
 
@@ -47,22 +43,46 @@ def exp_soft_clip(x: Float[Array, "..."], low: float = -15.0, high: float = 8.0)
     return jnp.exp(jnp.clip(x, low, high)) * (1.0 + above) / (1.0 + below)
 
 
+def stirling(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2 for x of at least 8, to 1e-11."""
+    # In powers of 1 / x: those of x would overflow.
+    inverse = 1.0 / x
+    square = inverse * inverse
+    return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+
+
 class AbstractLikelihood(nnx.Module):
     """The interface of a likelihood, entry by entry.
 
     To write a likelihood, set `n_params` and `safe_value` and write the methods below. The loss, the masks (missing
     bins, padding, coordinated dropout), inference and the start of the read-out then work with it. The builders call
-    the class with `rngs`, if its constructor has this argument.
+    the class with those of these arguments that its constructor has: `variance_min`, a variance that is negligible
+    for the data; `noise_variance`, the mean variance of the training channels, both in squared units; `rngs`.
 
     Attributes:
         n_params: Number of parameters per channel and bin that the read-out provides.
+        n_constant: Number of parameters, the last ones, that are one trained number for each channel, the same in all
+            bins and trials. The others follow the factors.
         safe_value: A value of the support that replaces missing data, so that masked entries are finite.
         support: Kind of data: "counts", "real" values, or "any". Data of the other kind are refused.
+        has_point_mass: If True, single values such as 0 have a probability and all others a density, so that log
+            likelihoods compare only with those of such likelihoods.
+        domain: The values that `inside` accepts, in words: "the data must be ...".
+        remedy: What to do about data outside, as a sentence.
     """
 
     n_params: int
     safe_value: float
+    n_constant: int = 0
     support: Literal["counts", "real", "any"] = "any"
+    has_point_mass: bool = False
+    domain: str = "within the support"
+    remedy: str = "Choose another likelihood, or mark these entries as missing."
+
+    def inside(self, data: Num[np.ndarray, "*entries"]) -> Bool[np.ndarray, "*entries"] | bool:
+        """Returns True for values of the support, among values of its kind; all by default."""
+        del data
+        return True
 
     @abc.abstractmethod
     def log_prob(
@@ -97,98 +117,6 @@ class AbstractLikelihood(nnx.Module):
         """Returns the unit of each parameter of the read-out, 1 by default; arguments as in `initial_params`."""
         del total_squared, n
         return jnp.ones((np.size(total), self.n_params))
-
-
-_LOG_FACTORIALS = np.array([math.lgamma(count + 1.0) for count in range(256)])
-
-
-def _log_factorial(count: Array, dtype: Any) -> Array:
-    """Returns log k!; uint8, which holds nearly all counts, uses a table because lgamma is slow."""
-    if count.dtype == jnp.uint8:
-        return jnp.asarray(_LOG_FACTORIALS, dtype).at[count].get(mode="promise_in_bounds")
-    return jax.lax.lgamma(count.astype(dtype) + 1.0)
-
-
-class Poisson(AbstractLikelihood):
-    r"""Spike counts; the one parameter is the log rate in log counts per bin.
-
-    .. math:: \log p(k) = k a - e^a - \log k!
-
-    log k! is exact. Log rates are the identity on [-15, 8] (`soft_clip`).
-    """
-
-    support = "counts"
-
-    def __init__(self) -> None:
-        self.n_params, self.safe_value = 1, 0
-
-    def log_prob(self, params: Float[Array, "*entries 1"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
-        """Returns log Poisson(data; exp(a)) in nats."""
-        log_rate = soft_clip(params[..., 0])
-        return data.astype(params.dtype) * log_rate - jnp.exp(log_rate) - _log_factorial(data, params.dtype)
-
-    def mean(self, params: Float[Array, "*entries 1"]) -> Float[Array, "*entries"]:
-        """Returns the rate exp(a) in counts per bin."""
-        return exp_soft_clip(params[..., 0])
-
-    def variance(self, params: Float[Array, "*entries 1"]) -> Float[Array, "*entries"]:
-        """Returns the variance of the counts, which is the rate."""
-        return self.mean(params)
-
-    def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 1"]) -> Num[Array, "*entries"]:
-        """Draws counts."""
-        return jax.random.poisson(key, self.mean(params))
-
-    def initial_params(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 1"]:
-        """Returns log((count + 0.5) / observed bins), finite for silent neurons too."""
-        return jnp.log((total + 0.5) / jnp.maximum(n, 1.0))[:, None]
-
-
-class Gaussian(AbstractLikelihood):
-    r"""Real-valued data; the parameters are mean m and log variance l.
-
-    .. math:: \log p(x) = -\tfrac12 ((x - m)^2 / v + \log v + \log 2\pi), \quad v = e^l + v_{min}
-
-    Log variances are the identity on [-40, 40] (`soft_clip`), wide enough for data in volts and in digits.
-
-    Args:
-        variance_min: Added to the variance, in squared units of the data.
-    """
-
-    support = "real"
-
-    def __init__(self, variance_min: float = 1e-6) -> None:
-        self.n_params, self.safe_value = 2, 0.0
-        self.variance_min = variance_min
-
-    def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
-        """Returns the variance in squared units of the data."""
-        return jnp.exp(soft_clip(params[..., 1], -40.0, 40.0)) + self.variance_min
-
-    def log_prob(self, params: Float[Array, "*entries 2"], data: Num[Array, "*entries"]) -> Float[Array, "*entries"]:
-        """Returns log N(data; m, v) in nats."""
-        return self._distribution(params).log_prob(data.astype(params.dtype))
-
-    def mean(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
-        """Returns the mean m in the unit of the data."""
-        return params[..., 0]
-
-    def sample(self, key: Key[Array, ""], params: Float[Array, "*entries 2"]) -> Num[Array, "*entries"]:
-        """Draws values."""
-        return self._distribution(params).sample(jax.random.normal(key, params.shape[:-1], params.dtype))
-
-    def initial_params(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 2"]:
-        """Returns each channel's mean and log variance over the training data."""
-        mean, std = mean_and_std(total, total_squared, n)
-        return jnp.asarray(np.stack([mean, 2.0 * np.log(std)], axis=-1))
-
-    def units(self, total: Sums, total_squared: Sums, n: Sums) -> Float[Array, "channel 2"]:
-        """Returns each channel's standard deviation as the unit of the mean; the log variance has unit 1."""
-        _, std = mean_and_std(total, total_squared, n)
-        return jnp.asarray(np.stack([std, np.ones_like(std)], axis=-1))
-
-    def _distribution(self, params: Float[Array, "*entries 2"]) -> DiagonalGaussian:
-        return DiagonalGaussian(params[..., 0], self.variance(params))
 
 
 def mean_and_std(total: Sums, total_squared: Sums, n: Sums) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,21 @@
+"""The built-in likelihoods by name."""
+
+from __future__ import annotations
+
+from lfadsx.distributions.count_likelihoods import Bernoulli, NegativeBinomial, Poisson, ZeroInflatedPoisson
+from lfadsx.distributions.likelihood import AbstractLikelihood
+from lfadsx.distributions.positive_likelihoods import Gamma, LogNormal, ZeroInflatedGamma
+from lfadsx.distributions.real_likelihoods import Gaussian, SquaredError
+
+LIKELIHOODS: dict[str, type[AbstractLikelihood]] = {
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_poisson": ZeroInflatedPoisson,
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "squared_error": SquaredError,
+    "log_normal": LogNormal,
+    "gamma": Gamma,
+    "zero_inflated_gamma": ZeroInflatedGamma,
+}
+"""Values of `ModelConfig.likelihood`."""
