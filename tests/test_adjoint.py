@@ -81,7 +81,7 @@ def close(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0.0), 1e-3))
 
 
-EACH = making.each(CASES, "known inputs", "neural ODE")
+EACH = making.each(CASES, "known inputs", "vanilla RNN")
 
 
 @pytest.mark.parametrize("case", EACH)

@@ -181,7 +181,8 @@ class SmoothPrior(CorrelatedPrior):
     @property
     def unit(self) -> float:
         """Unit of the posterior's variance: the innovation variance s_0^2 at the start."""
-        return self.variance * -(math.expm1(-2.0 / self.tau) ** 3) / (1.0 + math.exp(-2.0 / self.tau))
+        kept = math.exp(-2.0 / self.tau)
+        return self.variance * (1.0 - kept) ** 3 / (1.0 + kept)
 
     def posterior(self, params: Float[Array, "*batch n_params"]) -> DiagonalGaussian:
         """Returns the posterior as a distribution with means and variances of shape (..., dim)."""
