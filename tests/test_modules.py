@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.models.adjoint import with_adjoint
 from lfadsx.models.serialization import PARTS, describe, rebuild
 from lfadsx.modules.augmentations import SpikeJitter, combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
@@ -460,6 +461,27 @@ def test_a_generators_step_is_its_equation(name):
     found = generator.step(jnp.asarray(state), projected, jnp.asarray(inferred))
     close(found, np.clip(expected, -0.6, 0.6), 1e-5)
     assert np.abs(expected).min() < 0.6 <= np.abs(expected).max()  # some are clipped
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_generator_has_derivatives_in_both_directions(name):
+    """The slope along a direction is the gradient times it, after three steps with both kinds of inputs."""
+    graphdef, params = nnx.split(with_adjoint(made(BUILT_IN[name]), "autodiff"))
+    ic, known, inferred = (jnp.asarray(x) for x in (normal(2, 4), normal(3, 2, 2), normal(3, 2, 3)))
+
+    def total(params):
+        generator = nnx.merge(graphdef, params)
+        state, projected = generator.initial_state(ic), generator.project(known)
+        for t in range(3):
+            state = generator.step(state, projected[t], inferred[t])
+        return jnp.sum(jnp.sin(state))
+
+    direction = jax.tree.map(lambda x: jnp.asarray(normal(*x.shape)), params)
+    slope = jax.jit(lambda p, d: jax.jvp(total, (p,), (d,))[1])(params, direction)
+    gradient = jax.jit(jax.grad(total))(params)
+    expected = sum(jax.tree.leaves(jax.tree.map(lambda x, d: jnp.sum(x * d), gradient, direction)))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("n", [3, 60])

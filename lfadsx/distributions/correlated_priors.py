@@ -145,9 +145,10 @@ class SmoothPrior(CorrelatedPrior):
 
     .. math:: \mathrm{corr}(u_t, u_{t+k}) = (1 + k \tanh(1 / \tau)) e^{-k/\tau}
 
-    The first two bins follow from the stationary law. An AR(1) input jumps in every bin; here its slope is correlated,
-    too. Independent noise in every bin is therefore improbable, and good posteriors are about as narrow as s^2 at the
-    start, s_0^2. So it is their unit of variance, without which the first divergences would be thousands of nats:
+    The first two bins follow from the stationary law. An AR(1) input jumps in every bin, whereas the steps of a smooth
+    one resemble the steps before. Independent noise in every bin is therefore improbable, and good posteriors are about
+    as narrow as s^2. Its value at the start, s_0^2, is the unit of their variance, without which the first divergences
+    would be thousands of nats:
 
     .. math:: q(u_t | x) = N(m_q, s_0^2 (e^{l_q} + \epsilon))
 
