@@ -144,10 +144,13 @@ def trained(data: Dataset, generator: Any, size: int, seed: int, budget: Budget)
     def fit(model: lfadsx.LFADS, data: Dataset, epochs: int, **changes: Any) -> lfadsx.LFADS:
         return lfadsx.fit(model, data, epochs=epochs, patience=epochs, **shared, **changes).model
 
-    fit(model, data, 2)  # compiles
     began = time.monotonic()
+    fit(model, data, 2)  # compiles
+    compiled = time.monotonic()
     fit(model, data, 4)
-    epochs = min(budget.epochs, int(60 * budget.minutes / ((time.monotonic() - began) / 4)))
+    # As much as until now is kept back for the data of a horizon, which are compiled again.
+    left = 60 * budget.minutes - 2 * (time.monotonic() - began)
+    epochs = max(2, min(budget.epochs, int(4 * left / (time.monotonic() - compiled))))
     horizons = [n for n in HORIZONS if n < budget.bins] if generator == "neural_ode" else []
     for horizon in horizons:
         model = fit(model, up_to(data, horizon), max(1, epochs // 2 // len(horizons)), schedule="constant")
