@@ -97,8 +97,20 @@ class ModelConfig:
     a controller unless inferred_inputs is 0."""
     factors: int = 32
     """Number of factors."""
+    generator: Literal["gru", "linear", "rnn", "low_rank", "neural_ode"] = "gru"
+    """Generator, which produces the dynamics. gru: gated RNN. linear: linear dynamics. rnn: vanilla RNN. low_rank: RNN
+    whose recurrent matrix has the rank `generator_rank`. neural_ode: a network of `generator_width` computes the change
+    of the state; for a few units that are the latents themselves."""
     generator_dim: int = 128
-    """Units of the generator, the RNN that produces the dynamics."""
+    """Units of the generator's state."""
+    generator_rank: int = 8
+    """Rank of the recurrent matrix of the low_rank generator."""
+    generator_width: int = 128
+    """Units of each hidden layer of the neural_ode generator."""
+    generator_depth: int = 2
+    """Hidden layers of the neural_ode generator."""
+    generator_substeps: int = 1
+    """Euler steps of the neural_ode generator in a bin."""
     ic_dim: int = 64
     """Dimension of the initial condition. 0: all trials start in one trained state."""
     initial_state: Literal["linear", "identity"] = "linear"
@@ -131,19 +143,32 @@ class ModelConfig:
     """Bins at the start of a trial that the initial condition is inferred from. 0: the whole trial."""
     controller_sees_ic_window: bool = True
     """If True, the controller's encoder also reads the bins of `ic_window`."""
+    ic_prior: Literal["gaussian", "mixture", "student_t", "none"] = "gaussian"
+    """Prior of the initial condition. gaussian: normal. mixture: `ic_prior_components` Gaussians with trained weights,
+    means and variances, for trials in clusters. student_t: heavy tails, for trials far from the others. none: all
+    trials start in one trained state, as with ic_dim = 0."""
     ic_prior_variance: float = 0.1
-    """Variance of the initial condition's prior; the initial value if the variance is trained."""
+    """Variance of the initial condition's prior, of each component (mixture), or squared scale (student_t); the initial
+    value if it is trained."""
     ic_prior_variance_bounds: tuple[float, float] = (0.0, 0.0)
-    """Bounds of the prior variance of the initial condition. It is trained if the second bound exceeds the first."""
-    input_prior: Literal["ar1", "gaussian", "student_t"] = "ar1"
+    """Bounds of the variance of the gaussian prior of the initial condition. It is trained if the second bound exceeds
+    the first."""
+    ic_prior_components: int = 8
+    """Number of Gaussians of the mixture prior of the initial condition."""
+    ic_prior_df: float = 4.0
+    """Degrees of freedom of the student_t prior of the initial condition; fewer mean heavier tails."""
+    input_prior: Literal["ar1", "gaussian", "student_t", "smooth"] = "ar1"
     """Prior of the inferred inputs. ar1: AR(1) process with trained time constants. gaussian: independent normal bins.
-    student_t: independent bins with heavy tails, for brief and rare inputs."""
+    student_t: independent bins with heavy tails, for brief and rare inputs. smooth: AR(2) process without jumps, with
+    trained time constants."""
     input_prior_tau: float = 10.0
-    """Initial time constant of the AR(1) prior in bins."""
+    """Initial time constant of the ar1 or smooth prior in bins."""
     input_prior_tau_s: float = 0.0
-    """Initial time constant of the AR(1) prior in seconds; needs the data's bin width. 0: `input_prior_tau` is used."""
+    """Initial time constant of the ar1 or smooth prior in seconds; needs the data's bin width. 0: `input_prior_tau` is
+    used."""
     input_prior_variance: float = 0.1
-    """Initial innovation variance (ar1), variance (gaussian) or squared scale (student_t) of the input prior."""
+    """Initial innovation variance (ar1), variance (gaussian, smooth) or squared scale (student_t) of the input
+    prior."""
     input_prior_df: float = 2.0
     """Initial degrees of freedom of the student_t prior; fewer mean heavier tails."""
     input_prior_mean: float = 0.0
@@ -180,11 +205,13 @@ class ModelConfig:
         """Checks sizes, ranges and names."""
         _check_types(self)
         _check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
+        _check_range(self, AT_LEAST_1, "generator_rank", "generator_width", "generator_depth", "generator_substeps")
+        _check_range(self, AT_LEAST_1, "ic_prior_components")
         _check_range(self, AT_LEAST_0, "ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag")
         _check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
         _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
         _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
-        _check_range(self, ABOVE_0, "cell_clip")
+        _check_range(self, ABOVE_0, "cell_clip", "ic_prior_df")
         for pair in self.other_likelihoods:
             group, _, name = pair.partition("=")
             if not group or name not in get_args(LikelihoodName):

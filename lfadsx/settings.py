@@ -11,7 +11,12 @@ class ModelSettings(TypedDict, total=False):
     """Fields of `ModelConfig` but `variant`."""
 
     factors: int
+    generator: Any
     generator_dim: int
+    generator_rank: int
+    generator_width: int
+    generator_depth: int
+    generator_substeps: int
     ic_dim: int
     initial_state: Literal["linear", "identity"]
     ic_encoder_dim: int
@@ -27,8 +32,11 @@ class ModelSettings(TypedDict, total=False):
     initial_feedback: Literal["state", "zeros"]
     ic_window: int
     controller_sees_ic_window: bool
+    ic_prior: Any
     ic_prior_variance: float
     ic_prior_variance_bounds: tuple[float, float]
+    ic_prior_components: int
+    ic_prior_df: float
     input_prior: Any
     input_prior_tau: float
     input_prior_tau_s: float
@@ -112,8 +120,6 @@ class VariantSettings(ModelSettings, total=False):
     readout: Any
     ic_encoder: Any
     controller: Any
-    generator: Any
-    ic_prior: Any
     input_encoder: Any
 
 

@@ -17,11 +17,16 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.objective import Objective, RampWeights
 
+DRIVEN = {"variant": "external_input", "generator_rank": 2, "generator_width": 6, "generator_substeps": 2}
 CASES = {
     "controller": (making.ragged, {}, {}),
     "known inputs": (making.ragged, {"known": 2}, {"variant": "external_input"}),
     "known inputs alone": (making.ragged, {"known": 2}, {"variant": "external_input", "inferred_inputs": 0}),
     "autonomous in segments": (making.ragged, {}, {"variant": "autonomous", "segment_bins": 4}),
+    "neural ODE": (making.ragged, {"known": 2}, {"generator": "neural_ode", "ic_prior": "mixture"} | DRIVEN),
+    "low rank": (making.ragged, {"known": 2}, {"generator": "low_rank", "input_prior": "smooth"} | DRIVEN),
+    "linear": (making.ragged, {}, {"generator": "linear", "ic_prior": "student_t", "segment_bins": 4}),
+    "vanilla RNN": (making.ragged, {}, {"generator": "rnn", "variant": "autonomous"}),
     "feedback of rates": (making.one_session, {}, {"feedback": "rates"}),
     "sessions of real values": (
         making.several_sessions,
@@ -76,7 +81,7 @@ def close(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(initial=0.0), 1e-3))
 
 
-EACH = making.each(CASES, "known inputs")
+EACH = making.each(CASES, "known inputs", "vanilla RNN")
 
 
 @pytest.mark.parametrize("case", EACH)

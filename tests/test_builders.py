@@ -145,7 +145,8 @@ def test_a_class_gets_what_its_constructor_asks_for():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(generator="gru"), "`generator` must be a class or an instance, got 'gru'"),
+        (dict(controller="gru"), "`controller` must be a class or an instance, got 'gru'"),
+        (dict(generator="grue"), "`generator` must be one of 'gru', 'linear', .*, got 'grue'"),
         (
             dict(likelihood=3),
             "an instance of AbstractLikelihood or a class that returns one, got 3",

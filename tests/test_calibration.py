@@ -72,7 +72,7 @@ def test_calibration_widens_spreads_and_keeps_rates(small, tmp_path):
     post.save(tmp_path / "post.h5")
     read = lfadsx.read_posterior(tmp_path / "post.h5")
     assert read.kappa == 0.7 and raw.kappa is None
-    with pytest.raises(lfadsx.LfadsxError, match="calibrated already"):
+    with pytest.raises(lfadsx.LfadsxError, match="must not be calibrated"):
         read.calibrated(calibration)
     raw.save(tmp_path / "raw.h5")
     assert lfadsx.read_posterior(tmp_path / "raw.h5").kappa is None
@@ -99,9 +99,7 @@ def test_calibration_of_a_model_and_its_file(small, tmp_path):
 
 def test_forward_bins_and_absent_channels_are_left_out():
     """Bins after the encoder's, and sessions with fewer neurons, neither break nor enter the calibration."""
-    days = [
-        lfadsx.datasets.chaotic_rnn(conditions=4, neurons=n, duration=0.3, session=f"day{n}") for n in (50, 30)
-    ]
+    days = [lfadsx.datasets.chaotic_rnn(conditions=4, neurons=n, duration=0.3, session=f"day{n}") for n in (50, 30)]
     data = lfadsx.data.concatenate(*days)
     model = lfadsx.autonomous(data, generator_dim=8, factors=4, rngs=nnx.Rngs(0))
     found = lfadsx.calibrate(model, data, n_samples=4)

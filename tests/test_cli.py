@@ -544,6 +544,17 @@ def test_mistakes_on_the_command_line_are_one_line_and_code_2(words, message, ca
     assert message in said and said.count("\n") == 1
 
 
+def test_generators_and_priors_are_flags():
+    words = "--generator low_rank --generator-rank 3 --ic-prior mixture --ic-prior-components 4 --input-prior smooth"
+    model = parse(["fit", "a.h5", "--out", "run", *words.split()]).model
+    expected = dict(generator="low_rank", generator_rank=3, ic_prior="mixture", ic_prior_components=4)
+    assert model == lfadsx.ModelConfig(**expected, input_prior="smooth")
+    with pytest.raises(LfadsxError, match="`--ic-prior` must be one of 'gaussian', .*did you mean 'mixture'"):
+        parse(["fit", "a.h5", "--out", "run", "--ic-prior", "mixtur"])
+    sweep = parse(["sweep", "a.h5", "--out", "runs", "--generator", "neural_ode", "--generator-dim", "3,5"])
+    assert sweep.grids == {"generator_dim": (3, 5)}
+
+
 def test_flags_replace_set_which_replaces_the_file(tmp_path):
     file = tmp_path / "settings.toml"
     file.write_text("""

@@ -19,9 +19,11 @@ from lfadsx.distributions import (
     Gaussian,
     GaussianPrior,
     LogNormal,
+    MixturePrior,
     NegativeBinomial,
     PointPrior,
     Poisson,
+    SmoothPrior,
     SquaredError,
     StudentTPrior,
     ZeroInflatedGamma,
@@ -36,8 +38,12 @@ PRIORS = {
     "gaussian": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, prior_var_min=0.01),
     "bounded": lambda: GaussianPrior(3, mean=0.4, variance=0.3, train_variance=True, variance_bounds=(0.1, 0.5)),
     "ar1": lambda: AutoregressivePrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
+    "smooth": lambda: SmoothPrior(3, tau=4.0, variance=0.2, mean=0.3, train_mean=True),
     "student_t": lambda: StudentTPrior(3, df=3.0, scale=0.5, mean=0.2, train_mean=True),
+    "mixture": lambda: MixturePrior(3, components=4, variance=0.3, rngs=nnx.Rngs(0)),
 }
+SAMPLED = ("mixture",)
+"""Priors whose divergence is estimated from the sample."""
 LIKELIHOODS = {
     "poisson": Poisson,
     "negative_binomial": NegativeBinomial,
@@ -102,6 +108,12 @@ def agree_on_average(left, right, axis=0):
     assert np.all(np.abs(difference.mean(axis)) < 5 * error)
 
 
+def params_of(prior, mean, variance):
+    """Parameters of the posterior with these means and variances."""
+    unit = prior.unit if isinstance(prior, SmoothPrior) else 1.0
+    return jnp.concatenate([jnp.asarray(mean), jnp.log(jnp.asarray(variance) / unit - prior.post_var_min)], -1)
+
+
 def random_params(prior, shape, seed=0):
     """Posterior parameters with moderate means and variances."""
     return 0.5 * jax.random.normal(jax.random.key(seed), (*shape, prior.n_params)) - 0.5
@@ -117,7 +129,7 @@ def gaussian_kl(q, p):
 
 @jax.jit
 def prior_kls(params, path):
-    return [make().kl(params, path) for make in PRIORS.values()]
+    return [make().kl(params, path) for name, make in PRIORS.items() if name not in SAMPLED]
 
 
 def triples(low, high):
@@ -144,11 +156,15 @@ def test_kl_of_priors_is_never_negative(mean, log_variance, seed):
 
 def test_kl_of_a_posterior_equal_to_the_prior_is_zero():
     with jax.enable_x64(True):
-        prior = PRIORS["ar1"]()
-        path = prior.draw(jax.random.key(0), (4, 9))
-        same = prior.transition(path)
-        params = jnp.concatenate([same.mean, jnp.log(same.variance - prior.post_var_min)], -1)
-        assert np.abs(np.asarray(prior.kl(params, path))).max() < 1e-14
+        for prior in (PRIORS["ar1"](), PRIORS["smooth"]()):
+            path = prior.draw(jax.random.key(0), (4, 9))
+            same = prior.transition(path)
+            params = params_of(prior, same.mean, same.variance)
+            assert np.abs(np.asarray(prior.kl(params, path))).max() < 1e-12
+
+        prior = MixturePrior(3, components=1, variance=0.3, rngs=nnx.Rngs(0))
+        params = params_of(prior, prior.loc[0], prior.gaussians().variance[0])
+        assert np.abs(np.asarray(prior.kl(params, prior.loc[0] + 0.3))) < 1e-12
 
         prior = PRIORS["gaussian"]()
         p = prior.distribution()
@@ -174,26 +190,32 @@ def test_log_prob_is_that_of_scipy():
 
 
 def dense(prior, n_bins, input_):
-    """Mean and covariance of one input's whole path under the AR(1) prior, by its definition."""
-    tau, variance = np.exp(np.asarray(prior.log_tau[...])), np.exp(np.asarray(prior.log_variance[...]))
-    phi = np.exp(-1 / tau[input_])
-    bins = np.arange(n_bins)
-    covariance = variance[input_] / (1 - phi**2) * phi ** np.abs(bins[:, None] - bins)
+    """Mean and covariance of one input's whole path under a correlated prior, by its definition."""
+    tau, variance = (float(np.exp(np.asarray(x[...], np.float64)[input_])) for x in (prior.log_tau, prior.log_variance))
+    phi, lag = np.exp(-1 / tau), np.abs(np.subtract.outer(np.arange(n_bins), np.arange(n_bins)))
+    if isinstance(prior, SmoothPrior):
+        covariance = variance * (1 + lag * np.tanh(1 / tau)) * phi**lag
+    else:
+        covariance = variance / (1 - phi**2) * phi**lag
     return np.full(n_bins, np.asarray(prior.loc[...])[input_]), covariance
 
 
-def uneven_ar1():
-    """An AR(1) prior whose inputs differ in every parameter."""
-    prior = AutoregressivePrior(3, train_mean=True)
+CORRELATED = [AutoregressivePrior, SmoothPrior]
+
+
+def uneven(kind):
+    """A correlated prior whose inputs differ in every parameter."""
+    prior = kind(3, train_mean=True)
     prior.log_tau[...] = jnp.log(jnp.array([0.7, 4.0, 30.0]))
     prior.log_variance[...] = jnp.log(jnp.array([0.5, 0.05, 1.5]))
     prior.loc[...] = jnp.array([0.0, -0.4, 1.0])
     return prior
 
 
-def test_ar1_log_prob_is_that_of_the_dense_gaussian():
+@pytest.mark.parametrize("kind", CORRELATED)
+def test_log_prob_of_a_path_is_that_of_the_dense_gaussian(kind):
     with jax.enable_x64(True):
-        prior = uneven_ar1()
+        prior = uneven(kind)
         path = np.random.default_rng(0).standard_normal((4, 7, 3))
         ours = np.cumsum(np.asarray(prior.log_prob(jnp.asarray(path))), axis=1)
     theirs = np.zeros((4, 7))
@@ -202,7 +224,7 @@ def test_ar1_log_prob_is_that_of_the_dense_gaussian():
         for t in range(1, 8):  # the sum up to t is the density of the first t bins
             gaussian = stats.multivariate_normal(mean[:t], covariance[:t, :t])
             theirs[:, t - 1] += gaussian.logpdf(path[:, :t, input_])
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7)
 
 
 def test_ar1_log_prob_is_that_of_lfads_torch(arrays):
@@ -220,8 +242,18 @@ def test_gaussian_kl_is_that_of_lfads_torch(arrays):
     close(prior.kl(jnp.asarray(params), jnp.zeros((5, 4))).mean(), arrays["mvn/kl_batch_mean"])
 
 
-def test_ar1_draws_have_the_stationary_moments():
-    prior, n = uneven_ar1(), 4000
+@pytest.mark.parametrize("n_bins", [1, 2, 3])
+@pytest.mark.parametrize("kind", CORRELATED)
+def test_short_paths_are_the_beginning_of_long_ones(kind, n_bins):
+    prior = uneven(kind)
+    long, short = (np.asarray(prior.draw(jax.random.key(0), (n,))) for n in (6, n_bins))
+    close(short, long[:n_bins], 1e-6)
+    close(prior.log_prob(jnp.asarray(short)), np.asarray(prior.log_prob(jnp.asarray(long)))[:n_bins])
+
+
+@pytest.mark.parametrize("kind", CORRELATED)
+def test_draws_have_the_stationary_moments(kind):
+    prior, n = uneven(kind), 4000
     paths = np.asarray(prior.draw(jax.random.key(2), (n, 10)), np.float64)
     for input_ in range(3):
         mean, covariance = dense(prior, 10, input_)
@@ -238,9 +270,10 @@ def test_stationary_variance_keeps_its_digits_for_a_long_time_constant():
     np.testing.assert_allclose(np.asarray(prior.stationary_variance), 1e-3 / -np.expm1(-2e-6), rtol=1e-4)
 
 
-def test_path_kl_has_the_expectation_of_the_log_ratio():
+@pytest.mark.parametrize("kind", CORRELATED)
+def test_path_kl_has_the_expectation_of_the_log_ratio(kind):
     """With a posterior that looks at its own past, as a controller's does."""
-    prior, n, n_bins = uneven_ar1(), 8000, 5
+    prior, n, n_bins = uneven(kind), 8000, 5
     noise = np.asarray(prior.noise(jax.random.key(3), (n, n_bins)))
     slope, offset, variance = 0.6, 0.3, 0.4
     path, means, last = [], [], np.zeros((n, 3))
@@ -249,8 +282,7 @@ def test_path_kl_has_the_expectation_of_the_log_ratio():
         last = means[-1] + np.sqrt(variance) * noise[:, t]
         path.append(last)
     path, means = np.stack(path, 1), np.stack(means, 1)
-    log_variance = np.full_like(means, np.log(variance - prior.post_var_min))
-    params, path = jnp.asarray(np.concatenate([means, log_variance], -1)), jnp.asarray(path)
+    params, path = params_of(prior, means, np.full_like(means, variance)), jnp.asarray(path)
     kl = np.asarray(prior.kl(params, path).sum(1))
     ratio = np.asarray((prior.posterior_log_prob(params, path) - prior.log_prob(path)).sum(1))
     agree_on_average(kl, ratio)
@@ -271,6 +303,70 @@ def test_path_kl_has_the_expectation_of_the_log_ratio():
             - np.linalg.slogdet(covariance_q)[1]
         )
     assert abs(kl.mean() - exact) < 5 * kl.std() / np.sqrt(n)
+
+
+def test_a_smooth_input_has_no_jumps():
+    """The steps of a smooth input follow each other; those of an AR(1) input of the same variance do not."""
+    steps = {}
+    for kind, variance in ((AutoregressivePrior, 1 - np.exp(-2 / 20)), (SmoothPrior, 1.0)):
+        path = np.asarray(kind(1, tau=20.0, variance=variance).draw(jax.random.key(0), (2000, 50)))[..., 0]
+        assert path.var() == pytest.approx(1.0, abs=0.1)
+        steps[kind] = np.diff(path, axis=1)
+    pairs = {kind: np.corrcoef(of[:, :-1].ravel(), of[:, 1:].ravel())[0, 1] for kind, of in steps.items()}
+    assert abs(pairs[AutoregressivePrior]) < 0.05 and pairs[SmoothPrior] > 0.9
+
+
+def uneven_mixture(dim=1):
+    """A mixture whose components differ in every parameter."""
+    prior = MixturePrior(dim, components=3, rngs=nnx.Rngs(0))
+    prior.logits[...] = jnp.array([0.0, 1.0, -0.5])
+    prior.loc[...] = jnp.array([[-2.0], [0.3], [1.0]]) * jnp.ones(dim)
+    prior.log_variance[...] = jnp.log(jnp.array([[0.2], [1.0], [0.05]]) * jnp.ones(dim))
+    return prior
+
+
+def test_a_mixture_is_a_density_with_the_moments_of_its_draws():
+    with jax.enable_x64(True):
+        prior = uneven_mixture()
+        grid = np.linspace(-8, 8, 20_001)
+        density = np.exp(np.asarray(prior.log_prob(jnp.asarray(grid)[:, None])))
+        weights = np.exp([0.0, 1.0, -0.5]) / np.exp([0.0, 1.0, -0.5]).sum()
+        laws = [stats.norm(m, np.sqrt(v)) for m, v in ((-2.0, 0.2), (0.3, 1.0), (1.0, 0.05))]
+        np.testing.assert_allclose(density, sum(w * p.pdf(grid) for w, p in zip(weights, laws, strict=True)), 1e-9)
+        assert integrate.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-9)
+        draws = np.asarray(prior.draw(jax.random.key(0), (100, 40))).ravel()
+        shares = np.asarray(prior.responsibilities(jnp.asarray(grid)[:, None]))
+    assert stats.kstest(draws, lambda x: sum(w * p.cdf(x) for w, p in zip(weights, laws, strict=True))).pvalue > 1e-4
+    np.testing.assert_allclose(shares.sum(-1), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("mean", "variance"), [(0.0, 0.3), (-2.0, 0.1), (0.8, 2.0)])
+def test_the_divergence_from_a_mixture_has_the_integral_as_expectation(mean, variance):
+    with jax.enable_x64(True):
+        prior, n = uneven_mixture(), 40_000
+        params = jnp.broadcast_to(params_of(prior, [mean], [variance]), (n, 2))
+        samples = prior.sample(params, prior.noise(jax.random.key(2), (n,)))
+        found = np.asarray(prior.kl(params, samples))
+        plain = np.asarray(prior.posterior_log_prob(params, samples) - prior.log_prob(samples))
+        q = stats.norm(mean, np.sqrt(variance))
+        grid = np.linspace(mean - 10 * q.std(), mean + 10 * q.std(), 20_001)
+        log_p = np.asarray(prior.log_prob(jnp.asarray(grid)[:, None]))
+    exact = integrate.trapezoid(q.pdf(grid) * (q.logpdf(grid) - log_p), grid)
+    assert abs(found.mean() - exact) < 5 * found.std() / np.sqrt(n)
+    assert found.std() < plain.std()
+
+
+def test_the_divergence_from_a_mixture_is_exact_where_one_component_counts():
+    with jax.enable_x64(True):
+        params = jnp.broadcast_to(jnp.array([0.2, 0.4, -1.0, -2.0]), (6, 4))
+        path = jnp.asarray(np.random.default_rng(0).standard_normal((6, 2)))
+        one, several = MixturePrior(2, components=1, rngs=nnx.Rngs(0)), MixturePrior(2, components=3, rngs=nnx.Rngs(0))
+        exact = np.asarray(one.posterior(params[0]).kl(DiagonalGaussian(one.loc[0], jnp.full(2, 0.1))).sum())
+        np.testing.assert_allclose(one.kl(params, path), exact, rtol=1e-12)
+        several.loc[...] = jnp.tile(one.loc[...], (3, 1))
+        np.testing.assert_allclose(several.kl(params, path), exact, rtol=1e-12)
+        several.loc[...] = one.loc[...] + jnp.array([[0.0], [40.0], [-40.0]])
+        np.testing.assert_allclose(several.kl(params, path), exact + np.log(3), rtol=1e-12)
 
 
 def uneven_student_t():
@@ -511,12 +607,13 @@ def test_posterior_samples_have_the_posterior_moments(prior):
     close(log_prob, stats.norm.logpdf(samples, mean, std).sum(-1))
 
 
-@pytest.mark.parametrize("make", [GaussianPrior, AutoregressivePrior, StudentTPrior])
+@pytest.mark.parametrize("make", [GaussianPrior, AutoregressivePrior, SmoothPrior, StudentTPrior])
 def test_the_variance_floor_is_added(make):
     params = jnp.array([0.0, -30.0])
     for floor in (0.0, 0.25):
-        std = np.asarray(make(1, post_var_min=floor).posterior_std(params))
-        np.testing.assert_allclose(std, np.sqrt(np.exp(-30) + floor), rtol=1e-5)
+        prior = make(1, post_var_min=floor)
+        unit = prior.unit if isinstance(prior, SmoothPrior) else 1.0
+        np.testing.assert_allclose(prior.posterior_std(params), np.sqrt(unit * (np.exp(-30) + floor)), rtol=1e-5)
 
 
 def test_settings_say_what_trains():

@@ -1,5 +1,7 @@
 """The decoder's loop whose derivative is written out, beside the loop for any parts."""
 
+from typing import get_args, get_type_hints
+
 import jax
 import jax.numpy as jnp
 import making
@@ -194,6 +196,21 @@ def test_a_loop_in_segments_equals_the_whole_one(case, segment_bins):
             alike(found, expected)
         for (_, found), (_, expected) in zip(*(gradients(d, arrays, drawn) for d in (decoder, whole)), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * max(np.abs(expected).max(), 1e-6))
+
+
+@pytest.mark.parametrize("variant", ["inferred_input", "autonomous"])
+def test_only_a_gru_runs_in_the_written_out_loop(variant):
+    """Every other generator gets the plain loop by itself, and steps of the built-in one are never taken one by one."""
+    data = making.one_session()
+    for name in get_args(get_type_hints(lfadsx.ModelConfig)["generator"]):
+        model = making.outline(data, variant=variant, generator=name)
+        graphdef, state = nnx.split(model)
+        traced = jax.make_jaxpr(lambda state, batch: nnx.merge(graphdef, state)(batch).factors)(  # noqa: B023
+            state, lfadsx.data.batch(data)
+        )
+        loop = {"inferred_input": "name=fused_decoder", "autonomous": "name=fused_gru"}[variant]
+        decoding = str(traced).count(loop) - (2 if variant == "autonomous" else 0)  # of the bidirectional encoder
+        assert decoding == (name == "gru"), name
 
 
 @pytest.mark.parametrize("segment_bins", making.each([1, 4, 6], 4))

@@ -159,12 +159,24 @@ CASES = {
         input_prior="gaussian",
         initial_feedback="zeros",
     ),
+    "other parts": dict(
+        variant="external_input",
+        likelihood="poisson",
+        generator="neural_ode",
+        generator_width=6,
+        ic_prior="mixture",
+        input_prior="smooth",
+    ),
 }
 
 
 @pytest.mark.parametrize(
     ("case", "reduction", "estimator"),
-    [("usual", "sum", "path"), pytest.param("windowed", "mean", "sample", marks=pytest.mark.slow)],
+    [
+        ("usual", "sum", "path"),
+        pytest.param("windowed", "mean", "sample", marks=pytest.mark.slow),
+        pytest.param("other parts", "sum", "path", marks=pytest.mark.slow),
+    ],
 )
 def test_a_trial_in_a_batch_is_the_trial_alone(case, reduction, estimator):
     """Ragged, two sessions, entries missing, neurons held out, forward bins; all noise on; in float64.

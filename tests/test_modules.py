@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import pytest
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.models.adjoint import with_adjoint
 from lfadsx.models.serialization import PARTS, describe, rebuild
 from lfadsx.modules.augmentations import SpikeJitter, combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
@@ -270,10 +272,14 @@ class Counter(modules.AbstractGenerator):
         return state["x"] + state["clock"][:, None]
 
 
-GENERATORS = {
+BUILT_IN = {
     "gru": lambda rngs: modules.GRUGenerator(4, 2, 3, 5, rngs=rngs),
-    "own": lambda rngs: Counter(4, 3, 5, rngs=rngs),
+    "linear": lambda rngs: modules.LinearGenerator(4, 2, 3, 5, clip=50.0, rngs=rngs),
+    "rnn": lambda rngs: modules.RNNGenerator(4, 2, 3, 5, rngs=rngs),
+    "low_rank": lambda rngs: modules.LowRankGenerator(4, 2, 3, 5, rank=2, leak=0.3, rngs=rngs),
+    "neural_ode": lambda rngs: modules.NeuralODEGenerator(4, 2, 3, 5, width=6, depth=3, substeps=2, rngs=rngs),
 }
+GENERATORS = BUILT_IN | {"own": lambda rngs: Counter(4, 3, 5, rngs=rngs)}
 
 
 def decoder(generator="gru", **settings):
@@ -315,6 +321,10 @@ def streams():
         ("gru", {"initial_feedback": "zeros"}),
         ("gru", {"feedback": "none"}),
         ("own", {}),
+        ("neural_ode", {}),
+        pytest.param("linear", {}, marks=pytest.mark.slow),
+        pytest.param("rnn", {}, marks=pytest.mark.slow),
+        pytest.param("low_rank", {}, marks=pytest.mark.slow),
     ],
 )
 def test_the_decoder_is_a_python_loop(nnx_mode, generator, settings):
@@ -413,6 +423,77 @@ def test_linear_is_affine():
     layer = made(lambda rngs: modules.Linear(3, 2, rngs=rngs))
     x = jnp.asarray(normal(5, 4, 3))
     close(layer(x), x @ np.asarray(layer.weight[...]) + np.asarray(layer.bias[...]))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def flow_in_numpy(w, g, drive):
+    hidden = silu(g @ w["w_state"] + drive)
+    for layer in range(2):
+        hidden = silu(hidden @ w["w_inner"][layer] + w["b_inner"][layer])
+    return hidden @ w["w_out"] + w["b_out"]
+
+
+def two_substeps_in_numpy(w, g, drive):
+    for _ in range(2):
+        g = np.clip(g + 0.05 * flow_in_numpy(w, g, drive), -0.6, 0.6)
+    return g
+
+
+EQUATIONS = {
+    "linear": lambda w, g, drive: g @ w["recurrent"] + drive,
+    "rnn": lambda w, g, drive: np.tanh(g @ w["recurrent"] + drive),
+    "low_rank": lambda w, g, drive: 0.7 * g + np.tanh(g) @ w["selection"] @ w["output"] + drive,
+    "neural_ode": two_substeps_in_numpy,
+}
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_a_generators_step_is_its_equation(name):
+    generator = made(BUILT_IN[name])
+    generator.clip = 0.6
+    w = {"/".join(map(str, path)): np.asarray(x[...]) for path, x in nnx.to_flat_state(nnx.state(generator))}
+    state, known, inferred = normal(7, 5), normal(7, 2, seed=1), normal(7, 3, seed=2)
+    expected = EQUATIONS[name](w, state, known @ w["w_known"] + inferred @ w["w_inferred"] + w["bias"])
+    projected = generator.project(jnp.asarray(known)[None])[0]
+    found = generator.step(jnp.asarray(state), projected, jnp.asarray(inferred))
+    close(found, np.clip(expected, -0.6, 0.6), 1e-5)
+    assert np.abs(expected).min() < 0.6 <= np.abs(expected).max()  # some are clipped
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_generator_has_derivatives_in_both_directions(name):
+    """The slope along a direction is the gradient times it, after three steps with both kinds of inputs."""
+    graphdef, params = nnx.split(with_adjoint(made(BUILT_IN[name]), "autodiff"))
+    ic, known, inferred = (jnp.asarray(x) for x in (normal(2, 4), normal(3, 2, 2), normal(3, 2, 3)))
+
+    def total(params):
+        generator = nnx.merge(graphdef, params)
+        state, projected = generator.initial_state(ic), generator.project(known)
+        for t in range(3):
+            state = generator.step(state, projected[t], inferred[t])
+        return jnp.sum(jnp.sin(state))
+
+    direction = jax.tree.map(lambda x: jnp.asarray(normal(*x.shape)), params)
+    slope = jax.jit(lambda p, d: jax.jvp(total, (p,), (d,))[1])(params, direction)
+    gradient = jax.jit(jax.grad(total))(params)
+    expected = sum(jax.tree.leaves(jax.tree.map(lambda x, d: jnp.sum(x * d), gradient, direction)))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [3, 60])
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_a_generator_starts_stable(name, n):
+    """Without inputs, states of size 1 neither grow nor reach their bound, however many units there are."""
+    kind = type(BUILT_IN[name](nnx.Rngs(0)))
+    for seed in range(5):
+        generator = kind(n, 0, 0, n, initial="identity", rngs=nnx.Rngs(seed))
+        run = jax.jit(lambda g: jax.lax.fori_loop(0, 200, lambda _, g: generator.step(g, None, None), g))  # noqa: B023
+        size = np.sqrt(np.mean(np.square(run(jnp.asarray(normal(50, n, seed=seed))))))
+        assert size < 2 if name == "neural_ode" else size < 0.1
 
 
 # Read-in and read-out
@@ -756,17 +837,20 @@ def every_part(rngs):
     causal = modules.CausalGRU(4, 3, lag=2, weight_scale=2.0, segment_bins=4, **settings, rngs=rngs)
     scales = dict(input_scale=0.5, recurrent_scale=2.0)
     generator = modules.GRUGenerator(5, 2, 2, 5, initial="identity", **settings, **scales, rngs=rngs)
-    controller = modules.GRUController(3, 4, 4, weight_scale=2.0, **settings, rngs=rngs)
-    ar1 = distributions.AutoregressivePrior(
-        2,
-        tau=5.0,
-        variance=0.2,
-        mean=0.1,
-        train_tau=False,
-        train_variance=False,
-        train_mean=True,
-        post_var_min=0.0,
+    plain: dict[str, Any] = dict(initial="identity", clip=3.0, **scales, rngs=rngs)
+    generators = (
+        modules.LinearGenerator(5, 2, 2, 5, **plain),
+        modules.RNNGenerator(5, 2, 2, 5, **plain),
+        modules.LowRankGenerator(5, 2, 2, 5, rank=2, leak=0.3, **plain),
+        modules.NeuralODEGenerator(5, 2, 2, 5, width=6, depth=3, substeps=2, step_size=0.2, **plain),
     )
+    controller = modules.GRUController(3, 4, 4, weight_scale=2.0, **settings, rngs=rngs)
+    fixed = dict(train_tau=False, train_variance=False, train_mean=True)
+    ar1, smooth = (
+        prior(2, tau=5.0, variance=0.2, mean=0.1, **fixed, post_var_min=0.0)
+        for prior in (distributions.AutoregressivePrior, distributions.SmoothPrior)
+    )
+    mixture = distributions.MixturePrior(5, components=3, variance=0.2, spread=2.0, post_var_min=0.0, rngs=rngs)
     gaussian = distributions.GaussianPrior(
         5,
         mean=0.1,
@@ -821,9 +905,12 @@ def every_part(rngs):
         encoder,
         causal,
         generator,
+        *generators,
         controller,
         ar1,
+        smooth,
         gaussian,
+        mixture,
         student_t,
         decoder,
         readin,

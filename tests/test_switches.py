@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx import modules
+from lfadsx import distributions, modules
 from lfadsx.config import ModelConfig
 from lfadsx.data import batch as batch_of
 from lfadsx.distributions import GaussianPrior, PointPrior
@@ -44,6 +44,65 @@ def test_without_an_initial_condition_all_trials_start_in_one_trained_state(data
     other = run(dataclasses.replace(batch, encoder_input=batch.encoder_input + 1))
     same(other.params["spikes"], output.params["spikes"])
     same(output.params["spikes"][0], output.params["spikes"][1])
+
+
+def test_no_prior_of_the_initial_condition_is_no_initial_condition(data):
+    named, sized = making.outline(data, ic_prior="none", ic_dim=7), making.outline(data, ic_dim=0)
+    assert nnx.graphdef(named) == nnx.graphdef(sized)
+    causal = making.outline(data, ic_prior="none", encoder="strictly_causal")
+    assert isinstance(causal.ic_encoder, modules.NoEncoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings"),
+    [
+        ("linear", modules.LinearGenerator, {}),
+        ("rnn", modules.RNNGenerator, {}),
+        ("low_rank", modules.LowRankGenerator, dict(rank=2)),
+        ("neural_ode", modules.NeuralODEGenerator, dict(width=7, depth=3, substeps=2)),
+    ],
+)
+def test_generators_have_names_and_settings(data, name, kind, settings):
+    changes = {f"generator_{setting}": value for setting, value in settings.items()}
+    changes |= dict(cell_clip=2.0, weight_scales=(1.0, 3.0, 0.5))
+    generator = making.outline(data, generator=name, **changes).decoder.generator
+    assert type(generator) is kind and generator.n_units == making.SIZES["generator_dim"]
+    assert (generator.clip, generator.input_scale, generator.recurrent_scale) == (2.0, 3.0, 0.5)
+    for setting, value in settings.items():
+        assert getattr(generator, setting) == value
+
+
+def test_priors_of_the_initial_condition_have_names_and_settings(data):
+    shared = dict(post_var_min=(0.01, 0.02), ic_prior_variance=0.25)
+    mixture = making.build(data, ic_prior="mixture", ic_prior_components=3, **shared).ic_prior
+    assert isinstance(mixture, distributions.MixturePrior) and mixture.components == 3 and mixture.variance == 0.25
+    heavy = making.outline(data, ic_prior="student_t", ic_prior_df=3.0, **shared).ic_prior
+    assert isinstance(heavy, distributions.StudentTPrior) and (heavy.df, heavy.scale) == (3.0, 0.5)
+    assert set(nnx.state(heavy, nnx.Param)) == {"loc"}
+    assert mixture.post_var_min == heavy.post_var_min == 0.01
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(generator="neural_ode", generator_width=6, ic_prior="mixture", input_prior="smooth"),
+        pytest.param(dict(generator="low_rank", ic_prior="student_t"), marks=pytest.mark.slow),
+        pytest.param(dict(generator="linear", ic_prior="none"), marks=pytest.mark.slow),
+    ],
+)
+def test_models_of_other_parts_train_and_are_saved(data, tmp_path, changes):
+    model = lfadsx.build(data, **(making.SIZES | changes), seed=0)
+    config = lfadsx.TrainConfig(epochs=2, batch_size=3, kl_ramp_epochs=1, l2_ramp_epochs=1)
+    result = lfadsx.fit(model, data, config=config, out=tmp_path / "run")
+    assert np.all(np.isfinite(result.history["loss"])) and np.all(result.history["loss"] < 200)
+    start, end = (making.flat(nnx.state(of, nnx.Param)) for of in (model, result.last))
+    moved = [path for path in start if np.any(start[path] != end[path])]
+    assert set(moved) >= {path for path in start if path.startswith(("decoder/generator", "ic_prior"))}
+    again = lfadsx.load(tmp_path / "run")
+    one, other = (lfadsx.infer(of, data, "valid", n_samples=2) for of in (again, result.model))
+    same(one.rates["spikes"], other.rates["spikes"])
+    new = lfadsx.generate(again, 3, 4)
+    assert np.all(np.isfinite(new.rates["spikes"]))
 
 
 @pytest.mark.slow
@@ -213,19 +272,22 @@ def test_what_of_the_prior_of_the_inputs_trains(data):
     assert trained() == {"log_tau", "log_variance"}
     assert trained(train_input_prior=("variance",)) == {"log_variance"}
     assert trained(train_input_prior=("tau", "mean")) == {"log_tau", "loc"}
+    assert trained(input_prior="smooth") == {"log_tau", "log_variance"}
     assert trained(input_prior="gaussian", train_input_prior=()) == set()
     assert trained(input_prior="student_t", train_input_prior=()) == set()
 
 
 def test_the_mean_of_the_inputs_prior(data):
-    for kind in ("ar1", "gaussian", "student_t"):
+    for kind in ("ar1", "smooth", "gaussian", "student_t"):
         model = lfadsx.build(data, **making.SIZES, input_prior=kind, input_prior_mean=0.7, rngs=nnx.Rngs(0))
         paths = model.decoder.input_prior.draw(jax.random.key(0), (4000, 3))
         assert np.median(np.asarray(paths)) == pytest.approx(0.7, abs=0.05)
 
 
-def test_the_time_constant_may_be_given_in_seconds(data):
-    model = lfadsx.build(data, **making.SIZES, input_prior_tau=3.0, input_prior_tau_s=0.1, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize("prior", ["ar1", "smooth"])
+def test_the_time_constant_may_be_given_in_seconds(data, prior):
+    constants = dict(input_prior_tau=3.0, input_prior_tau_s=0.1)
+    model = lfadsx.build(data, **making.SIZES, input_prior=prior, **constants, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(np.exp(model.decoder.input_prior.log_tau[...]), 0.1 / 0.02, rtol=1e-5)
     with pytest.raises(ValueError, match=r"`input_prior_tau_s` is in seconds \(0.1\), .* Give the bin width"):
         making.outline(making.one_session(), input_prior_tau_s=0.1)

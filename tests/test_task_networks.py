@@ -8,6 +8,7 @@ import pytest
 from example_tools import train_networks
 
 from lfadsx.data import read
+from lfadsx.datasets import roessler
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz, stationary
@@ -230,6 +231,18 @@ def test_stationary_law_has_the_moments_of_the_attractor_and_stays():
     later = Lorenz(conditions=4).run(states)[:, -1]
     np.testing.assert_allclose(later.mean(axis=0), states.mean(axis=0), atol=0.7)
     assert stationary(1000, 2, step=0.002)[:, 2].mean() == pytest.approx(23.8, abs=0.8)
+
+
+def test_roessler_states_obey_the_flow_and_keep_their_law():
+    state = np.array([[1.0, -2.0, 0.5], [-4.0, 3.0, 0.1]])
+    x, y, z = state.T
+    slope = np.stack([-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)], axis=-1)
+    np.testing.assert_allclose(roessler.euler(state, 1e-6, 1), state + 1e-6 * slope, rtol=1e-12)
+    states = roessler.stationary(3000)
+    for turns in (0.25, 0.5, 3.0):
+        later = roessler.euler(states, 0.01, round(100 * turns * roessler.TURN))
+        assert np.all(np.abs(later.mean(0) - states.mean(0)) < [0.4, 0.4, 0.25])
+        np.testing.assert_allclose(later.std(0), states.std(0), rtol=0.15)
 
 
 def test_lorenz_highest_rate_cuts():

@@ -1,6 +1,8 @@
 """Priors (each with its posterior family) and likelihoods."""
 
-from lfadsx.distributions.autoregressive_prior import AutoregressivePrior as AutoregressivePrior
+from lfadsx.distributions.correlated_priors import AutoregressivePrior as AutoregressivePrior
+from lfadsx.distributions.correlated_priors import CorrelatedPrior as CorrelatedPrior
+from lfadsx.distributions.correlated_priors import SmoothPrior as SmoothPrior
 from lfadsx.distributions.count_likelihoods import Bernoulli as Bernoulli
 from lfadsx.distributions.count_likelihoods import NegativeBinomial as NegativeBinomial
 from lfadsx.distributions.count_likelihoods import Poisson as Poisson
@@ -11,6 +13,7 @@ from lfadsx.distributions.independent_priors import StudentTPrior as StudentTPri
 from lfadsx.distributions.likelihood import AbstractLikelihood as AbstractLikelihood
 from lfadsx.distributions.likelihood import exp_soft_clip as exp_soft_clip
 from lfadsx.distributions.likelihood import soft_clip as soft_clip
+from lfadsx.distributions.mixture_prior import MixturePrior as MixturePrior
 from lfadsx.distributions.named_likelihoods import LIKELIHOODS as LIKELIHOODS
 from lfadsx.distributions.positive_likelihoods import Gamma as Gamma
 from lfadsx.distributions.positive_likelihoods import LogNormal as LogNormal

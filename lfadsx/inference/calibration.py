@@ -59,9 +59,9 @@ def calibrate(
         {\sum_i w_i \sum_{t \ne t'} \langle \tilde d_t \tilde d_{t'} \rangle}, \qquad
         \tilde d_t = d_t \sqrt{s / \sigma_t}
 
-    over windows i of 10 bins of each channel of at most 256 trials, with the deviations d of posterior samples from their mean,
-    and weights w, the inverse standard errors of the sums. The mean rates stay as they are. On simulated data the
-    errors grow with the root of the posterior's spread, hence the form of `Calibration`.
+    over windows i of 10 bins of each channel of at most 256 trials, with the deviations d of posterior samples from
+    their mean, and weights w, the inverse standard errors of the sums. The mean rates stay as they are. On simulated
+    data the errors grow with the root of the posterior's spread, hence the form of `Calibration`.
 
     Example:
         >>> import lfadsx

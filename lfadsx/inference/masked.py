@@ -141,9 +141,7 @@ def _log_predictive(
     return total - jnp.log(n_samples), {}
 
 
-def hide(
-    model: LFADS, trials: Split, hidden: Bool[np.ndarray, "trial encoder_time channel"], share: float
-) -> Split:
+def hide(model: LFADS, trials: Split, hidden: Bool[np.ndarray, "trial encoder_time channel"], share: float) -> Split:
     """Returns the trials with entries hidden from the encoders, and the others scaled up as in coordinated dropout.
 
     Args:

@@ -21,6 +21,7 @@ from lfadsx.models.initialization import (
     n_components_of,
 )
 from lfadsx.models.lfads import LFADS
+from lfadsx.models.named_parts import gates_of, generator_of, ic_dim_of, ic_prior_of, input_prior_of
 from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
 
@@ -128,7 +129,7 @@ def build(
     ic_encoder, input_encoder = plan.encoders(readin.n_features + n_known - to_generator)
     chosen = likelihoods(config, sums, own.get("likelihood"))
     likelihood = {name: make("likelihood", part, rngs=plan.rngs) for name, part in chosen.items()}
-    ic_prior = plan.part("ic_prior", _ic_prior(config), dim=config.ic_dim or config.generator_dim)
+    ic_prior = plan.part("ic_prior", ic_prior_of(config), dim=ic_dim_of(config) or config.generator_dim)
     decoder = plan.decoder(ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states)
     readout = {name: plan.readout(name, likelihood[name]) for name in likelihood}
     model = LFADS(
@@ -200,7 +201,7 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
         raise LfadsxError(
             f"feedback = 'rates' must have one session, got {len(data.sessions)}. Use feedback = 'factors'."
         )
-    if config.encoder == "strictly_causal" and config.ic_dim and not config.ic_window:
+    if config.encoder == "strictly_causal" and ic_dim_of(config) and not config.ic_window:
         raise LfadsxError(
             "With encoder = 'strictly_causal', `ic_window` must be above 0: otherwise the initial condition "
             f"(ic_dim = {config.ic_dim}) is inferred from the whole trial. Give ic_window, or ic_dim = 0."
@@ -242,13 +243,13 @@ class _Plan:
     def encoders(self, n_in: int) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
         """Returns the encoder of the initial condition, and the controller's encoder or None if both share one."""
         config = self.config
-        gru: dict[str, Any] = _gates(config) | {"weight_scale": config.weight_scales[0]}
+        gru: dict[str, Any] = gates_of(config) | {"weight_scale": config.weight_scales[0]}
         gru["segment_bins"] = config.segment_bins
         bidirectional = partial(modules.BidirectionalGRU, **gru)
         seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
         has_controller, lag = _n_inferred(config) > 0, config.controller_lag
         shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in self.own
-        default = seen if shared else bidirectional if config.ic_dim else modules.NoEncoder
+        default = seen if shared else bidirectional if ic_dim_of(config) else modules.NoEncoder
         n_units, first_lag = config.ic_encoder_dim, lag if shared else 0
         ic_encoder = self.part("ic_encoder", default, n_in=n_in, n_units=n_units, lag=first_lag)
         if shared or not has_controller:
@@ -261,20 +262,13 @@ class _Plan:
         config, data = self.config, self.data
         n_inferred, controller, input_prior = _n_inferred(config), None, None
         if n_inferred:
-            input_prior = self.part("input_prior", _input_prior(config, n_inferred, data.bin_width), dim=n_inferred)
+            input_prior = self.part("input_prior", input_prior_of(config, data.bin_width), dim=n_inferred)
             n_inferred = input_prior.dim
-        gru = partial(
-            modules.GRUGenerator,
-            initial=config.initial_state if config.ic_dim else "identity",
-            **_gates(config),
-            input_scale=config.weight_scales[1],
-            recurrent_scale=config.weight_scales[2],
-        )
         inputs = dict(n_known_inputs=n_driving, n_inferred_inputs=n_inferred)
-        generator = self.part("generator", gru, n_ic=n_ic, **inputs, n_units=config.generator_dim)
+        generator = self.part("generator", generator_of(config), n_ic=n_ic, **inputs, n_units=config.generator_dim)
         n_rates = data.sessions[0].n_targets[data.input_group] if config.feedback == "rates" else 0
         if n_inferred:
-            gru = partial(modules.GRUController, **_gates(config), weight_scale=config.weight_scales[0])
+            gru = partial(modules.GRUController, **gates_of(config), weight_scale=config.weight_scales[0])
             n_feedback = {"factors": config.factors, "rates": n_rates, "none": 0}[config.feedback]
             widths = dict(n_encoding=n_encoding, n_feedback=n_feedback, n_units=config.controller_dim)
             controller = self.part("controller", gru, **widths)
@@ -344,55 +338,3 @@ def _by_group(seam: str, given: Any, data: Dataset) -> dict[str, Any]:
             f"`{seam}` must name target groups of the data, {sorted(groups)}, got {name!r}{nearest(name, groups)}."
         )
     return dict(given)
-
-
-def _gates(config: ModelConfig) -> dict[str, Any]:
-    """Returns the settings of all recurrent parts."""
-    keep_bias, reset_bias = config.gate_biases
-    return {"clip": config.cell_clip, "keep_bias": keep_bias, "reset_bias": reset_bias}
-
-
-def _ic_prior(config: ModelConfig) -> distributions.AbstractPrior:
-    if config.ic_dim == 0:
-        return distributions.PointPrior(config.generator_dim)
-    low, high = config.ic_prior_variance_bounds
-    return distributions.GaussianPrior(
-        config.ic_dim,
-        variance=config.ic_prior_variance,
-        train_variance=high > low,
-        variance_bounds=(low, high) if high > low else None,
-        post_var_min=config.post_var_min[0],
-    )
-
-
-def _input_prior(config: ModelConfig, n_inferred: int, bin_width: float | None) -> distributions.AbstractPrior:
-    variance, trained = config.input_prior_variance, "variance" in config.train_input_prior
-    train_mean, post_var_min = "mean" in config.train_input_prior, config.post_var_min[1]
-    shared: dict[str, Any] = dict(mean=config.input_prior_mean, train_mean=train_mean, post_var_min=post_var_min)
-    if config.input_prior == "gaussian":
-        return distributions.GaussianPrior(n_inferred, variance=variance, train_variance=trained, **shared)
-    if config.input_prior == "student_t":
-        df, scale = config.input_prior_df, variance**0.5
-        return distributions.StudentTPrior(
-            n_inferred, df=df, scale=scale, train_df=trained, train_scale=trained, **shared
-        )
-    return distributions.AutoregressivePrior(
-        n_inferred,
-        tau=_in_bins(config, bin_width),
-        variance=variance,
-        train_tau="tau" in config.train_input_prior,
-        train_variance=trained,
-        **shared,
-    )
-
-
-def _in_bins(config: ModelConfig, bin_width: float | None) -> float:
-    """Returns the time constant of the AR(1) prior in bins."""
-    if not config.input_prior_tau_s:
-        return config.input_prior_tau
-    if bin_width is None:
-        raise LfadsxError(
-            f"`input_prior_tau_s` is in seconds ({config.input_prior_tau_s}), so the data must have a known bin width. "
-            "Give the bin width, or input_prior_tau in bins."
-        )
-    return config.input_prior_tau_s / bin_width

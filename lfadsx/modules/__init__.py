@@ -9,10 +9,14 @@ from lfadsx.modules.encoders import AbstractEncoder as AbstractEncoder
 from lfadsx.modules.encoders import BidirectionalGRU as BidirectionalGRU
 from lfadsx.modules.encoders import CausalGRU as CausalGRU
 from lfadsx.modules.encoders import NoEncoder as NoEncoder
+from lfadsx.modules.generators import LinearGenerator as LinearGenerator
+from lfadsx.modules.generators import LowRankGenerator as LowRankGenerator
+from lfadsx.modules.generators import RNNGenerator as RNNGenerator
 from lfadsx.modules.gru import GRU as GRU
 from lfadsx.modules.gru import run_gru as run_gru
 from lfadsx.modules.linear import Linear as Linear
 from lfadsx.modules.linear import UnitNormLinear as UnitNormLinear
+from lfadsx.modules.neural_ode import NeuralODEGenerator as NeuralODEGenerator
 from lfadsx.modules.readin_readout import AbstractReadin as AbstractReadin
 from lfadsx.modules.readin_readout import AbstractReadout as AbstractReadout
 from lfadsx.modules.readin_readout import IdentityReadin as IdentityReadin

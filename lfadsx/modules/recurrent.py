@@ -175,18 +175,13 @@ class GRUGenerator(AbstractGenerator):
         recurrent_scale: float = 1.0,
         rngs: nnx.Rngs,
     ) -> None:
-        if initial == "identity" and n_ic != n_units:
-            raise LfadsxError(
-                f"With initial='identity', `n_ic` must equal `n_units`, got {n_ic} and {n_units}. Make them equal or "
-                "use initial='linear'."
-            )
         self.n_ic, self.n_units = n_ic, n_units
         self.n_known_inputs, self.n_inferred_inputs = n_known_inputs, n_inferred_inputs
         self.initial, self.clip = initial, clip
         self.keep_bias, self.reset_bias = keep_bias, reset_bias
         self.input_scale, self.recurrent_scale = input_scale, recurrent_scale
         self.n_state = n_units
-        self.start = Linear(n_ic, n_units, rngs=rngs) if initial == "linear" else None
+        self.start = start_map(n_ic, n_units, initial, rngs)
         gates: dict[str, Any] = dict(clip=clip, keep_bias=keep_bias, reset_bias=reset_bias)
         scales: dict[str, Any] = dict(input_scale=input_scale, hidden_scale=recurrent_scale)
         self.gru = GRU(n_known_inputs, n_inferred_inputs, n_units, **gates, **scales, rngs=rngs)
@@ -209,3 +204,15 @@ class GRUGenerator(AbstractGenerator):
     def recurrent_weights(self) -> tuple[Float[Array, "..."], ...]:
         """Returns the GRU's recurrent matrix."""
         return self.gru.recurrent_weights()
+
+
+def start_map(n_ic: int, n_units: int, initial: Literal["linear", "identity"], rngs: nnx.Rngs) -> Linear | None:
+    """Returns the map from the initial condition to a generator's initial state; None for the identity."""
+    if initial == "linear":
+        return Linear(n_ic, n_units, rngs=rngs)
+    if n_ic != n_units:
+        raise LfadsxError(
+            f"With initial='identity', `n_ic` must equal `n_units`, got {n_ic} and {n_units}. Make them equal or "
+            "use initial='linear'."
+        )
+    return None

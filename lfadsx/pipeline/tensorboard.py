@@ -10,7 +10,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
-from lfadsx.distributions import AutoregressivePrior
+from lfadsx.distributions import CorrelatedPrior
 from lfadsx.errors import LfadsxError, MissingExtraError
 from lfadsx.inference import infer_trials
 from lfadsx.models.lfads import LFADS
@@ -43,7 +43,7 @@ class TensorBoard(AbstractCallback):
     """Writes scalars after every epoch, and regularly a figure of one training and one validation trial.
 
     Scalars are the terms of the loss in nats per trial, their weights, learning rate, norm of the gradient, and time
-    constant (bins) and stationary variance of each input's AR(1) prior. The figure is
+    constant (bins) and stationary variance of each input's prior, if it has them. The figure is
     `lfadsx.plotting.example_figure` of random trials. Steps of the file are epochs, and a resumed run continues it.
     Each member of a population has its own tags; the figure shows the first member.
 
@@ -122,9 +122,9 @@ class TensorBoard(AbstractCallback):
 
 
 def _prior_of_inputs(model: LFADS) -> dict[str, float]:
-    """Returns time constant (bins) and stationary variance of each input's AR(1) prior; empty for other priors."""
+    """Returns time constant (bins) and stationary variance of each input's prior; empty for priors without them."""
     prior = model.decoder.input_prior
-    if not isinstance(prior, AutoregressivePrior):
+    if not isinstance(prior, CorrelatedPrior):
         return {}
     values = {"tau": np.exp(np.asarray(prior.log_tau[...])).ravel()}
     values["variance"] = np.asarray(prior.stationary_variance).ravel()

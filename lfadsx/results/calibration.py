@@ -60,7 +60,9 @@ class Calibration:
             scale = {name: np.array(values, np.float32) for name, values in facts.pop("scale").items()}
             return cls(**facts, scale=scale)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"The calibration {path} cannot be read ({error}). Delete the file, or fit again.") from error
+            raise RunError(
+                f"The calibration {path} cannot be read ({error}). Delete the file, or fit again."
+            ) from error
 
     def __str__(self) -> str:
         """Returns kappa with its error in one line."""

@@ -158,8 +158,8 @@ class Posterior:
     ) -> tuple[Float[np.ndarray, "trial time channel"], Float[np.ndarray, "trial time channel"]]:
         """Returns lower and upper bounds of the rates, which hold the true rates with a probability of `level`.
 
-        They are the rates plus and minus a multiple of `rates_std`; bounds of counts are at least 0. Without calibration
-        they are too narrow (`lfadsx.calibrate`).
+        They are the rates plus and minus a multiple of `rates_std`; bounds of counts are at least 0. Without
+        calibration they are too narrow (`lfadsx.calibrate`).
 
         Args:
             level: Probability, between 0 and 1.
@@ -185,7 +185,9 @@ class Posterior:
             LfadsxError: If it is calibrated already.
         """
         if self.kappa is not None:
-            raise LfadsxError("The posterior is calibrated already. Calibrate the result of `infer` without calibration.")
+            raise LfadsxError(
+                "The posterior must not be calibrated already. Calibrate the result of `infer` without calibration."
+            )
         group, counts = self.input_group, self.groups[self.input_group].kind == "counts"
         rates, std = self.rates[group], self.rates_std[group]
         added = calibration.spread(self.sessions, rates.shape[2])[self.session][:, None]
