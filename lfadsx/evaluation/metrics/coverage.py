@@ -70,9 +70,9 @@ def counts_coverage(
     n = _windows(scored.astype(float))
     mean, spread, observed = (_windows(np.where(scored, values, 0.0))[n > 0] for values in (rates, std, counts))
     mean, spread = np.maximum(mean, 1e-9), np.maximum(spread, 1e-6 * np.maximum(mean, 1e-9))
-    predicted = nbinom(mean**2 / spread**2, mean / (mean + spread**2))
-    upper = predicted.cdf(observed)
-    place = upper - np.random.default_rng(seed).random(upper.shape) * predicted.pmf(observed)
+    law = mean**2 / spread**2, mean / (mean + spread**2)
+    upper, step = nbinom.cdf(observed, *law), nbinom.pmf(observed, *law)
+    place = upper - np.random.default_rng(seed).random(upper.shape) * step
     return float((np.abs(place - 0.5) < level / 2).mean()) if len(place) else float("nan")
 
 
