@@ -40,11 +40,11 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.findings import Finding as Finding
     from lfadsx.inference.bounds import Bounds as Bounds
     from lfadsx.inference.bounds import bounds as bounds
-    from lfadsx.inference.calibration import calibrate as calibrate
     from lfadsx.inference.generation import generate as generate
     from lfadsx.inference.masked import masked_log_likelihood as masked_log_likelihood
     from lfadsx.inference.masked import masked_rates as masked_rates
     from lfadsx.inference.posterior_inference import infer as infer
+    from lfadsx.inference.spread_calibration import calibrate as calibrate
     from lfadsx.models.adjoint import with_adjoint as with_adjoint
     from lfadsx.models.builders import autonomous as autonomous
     from lfadsx.models.builders import build as build
@@ -127,7 +127,7 @@ CONTENTS = {
     "lfadsx.parallel": ("make_mesh",),
     # Results of a model
     "lfadsx.inference.posterior_inference": ("infer",),
-    "lfadsx.inference.calibration": ("calibrate",),
+    "lfadsx.inference.spread_calibration": ("calibrate",),
     "lfadsx.inference.masked": ("masked_log_likelihood", "masked_rates"),
     "lfadsx.inference.bounds": ("bounds", "Bounds"),
     "lfadsx.inference.generation": ("generate",),

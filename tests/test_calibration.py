@@ -8,7 +8,7 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.evaluation.metrics import counts_coverage, truth_coverage
-from lfadsx.inference import calibration as calibrating
+from lfadsx.inference import spread_calibration as calibrating
 from lfadsx.results.posterior import Posterior
 
 SCALE = np.full((1, 1, 1), 0.5)

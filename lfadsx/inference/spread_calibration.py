@@ -31,8 +31,8 @@ COPIES = 6
 """Approximate number of copies of the samples at a time."""
 TINY = 1e-6
 """Smallest spread over samples, in units of the scale."""
-MOST_TRIALS = 256
-"""Most trials on which a spread is measured; they suffice for a standard error of about 0.07."""
+MOST_TRIALS = 1024
+"""Most trials on which a spread is measured; they suffice for a standard error of about 0.05."""
 RESAMPLES = 200
 """Resamples of trials for the standard error."""
 
@@ -59,7 +59,7 @@ def calibrate(
         {\sum_i w_i \sum_{t \ne t'} \langle \tilde d_t \tilde d_{t'} \rangle}, \qquad
         \tilde d_t = d_t \sqrt{s / \sigma_t}
 
-    over windows i of 10 bins of each channel of at most 256 trials, with the deviations d of posterior samples from
+    over windows i of 10 bins of each channel of at most 1024 trials, with the deviations d of posterior samples from
     their mean, and weights w, the inverse standard errors of the sums. The mean rates stay as they are. On simulated
     data the errors grow with the root of the posterior's spread, hence the form of `Calibration`.
 
