@@ -38,8 +38,8 @@ class Evaluation:
             `nulls` (bits per spike against three null models), `per_neuron`, `per_neuron_of_baseline` (the same of the
             best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
             measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
-            `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes` (sentences on
-            scores that are left out).
+            `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes`
+            (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
         findings: Oddities in the scores.

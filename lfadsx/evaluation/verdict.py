@@ -83,6 +83,8 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
         )
     if train.condition is not None and (n := np.count_nonzero(~has_label(train.condition))):
         notes.append(f"{n} of {train.n_trials} training trials have no condition. Condition averages leave them out.")
+    if split.interval is not None and task.dataset.bin_width is None:
+        notes.append("timing_r is left out: intervals in seconds need the width of the bins, which is unknown.")
     if not has_sklearn():
         notes.append('Decoding is left out: it needs `pip install "lfadsx[plot]"`.')
     return notes
