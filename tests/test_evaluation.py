@@ -54,7 +54,7 @@ def simulate(seed=0, **settings):
 
 
 def posterior(split, rates, inputs=None, group="spikes"):
-    """A posterior with given rates and inputs; everything else is zero."""
+    """A posterior with given rates and inputs and a generator that moves; everything else is zero."""
     n_trials, n_bins = rates.shape[:2]
     none, path = np.zeros((n_trials, 1)), np.zeros((n_trials, n_bins, 1))
     return Posterior(
@@ -65,7 +65,7 @@ def posterior(split, rates, inputs=None, group="spikes"):
         ic_mean=none,
         ic_std=none,
         initial_state=none,
-        generator_states=path,
+        generator_states=np.random.default_rng(0).normal(size=path.shape),
         inputs=inputs,
         inputs_std=None,
         input_mean=None,

@@ -11,12 +11,7 @@ from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
 from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task, has_sklearn
 from lfadsx.findings import Finding
-
-COPYING = 2.0
-"""Reconstruction above this multiple of the score of hidden entries counts as copying."""
-
-LEAST_RECONSTRUCTION = 0.02
-"""Reconstruction below this (bits per spike, or R2) never counts as copying."""
+from lfadsx.thresholds import COPYING, LEAST_RECONSTRUCTION
 
 _OF_HIDDEN = ("co", "masked", "fp")
 """Prefixes of the measures of entries that the encoder did not see, the most important first."""

@@ -156,9 +156,9 @@ def _unknown_names(known: Sequence[Session], data: Dataset) -> dict[str, np.ndar
 
 def _smoothed(data: Dataset, split: Split, width: float) -> np.ndarray:
     """Returns the smoothed spikes that the encoder sees, shape (trial, encoder_time, channel); 0 in the padding."""
-    found = np.zeros(split.encoder_input.shape)
+    found, n_bins = np.zeros(split.encoder_input.shape), split.encoder_input.shape[1]
     for index, session in enumerate(data.sessions):
         part, train = part_of(data, split, index), part_of(data, data.train, index)
         mean = mean_value(train.encoder_input, train.seen, is_counts=True)
-        found[part.trials, :, : session.n_channels] = smooth_trials(part, mean, width, 1.0, found.shape[1])
+        found[part.trials, :, : session.n_channels] = smooth_trials(part, mean, width, 1.0, n_bins)
     return found
