@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.errors import LfadsxError as LfadsxError
     from lfadsx.errors import PartError as PartError
     from lfadsx.errors import RunError as RunError
+    from lfadsx.evaluation.few_shot import FewShot as FewShot
     from lfadsx.findings import Finding as Finding
     from lfadsx.inference.bounds import Bounds as Bounds
     from lfadsx.inference.bounds import bounds as bounds
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.comparing import compare as compare
     from lfadsx.pipeline.controls_job import controls as controls
     from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+    from lfadsx.pipeline.few_shot_job import few_shot as few_shot
     from lfadsx.pipeline.scoring import evaluate as evaluate
     from lfadsx.pipeline.sweep_job import sweep as sweep
     from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
@@ -137,6 +139,8 @@ CONTENTS = {
     "lfadsx.results.results_file": ("read_posterior",),
     # Scores and model selection
     "lfadsx.pipeline.scoring": ("evaluate",),
+    "lfadsx.pipeline.few_shot_job": ("few_shot",),
+    "lfadsx.evaluation.few_shot": ("FewShot",),
     "lfadsx.pipeline.comparing": ("compare", "RunComparison"),
     "lfadsx.pipeline.sweep_job": ("sweep",),
     "lfadsx.pipeline.cross_validation_job": ("cross_validate",),

@@ -208,7 +208,7 @@ def flat(state):
 
 def allow_skipped_steps(monkeypatch, n):
     """Training stops after more than `n` steps that are not finite."""
-    for module in ("loop", "populations", "stopping", "results"):
+    for module in ("loop", "populations", "stopping", "training_findings"):
         monkeypatch.setattr(f"lfadsx.training.{module}.MAX_SKIPPED_STEPS", n)
 
 

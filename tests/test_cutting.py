@@ -95,6 +95,16 @@ def test_whole_trials_have_their_own_length():
     assert data.time.event == "start"
 
 
+def test_the_interval_is_a_column_of_trials():
+    recording = simple(trials={"cue": CUES, "produced": 0.1 * (1 + np.arange(10)), "side": ["a", "b"] * 5})
+    data = cut(recording, align="cue", window=(0, 0.2), bin_width=0.1, interval="produced", condition="side")
+    for split in data.splits.values():
+        np.testing.assert_allclose(split.interval, 0.1 * (1 + split.trial_id), rtol=1e-6)
+    for name, problem in (("waited", "`interval` must be one of"), ("side", "The column 'side' of trials")):
+        with pytest.raises(lfadsx.DataError, match=problem):
+            cut(recording, align="cue", window=(0, 0.2), bin_width=0.1, interval=name)
+
+
 def test_a_trial_without_a_whole_bin_is_dropped():
     trials = {"start": CUES, "stop": CUES + np.where(np.arange(10) == 3, 0.05, 0.3)}
     data = cut(simple(trials=trials), bin_width=0.1)

@@ -401,6 +401,7 @@ def whole(**changes):
         known_inputs=counts(n_channels=1, seed=2),
         behaviour=counts(n_channels=2, seed=3),
         condition=np.arange(12) % 3,
+        interval=1.0 + np.arange(12),
         channel_names=list("abcdef"),
         split=SPLIT,
     )
@@ -419,6 +420,7 @@ def test_trials_are_chosen_in_the_order_of_the_input(form):
     for split in part.splits.values():
         np.testing.assert_array_equal(split.targets["spikes"], counts()[split.row])
         np.testing.assert_array_equal(split.condition, split.row % 3)
+        np.testing.assert_array_equal(split.interval, 1 + split.row)
     again = part.select(trials=[0, 1, 4])  # counts the trials that are left
     assert [split.row.tolist() for split in again.splits.values()] == [[0], [1, 7]] and again.test is None
 

@@ -54,7 +54,7 @@ def simulate(seed=0, **settings):
 
 
 def posterior(split, rates, inputs=None, group="spikes"):
-    """A posterior with given rates and inputs; everything else is zero."""
+    """A posterior with given rates and inputs and a generator that moves; everything else is zero."""
     n_trials, n_bins = rates.shape[:2]
     none, path = np.zeros((n_trials, 1)), np.zeros((n_trials, n_bins, 1))
     return Posterior(
@@ -65,7 +65,7 @@ def posterior(split, rates, inputs=None, group="spikes"):
         ic_mean=none,
         ic_std=none,
         initial_state=none,
-        generator_states=path,
+        generator_states=np.random.default_rng(0).normal(size=path.shape),
         inputs=inputs,
         inputs_std=None,
         input_mean=None,
@@ -365,3 +365,37 @@ def test_level_ignores_entries_that_are_not_scored():
     np.testing.assert_array_equal(level_of_trials(rates, mask), level)
     of_level, of_rates = level.mean(1), rates.mean(1)
     np.testing.assert_allclose(of_level[0] / of_level[1], of_rates[0] / of_rates[1])
+
+
+def test_timing_is_scored_between_the_first_event_and_time_zero():
+    rng = np.random.default_rng(0)
+    interval, condition = rng.uniform(0.3, 0.9, 60), np.arange(60) % 2
+    times = 0.05 * (np.arange(20) - 19.5)
+    rates = np.exp(np.clip(1 + times / interval[:, None], 0, None)[..., None] * np.array([1.0, 0.5, -1.0]))
+    settings = dict(interval=interval, condition=condition, valid_fraction=0.5, start=-1.0, event="go")
+    counts = rng.poisson(rates)
+    data = from_arrays(counts, bin_width=0.05, **settings)
+    own = rates[data.valid.row]
+    posteriors = {"valid": posterior(data.valid, own)}
+    found = score_posteriors(data, posteriors, baselines={"flipped": own[::-1]}, n_bootstrap=50)
+    inside = (times < 0) & (times > -interval[data.valid.row][:, None])
+    expected = metrics.timing_correlation(own, interval[data.valid.row], condition[data.valid.row], inside=inside)
+    assert found.scores["timing_r"] == pytest.approx(expected.value, abs=1e-4) and expected.value < -0.8
+    assert found.detail["timing"]["per_group"] == {"session": pytest.approx(expected.per_group, abs=1e-4)}
+    assert 0 < found.detail["errors"]["lfads"]["timing_r"] < 0.2
+    unknown = from_arrays(counts, **settings)
+    left_out = score_posteriors(unknown, {"valid": posterior(unknown.valid, own)}, baselines={}, n_bootstrap=50)
+    assert left_out.scores["timing_r"] is None and "timing_r is left out" in str(left_out)
+
+
+def test_the_best_baseline_in_timing_has_the_lowest_correlation():
+    interval = np.linspace(0.3, 0.9, 40)
+    times = 0.05 * (np.arange(20) - 19.5)
+    rates = 1 + np.clip(1 + times / interval[:, None], 0, None)[..., None] * np.ones(3)
+    settings = dict(interval=interval, valid_fraction=0.5, start=-1.0, bin_width=0.05)
+    data = from_arrays(np.random.default_rng(0).poisson(rates), **settings)
+    own = rates[data.valid.row]
+    faster = 1 + (own - 1) * interval[data.valid.row][:, None, None] ** 3
+    baselines = {"slow": own, "fast": faster}
+    found = score_posteriors(data, {"valid": posterior(data.valid, own)}, baselines=baselines, n_bootstrap=50)
+    assert found.detail["difference"]["timing_r"]["baseline"] == "slow"

@@ -20,7 +20,8 @@ from lfadsx.models.seams import SEAMS
 from lfadsx.objective import Objective
 from lfadsx.training import RunFolder
 from lfadsx.training.optimizer import describe_optimizer
-from lfadsx.training.results import FitResult, PopulationResult, pooled_findings, training_findings
+from lfadsx.training.results import FitResult, PopulationResult
+from lfadsx.training.training_findings import pooled_findings, training_findings
 
 QUICK = dict(epochs=4, batch_size=2, kl_ramp_epochs=1, l2_ramp_epochs=1, schedule="constant", validate_every=1)
 

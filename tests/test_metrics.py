@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import poisson
+from scipy.stats import pearsonr, poisson
 from sklearn.metrics import r2_score
 
 from lfadsx.evaluation import metrics, ratio, resample
@@ -317,6 +317,36 @@ def test_decoding_without_scikit_learn_names_the_extra(monkeypatch):
 
 
 # Alignment
+
+
+def slowing(interval, n_bins=40, width=0.05):
+    """Rates that move from one state to another within the interval before the end of the trial."""
+    times = width * (np.arange(n_bins) - n_bins + 0.5)
+    course = np.clip(1 + times / interval[:, None], 0, None)
+    inside = (times < 0) & (times > -interval[:, None])
+    return 2 + course[..., None] * np.array([1.0, 2.0, -1.5]), inside
+
+
+def test_timing_correlation_is_the_mean_of_pearson_correlations():
+    rng = np.random.default_rng(0)
+    interval, group = rng.uniform(0.5, 1.5, 40), rng.choice(["eye short", "eye long", "hand long"], 40)
+    rates, inside = slowing(interval)
+    rates = rates + 0.02 * rng.standard_normal(rates.shape)
+    found = metrics.timing_correlation(rates, interval, group, inside=inside)
+    steps = [np.linalg.norm(np.diff(own[there], axis=0), axis=1) for own, there in zip(rates, inside, strict=True)]
+    speed = np.array([of.mean() for of in steps])
+    assert metrics.neural_speed(rates, inside) == pytest.approx(speed)
+    expected = {of: pearsonr(speed[group == of], interval[group == of])[0] for of in np.unique(group)}
+    assert found.per_group == pytest.approx(expected)
+    assert found.value == pytest.approx(np.mean(list(expected.values()))) and found.value < -0.8
+
+
+def test_timing_leaves_out_trials_without_interval_or_label_and_groups_of_two():
+    interval, group = np.array([0.5, 0.7, 0.9, np.nan, 1.0, 1.1]), np.array(["a", "a", "a", "a", "b", "b"])
+    rates, inside = slowing(np.nan_to_num(interval, nan=1.0))
+    found = metrics.timing_correlation(rates, interval, group, inside=inside)
+    assert list(found.per_group) == ["a"] and -1 <= found.value < -0.9
+    assert np.isnan(metrics.timing_correlation(rates, interval, np.full(6, ""), inside=inside).value)
 
 
 @quick

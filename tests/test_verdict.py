@@ -105,7 +105,8 @@ def test_a_model_that_copies_is_found(data, fitted):
 def test_a_model_that_is_worse_than_the_condition_average_is_found(data, fitted):
     mean = np.broadcast_to(data.test.targets["spikes"].mean((0, 1)), data.test.targets["spikes"].shape).copy()
     found = scored(data, mean, baselines=fitted)
-    (finding,) = found.findings
+    finding, flat = found.findings
+    assert flat.name == "flat rates"
     assert finding.name == "worse than the condition average" and finding.value < finding.threshold == 0
     assert "(co_bps)" in finding.sentence and finding.where == "test"
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "fit": ("fit_commands", "Fit", "Train a model on data files, infer all trials, score them and draw figures."),
     "infer": ("model_commands", "Infer", "Infer rates, factors and inputs of a file's trials with a trained model."),
     "evaluate": ("model_commands", "Evaluate", "Score a trained model beside its baselines."),
+    "few-shot": ("few_shot_command", "FewShotCommand", "Score read-outs of unseen neurons from a few trials."),
     "compare": ("compare_command", "Compare", "Compare runs on the same trials."),
     "sweep": ("selection_commands", "Sweep", "Train a grid of models and choose one."),
     "cv": ("selection_commands", "CrossValidate", "Score a model on every trial by cross-validation."),

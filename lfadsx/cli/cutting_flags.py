@@ -20,6 +20,8 @@ class Cutting:
     """Columns of trials that make the condition; by default the column condition, if there is one."""
     behaviour: str | None = None
     """Signal that is kept as behaviour, such as hand_vel."""
+    interval: str | None = None
+    """Column of trials with the interval that the animal produced, in seconds; it ends at the event of --align."""
     areas: tuple[str, ...] = ()
     """Areas whose units are kept; by default all."""
     min_rate: float = 0.0
@@ -53,6 +55,7 @@ class Cutting:
             "window": self.window,
             "condition": self.condition or None,
             "behaviour": self.behaviour,
+            "interval": self.interval,
             "areas": self.areas or None,
             "min_rate": self.min_rate or None,
             "held_out": None if self.held_out is None else _number(self.held_out),

@@ -23,7 +23,7 @@ LEAST_OBSERVED = 0.5
 CHANCE_BITS = 20.0
 """Bits by which equal trials must be less likely than chance to be called the same."""
 
-SPLIT_ARRAYS = ("condition", "behaviour", "truth", "true_inputs")
+SPLIT_ARRAYS = ("condition", "behaviour", "interval", "truth", "true_inputs")
 """Optional arrays that a split may lack while others have them."""
 
 NOTES = (

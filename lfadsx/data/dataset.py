@@ -93,6 +93,8 @@ class Split:
         condition: Condition of each trial, shape (trial,), or None. A missing label is "" in text and NaN in numbers;
             see `labelled`.
         behaviour: Behaviour such as hand velocity, shape (trial, time, behaviour), NaN in the padding, or None.
+        interval: Interval that the animal produced, in seconds, which ends at the event of the time axis; shape
+            (trial,), NaN where there is none, or None.
     """
 
     encoder_input: np.ndarray
@@ -109,6 +111,7 @@ class Split:
     true_inputs: np.ndarray | None = None
     condition: np.ndarray | None = None
     behaviour: np.ndarray | None = None
+    interval: np.ndarray | None = None
 
     @property
     def n_trials(self) -> int:

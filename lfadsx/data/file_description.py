@@ -32,6 +32,7 @@ MEANING = {
     "true_inputs": "true inputs (trial, time, input)",
     "condition": "condition of each trial",
     "behaviour": "behaviour (trial, time, column)",
+    "interval": "produced interval of each trial in seconds",
     "trial_id": "id of each trial",
     "row": "position of each trial in the input",
 }

@@ -26,6 +26,7 @@ KEYS = {
     "true_inputs": ("{split}_true_inputs", "input_{split}_truth"),
     "condition": ("{split}_condition", "condition_labels_{split}"),
     "behaviour": ("{split}_velocity", "{split}_behaviour", "{split}_behavior"),
+    "interval": ("{split}_interval",),
     "trial_id": ("{split}_inds",),
     "row": ("{split}_row",),
 }
@@ -44,7 +45,7 @@ OTHER_GROUPS = {"other_targets": "targets", "other_observed": "target_observed"}
 FACTS = ("target_index", "conversion_factor", "dt", "brain_area")
 """Further keys that are read."""
 
-PER_TRIAL = ("condition", "trial_id", "row", "length", "encoder_length", "target_length")
+PER_TRIAL = ("condition", "interval", "trial_id", "row", "length", "encoder_length", "target_length")
 """Fields with one value for each trial."""
 
 ATTRIBUTES = (

@@ -174,6 +174,7 @@ def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
         encoder_observed=some([split.encoder_observed for split in splits], seen),
         target_observed=observed,
         condition=some(conditions, np.full(sum(sizes), "" if is_text else np.nan)),
+        interval=some([split.interval for split in splits], np.full(sum(sizes), np.nan, np.float32)),
     )
 
 

@@ -118,7 +118,8 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
             unknown = np.zeros((n_trials, n_bins, n_targets), bool)
             made = unknown.astype(np.uint8), unknown
         targets[group], observed[group] = made
-    trial_id, row, condition = (_checked(raw, name, 1) for name in ("trial_id", "row", "condition"))
+    per_trial = ("trial_id", "row", "condition", "interval")
+    trial_id, row, condition, interval = (_checked(raw, name, 1) for name in per_trial)
     if trial_id is not None and trial_id.dtype.kind == "b":
         label = raw.labels["trial_id"]
         raise DataError(f"{label} must hold an id for each trial, got a mask. Give `numpy.flatnonzero(mask)`.")
@@ -136,6 +137,7 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
         encoder_observed=encoder_observed,
         target_observed=observed,
         condition=None if condition is None else tidy_labels(condition, raw.labels["condition"]),
+        interval=None if interval is None else _intervals(interval, raw.labels["interval"]),
         **{name: _series(raw, name, target_length, n_bins) for name in SERIES},
     )
 
@@ -230,6 +232,15 @@ def _series(raw: RawTrials, name: str, length: np.ndarray, n_bins: int) -> np.nd
     if name == "known_inputs":
         validation.finite(padded, exists, label)
     return np.where(exists, padded, np.float32(padding))
+
+
+def _intervals(values: np.ndarray, label: str) -> np.ndarray:
+    """Returns intervals in float32 after a check; NaN where a trial has none."""
+    validation.numbers(values, label)
+    wrong = ~np.isnan(values) & ~((values > 0) & (values < np.inf))
+    if wrong.any():
+        raise DataError(f"{label} must hold intervals above 0 s, got {values[wrong][0]:g}. Give NaN for no interval.")
+    return values.astype(np.float32)
 
 
 def _checked(raw: RawTrials, name: str, n_axes: int) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from lfadsx.evaluation.candidates import Candidate
 from lfadsx.evaluation.measures import statistics
 from lfadsx.evaluation.statistics import N_RESAMPLES, Score, Statistic, drawn, score_of
-from lfadsx.evaluation.task import BITS, R2, Task
+from lfadsx.evaluation.task import BITS, LOWER_IS_BETTER, R2, Task
 from lfadsx.progress import steps
 
 RECONSTRUCTION = (BITS[0], R2[0])
@@ -70,7 +70,8 @@ def compare_candidates(
         model, *rivals = draws
         if not rivals or n_trials < 2 or model != candidates[0].name or measure in RECONSTRUCTION:
             continue
-        best = max(rivals, key=lambda name: found.scores[measure][name].value)
+        sign = -1.0 if measure in LOWER_IS_BETTER else 1.0
+        best = max(rivals, key=lambda name: sign * found.scores[measure][name].value)
         found.rivals[measure], found.differences[measure] = best, score_of(draws[model] - draws[best])
     return found
 

@@ -25,6 +25,7 @@ from lfadsx.evaluation.metrics import (
     psth_r2,
     r2_floors,
     r2_pooled,
+    timing_correlation,
     truth_coverage,
 )
 from lfadsx.evaluation.metrics.known_entries import mean_known
@@ -57,6 +58,7 @@ def details(
         "levels": _levels(task, model, best),
         "velocity": _of_velocity(task, model, values.get("velocity_r2")),
         "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
+        "timing": _of_timing(task, model, values.get("timing_r")),
         "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
         "inputs": _of_inputs(task, model, values.get("inputs_r2")),
         "intervals": _of_intervals(task, posterior),
@@ -181,6 +183,17 @@ def _of_psth(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
         rates, data, mask = (of[own, :, :n] for of in (model.rates, task.values, task.scored))
         per_channel[session.name] = psth_r2(rates, data, condition[own], kernel_bins=kernel_bins, mask=mask).per_neuron
     return {"r2": r2, "per_neuron": per_channel, "kernel_bins": kernel_bins}
+
+
+def _of_timing(task: Task, model: Candidate, r: float | None) -> dict[str, Any]:
+    interval, inside, condition = task.split.interval, task.in_interval, task.split.condition
+    if r is None or interval is None or inside is None:
+        return {}
+    per_group = {}
+    for session, own, n in task.sessions():
+        rates, group = model.rates[own, :, :n], None if condition is None else condition[own]
+        per_group[session.name] = timing_correlation(rates, interval[own], group, inside=inside[own]).per_group
+    return {"r": r, "per_group": per_group}
 
 
 def _ceiling(task: Task) -> dict[str, float]:

@@ -8,6 +8,7 @@
 | fp_bps, fp_r2         | all                                        | beyond the encoder's: forward prediction |
 | velocity_r2           | all: behaviour decoded from (log) rates    | that the encoder sees                    |
 | psth_r2               | all: R2 of each, mean                      | all                                      |
+| timing_r              | all: correlation of their speed            | between the first event and time 0       |
 | rates_r2              | all: squared correlation per trial, mean   | all                                      |
 | inputs_r2             | inputs: squared correlation of each, mean  | that the encoder sees                    |
 
@@ -26,9 +27,10 @@ from lfadsx.data.condition_labels import has_label
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation.baselines.session_data import seen_bins
 from lfadsx.evaluation.candidates import Candidate
-from lfadsx.evaluation.metrics import bits_saved, r2_by_channel, r2_of_trials, smooth
+from lfadsx.evaluation.metrics import bits_saved, neural_speed, r2_by_channel, r2_of_trials, smooth
 from lfadsx.evaluation.metrics.known_entries import Entries, Trials, mean_known
 from lfadsx.evaluation.metrics.r2 import error_and_total
+from lfadsx.evaluation.metrics.timing_scores import correlations, mean_over
 from lfadsx.evaluation.statistics import Statistic, ratio
 from lfadsx.evaluation.task import Task, has_bits
 
@@ -39,6 +41,7 @@ def statistics(task: Task, candidate: Candidate, fold: Int[np.ndarray, " trial"]
     found = {name: of_entries(task, candidate.rates_for(name), mask) for name, mask in task.regions.items()}
     found["velocity_r2"] = decoded(task, candidate.behaviour)
     found["psth_r2"] = averaged(task, candidate.rates, fold)
+    found["timing_r"] = timed(task, candidate.rates)
     found["rates_r2"] = correlated(candidate.rates, task.split.truth, task.scored)
     if candidate.inputs is not None:
         seen = np.broadcast_to(seen_bins(task.split), candidate.inputs.shape)
@@ -155,6 +158,24 @@ def averaged(task: Task, rates: Trials, fold: Int[np.ndarray, " trial"] | None =
     fold = np.zeros(task.split.n_trials, int) if fold is None else fold
     one = _averaged_in_folds(task, rates, condition, [fold == number for number in np.unique(fold)])
     return np.vectorize(one, signature="(trial)->()")
+
+
+def timed(task: Task, rates: Trials) -> Statistic | None:
+    """Returns the correlation of neural speed and produced interval, mean over conditions and then over sessions.
+
+    None without intervals, without the width of the bins, or if a condition has too few trials.
+    """
+    inside, interval = task.in_interval, task.split.interval
+    if inside is None or interval is None or not covers(rates, task.scored):
+        return None
+    condition, found = task.split.condition, []
+    for _, trials, n in task.sessions():
+        group = None if condition is None else condition[trials]
+        speed = neural_speed(rates[trials, :, :n], inside[trials])
+        found += [(trials, of) for of in correlations(speed, interval[trials], group).values()]
+    if not found:
+        return None
+    return lambda weights: mean_over([of(weights[..., trials]) for trials, of in found])
 
 
 _Sums = tuple[np.ndarray, np.ndarray, list[np.ndarray], tuple[int, int]]

@@ -15,6 +15,7 @@ from lfadsx.evaluation.baselines.session_data import Rates
 from lfadsx.evaluation.candidates import baseline_candidates, model_candidate, with_behaviour
 from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates, format_table
 from lfadsx.evaluation.details import details
+from lfadsx.evaluation.diagnostics import diagnose
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, verdict
@@ -38,8 +39,8 @@ class Evaluation:
             `nulls` (bits per spike against three null models), `per_neuron`, `per_neuron_of_baseline` (the same of the
             best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
             measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
-            `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes` (sentences on
-            scores that are left out).
+            `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes`
+            (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
         findings: Oddities in the scores.
@@ -137,7 +138,8 @@ def score_posteriors(
     best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
     detail = details(task, model, best, found.statistics["lfads"], posteriors[split])
     detail |= {"notes": [*levels_note(detail["levels"]), *notes]}
-    made = evaluation_of(task, found, split, measures, detail, failed)
+    odd = diagnose(task, posteriors[split], masked_rates)
+    made = evaluation_of(task, found, split, measures, detail, (*odd, *failed))
     return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)
 
 
@@ -147,7 +149,7 @@ def evaluation_of(
     split: str,
     measures: Sequence[str],
     detail: Mapping[str, Any],
-    failed: Sequence[Finding] = (),
+    others: Sequence[Finding] = (),
 ) -> Evaluation:
     """Returns a comparison with its table, its verdict and its findings.
 
@@ -157,9 +159,9 @@ def evaluation_of(
         split: Name of the scored trials.
         measures: Columns of the table.
         detail: Other figures beside the scores, at least `notes`.
-        failed: Findings about baselines that are left out.
+        others: Findings beside those of the scores: about the model, and about baselines that are left out.
     """
-    said, findings = verdict(found), (*findings_of(task, found), *failed)
+    said, findings = verdict(found), (*findings_of(task, found), *others)
     errors = {
         name: {measure: of[name].error for measure, of in found.scores.items() if name in of} for name in found.models
     }

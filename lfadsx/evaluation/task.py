@@ -22,8 +22,11 @@ hidden from the encoder, forward-predicted bins."""
 R2 = ("r2", "co_r2", "masked_r2", "fp_r2")
 """Measures of real data for the same entries."""
 
-MEASURES = (*BITS, "velocity_r2", "psth_r2", "rates_r2", "inputs_r2")
+MEASURES = (*BITS, "velocity_r2", "psth_r2", "timing_r", "rates_r2", "inputs_r2")
 """All measures of counts, in the order of the closing line; for real data those of `R2` follow."""
+
+LOWER_IS_BETTER = ("timing_r",)
+"""Measures whose best value is the lowest."""
 
 PSTH_KERNEL_SECONDS = 0.05
 """Standard deviation of the Gaussian that smooths PSTHs of the data when the bin width is known."""
@@ -75,6 +78,16 @@ class Task:
         hidden = np.zeros_like(self.scored) if self.hidden is None else self.hidden
         parts = seen & ~held_out, seen & held_out, seen & hidden, ~seen
         return {name: self.scored & part for name, part in zip(BITS if self.spikes else R2, parts, strict=True)}
+
+    @functools.cached_property
+    def in_interval(self) -> np.ndarray | None:
+        """True for bins between the first event and time 0, (trial, time); None without intervals or bin width."""
+        interval, width = self.split.interval, self.dataset.bin_width
+        if interval is None or width is None:
+            return None
+        times = self.dataset.time.centres(self.split.n_bins)
+        exists = np.arange(self.split.n_bins) < self.split.encoder_length[:, None]
+        return exists & (times < 0) & (times > -interval[:, None])
 
     @property
     def kernel_bins(self) -> float:

@@ -11,12 +11,7 @@ from lfadsx.evaluation.comparison import RECONSTRUCTION, Comparison
 from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task, has_sklearn
 from lfadsx.findings import Finding
-
-COPYING = 2.0
-"""Reconstruction above this multiple of the score of hidden entries counts as copying."""
-
-LEAST_RECONSTRUCTION = 0.02
-"""Reconstruction below this (bits per spike, or R2) never counts as copying."""
+from lfadsx.thresholds import COPYING, LEAST_RECONSTRUCTION
 
 _OF_HIDDEN = ("co", "masked", "fp")
 """Prefixes of the measures of entries that the encoder did not see, the most important first."""
@@ -83,6 +78,8 @@ def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:
         )
     if train.condition is not None and (n := np.count_nonzero(~has_label(train.condition))):
         notes.append(f"{n} of {train.n_trials} training trials have no condition. Condition averages leave them out.")
+    if split.interval is not None and task.dataset.bin_width is None:
+        notes.append("timing_r is left out: intervals in seconds need the width of the bins, which is unknown.")
     if not has_sklearn():
         notes.append('Decoding is left out: it needs `pip install "lfadsx[plot]"`.')
     return notes

@@ -2,6 +2,8 @@
 
 from lfadsx.pipeline.controls_job import controls as controls
 from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+from lfadsx.pipeline.few_shot_job import few_shot as few_shot
+from lfadsx.pipeline.few_shot_job import few_shot_run as few_shot_run
 from lfadsx.pipeline.fit_job import fit_run as fit_run
 from lfadsx.pipeline.fit_job import start_from as start_from
 from lfadsx.pipeline.infer_job import generate_run as generate_run

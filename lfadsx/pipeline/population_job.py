@@ -31,7 +31,7 @@ from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
-from lfadsx.training.results import BROKE_OFF
+from lfadsx.training.training_findings import BROKE_OFF
 
 log = logging.getLogger("lfadsx")
 

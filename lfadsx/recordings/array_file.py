@@ -75,9 +75,9 @@ def from_array_file(
         trials: For spike times: the table of trials, columns by name or a CSV file; by default the arrays of the file
             that have one entry for each event.
         events: Further columns of trials that hold times.
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
-            `min_rate`, `held_out`, `split`, `split_by`, `seed`. All vectors with one entry for each trial are columns
-            of trials.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`. All vectors with one entry for each trial are
+            columns of trials.
 
     Returns:
         The data set. The array with the role `behaviour` is its behaviour.

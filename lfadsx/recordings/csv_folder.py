@@ -67,8 +67,8 @@ def from_csv(
         clock_hz: Samples per second, if all times in the tables are integer samples.
         events: Columns of `trials.csv` that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder.
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
-            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.

@@ -29,6 +29,7 @@ class CutOptions(TypedDict, total=False):
     condition: str | Sequence[str] | None
     behaviour: str | None
     behaviour_lag: float
+    interval: str | None
     areas: str | Sequence[str] | None
     min_rate: float
     held_out: HeldOut
@@ -46,6 +47,7 @@ def cut(
     condition: str | Sequence[str] | None = (),
     behaviour: str | None = None,
     behaviour_lag: float = 0.0,
+    interval: str | None = None,
     areas: str | Sequence[str] | None = None,
     min_rate: float = 0.0,
     held_out: HeldOut = 0,
@@ -81,6 +83,7 @@ def cut(
         behaviour: Name of the signal that is the behaviour: the mean of its finite samples in each bin, NaN where
             there is none.
         behaviour_lag: Delay of behaviour after rates in seconds; stored in the data set, nothing is shifted.
+        interval: Column of trials with the interval that the animal produced, in seconds; it ends at the event.
         areas: Areas whose units are kept; None for all units.
         min_rate: Units with a lower mean rate in the windows are left out, in Hz.
         held_out: Units that the encoder does not see: their number, their share (below 1), the name of a column of
@@ -123,6 +126,7 @@ def cut(
         behaviour=_behaviour(recording, behaviour, windows),
         behaviour_name=behaviour or "velocity",
         behaviour_lag=behaviour_lag,
+        interval=None if interval is None else _interval(recording, interval)[windows.row],
         trial_id=recording.trials["trial_id"][windows.row],
         channel_names=[str(unit) for unit in units.recording.unit_id],
         kind="counts",
@@ -133,7 +137,7 @@ def cut(
     drawn = {"column": split} if isinstance(split, str) else {"shares": list(split), "by": split_by, "seed": seed}
     source = {
         **recording.source,
-        "cut": how | {"areas": areas, "behaviour": behaviour},
+        "cut": how | {"areas": areas, "behaviour": behaviour, "interval": interval},
         "split": drawn,
         "dropped": _dropped(recording, reason),
         "area": areas_by_unit(units.recording),
@@ -190,6 +194,12 @@ def _label(value: Any) -> str:
 
 def _is_missing(value: Any) -> bool:
     return value in ("", None) or value != value
+
+
+def _interval(recording: Recording, name: str) -> np.ndarray:
+    validation.one_of(name, recording.trials, "`interval`")
+    validation.numbers(recording.trials[name], f"The column {name!r} of trials")
+    return recording.trials[name]
 
 
 def _behaviour(recording: Recording, name: str | None, windows: Windows) -> np.ndarray | list[np.ndarray] | None:

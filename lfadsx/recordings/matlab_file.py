@@ -60,8 +60,8 @@ def from_matlab(
         extent: For a cell: first and last time in seconds, from `relative_to`, that spikes were kept for.
         axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "unit time" for rasters, "trial neuron
             time" for counts.
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
-            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.

@@ -80,7 +80,7 @@ def from_nwb(
             "electrode_group.location"; by default the first of these that the file has and that varies.
         events: Further columns of trials that hold times.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour` (the name of a time series),
-            `behaviour_lag`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `behaviour_lag`, `interval`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.

@@ -74,8 +74,8 @@ def from_phy(
         label_column: Column with the labels; by default "group" (from a person), else "KSLabel" (from Kilosort).
         clock_hz: Samples per second; by default `sample_rate` of `params.py`.
         session: Name of the session; by default the name of the folder.
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
-            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.

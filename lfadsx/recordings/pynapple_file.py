@@ -68,8 +68,8 @@ def from_pynapple(
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `areas`,
-            `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
 
     Returns:
         The data set.

@@ -33,12 +33,13 @@ from lfadsx.training.history import history_of
 from lfadsx.training.loop import Loop, Position, of_members
 from lfadsx.training.members import stack
 from lfadsx.training.optimizer import describe_optimizer
-from lfadsx.training.results import FitResult, PopulationResult, training_findings
+from lfadsx.training.results import FitResult, PopulationResult
 from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
 from lfadsx.training.suited_settings import settings_line, with_suited
+from lfadsx.training.training_findings import training_findings
 
 log = logging.getLogger("lfadsx")
 

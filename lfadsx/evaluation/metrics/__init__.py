@@ -28,3 +28,6 @@ from lfadsx.evaluation.metrics.spike_scores import bits_per_spike as bits_per_sp
 from lfadsx.evaluation.metrics.spike_scores import bits_saved as bits_saved
 from lfadsx.evaluation.metrics.spike_scores import nll_per_trial as nll_per_trial
 from lfadsx.evaluation.metrics.spike_scores import poisson_nll as poisson_nll
+from lfadsx.evaluation.metrics.timing_scores import TimingCorrelation as TimingCorrelation
+from lfadsx.evaluation.metrics.timing_scores import neural_speed as neural_speed
+from lfadsx.evaluation.metrics.timing_scores import timing_correlation as timing_correlation
