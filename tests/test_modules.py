@@ -850,7 +850,7 @@ def test_every_part_does_what_its_seam_promises(parts, name):
     check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
 
 
-@pytest.mark.parametrize("augmentation", [modules.CoordinatedDropout(), SpikeJitter(2)], ids=type)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=type)
 def test_every_augmentation_does_what_its_seam_promises(augmentation):
     check(augmentation)
 
