@@ -1,4 +1,4 @@
-"""Augmentations in any order: what is hidden stays hidden, what is closed has no gradient, and what is off costs nothing."""
+"""Augmentations in any order: hidden entries stay hidden, closed ones have no gradient, what is off costs nothing."""
 
 import dataclasses
 import itertools
@@ -40,9 +40,8 @@ QUICK = dict(epochs=2, batch_size=4, kl_ramp_epochs=1, l2_ramp_epochs=1, progres
 
 
 def orders(*parts):
-    """Every pair in both orders, and three orders of all; not each of the many orders of all."""
-    some = list(itertools.permutations(parts))[:: max(1, len(list(itertools.permutations(parts))) // 3)]
-    return [*itertools.permutations(parts, 2), *some]
+    """Three of the many orders of all parts: as given, reversed, and rotated."""
+    return [parts, parts[::-1], parts[len(parts) // 2 :] + parts[: len(parts) // 2]]
 
 
 def names(parts):
@@ -82,7 +81,10 @@ def batch():
     return batch_of(making.several_sessions())
 
 
-@pytest.mark.parametrize("parts", orders(CD, SV, OFF, SHIFT, NOISE), ids=names)
+PAIRS = list(itertools.permutations((CD, SV, SHIFT), 2))
+
+
+@pytest.mark.parametrize("parts", [*PAIRS, *orders(CD, SV, OFF, SHIFT, NOISE)], ids=names)
 def test_in_any_order_hidden_entries_reach_neither_encoder_nor_gradient(parts, batch):
     numbers = numbered(batch)
     changed, weights, opened = applied(parts, numbers)
@@ -97,7 +99,7 @@ def test_in_any_order_hidden_entries_reach_neither_encoder_nor_gradient(parts, b
     if SV in parts:
         hidden = set(np.asarray(numbers.encoder_input)[withheld].tolist()) - {-1.0}
         assert hidden and not hidden & (seen | trained)
-        assert set(np.round(np.unique(np.asarray(weights["spikes"])), 4).tolist()) <= {0.0, 1.0, 1.3333}
+        assert all(min(abs(w - x) for x in (0, 1, 4 / 3)) < 1e-5 for w in np.unique(np.asarray(weights["spikes"])))
     never = np.asarray(numbers.encoder_input)[~np.asarray(numbers.seen())].tolist()
     assert not seen & (set(never) - {-1.0})
 
@@ -107,12 +109,12 @@ def test_in_any_order_no_spike_moves_between_withheld_and_other_entries(parts, b
     changed, _, _ = applied(parts, batch)
     before, after = np.asarray(batch.targets["spikes"]), np.asarray(changed.targets["spikes"])
     np.testing.assert_array_equal(after.sum(1), before.sum(1))
-    if SV in parts and any(isinstance(part, SpikeJitter) for part in parts):
-        index, withheld = np.asarray(batch.target_index), np.asarray(SV.withheld(batch, HYPER))
-        for trial, (channels, mask) in enumerate(zip(index, withheld, strict=True)):
-            for channel, target in enumerate(channels[channels >= 0]):
-                bins = np.flatnonzero(mask[:, channel])
-                assert after[trial, bins, target].sum() == before[trial, bins, target].sum()
+    assert np.any(after != before)
+    index, withheld = np.asarray(batch.target_index), np.asarray(SV.withheld(batch, HYPER))
+    for trial, (channels, mask) in enumerate(zip(index, withheld, strict=True)):
+        for channel, target in enumerate(channels[channels >= 0]):
+            bins = np.flatnonzero(mask[:, channel])
+            np.testing.assert_array_equal(after[trial, bins, target], before[trial, bins, target])
 
 
 def test_the_gradient_flows_only_through_what_is_open():
@@ -120,7 +122,8 @@ def test_the_gradient_flows_only_through_what_is_open():
     model, batch = making.build(data), batch_of(data)
     changed, weights, opened = applied([SHIFT, OFF, CD, SV], batch)
     output = making.forward(model)(changed)
-    through = jax.grad(lambda p: reconstruction(model, changed, at(output, p), "sum", weights, opened).sum())
+    loss = lambda p: reconstruction(model, changed, at(output, p), "sum", weights, opened).sum()  # noqa: E731
+    through = jax.grad(loss)
     flows = np.any(np.asarray(through(output.params["spikes"])) != 0, axis=-1)
     allowed = changed.scored("spikes") & opened["spikes"] & (weights["spikes"] > 0)
     np.testing.assert_array_equal(flows, np.asarray(allowed))
@@ -134,14 +137,14 @@ def at(output, params):
 def test_a_shift_takes_masks_and_weights_with_it(batch):
     numbers = numbered(batch)
     whole, _, opened = applied([CD, SHIFT], numbers)
-    again, _, unmoved = applied([CD], numbers)
-    shown = dict(zip(np.asarray(again.targets["spikes"]).ravel().tolist(), np.asarray(unmoved["spikes"]).ravel()))
     moved = np.asarray(whole.targets["spikes"])
     assert np.any(moved != np.asarray(numbers.targets["spikes"]))
-    # The key of the first augmentation is another one in the two calls, so its masks are taken from the first call.
+    # The masks as they are before the shift, with the same key.
     keys = list(jax.random.split(jax.random.key(0), 2))
     _, _, first = combine([CD], numbers, HYPER, keys[:1])
-    shown = dict(zip(np.asarray(numbers.targets["spikes"]).ravel().tolist(), np.asarray(first["spikes"]).ravel()))
+    shown = dict(
+        zip(np.asarray(numbers.targets["spikes"]).ravel().tolist(), np.asarray(first["spikes"]).ravel(), strict=True)
+    )
     expected = np.vectorize(shown.get)(moved)
     np.testing.assert_array_equal(np.asarray(opened["spikes"]), expected)
 
@@ -200,15 +203,17 @@ def test_withheld_entries_are_always_the_same_and_never_train():
     assert 0.15 < withheld.mean() < 0.45
     train = data.train
     other = np.where(withheld, train.encoder_input + 3, train.encoder_input).astype(train.encoder_input.dtype)
-    changed = dataclasses.replace(data, train=dataclasses.replace(train, encoder_input=other, targets={"spikes": other}))
+    changed = dataclasses.replace(
+        data, train=dataclasses.replace(train, encoder_input=other, targets={"spikes": other})
+    )
     model = making.build(data)
     one, two = (lfadsx.fit(model, d, hyper=hyper, **QUICK) for d in (data, changed))
     for name in ("loss", "sv_trained"):
         np.testing.assert_array_equal(one.history[name], two.history[name])
-    assert np.all(np.isfinite(one.history["sv_withheld"])) and np.all(
-        one.history["sv_withheld"] != two.history["sv_withheld"]
-    )
-    jax.tree.map(np.testing.assert_array_equal, making.flat(making.split(one.last)[1]), making.flat(making.split(two.last)[1]))
+    withheld_scores = [run.history["sv_withheld"] for run in (one, two)]
+    assert np.all(np.isfinite(withheld_scores)) and np.all(withheld_scores[0] != withheld_scores[1])
+    weights = [making.flat(making.split(run.last)[1]) for run in (one, two)]
+    jax.tree.map(np.testing.assert_array_equal, *weights)
     # In expectation both parts are the whole; the reported loss is that of the entries that train.
     assert one.history["sv_trained"] == pytest.approx(one.history["reconstruction"], rel=1e-4)
     assert one.history["sv_withheld"] == pytest.approx(one.history["sv_trained"], rel=0.5)
@@ -254,7 +259,9 @@ def test_a_search_cannot_raise_what_the_program_lacks():
     class Raises(Ensemble):
         def decide(self, rng, generation):
             decision = super().decide(rng, generation)
-            return dataclasses.replace(decision, hyper=dataclasses.replace(decision.hyper, sv_rate=np.array([0.1, 0.1])))
+            return dataclasses.replace(
+                decision, hyper=dataclasses.replace(decision.hyper, sv_rate=np.array([0.1, 0.1]))
+            )
 
     data = making.one_session(n_trials=8)
     with pytest.raises(lfadsx.LfadsxError, match="`sv_rate` must stay 0, because no member started with it above 0"):
@@ -265,7 +272,9 @@ def test_a_search_cannot_raise_what_the_program_lacks():
 
 def test_the_command_line_has_their_rates():
     words = ["fit", "a.h5", "--out", "run", "--sv-rate", "0.1", "--temporal-shift", "2", "--neuron-dropout-rate", "0.2"]
-    hyper = making.parse([*words, "--amplitude-noise", "0.3", "--spike-jitter", "2", "--spike-jitter-rate", "0.5"]).hyper
+    hyper = making.parse(
+        [*words, "--amplitude-noise", "0.3", "--spike-jitter", "2", "--spike-jitter-rate", "0.5"]
+    ).hyper
     assert (hyper.sv_rate, hyper.temporal_shift, hyper.neuron_dropout_rate) == (0.1, 2.0, 0.2)
     assert (hyper.amplitude_noise, hyper.spike_jitter_rate) == (0.3, 0.5)
 

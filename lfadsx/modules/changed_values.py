@@ -24,9 +24,10 @@ class SpikeJitter(AbstractAugmentation):
     """Moves every spike by a random number of bins, so that a model cannot learn exact spike times.
 
     Moves are uniform on -width, ..., width, and reflected at the ends of a trial. Of all spikes only the share
-    `spike_jitter_rate` may move. Spikes do not move to entries that are not observed, nor between entries that the
-    encoders see and others, such as hidden ones and predicted bins; they stay instead. Encoders and loss see the same
-    moved spikes. Spikes move independently, and the count of each trial and neuron does not change.
+    `spike_jitter_rate` may move. Spikes move between entries that the encoders see, or between observed entries that
+    encoders can never see (held-out neurons, predicted bins); missing and hidden entries keep their spikes. Encoders
+    and loss see the same moved spikes. Spikes move independently, and the count of each trial and neuron does not
+    change.
 
     Source: the TensorFlow LFADS. Its moves end at width - 1, which biases them, and it also moves the spikes of
     validation trials.
@@ -48,11 +49,13 @@ class SpikeJitter(AbstractAugmentation):
         """Returns the batch with moved spikes, no weights and no masks."""
         (keys,) = trial_keys(key, batch.trial_id)
         lengths = jnp.stack([batch.encoder_length, batch.target_length], axis=1)
-        counts, observed = batch.targets[self.group], batch.scored(self.group)
-        seen = to_targets(batch.seen(), batch.target_index, counts.shape)
+        counts, seen = batch.targets[self.group], batch.seen()
+        window = jnp.broadcast_to(batch.in_encoder()[:, :, None], seen.shape)
+        seen, can_be = (to_targets(mask, batch.target_index, counts.shape) for mask in (seen, window))
+        free = batch.scored(self.group) & (seen | ~can_be)
         move = partial(self._move, rate=hyper.spike_jitter_rate)
-        moved = jax.vmap(move)(keys, counts, observed, seen, lengths)
-        values = _to_encoder(moved, observed, batch)
+        moved = jax.vmap(move)(keys, counts, free, lengths)
+        values = _to_encoder(moved, free, batch)
         changed = dataclasses.replace(batch, encoder_input=values, targets={**batch.targets, self.group: moved})
         return changed, {}, {}
 
@@ -60,17 +63,16 @@ class SpikeJitter(AbstractAugmentation):
         self,
         key: Key[Array, ""],
         counts: Num[Array, "time channel"],
-        observed: Bool[Array, "time channel"],
-        seen: Bool[Array, "time channel"],
+        free: Bool[Array, "time channel"],
         lengths: Int[Array, " two"],
         rate: Float[Array, ""] | float,
     ) -> Num[Array, "time channel"]:
-        """Moves the spikes of one trial; `lengths` are its numbers of bins in the encoder and in all."""
+        """Moves the spikes of free entries of a trial; `lengths` are its numbers of bins in the encoder and in all."""
         n_seen, length = lengths
         n_bins, n_channels = counts.shape
         bins = jnp.arange(n_bins)
-        left = jnp.where(observed, counts, 0).astype(jnp.result_type(float))
-        result = jnp.where(observed, 0.0, counts.astype(left.dtype))
+        left = jnp.where(free, counts, 0).astype(jnp.result_type(float))
+        result = jnp.where(free, 0.0, counts.astype(left.dtype))
         moves = [move for move in range(-self.width, self.width + 1) if move]
         for number, move in enumerate(moves):
             # Number of remaining spikes with this move: a multinomial draw as a sequence of binomial draws.
@@ -80,7 +82,7 @@ class SpikeJitter(AbstractAugmentation):
             to = jnp.where(to < 0, -to - 1, to)
             to = jnp.where(to >= length, 2 * length - 1 - to, to)
             to = jnp.clip(to, 0, n_bins - 1)
-            stays = ~observed[to] | ((to < n_seen) != (bins < n_seen))[:, None] | (seen[to] != seen)
+            stays = ~free[to] | ((to < n_seen) != (bins < n_seen))[:, None]
             result = result.at[to].add(jnp.where(stays, 0.0, goes)) + jnp.where(stays, goes, 0.0)
         result = result + left
         # The count in a bin may exceed the range of the data's integer type.
