@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 import numpy as np
 
+from lfadsx.aliases import without_aliases
 from lfadsx.errors import LfadsxError, nearest
 
 FigureFormat = Literal["png", "pdf", "svg"]
@@ -394,12 +395,12 @@ def with_settings(of: str, settings: Mapping[str, object], *configs: Any) -> tup
 
     Args:
         of: The function that received the settings, for messages.
-        settings: Values by name.
+        settings: Values by name, or by a name in `lfadsx.aliases.ALIASES`.
         configs: Configurations: dataclasses without common field names.
     """
     fields = {field.name: number for number, own in enumerate(configs) for field in dataclasses.fields(own)}
     changes: list[dict[str, Any]] = [{} for _ in configs]
-    for name, value in settings.items():
+    for name, value in without_aliases(settings).items():
         if name not in fields:
             raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
         number = fields[name]
