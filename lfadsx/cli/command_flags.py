@@ -239,8 +239,8 @@ def given_by(command: type, words: Sequence[str], prog: str) -> dict[str, Any]:
 def _without_alias(word: str, flags: Mapping[str, Flag]) -> str:
     """Returns a word with the flag's name here: --fac-dim becomes --factors."""
     typed, equals, value = word.partition("=")
-    name = ALIASES.get(typed.removeprefix("--").replace("-", "_")) if typed.startswith("--") else None
-    return f"{flags[name].option}{equals}{value}" if name in flags else word
+    flag = flags.get(ALIASES.get(typed.removeprefix("--").replace("-", "_"), ""))
+    return f"{flag.option}{equals}{value}" if flag and typed.startswith("--") else word
 
 
 def _check_names(words: Sequence[str], parser: argparse.ArgumentParser, prog: str) -> None:
