@@ -132,15 +132,14 @@ class TemporalShift(AbstractAugmentation):
         keys, _ = trial_keys(key, batch.trial_id, 2)
         source = _sources(keys, batch.encoder_input.shape, batch.encoder_length, hyper.temporal_shift)
         shift = lambda values: None if values is None else jnp.take_along_axis(values, source, axis=1)  # noqa: E731
-        observed = batch.target_observed[self.group]
-        targets = {self.group: batch.targets[self.group]} | ({} if observed is None else {"observed": observed})
-        moved = {name: self._of_targets(values, batch, hyper, key) for name, values in targets.items()}
+        of_targets = lambda x: None if x is None else self._of_targets(x, batch, hyper, key)  # noqa: E731
+        observed = of_targets(batch.target_observed[self.group])
         changed = dataclasses.replace(
             batch,
             encoder_input=shift(batch.encoder_input),
             encoder_observed=shift(batch.encoder_observed),
-            targets={**batch.targets, self.group: moved[self.group]},
-            target_observed={**batch.target_observed, self.group: moved.get("observed")},
+            targets={**batch.targets, self.group: of_targets(batch.targets[self.group])},
+            target_observed={**batch.target_observed, self.group: observed},
         )
         return changed, {}, {}
 
