@@ -28,7 +28,7 @@ from lfadsx.data import from_arrays
 from lfadsx.data.batching import Layout, take
 from lfadsx.data.dataset import Dataset
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import CoordinatedDropout
+from lfadsx.modules import CoordinatedDropout
 from lfadsx.parallel import (
     make_mesh,
     n_data_devices,

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 import numpy as np
 
+from lfadsx.aliases import without_aliases
 from lfadsx.errors import LfadsxError, nearest
 
 FigureFormat = Literal["png", "pdf", "svg"]
@@ -81,6 +82,10 @@ LikelihoodName = Literal[
 ]
 """Names of the built-in likelihoods; `lfadsx.distributions.LIKELIHOODS` has their classes."""
 Precision = Literal["float32", "tf32", "bfloat16"]
+HYPER_RANGES: dict[str, Range] = {"learning_rate": ABOVE_0}
+HYPER_RANGES |= dict.fromkeys(("dropout_rate", "cd_rate", "sv_rate", "neuron_dropout_rate"), BELOW_1)
+HYPER_RANGES |= dict.fromkeys(("cd_pass_rate", "spike_jitter_rate"), FROM_0_TO_1)
+"""Ranges of hyperparameters; all others are at least 0."""
 RAMP_EPOCHS = 30
 """Default length of the ramps, if training is long enough."""
 
@@ -242,6 +247,17 @@ class HyperParams:
     """Coordinated dropout: probability that a data entry is hidden from the encoders. 0: off."""
     cd_pass_rate: float = 0.0
     """Coordinated dropout: share of the visible entries that still enter the loss."""
+    sv_rate: float = 0.0
+    """Sample validation: probability that an entry of a training trial never trains and is only scored; always the same
+    entries. 0: off."""
+    neuron_dropout_rate: float = 0.0
+    """Probability that a whole channel of a trial is hidden from the encoders. 0: off."""
+    spike_jitter_rate: float = 1.0
+    """Share of the spikes that `spike_jitter` moves."""
+    temporal_shift: float = 0.0
+    """Standard deviation, in bins, of random shifts of the channels of each trial; at most two of them. 0: off."""
+    amplitude_noise: float = 0.0
+    """Noise on real values that the encoders see, in standard deviations of the channel within the trial. 0: off."""
     kl_ic_scale: float = 0.04
     """Weight of the KL of the initial condition; 1 is the evidence bound."""
     kl_co_scale: float = 0.04
@@ -254,6 +270,8 @@ class HyperParams:
     """L2 penalty on the recurrent weights of the generator."""
     l2_con_scale: float = 0.0
     """L2 penalty on the recurrent weights of the controller."""
+    l2_readin_scale: float = 0.0
+    """L2 penalty on the weights of linear read-ins."""
     l2_scale: float = 0.0
     """L2 penalty on all parameters."""
     co_corr_scale: float = 0.0
@@ -273,9 +291,8 @@ class HyperParams:
 
     def check(self) -> None:
         """Raises LfadsxError if a value is out of its range."""
-        bounds = {"learning_rate": ABOVE_0, "cd_pass_rate": FROM_0_TO_1, "dropout_rate": BELOW_1, "cd_rate": BELOW_1}
         for field in dataclasses.fields(self):
-            _check_range(self, bounds.get(field.name, AT_LEAST_0), field.name)
+            _check_range(self, HYPER_RANGES.get(field.name, AT_LEAST_0), field.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -434,12 +451,12 @@ def with_settings(of: str, settings: Mapping[str, object], *configs: Any) -> tup
 
     Args:
         of: The function that received the settings, for messages.
-        settings: Values by name.
+        settings: Values by name, or by a name in `lfadsx.aliases.ALIASES`.
         configs: Configurations: dataclasses without common field names.
     """
     fields = {field.name: number for number, own in enumerate(configs) for field in dataclasses.fields(own)}
     changes: list[dict[str, Any]] = [{} for _ in configs]
-    for name, value in settings.items():
+    for name, value in without_aliases(settings).items():
         if name not in fields:
             raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
         number = fields[name]

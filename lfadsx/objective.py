@@ -222,8 +222,9 @@ def recurrent_penalty(
 
     .. math:: \sum_p s_p \tfrac12 \|U_p\|^2 / n_p
 
-    over IC encoder, controller's encoder, generator and controller, with n_p the number of the part's own
-    weights ("each") or of all weights with a scale above 0 ("pooled", as in lfads-torch).
+    over IC encoder, controller's encoder, generator, controller and read-in (its linear weights, of all sessions), with
+    n_p the number of the part's own weights ("each") or of all weights with a scale above 0 ("pooled", as in
+    lfads-torch; the read-in keeps its own number, as in AutoLFADS).
     """
     decoder = model.decoder
     penalised = (
@@ -241,7 +242,12 @@ def recurrent_penalty(
         squares = sum(jnp.sum(weight**2) for weight in weights)
         total = total + scale * 0.5 * squares / (size if normalize == "each" else 1.0)
         pooled = pooled + jnp.where(jnp.asarray(scale) > 0, float(size), 0.0)
-    return total if normalize == "each" else total / (1e-8 + pooled)
+    total = total if normalize == "each" else total / (1e-8 + pooled)
+    weights = model.readin.penalised_weights()
+    if not weights:
+        return total
+    squares, size = sum(jnp.sum(weight**2) for weight in weights), sum(weight.size for weight in weights)
+    return total + hyper.l2_readin_scale * 0.5 * squares / size
 
 
 def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:

@@ -64,12 +64,18 @@ class HyperSettings(TypedDict, total=False):
     dropout_rate: float
     cd_rate: float
     cd_pass_rate: float
+    sv_rate: float
+    neuron_dropout_rate: float
+    spike_jitter_rate: float
+    temporal_shift: float
+    amplitude_noise: float
     kl_ic_scale: float
     kl_co_scale: float
     l2_ic_enc_scale: float
     l2_ci_enc_scale: float
     l2_gen_scale: float
     l2_con_scale: float
+    l2_readin_scale: float
     l2_scale: float
     co_corr_scale: float
 

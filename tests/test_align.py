@@ -178,9 +178,49 @@ def test_a_model_starts_there():
         np.testing.assert_allclose(weight[:, :N_LATENTS], session.alignment, rtol=1e-5)
 
 
+class FirstNeurons:
+    """An aligner of a user's own, with settings."""
+
+    def __init__(self, n_components):
+        self.n_components = n_components
+
+    def __call__(self, data):
+        offset = 0.5
+        return {
+            session.name: (np.eye(session.n_channels, self.n_components), np.full(session.n_channels, offset))
+            for session in data.sessions
+        }
+
+
+def test_a_users_aligner_starts_the_maps():
+    data = lfadsx.align(sessions(), aligner=FirstNeurons(2))
+    assert [(s.n_components, s.alignment_bias[0]) for s in data.sessions] == [(2, 0.5)] * 3
+    model = lfadsx.build(data, variant="autonomous", factors=4, generator_dim=8, ic_dim=4, rngs=nnx.Rngs(0))
+    for session in data.sessions:
+        np.testing.assert_array_equal(model.readin.weight[session.name][...][:, :2], np.eye(session.n_channels, 2))
+        np.testing.assert_array_equal(model.readin.bias[session.name][...][:2], -0.5)
+    matrices = {session.name: np.eye(session.n_channels, 2) for session in data.sessions}
+    again = lfadsx.align(sessions(), aligner=matrices)
+    np.testing.assert_array_equal(again.sessions[1].alignment, data.sessions[1].alignment)
+
+
+def matrices(**changes):
+    return {day: np.eye(n, 2) for day, n in NEURONS.items()} | changes
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: lfadsx.align(sessions()), "`n_components` must be given, or your own `aligner`"),
+        (lambda: lfadsx.align(sessions(), 3, aligner=matrices()), "`n_components` must be left out with an `aligner`"),
+        (lambda: lfadsx.align(sessions(), aligner={"monday": np.eye(18, 2)}), "each of the sessions .*, by name, got"),
+        (lambda: lfadsx.align(sessions(), aligner=lambda data: np.eye(2)), "by name, got ndarray"),
+        (
+            lambda: lfadsx.align(sessions(), aligner=matrices(monday=np.eye(17, 2))),
+            r"session 'monday' must have a matrix \(18, components\) .* got \(17, 2\) and \(18,\)",
+        ),
+        (lambda: lfadsx.align(sessions(), aligner=matrices(friday=np.eye(25, 3))), "number of aligned components must"),
+        (lambda: lfadsx.align(sessions(), aligner=matrices(monday=np.full((18, 2), np.nan))), "must be finite"),
         (lambda: lfadsx.align(sessions(), 13), "must be from 1 to 12, the neurons of session .tuesday., got 13"),
         (lambda: lfadsx.align(sessions(), 0), "`n_components` must be from 1 to .* got 0"),
         (lambda: lfadsx.align(sessions(), 2, taps=0), "`taps` must be at least 1, got 0"),

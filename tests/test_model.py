@@ -514,6 +514,16 @@ def test_l2_penalty_by_hand(model):
         assert l2_penalty(model, making.hyper(**nothing), how) == 0
 
 
+def test_the_penalty_of_the_read_in_by_hand():
+    model = making.build(making.several_sessions())
+    flat = np.concatenate([np.ravel(model.readin.weight[name][...]) for name in ("monday", "tuesday")])
+    penalty = lambda **scales: l2_penalty(model, lfadsx.HyperParams(**scales), "pooled")  # noqa: E731
+    np.testing.assert_allclose(penalty(l2_readin_scale=3.0), 1.5 * (flat @ flat) / flat.size, rtol=1e-6)
+    together = penalty(l2_readin_scale=3.0, l2_gen_scale=2.0)
+    np.testing.assert_allclose(together, penalty(l2_readin_scale=3.0) + penalty(l2_gen_scale=2.0), rtol=1e-6)
+    assert making.outline(making.one_session()).readin.penalised_weights() == ()
+
+
 @pytest.mark.slow
 def test_scales_of_the_mean_convention_are_converted():
     """With `summed`, the gradient of the sum equals the gradient of the mean times bins and neurons."""

@@ -15,7 +15,7 @@ from flax import nnx
 from lfadsx import distributions, modules
 from lfadsx.models.adjoint import with_adjoint
 from lfadsx.models.serialization import PARTS, describe, rebuild
-from lfadsx.modules.augmentations import SpikeJitter, combine, to_targets
+from lfadsx.modules.augmentations import combine, to_targets
 from lfadsx.modules.dropout import drop, keep_masks, share, shares, trial_keys
 from lfadsx.objective import reconstruction
 from lfadsx.random import derive
@@ -941,7 +941,13 @@ def test_every_part_does_what_its_seam_promises(parts, name):
     check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
 
 
-@pytest.mark.parametrize("augmentation", [modules.CoordinatedDropout(), SpikeJitter(2)], ids=type)
+AUGMENTATIONS = (
+    *(modules.CoordinatedDropout(), modules.SampleValidation(), modules.NeuronDropout()),
+    *(modules.SpikeJitter(2), modules.TemporalShift(), modules.AmplitudeNoise()),
+)
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=type)
 def test_every_augmentation_does_what_its_seam_promises(augmentation):
     check(augmentation)
 

@@ -45,7 +45,17 @@ def test_it_is_not_resumed(data, tmp_path):
 
 def test_its_settings_have_todays_names():
     info = RunFolder(RUN).info
-    assert set(info.hyper) == {field.name for field in dataclasses.fields(HyperParams)}
+    later = {
+        "sv_rate",
+        "neuron_dropout_rate",
+        "spike_jitter_rate",
+        "temporal_shift",
+        "amplitude_noise",
+        "l2_readin_scale",
+    }
+    assert {*info.hyper, *later} == {field.name for field in dataclasses.fields(HyperParams)}
+    # Settings that were added later have the values that change nothing.
+    assert all(getattr(HyperParams(**info.hyper), name) == getattr(HyperParams(), name) for name in later)
     (config,) = with_settings("fit", info.train, TrainConfig())
     expected = dict(epochs=3, kl_ramp_epochs=1, l2_ramp_epochs=1, learning_rate_factor=0.95)
     assert config == TrainConfig(**expected)

@@ -125,6 +125,25 @@ def test_only_the_maps_of_the_new_session_train(days):
         assert np.array_equal(after[path], values) == (path not in trained), path
 
 
+@pytest.mark.parametrize(
+    ("patterns", "parts"),
+    [
+        (("ic_encoder/*", "ic_posterior/*", "input_encoder/*"), {"ic_encoder", "ic_posterior", "input_encoder"}),
+        (("readin/*",), {"readin"}),
+    ],
+    ids=["encoders", "read-ins"],
+)
+def test_encoders_or_read_ins_train_alone(days, patterns, parts):
+    """Neither weight decay nor a penalty moves what is frozen, bit for bit."""
+    both = concatenate(*days)
+    model = making.build(both)
+    settings = dict(epochs=1, batch_size=4, kl_ramp_epochs=0, l2_ramp_epochs=0, progress=False)
+    pressure = dict(learning_rate=0.02, weight_decay=0.5, l2_scale=0.1, l2_gen_scale=1.0, l2_readin_scale=1.0)
+    after = by_path(lfadsx.fit(model, both, train=patterns, **pressure, **settings).last)
+    moved = {path.split("/")[0] for path, values in by_path(model).items() if not np.array_equal(after[path], values)}
+    assert moved == parts
+
+
 def test_names_with_signs_of_patterns_are_taken_as_they_are():
     (readin, _) = lfadsx.session_patterns(["day[1]*"])
     assert matches("readin/weight/day[1]*", [readin])

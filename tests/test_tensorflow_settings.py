@@ -13,7 +13,8 @@ from lfadsx import cli
 from lfadsx.cli import command_flags
 from lfadsx.cli.command_line import COMMANDS, find
 from lfadsx.interop import settings_from_tensorflow
-from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS, flags_of
+from lfadsx.interop.settings_flags import flags_of
+from lfadsx.interop.tensorflow.flags import FLAGS, OTHERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "how_to" / "from_tensorflow_lfads.md"
 

@@ -10,10 +10,11 @@ import inspect
 import re
 import textwrap
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from lfadsx.aliases import ALIASES
 from lfadsx.errors import LfadsxError, nearest
 
 C = TypeVar("C", bound="Command")
@@ -222,6 +223,7 @@ def given_by(command: type, words: Sequence[str], prog: str) -> dict[str, Any]:
         LfadsxError: If a flag is unknown, misses its value or has one of another type, or a required one is missing.
     """
     flags = flags_of(command)
+    words = [_without_alias(word, flags) for word in words]
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for flag in flags.values():
         if flag.metavar:
@@ -236,6 +238,13 @@ def given_by(command: type, words: Sequence[str], prog: str) -> dict[str, Any]:
     # argparse gives arguments that are not there an empty list.
     found = {name: value for name, value in found.items() if not (flags[name].metavar and value in ([], None))}
     return {name: flags[name].value(value) for name, value in found.items()}
+
+
+def _without_alias(word: str, flags: Mapping[str, Flag]) -> str:
+    """Returns a word with the flag's name here: --fac-dim becomes --factors."""
+    typed, equals, value = word.partition("=")
+    flag = flags.get(ALIASES.get(typed.removeprefix("--").replace("-", "_"), ""))
+    return f"{flag.option}{equals}{value}" if flag and typed.startswith("--") else word
 
 
 def _check_names(words: Sequence[str], parser: argparse.ArgumentParser, prog: str) -> None:

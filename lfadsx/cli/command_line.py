@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "simulate": ("simulate_command", "Simulate", "Simulate spikes whose true rates are known."),
     "demo": ("demo_command", "Demo", "Simulate spikes, then train on them and draw figures."),
-    "translate": ("translate_command", "Translate", "Print the flags of `fit` for those of the TensorFlow LFADS."),
+    "translate": ("translate_command", "Translate", "Print the flags of `fit` for settings of other LFADS programs."),
 }
 """By name of the command, module and class, and what it does."""
 

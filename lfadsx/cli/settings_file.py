@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
+from lfadsx.aliases import ALIASES
 from lfadsx.cli.command_flags import Flag
 from lfadsx.errors import LfadsxError, nearest
 
@@ -85,6 +86,7 @@ def _known(values: Mapping[str, Any], flags: Mapping[str, Flag], where: str) -> 
     found = {}
     for typed, value in values.items():
         name = typed.replace("-", "_")
+        name = ALIASES.get(name, name)
         if name not in flags or flags[name].metavar or name in ("config", "set"):
             raise LfadsxError(f"`{typed}` of {where} must be a setting{nearest(name, flags)}.")
         found[name] = flags[name], value

@@ -1,4 +1,4 @@
-"""The command that translates flags of the TensorFlow LFADS: lfadsx translate."""
+"""The command that translates settings of other LFADS programs: lfadsx translate."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from lfadsx.cli.command_flags import Command, positional
-from lfadsx.cli.terminal import DONE
+from lfadsx.cli.terminal import DONE, say
 from lfadsx.errors import LfadsxError
 
 
 @dataclasses.dataclass(kw_only=True)
 class Translate(Command):
-    """Print the flags of `lfadsx fit` that equal those of the TensorFlow LFADS."""
+    """Print the flags of `lfadsx fit` that equal settings of the TensorFlow LFADS, lfads-torch or AutoLFADS."""
 
-    examples = ("lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate co_dim=1 gen_dim=99)",)
+    examples = (
+        "lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate co_dim=1 gen_dim=99)",
+        "lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate model.yaml datamodule.yaml)",
+    )
 
     flags: tuple[str, ...] = positional("NAME=VALUE", default=())
-    """Flags without dashes, or the file hyperparameters-<step>.txt of that program. Other flags have its defaults."""
+    """Flags of the TensorFlow LFADS without dashes, or its file hyperparameters-<step>.txt; other flags have its
+    defaults. Or YAML files of lfads-torch or AutoLFADS: a whole configuration, or model, datamodule and callbacks."""
 
     def run(self) -> int:
-        """Prints the flags in one line."""
-        from lfadsx.interop.tensorflow import flags_of, settings_from_tensorflow
+        """Prints the flags in one line; what has no counterpart goes to the standard error."""
+        from lfadsx.interop.lfads_torch_settings import translated
+        from lfadsx.interop.settings_flags import flags_of
+        from lfadsx.interop.tensorflow import settings_from_tensorflow
 
-        is_file = len(self.flags) == 1 and "=" not in self.flags[0]
-        settings = settings_from_tensorflow(Path(self.flags[0]) if is_file else dict(map(_pair, self.flags)))
+        if self.flags and all(word.endswith((".yaml", ".yml")) for word in self.flags):
+            settings, notes = translated(*map(Path, self.flags))
+            for note in notes:
+                say(note)
+        else:
+            is_file = len(self.flags) == 1 and "=" not in self.flags[0]
+            settings = settings_from_tensorflow(Path(self.flags[0]) if is_file else dict(map(_pair, self.flags)))
         sys.stdout.write(" ".join(flags_of(settings)) + "\n")
         return DONE
 

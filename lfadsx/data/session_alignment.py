@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data import validation
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.trials import inside
 from lfadsx.errors import DataError
@@ -38,7 +41,16 @@ class SharedComponents:
     conditions: list
 
 
-def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
+Matrices = Mapping[str, Any]
+"""By session, W of shape (channel, component), or (W, b) with b of shape (channel,); components are (x - b) W."""
+
+Aligner = Callable[[Dataset], Matrices]
+"""An alignment of your own: a function, or an object that can be called, from data to the matrices of every session."""
+
+
+def align(
+    data: Dataset, n_components: int | None = None, *, taps: int = 6, aligner: Aligner | Matrices | None = None
+) -> Dataset:
     r"""Returns the data with an alignment of their sessions: the same components from the neurons of each session.
 
     The training trials of each condition are averaged and smoothed, and the averages of all sessions are stacked neuron
@@ -51,24 +63,42 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
     nothing changes. If a session has no condition labels, all sessions are aligned by the average of all trials, with
     a log message. This assumes that all sessions have the same average.
 
+    Your own alignment takes the place of this one as `aligner`. It gives the matrix of each session by name, and
+    everything else stays the same.
+
     Source: Pandarinath et al. 2018, Nature Methods, stitching of sessions; Grung & Manne 1998, Chemometrics and
     Intelligent Laboratory Systems 42, for principal components of incomplete data.
 
     Example:
         >>> import lfadsx
+        >>> import numpy as np
         >>> days = [lfadsx.datasets.chaotic_rnn(conditions=4, neurons=n, session=f"day{n}") for n in (50, 40)]
         >>> data = lfadsx.align(lfadsx.data.concatenate(*days), n_components=5)
         >>> [session.alignment.shape for session in data.sessions]
         [(50, 5), (40, 5)]
+        >>> def first_neurons(data):
+        ...     return {session.name: np.eye(session.n_channels, 3) for session in data.sessions}
+        >>> [session.n_components for session in lfadsx.align(data, aligner=first_neurons).sessions]
+        [3, 3]
 
     Args:
         data: One or more sessions. An existing alignment is replaced.
         n_components: Number of components that the sessions share reliably, about 4 to 20.
         taps: Bins of the moving average that smooths, running forwards and backwards; 1 for no smoothing.
+        aligner: Your own alignment: a function of the data, an object that can be called so, or the matrices
+            themselves. By session name W, shape (channel, component), or (W, b) with b of shape (channel,); the
+            components are (x - b) W in the unit of the data. The default computes them as above.
 
     Raises:
-        DataError: If there are more components than neurons of a session, or sessions share no condition.
+        DataError: If there are more components than neurons of a session, sessions share no condition, or the
+            matrices of an aligner do not fit the sessions.
     """
+    if aligner is not None:
+        if n_components is not None:
+            raise DataError(f"`n_components` must be left out with an `aligner`, which decides it, got {n_components}.")
+        return _with_matrices(data, aligner(data) if callable(aligner) else aligner)
+    if n_components is None:
+        raise DataError("`n_components` must be given, or your own `aligner`. Try 10 components.")
     if taps < 1:
         raise DataError(f"`taps` must be at least 1, got {taps}. Give 1 for no smoothing.")
     for session in data.sessions:
@@ -96,6 +126,34 @@ def align(data: Dataset, n_components: int, *, taps: int = 6) -> Dataset:
         observed = np.any(np.isfinite(course), axis=1, keepdims=True)
         weight = np.where(observed, weight, 0.0)
         sessions.append(dataclasses.replace(session, alignment=weight / unit[:, None], alignment_bias=mean))
+    return dataclasses.replace(data, sessions=tuple(sessions))
+
+
+def _with_matrices(data: Dataset, matrices: Matrices) -> Dataset:
+    """Returns the data with given matrices as the alignment of their sessions; `aligner` of `align` explains them."""
+    names = [session.name for session in data.sessions]
+    if not isinstance(matrices, Mapping) or set(matrices) != set(names):
+        found = sorted(matrices) if isinstance(matrices, Mapping) else type(matrices).__name__
+        raise DataError(f"An alignment must have a matrix for each of the sessions {names}, by name, got {found}.")
+    sessions = []
+    for session in data.sessions:
+        given = matrices[session.name]
+        weight, bias = given if isinstance(given, tuple) else (given, None)
+        weight = np.asarray(weight, float)
+        bias = np.zeros(session.n_channels) if bias is None else np.asarray(bias, float)
+        if weight.ndim != 2 or len(weight) != session.n_channels or bias.shape != (session.n_channels,):
+            raise DataError(
+                f"The alignment of session {session.name!r} must have a matrix ({session.n_channels}, components) and, "
+                f"if any, a bias ({session.n_channels},), got {weight.shape} and {bias.shape}."
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise DataError(f"The alignment of session {session.name!r} must be finite, but holds NaN or infinity.")
+        sessions.append(dataclasses.replace(session, alignment=weight, alignment_bias=bias))
+    validation.agree(
+        {f"session {own.name!r}": own.n_components for own in sessions},
+        "number of aligned components",
+        "Give all sessions matrices with the same components.",
+    )
     return dataclasses.replace(data, sessions=tuple(sessions))
 
 

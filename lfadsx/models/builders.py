@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from flax import nnx
 
 from lfadsx import distributions, modules
+from lfadsx.aliases import without_aliases
 from lfadsx.config import ModelConfig
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, nearest
@@ -157,7 +158,7 @@ def build(
 
 def _settings(config: ModelConfig, given: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:
     """Returns the settings, and the user's own parts by seam; a string names a built-in part."""
-    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    fields, given = {field.name for field in dataclasses.fields(ModelConfig)}, without_aliases(given)
     own = {name: value for name, value in given.items() if name in SEAMS and not isinstance(value, str)}
     changes = {name: value for name, value in given.items() if name not in own}
     for name, value in changes.items():

@@ -1,8 +1,9 @@
 """Parts of models."""
 
 from lfadsx.modules.augmentations import AbstractAugmentation as AbstractAugmentation
-from lfadsx.modules.augmentations import CoordinatedDropout as CoordinatedDropout
-from lfadsx.modules.augmentations import SpikeJitter as SpikeJitter
+from lfadsx.modules.changed_values import AmplitudeNoise as AmplitudeNoise
+from lfadsx.modules.changed_values import SpikeJitter as SpikeJitter
+from lfadsx.modules.changed_values import TemporalShift as TemporalShift
 from lfadsx.modules.decoder import Decoder as Decoder
 from lfadsx.modules.decoder import Trajectory as Trajectory
 from lfadsx.modules.encoders import AbstractEncoder as AbstractEncoder
@@ -14,6 +15,9 @@ from lfadsx.modules.generators import LowRankGenerator as LowRankGenerator
 from lfadsx.modules.generators import RNNGenerator as RNNGenerator
 from lfadsx.modules.gru import GRU as GRU
 from lfadsx.modules.gru import run_gru as run_gru
+from lfadsx.modules.hidden_entries import CoordinatedDropout as CoordinatedDropout
+from lfadsx.modules.hidden_entries import NeuronDropout as NeuronDropout
+from lfadsx.modules.hidden_entries import SampleValidation as SampleValidation
 from lfadsx.modules.linear import Linear as Linear
 from lfadsx.modules.linear import UnitNormLinear as UnitNormLinear
 from lfadsx.modules.neural_ode import NeuralODEGenerator as NeuralODEGenerator

@@ -49,6 +49,10 @@ class AbstractReadin(nnx.Module):
     ) -> None:
         """Initialises a session's first features to x W + b; called if `takes_alignment`. The default does nothing."""
 
+    def penalised_weights(self) -> tuple[Float[Array, "..."], ...]:
+        """Returns the weights that the penalty `l2_readin_scale` acts on; by default none."""
+        return ()
+
     def check(self, n_channels: Sizes) -> None:
         """Raises LfadsxError unless the read-in fits these channels; the default accepts all channels."""
 
@@ -186,6 +190,10 @@ class LinearReadin(AbstractReadin):
         # Padded rows are zero, so values in padded channels have no effect.
         weight = jnp.stack([_pad(w, x.shape[-1], axis=0) for w in weights])[session]
         return jnp.einsum("btc,bcf->btf", x, weight) + jnp.stack(biases)[session][:, None]
+
+    def penalised_weights(self) -> tuple[Float[Array, "channel feature"], ...]:
+        """Returns the weights of all sessions."""
+        return tuple(self.weight[name][...] for name, _ in self.n_channels)
 
     def set_map(
         self, session: int, weight: Float[ArrayLike, "channel feature"], bias: Float[ArrayLike, " feature"]

@@ -23,6 +23,8 @@ TAGS = {
     "valid_loss": "loss/valid",
     "reconstruction": "reconstruction/train",
     "valid_reconstruction": "reconstruction/valid",
+    "sv_trained": "sample_validation/trained",
+    "sv_withheld": "sample_validation/withheld",
     "kl_ic": "kl_ic/train",
     "valid_kl_ic": "kl_ic/valid",
     "kl_inputs": "kl_inputs/train",
@@ -98,7 +100,7 @@ class TensorBoard(AbstractCallback):
         for member, row in enumerate(latest):
             model = progress.model(member)
             row = row | {"learning_rate": row.get(STEP_SIZE, row["learning_rate"])}
-            scalars = {tag: row[name] for name, tag in TAGS.items()} | _prior_of_inputs(model)
+            scalars = {tag: row[name] for name, tag in TAGS.items() if name in row} | _prior_of_inputs(model)
             of = f"/member_{member}" if len(latest) > 1 else ""
             for tag, value in scalars.items():
                 if math.isfinite(value):

@@ -13,7 +13,16 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import (
+    ABOVE_0,
+    AT_LEAST_0,
+    BELOW_1,
+    FROM_0_TO_1,
+    HYPER_RANGES,
+    HyperParams,
+    ModelConfig,
+    TrainConfig,
+)
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.files import write_json
 
@@ -294,8 +303,9 @@ def limits(name: str) -> tuple[float, float]:
     """Returns the smallest and the largest float32 value that `HyperParams.check` accepts."""
     numbers = np.finfo(np.float32)
     below_one = float(np.nextafter(np.float32(1), np.float32(0)))
-    largest = {"dropout_rate": below_one, "cd_rate": below_one, "cd_pass_rate": 1.0}
-    return float(numbers.tiny) if name == "learning_rate" else 0.0, largest.get(name, float(numbers.max))
+    allowed = HYPER_RANGES.get(name, AT_LEAST_0)
+    largest = {BELOW_1: below_one, FROM_0_TO_1: 1.0}.get(allowed, float(numbers.max))
+    return float(numbers.tiny) if allowed == ABOVE_0 else 0.0, largest
 
 
 def _names(kind: Any) -> list[str]:

@@ -23,7 +23,7 @@ from lfadsx.random import derive
 from lfadsx.training.members import member_runner
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
-from lfadsx.training.step import StepReport, ValidReport, block_runner, run_select, run_validate, run_watch_loss
+from lfadsx.training.step import ValidReport, block_runner, n_figures, run_select, run_validate, run_watch_loss
 from lfadsx.types import Batch
 
 Flags = Bool[np.ndarray, " member"]
@@ -86,7 +86,7 @@ class Cohort:
             following = self._feeds[0].train.after(epoch, block)
             # Loaded while the devices compute; at most two blocks are on them.
             self._ahead = self._load(*following) if following[0] < self._epochs else None
-            return to_host(figures).reshape(len(self._feeds), -1, len(StepReport._fields))
+            return to_host(figures).reshape(len(self._feeds), -1, n_figures(self.program))
 
     def validate(self, active: Flags) -> list[ValidReport]:
         """Evaluates the validation trials with every member; members that are not active get NaN.

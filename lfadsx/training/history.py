@@ -269,7 +269,8 @@ def summarise(steps: Mapping[str, np.ndarray]) -> Row:
     penalty = steps["l2_weight"][used] * steps["l2"][used]
     # The loss of a short batch has been divided by the size of a full batch; the penalty has not.
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
-    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation")
+    sv = [name for name in ("sv_trained", "sv_withheld") if np.ndim(steps[name])]
+    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation", *sv)
     row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}
     row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
     row |= {name: steps[name][used][-1] for name in ("kl_ic_weight", "kl_co_weight", "l2_weight", "learning_rate")}

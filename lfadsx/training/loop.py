@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lfadsx.search import AbstractStrategy, Generation
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.cohort import Cohort, Facts
+from lfadsx.training.default_augmentations import check_off
 from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
@@ -96,7 +97,8 @@ def of_members(values: dict[str, list[float]]) -> HyperParams:
 class Loop:
     """Trains blocks of all members, validates, calls the strategy, saves and decides when to stop.
 
-    Generations end after the epochs `ends`; the last of these ends the run. `is_population` is False for `fit`.
+    Generations end after the epochs `ends`; the last of these ends the run. `is_population` is False for `fit`. The
+    hyperparameters in `off` must stay 0, see `check_off`.
     """
 
     cohort: Cohort
@@ -108,6 +110,7 @@ class Loop:
     folder: RunFolder | None
     callbacks: Sequence[AbstractCallback]
     is_population: bool
+    off: Collection[str] = ()
     signal: int = 0
 
     def __post_init__(self) -> None:
@@ -254,6 +257,7 @@ class Loop:
         position.hyper = by_name(decision.hyper)
         for hyper in position.hypers:
             hyper.check()
+        check_off(self.off, position.hypers)
         position.best_hyper = {name: [of[parent] for parent in parents] for name, of in position.best_hyper.items()}
         # Members that keep training have their stop reason cleared.
         reasons = zip(active, position.reasons, strict=True)

@@ -16,7 +16,7 @@ from lfadsx.config import HyperParams
 from lfadsx.parallel import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
-from lfadsx.training.step import StepReport, ValidReport, select, train_block, validate, watch_loss
+from lfadsx.training.step import ValidReport, n_figures, select, train_block, validate, watch_loss
 from lfadsx.types import Batch
 
 
@@ -40,7 +40,7 @@ def train_members(
     with one member at a time they take no time.
     """
     n_steps = len(blocks.session[0])
-    nothing = jnp.full((n_steps, len(StepReport._fields)), jnp.nan)
+    nothing = jnp.full((n_steps, n_figures(program)), jnp.nan)
 
     def one(schedule: Schedule, member: Any) -> tuple[TrainState, Array]:
         state, hyper, active, block = member

@@ -21,7 +21,7 @@ from lfadsx.errors import LfadsxError, RunError
 from lfadsx.models.compatibility import check_fits
 from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import AbstractAugmentation, CoordinatedDropout, SpikeJitter
+from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
@@ -29,6 +29,7 @@ from lfadsx.settings import PopulationFitSettings
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import Cohort, Stacked
+from lfadsx.training.default_augmentations import SWITCHES, default_augmentations, switched_on
 from lfadsx.training.history import history_of
 from lfadsx.training.loop import Loop, Position, of_members
 from lfadsx.training.members import stack
@@ -167,6 +168,7 @@ def train(
     n_trials, n_valid = max(d.train.n_trials for d in datasets), max(d.valid.n_trials for d in datasets)
     feeds = [Feed.of(d, c, mesh, least=(n_trials, n_valid)) for d, c in zip(datasets, configs, strict=True)]
     parts |= dict(mesh=mesh, n_trials=n_trials, objective=objective, optimizer=optimizer)
+    parts["switches"] = switched_on(position.hypers, strategy)
     program, states, first = _begin(model, feeds, configs, **parts)
     state = stack(states) if n > 1 else states[0]
     layout = feeds[0].train
@@ -195,7 +197,8 @@ def train(
         cohort = Stacked(program, state, feeds, schedule, at_once=population.members_at_once, **settings)
     else:
         cohort = Cohort(program, state, feeds, schedule, **settings)
-    loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None)
+    off = set(SWITCHES) - parts["switches"] if parts["augmentations"] is None else ()
+    loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None, off)
     result = _result(loop, loop.run(), configs, datasets)
     if folder is not None and population and result.reason != "interrupted":
         member = result.ranking[0]
@@ -231,17 +234,6 @@ def _result(
     return PopulationResult(tuple(members), hyper, seeds, position.rows, reason, position.seconds, loop.signal)
 
 
-def default_augmentations(model: LFADS, data: Dataset, config: TrainConfig) -> tuple[AbstractAugmentation, ...]:
-    """Returns coordinated dropout and, if `config.spike_jitter` is set, spike jitter."""
-    group = model.input_group
-    jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
-    if jitter and not data.is_counts(group):
-        raise LfadsxError(
-            f"`spike_jitter` must be 0 for real-valued data such as those of {group!r}, got {config.spike_jitter}."
-        )
-    return (*jitter, CoordinatedDropout(group))
-
-
 def _datasets(data: Dataset | Sequence[Dataset], n: int) -> list[Dataset]:
     """Returns a data set for each member."""
     if isinstance(data, Dataset):
@@ -263,6 +255,7 @@ def _begin(
     feeds: Sequence[Feed],
     configs: Sequence[TrainConfig],
     augmentations: Sequence[AbstractAugmentation] | None,
+    switches: frozenset[str],
     **settings: Any,
 ) -> tuple[Program, list[TrainState], LFADS]:
     """Returns the program that all members share, their first states, and the first member's model."""
@@ -271,7 +264,9 @@ def _begin(
         own = model if isinstance(model, LFADS) else model(feed.data, nnx.Rngs(config.seed))
         own = initialise_if_needed(own, feed.data)
         check_fits(own, feed.data)
-        chosen = default_augmentations(own, feed.data, config) if augmentations is None else augmentations
+        chosen = augmentations
+        if chosen is None:
+            chosen = default_augmentations(own, feed.data, config, switches)
         program, state = start(own, chosen, config, **settings)
         models.append(own)
         programs.append(program)

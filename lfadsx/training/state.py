@@ -20,6 +20,7 @@ from lfadsx.config import Precision, TrainConfig
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
+from lfadsx.modules.hidden_entries import SampleValidation
 from lfadsx.objective import Objective
 from lfadsx.parallel import portion_limit
 from lfadsx.training.optimizer import check_optimizer, make_optimizer
@@ -60,7 +61,7 @@ class Program:
     """Everything that is compiled: structure of model and augmentations, objective, optimiser, precision, devices.
 
     Programs are hashable, and equal programs share one compilation. `portion_limit` is the largest number of trials
-    that a device computes at once; 0: all trials of a step.
+    that a device computes at once; 0: all trials of a step. `withholds` says whether there is sample validation.
     """
 
     model: Any
@@ -70,6 +71,7 @@ class Program:
     precision: Precision = "tf32"
     mesh: Mesh | None = None
     portion_limit: int = 0
+    withholds: bool = False
 
     def products(self) -> AbstractContextManager:
         """Returns the context in which traced functions multiply matrices in the run's precision."""
@@ -121,7 +123,8 @@ def start(
     leaves = jax.tree.leaves(params)
     # On the host: the device would compile a program for every size.
     zeros = jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
-    program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, at_once)
+    withholds = any(isinstance(augmentation, SampleValidation) for augmentation in augmentations)
+    program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, at_once, withholds)
     state = TrainState(
         params=params,
         fixed=fixed,

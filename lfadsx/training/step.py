@@ -16,7 +16,8 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import CoordinatedDropout, combine
+from lfadsx.modules.augmentations import combine, to_targets
+from lfadsx.modules.hidden_entries import CoordinatedDropout, SampleValidation
 from lfadsx.objective import (
     LossParts,
     RampWeights,
@@ -31,7 +32,7 @@ from lfadsx.random import derive
 from lfadsx.training.optimizer import apply_update
 from lfadsx.training.schedules import Schedule, decay, observe, observe_loss, ramp
 from lfadsx.training.state import Program, TrainState
-from lfadsx.types import Batch
+from lfadsx.types import Batch, Output
 
 
 class StepReport(NamedTuple):
@@ -51,6 +52,9 @@ class StepReport(NamedTuple):
         learning_rate: Learning rate of the step.
         grad_norm: Global norm of the gradient before clipping.
         skipped: 1 if the step was skipped because loss or gradient were not finite, otherwise 0.
+        sv_trained: Sample validation: negative log likelihood of the entries that train, see `SampleValidation`; sum
+            over real trials, in nats. NaN, as is the next one, without sample validation.
+        sv_withheld: Sample validation: negative log likelihood of the withheld entries.
     """
 
     reconstruction: Float[np.ndarray, "*step"]
@@ -66,11 +70,18 @@ class StepReport(NamedTuple):
     learning_rate: Float[np.ndarray, "*step"]
     grad_norm: Float[np.ndarray, "*step"]
     skipped: Float[np.ndarray, "*step"]
+    sv_trained: Float[np.ndarray, "*step"] | float = np.nan
+    sv_withheld: Float[np.ndarray, "*step"] | float = np.nan
 
     @classmethod
     def of(cls, figures: Float[ArrayLike, "*step figure"]) -> StepReport:
         """Returns the report, on the host, from the figures of `train_block`."""
         return cls(*np.moveaxis(np.asarray(figures, np.float64), -1, 0))
+
+
+def n_figures(program: Program) -> int:
+    """Returns the number of figures of a step; the last two fields of `StepReport` belong to sample validation."""
+    return len(StepReport._fields) - (0 if program.withholds else 2)
 
 
 def train_block(
@@ -110,7 +121,7 @@ def _step(
     """Returns the state after a step and the fields of `StepReport`."""
     ramps = _ramps(state.step, schedule)
     differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.portion_limit)
-    (value, l2, gradient), sums = differentiate((state, hyper, ramps), batch)
+    (value, l2, gradient), (sums, more) = differentiate((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
     penalty = hyper.l2_scale * jnp.sum(params**2)
@@ -139,7 +150,7 @@ def _step(
         skipped=state.skipped + is_broken.astype(jnp.int32),
     )
     figures = (value, l2, ramps.kl_ic, ramps.kl_co, ramps.l2, rate, norm, is_broken)
-    return new, jnp.concatenate([sums, jnp.stack([jnp.asarray(figure, sums.dtype) for figure in figures])])
+    return new, jnp.concatenate([sums, jnp.stack([jnp.asarray(figure, sums.dtype) for figure in figures]), *more])
 
 
 def _ramps(step: Array, schedule: Schedule) -> RampWeights:
@@ -151,10 +162,11 @@ def _ramps(step: Array, schedule: Schedule) -> RampWeights:
 
 def _differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch, n_shares: int
-) -> tuple[tuple[Array, Array, Array], Array]:
+) -> tuple[tuple[Array, Array, Array], tuple[Array, list[Array]]]:
     """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of their terms.
 
-    The loss of the step is the mean over its shares. The sums are the first fields of `StepReport`.
+    The loss of the step is the mean over its shares. The sums are the first fields of `StepReport`; those of its last
+    fields, if the program has them, are in a list.
     """
     state, hyper, ramps = shared
     nominal = cast(float, program.objective.nominal_batch) / n_shares
@@ -162,16 +174,30 @@ def _differentiate(
     _, augmentations = program.merge(state)
     noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
     changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
+    withholding = [own for own in augmentations if isinstance(own, SampleValidation)][:1]
 
-    def objective(params: Any) -> tuple[Array, LossParts]:
+    def objective(params: Any) -> tuple[Array, tuple[LossParts, list[Array]]]:
         model = program.merge_model(params, state.fixed)
         output = model(changed, model.draw(noise_key, changed, hyper))
-        return of_share(model, changed, output, hyper, ramps, weights, opened)
+        loss, parts = of_share(model, changed, output, hyper, ramps, weights, opened)
+        return loss, (parts, [_sample_validation(model, batch, output, hyper, own) for own in withholding])
 
-    (value, parts), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    (value, (parts, more)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))
     sums = jnp.where(batch.trial_weight > 0, jnp.stack(terms), 0.0).sum(1)
-    return (value, parts.l2, ravel_pytree(gradient)[0]), sums
+    more = [jnp.where(batch.trial_weight > 0, figures, 0.0).sum(1) for figures in more]
+    return (value, parts.l2, ravel_pytree(gradient)[0]), (sums, more)
+
+
+def _sample_validation(
+    model: LFADS, batch: Batch, output: Output, hyper: HyperParams, augmentation: SampleValidation
+) -> Float[Array, "two trial"]:
+    """Returns each trial's negative log likelihood of the entries that train, and of withheld ones, by their shares."""
+    group, rate = augmentation.group, jnp.asarray(hyper.sv_rate)
+    withheld = to_targets(augmentation.withheld(batch, hyper), batch.target_index, batch.targets[group].shape)
+    entries = -entry_log_likelihood(model, batch, output, group, held_in(batch, group))
+    trained, left_out = (jnp.where(mask, entries, 0.0).sum((1, 2)) for mask in (~withheld, withheld))
+    return jnp.stack([trained / (1.0 - rate), left_out / rate])
 
 
 SELECTION_SAMPLES = 8

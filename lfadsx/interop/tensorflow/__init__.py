@@ -1,6 +1,5 @@
 """Files of the TensorFlow LFADS: its parameters as models, and results under its names."""
 
-from lfadsx.interop.tensorflow.flags import flags_of as flags_of
 from lfadsx.interop.tensorflow.flags import settings_from_tensorflow as settings_from_tensorflow
 from lfadsx.interop.tensorflow.models import from_tensorflow as from_tensorflow
 from lfadsx.interop.tensorflow.models import to_tensorflow as to_tensorflow

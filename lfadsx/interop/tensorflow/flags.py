@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from lfadsx.config import SUITED, HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
 from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
+from lfadsx.interop.settings_flags import Settings
 
 ENDLESS = 100_000
 """Epochs of a training that ends when the learning rate is small."""
@@ -83,14 +83,6 @@ OTHERS = (
 
 WRITTEN = ("dataset_names", "dataset_dims", "num_steps", "ndatasets", "_clip_value")
 """Further entries of the program's file of settings."""
-
-
-class Settings(NamedTuple):
-    """Architecture, hyperparameters and run, for `lfadsx.build` and `lfadsx.fit`."""
-
-    model: ModelConfig
-    hyper: HyperParams
-    train: TrainConfig
 
 
 def settings_from_tensorflow(source: str | Path | Mapping[str, Any] = {}) -> Settings:  # noqa: B006
@@ -237,22 +229,3 @@ def _trained(flags: Mapping[str, Any]) -> tuple[str, ...]:
     if flags["do_train_encoder_only"]:
         return ("ic_encoder/*", "ic_posterior/*")
     return readin or ("*",)
-
-
-def flags_of(settings: Settings) -> list[str]:
-    """Returns the flags of `lfadsx fit` for the settings that differ from its defaults."""
-    words = []
-    for part in settings:
-        for field in dataclasses.fields(part):
-            value, default = getattr(part, field.name), getattr(type(part)(), field.name)
-            # `fit` chooses the fields that are suited to the data unless they are given.
-            if value == default and SUITED not in field.metadata:
-                continue
-            name = field.name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{name}" if value else f"--no-{name}")
-            elif isinstance(value, tuple):
-                words.append(" ".join([f"--{name}", *map(str, value)]))
-            else:
-                words.append(f"--{name} {value}")
-    return words
