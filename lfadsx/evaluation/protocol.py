@@ -20,7 +20,7 @@ from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, verdict
 from lfadsx.files import plain
-from lfadsx.findings import Finding
+from lfadsx.findings import Finding, attempt
 from lfadsx.results.posterior import Posterior
 
 LINES = 20
@@ -138,7 +138,7 @@ def score_posteriors(
     best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
     detail = details(task, model, best, found.statistics["lfads"], posteriors[split])
     detail |= {"notes": [*levels_note(detail["levels"]), *notes]}
-    odd = diagnose(task, posteriors[split], masked_rates)
+    odd = attempt(failed, "diagnosis", "", lambda: diagnose(task, posteriors[split], masked_rates)) or []
     made = evaluation_of(task, found, split, measures, detail, (*odd, *failed))
     return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)
 
