@@ -20,9 +20,9 @@ LIKELIHOODS = {
     "Poisson": "poisson",
     "PoissonBPS": "poisson",
     "Gaussian": "gaussian",
-    "MSE": "mse",
+    "MSE": "squared_error",
     "Gamma": "gamma",
-    "ZeroInflatedGamma": "zig",
+    "ZeroInflatedGamma": "zero_inflated_gamma",
 }
 """Likelihoods here by the class of a reconstruction there."""
 CONTROLLER = ("ci_enc_dim", "con_dim", "co_dim")
@@ -122,7 +122,7 @@ class _Parts:
         """Returns a number; YAML reads 1e-4 as text."""
         value = (self.model if of is None else of).get(name, default)
         try:
-            number = float(value)  # pyright: ignore[reportArgumentType]
+            number = float(value)
         except (TypeError, ValueError):
             raise LfadsxError(f"`{name}` must be a number, got {value!r}.") from None
         return int(number) if number.is_integer() and not isinstance(value, float) else number
@@ -145,7 +145,7 @@ class _Parts:
             ic_window=window,
             controller_sees_ic_window=not window,
             post_var_min=(self.number("ic_post_var_min"), 0.0),
-            likelihood=LIKELIHOODS.get(class_of(self.recon), "poisson"),  # pyright: ignore[reportArgumentType]
+            likelihood=LIKELIHOODS.get(class_of(self.recon), "poisson"),
             standardise=False,
             readout_scale=1.0,
             **{ALIASES.get(name, name): self.number(name) for name in names},
