@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.results.generated import Generated as Generated
     from lfadsx.results.posterior import Posterior as Posterior
     from lfadsx.results.results_file import read_posterior as read_posterior
+    from lfadsx.suited_settings import suited_settings as suited_settings
     from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
     from lfadsx.training.callbacks import CsvLog as CsvLog
     from lfadsx.training.callbacks import GenerationTable as GenerationTable
@@ -87,7 +88,6 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.training.run_folder import RunFolder as RunFolder
     from lfadsx.training.run_folder import load as load
     from lfadsx.training.single_model import fit as fit
-    from lfadsx.training.suited_settings import suited_settings as suited_settings
     from lfadsx.types import Batch as Batch
     from lfadsx.types import TargetGroup as TargetGroup
     from lfadsx.types import TimeAxis as TimeAxis
@@ -120,7 +120,7 @@ CONTENTS = {
     # Training
     "lfadsx.training.single_model": ("fit",),
     "lfadsx.training.populations": ("population",),
-    "lfadsx.training.suited_settings": ("suited_settings",),
+    "lfadsx.suited_settings": ("suited_settings",),
     "lfadsx.training.run_folder": ("load", "RunFolder"),
     "lfadsx.training.results": ("FitResult", "PopulationResult"),
     "lfadsx.training.callbacks": ("AbstractCallback", "CsvLog", "GenerationTable", "ProgressBar"),

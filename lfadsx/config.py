@@ -127,8 +127,9 @@ class ModelConfig:
     """Units per direction of the encoder that feeds the controller. 0: the initial condition's encoder feeds it."""
     controller_dim: int = 64
     """Units of the controller."""
-    inferred_inputs: int = 4
-    """Number of inputs that the controller infers for every bin. 0: no controller."""
+    inferred_inputs: int | None = _suited(None)
+    """Number of inputs that the controller infers for every bin. 0: no controller. By default one for 16 neurons, from
+    4 to 32."""
     known_inputs_to: Literal["generator", "encoders"] = "generator"
     """Part that receives the known inputs of the data."""
     readin: Literal["auto", "identity", "linear"] = "auto"
@@ -212,7 +213,9 @@ class ModelConfig:
         _check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
         _check_range(self, AT_LEAST_1, "generator_rank", "generator_width", "generator_depth", "generator_substeps")
         _check_range(self, AT_LEAST_1, "ic_prior_components")
-        _check_range(self, AT_LEAST_0, "ic_dim", "input_encoder_dim", "inferred_inputs", "readin_dim", "controller_lag")
+        _check_range(self, AT_LEAST_0, "ic_dim", "input_encoder_dim", "readin_dim", "controller_lag")
+        if self.inferred_inputs is not None:
+            _check_range(self, AT_LEAST_0, "inferred_inputs")
         _check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
         _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
         _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")

@@ -22,7 +22,7 @@ class ModelSettings(TypedDict, total=False):
     ic_encoder_dim: int
     input_encoder_dim: int
     controller_dim: int
-    inferred_inputs: int
+    inferred_inputs: int | None
     known_inputs_to: Literal["generator", "encoders"]
     readin: Any
     readin_dim: int

@@ -145,7 +145,7 @@ class _Parts:
             ic_window=window,
             controller_sees_ic_window=not window,
             post_var_min=(self.number("ic_post_var_min"), 0.0),
-            likelihood=LIKELIHOODS.get(class_of(self.recon), "poisson"),
+            likelihood=LIKELIHOODS.get(class_of(self.recon), "poisson"),  # pyright: ignore[reportArgumentType]
             standardise=False,
             readout_scale=1.0,
             **{ALIASES.get(name, name): self.number(name) for name in names},

@@ -25,6 +25,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.models.named_parts import gates_of, generator_of, ic_dim_of, ic_prior_of, input_prior_of
 from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
+from lfadsx.suited_settings import suited_inputs
 
 
 def autonomous(
@@ -120,6 +121,8 @@ def build(
         PartError: If your own part raises an exception for arrays of its widths.
     """
     config, own = _settings(config or ModelConfig(), parts)
+    if config.inferred_inputs is None:
+        config = dataclasses.replace(config, inferred_inputs=suited_inputs(data))
     _check_variant(config, data, own)
     plan = _Plan(config, data, own, nnx.Rngs(seed) if rngs is None else rngs)
     sums, group, sizes = TrainingSums(data), data.input_group, n_channels_of(data.sessions)
@@ -215,7 +218,7 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
 
 
 def _n_inferred(config: ModelConfig) -> int:
-    return 0 if config.variant == "autonomous" else config.inferred_inputs
+    return 0 if config.variant == "autonomous" else config.inferred_inputs or 0
 
 
 @dataclasses.dataclass(frozen=True)

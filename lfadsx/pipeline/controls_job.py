@@ -31,8 +31,8 @@ from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.scoring import evaluate
 from lfadsx.results.posterior import Posterior
 from lfadsx.settings import JobSettings
+from lfadsx.suited_settings import with_suited
 from lfadsx.training import AbstractCallback, FitResult, fit
-from lfadsx.training.suited_settings import with_suited
 
 log = logging.getLogger("lfadsx")
 

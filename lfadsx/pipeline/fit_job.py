@@ -24,8 +24,8 @@ from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.progress import progress_shown
+from lfadsx.suited_settings import suited_settings
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
-from lfadsx.training.suited_settings import suited_settings
 
 
 def fit_run(

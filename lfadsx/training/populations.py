@@ -26,6 +26,7 @@ from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
 from lfadsx.settings import PopulationFitSettings
+from lfadsx.suited_settings import settings_line, with_suited
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import Cohort, Stacked
@@ -39,7 +40,6 @@ from lfadsx.training.run_folder import RunFolder, make_info
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
-from lfadsx.training.suited_settings import settings_line, with_suited
 from lfadsx.training.training_findings import training_findings
 
 log = logging.getLogger("lfadsx")

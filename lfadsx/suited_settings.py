@@ -18,6 +18,10 @@ DROPOUT = 0.05, 0.3
 """Lowest and highest dropout rate of the rule."""
 STEPS_PER_ROOT = 3.3
 """Steps for the square root of the amount of data."""
+NEURONS_PER_INPUT = 16
+"""Neurons of a session for each inferred input."""
+INPUTS = 4, 32
+"""Smallest and largest number of inferred inputs of the rule."""
 EVALUATIONS = 60
 """Evaluations of the selection score in a run, at least every second epoch."""
 
@@ -60,6 +64,15 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
             validate_every=max(train.validate_every, epochs // EVALUATIONS),
         ),
     )
+
+
+def suited_inputs(data: Dataset) -> int:
+    """Returns the default number of inferred inputs: one for 16 neurons of the largest session, from 4 to 32.
+
+    With hundreds of neurons, four inputs cannot express what neurons share within a trial.
+    """
+    n = max(session.n_channels for session in data.sessions)
+    return min(max(math.ceil(n / NEURONS_PER_INPUT), INPUTS[0]), INPUTS[1])
 
 
 def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
