@@ -77,7 +77,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.results.generated import Generated as Generated
     from lfadsx.results.posterior import Posterior as Posterior
     from lfadsx.results.results_file import read_posterior as read_posterior
-    from lfadsx.suited_settings import suited_settings as suited_settings
+    from lfadsx.settings_for_data import suited_settings as suited_settings
     from lfadsx.training.callbacks import AbstractCallback as AbstractCallback
     from lfadsx.training.callbacks import CsvLog as CsvLog
     from lfadsx.training.callbacks import GenerationTable as GenerationTable
@@ -120,7 +120,7 @@ CONTENTS = {
     # Training
     "lfadsx.training.single_model": ("fit",),
     "lfadsx.training.populations": ("population",),
-    "lfadsx.suited_settings": ("suited_settings",),
+    "lfadsx.settings_for_data": ("suited_settings",),
     "lfadsx.training.run_folder": ("load", "RunFolder"),
     "lfadsx.training.results": ("FitResult", "PopulationResult"),
     "lfadsx.training.callbacks": ("AbstractCallback", "CsvLog", "GenerationTable", "ProgressBar"),

@@ -9,7 +9,7 @@ import pytest
 import lfadsx
 from lfadsx.cli.command_flags import parse
 from lfadsx.cli.fit_commands import Fit
-from lfadsx.suited_settings import STEPS_PER_ROOT, settings_line
+from lfadsx.settings_for_data import STEPS_PER_ROOT, settings_line
 
 
 def recording(trials=100, neurons=10, rate=1, **changes):
@@ -80,8 +80,8 @@ def small():
 @pytest.fixture
 def ruled(monkeypatch):
     """Makes the values of the rule recognisable."""
-    monkeypatch.setattr("lfadsx.suited_settings.STEPS_PER_ROOT", 1.5)
-    monkeypatch.setattr("lfadsx.suited_settings.DROPOUT", (0.062, 0.062))
+    monkeypatch.setattr("lfadsx.settings_for_data.STEPS_PER_ROOT", 1.5)
+    monkeypatch.setattr("lfadsx.settings_for_data.DROPOUT", (0.062, 0.062))
 
 
 def test_fit_takes_the_rule_and_what_is_given_overrides_it(small, ruled, tmp_path, caplog):

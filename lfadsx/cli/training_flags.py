@@ -73,7 +73,7 @@ class Training(Command):
 
     def suited(self, data: Dataset) -> tuple[HyperParams, TrainConfig]:
         """Returns hyperparameters and run settings: the flags that are given, and for others what suits the data."""
-        from lfadsx.suited_settings import suited_settings
+        from lfadsx.settings_for_data import suited_settings
 
         hyper, train = suited_settings(data, self.train.batch_size)
         return self._with_given(hyper, self.hyper), self._with_given(train, self.train)

@@ -25,7 +25,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.models.named_parts import gates_of, generator_of, ic_dim_of, ic_prior_of, input_prior_of
 from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
-from lfadsx.suited_settings import suited_inputs
+from lfadsx.settings_for_data import suited_inputs
 
 
 def autonomous(

@@ -31,7 +31,7 @@ from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.scoring import evaluate
 from lfadsx.results.posterior import Posterior
 from lfadsx.settings import JobSettings
-from lfadsx.suited_settings import with_suited
+from lfadsx.settings_for_data import with_suited
 from lfadsx.training import AbstractCallback, FitResult, fit
 
 log = logging.getLogger("lfadsx")

@@ -39,7 +39,7 @@ from lfadsx.pipeline.fold_inference import Fold
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.settings import JobSettings
-from lfadsx.suited_settings import with_suited
+from lfadsx.settings_for_data import with_suited
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult
 from lfadsx.training import population as train_population
 

@@ -24,7 +24,7 @@ from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.progress import progress_shown
-from lfadsx.suited_settings import suited_settings
+from lfadsx.settings_for_data import suited_settings
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
 
 

@@ -38,7 +38,7 @@ from lfadsx.pipeline.sweep_grid import (
 )
 from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
-from lfadsx.suited_settings import with_suited
+from lfadsx.settings_for_data import with_suited
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
 

@@ -26,7 +26,7 @@ from lfadsx.objective import Objective
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
 from lfadsx.settings import PopulationFitSettings
-from lfadsx.suited_settings import settings_line, with_suited
+from lfadsx.settings_for_data import settings_line, with_suited
 from lfadsx.training import checkpoint
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import Cohort, Stacked

@@ -17,7 +17,7 @@ from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
 from lfadsx.search import Ensemble
 from lfadsx.settings import FitSettings
-from lfadsx.suited_settings import settings_line, with_suited
+from lfadsx.settings_for_data import settings_line, with_suited
 from lfadsx.training.callbacks import AbstractCallback, ProgressBar
 from lfadsx.training.populations import train
 from lfadsx.training.results import FitResult
