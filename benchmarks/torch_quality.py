@@ -111,7 +111,7 @@ def rates_of(library: SimpleNamespace, model: Any, split: tuple[np.ndarray, np.n
     model.eval()
     with library.torch.no_grad():
         batch = batch_of(library, *split)
-        total = sum(model.predict_step(batch, 0)[0].output_params[..., 0] for _ in range(SAMPLES))
+        total = sum(model.predict_step(batch, 0)[0].output_params for _ in range(SAMPLES))
     return (total / SAMPLES).numpy()
 
 
