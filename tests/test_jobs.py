@@ -74,6 +74,7 @@ def test_scores_that_fail_leave_posterior_report_and_a_note(run, data, monkeypat
 
 def test_masked_inference_that_fails_costs_its_own_scores_only(run, data, monkeypatch):
     out, before = run
+    (out / "posterior.h5").unlink()  # or the finished job would not run again
     monkeypatch.setattr("lfadsx.pipeline.after_training.masked_rates", breaks)
     outcome = fit_run(data, out, **HOW)
     assert outcome.evaluation.scores["masked_bps"] is None

@@ -12,10 +12,16 @@ LIBRARY = Path(lfadsx.__file__).parent
 
 SECTIONS = {
     "Data": ("lfadsx.data", "lfadsx.recordings", "lfadsx.types"),
-    "Models and settings": ("lfadsx.models", "lfadsx.config"),
+    "Models and settings": ("lfadsx.models", "lfadsx.config", "lfadsx.settings_for_data"),
     "Training": ("lfadsx.training", "lfadsx.pipeline.tensorboard", "lfadsx.objective", "lfadsx.parallel"),
     "Inference and generation": ("lfadsx.inference", "lfadsx.results"),
-    "Scores and model selection": ("lfadsx.pipeline", "lfadsx.findings", "lfadsx.errors", "lfadsx.report"),
+    "Scores and model selection": (
+        "lfadsx.pipeline",
+        "lfadsx.evaluation.few_shot",
+        "lfadsx.findings",
+        "lfadsx.errors",
+        "lfadsx.report",
+    ),
 }
 """By the title of a page, modules whose public names it documents; the longest match counts."""
 

@@ -19,7 +19,7 @@ class Translate(Command):
 
     examples = (
         "lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate co_dim=1 gen_dim=99)",
-        "lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate model.yaml datamodule.yaml)",
+        "lfadsx fit day1.h5 --out runs/day1 $(lfadsx translate model.yaml data.yaml)",
     )
 
     flags: tuple[str, ...] = positional("NAME=VALUE", default=())

@@ -128,7 +128,7 @@ def _check(task: Task, unseen: np.ndarray, k: Sequence[int], n_draws: int) -> No
     if not unseen.any():
         raise LfadsxError("`unseen` must name at least one neuron that the model never saw, got none.")
     if not task.dataset.is_counts():
-        raise LfadsxError("Few-shot read-outs are for counts, but the data are real numbers.")
+        raise LfadsxError("Few-shot read-outs must predict counts, but the data are real numbers. Give spikes.")
 
 
 def _predicted(task: Task, features: Features, unseen: np.ndarray, k: int, draw: int) -> np.ndarray:

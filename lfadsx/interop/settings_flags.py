@@ -23,7 +23,7 @@ def flags_of(settings: Settings) -> list[str]:
         for field in dataclasses.fields(part):
             value, default = getattr(part, field.name), getattr(type(part)(), field.name)
             # `fit` chooses the fields that are suited to the data unless they are given.
-            if value == default and SUITED not in field.metadata:
+            if value is None or (value == default and SUITED not in field.metadata):
                 continue
             name = field.name.replace("_", "-")
             if isinstance(value, bool):
