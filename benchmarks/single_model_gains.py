@@ -204,7 +204,7 @@ def heads(data: Dataset, seed: int) -> tuple[np.ndarray, float]:
         for own in data.sessions
     )
     groups = dict.fromkeys([group, *names], data.groups[group])
-    several = dataclasses.replace(data, splits=splits, sessions=sessions, groups=groups)
+    several = dataclasses.replace(data, **splits, sessions=sessions, groups=groups)
     kl = {name: HEADS * getattr(lfadsx.HyperParams(), name) for name in ("kl_ic_scale", "kl_co_scale")}
     run = trained(several, seed, **kl)
     found = lfadsx.infer(run.model, several, "test", n_samples=SAMPLES).rates
