@@ -32,7 +32,7 @@ COPIES = 6
 TINY = 1e-6
 """Smallest spread over samples, in units of the scale."""
 MOST_TRIALS = 1024
-"""Most trials on which a spread is measured; they suffice for a standard error of about 0.05."""
+"""Most trials on which a spread is measured, so that it takes seconds for any data set."""
 RESAMPLES = 200
 """Resamples of trials for the standard error."""
 
