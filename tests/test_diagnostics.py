@@ -81,6 +81,14 @@ def test_counts_that_vary_more_or_less_than_poisson(healthy):
     assert less.value < 0.5
 
 
+def test_counts_that_vary_as_much_as_their_likelihood_says(healthy):
+    """Counts of a negative binomial are overdispersed beside Poisson counts, but not beside its own variance."""
+    true, rng = healthy[1], np.random.default_rng(3)
+    counts = rng.poisson(true * rng.gamma(0.5, 2.0, true.shape))  # of size 0.5
+    names = found(healthy, counts=counts, variance=lambda n: {"spikes": (true + true**2 / 0.5)[-n:]})
+    assert "overdispersed counts" not in names and "underdispersed counts" not in names
+
+
 def test_rates_that_vary_more_than_the_counts(healthy):
     noise = np.random.default_rng(4).normal(0, 1.0, healthy[1].shape)
     finding = found(healthy, rates=healthy[1] * np.exp(noise))["overconfident rates"]

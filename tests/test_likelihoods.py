@@ -210,7 +210,7 @@ def test_each_target_group_has_a_likelihood_of_its_own(tmp_path, capsys):
     found = lfadsx.read_posterior(tmp_path / "run" / "posterior.h5")
     for group, values in with_muscles().train.targets.items():  # after one step still near the start, the mean
         np.testing.assert_allclose(found.rates[group].mean((0, 1)), values.mean((0, 1)), rtol=0.1)
-    assert set(found.variance) == {"emg", "calcium"}
+    assert set(found.variance) == {"spikes", "emg", "calcium"}  # that of Poisson counts is their rate
 
 
 @pytest.mark.parametrize(

@@ -124,12 +124,13 @@ def _counts(task: Task, posterior: Posterior, masked_rates: np.ndarray | None) -
     if not unseen.any():
         return
     spread = posterior.rates_std.get(task.dataset.input_group)
-    variance = rates if spread is None else rates + spread**2
+    noise = posterior.variance.get(task.dataset.input_group, rates)
+    variance = noise if spread is None else noise + spread**2
     difference = np.where(unseen, task.values - rates, 0.0)
     dispersion = _resampled(task, difference**2, np.where(unseen, variance, 0.0))
     more, less = dispersion.low > thresholds.MOST_DISPERSION, dispersion.high < thresholds.LEAST_DISPERSION
     if more or less:
-        sentence = f"Counts vary {dispersion.value:.2f} times as much around the rates as Poisson counts would."
+        sentence = f"Counts vary {dispersion.value:.2f} times as much around the rates as the likelihood says."
         remedy = (
             "If more training and more factors do not lower that, use a likelihood with more variance, such as a "
             "negative binomial; with Poisson, intervals are too narrow."

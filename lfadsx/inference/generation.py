@@ -76,7 +76,6 @@ def generate(
     for kind in ("rates", "variance", "data"):
         every[kind] = {group: values[:, :, : widths.get(group)] for group, values in every[kind].items()}
     own = Labels.of(data) if data else Labels((), TimeAxis(), groups_of_model(model), model.input_group)
-    every["variance"] = {group: v for group, v in every["variance"].items() if own.groups[group].kind == "real"}
     labels = {name: getattr(own, name) for name in ("time", "groups", "input_group", "source")}
     return Generated(**every, **labels, session=name, seed=seed, version=__version__)
 

@@ -218,7 +218,7 @@ def _to_posterior(
     return Posterior(
         rates=by_group(mean["rates"]),
         rates_std=by_group(std["rates"]),
-        variance=by_group({g: v for g, v in mean["variance"].items() if labels.groups[g].kind == "real"}),
+        variance=by_group(mean["variance"]),
         inputs_std=timed(std["inputs"]),
         encoding=timed(summary["encoding"]),
         samples={name: channels(of[group], group) if name == "rates" else timed(of) for name, of in single.items()},

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from lfadsx.config import HyperParams
+from lfadsx.distributions.count_likelihoods import Poisson
 from lfadsx.distributions.likelihood import AbstractLikelihood
 from lfadsx.distributions.prior import AbstractPrior
 from lfadsx.errors import LfadsxError
@@ -249,9 +250,9 @@ class LFADS(nnx.Module):
         return {group: self.likelihood[group].mean(params) for group, params in output.params.items()}
 
     def scatter(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
-        """Returns the observation variance around `expected(output)`, for target groups that are not counts."""
-        real = {group: params for group, params in output.params.items() if self.likelihood[group].support != "counts"}
-        found = {group: self.likelihood[group].variance(params) for group, params in real.items()}
+        """Returns the observation variance around `expected(output)` of target groups, but of Poisson counts."""
+        parts = {group: part for group, part in self.likelihood.items() if type(part) is not Poisson}
+        found = {group: part.variance(output.params[group]) for group, part in parts.items()}
         return {group: variance for group, variance in found.items() if variance is not None}
 
     def __repr__(self) -> str:

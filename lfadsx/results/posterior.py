@@ -57,8 +57,8 @@ class Posterior:
         n_samples: Number of posterior samples; 0 if posterior means were pushed through.
         seed: Seed of the samples.
         kappa: Spread that calibration added to rates and their samples, see `lfadsx.calibrate`; None without it.
-        variance: By group of real numbers, variance of the data about the rates (observation variance), mean over
-            samples, in squared units of the data.
+        variance: By group, variance of the data about the rates (observation variance), mean over samples, in squared
+            units of the data; that of Poisson counts is their rate and left out.
         samples: Single samples of `rates` of the input group (sample, trial, time, target_channel), `factors` and
             `inputs`; empty unless `infer` was called with `samples=True`.
         split: Name of the split: "train", "valid", "test" or "all".
