@@ -46,7 +46,7 @@ def rates(
     """Draw example trials, one per column: spikes and inferred rates of all neurons, then single neurons in detail.
 
     Neurons are sorted by the time of their peak. Those that the encoder does not see are below a line,
-    forward-predicted bins to the right of one. Bands are one standard deviation over posterior samples.
+    forward-predicted bins to the right of one. Bands are one standard deviation, calibrated or over posterior samples.
 
     Args:
         posterior: Posterior of a split.
@@ -117,7 +117,9 @@ def _neuron_handles(view: View) -> list[Artist]:
         data = Line2D([], [], color=INK, marker="|", ls="", ms=6, label="spikes (height: count)")
     handles: list[Artist] = [data, Line2D([], [], color=BLUE, lw=MEDIUM, label="inferred")]
     if view.has_samples:
-        handles.append(Patch(color=BLUE, alpha=0.25, lw=0, label=f"±1 sd over {view.posterior.n_samples} samples"))
+        post = view.posterior
+        what = f"±1 sd over {post.n_samples} samples" if post.kappa is None else "±1 sd, calibrated"
+        handles.append(Patch(color=BLUE, alpha=0.25, lw=0, label=what))
     if view.split.truth is not None:
         label = "truth" if view.truth_is_comparable else "truth, scaled to the inferred rate"
         handles.append(Line2D([], [], color=INK, lw=0.9, ls=DASHED, label=label))

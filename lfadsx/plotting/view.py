@@ -85,7 +85,7 @@ class View:
         return _pick(self.posterior.rates[self.dataset.input_group], trials, neurons) * self.units.rate_scale
 
     def rates_std(self, trials: np.ndarray, neurons: np.ndarray) -> np.ndarray | None:
-        """Return the standard deviation of the rates over posterior samples, or None without samples."""
+        """Return the standard deviation of the rates, as of `Posterior.rates_std`, or None without samples."""
         if not self.has_samples:
             return None
         return _pick(self.posterior.rates_std[self.dataset.input_group], trials, neurons) * self.units.rate_scale

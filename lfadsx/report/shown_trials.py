@@ -63,7 +63,7 @@ class Shown:
 
     @functools.cached_property
     def rates_std(self) -> Float[np.ndarray, "trial time target_channel"] | None:
-        """Standard deviation of the rates over posterior samples; None without samples."""
+        """Standard deviation of the rates, as of `Posterior.rates_std`; None without samples."""
         found = self.posterior.rates_std.get(self.posterior.input_group)
         return None if found is None or self.posterior.n_samples < 2 else found * self.units.rate_scale
 
