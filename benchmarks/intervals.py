@@ -1,10 +1,11 @@
 """Coverage of intervals of rates, before and after calibration, one JSON line for each trained model.
 
     python -m benchmarks.intervals chaotic_60 kiani --seeds 0 1 2
+    python -m benchmarks.intervals --files lorenz_default=runs/accuracy/lorenz/data/lorenz.h5 --seeds 0 1 2
     python -m benchmarks.intervals --runs lorenz=runs/accuracy/lorenz/seed0
 
-A set is one of `benchmarks.data_sets.SETS`, trained with the default settings; with --runs, the model of a run folder
-of `benchmarks.accuracy` is scored on its data. A line has the spread that calibration added (kappa) with its standard
+A set is one of `benchmarks.data_sets.SETS` or a file by a name of yours, trained with the default settings; with
+--runs, the model of a run folder of `benchmarks.accuracy` is scored on its data. A line has the spread that calibration added (kappa) with its standard
 error, and coverage of the 50 % and 90 % intervals: of true rates, where there are any, and of held-out counts in
 windows of 10 bins. Rates, and so their scores, do not change. Lines that the file holds are skipped.
 """
@@ -31,16 +32,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of sets")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--files", nargs="*", default=[], metavar="NAME=FILE", help="data files besides the sets")
     parser.add_argument("--runs", nargs="*", default=[], metavar="NAME=FOLDER", help="trained models instead of sets")
     parser.add_argument("--file", type=Path, default=Path("benchmarks/results/intervals.jsonl"))
     options = parser.parse_args()
     use_compilation_cache()
     done = {(line["set"], line["seed"]) for line in lines(options.file)}
-    for name in options.sets:
+    files = dict(text.split("=") for text in options.files)
+    for name in (*options.sets, *files):
         for seed in options.seeds:
             if (name, seed) in done:
                 continue
-            data = SETS[name]()
+            data = lfadsx.read(files[name]) if name in files else SETS[name]()
             run = lfadsx.fit(lfadsx.build(data, rngs=nnx.Rngs(seed)), data, progress=False, seed=seed)
             keep(options.file, {"set": name, "seed": seed} | coverage(run.model, data))
     for text in options.runs:
