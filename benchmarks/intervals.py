@@ -5,9 +5,10 @@
     python -m benchmarks.intervals --runs lorenz=runs/accuracy/lorenz/seed0
 
 A set is one of `benchmarks.data_sets.SETS` or a file by a name of yours, trained with the default settings; with
---runs, the model of a run folder of `benchmarks.accuracy` is scored on its data. A line has the spread that calibration added (kappa) with its standard
-error, and coverage of the 50 % and 90 % intervals: of true rates, where there are any, and of held-out counts in
-windows of 10 bins. Rates, and so their scores, do not change. Lines that the file holds are skipped.
+--runs, the model of a run folder of `benchmarks.accuracy` is scored on its data. A line has the spread that calibration
+added (kappa) with its standard error, and coverage of the 50 % and 90 % intervals: of true rates, where there are any,
+and of held-out counts in windows of 10 bins. Rates, and so their scores, do not change. Lines that the file holds are
+skipped.
 """
 
 from __future__ import annotations

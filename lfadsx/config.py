@@ -305,7 +305,7 @@ class TrainConfig:
     epochs: int = _suited(120)
     """Maximal number of epochs (passes over all training trials). By default by the amount of data."""
     batch_size: int = 64
-    """Trials per step, at most all training trials."""
+    """Largest number of trials of a step. The steps of an epoch share the training trials evenly."""
     kl_ramp_start: int = 0
     """Epoch at which the KL ramp starts: the factor on the KL weights rises from `kl_floors` to 1."""
     kl_ramp_epochs: int | None = None

@@ -41,8 +41,8 @@ class Objective:
             sample.
         l2_normalize: A part's penalty is divided by its own number of weights ("each") or by that of all
             parts with a penalty ("pooled").
-        nominal_batch: Divisor of the sum over trials: the full batch size, so that a trial has the same weight in a
-            short last batch. None: the number of trials of weight above 0.
+        nominal_batch: Divisor of the sum over trials: the trials of a full step, so that a trial has the same weight in
+            a step with one trial less. None: the number of trials of weight above 0.
     """
 
     reduction: Literal["sum", "mean"] = "sum"

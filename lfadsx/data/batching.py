@@ -72,21 +72,29 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
     return Batch(**fields)
 
 
+def even_batch(n_trials: int, most: int) -> int:
+    """Returns the trials of a step if as few steps as possible, of at most `most` trials, share `n_trials` evenly.
+
+    Without this, 72 trials would make one step of 64 trials and one of 8.
+    """
+    return math.ceil(n_trials / math.ceil(n_trials / most))
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """Division of an epoch into steps and blocks; static.
 
     Attributes:
         n_trials: Number of trials of the split.
-        batch_size: Real trials of a full step, the nominal batch.
-        rows: Rows of a step: the batch size, rounded up to equal shares of the devices and their portions.
+        most: Largest number of trials of a step; steps share the trials of an epoch evenly.
+        rows: Rows of a step: those of a full step, rounded up to equal shares of the devices and their portions.
         steps: Steps with real trials in an epoch.
         block_steps: Steps of a block.
         blocks: Blocks of an epoch. The last block may end with empty steps, which change nothing.
     """
 
     n_trials: int
-    batch_size: int
+    most: int
     rows: int
     steps: int
     block_steps: int
@@ -94,30 +102,38 @@ class Layout:
 
     @classmethod
     def of(
-        cls, n_trials: int, batch_size: int, *, n_devices: int = 1, at_once: int = 0, steps_per_block: int = 64
+        cls,
+        n_trials: int,
+        batch_size: int,
+        *,
+        others: Sequence[int] = (),
+        n_devices: int = 1,
+        at_once: int = 0,
+        steps_per_block: int = 64,
     ) -> Layout:
         """Returns the layout of an epoch with nearly equal blocks.
 
         Args:
             n_trials: Number of trials of the split.
-            batch_size: Trials of a step, cut to `n_trials`.
+            batch_size: Largest number of trials of a step.
+            others: Numbers of trials of other splits that are to have blocks of the same shape.
             n_devices: Devices that share the rows of a step.
             at_once: Largest number of rows that a device computes at once; 0 for all of its rows.
             steps_per_block: Largest number of steps of a block.
         """
-        batch_size = min(batch_size, n_trials)
-        steps = math.ceil(n_trials / batch_size)
+        sizes = (n_trials, *others)
+        full = max(even_batch(n, batch_size) for n in sizes)
+        steps = math.ceil(max(sizes) / batch_size)
         blocks = math.ceil(steps / steps_per_block)
-        shares = n_devices * n_portions(math.ceil(batch_size / n_devices), at_once)
-        rows = math.ceil(batch_size / shares) * shares
+        shares = n_devices * n_portions(math.ceil(full / n_devices), at_once)
+        rows = math.ceil(full / shares) * shares
         return cls(n_trials, batch_size, rows, steps, math.ceil(steps / blocks), blocks)
 
     def arrange(self, order: Int[np.ndarray, " trial"]) -> Int[np.ndarray, "block step row"]:
         """Cuts an order of trials into blocks, steps and rows; empty rows are -1."""
         cells = np.full((self.blocks * self.block_steps, self.rows), -1, np.int64)
-        for step in range(self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            cells[step, : len(chosen)] = chosen
+        for cell, chosen in zip(cells, np.array_split(order, math.ceil(len(order) / self.most)), strict=False):
+            cell[: len(chosen)] = chosen
         return cells.reshape(self.blocks, self.block_steps, self.rows)
 
     def after(self, epoch: int, block: int) -> tuple[int, int]:
@@ -147,16 +163,18 @@ class Feed:
     valid: Layout
 
     @classmethod
-    def of(cls, data: Dataset, config: TrainConfig, mesh: Mesh | None, *, least: tuple[int, int] = (0, 0)) -> Feed:
-        """Returns the feed of a run on the devices of a mesh.
-
-        Blocks have room for at least `least` training and validation trials, so that the blocks of several data sets
-        can have one shape.
-        """
-        n_trials = np.maximum(least, (data.train.n_trials, data.valid.n_trials)).tolist()
+    def of(cls, data: Dataset, config: TrainConfig, mesh: Mesh | None, *, others: Sequence[Dataset] = ()) -> Feed:
+        """Returns the feed of a run on the devices of a mesh; its blocks have the shape of those of other data sets."""
         at_once = portion_limit(config.trials_at_once, mesh)
         settings = dict(n_devices=n_data_devices(mesh), at_once=at_once, steps_per_block=config.steps_per_block)
-        return cls(data, config.seed, *(Layout.of(n, config.batch_size, **settings) for n in n_trials))
+        layouts = (
+            Layout.of(n, config.batch_size, others=of_others, **settings)
+            for n, of_others in (
+                (data.train.n_trials, [other.train.n_trials for other in others]),
+                (data.valid.n_trials, [other.valid.n_trials for other in others]),
+            )
+        )
+        return cls(data, config.seed, *layouts)
 
     def train_block(self, epoch: int, block: int) -> Batch:
         """Returns a block of an epoch, shape (step, trial, ...); its order depends on the seed and the epoch only."""

@@ -267,7 +267,7 @@ def summarise(steps: Mapping[str, np.ndarray]) -> Row:
         used = ~(steps["n_trials"] == 0)  # a member that does not train has NaN everywhere
     n = steps["n_trials"][used]
     penalty = steps["l2_weight"][used] * steps["l2"][used]
-    # The loss of a short batch has been divided by the size of a full batch; the penalty has not.
+    # The loss of a smaller step has been divided by the size of a full one; the penalty has not.
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
     sv = [name for name in ("sv_trained", "sv_withheld") if np.ndim(steps[name])]
     per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation", *sv)

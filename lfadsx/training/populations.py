@@ -165,9 +165,8 @@ def train(
     for own in position.hypers:
         own.check()
     configs = [dataclasses.replace(config, seed=config.seed + member) for member in range(n)]
-    n_trials, n_valid = max(d.train.n_trials for d in datasets), max(d.valid.n_trials for d in datasets)
-    feeds = [Feed.of(d, c, mesh, least=(n_trials, n_valid)) for d, c in zip(datasets, configs, strict=True)]
-    parts |= dict(mesh=mesh, n_trials=n_trials, objective=objective, optimizer=optimizer)
+    feeds = [Feed.of(d, c, mesh, others=datasets) for d, c in zip(datasets, configs, strict=True)]
+    parts |= dict(mesh=mesh, n_trials=max(d.train.n_trials for d in datasets), objective=objective, optimizer=optimizer)
     parts["switches"] = switched_on(position.hypers, strategy)
     program, states, first = _begin(model, feeds, configs, **parts)
     state = stack(states) if n > 1 else states[0]

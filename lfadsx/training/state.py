@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
+from lfadsx.data.batching import even_batch
 from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
@@ -116,7 +117,7 @@ def start(
     params, fixed = jax.tree.map(lambda x: jnp.array(x, x.dtype, copy=True), (params, fixed))
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
     at_once = portion_limit(config.trials_at_once, mesh)
-    nominal = float(min(config.batch_size, n_trials))
+    nominal = float(even_batch(n_trials, config.batch_size))
     objective = objective or Objective(config.reduction, config.estimator, config.l2_normalize)
     objective = dataclasses.replace(objective, nominal_batch=nominal)
     optimizer = make_optimizer(config) if optimizer is None else check_optimizer(optimizer)
