@@ -10,7 +10,8 @@ A set is one of `benchmarks.data_sets.SETS`, trained with the default settings. 
   learning rate.
 * `snapshots`: rates averaged over the models at four times of one training at a constant learning rate.
 * `dropout`: rates averaged over passes with dropout in encoders and read-outs.
-* `heads`: 4 read-outs of the same factors, each with its own start, whose rates are averaged.
+* `heads`: 4 read-outs of the same factors, each with its own start, whose rates are averaged. Coordinated dropout acts
+  on all of them.
 
 One JSON line for each way and seed: bits per spike of held-out neurons in test trials, R2 with true rates, seconds of
 training. Lines that the file holds are skipped. --summary prints means over seeds and their shares of the ensemble's
@@ -39,10 +40,20 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import format_table
 from lfadsx.evaluation.metrics import bits_saved
 from lfadsx.evaluation.task import Task
+from lfadsx.modules.hidden_entries import CoordinatedDropout
 from lfadsx.training import AbstractCallback, Progress
 
 MEMBERS, PARTS, HEADS, SAMPLES = 8, 4, 4, 32
 WAYS = ("single", "ensemble", "averaged", "averaged_constant", "snapshots", "dropout", "heads")
+
+
+class OnAllHeads(CoordinatedDropout):
+    """Coordinated dropout whose masks hold for all target groups, which are heads of the same neurons."""
+
+    def __call__(self, batch: lfadsx.Batch, hyper: lfadsx.HyperParams, key: Any) -> Any:
+        """Returns the batch with hidden entries, no weights, and the open entries of all groups."""
+        batch, weights, opened = super().__call__(batch, hyper, key)
+        return batch, weights, dict.fromkeys(batch.targets, opened[self.group])
 
 
 class Kept(AbstractCallback):
@@ -206,7 +217,7 @@ def heads(data: Dataset, seed: int) -> tuple[np.ndarray, float]:
     groups = dict.fromkeys([group, *names], data.groups[group])
     several = dataclasses.replace(data, **splits, sessions=sessions, groups=groups)
     kl = {name: HEADS * getattr(lfadsx.HyperParams(), name) for name in ("kl_ic_scale", "kl_co_scale")}
-    run = trained(several, seed, **kl)
+    run = trained(several, seed, augmentations=[OnAllHeads(group)], max_grad_norm=HEADS * 200.0, **kl)
     found = lfadsx.infer(run.model, several, "test", n_samples=SAMPLES).rates
     return np.mean([found[name] for name in groups], axis=0), run.seconds
 

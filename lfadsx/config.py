@@ -248,8 +248,9 @@ class HyperParams:
     """Probability that a unit is dropped. By default lower for data with many spikes."""
     cd_rate: float = 0.3
     """Coordinated dropout: probability that a data entry is hidden from the encoders. 0: off."""
-    cd_pass_rate: float = 0.0
-    """Coordinated dropout: share of the visible entries that still enter the loss."""
+    cd_pass_rate: float = _suited(0.0)
+    """Coordinated dropout: share of the visible entries that still enter the loss. By default more with many
+    neurons."""
     sv_rate: float = 0.0
     """Sample validation: probability that an entry of a training trial never trains and is only scored; always the same
     entries. 0: off."""

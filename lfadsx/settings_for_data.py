@@ -16,6 +16,10 @@ DROPOUT_POWER = 0.45
 """Power of the amount of data with which dropout falls."""
 DROPOUT = 0.05, 0.3
 """Lowest and highest dropout rate of the rule."""
+NEURONS_OF_FULL_PASS = 500
+"""Neurons of a session from which all visible entries enter the loss."""
+LEAST_PASS = 0.25
+"""Lowest share of the visible entries that enter the loss."""
 STEPS_PER_ROOT = 3.3
 """Steps for the square root of the amount of data."""
 NEURONS_PER_INPUT = 16
@@ -29,12 +33,14 @@ EVALUATIONS = 60
 def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> tuple[HyperParams, TrainConfig]:
     r"""Returns the default settings for a data set: dropout and the number of steps follow from the amount of data.
 
-    .. math:: A = S / \sqrt{N}, \quad p = 0.2 (34000 / A)^{0.45}, \quad n = 3.3 \sqrt{A}
+    .. math:: A = S / \sqrt{N}, \quad p = 0.2 (34000 / A)^{0.45}, \quad n = 3.3 \sqrt{A}, \quad q = N_1 / 500
 
     The amount A is the geometric mean of the training spikes S that the encoder sees and of those per neuron, S / N.
     The dropout p is from 0.05 to 0.3. The number of steps n is at least that of 120 epochs. Few spikes need much
     dropout, because the model would learn their trials by heart, and more than 120 passes over their few trials. The
-    constants were chosen on validation trials. Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
+    share q of visible entries that enter the loss besides the hidden ones (`cd_pass_rate`) is from 0.25 to 1, with the
+    neurons N_1 of the largest session: hidden entries alone are a noisy signal for the encoders, but a model of few
+    neurons that learns from all entries copies their spikes. The constants were chosen on validation trials. Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
 
     `fit`, `population`, `sweep`, `cross_validate`, `controls` and the command line take these settings unless others
     are given.
@@ -56,7 +62,7 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     dropout = min(max(hyper.dropout_rate * (AMOUNT / amount) ** DROPOUT_POWER, DROPOUT[0]), DROPOUT[1])
     epochs = max(math.ceil(STEPS_PER_ROOT * math.sqrt(amount) / _steps_per_epoch(data, train)), train.epochs)
     return (
-        dataclasses.replace(hyper, dropout_rate=round(dropout, 3)),
+        dataclasses.replace(hyper, dropout_rate=round(dropout, 3), cd_pass_rate=suited_pass_rate(data)),
         dataclasses.replace(
             train,
             epochs=epochs,
@@ -71,8 +77,12 @@ def suited_inputs(data: Dataset) -> int:
 
     With hundreds of neurons, four inputs cannot express what neurons share within a trial.
     """
-    n = max(session.n_channels for session in data.sessions)
-    return min(max(math.ceil(n / NEURONS_PER_INPUT), INPUTS[0]), INPUTS[1])
+    return min(max(math.ceil(_neurons(data) / NEURONS_PER_INPUT), INPUTS[0]), INPUTS[1])
+
+
+def suited_pass_rate(data: Dataset) -> float:
+    """Returns the default share of visible entries in the loss: neurons of the largest session / 500, at least 0.25."""
+    return round(min(max(_neurons(data) / NEURONS_OF_FULL_PASS, LEAST_PASS), 1.0), 2)
 
 
 def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
@@ -89,6 +99,11 @@ def training_spikes(data: Dataset) -> float:
     split = data.train
     seen = True if split.encoder_observed is None else split.encoder_observed
     return max(float(split.encoder_input.sum(dtype=float, where=seen)), 1.0)
+
+
+def _neurons(data: Dataset) -> int:
+    """Returns the number of neurons of the largest session."""
+    return max(session.n_channels for session in data.sessions)
 
 
 def _steps_per_epoch(data: Dataset, train: TrainConfig) -> int:
