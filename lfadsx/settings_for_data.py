@@ -40,7 +40,8 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     dropout, because the model would learn their trials by heart, and more than 120 passes over their few trials. The
     share q of visible entries that enter the loss besides the hidden ones (`cd_pass_rate`) is from 0.25 to 1, with the
     neurons N_1 of the largest session: hidden entries alone are a noisy signal for the encoders, but a model of few
-    neurons that learns from all entries copies their spikes. The constants were chosen on validation trials. Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
+    neurons that learns from all entries copies their spikes. The constants were chosen on validation trials.
+    Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
 
     `fit`, `population`, `sweep`, `cross_validate`, `controls` and the command line take these settings unless others
     are given.
@@ -90,8 +91,10 @@ def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
     amount = f"{data.train.n_trials:,} training trials"
     if data.is_counts():
         amount += f" with {training_spikes(data):,.0f} spikes"
-    steps = train.epochs * _steps_per_epoch(data, train)
-    return f"{amount}: dropout {float(hyper.dropout_rate):g}, up to {steps:,} steps ({train.epochs:,} epochs)"
+    steps, passed = train.epochs * _steps_per_epoch(data, train), 100 * float(hyper.cd_pass_rate)
+    loss = f"hidden and {passed:.0f} % of visible entries" if passed else "hidden entries"
+    shares = f"dropout {float(hyper.dropout_rate):g}, {loss} in the loss"
+    return f"{amount}: {shares}, up to {steps:,} steps ({train.epochs:,} epochs)"
 
 
 def training_spikes(data: Dataset) -> float:

@@ -169,5 +169,5 @@ def test_the_command_prints_flags_that_fit_takes(capsys):
     assert fit.suited(lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)) == (fit.hyper, fit.train)
     assert cli.main(["translate", "gen_dim=30", "co_dim"]) == 2
     assert "Flags must have the form NAME=VALUE, as in gen_dim=200, got 'co_dim'" in capsys.readouterr().err
-    suited = ["--dropout-rate 0.2", "--epochs 120", "--patience 50", "--validate-every 2"]
+    suited = ["--dropout-rate 0.2", "--cd-pass-rate 0.0", "--epochs 120", "--patience 50", "--validate-every 2"]
     assert flags_of((lfadsx.ModelConfig(), lfadsx.HyperParams(), lfadsx.TrainConfig())) == suited
