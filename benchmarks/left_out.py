@@ -1,12 +1,13 @@
 """Fits the constants of the dropout rule with each set left out in turn, on validation scores of a grid of rates.
 
-    python -m benchmarks.defaults SET --label grid --vary dropout_rate=0.05,0.1,0.2,0.3 --set epochs=... patience=...
+    python -m benchmarks.defaults --label grid --vary dropout_rate=0.05,0.1,0.2,0.3
     python -m benchmarks.left_out
 
 The rule is `0.2 * (A0 / A) ** p` within its bounds, with the amount of data A. For each set the score of a rate is
 interpolated over the logarithm of the rate, as a share of the set's best one; the constants have the best mean share
 over the other sets. Prints the rate that the left-out set gets, beside the rule's, and what share of its best
-validation score both have.
+validation score both have; then its test score at the fitted rate, interpolated likewise, beside that of the fixed
+settings.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data_sets import SETS
 from benchmarks.defaults import lines
 from lfadsx.evaluation import format_table
-from lfadsx.settings_for_data import AMOUNT, DROPOUT, DROPOUT_POWER
+from lfadsx.settings_for_data import AMOUNT, DROPOUT, DROPOUT_POWER, amount_of
 
 AMOUNTS, POWERS = np.geomspace(8e3, 1.2e5, 25), np.linspace(0.1, 1.0, 19)
 
@@ -29,9 +31,10 @@ def main() -> None:
     """Prints a row for each set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=Path("benchmarks/results/defaults.jsonl"))
-    curves = curves_of(parser.parse_args().file)
+    file = parser.parse_args().file
+    curves, tests, fixed = curves_of(file, "valid_co_bps"), curves_of(file, "test_co_bps"), fixed_scores(file)
     rows = []
-    for left_out, (amount, _, _) in curves.items():
+    for left_out, (amount, *_) in curves.items():
         others = [own for name, own in curves.items() if name != left_out]
         chosen = max(itertools.product(AMOUNTS, POWERS), key=lambda constants: mean_share(others, *constants))
         fitted, rule = rate(amount, *chosen), rate(amount, AMOUNT, DROPOUT_POWER)
@@ -44,26 +47,36 @@ def main() -> None:
             "of the rule": round(rule, 3),
             "share": round(share(curves[left_out], fitted), 4),
             "of the rule's": round(share(curves[left_out], rule), 4),
+            "test, fitted": round(tests[left_out][3] * share(tests[left_out], fitted), 4),
+            "test, fixed settings": round(fixed[left_out], 4),
         })  # fmt: skip
     print(format_table(rows))
 
 
-Curve = tuple[float, np.ndarray, np.ndarray]
-"""Amount of data of a set, logarithms of dropout rates, and validation scores as shares of the best."""
+Curve = tuple[float, np.ndarray, np.ndarray, float]
+"""Amount of data of a set, logarithms of dropout rates, scores as shares of the best one, and the best one."""
 
 
-def curves_of(file: Path) -> dict[str, Curve]:
-    """Returns the curve of each set, from its lines "grid" with the number of epochs that most of them have."""
-    found: dict[str, dict[int, list[tuple[float, float, float]]]] = {}
+def curves_of(file: Path, measure: str) -> dict[str, Curve]:
+    """Returns the curve of each set, from its lines "grid"."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for line in lines(file):
         if line["label"] == "grid":
-            own = found.setdefault(line["set"], {}).setdefault(line["settings"]["epochs"], [])
-            own.append((line["settings"]["dropout_rate"], line["valid_co_bps"], line["amount"]))
+            found.setdefault(line["set"], []).append((line["settings"]["dropout_rate"], line[measure]))
     curves = {}
-    for name, by_epochs in found.items():
-        rates, scores, amounts = np.array(sorted(max(by_epochs.values(), key=len))).T
-        curves[name] = float(amounts[0]), np.log(rates), scores / scores.max()
+    for name, points in found.items():
+        rates, scores = np.array(sorted(points)).T
+        curves[name] = amount_of(SETS[name]()), np.log(rates), scores / scores.max(), float(scores.max())
     return curves
+
+
+def fixed_scores(file: Path) -> dict[str, float]:
+    """Returns the mean test score of each set with the fixed settings."""
+    found: dict[str, list[float]] = {}
+    for line in lines(file):
+        if line["label"] == "fixed":
+            found.setdefault(line["set"], []).append(line["test_co_bps"])
+    return {name: float(np.mean(of)) for name, of in found.items()}
 
 
 def rate(amount: float, at: float, power: float) -> float:

@@ -59,7 +59,7 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     hyper, train = HyperParams(), TrainConfig(batch_size=batch_size)
     if not data.is_counts():
         return hyper, train
-    amount = training_spikes(data) / math.sqrt(sum(session.n_channels for session in data.sessions))
+    amount = amount_of(data)
     dropout = min(max(hyper.dropout_rate * (AMOUNT / amount) ** DROPOUT_POWER, DROPOUT[0]), DROPOUT[1])
     epochs = max(math.ceil(STEPS_PER_ROOT * math.sqrt(amount) / _steps_per_epoch(data, train)), train.epochs)
     return (
@@ -95,6 +95,11 @@ def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
     loss = f"hidden and {passed:.0f} % of visible entries" if passed else "hidden entries"
     shares = f"dropout {float(hyper.dropout_rate):g}, {loss} in the loss"
     return f"{amount}: {shares}, up to {steps:,} steps ({train.epochs:,} epochs)"
+
+
+def amount_of(data: Dataset) -> float:
+    """Returns the amount of data A: training spikes over the square root of the number of neurons."""
+    return training_spikes(data) / math.sqrt(sum(session.n_channels for session in data.sessions))
 
 
 def training_spikes(data: Dataset) -> float:
