@@ -28,8 +28,8 @@ class Infer(Command):
     file: Path = positional("FILE")
     """HDF5 file with trials of one session of the model, in one split or several."""
     out: Path | None = None
-    """HDF5 file to write; by default RUN/FILE_posterior.h5 (FILE_posterior_without_inputs.h5 with --without-inputs). With
-    --keys tf: a folder; by default RUN."""
+    """HDF5 file to write; by default RUN/FILE_posterior.h5, with --without-inputs
+    RUN/FILE_posterior_without_inputs.h5. With --keys tf: a folder; by default RUN."""
     session: str | None = None
     """Session of the model that the trials belong to; by default the one named after the file, or the only one."""
     split: str | None = None

@@ -16,8 +16,9 @@ class SelectiveReadout(AbstractReadout):
 
     .. math:: \theta_t = readout(f_{t - d, a:b})
 
-    Bins without such factors, the first d ones, hold NaN; with a negative delay, the last ones. The loss leaves them
-    out, and so do results (`LFADS.scored`). The factors that behaviour does not read are free for other activity.
+    Bins without such factors, the first d ones (with a negative delay the last ones), are read from zeros. The loss
+    leaves them out, and a `Posterior` holds NaN there. Factors that behaviour is not read from are free for other
+    activity.
 
     Source: behaviourally relevant and irrelevant factors, Hurwitz et al. 2021 (NeurIPS).
 
@@ -27,8 +28,9 @@ class SelectiveReadout(AbstractReadout):
         >>> from lfadsx.modules import LinearReadout, SelectiveReadout
         >>> inner = LinearReadout(2, (("monday", 3),), rngs=nnx.Rngs(0))
         >>> readout = SelectiveReadout(inner, 8, (0, 2), delay=1)
-        >>> readout(jnp.ones((1, 4, 8)), jnp.array([0]))[0, :, 0, 0].round(2).tolist()
-        [nan, -0.9, -0.9, -0.9]
+        >>> params = readout(jnp.ones((1, 4, 8)), jnp.array([0]))
+        >>> params.shape, bool((params[0, 0] == 0).all()), bool((params[0, 1] == 0).any())
+        ((1, 4, 3, 1), True, False)
 
     Args:
         readout: The read-out of the chosen factors.
@@ -44,15 +46,12 @@ class SelectiveReadout(AbstractReadout):
     def __call__(
         self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time target_channel n_params"]:
-        """Returns the likelihood's parameters, NaN in bins without factors."""
-        first, end = self.factors
-        params, delay = self.readout(factors[:, :, first:end], session), self.delay
-        if not delay:
-            return params
-        missing = jnp.full_like(params, jnp.nan)
-        if delay > 0:
-            return jnp.concatenate([missing[:, :delay], params[:, :-delay]], axis=1)
-        return jnp.concatenate([params[:, -delay:], missing[:, :-delay]], axis=1)
+        """Returns the likelihood's parameters, shape (trial, time, target_channel, n_params)."""
+        (first, end), n_bins, skipped = self.factors, factors.shape[1], max(-self.delay, 0)
+        chosen = factors[:, :, first:end]
+        if self.delay:
+            chosen = jnp.pad(chosen, ((0, 0), (max(self.delay, 0), skipped), (0, 0)))[:, skipped : skipped + n_bins]
+        return self.readout(chosen, session)
 
     def set_units(self, session: int, value: Float[Array, "channel n_params"]) -> None:
         """Sets the units of one session's parameters, shape (channel, n_params)."""
