@@ -132,7 +132,7 @@ def score(
     """Scores posterior averages of a split; scores of hidden entries are left out if these cannot be inferred."""
     hidden = functools.partial(masked_rates, model, data, split, seed=seed, mesh=mesh)
     masked = attempt(failed, "inference of hidden entries", "", hidden)
-    ablating = functools.partial(without_inputs, model, data, posteriors[split], mesh=mesh)
+    ablating = functools.partial(without_inputs, model, data, split, posteriors[split], mesh=mesh)
     ablated = attempt(failed, "inference without inputs", "", ablating)
     return score_posteriors(data, posteriors, masked, split=split, ablated=ablated)
 

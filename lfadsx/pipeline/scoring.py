@@ -77,20 +77,28 @@ def evaluate(
         for name in dict.fromkeys(("train", split))
     }
     masked = masked_rates(model, data, split, seed=seed, mesh=mesh)
-    how = dict(split=split, baselines=baselines, psth_kernel_bins=psth_kernel_bins)
-    how["ablated"] = without_inputs(model, data, found[split], mesh=mesh)
-    return score_posteriors(data, found, masked, **how)  # pyright: ignore[reportArgumentType]
+    return score_posteriors(
+        data,
+        found,
+        masked,
+        split=split,
+        baselines=baselines,
+        ablated=without_inputs(model, data, split, found[split], mesh=mesh),
+        psth_kernel_bins=psth_kernel_bins,
+    )
 
 
-def without_inputs(model: LFADS, data: Dataset, posterior: Posterior, mesh: Mesh | None = None) -> Posterior | None:
-    """Returns the posterior of the same trials with inferred inputs set to 0, to score other target groups by it.
+def without_inputs(
+    model: LFADS, data: Dataset, split: str, posterior: Posterior, *, mesh: Mesh | None = None
+) -> Posterior | None:
+    """Returns the posterior of a split with inferred inputs set to 0, from as many samples, to score other groups by it.
 
     None without other groups or inferred inputs.
     """
     if model.decoder.input_prior is None or len(model.likelihood) == 1:
         return None
-    how = dict(n_samples=posterior.n_samples, seed=posterior.seed, mesh=mesh)
-    return infer(model, data, posterior.split, without_inputs=True, **how)  # pyright: ignore[reportArgumentType]
+    n_samples, seed = posterior.n_samples, posterior.seed
+    return infer(model, data, split, n_samples=n_samples, seed=seed, without_inputs=True, mesh=mesh)
 
 
 def evaluate_run(
