@@ -48,11 +48,6 @@ class SelectiveReadout(AbstractReadout):
         """Number of likelihood parameters per channel, if the read-out records it."""
         return self.readout.n_params  # pyright: ignore[reportAttributeAccessIssue]
 
-    @property
-    def n_constant(self) -> int:
-        """Number of those, the last ones, that do not depend on the factors, if the read-out records it."""
-        return self.readout.n_constant  # pyright: ignore[reportAttributeAccessIssue]
-
     def __call__(
         self, factors: Float[Array, "trial time factor"], session: Int[Array, " trial"]
     ) -> Float[Array, "trial time target_channel n_params"]:

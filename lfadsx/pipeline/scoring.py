@@ -91,7 +91,7 @@ def evaluate(
 def without_inputs(
     model: LFADS, data: Dataset, split: str, posterior: Posterior, *, mesh: Mesh | None = None
 ) -> Posterior | None:
-    """Returns the posterior of a split with inferred inputs set to 0, from as many samples, to score other groups by it.
+    """Returns the posterior of a split with inferred inputs set to 0, which other groups are scored by, too.
 
     None without other groups or inferred inputs.
     """
