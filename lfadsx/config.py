@@ -12,6 +12,7 @@ import numpy as np
 
 from lfadsx.aliases import without_aliases
 from lfadsx.errors import LfadsxError, nearest
+from lfadsx.group_settings import by_group, delay, span, weight
 
 FigureFormat = Literal["png", "pdf", "svg"]
 """Format of the files of figures."""
@@ -189,6 +190,12 @@ class ModelConfig:
     squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
     other_likelihoods: tuple[str, ...] = ()
     """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts, else gaussian."""
+    readout_factors: tuple[str, ...] = ()
+    """Factors that a target group is read from, as GROUP=N for the first N, or GROUP=FIRST:END counted from 0. By
+    default all of them."""
+    readout_delays: tuple[str, ...] = ()
+    """Delay of a further target group after the factors that it is read from, in bins as GROUP=N, in seconds as
+    GROUP=Xs. Below 0 the data come first. By default 0; for a group made of the behaviour, its lag."""
     standardise: bool = True
     """If True, real-valued channels are standardised for the encoders, and read-outs restore their units. Spike counts
     are never changed."""
@@ -228,6 +235,8 @@ class ModelConfig:
                     f"`other_likelihoods` must hold GROUP=NAME with one of the names {', '.join(known)}, got "
                     f"{pair!r}{nearest(name, known)}."
                 )
+        by_group("readout_factors", self.readout_factors, span, "GROUP=N or GROUP=FIRST:END with numbers of factors")
+        by_group("readout_delays", self.readout_delays, delay, "GROUP=N with whole bins or GROUP=Xs with seconds")
 
 
 @jax.tree_util.register_dataclass
@@ -280,6 +289,8 @@ class HyperParams:
     """L2 penalty on all parameters."""
     co_corr_scale: float = 0.0
     """Penalty on the correlation between different inferred inputs."""
+    other_targets_scale: float = 1.0
+    """Weight of the log likelihood of target groups other than the input group, such as behaviour, in the loss."""
 
     def summed(self, bins: int, neurons: int) -> HyperParams:
         """Converts weights for a loss that is a mean over bins and neurons to weights for a sum.
@@ -346,6 +357,12 @@ class TrainConfig:
     """KL of the inferred inputs. path: closed form given the path. sample: log ratio of the single sample."""
     l2_normalize: Literal["each", "pooled"] = "each"
     """Divisor of the L2 penalty of a part: its own number of weights, or that of all penalised parts (pooled)."""
+    group_weights: tuple[str, ...] = ()
+    """Weights of single target groups in the loss, as GROUP=WEIGHT; by default 1. `other_targets_scale` multiplies
+    those of all groups but the input group."""
+    selection_groups: tuple[str, ...] = ()
+    """Further target groups whose negative log likelihood, without weights, is added to the selection score. By default
+    it is that of hidden entries of the input group alone."""
     train: tuple[str, ...] = ("*",)
     """Glob patterns of trainable parameters, such as readin/*; "!" excludes. A list that starts with "!" starts from
     all parameters."""
@@ -375,6 +392,7 @@ class TrainConfig:
                 _check_range(self, AT_LEAST_0, name)
         _check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
         _check_range(self, FROM_0_TO_1, "kl_floors")
+        by_group("group_weights", self.group_weights, weight, "GROUP=WEIGHT with a number of at least 0")
         if self.learning_rate_factor is not None:
             _check_range(self, FACTOR, "learning_rate_factor")
         if self.checkpoints[0] < 0 or self.checkpoints[1] < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import jax
@@ -43,12 +44,14 @@ class Objective:
             parts with a penalty ("pooled").
         nominal_batch: Divisor of the sum over trials: the trials of a full step, so that a trial has the same weight in
             a step with one trial less. None: the number of trials of weight above 0.
+        group_weights: Weights of the log likelihood of single target groups, as ((group, weight), ...); by default 1.
     """
 
     reduction: Literal["sum", "mean"] = "sum"
     estimator: Literal["path", "sample"] = "path"
     l2_normalize: Literal["each", "pooled"] = "each"
     nominal_batch: float | None = None
+    group_weights: tuple[tuple[str, float], ...] = ()
 
     def __call__(
         self,
@@ -63,12 +66,13 @@ class Objective:
         r"""Returns the loss of a batch and its parts.
 
         .. math::
-            \frac{1}{B} \sum_i w_i \left(-\log p(x_i | z_i, u_i) + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right)
-            + \gamma \, L_2
+            \frac{1}{B} \sum_i w_i \left(-\sum_k s_k \log p(x_{ik} | z_i, u_i)
+            + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right) + \gamma \, L_2
 
-        with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The training
-        step adds the penalty on all parameters (`l2_scale`), which are one vector there. Trials of weight 0 contribute
-        neither to the value nor to the gradient.
+        with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The weight s_k
+        of a target group is its own (`group_weights`), times `other_targets_scale` unless it is the input group. The
+        training step adds the penalty on all parameters (`l2_scale`), which are one vector there. Trials of weight 0
+        contribute neither to the value nor to the gradient.
 
         Args:
             model: The model.
@@ -83,17 +87,26 @@ class Objective:
             The loss, shape (), and its parts.
         """
         log_likelihood = reconstruction(model, batch, output, self.reduction, weights, opened)
+        weighted, scales = log_likelihood, self._scales(model, hyper)
+        if scales:  # without weights they are no part of the program
+            weighted = reconstruction(model, batch, output, self.reduction, weights, opened, scales)
         kl_ic = kl_initial_condition(model, output)
         kl_inputs = kl_inferred_inputs(model, batch, output, self.estimator)
         correlation = input_correlation(model, batch, output)
         l2 = recurrent_penalty(model, hyper, self.l2_normalize)
         parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
         ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
-        per_trial = -log_likelihood + ic_weight * kl_ic + co_weight * kl_inputs
+        per_trial = -weighted + ic_weight * kl_ic + co_weight * kl_inputs
         per_trial = per_trial + hyper.co_corr_scale * correlation
         total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
         n = self.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
         return total / n + ramps.l2 * l2, parts
+
+    def _scales(self, model: LFADS, hyper: HyperParams) -> dict[str, Float[Array, ""] | float]:
+        """Returns the weights of target groups; a model of one group without a weight has none."""
+        own, first = dict(self.group_weights), model.input_group
+        weighted = [group for group in model.likelihood if group in own or group != first]
+        return {g: own.get(g, 1.0) * (1.0 if g == first else hyper.other_targets_scale) for g in weighted}
 
 
 @jax.tree_util.register_dataclass
@@ -134,18 +147,23 @@ def reconstruction(
     reduction: Literal["sum", "mean"] = "sum",
     weights: Weights | None = None,
     opened: Masks | None = None,
+    scales: Mapping[str, Float[Array, ""] | float] | None = None,
 ) -> Float[Array, " trial"]:
-    """Returns each trial's log likelihood in nats, summed or averaged over the entries of all groups."""
+    """Returns each trial's log likelihood in nats, summed or averaged over the entries of all groups.
+
+    `scales` are weights of target groups, 1 for all others.
+    """
     total = jnp.zeros(batch.n_trials)
     count = jnp.zeros(batch.n_trials)
     for group in model.likelihood:
-        scored = batch.scored(group)
+        scored = model.scored(batch, group)
         entries = entry_log_likelihood(model, batch, output, group, scored)
         if opened and group in opened:
             entries = jnp.where(opened[group], entries, jax.lax.stop_gradient(entries))
         if weights and group in weights:
             entries = entries * weights[group]
-        total = total + entries.sum((1, 2))
+        of_group = entries.sum((1, 2))
+        total = total + (scales[group] * of_group if scales and group in scales else of_group)
         count = count + scored.sum((1, 2))
     return total if reduction == "sum" else total / jnp.maximum(count, 1.0)
 

@@ -47,6 +47,8 @@ class ModelSettings(TypedDict, total=False):
     post_var_min: tuple[float, float]
     likelihood: Any
     other_likelihoods: tuple[str, ...]
+    readout_factors: tuple[str, ...]
+    readout_delays: tuple[str, ...]
     standardise: bool
     readout_scale: float
     cell_clip: float
@@ -78,6 +80,7 @@ class HyperSettings(TypedDict, total=False):
     l2_readin_scale: float
     l2_scale: float
     co_corr_scale: float
+    other_targets_scale: float
 
 
 class TrainSettings(TypedDict, total=False):
@@ -102,6 +105,8 @@ class TrainSettings(TypedDict, total=False):
     reduction: Literal["sum", "mean"]
     estimator: Literal["path", "sample"]
     l2_normalize: Literal["each", "pooled"]
+    group_weights: tuple[str, ...]
+    selection_groups: tuple[str, ...]
     train: tuple[str, ...]
     spike_jitter: int
     checkpoints: tuple[float, int]

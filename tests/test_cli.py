@@ -35,8 +35,8 @@ SMALL = [
     *("--l2-ramp-epochs", "1", "--validate-every", "1", "--batch-size", "16", "--samples", "8"),
 ]
 KEYS = (
-    *("split", "bits_per_spike", "co_bps", "masked_bps", "fp_bps", "velocity_r2", "psth_r2", "timing_r", "rates_r2"),
-    *("inputs_r2", "seconds"),
+    *("split", "bits_per_spike", "co_bps", "masked_bps", "fp_bps", "velocity_r2", "readout_r2", "psth_r2"),
+    *("timing_r", "rates_r2", "inputs_r2", "seconds"),
 )
 
 

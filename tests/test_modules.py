@@ -915,6 +915,7 @@ def every_part(rngs):
         decoder,
         readin,
         readout,
+        modules.SelectiveReadout(nnx.clone(readout), 5, (1, 4), delay=1),
         likelihood,
         model,
     )

@@ -28,7 +28,8 @@ class Infer(Command):
     file: Path = positional("FILE")
     """HDF5 file with trials of one session of the model, in one split or several."""
     out: Path | None = None
-    """HDF5 file to write; by default RUN/FILE_posterior.h5. With --keys tf: a folder; by default RUN."""
+    """HDF5 file to write; by default RUN/FILE_posterior.h5, with --without-inputs
+    RUN/FILE_posterior_without_inputs.h5. With --keys tf: a folder; by default RUN."""
     session: str | None = None
     """Session of the model that the trials belong to; by default the one named after the file, or the only one."""
     split: str | None = None
@@ -45,6 +46,8 @@ class Infer(Command):
     """Also write the controller's states."""
     encoder_states: bool = False
     """Also write the encoder states that the controller received."""
+    without_inputs: bool = False
+    """Set the inferred inputs to 0: what the initial condition alone predicts."""
     bounds: bool = False
     """Also write bounds of each trial's log evidence, and print their means."""
     max_trials: int | None = None
@@ -64,7 +67,8 @@ class Infer(Command):
         from lfadsx.pipeline import infer_run
 
         mesh = mesh_of(self.devices)
-        own = self.run_folder if self.keys == "tf" else self.run_folder / f"{self.file.stem}_posterior.h5"
+        name = f"{self.file.stem}_posterior{'_without_inputs' * self.without_inputs}.h5"
+        own = self.run_folder if self.keys == "tf" else self.run_folder / name
         outcome = infer_run(
             self.run_folder,
             self.file,
@@ -79,6 +83,7 @@ class Infer(Command):
             samples=self.keep_samples,
             controller_states=self.controller_states,
             encoder_states=self.encoder_states,
+            without_inputs=self.without_inputs,
             bounds=self.bounds,
             max_trials=self.max_trials,
             keys=self.keys,

@@ -31,6 +31,8 @@ class Reading:
     """Width of a bin in seconds, for files that lack it."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
+    behaviour_target: bool = False
+    """Train on the behaviour, too: it is one more target group, read from the factors at its lag."""
     missing: bool = False
     """Treat NaN in the data as missing entries."""
     axes: str | None = None
@@ -61,13 +63,13 @@ class Reading:
                 "behaviour_lag": self.behaviour_lag,
                 "axes": self.axes,
             }
-            return read_recordings(files, self.session_names, **options, seed=seed)
+            return self._with_targets(read_recordings(files, self.session_names, **options, seed=seed))
         if cutting is not None and not cutting.is_default:
             raise LfadsxError(
                 "Flags that cut trials, such as --align and --window, need a recording, got data files whose trials "
                 "are cut already. Leave them out."
             )
-        return read(
+        data = read(
             *files,
             bin_width=self.bin_width,
             behaviour_lag=self.behaviour_lag,
@@ -77,3 +79,7 @@ class Reading:
             seed=seed,
             sessions=self.session_names,
         )
+        return self._with_targets(data)
+
+    def _with_targets(self, data: Dataset) -> Dataset:
+        return data.with_behaviour_target() if self.behaviour_target else data

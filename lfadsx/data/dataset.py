@@ -182,6 +182,12 @@ class Dataset:
         """Number of known inputs, 0 for none."""
         return 0 if self.train.known_inputs is None else self.train.known_inputs.shape[2]
 
+    @property
+    def behaviour_target(self) -> bool:
+        """Whether a target group is the recorded behaviour: the one of its name and shape."""
+        behaviour, target = self.train.behaviour, self.train.targets.get(self.behaviour_name)
+        return behaviour is not None and target is not None and behaviour.shape == target.shape
+
     def is_counts(self, group: str | None = None) -> bool:
         """Returns whether the numbers of a target group, by default the input group, are counts."""
         return self.groups[self._group(group)].kind == "counts"
@@ -269,6 +275,27 @@ class Dataset:
         from lfadsx.data.rebinning import rebin
 
         return rebin(self, n)
+
+    def with_behaviour_target(self) -> Dataset:
+        """Returns the data with their behaviour as one more target group, named `behaviour_name`.
+
+        A model of these data explains the behaviour beside the spikes, with a read-out and a likelihood of its own. The
+        encoders do not see it. Missing behaviour (NaN) is not observed; sessions without any have no channel of it.
+
+        Example:
+            >>> import numpy as np
+            >>> import lfadsx
+            >>> spikes, velocity = np.ones((10, 20, 5), int), np.random.default_rng(0).normal(size=(10, 20, 2))
+            >>> data = lfadsx.from_arrays(spikes, behaviour=velocity).with_behaviour_target()
+            >>> data.groups["velocity"].kind, data.sessions[0].n_targets
+            ('real', {'spikes': 5, 'velocity': 2})
+
+        Raises:
+            DataError: If the training trials have no behaviour, or another target group has its name.
+        """
+        from lfadsx.data.behaviour_target import with_behaviour_target
+
+        return with_behaviour_target(self)
 
     def __repr__(self) -> str:
         """Returns a summary in at most 20 lines."""

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import smoothed_data
@@ -29,6 +30,7 @@ class Candidate:
         masked_rates: Expected data, inferred without the hidden entries, or None.
         train_rates: Expected data of the training trials, which decoders are fitted on, or None.
         behaviour: Behaviour decoded from the rates, shape (trial, time, behaviour), NaN where it is missing; or None.
+        readout: Behaviour by the read-out of the model, likewise, if a target group is the behaviour; or None.
         inputs: Inferred inputs in the coordinates of the true ones, shape (trial, time, true_input), or None.
         decoding: By session, how behaviour was decoded.
     """
@@ -38,6 +40,7 @@ class Candidate:
     masked_rates: np.ndarray | None = None
     train_rates: np.ndarray | None = None
     behaviour: np.ndarray | None = None
+    readout: np.ndarray | None = None
     inputs: np.ndarray | None = None
     decoding: Mapping[str, Decoding] = dataclasses.field(default_factory=dict)
 
@@ -50,7 +53,8 @@ def model_candidate(task: Task, posteriors: Mapping[str, Posterior], masked_rate
     """Returns the model's predictions."""
     group, own, train = task.dataset.input_group, posteriors[task.split_name], posteriors.get("train")
     train_rates = None if train is None else train.rates[group]
-    return Candidate("lfads", own.rates[group], masked_rates, train_rates, inputs=_aligned_inputs(task, own, train))
+    inputs, readout = _aligned_inputs(task, own, train), readout_behaviour(task, own)
+    return Candidate("lfads", own.rates[group], masked_rates, train_rates, readout=readout, inputs=inputs)
 
 
 def baseline_candidates(
@@ -95,6 +99,18 @@ def with_behaviour(task: Task, candidate: Candidate) -> Candidate:
         )
         prediction[trials] = found[session.name].prediction
     return dataclasses.replace(candidate, behaviour=prediction, decoding=found) if found else candidate
+
+
+def readout_behaviour(task: Task, posterior: Posterior) -> Float[np.ndarray, "trial time behaviour"] | None:
+    """Returns behaviour by the read-out of the model in bins where it is known and that the encoder sees, else NaN.
+
+    None unless a target group is the behaviour.
+    """
+    name, behaviour = task.dataset.behaviour_name, task.split.behaviour
+    if behaviour is None or not task.dataset.behaviour_target or name not in posterior.rates:
+        return None
+    known = ~np.isnan(behaviour).any(2, keepdims=True) & seen_bins(task.split)
+    return np.where(known, posterior.rates[name], np.nan)
 
 
 def lag_bins(task: Task) -> int:

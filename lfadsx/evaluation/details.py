@@ -14,8 +14,8 @@ from lfadsx.data.data_findings import scored_mask
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.baselines import condition_average, mean_rate
 from lfadsx.evaluation.baselines.session_data import seen_bins
-from lfadsx.evaluation.candidates import Candidate, lag_bins
-from lfadsx.evaluation.measures import bits, covers, explained
+from lfadsx.evaluation.candidates import Candidate, lag_bins, readout_behaviour
+from lfadsx.evaluation.measures import bits, covers, decoded, explained
 from lfadsx.evaluation.metrics import (
     BitsPerSpike,
     R2Floors,
@@ -49,20 +49,26 @@ def details(
     best: Mapping[str, Candidate],
     statistics: Mapping[str, Statistic],
     posterior: Posterior,
+    ablated: Posterior | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Returns the figures beside the model's scores; `best` has the best baseline of each measure."""
+    """Returns the figures beside the model's scores; `best` has the best baseline of each measure.
+
+    `ablated` is the posterior without inferred inputs.
+    """
     values = {name: _value(statistic, task) for name, statistic in statistics.items()}
     return {
         **_of_bits(task, model, [measure for measure in BITS if measure in values]),
         "per_neuron_of_baseline": _of_baselines(task, best),
         "levels": _levels(task, model, best),
         "velocity": _of_velocity(task, model, values.get("velocity_r2")),
+        "readout": _of_readout(task, values.get("readout_r2"), ablated),
         "psth": _of_psth(task, model, values.get("psth_r2")) | _ceiling(task),
         "timing": _of_timing(task, model, values.get("timing_r")),
         "rates": _of_rates(task, model, values.get("rates_r2")) | _floors_of_rates(task),
         "inputs": _of_inputs(task, model, values.get("inputs_r2")),
         "intervals": _of_intervals(task, posterior),
         "targets_r2": other_groups(task, posterior),
+        "targets_r2_without_inputs": {} if ablated is None else other_groups(task, ablated),
     }
 
 
@@ -172,6 +178,14 @@ def _of_velocity(task: Task, model: Candidate, r2: float | None) -> dict[str, An
     }
 
 
+def _of_readout(task: Task, r2: float | None, ablated: Posterior | None) -> dict[str, Any]:
+    """Returns R2 of behaviour by the read-out of the model, also with the inferred inputs set to 0."""
+    if r2 is None:
+        return {}
+    without = None if ablated is None else _value(decoded(task, readout_behaviour(task, ablated)), task)
+    return {"r2": r2, "r2_without_inputs": without, "behaviour": task.dataset.behaviour_name}
+
+
 def _of_psth(task: Task, model: Candidate, r2: float | None) -> dict[str, Any]:
     condition, kernel_bins = task.split.condition, task.kernel_bins
     if r2 is None or condition is None:
@@ -279,6 +293,7 @@ def other_groups(task: Task, posterior: Posterior) -> dict[str, dict[str, float 
     for group, data in task.split.targets.items():
         if group != task.dataset.input_group:
             scored, rates = scored_mask(task.split, task.dataset, group), posterior.rates[group]
+            scored &= ~np.isnan(rates)  # bins before the delay of a read-out
             parts = {"seen": scored & seen, "forward": scored & ~seen}
             known = {part: mask for part, mask in parts.items() if covers(rates, mask)}
             found[group] = {part: _value(explained(task, rates, mask, data), task) for part, mask in known.items()}

@@ -65,7 +65,7 @@ def evaluate_folds(data: Dataset, trials: Split, tested: Sequence[FoldResult], *
 
     by_name = [{candidate.name: candidate for candidate in part.candidates} for part in tested]
     names = [name for name in by_name[0] if all(name in of for of in by_name)]
-    fields = ("rates", "masked_rates", "behaviour")
+    fields = ("rates", "masked_rates", "behaviour", "readout")
     candidates = [
         Candidate(name, **{field: merged([getattr(of[name], field) for of in by_name]) for field in fields})  # type: ignore[arg-type]
         for name in names

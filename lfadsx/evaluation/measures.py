@@ -7,6 +7,7 @@
 | masked_bps, masked_r2 | of entries hidden from the encoder         | of entries hidden from the encoder       |
 | fp_bps, fp_r2         | all                                        | beyond the encoder's: forward prediction |
 | velocity_r2           | all: behaviour decoded from (log) rates    | that the encoder sees                    |
+| readout_r2            | behaviour by the read-out of the model     | that the encoder sees                    |
 | psth_r2               | all: R2 of each, mean                      | all                                      |
 | timing_r              | all: correlation of their speed            | between the first event and time 0       |
 | rates_r2              | all: squared correlation per trial, mean   | all                                      |
@@ -40,6 +41,7 @@ def statistics(task: Task, candidate: Candidate, fold: Int[np.ndarray, " trial"]
     of_entries = bits if task.spikes else explained
     found = {name: of_entries(task, candidate.rates_for(name), mask) for name, mask in task.regions.items()}
     found["velocity_r2"] = decoded(task, candidate.behaviour)
+    found["readout_r2"] = decoded(task, candidate.readout)
     found["psth_r2"] = averaged(task, candidate.rates, fold)
     found["timing_r"] = timed(task, candidate.rates)
     found["rates_r2"] = correlated(candidate.rates, task.split.truth, task.scored)

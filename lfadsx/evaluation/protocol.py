@@ -38,8 +38,9 @@ class Evaluation:
             `difference` (model minus best baseline, paired by trial, with its standard error and 95 % interval),
             `nulls` (bits per spike against three null models), `per_neuron`, `per_neuron_of_baseline` (the same of the
             best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
-            measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `psth`,
-            `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `verdict`, `findings`, and `notes`
+            measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `readout`, `psth`,
+            `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `targets_r2_without_inputs` (the same with
+            inferred inputs set to 0), `verdict`, `findings`, and `notes`
             (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
@@ -86,6 +87,7 @@ def score_posteriors(
     *,
     split: str | None = None,
     baselines: Mapping[str, Rates] | None = None,
+    ablated: Posterior | None = None,
     psth_kernel_bins: float | None = None,
     n_bootstrap: int = 2000,
     seed: int = 0,
@@ -104,6 +106,7 @@ def score_posteriors(
         split: The split to score; by default test if there is one, else valid.
         baselines: Result of `fit_baselines` for this split, so that many models share one fit; an empty dictionary for
             no baselines. Fitted here by default.
+        ablated: Posterior of the scored split without inferred inputs, which scores what other target groups lose.
         psth_kernel_bins: Standard deviation in bins of the Gaussian that smooths PSTHs of the data; by default
             50 ms, or 2 bins if the bin width is unknown.
         n_bootstrap: Number of resamples of the trials behind errors and intervals.
@@ -136,7 +139,7 @@ def score_posteriors(
     measures = MEASURES if spikes else (*MEASURES, *R2)
     notes = notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes)
     best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
-    detail = details(task, model, best, found.statistics["lfads"], posteriors[split])
+    detail = details(task, model, best, found.statistics["lfads"], posteriors[split], ablated)
     detail |= {"notes": [*levels_note(detail["levels"]), *notes]}
     odd = attempt(failed, "diagnosis", "", lambda: diagnose(task, posteriors[split], masked_rates)) or []
     made = evaluation_of(task, found, split, measures, detail, (*odd, *failed))

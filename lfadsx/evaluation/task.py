@@ -22,7 +22,7 @@ hidden from the encoder, forward-predicted bins."""
 R2 = ("r2", "co_r2", "masked_r2", "fp_r2")
 """Measures of real data for the same entries."""
 
-MEASURES = (*BITS, "velocity_r2", "psth_r2", "timing_r", "rates_r2", "inputs_r2")
+MEASURES = (*BITS, "velocity_r2", "readout_r2", "psth_r2", "timing_r", "rates_r2", "inputs_r2")
 """All measures of counts, in the order of the closing line; for real data those of `R2` follow."""
 
 LOWER_IS_BETTER = ("timing_r",)

@@ -37,6 +37,7 @@ def infer(
     seed: int = 0,
     memory: float = MEMORY,
     samples: bool = False,
+    without_inputs: bool = False,
     calibration: Calibration | None = None,
     mesh: Mesh | None = None,
 ) -> Posterior:
@@ -63,6 +64,8 @@ def infer(
         seed: Seed of the samples.
         memory: Memory to use on each device, in MB.
         samples: If True, single samples of rates, factors and inputs are returned, too.
+        without_inputs: If True, the inferred inputs are set to 0: the course that the generator takes from each initial
+            condition alone. The difference to the posterior with inputs is what these drive.
         calibration: Result of `lfadsx.calibrate`, which widens the spread of the rates.
         mesh: Devices to spread the trials over, on its axis `data`.
 
@@ -72,7 +75,8 @@ def infer(
     """
     check_shapes(model, data)
     name, trials = trials_of(data, split)
-    how: dict[str, Any] = dict(memory=memory, samples=samples, mesh=mesh, n_trials=largest_split(data))
+    how: dict[str, Any] = dict(memory=memory, samples=samples, without_inputs=without_inputs, mesh=mesh)
+    how["n_trials"] = largest_split(data)
     found = dataclasses.replace(infer_trials(model, Labels.of(data), trials, n_samples, seed, **how), split=name)
     return found if calibration is None else found.calibrated(calibration)
 
@@ -88,6 +92,7 @@ def infer_trials(
     samples: bool = False,
     mesh: Mesh | None = None,
     n_trials: int = 0,
+    without_inputs: bool = False,
 ) -> Posterior:
     """Infers any trials of the sessions in `labels`; other arguments and errors as in `infer`, `n_trials` in `chunks`.
 
@@ -103,15 +108,25 @@ def infer_trials(
             "`n_samples` must be at least 1 for a model without inferred inputs and initial condition (ic_dim = 0), "
             "got 0: such a model has no posterior means to push through the decoder."
         )
+    if without_inputs and model.decoder.input_prior is None:
+        raise LfadsxError("`without_inputs` must be False for a model without inferred inputs, got True. Leave it out.")
     rows, at_once = chunks(model, trials, n_samples, memory, samples, n_data_devices(mesh), n_trials=n_trials)
     settings = (at_once, n_samples if samples else 0) if n_samples else (0, 0)
+    settings = *settings, without_inputs
     how: dict[str, Any] = dict(rows=rows, seed=seed, mesh=mesh, numbers=(n_samples,))
     summary, single = map_trials(_summarise, model, labels, trials, settings, **how)
-    return _to_posterior(summary, single, trials, labels, n_samples, seed)
+    found = _to_posterior(summary, single, trials, labels, n_samples, seed)
+    return dataclasses.replace(found, without_inputs=without_inputs)
 
 
 def _summarise(
-    model: LFADS, batch: Batch, key: Key[Array, ""], n_samples: Int[Array, ""], at_once: int, n_kept: int
+    model: LFADS,
+    batch: Batch,
+    key: Key[Array, ""],
+    n_samples: Int[Array, ""],
+    at_once: int,
+    n_kept: int,
+    without_inputs: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns means and spreads over samples (trial first), and single samples (sample first) if all are kept.
 
@@ -122,6 +137,7 @@ def _summarise(
         n_samples: Number of samples per trial.
         at_once: Number of samples at once; 0 pushes the posterior means through the decoder.
         n_kept: Number of samples if all are kept, which fixes it at compilation; 0 keeps none.
+        without_inputs: If True, the inferred inputs are set to 0.
     """
     encoded, prior = model.encode(batch), model.ic_prior
     encoding, params = encoded.encoding, encoded.ic_params
@@ -132,7 +148,8 @@ def _summarise(
     }
 
     def decode(noise: Noise | None) -> dict[str, Any]:
-        return _averaged(model, model.decode(encoded, batch, noise))
+        inputs = jnp.zeros((batch.n_bins, batch.n_trials, model.decoder.input_prior.dim)) if without_inputs else None
+        return _averaged(model, batch, model.decode(encoded, batch, noise, inputs))
 
     if at_once == 0:
         values = decode(None)
@@ -155,12 +172,19 @@ def _summarise(
     return once | {"mean": mean, "std": std}, kept
 
 
-def _averaged(model: LFADS, output: Output) -> dict[str, Any]:
+def _averaged(model: LFADS, batch: Batch, output: Output) -> dict[str, Any]:
     """Returns the values that are averaged over samples."""
+
+    def known(values: dict[str, Array]) -> dict[str, Array]:
+        # A read-out with a delay has no factors in some bins of a trial.
+        late = [group for group in values if model.readout[group].delay]
+        there = {group: model.predicted(batch, group)[:, :, None] for group in late}
+        return values | {group: jnp.where(there[group], values[group], jnp.nan) for group in late}
+
     prior, params, path = model.decoder.input_prior, output.input_params, output.inputs
     return {
-        "rates": model.expected(output),
-        "variance": model.scatter(output),
+        "rates": known(model.expected(output)),
+        "variance": known(model.scatter(output)),
         "factors": output.factors,
         "initial_condition": output.initial_condition,
         "initial_state": output.initial_state,

@@ -23,6 +23,7 @@ from lfadsx.models.initialization import (
 )
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.named_parts import gates_of, generator_of, ic_dim_of, ic_prior_of, input_prior_of
+from lfadsx.models.readout_settings import delays_of, factors_of
 from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
 from lfadsx.settings_for_data import suited_inputs
@@ -292,10 +293,16 @@ class _Plan:
         config, given = self.config, _by_group("readout", self.own.get("readout"), self.data).get(group)
         units = self.has_units(group, likelihood)
         linear = partial(modules.LinearReadout, scale=config.readout_scale, units=units)
-        widths: dict[str, Any] = dict(n_factors=config.factors, n_targets=n_targets_of(self.data.sessions, group))
+        own = _by_group("readout_factors", factors_of(config), self.data)
+        first, end = factors = own.get(group, (0, config.factors))
+        widths: dict[str, Any] = dict(n_factors=end - first, n_targets=n_targets_of(self.data.sessions, group))
         chosen = linear if given is None else given
         widths |= dict(n_params=likelihood.n_params, n_constant=likelihood.n_constant)
-        return make("readout", chosen, **widths, rngs=self.rngs)
+        readout = make("readout", chosen, **widths, rngs=self.rngs)
+        delay = _by_group("readout_delays", delays_of(config, self.data), self.data).get(group, 0)
+        if not delay and factors == (0, config.factors):
+            return readout
+        return modules.SelectiveReadout(readout, config.factors, factors, delay=delay)
 
     def has_units(self, group: str, likelihood: distributions.AbstractLikelihood) -> bool:
         """Returns whether data are standardised: real values, or counts with a likelihood of real values."""

@@ -13,7 +13,8 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.exercises import run_abstractly
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import is_built_in
-from lfadsx.modules.readin_readout import Sizes
+from lfadsx.modules.readin_readout import AbstractReadout, Sizes
+from lfadsx.modules.selective_readout import SelectiveReadout
 
 
 def check_fits(model: LFADS, data: Dataset) -> None:
@@ -94,8 +95,18 @@ def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
     for group, readout in model.readout.items():
         likelihood = model.likelihood[group]
         yield readout, "n_factors", decoder.n_factors, "the decoder's number of factors"
+        readout, n_factors = _reading(readout, decoder.n_factors)
+        yield readout, "n_factors", n_factors, f"the number of factors that {group!r} is read from"
         meaning = f"the number of parameters of the {type(likelihood).__name__} likelihood of {group!r}"
         yield readout, "n_params", likelihood.n_params, meaning
+
+
+def _reading(readout: AbstractReadout, n_factors: int) -> tuple[AbstractReadout, int]:
+    """Returns the read-out proper and its number of factors, also if it reads only some of them."""
+    if not isinstance(readout, SelectiveReadout):
+        return readout, n_factors
+    first, end = readout.factors
+    return readout.readout, end - first
 
 
 def _check_known(model: LFADS, data: Dataset) -> None:
@@ -137,8 +148,10 @@ def _check_own_parts(model: LFADS, data: Dataset) -> None:
         if part is not None and not is_built_in(part):
             run_abstractly(seam, part, widths)
     for group, readout in model.readout.items():
+        readout, n_factors = _reading(readout, decoder.n_factors)
         likelihood = model.likelihood[group]
         of_group = widths | {"n_targets": n_targets_of(data.sessions, group), "n_params": likelihood.n_params}
+        of_group["n_factors"] = n_factors
         for seam, part in {"readout": readout, "likelihood": likelihood}.items():
             if not is_built_in(part):
                 run_abstractly(seam, part, of_group)

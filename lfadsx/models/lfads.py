@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.distributions.count_likelihoods import Poisson
@@ -201,13 +201,20 @@ class LFADS(nnx.Module):
         encoding = jnp.pad(jnp.swapaxes(states, 0, 1), ((start, after), (0, 0), (0, 0)))
         return Encoded(ic_params, encoding)
 
-    def decode(self, encoded: Encoded, batch: Batch, noise: Noise | None = None) -> Output:
+    def decode(
+        self,
+        encoded: Encoded,
+        batch: Batch,
+        noise: Noise | None = None,
+        inputs: Float[Array, "time trial input"] | None = None,
+    ) -> Output:
         """Samples the initial condition and runs decoder and read-out.
 
         Args:
             encoded: Result of `encode`.
             batch: The trials.
             noise: Noise and dropout masks; None for posterior means without dropout.
+            inputs: Inputs that drive the generator in place of the inferred ones, shape (time, trial, input).
         """
         if noise is None:
             initial_condition = self.ic_prior.posterior_mean(encoded.ic_params)
@@ -218,6 +225,7 @@ class LFADS(nnx.Module):
             batch.n_bins,
             encoding=encoded.encoding,
             known_inputs=self._driving_inputs(batch),
+            inputs=inputs,
             rates=lambda factors: self._rates(factors, batch.session),
             noise=noise,
         )
@@ -244,6 +252,16 @@ class LFADS(nnx.Module):
             controller_states=_trial_first(trajectory.controller_states),
             encoding=_trial_first(encoded.encoding),
         )
+
+    def predicted(self, batch: Batch, group: str) -> Bool[Array, "trial time"]:
+        """Returns True for bins of a target group whose factors, earlier by the read-out's delay, are in the trial."""
+        bins = jnp.arange(batch.n_bins) - self.readout[group].delay
+        return (bins >= 0) & (bins < batch.target_length[:, None])
+
+    def scored(self, batch: Batch, group: str) -> Bool[Array, "trial time target_channel"]:
+        """Returns True for existing entries of a target group, see `Batch.scored`, that its read-out predicts."""
+        mask = batch.scored(group)
+        return mask & self.predicted(batch, group)[:, :, None] if self.readout[group].delay else mask
 
     def expected(self, output: Output) -> dict[str, Float[Array, "trial time target_channel"]]:
         """Returns the expected data of each target group; for spikes, the rates in counts per bin."""

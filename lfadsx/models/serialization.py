@@ -20,6 +20,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         modules.IdentityReadin,
         modules.LinearReadin,
         modules.LinearReadout,
+        modules.SelectiveReadout,
         modules.Standardiser,
         modules.BidirectionalGRU,
         modules.CausalGRU,

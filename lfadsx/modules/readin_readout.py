@@ -76,10 +76,12 @@ class AbstractReadout(nnx.Module):
     Attributes:
         n_channels: Number of channels of the widest session.
         n_targets: Number of channels of each session, as ((name, number), ...); empty if it is not recorded.
+        delay: Bins by which the data follow the factors that they are read from.
     """
 
     n_channels: int
     n_targets: Sizes = ()
+    delay: int = 0
 
     @abc.abstractmethod
     def __call__(

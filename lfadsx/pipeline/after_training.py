@@ -25,6 +25,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.pipeline.report_job import attempt_page
+from lfadsx.pipeline.scoring import without_inputs
 from lfadsx.progress import step
 from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.posterior import Posterior
@@ -131,7 +132,9 @@ def score(
     """Scores posterior averages of a split; scores of hidden entries are left out if these cannot be inferred."""
     hidden = functools.partial(masked_rates, model, data, split, seed=seed, mesh=mesh)
     masked = attempt(failed, "inference of hidden entries", "", hidden)
-    return score_posteriors(data, posteriors, masked, split=split)
+    ablating = functools.partial(without_inputs, model, data, split, posteriors[split], mesh=mesh)
+    ablated = attempt(failed, "inference without inputs", "", ablating)
+    return score_posteriors(data, posteriors, masked, split=split, ablated=ablated)
 
 
 def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path], list[Finding]]]) -> list[Path]:

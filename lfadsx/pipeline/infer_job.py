@@ -53,6 +53,7 @@ def infer_run(
     samples: bool = False,
     controller_states: bool = False,
     encoder_states: bool = False,
+    without_inputs: bool = False,
     bounds: bool = False,
     max_trials: int | None = None,
     keys: Keys = "lfadsx",
@@ -75,6 +76,7 @@ def infer_run(
         samples: If True, single samples are also written.
         controller_states: If True, states of the controller are also written.
         encoder_states: If True, the encoding of the data that the controller sees is also written.
+        without_inputs: If True, the inferred inputs are set to 0, see `lfadsx.infer`.
         bounds: If True, bounds of each trial's evidence are also written.
         max_trials: Number of trials of each split to infer, from the first one on; by default all.
         keys: "lfadsx" for the fields of `Posterior`; "tf" for the files and keys of the TensorFlow LFADS
@@ -100,13 +102,14 @@ def infer_run(
     splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
     labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
-    known = which == "best" and n_samples > 1 and folder.calibration.is_file()
+    known = which == "best" and n_samples > 1 and not without_inputs and folder.calibration.is_file()
     calibration = Calibration.read(folder.calibration) if known else None
     posteriors, found = {}, {}
     found_odd: list[Finding] = [*notes]
     for name, trials in splits.items():
         trials = choose(trials, np.arange(trials.n_trials)[:max_trials])
-        posterior = infer_trials(model, labels, trials, n_samples, seed, samples=samples, mesh=mesh)
+        how: dict[str, Any] = dict(samples=samples, without_inputs=without_inputs, mesh=mesh)
+        posterior = infer_trials(model, labels, trials, n_samples, seed, **how)
         if calibration is not None:
             posterior = posterior.calibrated(calibration)
         posteriors[name] = dataclasses.replace(
@@ -124,7 +127,7 @@ def infer_run(
             found[name] = of_split
     if keys == "tf":
         hyper, (config,) = HyperParams(**info.hyper), with_settings("fit", info.train, TrainConfig())
-        how: dict[str, Any] = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
+        how = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
         files = write_posterior_runs(out, model, posteriors, found, **how)
     else:
         files = [write_posteriors(out, posteriors, bounds=found)]

@@ -77,7 +77,28 @@ def evaluate(
         for name in dict.fromkeys(("train", split))
     }
     masked = masked_rates(model, data, split, seed=seed, mesh=mesh)
-    return score_posteriors(data, found, masked, split=split, baselines=baselines, psth_kernel_bins=psth_kernel_bins)
+    return score_posteriors(
+        data,
+        found,
+        masked,
+        split=split,
+        baselines=baselines,
+        ablated=without_inputs(model, data, split, found[split], mesh=mesh),
+        psth_kernel_bins=psth_kernel_bins,
+    )
+
+
+def without_inputs(
+    model: LFADS, data: Dataset, split: str, posterior: Posterior, *, mesh: Mesh | None = None
+) -> Posterior | None:
+    """Returns the posterior of a split with inferred inputs set to 0, which other groups are scored by, too.
+
+    None without other groups or inferred inputs.
+    """
+    if model.decoder.input_prior is None or len(model.likelihood) == 1:
+        return None
+    n_samples, seed = posterior.n_samples, posterior.seed
+    return infer(model, data, split, n_samples=n_samples, seed=seed, without_inputs=True, mesh=mesh)
 
 
 def evaluate_run(
@@ -130,10 +151,12 @@ def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
 
 
 def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
-    """Returns data and model with the same sessions in the same order.
+    """Returns data and model with the same sessions in the same order, and behaviour as a target if the model has it.
 
     If both have one session, its name may differ. Raises DataError if the model does not know a session of the data.
     """
+    if "behaviour_target" in info.data:
+        data = data.with_behaviour_target()
     known = [session.name for session in info.sessions]
     if len(known) == len(data.sessions) == 1:
         data = dataclasses.replace(data, sessions=(dataclasses.replace(data.sessions[0], name=known[0]),))

@@ -45,6 +45,7 @@ TITLES = {
     "co_r2": "Held-out channels (R²)",
     "fp_r2": "Forward prediction (R²)",
     "velocity_r2": "Decoded behaviour (R²)",
+    "readout_r2": "Behaviour by the model (R²)",
     "psth_r2": "Condition averages (R²)",
     "rates_r2": "True rates (R²)",
 }

@@ -19,6 +19,7 @@ MEANINGS = {
     "masked_r2": "Single entries that were hidden from the encoder.",
     "fp_r2": "Bins after the end of the encoder's window (forward prediction).",
     "velocity_r2": "Behaviour that a linear decoder, fitted on training trials, reads from the rates.",
+    "readout_r2": "Behaviour that the read-out of the model predicts, trained with it on training trials.",
     "psth_r2": "PSTHs of the rates against smoothed PSTHs of the data, mean over neurons.",
     "timing_r": "Correlation of the speed of the rates with the produced interval. -1: best, 0: useless.",
     "rates_r2": "Squared correlation of inferred and true rates (simulated data). 1: perfect. Higher is better.",

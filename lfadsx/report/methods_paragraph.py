@@ -22,6 +22,7 @@ MEASURES = {
     "masked_r2": "R2 of entries hidden from the encoder",
     "fp_r2": "R2 of forward-predicted bins",
     "velocity_r2": "R2 of decoded behaviour",
+    "readout_r2": "R2 of behaviour by the read-out of the model",
     "timing_r": "correlation of neural speed and produced interval",
     "psth_r2": "R2 to the PSTHs of the data",
     "rates_r2": "squared correlation with the true rates",

@@ -56,6 +56,7 @@ class Posterior:
         length: Number of bins of each trial, shape (trial,).
         n_samples: Number of posterior samples; 0 if posterior means were pushed through.
         seed: Seed of the samples.
+        without_inputs: Whether the inferred inputs were set to 0, see `lfadsx.infer`.
         kappa: Spread that calibration added to rates and their samples, see `lfadsx.calibrate`; None without it.
         variance: By group, variance of the data about the rates (observation variance), mean over samples, in squared
             units of the data; that of Poisson counts is their rate and left out.
@@ -102,6 +103,7 @@ class Posterior:
     n_samples: int
     seed: int
     kappa: float | None = None
+    without_inputs: bool = False
     variance: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     samples: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     split: str = ""

@@ -136,6 +136,7 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
     for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag", "kappa"):
         if (value := getattr(result, name, None)) is not None:
             facts[name] = value
+    facts |= {"without_inputs": True} if getattr(result, "without_inputs", False) else {}
     return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
 
 
@@ -186,6 +187,7 @@ def _read(group: h5py.Group) -> Posterior:
         n_samples=int(facts["n_samples"]),
         seed=int(facts["seed"]),
         kappa=facts.get("kappa"),
+        without_inputs=bool(facts.get("without_inputs", False)),
         split=facts.get("split", str(group.name).strip("/")),
         sessions=tuple(as_text(name) for name in facts["sessions"]),
         time=TimeAxis(

@@ -81,8 +81,9 @@ class RunInfo:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """Kind of the training data by target group; empty if the folder does not record it."""
-        return {name: group["kind"] for name, group in self.data.get("groups", {}).items()}
+        """Kind of the training data by target group of the files; empty if the folder does not record it."""
+        groups, made = self.data.get("groups", {}), self.data.get("behaviour_target")
+        return {name: group["kind"] for name, group in groups.items() if name != made}
 
     @property
     def bin_width(self) -> float | None:
@@ -351,7 +352,8 @@ def load(
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
-    return {
+    made = {"behaviour_target": data.behaviour_name} if data.behaviour_target else {}
+    return made | {
         "sessions": [_describe_session(session) for session in data.sessions],
         "bin_width": data.bin_width,
         "start": data.time.start,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,7 +18,8 @@ from jaxtyping import Array, Int, Key
 
 from lfadsx.config import Precision, TrainConfig
 from lfadsx.data.batching import even_batch
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, nearest
+from lfadsx.group_settings import by_group, weight
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.modules.hidden_entries import SampleValidation
@@ -63,6 +64,7 @@ class Program:
 
     Programs are hashable, and equal programs share one compilation. `portion_limit` is the largest number of trials
     that a device computes at once; 0: all trials of a step. `withholds` says whether there is sample validation.
+    `selection_groups` are further target groups of the selection score.
     """
 
     model: Any
@@ -73,6 +75,7 @@ class Program:
     mesh: Mesh | None = None
     portion_limit: int = 0
     withholds: bool = False
+    selection_groups: tuple[str, ...] = ()
 
     def products(self) -> AbstractContextManager:
         """Returns the context in which traced functions multiply matrices in the run's precision."""
@@ -103,7 +106,7 @@ def start(
     Sets the `nominal_batch` of the objective. `trainable` takes a path such as "decoder/generator/gru/bias".
 
     Raises:
-        LfadsxError: If no parameter would train, or the optimiser is not valid.
+        LfadsxError: If no parameter would train, the optimiser is not valid, or a target group is unknown.
     """
     trains = trainable or (lambda path: matches(path, config.train))
     is_trained = lambda path, value: isinstance(value, nnx.Param) and trains(path_name(path))  # noqa: E731
@@ -118,14 +121,21 @@ def start(
     augmentation_def, augmentation_state = nnx.split(nnx.List(list(augmentations)))
     at_once = portion_limit(config.trials_at_once, mesh)
     nominal = float(even_batch(n_trials, config.batch_size))
-    objective = objective or Objective(config.reduction, config.estimator, config.l2_normalize)
+    weights = by_group("group_weights", config.group_weights, weight, "GROUP=WEIGHT")
+    _check_groups("group_weights", weights, list(model.likelihood))
+    others = [group for group in model.likelihood if group != model.input_group]
+    _check_groups("selection_groups", config.selection_groups, others)
+    objective = objective or Objective(
+        config.reduction, config.estimator, config.l2_normalize, group_weights=tuple(weights.items())
+    )
     objective = dataclasses.replace(objective, nominal_batch=nominal)
     optimizer = make_optimizer(config) if optimizer is None else check_optimizer(optimizer)
     leaves = jax.tree.leaves(params)
     # On the host: the device would compile a program for every size.
     zeros = jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
     withholds = any(isinstance(augmentation, SampleValidation) for augmentation in augmentations)
-    program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, at_once, withholds)
+    how: dict[str, Any] = dict(portion_limit=at_once, withholds=withholds, selection_groups=config.selection_groups)
+    program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, **how)
     state = TrainState(
         params=params,
         fixed=fixed,
@@ -137,6 +147,15 @@ def start(
         monitor=Monitor.start(params, config.plateau_patience),
     )
     return program, state
+
+
+def _check_groups(setting: str, groups: Iterable[str], known: Sequence[str]) -> None:
+    """Raises LfadsxError if a setting names an unknown target group."""
+    if unknown := set(groups) - set(known):
+        name = min(unknown)
+        raise LfadsxError(
+            f"`{setting}` must name target groups among {sorted(known)}, got {name!r}{nearest(name, known)}."
+        )
 
 
 def path_name(path: Sequence[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
@@ -213,6 +214,7 @@ class ValidReport(NamedTuple):
         score: The selection score: negative log likelihood of entries that were hidden from the encoders (held-in
             neurons, bins of the encoder), averaged over posterior samples and divided by the share of hidden entries.
             Copying spikes does not lower it. It has no KL term, since scales of KL terms differ between models.
+            That of all entries of `selection_groups` is added. Weights of groups have no effect.
         reconstruction: Negative log likelihood of all targets at one posterior sample, without hidden entries.
         kl_ic: KL of the initial condition at the same sample.
         kl_inputs: KL of the inferred inputs at the same sample.
@@ -255,10 +257,10 @@ def _evaluate(
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))
-    score = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES)
+    nll = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES, program.selection_groups)
     output = model(batch, model.draw(part_key, batch))
     figures = (
-        score / SELECTION_HIDDEN,
+        sum(nll[1:], nll[0] / SELECTION_HIDDEN),
         -reconstruction(model, batch, output, program.objective.reduction),
         kl_initial_condition(model, output),
         kl_inferred_inputs(model, batch, output, program.objective.estimator),
@@ -268,22 +270,27 @@ def _evaluate(
 
 
 def _hidden_nll(
-    model: LFADS, batch: Batch, hide_key: Array, sample_key: Array, n_samples: int
-) -> Float[Array, " trial"]:
-    """Returns each trial's negative log likelihood of entries hidden from the encoders, averaged over samples."""
+    model: LFADS, batch: Batch, hide_key: Array, sample_key: Array, n_samples: int, others: Sequence[str] = ()
+) -> list[Float[Array, " trial"]]:
+    """Returns each trial's negative log likelihood of entries hidden from the encoders, averaged over samples.
+
+    First those of the input group, then all entries of other groups, which no encoder sees.
+    """
     group = model.input_group
     masked, _, opened = CoordinatedDropout(group)(batch, HyperParams(cd_rate=SELECTION_HIDDEN), hide_key)
-    mask = held_in(batch, group) & opened[group]
+    masks = {group: held_in(batch, group) & opened[group]} | {other: model.scored(batch, other) for other in others}
     encoded = model.encode(masked)
 
-    def one_sample(log_mean: Array, sample: Array) -> tuple[Array, None]:
+    def one_sample(log_means: dict[str, Array], sample: Array) -> tuple[dict[str, Array], None]:
         noise = model.draw(derive(sample_key, sample), batch)
-        entries = entry_log_likelihood(model, batch, model.decode(encoded, batch, noise), group, mask)
-        return jnp.logaddexp(log_mean, entries - jnp.log(n_samples)), None
+        output = model.decode(encoded, batch, noise)
+        entries = {group: entry_log_likelihood(model, batch, output, group, mask) for group, mask in masks.items()}
+        found = {group: jnp.logaddexp(log_means[group], of - jnp.log(n_samples)) for group, of in entries.items()}
+        return found, None
 
-    start = jnp.full(mask.shape, -jnp.inf)
-    log_mean, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
-    return -jnp.where(mask, log_mean, 0.0).sum((1, 2))
+    start = {group: jnp.full(mask.shape, -jnp.inf) for group, mask in masks.items()}
+    log_means, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
+    return [-jnp.where(mask, log_means[group], 0.0).sum((1, 2)) for group, mask in masks.items()]
 
 
 def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, schedule: Schedule) -> TrainState:
