@@ -31,10 +31,11 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=400)
     options = parser.parse_args()
     use_compilation_cache()
     data = calcium_data()
-    found = {name: [errors(data, name, seed) for seed in options.seeds] for name in LIKELIHOODS}
+    found = {name: [errors(data, name, seed, options.epochs) for seed in options.seeds] for name in LIKELIHOODS}
     for name, of_seeds in found.items():
         r2 = [round(float(1 - error.sum() / total.sum()), 4) for error, total in of_seeds]
         print(json.dumps({"likelihood": name, "rates_r2": r2}))
@@ -67,10 +68,10 @@ def calcium_data() -> Dataset:
     )
 
 
-def errors(data: Dataset, likelihood: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def errors(data: Dataset, likelihood: str, seed: int, epochs: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns squared errors and squared deviations of true rates, both summed for each test trial."""
     model = lfadsx.build(data, likelihood=likelihood, rngs=nnx.Rngs(seed))
-    model = lfadsx.fit(model, data, seed=seed, progress=False).model
+    model = lfadsx.fit(model, data, seed=seed, epochs=epochs, patience=epochs, progress=False).model
     rates = {name: lfadsx.infer(model, data, name).rates["spikes"] for name in ("train", "test")}
     truth = {name: data.splits[name].truth for name in rates}
     mean, true_mean = rates["train"].mean((0, 1)), truth["train"].mean((0, 1))
