@@ -131,6 +131,9 @@ class ModelConfig:
     inferred_inputs: int | None = _suited(None)
     """Number of inputs that the controller infers for every bin. 0: no controller. By default one for 16 neurons, from
     4 to 32."""
+    bias_dim: int = 0
+    """Number of constant inputs of the generator that are inferred for each trial, its bias: for trials whose dynamics
+    differ. 0: no bias."""
     known_inputs_to: Literal["generator", "encoders"] = "generator"
     """Part that receives the known inputs of the data."""
     readin: Literal["auto", "identity", "linear"] = "auto"
@@ -164,6 +167,10 @@ class ModelConfig:
     """Number of Gaussians of the mixture prior of the initial condition."""
     ic_prior_df: float = 4.0
     """Degrees of freedom of the student_t prior of the initial condition; fewer mean heavier tails."""
+    bias_prior: Literal["gaussian", "mixture", "student_t"] = "gaussian"
+    """Prior of the bias, as for the initial condition, with the same number of components and degrees of freedom."""
+    bias_prior_variance: float = 1.0
+    """Variance of the bias's prior, of each component (mixture), or squared scale (student_t)."""
     input_prior: Literal["ar1", "gaussian", "student_t", "smooth"] = "ar1"
     """Prior of the inferred inputs. ar1: AR(1) process with trained time constants. gaussian: independent normal bins.
     student_t: independent bins with heavy tails, for brief and rare inputs. smooth: AR(2) process without jumps, with
@@ -183,7 +190,7 @@ class ModelConfig:
     train_input_prior: tuple[Literal["tau", "variance", "mean"], ...] = ("tau", "variance")
     """Parameters of the input prior that are trained, one for each input. variance includes degrees of freedom."""
     post_var_min: tuple[float, float] = (1e-4, 1e-4)
-    """Smallest posterior variances: of the initial condition, and of the inferred inputs."""
+    """Smallest posterior variances: of initial condition and bias, and of the inferred inputs."""
     likelihood: LikelihoodName = "poisson"
     """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
     zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
@@ -220,13 +227,13 @@ class ModelConfig:
         _check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
         _check_range(self, AT_LEAST_1, "generator_rank", "generator_width", "generator_depth", "generator_substeps")
         _check_range(self, AT_LEAST_1, "ic_prior_components")
-        _check_range(self, AT_LEAST_0, "ic_dim", "input_encoder_dim", "readin_dim", "controller_lag")
+        _check_range(self, AT_LEAST_0, "ic_dim", "bias_dim", "input_encoder_dim", "readin_dim", "controller_lag")
         if self.inferred_inputs is not None:
             _check_range(self, AT_LEAST_0, "inferred_inputs")
         _check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
         _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
         _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
-        _check_range(self, ABOVE_0, "cell_clip", "ic_prior_df")
+        _check_range(self, ABOVE_0, "cell_clip", "ic_prior_df", "bias_prior_variance")
         for pair in self.other_likelihoods:
             group, _, name = pair.partition("=")
             if not group or name not in get_args(LikelihoodName):
@@ -275,6 +282,8 @@ class HyperParams:
     """Weight of the KL of the initial condition; 1 is the evidence bound."""
     kl_co_scale: float = 0.04
     """Weight of the KL of the inferred inputs; 1 is the evidence bound."""
+    kl_bias_scale: float = 0.04
+    """Weight of the KL of the bias; 1 is the evidence bound."""
     l2_ic_enc_scale: float = 0.0
     """L2 penalty on the recurrent weights of the initial condition's encoder."""
     l2_ci_enc_scale: float = 0.0
@@ -323,8 +332,8 @@ class TrainConfig:
     kl_ramp_epochs: int | None = None
     """Length of the KL ramp. By default 30 epochs, or a quarter of `epochs` if that is shorter."""
     kl_floors: tuple[float, float] = (0.0, 0.0)
-    """Factors on the KL weights before the ramp: initial condition, and inferred inputs. With a low second factor,
-    inputs explain at first what the generator has yet to learn; with 1 a model may never use them."""
+    """Factors on the KL weights before the ramp: initial condition and bias, and inferred inputs. With a low second
+    factor, inputs explain at first what the generator has yet to learn; with 1 a model may never use them."""
     l2_ramp_start: int = 0
     """Epoch at which the L2 ramp starts: the factor on the L2 penalties rises from 0 to 1."""
     l2_ramp_epochs: int | None = None

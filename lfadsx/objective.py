@@ -66,8 +66,8 @@ class Objective:
         r"""Returns the loss of a batch and its parts.
 
         .. math::
-            \frac{1}{B} \sum_i w_i \left(-\sum_k s_k \log p(x_{ik} | z_i, u_i)
-            + \beta_z s_z KL_z + \beta_u s_u KL_u + s_c C\right) + \gamma \, L_2
+            \frac{1}{B} \sum_i w_i \left(-\sum_k s_k \log p(x_{ik} | z_i, b_i, u_i)
+            + \beta_z (s_z KL_z + s_b KL_b) + \beta_u s_u KL_u + s_c C\right) + \gamma \, L_2
 
         with the ramps beta and gamma, the nominal batch size B and the penalty L2 on recurrent weights. The weight s_k
         of a target group is its own (`group_weights`), times `other_targets_scale` unless it is the input group. The
@@ -94,9 +94,12 @@ class Objective:
         kl_inputs = kl_inferred_inputs(model, batch, output, self.estimator)
         correlation = input_correlation(model, batch, output)
         l2 = recurrent_penalty(model, hyper, self.l2_normalize)
-        parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2)
+        kl_bias = kl_trial_bias(model, output)
+        parts = LossParts(-log_likelihood, kl_ic, kl_inputs, correlation, l2, kl_bias)
         ic_weight, co_weight = ramps.kl_ic * hyper.kl_ic_scale, ramps.kl_co * hyper.kl_co_scale
         per_trial = -weighted + ic_weight * kl_ic + co_weight * kl_inputs
+        if kl_bias is not None:
+            per_trial = per_trial + ramps.kl_ic * hyper.kl_bias_scale * kl_bias
         per_trial = per_trial + hyper.co_corr_scale * correlation
         total = jnp.sum(jnp.where(batch.trial_weight > 0, batch.trial_weight * per_trial, 0.0))
         n = self.nominal_batch or jnp.maximum(jnp.sum(batch.trial_weight > 0), 1)
@@ -121,6 +124,7 @@ class LossParts:
         correlation: Correlation between different inferred inputs of each trial, shape (trial,), without unit;
             zero with fewer than two.
         l2: The L2 penalty on recurrent weights with its scales, shape ().
+        kl_bias: KL of the bias of each trial, shape (trial,); None without a bias.
     """
 
     reconstruction: Float[Array, " trial"]
@@ -128,12 +132,16 @@ class LossParts:
     kl_inputs: Float[Array, " trial"]
     correlation: Float[Array, " trial"]
     l2: Float[Array, ""]
+    kl_bias: Float[Array, " trial"] | None = None
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RampWeights:
-    """Weights of both KL terms and of the L2 penalty while they are phased in, from 0 to 1."""
+    """Weights of the KL terms and of the L2 penalty while they are phased in, from 0 to 1.
+
+    The KL of the bias has the weight of the initial condition's: both describe whole trials.
+    """
 
     kl_ic: Float[Array, ""] | float = 1.0
     kl_co: Float[Array, ""] | float = 1.0
@@ -185,6 +193,13 @@ def entry_log_likelihood(
 def kl_initial_condition(model: LFADS, output: Output) -> Float[Array, " trial"]:
     """Returns each trial's KL of the initial condition in nats."""
     return model.ic_prior.kl(output.ic_params, output.initial_condition)
+
+
+def kl_trial_bias(model: LFADS, output: Output) -> Float[Array, " trial"] | None:
+    """Returns each trial's KL of the bias in nats, or None without a bias."""
+    if model.bias_prior is None or output.bias is None or output.bias_params is None:
+        return None
+    return model.bias_prior.kl(output.bias_params, output.bias)
 
 
 def kl_inferred_inputs(
@@ -271,22 +286,26 @@ def recurrent_penalty(
 def elbo(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
     """Returns each trial's evidence lower bound in nats: all weights 1, without ramps and penalties."""
     kl = kl_initial_condition(model, output) + kl_inferred_inputs(model, batch, output)
+    of_bias = kl_trial_bias(model, output)
+    kl = kl if of_bias is None else kl + of_bias
     return reconstruction(model, batch, output) - kl
 
 
 def log_weight(model: LFADS, batch: Batch, output: Output) -> Float[Array, " trial"]:
     r"""Returns each trial's log importance weight of the output's posterior sample, in nats.
 
-    .. math:: \log p(x | z, u) + \log p(z) - \log q(z | x) + \sum_t \log p(u_t | u_{t-1}) - \log q(u_t | u_{<t}, x)
+    .. math::
+        \log p(x | z, b, u) + \log \frac{p(z)}{q(z | x)} + \log \frac{p(b)}{q(b | x)}
+        + \sum_t \log \frac{p(u_t | u_{t-1})}{q(u_t | u_{<t}, x)}
 
     Its mean over samples is the evidence lower bound; the log of its mean exponential is the importance-weighted bound.
     """
-    ic_prior, prior = model.ic_prior, model.decoder.input_prior
-    path, params = output.inputs, output.input_params
-    z = output.initial_condition
-    total = (
-        reconstruction(model, batch, output) + ic_prior.log_prob(z) - ic_prior.posterior_log_prob(output.ic_params, z)
-    )
+    total = reconstruction(model, batch, output)
+    of_ic = model.ic_prior, output.ic_params, output.initial_condition
+    for own, of_posterior, value in (of_ic, (model.bias_prior, output.bias_params, output.bias)):
+        if own is not None and of_posterior is not None and value is not None:
+            total = total + own.log_prob(value) - own.posterior_log_prob(of_posterior, value)
+    prior, path, params = model.decoder.input_prior, output.inputs, output.input_params
     if prior is None or path is None or params is None:
         return total
     ratio = prior.log_prob(path) - prior.posterior_log_prob(params, path)

@@ -23,6 +23,7 @@ class ModelSettings(TypedDict, total=False):
     input_encoder_dim: int
     controller_dim: int
     inferred_inputs: int | None
+    bias_dim: int
     known_inputs_to: Literal["generator", "encoders"]
     readin: Any
     readin_dim: int
@@ -37,6 +38,8 @@ class ModelSettings(TypedDict, total=False):
     ic_prior_variance_bounds: tuple[float, float]
     ic_prior_components: int
     ic_prior_df: float
+    bias_prior: Any
+    bias_prior_variance: float
     input_prior: Any
     input_prior_tau: float
     input_prior_tau_s: float
@@ -73,6 +76,7 @@ class HyperSettings(TypedDict, total=False):
     amplitude_noise: float
     kl_ic_scale: float
     kl_co_scale: float
+    kl_bias_scale: float
     l2_ic_enc_scale: float
     l2_ci_enc_scale: float
     l2_gen_scale: float

@@ -9,6 +9,7 @@
 | target_channel   | channels of one target group, padded to the widest session           |
 | feature          | encoder channels after the read-in                                   |
 | factor, ic, input, known | factors; initial condition; inferred inputs; known inputs    |
+| bias             | constant inputs of a trial                                           |
 | generator, controller    | units of the generator's and the controller's state          |
 
 `Split`, `Session` and `Dataset` (`lfadsx.data.dataset`) live on the host (NumPy). `Batch`, `Noise` and `Output` are
@@ -181,12 +182,14 @@ class Noise:
             (time, trial, controller encoding), `feedback` (time, trial, factor), `known`
             (time, trial, known), `readout` (1 + time, trial, generator) with the initial state first.
         dropout_rate: Dropout rate of the masks.
+        bias: Noise of the bias, shape (trial, bias), or None without one.
     """
 
     ic: Float[Array, "trial ic_noise"]
     inputs: Float[Array, "time trial input_noise"] | None
     keep: dict[str, Bool[Array, "..."]]
     dropout_rate: Float[Array, ""] | float
+    bias: Float[Array, "trial bias_noise"] | None = None
 
 
 @_pytree
@@ -205,6 +208,9 @@ class Output:
         input_params: Parameters of their posterior, shape (trial, time, input_params), or None.
         controller_states: Shape (trial, time, controller), or None.
         encoding: Encoding of the data that the controller saw, shape (trial, time, encoding), or None.
+        bias: Sample (or mean) of the bias, the constant input of the generator in each trial, shape (trial, bias), or
+            None.
+        bias_params: Parameters of its posterior, shape (trial, bias_params), or None.
     """
 
     params: dict[str, Float[Array, "trial time target_channel n_params"]]
@@ -217,3 +223,5 @@ class Output:
     input_params: Float[Array, "trial time input_params"] | None
     controller_states: Float[Array, "trial time controller"] | None
     encoding: Float[Array, "trial time encoding"] | None
+    bias: Float[Array, "trial bias"] | None = None
+    bias_params: Float[Array, "trial bias_params"] | None = None

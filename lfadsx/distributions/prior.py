@@ -62,11 +62,11 @@ class DiagonalGaussian:
 class AbstractPrior(nnx.Module):
     """The interface of a prior with the family of its posterior.
 
-    A path has shape (trial, time, dim) for inputs and (trial, dim) for initial conditions. A prior without dependence
-    over time treats entries one by one, so one class may serve both.
+    A path has shape (trial, time, dim) for inputs and (trial, dim) for initial conditions and biases. A prior without
+    dependence over time treats entries one by one, so one class may serve all.
 
     To write a prior, set `dim` and `n_params` in the constructor and write the methods below. The prior then works for
-    the initial condition or the inputs, with the closed form or the sampled KL, and generates new trials. The builders
+    initial condition, bias or inputs, with the closed form or the sampled KL, and generates new trials. The builders
     call the class with `dim` and `rngs`, if its constructor has these arguments.
 
     Attributes:

@@ -22,7 +22,14 @@ from lfadsx.models.initialization import (
     n_components_of,
 )
 from lfadsx.models.lfads import LFADS
-from lfadsx.models.named_parts import gates_of, generator_of, ic_dim_of, ic_prior_of, input_prior_of
+from lfadsx.models.named_parts import (
+    bias_prior_of,
+    gates_of,
+    generator_of,
+    ic_dim_of,
+    ic_prior_of,
+    input_prior_of,
+)
 from lfadsx.models.readout_settings import delays_of, factors_of
 from lfadsx.models.seams import SEAMS, Part, arguments, make
 from lfadsx.settings import BuildSettings, VariantSettings
@@ -95,10 +102,10 @@ def build(
     """Builds the variant of the configuration from built-in parts and your own parts.
 
     Pass your own part by the name of its seam: `readin`, `readout`, `ic_encoder`, `input_encoder`,
-    `controller`, `generator`, `ic_prior`, `input_prior` or `likelihood`. An instance is used as it is, and its
-    neighbours are built to fit. A class is called with the arguments of the seam that its constructor takes; the
-    docstring of the seam's abstract class lists them. Your own read-out or likelihood applies to the encoders' target
-    group; pass a dictionary to set it by group.
+    `controller`, `generator`, `ic_prior`, `bias_prior`, `input_prior` or `likelihood`. An instance is used as it is,
+    and its neighbours are built to fit. A class is called with the arguments of the seam that its constructor takes;
+    the docstring of the seam's abstract class lists them. Your own read-out or likelihood applies to the encoders'
+    target group; pass a dictionary to set it by group.
 
     Example:
         >>> import lfadsx
@@ -135,7 +142,9 @@ def build(
     chosen = likelihoods(config, sums, own.get("likelihood"))
     likelihood = {name: make("likelihood", part, rngs=plan.rngs) for name, part in chosen.items()}
     ic_prior = plan.part("ic_prior", ic_prior_of(config), dim=ic_dim_of(config) or config.generator_dim)
-    decoder = plan.decoder(ic_prior.dim, to_generator, (input_encoder or ic_encoder).n_states)
+    bias_prior = plan.part("bias_prior", bias_prior_of(config), dim=config.bias_dim) if config.bias_dim else None
+    n_driving = to_generator + (0 if bias_prior is None else bias_prior.dim)
+    decoder = plan.decoder(ic_prior.dim, n_driving, (input_encoder or ic_encoder).n_states)
     readout = {name: plan.readout(name, likelihood[name]) for name in likelihood}
     model = LFADS(
         readin,
@@ -146,6 +155,7 @@ def build(
         likelihood,
         standardiser=modules.Standardiser(sizes) if plan.has_units(group, likelihood[group]) else None,
         input_encoder=input_encoder,
+        bias_prior=bias_prior,
         known_inputs_to=config.known_inputs_to if n_known else "none",
         ic_window=config.ic_window,
         controller_sees_ic_window=config.controller_sees_ic_window,
@@ -198,6 +208,10 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
                 f"`{without[0]}` needs inferred inputs, but the variant {config.variant!r} has none. Leave it out, or "
                 "use the variant 'inferred_input'."
             )
+    if "bias_prior" in own and not config.bias_dim:
+        raise LfadsxError(
+            "`bias_prior` needs a bias, but `bias_dim` is 0. Give the number of constant inputs as bias_dim."
+        )
     if config.readin == "identity" and "readin" not in own and len(data.sessions) > 1:
         raise LfadsxError(
             f"readin = 'identity' must have one session, got {len(data.sessions)}. Use readin = 'linear'."
@@ -206,10 +220,11 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
         raise LfadsxError(
             f"feedback = 'rates' must have one session, got {len(data.sessions)}. Use feedback = 'factors'."
         )
-    if config.encoder == "strictly_causal" and ic_dim_of(config) and not config.ic_window:
+    if config.encoder == "strictly_causal" and (ic_dim_of(config) or config.bias_dim) and not config.ic_window:
         raise LfadsxError(
             "With encoder = 'strictly_causal', `ic_window` must be above 0: otherwise the initial condition "
-            f"(ic_dim = {config.ic_dim}) is inferred from the whole trial. Give ic_window, or ic_dim = 0."
+            f"(ic_dim = {config.ic_dim}) and the bias (bias_dim = {config.bias_dim}) are inferred from the whole "
+            "trial. Give ic_window, or ic_dim = 0 and bias_dim = 0."
         )
     if config.ic_window >= data.train.encoder_input.shape[1]:
         raise LfadsxError(
@@ -254,7 +269,8 @@ class _Plan:
         seen = bidirectional if config.encoder == "bidirectional" else partial(modules.CausalGRU, **gru)
         has_controller, lag = _n_inferred(config) > 0, config.controller_lag
         shared = has_controller and config.input_encoder_dim == 0 and "input_encoder" not in self.own
-        default = seen if shared else bidirectional if ic_dim_of(config) else modules.NoEncoder
+        has_ends = ic_dim_of(config) or config.bias_dim
+        default = seen if shared else bidirectional if has_ends else modules.NoEncoder
         n_units, first_lag = config.ic_encoder_dim, lag if shared else 0
         ic_encoder = self.part("ic_encoder", default, n_in=n_in, n_units=n_units, lag=first_lag)
         if shared or not has_controller:

@@ -61,6 +61,11 @@ def n_targets_of(sessions: tuple[Session, ...], group: str) -> Sizes:
     return tuple((session.name, session.n_targets[group]) for session in sessions)
 
 
+def n_bias_of(model: LFADS) -> int:
+    """Returns the number of constant inputs of a trial; the generator has them among its known inputs."""
+    return 0 if model.bias_prior is None else model.bias_prior.dim
+
+
 def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
     """Yields (part, name of a width, value that its neighbour needs, meaning of that value).
 
@@ -70,18 +75,17 @@ def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
     ends, n_features = "the width of the ends of the initial condition's encoder", model.readin.n_features
     generator, controller, seen = decoder.generator, decoder.controller, model.input_encoder or model.ic_encoder
     yield decoder.factor_map, "n_in", generator.n_state, f"the state of the {type(generator).__name__}"
-    n_params = model.ic_prior.n_params
-    yield model.ic_posterior, "n_in", model.ic_encoder.n_ends, ends
-    meaning = f"the number of parameters of the initial condition's {type(model.ic_prior).__name__}"
-    yield (
-        model.ic_prior if model.ic_posterior is None else None,
-        "n_params",
-        0,
-        "the number for a model without posterior",
-    )
-    yield model.ic_posterior, "n_out", n_params, meaning
+    of_ic, of_bias = (model.ic_prior, model.ic_posterior), (model.bias_prior, model.bias_posterior)
+    for name, (own, posterior) in {"initial condition": of_ic, "bias": of_bias}.items():
+        if own is not None:
+            yield posterior, "n_in", model.ic_encoder.n_ends, ends
+            yield own if posterior is None else None, "n_params", 0, "the number for a model without posterior"
+            meaning = f"the number of parameters of the {name}'s {type(own).__name__}"
+            yield posterior, "n_out", own.n_params, meaning
     yield generator, "n_ic", model.ic_prior.dim, "the dimension of the initial condition's prior"
     yield generator, "n_inferred_inputs", 0 if prior is None else prior.dim, "the dimension of the inputs' prior"
+    if model.known_inputs_to != "generator":
+        yield generator, "n_known_inputs", n_bias_of(model), "the dimension of the bias"
     if controller is not None and prior is not None:
         state = f"the state of the {type(controller).__name__}"
         yield decoder.input_posterior, "n_in", controller.n_state, state
@@ -116,7 +120,7 @@ def _check_known(model: LFADS, data: Dataset) -> None:
             f"The data must have known inputs for the model's {wanted}, got none. Give them as known_inputs (trial, "
             "bin, input), or build a model without known inputs."
         )
-    width = _n_known(model)
+    width = n_known_of(model)
     if wanted != "none" and width is not None and width != data.n_known_inputs:
         raise LfadsxError(
             f"The data must have {width} known inputs for the model's {wanted}, got {data.n_known_inputs}. Build a "
@@ -124,10 +128,11 @@ def _check_known(model: LFADS, data: Dataset) -> None:
         )
 
 
-def _n_known(model: LFADS) -> int | None:
+def n_known_of(model: LFADS) -> int | None:
     """Returns the model's number of known inputs, or None if the user's own part does not record it."""
     if model.known_inputs_to == "generator":
-        return getattr(model.decoder.generator, "n_known_inputs", None)
+        width = getattr(model.decoder.generator, "n_known_inputs", None)
+        return None if width is None else width - n_bias_of(model)
     n_in = getattr(model.ic_encoder, "n_in", None) or getattr(model.input_encoder, "n_in", None)
     return None if n_in is None else n_in - model.readin.n_features
 
@@ -139,11 +144,11 @@ def _check_own_parts(model: LFADS, data: Dataset) -> None:
     n_in = model.readin.n_features + (n_known if model.known_inputs_to == "encoders" else 0)
     widths = {"n_channels": n_channels_of(data.sessions), "n_in": n_in, "n_factors": decoder.n_factors}
     widths |= {"n_ic": model.ic_prior.dim, "n_inferred_inputs": 0 if prior is None else prior.dim}
-    widths["n_known_inputs"] = n_known if model.known_inputs_to == "generator" else 0
+    widths["n_known_inputs"] = (n_known if model.known_inputs_to == "generator" else 0) + n_bias_of(model)
     widths |= {"n_encoding": (model.input_encoder or model.ic_encoder).n_states, "n_feedback": decoder.n_feedback}
     parts = {"readin": model.readin, "ic_encoder": model.ic_encoder, "input_encoder": model.input_encoder}
     parts |= {"controller": decoder.controller, "generator": decoder.generator}
-    parts |= {"ic_prior": model.ic_prior, "input_prior": prior}
+    parts |= {"ic_prior": model.ic_prior, "bias_prior": model.bias_prior, "input_prior": prior}
     for seam, part in parts.items():
         if part is not None and not is_built_in(part):
             run_abstractly(seam, part, widths)

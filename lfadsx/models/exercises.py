@@ -201,6 +201,7 @@ _EXERCISES: dict[str, Callable[[Any, Mapping[str, Any]], Exercise]] = {
     "controller": _controller,
     "generator": _generator,
     "ic_prior": _prior,
+    "bias_prior": _prior,
     "input_prior": _prior,
     "likelihood": _likelihood,
     "readout": _readout,

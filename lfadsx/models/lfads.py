@@ -36,18 +36,21 @@ class Encoded:
     Attributes:
         ic_params: Parameters of the initial condition's posterior, shape (trial, ic_params).
         encoding: Encoding of the data for the controller, shape (time, trial, encoding), or None.
+        bias_params: Parameters of the posterior of the bias, shape (trial, bias_params), or None.
     """
 
     ic_params: Float[Array, "trial ic_params"]
     encoding: Float[Array, "time trial encoding"] | None
+    bias_params: Float[Array, "trial bias_params"] | None = None
 
 
 class LFADS(nnx.Module):
     r"""A sequential variational auto-encoder of single-trial neural activity, composed of parts.
 
     The encoders map the data x of a trial to the posterior of the initial condition, z ~ q(z | x), and, with a
-    controller, of the inputs u_t. The generator starts from z and is driven by u_t and known inputs. Its factors f_t
-    are read out to the parameters of the likelihood.
+    controller, of the inputs u_t. The generator starts from z and is driven by u_t and known inputs. With a bias b, it
+    is also driven by b ~ q(b | x), which is constant within a trial. Its factors f_t are read out to the parameters of
+    the likelihood.
 
     Every part can be replaced by your own part; docs/how_to/custom_parts.md shows how. The builders compose the usual
     models.
@@ -71,6 +74,8 @@ class LFADS(nnx.Module):
         likelihood: Distribution of the data given the factors, by target group.
         standardiser: Standardises channels before the read-in; None for no standardisation.
         input_encoder: Encoder for the controller; by default the controller uses the states of `ic_encoder`.
+        bias_prior: Prior of the bias, a constant input of the generator in each trial; None for no bias. Its posterior
+            comes from the ends of `ic_encoder`, too.
         known_inputs_to: Part that receives known inputs, "generator" or "encoders"; "none" without known inputs.
         ic_window: Number of first bins from which the initial condition is inferred; 0 for all bins.
         controller_sees_ic_window: If True, `input_encoder` also sees these bins.
@@ -97,6 +102,7 @@ class LFADS(nnx.Module):
         *,
         standardiser: Standardiser | None = None,
         input_encoder: AbstractEncoder | None = None,
+        bias_prior: AbstractPrior | None = None,
         known_inputs_to: Literal["generator", "encoders", "none"] = "none",
         ic_window: int = 0,
         controller_sees_ic_window: bool = True,
@@ -111,14 +117,14 @@ class LFADS(nnx.Module):
             )
         self.standardiser, self.readin = standardiser, readin
         self.ic_encoder, self.input_encoder = ic_encoder, input_encoder
-        self.ic_prior, self.decoder = ic_prior, decoder
+        self.ic_prior, self.bias_prior, self.decoder = ic_prior, bias_prior, decoder
         self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
         self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
         # Part of the graph definition; set by `initialise`, by loading and by imports from other programs.
         self.initialised = False
-        # A prior without posterior, such as a trained point, needs no inference.
-        self.ic_posterior = Linear(ic_encoder.n_ends, ic_prior.n_params, rngs=rngs) if ic_prior.n_params else None
+        self.ic_posterior = _head(ic_encoder, ic_prior, rngs)
+        self.bias_posterior = None if bias_prior is None else _head(ic_encoder, bias_prior, rngs)
         self.adjoint: Adjoint = "fused"
         set_adjoint(self, adjoint)
 
@@ -140,7 +146,7 @@ class LFADS(nnx.Module):
             batch: The trials.
             hyper: Hyperparameters with the dropout rate, traced; None for no dropout.
         """
-        for_ic, for_inputs, for_masks = trial_keys(key, batch.trial_id, 3)
+        for_ic, for_inputs, for_masks, *for_bias = trial_keys(key, batch.trial_id, 3 if self.bias_prior is None else 4)
         prior = self.decoder.input_prior
 
         def draw(keys, prior, shape):
@@ -152,6 +158,7 @@ class LFADS(nnx.Module):
             inputs=None if prior is None else draw(for_inputs, prior, (batch.n_bins,)),
             keep={} if hyper is None else self._masks(for_masks, batch, hyper.dropout_rate),
             dropout_rate=0.0 if hyper is None else hyper.dropout_rate,
+            bias=draw(for_bias[0], self.bias_prior, ()) if for_bias else None,
         )
 
     def _masks(self, keys: Key[Array, " trial"], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
@@ -187,9 +194,10 @@ class LFADS(nnx.Module):
         else:
             states, ends = self.ic_encoder(sequence, length)
         ends = drop(ends, keep.get("ic_encoding"), rate)
-        ic_params = ends[:, :0] if self.ic_posterior is None else self.ic_posterior(ends)
+        ic_params = _params(self.ic_posterior, ends)
+        bias_params = None if self.bias_prior is None else _params(self.bias_posterior, ends)
         if self.decoder.controller is None:
-            return Encoded(ic_params, None)
+            return Encoded(ic_params, None, bias_params)
 
         start = 0 if self.controller_sees_ic_window else window
         if self.input_encoder is not None:
@@ -199,7 +207,7 @@ class LFADS(nnx.Module):
         # The controller sees zeros before its window and in the bins of forward prediction.
         after = batch.n_bins - start - states.shape[1]
         encoding = jnp.pad(jnp.swapaxes(states, 0, 1), ((start, after), (0, 0), (0, 0)))
-        return Encoded(ic_params, encoding)
+        return Encoded(ic_params, encoding, bias_params)
 
     def decode(
         self,
@@ -208,7 +216,7 @@ class LFADS(nnx.Module):
         noise: Noise | None = None,
         inputs: Float[Array, "time trial input"] | None = None,
     ) -> Output:
-        """Samples the initial condition and runs decoder and read-out.
+        """Samples initial condition and bias, and runs decoder and read-out.
 
         Args:
             encoded: Result of `encode`.
@@ -216,20 +224,20 @@ class LFADS(nnx.Module):
             noise: Noise and dropout masks; None for posterior means without dropout.
             inputs: Inputs that drive the generator in place of the inferred ones, shape (time, trial, input).
         """
-        if noise is None:
-            initial_condition = self.ic_prior.posterior_mean(encoded.ic_params)
-        else:
-            initial_condition = self.ic_prior.sample(encoded.ic_params, noise.ic)
+        of_ic, of_bias = (None, None) if noise is None else (noise.ic, noise.bias)
+        initial_condition = _latent(self.ic_prior, encoded.ic_params, of_ic)
+        bias = _latent(self.bias_prior, encoded.bias_params, of_bias)
         trajectory = self.decoder(
             initial_condition,
             batch.n_bins,
             encoding=encoded.encoding,
             known_inputs=self._driving_inputs(batch),
+            bias=bias,
             inputs=inputs,
             rates=lambda factors: self._rates(factors, batch.session),
             noise=noise,
         )
-        return self.observe(trajectory, batch.session, initial_condition, encoded)
+        return self.observe(trajectory, batch.session, initial_condition, encoded, bias)
 
     def observe(
         self,
@@ -237,6 +245,7 @@ class LFADS(nnx.Module):
         session: Int[Array, " trial"],
         initial_condition: Float[Array, "trial ic"],
         encoded: Encoded,
+        bias: Float[Array, "trial bias"] | None = None,
     ) -> Output:
         """Computes the likelihood parameters of a trajectory, and puts the trial axis first."""
         factors = jnp.swapaxes(trajectory.factors, 0, 1)
@@ -251,6 +260,8 @@ class LFADS(nnx.Module):
             input_params=_trial_first(trajectory.input_params),
             controller_states=_trial_first(trajectory.controller_states),
             encoding=_trial_first(encoded.encoding),
+            bias=bias,
+            bias_params=encoded.bias_params,
         )
 
     def predicted(self, batch: Batch, group: str) -> Bool[Array, "trial time"]:
@@ -321,6 +332,23 @@ class LFADS(nnx.Module):
         """Returns known inputs, set to 0 outside of trials, so that values there do not reach a gradient."""
         inside = (batch.in_trial() & (batch.trial_weight > 0)[:, None])[:, :, None]
         return jnp.where(inside, known, 0.0).astype(self._dtype)
+
+
+def _head(encoder: AbstractEncoder, prior: AbstractPrior, rngs: nnx.Rngs) -> Linear | None:
+    """Returns the map from the ends of the encoder to the parameters of a latent variable of a trial."""
+    # A prior without posterior, such as a trained point, needs no inference.
+    return Linear(encoder.n_ends, prior.n_params, rngs=rngs) if prior.n_params else None
+
+
+def _params(head: Linear | None, ends: Array) -> Array:
+    return ends[:, :0] if head is None else head(ends)
+
+
+def _latent(prior: AbstractPrior | None, params: Array | None, noise: Array | None) -> Any:
+    """Returns the posterior sample of the noise, or its mean without noise; None without this latent variable."""
+    if prior is None or params is None:
+        return None
+    return prior.posterior_mean(params) if noise is None else prior.sample(params, noise)
 
 
 def _trial_first(x: Array | None) -> Any:

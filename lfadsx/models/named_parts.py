@@ -45,17 +45,26 @@ def ic_prior_of(config: ModelConfig) -> Maker:
     """Returns the prior of the initial condition."""
     if not ic_dim_of(config):
         return distributions.PointPrior
-    variance, post_var_min = config.ic_prior_variance, config.post_var_min[0]
-    shared: dict[str, Any] = dict(post_var_min=post_var_min)
-    if config.ic_prior == "mixture":
+    return _trial_prior(config, config.ic_prior, config.ic_prior_variance, config.ic_prior_variance_bounds)
+
+
+def bias_prior_of(config: ModelConfig) -> Maker:
+    """Returns the prior of the bias."""
+    return _trial_prior(config, config.bias_prior, config.bias_prior_variance, (0.0, 0.0))
+
+
+def _trial_prior(config: ModelConfig, name: str, variance: float, bounds: tuple[float, float]) -> Maker:
+    """Returns the prior of a latent variable that is the same in all bins of a trial."""
+    shared: dict[str, Any] = dict(post_var_min=config.post_var_min[0])
+    if name == "mixture":
         components = config.ic_prior_components
         return partial(distributions.MixturePrior, components=components, variance=variance, **shared)
-    if config.ic_prior == "student_t":
+    if name == "student_t":
         fixed = dict(train_mean=True, train_scale=False, train_df=False)
         return partial(distributions.StudentTPrior, df=config.ic_prior_df, scale=variance**0.5, **fixed, **shared)
-    low, high = config.ic_prior_variance_bounds
-    bounds = dict(train_variance=high > low, variance_bounds=(low, high) if high > low else None)
-    return partial(distributions.GaussianPrior, variance=variance, **bounds, **shared)
+    low, high = bounds
+    shared |= dict(train_variance=high > low, variance_bounds=bounds if high > low else None)
+    return partial(distributions.GaussianPrior, variance=variance, **shared)
 
 
 def input_prior_of(config: ModelConfig, bin_width: float | None) -> Maker:

@@ -20,6 +20,7 @@ SEAMS: dict[str, tuple[type[nnx.Module], tuple[str, ...]]] = {
     "controller": (modules.AbstractController, ("n_encoding", "n_feedback", "n_units", "rngs")),
     "generator": (modules.AbstractGenerator, ("n_ic", "n_known_inputs", "n_inferred_inputs", "n_units", "rngs")),
     "ic_prior": (distributions.AbstractPrior, ("dim", "rngs")),
+    "bias_prior": (distributions.AbstractPrior, ("dim", "rngs")),
     "input_prior": (distributions.AbstractPrior, ("dim", "rngs")),
     "likelihood": (distributions.AbstractLikelihood, ("variance_min", "noise_variance", "rngs")),
     "readout": (modules.AbstractReadout, ("n_factors", "n_targets", "n_params", "n_constant", "rngs")),

@@ -55,7 +55,8 @@ def outline_of(model: LFADS) -> str:
 def _parts(model: LFADS) -> Iterator[tuple[str, nnx.Module]]:
     decoder = model.decoder
     parts: dict[str, Any] = {name: getattr(model, name) for name in ("standardiser", "readin", "ic_encoder")}
-    parts |= {"ic_posterior": model.ic_posterior, "ic_prior": model.ic_prior, "input_encoder": model.input_encoder}
+    names = ("ic_posterior", "ic_prior", "bias_posterior", "bias_prior", "input_encoder")
+    parts |= {name: getattr(model, name) for name in names}
     names = ("controller", "input_posterior", "input_prior", "generator", "factor_map")
     parts |= {f"decoder/{name}": getattr(decoder, name) for name in names}
     for group in model.readout:

@@ -48,11 +48,11 @@ class Trajectory:
 class Decoder(nnx.Module):
     r"""Runs controller and generator over a trial.
 
-    At bin t, with the encoding e, the factors f, the inferred inputs u and the known inputs v:
+    At bin t, with the encoding e, the factors f, the inferred inputs u, the known inputs v and the bias b of the trial:
 
     .. math::
-        c_t &= controller(c_{t-1}, [e_t, f_{t-1}]), \quad u_t \sim q(u | W c_t + b) \\
-        g_t &= generator(g_{t-1}, [v_t, u_t]), \quad f_t = F g_t
+        c_t &= controller(c_{t-1}, [e_t, f_{t-1}]), \quad u_t \sim q(u | W c_t + d) \\
+        g_t &= generator(g_{t-1}, [v_t, b, u_t]), \quad f_t = F g_t
 
     The rows of F have unit length. Dropout acts on the read-out of the generator and on the inputs of the
     controller, never on carried states. Instead of the factors the controller may see the expected data ("rates").
@@ -112,6 +112,7 @@ class Decoder(nnx.Module):
         *,
         encoding: Float[Array, "time trial encoding"] | None = None,
         known_inputs: Float[Array, "time trial known"] | None = None,
+        bias: Float[Array, "trial bias"] | None = None,
         inputs: Float[Array, "time trial input"] | None = None,
         rates: Callable[[Float[Array, "trial factor"]], Float[Array, "trial n_rates"]] | None = None,
         noise: Noise | None = None,
@@ -123,6 +124,8 @@ class Decoder(nnx.Module):
             n_bins: Number of bins to run for.
             encoding: Encoding of the data for the controller, shape (time, trial, encoding).
             known_inputs: Known inputs of the generator, shape (time, trial, known), or None.
+            bias: Constant inputs of the generator, which follow the known inputs in every bin, shape (trial, bias), or
+                None.
             inputs: Inputs that drive the generator instead of inferred inputs, shape (time, trial, input). The
                 controller then does not run; new trials are generated like this.
             rates: Returns the expected data of a bin from its factors; needed for the feedback "rates".
@@ -136,7 +139,7 @@ class Decoder(nnx.Module):
         start = self.generator.initial_state(initial_condition)
         streams = _Streams(
             encoding=self.controller.project(drop(encoding, keep.get("encoding"), rate)) if infer else None,
-            known=self.generator.project(drop(known_inputs, keep.get("known"), rate)),
+            known=self.generator.project(_with_bias(drop(known_inputs, keep.get("known"), rate), bias, n_bins)),
             inputs=inputs,
             noise=noise.inputs if infer and noise is not None else None,
             keep_feedback=keep.get("feedback") if infer else None,
@@ -264,3 +267,11 @@ class _Streams:
     noise: Any
     keep_feedback: Any
     keep_readout: Any
+
+
+def _with_bias(known: Array | None, bias: Array | None, n_bins: int) -> Array | None:
+    """Returns the known inputs of all bins with the bias after them."""
+    if bias is None:
+        return known
+    every = jnp.broadcast_to(bias, (n_bins, *bias.shape))
+    return every if known is None else jnp.concatenate([known, every], axis=-1)

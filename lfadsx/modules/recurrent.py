@@ -79,7 +79,7 @@ class AbstractGenerator(AbstractRecurrent):
     """A recurrent part that starts from the initial condition and is driven by inputs.
 
     The builders pass to the constructor those of these arguments that it has: `n_ic`, width of the initial condition;
-    `n_known_inputs` and `n_inferred_inputs`, 0 for none; `n_units`; `rngs`.
+    `n_known_inputs` (known inputs, then the bias) and `n_inferred_inputs`, 0 for none; `n_units`; `rngs`.
     """
 
     @abc.abstractmethod
