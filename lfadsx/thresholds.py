@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 LEAST_KL_IC = 0.1
-"""Nats per trial below which an initial condition counts as collapsed."""
+"""Nats per trial below which an initial condition, or a bias, counts as collapsed."""
 LEAST_KL_INPUTS = 0.01
 """Nats per bin below which inferred inputs count as collapsed."""
 LEAST_SHARE_OF_KL = 1e-3
-"""A dimension of the initial condition, or an input, with a smaller share of their KL counts as unused."""
+"""A dimension of the initial condition or the bias, or an input, with a smaller share of their KL counts as unused."""
 
 COPYING = 2.0
 """Reconstruction above this multiple of the score of hidden entries counts as copying."""

@@ -32,10 +32,11 @@ def diagnose(task: Task, posterior: Posterior, masked_rates: np.ndarray | None) 
 
 
 def _unused_dimensions(task: Task, posterior: Posterior) -> Iterator[Finding]:
-    """Looks at the KL of each dimension of the initial condition, and of each input."""
+    """Looks at the KL of each dimension of initial condition and bias, and of each input."""
     inside = np.arange(posterior.factors.shape[1]) < posterior.length[:, None]
     latents = (
         ("initial condition", "dimensions", posterior.kl_ic, thresholds.LEAST_KL_IC, "ic_dim"),
+        ("bias", "dimensions", posterior.kl_bias, thresholds.LEAST_KL_IC, "bias_dim"),
         (
             "inferred inputs",
             "inputs",

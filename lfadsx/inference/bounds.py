@@ -21,7 +21,14 @@ from lfadsx.evaluation.metrics.known_entries import masked_mean, masked_sum
 from lfadsx.inference.memory import map_trials, trials_at_once
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
-from lfadsx.objective import input_correlation, kl_inferred_inputs, kl_initial_condition, log_weight, reconstruction
+from lfadsx.objective import (
+    input_correlation,
+    kl_inferred_inputs,
+    kl_initial_condition,
+    kl_trial_bias,
+    log_weight,
+    reconstruction,
+)
 from lfadsx.parallel import n_data_devices
 from lfadsx.random import derive
 from lfadsx.results.labels import Labels
@@ -44,7 +51,7 @@ class Bounds:
         n_spikes: Number of spikes of each trial, shape (trial,); NaN if the data are not counts.
         n_scored: Number of scored entries of each trial, shape (trial,).
         terms: Terms of the loss by name, averaged over samples, before any weight, shape (trial,): `reconstruction`
-            (negative log likelihood), `kl_ic`, `kl_inputs` (in closed form) and `correlation`.
+            (negative log likelihood), `kl_ic`, `kl_inputs` (in closed form), `kl_bias` with a bias, and `correlation`.
         n_samples: Number of samples.
     """
 
@@ -92,7 +99,7 @@ def bounds(
     r"""Returns lower bounds of each trial's log evidence: every weight 1, no ramp, no penalty.
 
     .. math:: \frac1S \sum_s \log w_s \;\le\; \log \frac1S \sum_s w_s \;\lesssim\; \log p(x), \quad
-        w_s = \frac{p(x, z_s, u_s)}{q(z_s, u_s | x)}
+        w_s = \frac{p(x, z_s, b_s, u_s)}{q(z_s, b_s, u_s | x)}
 
     All targets count, held-out neurons and forward-predicted bins included. For counts the Poisson likelihood includes
     log k!, so that bounds of different models are comparable.
@@ -154,11 +161,15 @@ def _bounds(
             "kl_inputs": kl_inferred_inputs(model, batch, output),
             "correlation": input_correlation(model, batch, output),
         }
+        if (of_bias := kl_trial_bias(model, output)) is not None:
+            new["kl_bias"] = of_bias
         add = {name: jnp.logaddexp if name == "importance_weighted" else jnp.add for name in new}
         return {name: add[name](totals[name], value) for name, value in new.items()}, None
 
-    zeros = dict.fromkeys(("elbo", "reconstruction", "kl_ic", "kl_inputs", "correlation"), jnp.zeros(batch.n_trials))
-    start = zeros | {"importance_weighted": jnp.full(batch.n_trials, -jnp.inf)}
+    names = ("elbo", "reconstruction", "kl_ic", "kl_inputs", "correlation")
+    names += () if model.bias_prior is None else ("kl_bias",)
+    start = dict.fromkeys(names, jnp.zeros(batch.n_trials))
+    start = start | {"importance_weighted": jnp.full(batch.n_trials, -jnp.inf)}
     total, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
     log_total = total.pop("importance_weighted")
     means = {name: value / n_samples for name, value in total.items()}

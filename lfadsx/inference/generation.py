@@ -15,6 +15,7 @@ from lfadsx import __version__
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
 from lfadsx.inference.memory import trials_at_once
+from lfadsx.models.compatibility import n_known_of
 from lfadsx.models.lfads import LFADS, Encoded
 from lfadsx.random import derive
 from lfadsx.results.generated import Generated
@@ -33,9 +34,9 @@ def generate(
     draw_data: bool = False,
     seed: int = 0,
 ) -> Generated:
-    r"""Generates new trials: draws initial conditions and inputs from their priors and runs the generator.
+    r"""Generates new trials: draws initial conditions, biases and inputs from their priors and runs the generator.
 
-    .. math:: z \sim p(z), \quad u \sim p(u), \quad g_t = generator(g_{t-1}, [v_t, u_t])
+    .. math:: z \sim p(z), \quad b \sim p(b), \quad u \sim p(u), \quad g_t = generator(g_{t-1}, [v_t, b, u_t])
 
     A trial depends only on the seed and its own number; asking for more trials does not change the first ones.
 
@@ -94,13 +95,15 @@ def _generate(
     model = nnx.merge(graphdef, state)
     n_trials, prior = len(numbers), model.decoder.input_prior
     # Posterior samples have the numbers 0, 1, ...; with -1 the noise differs from theirs.
-    keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(3))
+    keys = derive(derive(derive(key, -1), numbers)[:, None], jnp.arange(4))
     initial_condition = jax.vmap(lambda key: model.ic_prior.draw(key, ()))(keys[:, 0])
     inputs = None if prior is None else jax.vmap(lambda key: prior.draw(key, (n_bins,)), out_axes=1)(keys[:, 1])
+    of_bias = model.bias_prior
+    bias = None if of_bias is None else jax.vmap(lambda key: of_bias.draw(key, ()))(keys[:, 3])
     known = None if known_inputs is None else jnp.swapaxes(known_inputs, 0, 1)
-    trajectory = model.decoder(initial_condition, n_bins, known_inputs=known, inputs=inputs)
+    trajectory = model.decoder(initial_condition, n_bins, known_inputs=known, bias=bias, inputs=inputs)
     nothing = Encoded(jnp.zeros((n_trials, model.ic_prior.n_params)), None)
-    output = model.observe(trajectory, jnp.full(n_trials, session), initial_condition, nothing)
+    output = model.observe(trajectory, jnp.full(n_trials, session), initial_condition, nothing, bias)
     data = {}
     if draw_data:
         for place, (group, params) in enumerate(output.params.items()):
@@ -114,6 +117,7 @@ def _generate(
         "initial_state": output.initial_state,
         "generator_states": output.generator_states,
         "inputs": output.inputs,
+        "bias": bias,
     }
 
 
@@ -133,7 +137,7 @@ def _check_known(model: LFADS, known_inputs: np.ndarray | None, shape: tuple[int
         raise LfadsxError("`known_inputs` (trial, time, known) must be given: they drive the generator of this model.")
     if known_inputs is not None and not needed:
         raise LfadsxError("`known_inputs` must be left out: the generator of this model does not use them.")
-    n_known = getattr(model.decoder.generator, "n_known_inputs", None)
+    n_known = n_known_of(model)
     if known_inputs is not None and np.shape(known_inputs) != (*shape, n_known or np.shape(known_inputs)[-1]):
         raise LfadsxError(
             f"`known_inputs` must have the shape (trial, time, known) of {shape[0]} trials of {shape[1]} bins with "

@@ -103,10 +103,11 @@ def infer_trials(
             f"`n_samples` must be at least 0, got {n_samples}. Give the number of posterior samples per trial, or 0 to "
             "push the posterior means through."
         )
-    if n_samples == 0 and model.decoder.input_prior is None and model.ic_prior.n_params == 0:
+    latents = (model.decoder.input_prior, model.ic_prior, model.bias_prior)
+    if n_samples == 0 and not any(prior is not None and prior.n_params for prior in latents):
         raise LfadsxError(
-            "`n_samples` must be at least 1 for a model without inferred inputs and initial condition (ic_dim = 0), "
-            "got 0: such a model has no posterior means to push through the decoder."
+            "`n_samples` must be at least 1 for a model without inferred inputs, initial condition (ic_dim = 0) and "
+            "bias, got 0: such a model has no posterior means to push through the decoder."
         )
     if without_inputs and model.decoder.input_prior is None:
         raise LfadsxError("`without_inputs` must be False for a model without inferred inputs, got True. Leave it out.")
@@ -139,12 +140,14 @@ def _summarise(
         n_kept: Number of samples if all are kept, which fixes it at compilation; 0 keeps none.
         without_inputs: If True, the inferred inputs are set to 0.
     """
-    encoded, prior = model.encode(batch), model.ic_prior
-    encoding, params = encoded.encoding, encoded.ic_params
+    encoded, prior, of_bias = model.encode(batch), model.ic_prior, model.bias_prior
+    encoding, params, bias_params = encoded.encoding, encoded.ic_params, encoded.bias_params
     once = {
         "encoding": None if encoding is None else jnp.swapaxes(encoding, 0, 1),
         "ic_mean": prior.posterior_mean(params),
         "ic_std": prior.posterior_std(params),
+        "bias": None if of_bias is None or bias_params is None else of_bias.posterior_mean(bias_params),
+        "bias_std": None if of_bias is None or bias_params is None else of_bias.posterior_std(bias_params),
     }
 
     def decode(noise: Noise | None) -> dict[str, Any]:
@@ -182,6 +185,9 @@ def _averaged(model: LFADS, batch: Batch, output: Output) -> dict[str, Any]:
         return values | {group: jnp.where(there[group], values[group], jnp.nan) for group in late}
 
     prior, params, path = model.decoder.input_prior, output.input_params, output.inputs
+    kl_bias = None
+    if model.bias_prior is not None and output.bias_params is not None and output.bias is not None:
+        kl_bias = model.bias_prior.kl_of_each(output.bias_params, output.bias)
     return {
         "rates": known(model.expected(output)),
         "variance": known(model.scatter(output)),
@@ -195,6 +201,7 @@ def _averaged(model: LFADS, batch: Batch, output: Output) -> dict[str, Any]:
         "controller_states": output.controller_states,
         "kl_ic": model.ic_prior.kl_of_each(output.ic_params, output.initial_condition),
         "kl_inputs": None if params is None or path is None else prior.kl_of_each(params, path),
+        "kl_bias": kl_bias,
     }
 
 
@@ -250,7 +257,7 @@ def _to_posterior(
         seed=seed,
         **{name: timed(mean[name]) for name in ("factors", "generator_states", "inputs", "input_mean", "input_std")},
         **{name: timed(mean[name]) for name in ("controller_states", "kl_inputs")},
-        **{name: mean[name] for name in ("initial_condition", "initial_state", "kl_ic")},
-        **{name: summary[name] for name in ("ic_mean", "ic_std")},
+        **{name: mean[name] for name in ("initial_condition", "initial_state", "kl_ic", "kl_bias")},
+        **{name: summary[name] for name in ("ic_mean", "ic_std", "bias", "bias_std")},
         **labels.of_trials(trials),
     )

@@ -35,7 +35,7 @@ from lfadsx.training.training_findings import BROKE_OFF
 
 log = logging.getLogger("lfadsx")
 
-OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding")
+OPTIONAL = ("inputs", "inputs_std", "input_mean", "input_std", "controller_states", "encoding", "bias", "bias_std")
 """Fields of a posterior that are left out of an average over models."""
 ENSEMBLE = "ensemble.h5"
 LEAST_SAMPLES = 8

@@ -29,6 +29,8 @@ TAGS = {
     "valid_kl_ic": "kl_ic/valid",
     "kl_inputs": "kl_inputs/train",
     "valid_kl_inputs": "kl_inputs/valid",
+    "kl_bias": "kl_bias/train",
+    "valid_kl_bias": "kl_bias/valid",
     "score": "selection_score/valid",
     "l2": "penalty/l2",
     "correlation": "penalty/correlation_of_inputs",

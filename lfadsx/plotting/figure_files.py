@@ -63,7 +63,7 @@ def write_figures(
         The files written, and one finding for each figure that failed.
     """
     curves, has_inputs = history or {}, posterior.inputs is not None and posterior.inputs.shape[2] > 0
-    has_kl = posterior.kl_ic is not None or posterior.kl_inputs is not None
+    has_kl = any(kl is not None for kl in (posterior.kl_ic, posterior.kl_bias, posterior.kl_inputs))
     both: dict[str, Callable[[], Figure | None]] = {
         "summary": lambda: summary(posterior, data, history=curves, table=table, title=title),
         "psths": lambda: psths(posterior, data),

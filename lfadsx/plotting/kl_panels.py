@@ -22,10 +22,10 @@ FEW_BARS = 4
 
 
 def kl_per_dimension(posterior: Posterior, data: Dataset) -> Figure:
-    """Draw the KL of each dimension of the initial condition and of each inferred input, mean and 95 % interval.
+    """Draw the KL of each dimension of initial condition and bias, and of each inferred input: mean and 95 % interval.
 
     A dimension near 0 nats tells trials not apart: the model does not use it. Inputs are summed over the bins of a
-    trial; a third panel shows when they differ from their prior.
+    trial; the last panel shows when they differ from their prior.
 
     Args:
         posterior: Posterior of a split.
@@ -35,7 +35,7 @@ def kl_per_dimension(posterior: Posterior, data: Dataset) -> Figure:
         LfadsxError: If the posterior holds no KL, or is not of the trials of its split in the data.
     """
     view = View.of(posterior, data)
-    found = {"Initial condition": posterior.kl_ic, "Inferred inputs": posterior.kl_inputs}
+    found = {"Initial condition": posterior.kl_ic, "Bias": posterior.kl_bias, "Inferred inputs": posterior.kl_inputs}
     held = {name: kl for name, kl in found.items() if kl is not None}
     if not held:
         raise LfadsxError(

@@ -32,6 +32,7 @@ PARTS = {
     "Loss": ("loss", "valid_loss", NATS),
     "Reconstruction": ("reconstruction", "valid_reconstruction", NATS),
     "KL of the initial condition": ("kl_ic", "valid_kl_ic", NATS),
+    "KL of the bias": ("kl_bias", "valid_kl_bias", NATS),
     "KL of the inferred inputs": ("kl_inputs", "valid_kl_inputs", NATS),
     "Selection score": ("", "score", NATS),
     "L2 penalty": ("l2", "", NATS),
@@ -53,9 +54,9 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
 
     Args:
         history: One value per epoch, each of shape (epoch,): `epoch`; `loss`, `reconstruction`, `kl_ic`,
-            `kl_inputs`, `l2`, `correlation` and the same with `valid_` in front, in nats per trial; `score`, NaN
-            where it was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`, `learning_rate`; and the number
-            `best_epoch`. Curves that are missing, or 0 in all epochs, are left out.
+            `kl_inputs`, `kl_bias`, `l2`, `correlation` and the same with `valid_` in front, in nats per trial; `score`,
+            NaN where it was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`, `learning_rate`; and the
+            number `best_epoch`. Curves that are missing, or 0 in all epochs, are left out.
 
     Raises:
         LfadsxError: If the history has no curve.

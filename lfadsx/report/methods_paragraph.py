@@ -88,6 +88,8 @@ def _model(info: RunInfo) -> str:
         f"Model. LFADS with {decoder['n_factors']} factors; generator {_sized(generator)}, encoder of the initial "
         f"condition {_sized(parts['ic_encoder'])}"
     )
+    if (bias := parts.get("bias_prior")) is not None:
+        text += f", a bias of {bias['arguments']['dim']} constant inputs for each trial ({bias['part']})"
     if decoder["controller"] is not None:
         prior = decoder["input_prior"]
         text += (
@@ -114,7 +116,8 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
         "none: the ramps had not ended" if not outcome["best_epoch"] else f"{outcome['best_score']:.4f} nats per trial"
     )
     floors, length = train["kl_floors"], f"{train['kl_ramp_epochs']} {train['ramp_unit']}"
-    ramps = f"the KL weight of the initial condition rose over {length} from {floors[0]:g} to 1"
+    bias = "" if info.model["arguments"].get("bias_prior") is None else " and of the bias"
+    ramps = f"the KL weight of the initial condition{bias} rose over {length} from {floors[0]:g} to 1"
     if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
         ramps += f", and the KL weight of inputs from {floors[1]:g}"
     settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"

@@ -23,6 +23,8 @@ class Generated:
         data: By group, data drawn from the likelihood, same shape; empty without `draw_data`.
         initial_condition: Draws from its prior, shape (trial, ic).
         inputs: Draws from the prior of the inferred inputs, shape (trial, time, input), or None.
+        bias: Draws from the prior of the bias, a constant input of the generator in each trial, shape (trial, bias), or
+            None.
         session: Name of the session whose read-out was used.
         seed: Seed of the draws.
         source: Origin of the data that the model was trained on.
@@ -43,6 +45,7 @@ class Generated:
     input_group: str
     version: str
     source: dict[str, Any]
+    bias: Float[np.ndarray, "trial bias"] | None = None
 
     @property
     def times(self) -> np.ndarray:

@@ -79,6 +79,10 @@ class Posterior:
         kl_ic: KL of each initial condition's posterior from its prior in nats, mean over samples, shape (trial, ic), or
             None.
         kl_inputs: KL of each inferred input in nats, mean over samples, shape (trial, time, input), or None.
+        bias: Bias of each trial, the constant inputs of the generator: mean of its posterior, shape (trial, bias), or
+            None.
+        bias_std: Standard deviation of its posterior, shape (trial, bias), or None.
+        kl_bias: KL of each constant input in nats, mean over samples, shape (trial, bias), or None.
         version: Version of lfadsx that inferred the rates.
         source: Origin of the data, as in `Dataset.source`.
     """
@@ -120,6 +124,9 @@ class Posterior:
     behaviour_lag: float = 0.0
     kl_ic: np.ndarray | None = None
     kl_inputs: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    bias_std: np.ndarray | None = None
+    kl_bias: np.ndarray | None = None
     version: str = ""
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -258,7 +265,7 @@ class Posterior:
             lines.append(f"  rates[{name!r}]: {rates.shape} {group.kind}{group.unit and f', {group.unit}'}")
         if self.held_out is not None:
             lines.append(f"  held out: {self.held_out.sum()} channels of {self.input_group!r}")
-        for name in ("factors", "initial_condition", "inputs", "condition", "behaviour"):
+        for name in ("factors", "initial_condition", "bias", "inputs", "condition", "behaviour"):
             if (values := getattr(self, name)) is not None:
                 lines.append(f"  {name}: {values.shape}")
         return "\n".join(lines)

@@ -157,6 +157,7 @@ def _write_bounds(group: h5py.Group, found: Bounds) -> None:
         "reconstruction": "Negative log likelihood, mean over samples",
         "kl_ic": "Divergence of the initial condition's posterior from its prior",
         "kl_inputs": "Divergence of the inputs' posterior from their prior",
+        "kl_bias": "Divergence of the posterior of the bias from its prior",
         "correlation": "Correlation of the inputs, a penalty of training",
     }
     arrays = {

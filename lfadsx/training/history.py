@@ -242,14 +242,15 @@ def valid_loss(row: Row, hyper: HyperParams) -> float:
     """
     kl_ic = row["kl_ic_weight"] * float(hyper.kl_ic_scale) * row["valid_kl_ic"]
     kl_inputs = row["kl_co_weight"] * float(hyper.kl_co_scale) * row["valid_kl_inputs"]
+    kl_bias = row["kl_ic_weight"] * float(hyper.kl_bias_scale) * row.get("valid_kl_bias", 0.0)
     penalties = row["l2_weight"] * row["l2"] + float(hyper.co_corr_scale) * row["correlation"]
-    return row["valid_reconstruction"] + kl_ic + kl_inputs + penalties
+    return row["valid_reconstruction"] + kl_ic + kl_inputs + kl_bias + penalties
 
 
 def report_skipped(steps: Mapping[str, np.ndarray], epoch: int, who: str = "") -> None:
     """Logs the skipped steps of a block, with the terms of the loss that were not finite."""
     for step in np.flatnonzero(steps["skipped"]).tolist():
-        terms = ("reconstruction", "kl_ic", "kl_inputs", "correlation", "l2")
+        terms = ("reconstruction", "kl_ic", "kl_inputs", *_present(steps, "kl_bias"), "correlation", "l2")
         broken = [name for name in terms if not np.isfinite(steps[name][step])] or ["gradient"]
         log.warning(
             "%sA step of epoch %d was skipped because %s was not finite. If this continues, lower learning_rate or "
@@ -269,10 +270,15 @@ def summarise(steps: Mapping[str, np.ndarray]) -> Row:
     penalty = steps["l2_weight"][used] * steps["l2"][used]
     # The loss of a smaller step has been divided by the size of a full one; the penalty has not.
     row: dict[str, Any] = {"loss": np.sum(steps["loss"][used] - penalty) * n.max() / n.sum() + penalty.mean()}
-    sv = [name for name in ("sv_trained", "sv_withheld") if np.ndim(steps[name])]
-    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation", *sv)
+    extra = _present(steps, "kl_bias", "sv_trained", "sv_withheld")
+    per_trial = ("reconstruction", "kl_ic", "kl_inputs", "correlation", *extra)
     row |= {name: steps[name][used].sum() / n.sum() for name in per_trial}
     row |= {name: steps[name][used].mean() for name in ("l2", "grad_norm")}
     row |= {name: steps[name][used][-1] for name in ("kl_ic_weight", "kl_co_weight", "l2_weight", "learning_rate")}
     row["skipped"] = steps["skipped"].sum()
     return {name: float(value) for name, value in row.items()}
+
+
+def _present(steps: Mapping[str, np.ndarray], *names: str) -> list[str]:
+    """Returns those of the figures that the program has."""
+    return [name for name in names if np.ndim(steps[name])]

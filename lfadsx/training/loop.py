@@ -158,7 +158,7 @@ class Loop:
         position.pending.append(figures.tolist())
         for member in np.flatnonzero(active):
             who = f"Member {member}: " if self.is_population else ""
-            report_skipped(StepReport.of(figures[member])._asdict(), position.epoch + 1, who)
+            report_skipped(self._report(figures[member]), position.epoch + 1, who)
         position.block += 1
         return position.block == self.layout.blocks
 
@@ -166,7 +166,7 @@ class Loop:
         position, config, active = self.position, self.config, np.array(self.position.active)
         position.epoch, position.block = position.epoch + 1, 0
         steps = np.concatenate(position.pending, axis=1)
-        trained = [summarise(StepReport.of(own)._asdict()) for own in steps]
+        trained = [summarise(self._report(own)) for own in steps]
         position.pending = []
         if config.schedule == "training_loss":
             self.cohort.watch([row["loss"] for row in trained], active)
@@ -183,6 +183,10 @@ class Loop:
         self._tell("on_epoch_end")
         if position.epoch in self.ends or not any(position.active):
             self._end_generation()
+
+    def _report(self, figures: np.ndarray) -> dict[str, Any]:
+        """Returns the fields of `StepReport` of a member's steps."""
+        return StepReport.of(figures, self.cohort.program.extra_figures)._asdict()
 
     def _evaluate(self) -> list[ValidReport]:
         """Evaluates the validation trials and updates the monitors with the scores."""
@@ -211,6 +215,7 @@ class Loop:
             "valid_reconstruction": found.reconstruction,
             "valid_kl_ic": found.kl_ic,
             "valid_kl_inputs": found.kl_inputs,
+            **({"valid_kl_bias": found.kl_bias} if "kl_bias" in trained else {}),
             "best_epoch": float(facts.best_epoch[member]),
             "best_score": float(facts.best_score[member]),
             "seconds": position.seconds,

@@ -16,7 +16,7 @@ from lfadsx.config import HyperParams
 from lfadsx.parallel import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
-from lfadsx.training.step import ValidReport, n_figures, select, train_block, validate, watch_loss
+from lfadsx.training.step import n_figures, n_valid_figures, select, train_block, validate, watch_loss
 from lfadsx.types import Batch
 
 
@@ -66,7 +66,7 @@ def validate_members(
 
     With `own_data`, `block` holds a block of each member, stacked; otherwise all members share it.
     """
-    nothing = jnp.full(len(ValidReport._fields) + 1, jnp.nan)
+    nothing = jnp.full(n_valid_figures(program), jnp.nan)
 
     def one(common: Any, member: Any) -> Array:
         (key, common_block), (state, active, own_block) = common, member

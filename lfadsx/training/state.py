@@ -63,8 +63,9 @@ class Program:
     """Everything that is compiled: structure of model and augmentations, objective, optimiser, precision, devices.
 
     Programs are hashable, and equal programs share one compilation. `portion_limit` is the largest number of trials
-    that a device computes at once; 0: all trials of a step. `withholds` says whether there is sample validation.
-    `selection_groups` are further target groups of the selection score.
+    that a device computes at once; 0: all trials of a step. `extra_figures` names the figures of a step that not every
+    program has: the KL of the bias, and both losses of sample validation. `selection_groups` are further target groups
+    of the selection score.
     """
 
     model: Any
@@ -74,7 +75,7 @@ class Program:
     precision: Precision = "tf32"
     mesh: Mesh | None = None
     portion_limit: int = 0
-    withholds: bool = False
+    extra_figures: tuple[str, ...] = ()
     selection_groups: tuple[str, ...] = ()
 
     def products(self) -> AbstractContextManager:
@@ -133,8 +134,10 @@ def start(
     leaves = jax.tree.leaves(params)
     # On the host: the device would compile a program for every size.
     zeros = jax.device_put(np.zeros(sum(x.size for x in leaves), jnp.result_type(*leaves)))
-    withholds = any(isinstance(augmentation, SampleValidation) for augmentation in augmentations)
-    how: dict[str, Any] = dict(portion_limit=at_once, withholds=withholds, selection_groups=config.selection_groups)
+    extra = () if model.bias_prior is None else ("kl_bias",)
+    if any(isinstance(augmentation, SampleValidation) for augmentation in augmentations):
+        extra += ("sv_trained", "sv_withheld")
+    how: dict[str, Any] = dict(portion_limit=at_once, extra_figures=extra, selection_groups=config.selection_groups)
     program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, **how)
     state = TrainState(
         params=params,

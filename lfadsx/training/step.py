@@ -26,6 +26,7 @@ from lfadsx.objective import (
     held_in,
     kl_inferred_inputs,
     kl_initial_condition,
+    kl_trial_bias,
     reconstruction,
 )
 from lfadsx.parallel import compiler_options, on_devices, over_trials
@@ -53,6 +54,7 @@ class StepReport(NamedTuple):
         learning_rate: Learning rate of the step.
         grad_norm: Global norm of the gradient before clipping.
         skipped: 1 if the step was skipped because loss or gradient were not finite, otherwise 0.
+        kl_bias: KL of the bias; sum over real trials, in nats. NaN without a bias.
         sv_trained: Sample validation: negative log likelihood of the entries that train, see `SampleValidation`; sum
             over real trials, in nats. NaN, as is the next one, without sample validation.
         sv_withheld: Sample validation: negative log likelihood of the withheld entries.
@@ -71,18 +73,21 @@ class StepReport(NamedTuple):
     learning_rate: Float[np.ndarray, "*step"]
     grad_norm: Float[np.ndarray, "*step"]
     skipped: Float[np.ndarray, "*step"]
+    kl_bias: Float[np.ndarray, "*step"] | float = np.nan
     sv_trained: Float[np.ndarray, "*step"] | float = np.nan
     sv_withheld: Float[np.ndarray, "*step"] | float = np.nan
 
     @classmethod
-    def of(cls, figures: Float[ArrayLike, "*step figure"]) -> StepReport:
-        """Returns the report, on the host, from the figures of `train_block`."""
-        return cls(*np.moveaxis(np.asarray(figures, np.float64), -1, 0))
+    def of(cls, figures: Float[ArrayLike, "*step figure"], extra: Sequence[str] = ()) -> StepReport:
+        """Returns the report, on the host, from the figures of `train_block`, with the program's `extra_figures`."""
+        names = *(name for name in cls._fields if name not in cls._field_defaults), *extra
+        columns = np.moveaxis(np.asarray(figures, np.float64), -1, 0)
+        return cls(**dict(zip(names, columns, strict=True)))
 
 
 def n_figures(program: Program) -> int:
-    """Returns the number of figures of a step; the last two fields of `StepReport` belong to sample validation."""
-    return len(StepReport._fields) - (0 if program.withholds else 2)
+    """Returns the number of figures of a step: the fields of `StepReport` that this program has."""
+    return len(StepReport._fields) - len(StepReport._field_defaults) + len(program.extra_figures)
 
 
 def train_block(
@@ -186,7 +191,8 @@ def _differentiate(
     (value, (parts, more)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     terms = (parts.reconstruction, parts.kl_ic, parts.kl_inputs, parts.correlation, jnp.ones_like(parts.kl_ic))
     sums = jnp.where(batch.trial_weight > 0, jnp.stack(terms), 0.0).sum(1)
-    more = [jnp.where(batch.trial_weight > 0, figures, 0.0).sum(1) for figures in more]
+    of_bias = [] if parts.kl_bias is None else [parts.kl_bias[None]]
+    more = [jnp.where(batch.trial_weight > 0, figures, 0.0).sum(1) for figures in (*of_bias, *more)]
     return (value, parts.l2, ravel_pytree(gradient)[0]), (sums, more)
 
 
@@ -218,18 +224,25 @@ class ValidReport(NamedTuple):
         reconstruction: Negative log likelihood of all targets at one posterior sample, without hidden entries.
         kl_ic: KL of the initial condition at the same sample.
         kl_inputs: KL of the inferred inputs at the same sample.
+        kl_bias: KL of the bias at the same sample; NaN without a bias.
     """
 
     score: float
     reconstruction: float
     kl_ic: float
     kl_inputs: float
+    kl_bias: float = np.nan
 
     @classmethod
     def of(cls, sums: Float[ArrayLike, " figure"]) -> ValidReport:
         """Returns the report from the results of `validate`, summed over blocks."""
         *figures, n_trials = np.asarray(sums).tolist()
         return cls(*(figure / n_trials for figure in figures))
+
+
+def n_valid_figures(program: Program) -> int:
+    """Returns the number of figures of an evaluation: the fields of `ValidReport` that this program has, and trials."""
+    return len(ValidReport._fields) + ("kl_bias" in program.extra_figures)
 
 
 def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, ""]) -> Float[Array, " figure"]:
@@ -244,7 +257,7 @@ def validate(program: Program, state: TrainState, block: Batch, key: Key[Array, 
         def one(totals: Array, batch: Batch) -> tuple[Array, None]:
             return totals + evaluate(shared, batch)[1], None
 
-        return jax.lax.scan(one, jnp.zeros(5), block)[0]
+        return jax.lax.scan(one, jnp.zeros(n_valid_figures(program)), block)[0]
 
     with program.products():
         return on_devices(batches, program.mesh)((state, key), block)
@@ -259,11 +272,13 @@ def _evaluate(
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))
     nll = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES, program.selection_groups)
     output = model(batch, model.draw(part_key, batch))
+    of_bias = kl_trial_bias(model, output)
     figures = (
         sum(nll[1:], nll[0] / SELECTION_HIDDEN),
         -reconstruction(model, batch, output, program.objective.reduction),
         kl_initial_condition(model, output),
         kl_inferred_inputs(model, batch, output, program.objective.estimator),
+        *(() if of_bias is None else (of_bias,)),
         jnp.ones(batch.n_trials),
     )
     return (), jnp.where(batch.trial_weight > 0, jnp.stack(figures), 0.0).sum(1)

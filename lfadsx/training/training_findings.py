@@ -102,6 +102,7 @@ def _collapsed(
 ) -> list[Finding | None]:
     """Checks the validation KLs of the selected model, or of the last evaluated one."""
     ic, inputs = history.get("valid_kl_ic", np.zeros(0)), history.get("valid_kl_inputs", np.zeros(0))
+    bias = history.get("valid_kl_bias", np.zeros_like(ic))
     evaluated = np.flatnonzero(np.isfinite(ic) & np.isfinite(inputs))
     if not len(evaluated):
         return []
@@ -116,6 +117,7 @@ def _collapsed(
             "kl_ic_scale",
             "it hardly differs between trials",
         ),
+        ("bias", "trial", bias, 1.0, thresholds.LEAST_KL_IC, "kl_bias_scale", "it hardly differs between trials"),
         (
             "inferred inputs",
             "bin",

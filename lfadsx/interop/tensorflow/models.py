@@ -120,6 +120,7 @@ def _check_is_known(model: LFADS) -> None:
         "held-out neurons": n_seen != [n for _, n in readout.n_targets],
         "a controller that does not see the initial factors": decoder.initial_feedback == "zeros",
         "a controller that does not see the early window": not model.controller_sees_ic_window,
+        "a bias": model.bias_prior is not None,
         "inputs with a mean": prior is not None and (prior.train_mean or bool(np.any(np.asarray(prior.loc[...])))),
     }
     for what, differs in differences.items():

@@ -60,6 +60,7 @@ def write_posterior_runs(
         found = bounds[split]
         reconstruction = found.terms["reconstruction"] / (found.n_scored if config.reduction == "mean" else 1)
         kl = hyper.kl_ic_scale * found.terms["kl_ic"] + hyper.kl_co_scale * found.terms["kl_inputs"]
+        kl = kl + hyper.kl_bias_scale * found.terms.get("kl_bias", 0.0)
         arrays = _arrays(model, posterior) | {
             "costs": reconstruction + kl + hyper.co_corr_scale * found.terms["correlation"] + penalty,
             "nll_bound_vaes": -found.elbo,
