@@ -17,16 +17,22 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.objective import Objective, RampWeights
 
-DRIVEN = {"variant": "external_input", "generator_rank": 2, "generator_width": 6, "generator_substeps": 2}
+DRIVEN = {
+    "variant": "external_input",
+    "generator_rank": 2,
+    "generator_width": 6,
+    "generator_substeps": 2,
+    "bias_dim": 2,
+}
 CASES = {
     "controller": (making.ragged, {}, {}),
-    "known inputs": (making.ragged, {"known": 2}, {"variant": "external_input"}),
+    "known inputs": (making.ragged, {"known": 2}, {"variant": "external_input", "bias_dim": 2}),
     "known inputs alone": (making.ragged, {"known": 2}, {"variant": "external_input", "inferred_inputs": 0}),
     "autonomous in segments": (making.ragged, {}, {"variant": "autonomous", "segment_bins": 4}),
     "neural ODE": (making.ragged, {"known": 2}, {"generator": "neural_ode", "ic_prior": "mixture"} | DRIVEN),
     "low rank": (making.ragged, {"known": 2}, {"generator": "low_rank", "input_prior": "smooth"} | DRIVEN),
     "linear": (making.ragged, {}, {"generator": "linear", "ic_prior": "student_t", "segment_bins": 4}),
-    "vanilla RNN": (making.ragged, {}, {"generator": "rnn", "variant": "autonomous"}),
+    "vanilla RNN": (making.ragged, {}, {"generator": "rnn", "variant": "autonomous", "bias_dim": 2}),
     "feedback of rates": (making.one_session, {}, {"feedback": "rates"}),
     "sessions of real values": (
         making.several_sessions,

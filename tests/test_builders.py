@@ -94,11 +94,12 @@ def test_every_seam_takes_a_class_and_an_instance(data):
         "controller": modules.GRUController,
         "generator": Tanh,
         "ic_prior": distributions.StudentTPrior,
+        "bias_prior": distributions.StudentTPrior,
         "input_prior": distributions.GaussianPrior,
         "likelihood": distributions.Gaussian,
     }
     assert set(classes) == set(SEAMS)
-    model = lfadsx.inferred_input(data, **classes, **SMALL)
+    model = lfadsx.inferred_input(data, **classes, **SMALL, bias_dim=2)
     owner = {"controller": model.decoder, "generator": model.decoder, "input_prior": model.decoder}
 
     def part(seam, model=model):
@@ -108,7 +109,7 @@ def test_every_seam_takes_a_class_and_an_instance(data):
     assert {seam: type(part(seam)) for seam in classes} == classes
     assert part("input_encoder").lag == 1 and part("ic_encoder").lag == 0
     instances = {seam: part(seam) for seam in classes}
-    again = lfadsx.inferred_input(data, **instances, **SMALL)
+    again = lfadsx.inferred_input(data, **instances, **SMALL, bias_dim=2)
     assert all(part(seam, again) is instances[seam] for seam in classes)
 
 

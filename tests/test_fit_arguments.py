@@ -224,7 +224,7 @@ def test_type_checkers_know_the_settings_of_every_function():
         settings.PopulationSettings: lfadsx.PopulationConfig,
     }
     apart = {"variant", "population"}  # of `build` alone, and the argument `members`
-    mixed = {"readin", "generator", "ic_prior", "input_prior", "likelihood"}  # a name, or a part
+    mixed = {"readin", "generator", "ic_prior", "bias_prior", "input_prior", "likelihood"}  # a name, or a part
     for table, config in tables.items():
         fields = {field.name: field.type for field in dataclasses.fields(config) if field.name not in apart}
         assert set(table.__annotations__) == set(fields)

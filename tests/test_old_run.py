@@ -53,6 +53,7 @@ def test_its_settings_have_todays_names():
         "amplitude_noise",
         "l2_readin_scale",
         "other_targets_scale",
+        "kl_bias_scale",
     }
     assert {*info.hyper, *later} == {field.name for field in dataclasses.fields(HyperParams)}
     # Settings that were added later have the values that change nothing.

@@ -85,9 +85,11 @@ def test_priors_of_the_initial_condition_have_names_and_settings(data):
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(generator="neural_ode", generator_width=6, ic_prior="mixture", input_prior="smooth"),
-        pytest.param(dict(generator="low_rank", ic_prior="student_t"), marks=pytest.mark.slow),
-        pytest.param(dict(generator="linear", ic_prior="none"), marks=pytest.mark.slow),
+        dict(generator="neural_ode", generator_width=6, ic_prior="mixture", input_prior="smooth", bias_dim=2),
+        pytest.param(
+            dict(generator="low_rank", ic_prior="student_t", bias_dim=2, bias_prior="mixture"), marks=pytest.mark.slow
+        ),
+        pytest.param(dict(generator="linear", ic_prior="none", bias_dim=1), marks=pytest.mark.slow),
     ],
 )
 def test_models_of_other_parts_train_and_are_saved(data, tmp_path, changes):
@@ -97,7 +99,7 @@ def test_models_of_other_parts_train_and_are_saved(data, tmp_path, changes):
     assert np.all(np.isfinite(result.history["loss"])) and np.all(result.history["loss"] < 200)
     start, end = (making.flat(nnx.state(of, nnx.Param)) for of in (model, result.last))
     moved = [path for path in start if np.any(start[path] != end[path])]
-    assert set(moved) >= {path for path in start if path.startswith(("decoder/generator", "ic_prior"))}
+    assert set(moved) >= {path for path in start if path.startswith(("decoder/generator", "ic_prior", "bias_"))}
     again = lfadsx.load(tmp_path / "run")
     one, other = (lfadsx.infer(of, data, "valid", n_samples=2) for of in (again, result.model))
     same(one.rates["spikes"], other.rates["spikes"])
@@ -231,8 +233,12 @@ def test_after_its_window_a_causal_model_never_sees_the_future(data, batch):
 
 
 def test_what_looks_ahead_is_refused_when_causality_is_asked_for(data):
-    with pytest.raises(ValueError, match=r"ic_dim = 4\) is inferred from the whole trial. Give ic_window"):
+    with pytest.raises(
+        ValueError, match=r"ic_dim = 4\) and the bias \(bias_dim = 0\) are inferred from the whole trial. Give"
+    ):
         making.outline(data, encoder="strictly_causal")
+    with pytest.raises(ValueError, match=r"bias_dim = 2\) are inferred from the whole trial"):
+        making.outline(data, encoder="strictly_causal", ic_dim=0, bias_dim=2)
 
 
 def test_without_a_latent_variable_there_are_no_means_to_push(data):

@@ -8,7 +8,7 @@ import pytest
 from example_tools import train_networks
 
 from lfadsx.data import read
-from lfadsx.datasets import roessler
+from lfadsx.datasets import pendulum, roessler
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.lorenz import Lorenz, stationary
@@ -243,6 +243,17 @@ def test_roessler_states_obey_the_flow_and_keep_their_law():
         later = roessler.euler(states, 0.01, round(100 * turns * roessler.TURN))
         assert np.all(np.abs(later.mean(0) - states.mean(0)) < [0.4, 0.4, 0.25])
         np.testing.assert_allclose(later.std(0), states.std(0), rtol=0.15)
+
+
+def test_pendulums_obey_their_equation_and_swing_at_their_frequency():
+    start, gravity = np.array([[0.4, -0.1], [0.7, 0.3]]), np.array([0.5, 4.0])
+    angle, velocity = start.T
+    slope = np.stack([velocity, -velocity / 25 - gravity / 5 * np.sin(angle)], axis=-1)
+    states = pendulum.swing(start, gravity, 1, step=1e-6)[:, 0]
+    np.testing.assert_allclose(states, start + 1e-6 * slope, rtol=1e-12)
+    small = pendulum.swing(np.array([[1e-3, 0.0], [1e-3, 0.0]]), gravity, 300, step=0.01, steps_per_bin=2)[:, :, 0]
+    quarter = 0.02 * (1 + np.argmax(small < 0, axis=1))
+    np.testing.assert_allclose(quarter, np.pi / 2 * np.sqrt(5 / gravity), rtol=0.05)
 
 
 def test_lorenz_highest_rate_cuts():
