@@ -3,72 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import jax
-import numpy as np
 
-from lfadsx.aliases import without_aliases
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.group_settings import by_group, delay, span, weight
+from lfadsx.setting_checks import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    BELOW_1,
+    FACTOR,
+    FROM_0_TO_1,
+    Range,
+    check_range,
+    check_types,
+    suited,
+)
 
 FigureFormat = Literal["png", "pdf", "svg"]
 """Format of the files of figures."""
-
-SUITED = "suited"
-"""Key in the metadata of fields whose default follows from the amount of data."""
-
-Range = tuple[Callable[[float], bool], str]
-"""A test of a number, and the range in words."""
-ABOVE_0: Range = (lambda value: 0 < value < math.inf, "above 0")
-AT_LEAST_0: Range = (lambda value: 0 <= value < math.inf, "at least 0")
-AT_LEAST_1: Range = (lambda value: value >= 1, "at least 1")
-FROM_0_TO_1: Range = (lambda value: 0 <= value <= 1, "from 0 to 1")
-BELOW_1: Range = (lambda value: 0 <= value < 1, "from 0 to below 1")
-FACTOR: Range = (lambda value: 0 < value <= 1, "above 0 and at most 1")
-
-
-def _suited(default: Any) -> Any:
-    """Returns a field whose value follows from the amount of data unless it is given; see `lfadsx.suited_settings`."""
-    return dataclasses.field(default=default, metadata={SUITED: True})
-
-
-def _check_range(config: Any, allowed: Range, *names: str) -> None:
-    """Raises LfadsxError if a setting, or a number of one that is a tuple, is out of range."""
-    inside, words = allowed
-    for name in names:
-        value = getattr(config, name)
-        if not all(inside(number) for number in (value if isinstance(value, tuple) else (value,))):
-            each = "hold numbers" if isinstance(value, tuple) else "be"
-            raise LfadsxError(f"`{name}` must {each} {words}, got {_plain(value)}.")
-
-
-def _plain(value: Any) -> Any:
-    """Returns a value for a message: arrays of JAX and NumPy as floats."""
-    return value if isinstance(value, int | tuple) else float(value)
-
-
-def as_text(value: float | str) -> str:
-    """Returns a value of a setting as it would be typed."""
-    return f"{value:g}" if isinstance(value, int | float) else value
-
-
-def _check_types(config: Any) -> None:
-    """Raises LfadsxError for a name outside the choices, and for a tuple of another length."""
-    for name, hint in get_type_hints(type(config)).items():
-        value, kinds = getattr(config, name), get_args(hint)
-        if get_origin(hint) is tuple:
-            n = None if kinds[-1] is ... else len(kinds)
-            if not isinstance(value, tuple) or n not in (None, len(value)):
-                what = f"a tuple of {n} numbers" if n else "a tuple"
-                raise LfadsxError(f"`{name}` must be {what}, got {value!r}.")
-            value, hint = value, kinds[0]
-        for word in value if isinstance(value, tuple) else (value,):
-            if get_origin(hint) is Literal and word not in get_args(hint):
-                raise LfadsxError(f"`{name}` must be one of {', '.join(map(repr, get_args(hint)))}, got {word!r}.")
-
 
 LikelihoodName = Literal[
     "poisson",
@@ -128,7 +84,7 @@ class ModelConfig:
     """Units per direction of the encoder that feeds the controller. 0: the initial condition's encoder feeds it."""
     controller_dim: int = 64
     """Units of the controller."""
-    inferred_inputs: int | None = _suited(None)
+    inferred_inputs: int | None = suited(None)
     """Number of inputs that the controller infers for every bin. 0: no controller. By default one for 16 neurons, from
     4 to 32."""
     bias_dim: int = 0
@@ -223,17 +179,17 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
-        _check_types(self)
-        _check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
-        _check_range(self, AT_LEAST_1, "generator_rank", "generator_width", "generator_depth", "generator_substeps")
-        _check_range(self, AT_LEAST_1, "ic_prior_components")
-        _check_range(self, AT_LEAST_0, "ic_dim", "bias_dim", "input_encoder_dim", "readin_dim", "controller_lag")
+        check_types(self)
+        check_range(self, AT_LEAST_1, "factors", "generator_dim", "ic_encoder_dim", "controller_dim")
+        check_range(self, AT_LEAST_1, "generator_rank", "generator_width", "generator_depth", "generator_substeps")
+        check_range(self, AT_LEAST_1, "ic_prior_components")
+        check_range(self, AT_LEAST_0, "ic_dim", "bias_dim", "input_encoder_dim", "readin_dim", "controller_lag")
         if self.inferred_inputs is not None:
-            _check_range(self, AT_LEAST_0, "inferred_inputs")
-        _check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
-        _check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
-        _check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
-        _check_range(self, ABOVE_0, "cell_clip", "ic_prior_df", "bias_prior_variance")
+            check_range(self, AT_LEAST_0, "inferred_inputs")
+        check_range(self, AT_LEAST_0, "ic_window", "input_prior_tau_s", "segment_bins")
+        check_range(self, AT_LEAST_0, "ic_prior_variance_bounds", "post_var_min")
+        check_range(self, ABOVE_0, "ic_prior_variance", "input_prior_tau", "input_prior_variance", "input_prior_df")
+        check_range(self, ABOVE_0, "cell_clip", "ic_prior_df", "bias_prior_variance")
         for pair in self.other_likelihoods:
             group, _, name = pair.partition("=")
             if not group or name not in get_args(LikelihoodName):
@@ -260,11 +216,11 @@ class HyperParams:
     """Learning rate of Adam."""
     weight_decay: float = 0.0
     """Decoupled weight decay; each step subtracts it times the learning rate times the weight."""
-    dropout_rate: float = _suited(0.2)
+    dropout_rate: float = suited(0.2)
     """Probability that a unit is dropped. By default lower for data with many spikes."""
     cd_rate: float = 0.3
     """Coordinated dropout: probability that a data entry is hidden from the encoders. 0: off."""
-    cd_pass_rate: float = _suited(0.0)
+    cd_pass_rate: float = suited(0.0)
     """Coordinated dropout: share of the visible entries that still enter the loss. By default more with many
     neurons."""
     sv_rate: float = 0.0
@@ -316,14 +272,14 @@ class HyperParams:
     def check(self) -> None:
         """Raises LfadsxError if a value is out of its range."""
         for field in dataclasses.fields(self):
-            _check_range(self, HYPER_RANGES.get(field.name, AT_LEAST_0), field.name)
+            check_range(self, HYPER_RANGES.get(field.name, AT_LEAST_0), field.name)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training run."""
 
-    epochs: int = _suited(120)
+    epochs: int = suited(120)
     """Maximal number of epochs (passes over all training trials). By default by the amount of data."""
     batch_size: int = 64
     """Largest number of trials of a step. The steps of an epoch share the training trials evenly."""
@@ -340,10 +296,10 @@ class TrainConfig:
     """Length of the L2 ramp. By default 30 epochs, or a quarter of `epochs` if that is shorter."""
     ramp_unit: Literal["epochs", "steps"] = "epochs"
     """Unit of starts and lengths of both ramps."""
-    patience: int = _suited(50)
+    patience: int = suited(50)
     """Training stops after so many epochs without a better selection score; counted after the ramps. By default half of
     the epochs, at least 50."""
-    validate_every: int = _suited(2)
+    validate_every: int = suited(2)
     """Epochs from one evaluation of the selection score to the next. By default 2, or more if there are many epochs."""
     schedule: Literal["constant", "plateau", "training_loss", "cosine", "exponential"] = "cosine"
     """Learning rate over time. cosine: falls to 0 at the last epoch. constant. plateau: multiplied by
@@ -392,18 +348,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes, ranges and names."""
-        _check_types(self)
-        _check_range(self, AT_LEAST_1, "epochs", "batch_size", "patience", "validate_every", "steps_per_block")
-        _check_range(self, AT_LEAST_1, "plateau_patience")
-        _check_range(self, AT_LEAST_0, "kl_ramp_start", "l2_ramp_start")
+        check_types(self)
+        check_range(self, AT_LEAST_1, "epochs", "batch_size", "patience", "validate_every", "steps_per_block")
+        check_range(self, AT_LEAST_1, "plateau_patience")
+        check_range(self, AT_LEAST_0, "kl_ramp_start", "l2_ramp_start")
         for name in ("kl_ramp_epochs", "l2_ramp_epochs"):
             if getattr(self, name) is not None:
-                _check_range(self, AT_LEAST_0, name)
-        _check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
-        _check_range(self, FROM_0_TO_1, "kl_floors")
+                check_range(self, AT_LEAST_0, name)
+        check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
+        check_range(self, FROM_0_TO_1, "kl_floors")
         by_group("group_weights", self.group_weights, weight, "GROUP=WEIGHT with a number of at least 0")
         if self.learning_rate_factor is not None:
-            _check_range(self, FACTOR, "learning_rate_factor")
+            check_range(self, FACTOR, "learning_rate_factor")
         if self.checkpoints[0] < 0 or self.checkpoints[1] < 1:
             raise LfadsxError(
                 f"`checkpoints` must be minutes of at least 0 and a number of at least 1, got {self.checkpoints}."
@@ -457,8 +413,8 @@ class PopulationConfig:
 
     def __post_init__(self) -> None:
         """Checks sizes."""
-        _check_range(self, AT_LEAST_1, "population", "epochs_per_generation", "ensemble")
-        _check_range(self, AT_LEAST_0, "burn_in", "members_at_once")
+        check_range(self, AT_LEAST_1, "population", "epochs_per_generation", "ensemble")
+        check_range(self, AT_LEAST_0, "burn_in", "members_at_once")
 
     def ends(self, train: TrainConfig, steps_per_epoch: int) -> tuple[int, ...]:
         """Returns the epochs after which generations end."""
@@ -469,51 +425,3 @@ class PopulationConfig:
         length = evaluated(self.epochs_per_generation)
         first = evaluated(self.burn_in) or evaluated(train.ramp_end(steps_per_epoch)) + length
         return *range(first, train.epochs, length), train.epochs
-
-
-def with_settings(of: str, settings: Mapping[str, object], *configs: Any) -> tuple[Any, ...]:
-    """Returns configurations in which settings, given by name, replace fields.
-
-    Example:
-        >>> from lfadsx.config import HyperParams, TrainConfig, with_settings
-        >>> hyper, train = with_settings("fit", {"epochs": 3, "cd_rate": 0.1}, HyperParams(), TrainConfig())
-        >>> hyper.cd_rate, train.epochs
-        (0.1, 3)
-
-    Args:
-        of: The function that received the settings, for messages.
-        settings: Values by name, or by a name in `lfadsx.aliases.ALIASES`.
-        configs: Configurations: dataclasses without common field names.
-    """
-    fields = {field.name: number for number, own in enumerate(configs) for field in dataclasses.fields(own)}
-    changes: list[dict[str, Any]] = [{} for _ in configs]
-    for name, value in without_aliases(settings).items():
-        if name not in fields:
-            raise LfadsxError(_unknown_setting(of, name, list(fields), configs))
-        number = fields[name]
-        changes[number][name] = _of_type(name, value, get_type_hints(type(configs[number]))[name])
-    return tuple(dataclasses.replace(own, **change) for own, change in zip(configs, changes, strict=True))
-
-
-def _unknown_setting(of: str, name: str, known: list[str], configs: tuple[Any, ...]) -> str:
-    places = " and ".join(f"lfadsx.{type(own).__name__}" for own in configs)
-    if name in {field.name for field in dataclasses.fields(ModelConfig)}:
-        return f"`{name}` is a setting of the model. Give it to the function that builds the model, not to `{of}`."
-    return f"`{name}` must be a setting of `{of}`{nearest(name, known)}. Settings are the fields of {places}."
-
-
-def _of_type(name: str, value: Any, hint: Any) -> Any:
-    """Returns a value as its field holds it; numbers of NumPy and JAX become plain ones."""
-    if get_origin(hint) is tuple:
-        return (value,) if isinstance(value, str) else tuple(value) if np.iterable(value) else value
-    kinds = get_args(hint) or (hint,)
-    if bool in kinds or not (int in kinds or float in kinds) or (value is None and type(None) in kinds):
-        return value  # the configuration checks its names itself
-    whole = float not in kinds
-    try:
-        number = math.nan if value is None or isinstance(value, str | bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number) or (whole and number != int(number)):
-        raise LfadsxError(f"`{name}` must be {'a whole number' if whole else 'a number'}, got {value!r}.")
-    return int(number) if whole else number

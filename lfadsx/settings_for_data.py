@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lfadsx.config import HyperParams, TrainConfig, with_settings
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset
+from lfadsx.settings_by_name import with_settings
 
 AMOUNT = 3.4e4
 """Amount of data at which dropout has the rate of `HyperParams`."""

@@ -13,11 +13,12 @@ from test_training import StopAfter
 
 import lfadsx
 from lfadsx import settings
-from lfadsx.config import HyperParams, PopulationConfig, TrainConfig, with_settings
+from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
 from lfadsx.errors import LfadsxError, RunError
 from lfadsx.files import atomic_path, to_json, write_json
 from lfadsx.models.seams import SEAMS
 from lfadsx.objective import Objective
+from lfadsx.settings_by_name import with_settings
 from lfadsx.training import RunFolder
 from lfadsx.training.optimizer import describe_optimizer
 from lfadsx.training.results import FitResult, PopulationResult

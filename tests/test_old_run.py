@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import lfadsx
-from lfadsx.config import HyperParams, TrainConfig, with_settings
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.errors import RunError
 from lfadsx.old_names import translated
 from lfadsx.pipeline import evaluate_run, report_run
+from lfadsx.settings_by_name import with_settings
 from lfadsx.training import RunFolder
 
 RUN = Path(__file__).parent / "old_run"

@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar, Union,
 
 from lfadsx.aliases import ALIASES
 from lfadsx.errors import LfadsxError, nearest
+from lfadsx.setting_checks import SUITED
 
 C = TypeVar("C", bound="Command")
 POSITIONAL, HIDDEN = "positional", "hidden"
-SUITED = "suited"  # as in lfadsx.config, whose import needs JAX
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from lfadsx.config import SUITED, HyperParams, ModelConfig, TrainConfig
+from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.setting_checks import SUITED
 
 
 class Settings(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import HyperParams, TrainConfig, with_settings
+from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Split
 from lfadsx.data.model_trials import read_trials
 from lfadsx.data.splits import choose
@@ -30,6 +30,7 @@ from lfadsx.recordings.formats import format_of
 from lfadsx.results.calibration import Calibration
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
+from lfadsx.settings_by_name import with_settings
 from lfadsx.training.run_folder import RunFolder, RunInfo, Which
 from lfadsx.types import TimeAxis
 

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from flax import nnx
 from jax.sharding import Mesh
 
-from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig, as_text
+from lfadsx.config import FigureFormat, HyperParams, ModelConfig, PopulationConfig, TrainConfig
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
@@ -38,6 +38,7 @@ from lfadsx.pipeline.sweep_grid import (
 )
 from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
+from lfadsx.settings_by_name import as_text
 from lfadsx.settings_for_data import with_suited
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population

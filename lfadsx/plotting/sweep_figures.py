@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lfadsx.config import as_text
 from lfadsx.errors import LfadsxError
 from lfadsx.plotting.style import (
     BLUE,
@@ -32,6 +31,7 @@ from lfadsx.plotting.style import (
     panel,
     panel_grid,
 )
+from lfadsx.settings_by_name import as_text
 
 MOST_COLUMNS = 3
 MOST_NAMED = 8

@@ -13,18 +13,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lfadsx.config import (
-    ABOVE_0,
-    AT_LEAST_0,
-    BELOW_1,
-    FROM_0_TO_1,
-    HYPER_RANGES,
-    HyperParams,
-    ModelConfig,
-    TrainConfig,
-)
+from lfadsx.config import HYPER_RANGES, HyperParams, ModelConfig, TrainConfig
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.files import write_json
+from lfadsx.setting_checks import ABOVE_0, AT_LEAST_0, BELOW_1, FROM_0_TO_1
 
 Reduction = Literal["sum", "mean"]
 """Reduction of the loss over bins and neurons that the scales of its terms refer to."""
