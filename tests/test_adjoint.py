@@ -119,9 +119,9 @@ def decoding(model, batch):
 
     def run(initial_condition, known):
         encoded = model.encode(batch)
-        trajectory = model.decoder(
-            initial_condition, batch.n_bins, encoding=encoded.encoding, known_inputs=jnp.swapaxes(known, 0, 1)
-        )
+        bias = None if model.bias_prior is None else model.bias_prior.posterior_mean(encoded.bias_params)
+        streams = dict(encoding=encoded.encoding, known_inputs=jnp.swapaxes(known, 0, 1), bias=bias)
+        trajectory = model.decoder(initial_condition, batch.n_bins, **streams)
         return model.observe(trajectory, batch.session, initial_condition, encoded).params["spikes"][0]
 
     return run

@@ -38,6 +38,8 @@ KEYS = (
     *("split", "bits_per_spike", "co_bps", "masked_bps", "fp_bps", "velocity_r2", "readout_r2", "psth_r2"),
     *("timing_r", "rates_r2", "inputs_r2", "seconds"),
 )
+UNKNOWN = {"timing_r", "readout_r2"}
+"""Scores that the recording does not have: it has no intervals, and the model does not read its behaviour."""
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +137,12 @@ def test_json_is_the_last_line_and_agrees_with_evaluate(run, file, capsys):
     assert cli.main(["fit", str(file), "--out", str(run), *SMALL, "--json"]) == 0
     fitted = last_json(capsys.readouterr().out)
     assert tuple(fitted) == KEYS and fitted["split"] == "test"
-    unknown = ("timing_r", "readout_r2")  # the file has no intervals, and the model does not read behaviour
-    assert [fitted[key] for key in unknown] == [None, None]
-    assert all(np.isfinite(fitted[key]) for key in KEYS[1:] if key not in unknown)
+    assert [fitted[key] for key in UNKNOWN] == [None, None]
+    assert all(np.isfinite(fitted[key]) for key in KEYS[1:] if key not in UNKNOWN)
     assert cli.main(["evaluate", str(run), str(file), "--samples", "8", "--json"]) == 0
     evaluated = last_json(capsys.readouterr().out)
     assert evaluated["split"] == "test"
-    for key in set(KEYS[1:-1]) - {"timing_r"}:
+    for key in set(KEYS[1:-1]) - UNKNOWN:
         assert evaluated[key] == pytest.approx(fitted[key], rel=1e-4, abs=1e-5), key
 
 
@@ -322,7 +323,7 @@ def test_infer_and_evaluate_spread_trials_over_devices(run, file, tmp_path, caps
         found.append(read_posterior(out, "test"))
         scores.append(last_json(capsys.readouterr().out))
     np.testing.assert_allclose(found[0].rates["spikes"], found[1].rates["spikes"], rtol=1e-4)
-    for key in set(KEYS[1:-1]) - {"timing_r"}:
+    for key in set(KEYS[1:-1]) - UNKNOWN:
         assert scores[0][key] == pytest.approx(scores[1][key], rel=1e-4, abs=1e-5), key
 
 

@@ -894,6 +894,7 @@ def every_part(rngs):
         {"emg": likelihood, "lfp": distributions.Poisson()},
         standardiser=standardiser,
         input_encoder=nnx.clone(causal),
+        bias_prior=nnx.clone(gaussian),
         known_inputs_to="generator",
         ic_window=2,
         controller_sees_ic_window=False,

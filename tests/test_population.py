@@ -59,7 +59,7 @@ class Different(AbstractStrategy):
 
 def alone(data, member, n, config=SHORT, strategy=None):
     """The result of `fit` for one member's model and settings."""
-    stacked = (strategy or Different()).start(None, n, lfadsx.HyperParams())
+    stacked = (strategy or Different()).start(None, n, lfadsx.suited_settings(data)[0])
     hyper = lfadsx.HyperParams(*(float(getattr(stacked, f.name)[member]) for f in dataclasses.fields(stacked)))
     config = dataclasses.replace(config, seed=config.seed + member)
     return lfadsx.fit(build(data, nnx.Rngs(config.seed)), data, hyper=hyper, config=config)

@@ -190,7 +190,7 @@ def test_the_default_space_holds_the_defaults():
 
 def test_spaces_are_converted_as_hyperparameters_are():
     rates = {"learning_rate", "weight_decay", "dropout_rate", "cd_rate", "cd_pass_rate", "temporal_shift"}
-    rates |= {"sv_rate", "neuron_dropout_rate", "spike_jitter_rate", "amplitude_noise"}
+    rates |= {"sv_rate", "neuron_dropout_rate", "spike_jitter_rate", "amplitude_noise", "other_targets_scale"}
     space = Space({name: Range(0.1, 0.5, log=True, start=0.2, width=0.7) for name in NAMES}, "mean")
     converted = space.converted("sum", 45 * 182)
     assert converted.reduction == "sum" and converted.converted("sum", 7) is converted
