@@ -120,8 +120,7 @@ def test_members_with_data_of_their_own(data):
     shuffled = dataclasses.replace(
         others[1], train=dataclasses.replace(others[1].train, encoder_input=others[1].train.encoder_input[::-1].copy())
     )
-    given = dict(hyper=lfadsx.HyperParams(), config=SHORT)
-    result = lfadsx.population(build, 2 * [others[0], shuffled], population=FOUR, **given)
+    result = lfadsx.population(build, 2 * [others[0], shuffled], population=FOUR, config=SHORT)
     for member, own in enumerate((others[0], shuffled)):
         same(nnx.state(result.members[member].last), nnx.state(alone(own, member, 2, strategy=Ensemble()).last))
 
