@@ -31,8 +31,10 @@ def main() -> None:
     """Prints a row for each set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=Path("benchmarks/results/defaults.jsonl"))
-    file = parser.parse_args().file
-    curves, tests, fixed = curves_of(file, "valid_co_bps"), curves_of(file, "test_co_bps"), fixed_scores(file)
+    parser.add_argument("--label", default="grid", help="label of the lines with the grid")
+    options = parser.parse_args()
+    curves, tests = (curves_of(options.file, options.label, measure) for measure in ("valid_co_bps", "test_co_bps"))
+    fixed = fixed_scores(options.file)
     rows = []
     for left_out, (amount, *_) in curves.items():
         others = [own for name, own in curves.items() if name != left_out]
@@ -57,15 +59,16 @@ Curve = tuple[float, np.ndarray, np.ndarray, float]
 """Amount of data of a set, logarithms of dropout rates, scores as shares of the best one, and the best one."""
 
 
-def curves_of(file: Path, measure: str) -> dict[str, Curve]:
-    """Returns the curve of each set, from its lines "grid"."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def curves_of(file: Path, label: str, measure: str) -> dict[str, Curve]:
+    """Returns the curve of each set, from its lines of a label with the number of epochs that most of them have."""
+    found: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for line in lines(file):
-        if line["label"] == "grid":
-            found.setdefault(line["set"], []).append((line["settings"]["dropout_rate"], line[measure]))
+        if line["label"] == label:
+            own = found.setdefault(line["set"], {}).setdefault(line["settings"].get("epochs", 0), [])
+            own.append((line["settings"]["dropout_rate"], line[measure]))
     curves = {}
-    for name, points in found.items():
-        rates, scores = np.array(sorted(points)).T
+    for name, by_epochs in found.items():
+        rates, scores = np.array(sorted(max(by_epochs.values(), key=len))).T
         curves[name] = amount_of(SETS[name]()), np.log(rates), scores / scores.max(), float(scores.max())
     return curves
 
