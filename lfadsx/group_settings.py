@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -29,12 +30,12 @@ def by_group(setting: str, pairs: Sequence[str], read: Callable[[str], T], form:
     """
     found = {}
     for pair in pairs:
-        group, _, text = pair.partition("=")
         try:
+            group, _, text = pair.partition("=")
             if not group:
                 raise ValueError
             found[group] = read(text)
-        except ValueError:
+        except (AttributeError, ValueError):  # also a pair that is no text
             raise LfadsxError(f"`{setting}` must hold {form}, got {pair!r}.") from None
     return found
 
@@ -59,4 +60,7 @@ def span(text: str) -> tuple[int, int]:
 def delay(text: str) -> tuple[float, bool]:
     """Returns a delay, and whether it is in seconds: "10" are bins, "0.1s" are seconds."""
     in_seconds = text.endswith("s")
-    return float(text[:-1]) if in_seconds else int(text), in_seconds
+    value = float(text[:-1]) if in_seconds else int(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value, in_seconds

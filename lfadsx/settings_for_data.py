@@ -93,7 +93,10 @@ def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
     if data.is_counts():
         amount += f" with {training_spikes(data):,.0f} spikes"
     steps, passed = train.epochs * _steps_per_epoch(data, train), 100 * float(hyper.cd_pass_rate)
-    loss = f"hidden and {passed:.0f} % of visible entries" if passed else "hidden entries"
+    if hyper.cd_rate == 0:
+        loss = "all entries"
+    else:
+        loss = f"hidden and {passed:.0f} % of visible entries" if passed else "hidden entries"
     shares = f"dropout {float(hyper.dropout_rate):g}, {loss} in the loss"
     return f"{amount}: {shares}, up to {steps:,} steps ({train.epochs:,} epochs)"
 

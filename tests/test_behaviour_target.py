@@ -133,6 +133,7 @@ def test_the_selection_score_adds_chosen_groups_without_weights(data):
         (dict(group_weights=("speed=1",)), f"`group_weights` {unknown} .*, got 'speed'"),
         (dict(selection_groups=("spikes",)), rf"`selection_groups` {unknown} \['velocity'\], got 'spikes'"),
         (dict(group_weights=("velocity=-1",)), "`group_weights` must hold GROUP=WEIGHT with a number of at least 0"),
+        (dict(group_weights=(("velocity", 0.1),)), r"`group_weights` must hold GROUP=WEIGHT.* got \('velocity', 0.1\)"),
     ):
         with pytest.raises(LfadsxError, match=message):
             score(**setting)
@@ -141,7 +142,7 @@ def test_the_selection_score_adds_chosen_groups_without_weights(data):
 # Delays and factors
 
 
-@pytest.mark.parametrize("delay", [2, -2, 20])
+@pytest.mark.parametrize("delay", [2, -2, 8])
 def test_a_read_out_reads_its_factors_at_its_delay(delay):
     data = moving()
     model = making.build(data, readout_factors=("velocity=1:3",), readout_delays=(f"velocity={delay}",))
@@ -184,6 +185,8 @@ def test_other_factors_have_no_part_in_behaviour(data, model):
         (dict(readout_factors=("speed=2",)), "`readout_factors` must name target groups of the data"),
         (dict(readout_delays=("velocity=0.1",)), "`readout_delays` must hold GROUP=N with whole bins or GROUP=Xs"),
         (dict(readout_delays=("spikes=1",)), "`readout_delays` must name target groups other than 'spikes'"),
+        ({"readout_delays": ("velocity=100",)}, "The delay of 'velocity' must be shorter than the trials"),
+        ({"readout_delays": ("velocity=infs",)}, "`readout_delays` must hold GROUP=N with whole bins"),
     ],
 )
 def test_settings_of_read_outs_that_do_not_fit_are_refused(data, settings, message):

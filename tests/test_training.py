@@ -16,7 +16,7 @@ from flax import nnx
 import lfadsx
 from lfadsx import parallel
 from lfadsx.config import Precision
-from lfadsx.data.batching import Layout, epoch_order, take
+from lfadsx.data.batching import Layout, epoch_order, even_batch, take
 from lfadsx.errors import CheckpointError, RunError
 from lfadsx.modules import AbstractGenerator, CoordinatedDropout, Linear
 from lfadsx.objective import l2_penalty
@@ -291,6 +291,15 @@ def test_every_trial_once_per_epoch_for_any_batch_size():
         portions = parallel.n_portions(share, at_once)
         assert share % portions == 0 and share // portions <= (at_once or share)
         assert layout.rows - sizes.max() < n_devices * portions
+
+
+def test_trials_weigh_the_same_beside_larger_data():
+    """The loss of 64 trials is divided by the step of 33 trials of the larger data, and still is their mean."""
+    small, large = (Layout.of(n, 64, others=(64, 65)) for n in (64, 65))
+    assert (small.rows, small.steps, small.blocks) == (large.rows, large.steps, large.blocks)
+    assert small.weight * 64 == large.weight * 33 == even_batch(65, 64)
+    order = epoch_order(0, 0, 64)
+    assert (small.arrange(order)[0, 0] == order).all() and (small.arrange(order)[0, 1] == -1).all()
 
 
 def test_orders_differ_between_epochs_and_seeds_only():

@@ -87,14 +87,17 @@ class Layout:
     Attributes:
         n_trials: Number of trials of the split.
         most: Largest number of trials of a step; steps share the trials of an epoch evenly.
+        weight: Weight of a trial in the loss, which divides the sum over trials by the full step of the largest split:
+            that step over the full step of this split.
         rows: Rows of a step: those of a full step, rounded up to equal shares of the devices and their portions.
-        steps: Steps with real trials in an epoch.
+        steps: Steps with real trials in an epoch of the largest split.
         block_steps: Steps of a block.
         blocks: Blocks of an epoch. The last block may end with empty steps, which change nothing.
     """
 
     n_trials: int
     most: int
+    weight: float
     rows: int
     steps: int
     block_steps: int
@@ -123,11 +126,12 @@ class Layout:
         """
         sizes = (n_trials, *others)
         full = max(even_batch(n, batch_size) for n in sizes)
+        weight = even_batch(max(sizes), batch_size) / even_batch(n_trials, batch_size)
         steps = math.ceil(max(sizes) / batch_size)
         blocks = math.ceil(steps / steps_per_block)
         shares = n_devices * n_portions(math.ceil(full / n_devices), at_once)
         rows = math.ceil(full / shares) * shares
-        return cls(n_trials, batch_size, rows, steps, math.ceil(steps / blocks), blocks)
+        return cls(n_trials, batch_size, weight, rows, steps, math.ceil(steps / blocks), blocks)
 
     def arrange(self, order: Int[np.ndarray, " trial"]) -> Int[np.ndarray, "block step row"]:
         """Cuts an order of trials into blocks, steps and rows; empty rows are -1."""
@@ -180,7 +184,8 @@ class Feed:
         """Returns a block of an epoch, shape (step, trial, ...); its order depends on the seed and the epoch only."""
         split = self.data.train
         order = epoch_order(self.seed, epoch, split.n_trials)
-        return take(self.data.sessions, split, self.train.arrange(order)[block])
+        trials = take(self.data.sessions, split, self.train.arrange(order)[block])
+        return dataclasses.replace(trials, trial_weight=trials.trial_weight * np.float32(self.train.weight))
 
     def valid_block(self, block: int) -> Batch:
         """Returns a block of the validation trials, shape (step, trial, ...)."""

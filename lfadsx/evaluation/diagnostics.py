@@ -154,7 +154,7 @@ def _passed_through(task: Task, rates: np.ndarray, masked: np.ndarray, hidden: n
     if slope.low > thresholds.MOST_PASSED_THROUGH:
         sentence = f"The controller passes the data through: each rate follows {100 * slope.value:.0f} % of its own "
         sentence += "count, so the inputs copy spikes instead of driving dynamics."
-        remedy = "Raise cd_rate (coordinated dropout) or kl_co_scale, or lower inferred_inputs."
+        remedy = "Set cd_pass_rate=0, raise cd_rate (coordinated dropout) or kl_co_scale, or lower inferred_inputs."
         limit = thresholds.MOST_PASSED_THROUGH
         yield Finding("warning", "pass-through", slope.value, limit, "inferred inputs", sentence, remedy)
 

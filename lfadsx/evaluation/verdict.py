@@ -118,7 +118,8 @@ def _copying(task: Task, found: Comparison) -> Finding | None:
     rival = "a baseline" if found.rivals else "the mean"
     others = " and ".join(f"{name} only {value:z.3f}" for name, value in predicted.items())
     sentence = f"The model copies the data: {seen} is {copied:z.3f}, {others}; {rival} predicts those better."
-    remedy = "Raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors and inputs."
+    remedy = "Set cd_pass_rate=0, raise cd_rate (coordinated dropout) or the KL scales, or lower the number of factors "
+    remedy += "and inputs."
     return Finding("warning", "copying", copied, COPYING * max(best, 0.0), task.split_name, sentence, remedy)
 
 

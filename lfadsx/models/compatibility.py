@@ -31,7 +31,8 @@ def check_shapes(model: LFADS, data: Dataset) -> None:
     if set(model.readout) != set(data.train.targets):
         raise LfadsxError(
             f"The target groups of model and data must be the same, got {sorted(model.readout)} and "
-            f"{sorted(data.train.targets)}. Give one read-out and one likelihood for each group of the data."
+            f"{sorted(data.train.targets)}. Give one read-out and one likelihood for each group of the data; "
+            "`data.with_behaviour_target()` makes a group of the behaviour."
         )
     for group, readout in model.readout.items():
         readout.check(n_targets_of(data.sessions, group), group)

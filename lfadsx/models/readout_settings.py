@@ -30,7 +30,14 @@ def delays_of(config: ModelConfig, data: Dataset) -> dict[str, int]:
         )
     if data.behaviour_lag and data.behaviour_target:
         found = {data.behaviour_name: (data.behaviour_lag, True)} | found
-    return {group: _in_bins(group, *value, data.bin_width) for group, value in found.items()}
+    bins = {group: _in_bins(group, *value, data.bin_width) for group, value in found.items()}
+    for group, n in bins.items():
+        if abs(n) >= data.train.n_bins:
+            raise LfadsxError(
+                f"The delay of {group!r} must be shorter than the trials of {data.train.n_bins} bins, got {n} bins. "
+                "Lower it; GROUP=Xs gives it in seconds."
+            )
+    return bins
 
 
 def _in_bins(group: str, value: float, in_seconds: bool, bin_width: float | None) -> int:

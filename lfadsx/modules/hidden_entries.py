@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class CoordinatedDropout(AbstractAugmentation):
-    """Hides entries of the data from the encoders, and learns only from hidden entries.
+    """Hides entries of the data from the encoders, and learns from hidden entries and from a share of the others.
 
     Every entry is hidden with probability `cd_rate`; the encoders divide the others by 1 - cd_rate. Gradients of the
-    reconstruction flow through hidden entries, and through a share `cd_pass_rate` of the others. Copying single spikes
-    therefore does not lower the loss. Held-out neurons and forward-predicted bins are always open. Rate 0 switches it
-    off.
+    reconstruction flow through hidden entries, and through a share `cd_pass_rate` of the others. With a share of 0,
+    copying single spikes does not lower the loss. Held-out neurons and forward-predicted bins are always open. Rate 0
+    switches it off.
 
     Source: Keshtkaran & Pandarinath 2019, NeurIPS.
 

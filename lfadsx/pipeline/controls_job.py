@@ -167,7 +167,8 @@ def _outcome(
             row.limit,
             split,
             f"{row.control}: {row.gave}, should be {row.should}.",
-            "Do not interpret this part of the model; try higher KL scales, more coordinated dropout or fewer inputs.",
+            "Do not interpret this part of the model; try cd_pass_rate=0, higher KL scales, a higher cd_rate or fewer "
+            "inputs.",
         )
         for row in failed
     ]

@@ -88,9 +88,14 @@ def infer_run(
     Raises:
         RunError: If the folder holds no run.
         DataError: If the file cannot be read or does not fit the model.
-        LfadsxError: If `max_trials` is below 1.
+        LfadsxError: If `max_trials` is below 1, or `without_inputs` is given with bounds.
     """
     began, folder = time.monotonic(), RunFolder(run)
+    if without_inputs and (bounds or keys == "tf"):
+        raise LfadsxError(
+            "`without_inputs` must be given without `bounds` and without keys = 'tf': bounds are those of the model "
+            "with its inputs. Leave one of them out."
+        )
     if max_trials is not None and max_trials < 1:
         raise LfadsxError(f"`max_trials` must be at least 1, got {max_trials}. Leave it out for all trials.")
     check_writable(Path(out) / "runs" if keys == "tf" else out)

@@ -156,6 +156,11 @@ def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]
     If both have one session, its name may differ. Raises DataError if the model does not know a session of the data.
     """
     if "behaviour_target" in info.data:
+        if data.train.behaviour is None:
+            raise DataError(
+                "The run was trained on behaviour, too, so the training trials of the data must have behaviour, but "
+                "have none. Give data with behaviour; where it is unknown, it may be NaN."
+            )
         data = data.with_behaviour_target()
     known = [session.name for session in info.sessions]
     if len(known) == len(data.sessions) == 1:

@@ -120,7 +120,9 @@ def _training(info: RunInfo, metrics: Mapping[str, Any]) -> str:
     ramps = f"the KL weight of the initial condition{bias} rose over {length} from {floors[0]:g} to 1"
     if info.model["arguments"]["decoder"]["arguments"]["controller"] is not None:
         ramps += f", and the KL weight of inputs from {floors[1]:g}"
-    settings = f"{train['schedule']} learning rate, batches of {train['batch_size']} trials, seed {train['seed']}"
+    settings = (
+        f"{train['schedule']} learning rate, batches of at most {train['batch_size']} trials, seed {train['seed']}"
+    )
     chosen = outcome["best_epoch"] or outcome["epochs"]
     steps = f"{outcome['epochs']} epochs ({outcome['reason']}), {outcome['skipped_steps']} steps skipped"
     return (
