@@ -152,7 +152,8 @@ class ModelConfig:
     zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
     squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
     other_likelihoods: tuple[str, ...] = ()
-    """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts, else gaussian."""
+    """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts,
+    squared_error for a group made of the behaviour, else gaussian."""
     readout_factors: tuple[str, ...] = ()
     """Factors that a target group is read from, as GROUP=N for the first N, or GROUP=FIRST:END counted from 0. By
     default all of them."""

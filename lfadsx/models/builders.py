@@ -330,8 +330,8 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
     """Returns the likelihood of each target group, bound to the variances of the data: the user's own, or by name.
 
     Args:
-        config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, else a
-            Gaussian one.
+        config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, squared
+            errors for a group made of the behaviour, else a Gaussian likelihood.
         sums: Sums of the training data.
         given: The user's own likelihood of the input group, or by target group, or None.
     """
@@ -345,13 +345,20 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
     names[data.input_group] = config.likelihood
     own = _by_group("likelihood", given, data)
     for group in data.train.targets:
-        name = names.get(group, "poisson" if data.is_counts(group) else "gaussian")
+        name = names.get(group) or _usual_likelihood(data, group)
         part, variances = own.get(group, distributions.LIKELIHOODS[name]), sums.variances(group)
         # A variance floor that is negligible compared with the data, in any unit.
         sizes = dict(variance_min=1e-6 * float(variances.min()), noise_variance=float(variances.mean()))
         is_class = callable(part) and not isinstance(part, nnx.Module)
         found[group] = partial(part, **arguments("likelihood", part, sizes)) if is_class else part
     return found
+
+
+def _usual_likelihood(data: Dataset, group: str) -> str:
+    if data.is_counts(group):
+        return "poisson"
+    # Behaviour rests in many bins. A variance of every bin falls towards 0 there, and its gradient drowns all others.
+    return "squared_error" if data.behaviour_target and group == data.behaviour_name else "gaussian"
 
 
 def _by_group(seam: str, given: Any, data: Dataset) -> dict[str, Any]:
