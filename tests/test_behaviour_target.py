@@ -65,6 +65,7 @@ def test_behaviour_becomes_a_target_group_whose_missing_entries_are_not_observed
     assert np.array_equal(split.encoder_input, moving().train.encoder_input)  # encoders do not see it
 
 
+@pytest.mark.slow
 def test_sessions_without_behaviour_have_no_channel_of_it():
     both = concatenate(
         making.ragged("monday", LENGTHS, behaviour=velocity()), making.ragged("tuesday", LENGTHS, n_channels=4)
@@ -121,6 +122,7 @@ def test_weights_of_groups_multiply_their_share_of_the_loss_and_reported_terms_h
     np.testing.assert_allclose(none - spikes, -of_spikes / batch.n_trials, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_selection_score_adds_chosen_groups_without_weights(data):
     def score(**settings):
         run = lfadsx.fit(making.build(data), data, **EPOCH, learning_rate=1e-9, validate_every=1, **settings)

@@ -194,6 +194,7 @@ def test_new_trials_have_biases_of_the_prior(data, trained):
     assert np.all(np.std(new.factors, axis=0) > 0)
 
 
+@pytest.mark.slow
 def test_members_have_weights_of_their_own(data, trained):
     """One compiled program; the second member's bias costs more."""
     model, _, _ = trained
