@@ -35,7 +35,7 @@ def by_group(setting: str, pairs: Sequence[str], read: Callable[[str], T], form:
             if not group:
                 raise ValueError
             found[group] = read(text)
-        except (AttributeError, ValueError):  # also a pair that is no text
+        except (AttributeError, ValueError):  # AttributeError: the pair is not a string
             raise LfadsxError(f"`{setting}` must hold {form}, got {pair!r}.") from None
     return found
 

@@ -88,7 +88,7 @@ class Objective:
         """
         log_likelihood = reconstruction(model, batch, output, self.reduction, weights, opened)
         weighted, scales = log_likelihood, self._scales(model, hyper)
-        if scales:  # without weights they are no part of the program
+        if scales:  # if all weights are 1, the likelihood is computed once
             weighted = reconstruction(model, batch, output, self.reduction, weights, opened, scales)
         kl_ic = kl_initial_condition(model, output)
         kl_inputs = kl_inferred_inputs(model, batch, output, self.estimator)

@@ -279,8 +279,8 @@ class Dataset:
     def with_behaviour_target(self) -> Dataset:
         """Returns the data with their behaviour as one more target group, named `behaviour_name`.
 
-        A model of these data explains the behaviour beside the spikes, with a read-out and a likelihood of its own. The
-        encoders do not see it. Missing behaviour (NaN) is not observed; sessions without any have no channel of it.
+        A model of these data predicts the behaviour beside the spikes, by another read-out with another likelihood. The
+        encoders do not see the behaviour. NaN is missing behaviour; a session without behaviour has no such channels.
 
         Example:
             >>> import numpy as np
