@@ -74,6 +74,7 @@ def everything(session="monday", n_channels=6, n_trials=12, lengths=None, **chan
         behaviour_name="cursor",
         behaviour_lag=0.1,
         interval=np.where(np.arange(n_trials) % 5, 0.1 + rng.random(n_trials), np.nan),
+        start_time=np.where(np.arange(n_trials) % 4, 1e5 + 0.7 * np.arange(n_trials), np.nan),
         trial_id=100 + np.arange(n_trials),
         bin_width=0.02,
         test_fraction=0.2,

@@ -402,6 +402,7 @@ def whole(**changes):
         behaviour=counts(n_channels=2, seed=3),
         condition=np.arange(12) % 3,
         interval=1.0 + np.arange(12),
+        start_time=100.0 + 2 * np.arange(12),
         channel_names=list("abcdef"),
         split=SPLIT,
     )
@@ -421,6 +422,7 @@ def test_trials_are_chosen_in_the_order_of_the_input(form):
         np.testing.assert_array_equal(split.targets["spikes"], counts()[split.row])
         np.testing.assert_array_equal(split.condition, split.row % 3)
         np.testing.assert_array_equal(split.interval, 1 + split.row)
+        np.testing.assert_array_equal(split.start_time, 100 + 2 * split.row)
     again = part.select(trials=[0, 1, 4])  # counts the trials that are left
     assert [split.row.tolist() for split in again.splits.values()] == [[0], [1, 7]] and again.test is None
 
@@ -487,6 +489,7 @@ def test_a_window_keeps_whole_bins(window, first, stop):
     assert set(part.train.target_length) == {stop - first}
     assert set(part.train.encoder_length) == {min(stop, 8) - first}
     assert part.time.start == pytest.approx(-0.3 + 0.1 * first) and part.bin_width == 0.1
+    np.testing.assert_allclose(part.valid.start_time, 100 + 2 * part.valid.row + 0.1 * first, rtol=0, atol=1e-9)
 
 
 def test_windows_of_unknown_bins_and_of_short_trials():
@@ -503,6 +506,18 @@ def test_windows_of_unknown_bins_and_of_short_trials():
         whole().select(window=(0.5, 0.7))
 
 
+def test_start_times_of_some_sessions_and_of_unknown_bins():
+    unknown = lfadsx.from_arrays(counts(), start_time=np.arange(12), split=SPLIT)
+    assert unknown.select(window=(2, None)).train.start_time is None
+    np.testing.assert_array_equal(unknown.select(window=(0, 4)).valid.start_time, unknown.valid.row)
+    both = lfadsx.concatenate(unknown, lfadsx.from_arrays(counts(), split=SPLIT, session="other"))
+    np.testing.assert_array_equal(np.isnan(both.train.start_time), both.train.session == 1)
+    assert both.train.start_time.dtype == np.float64
+    for wrong, problem in ((np.inf, "must hold times in seconds, got inf"), ("a", "must hold")):
+        with pytest.raises(DataError, match=problem):
+            lfadsx.from_arrays(counts(), start_time=[wrong] * 12, split=SPLIT)
+
+
 def test_a_window_and_one_of_its_windows_are_the_same_as_at_once():
     data = whole(start=0.0)
     twice, once = data.select(window=(0.1, 0.7)).select(window=(0.3, 0.6)), data.select(window=(0.3, 0.6))
@@ -514,6 +529,7 @@ def test_rebin_sums_counts_and_averages_the_rest():
     emg = np.random.default_rng(4).standard_normal((12, 10, 2))
     data = whole(truth_unit="Hz", other_targets={"emg": emg}, forward_bins=0)
     part = data.rebin(5)
+    np.testing.assert_array_equal(part.valid.start_time, data.valid.start_time)
     assert part.bin_width == pytest.approx(0.5) and part.time.start == -0.3 and names(part) == names(data)
     cut = lambda values: values.reshape(values.shape[0], 2, 5, -1)  # noqa: E731
     np.testing.assert_array_equal(part.train.targets["spikes"], cut(data.train.targets["spikes"]).sum(2))

@@ -99,6 +99,7 @@ def test_text_missing_conditions_ragged_trials_and_several_sessions(tmp_path):
         behaviour=behaviour,
         behaviour_name="force",
         row=np.array([4, 0, 2]),
+        start_time=np.array([3600.0001, np.nan, -2.5]),
         time=TimeAxis(),
     )
     known.save(tmp_path / "a.h5")

@@ -94,6 +94,8 @@ def test_windows_at_the_go_cue(form, read, truth):
     np.testing.assert_array_equal(together(data, "trial_id"), kept)
     np.testing.assert_array_equal(together(data, "counts"), truth[f"{inside}counts"])
     assert data.sessions[0].names("spikes") == tuple(map(str, truth["unit_id"]))
+    began = truth["go_cue_s"][np.isin(truth["trial_id"], kept)] + WINDOW[0]
+    np.testing.assert_allclose(together(data, "start_time"), began, rtol=0, atol=1e-6)
     if form == "pynapple npz":
         return
     np.testing.assert_array_equal(together(data, "condition"), truth["condition"][np.isin(truth["trial_id"], kept)])
@@ -189,6 +191,7 @@ def test_both_files_of_the_benchmark(formats, truth):
             np.testing.assert_allclose(split.behaviour, truth["nlb_hand_vel_5ms"][own], atol=1e-3)
             assert split.target_observed["spikes"] is None
     assert (data.test.target_observed["spikes"] == ~hidden).all()
+    assert np.isfinite(data.train.start_time).all() and np.isnan(data.test.start_time).all()
     assert np.isnan(data.test.behaviour).all() and not data.test.labelled.any()
     with pytest.raises(lfadsx.DataError, match="must be held out, but the encoder would see"):
         lfadsx.from_nwb(train, test, align="move_onset_time", window=WINDOW, held_out=0)

@@ -36,6 +36,7 @@ def from_arrays(
     behaviour_name: str = "velocity",
     behaviour_lag: float = 0.0,
     interval: Sequence[float] | np.ndarray | None = None,
+    start_time: Sequence[float] | np.ndarray | None = None,
     known_inputs: Trials | None = None,
     truth: Trials | None = None,
     truth_unit: TruthUnit | None = None,
@@ -82,6 +83,8 @@ def from_arrays(
         behaviour_lag: Delay of behaviour after rates in seconds: behaviour at t + lag belongs to rates at t.
         interval: Interval that the animal produced in a timing task, in seconds, shape (trial,). It ends at time 0, the
             event. NaN in trials without one.
+        start_time: Time of the left edge of each trial's first bin in seconds on the session's own clock, shape
+            (trial,). NaN where it is unknown.
         known_inputs: Known inputs, any unit, (trial, time, known).
         truth: True rates in `truth_unit`, (trial, time, channel).
         truth_unit: "counts per bin", "Hz", "data" (the unit of `spikes`, for real numbers) or "relative"; by default
@@ -128,7 +131,7 @@ def from_arrays(
     labels = None if condition is None else tidy_labels(labels_of(condition), "'condition'")
     if np.ma.is_masked(trial_id):
         raise DataError("'trial_id' has masked entries. Give every trial an id.")
-    per_trial = {"condition": labels, "interval": interval, "trial_id": trial_id}
+    per_trial = {"condition": labels, "interval": interval, "start_time": start_time, "trial_id": trial_id}
     arrays |= {name: np.asarray(values) for name, values in per_trial.items() if values is not None}
 
     held_in = np.flatnonzero(~held_out_mask(held_out, data.shape[2]))

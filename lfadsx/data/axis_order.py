@@ -20,7 +20,7 @@ SYNONYMS = {"bin": "time", "neuron": "channel", "unit": "channel"}
 EVEN = 4.0
 """Factor by which mean rates must vary more along the second axis than along the third to look exchanged."""
 
-PER_TRIAL = ("condition", "interval", "trial_id", "length", "encoder_length", "target_length")
+PER_TRIAL = ("condition", "interval", "start_time", "trial_id", "length", "encoder_length", "target_length")
 SERIES_AND_DATA = ("encoder_input", "encoder_observed", *SERIES)
 
 

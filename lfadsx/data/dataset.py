@@ -95,6 +95,8 @@ class Split:
         behaviour: Behaviour such as hand velocity, shape (trial, time, behaviour), NaN in the padding, or None.
         interval: Interval that the animal produced, in seconds, which ends at the event of the time axis; shape
             (trial,), NaN where there is none, or None.
+        start_time: Time of the left edge of each trial's first bin in seconds on the clock of its session, shape
+            (trial,), float64, NaN where it is unknown, or None.
     """
 
     encoder_input: np.ndarray
@@ -112,6 +114,7 @@ class Split:
     condition: np.ndarray | None = None
     behaviour: np.ndarray | None = None
     interval: np.ndarray | None = None
+    start_time: np.ndarray | None = None
 
     @property
     def n_trials(self) -> int:

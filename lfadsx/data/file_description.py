@@ -33,6 +33,7 @@ MEANING = {
     "condition": "condition of each trial",
     "behaviour": "behaviour (trial, time, column)",
     "interval": "produced interval of each trial in seconds",
+    "start_time": "time of each trial's first bin in seconds of the session",
     "trial_id": "id of each trial",
     "row": "position of each trial in the input",
 }

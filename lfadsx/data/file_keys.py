@@ -27,6 +27,7 @@ KEYS = {
     "condition": ("{split}_condition", "condition_labels_{split}"),
     "behaviour": ("{split}_velocity", "{split}_behaviour", "{split}_behavior"),
     "interval": ("{split}_interval",),
+    "start_time": ("{split}_start_time",),
     "trial_id": ("{split}_inds",),
     "row": ("{split}_row",),
 }
@@ -45,7 +46,10 @@ OTHER_GROUPS = {"other_targets": "targets", "other_observed": "target_observed"}
 FACTS = ("target_index", "conversion_factor", "dt", "brain_area")
 """Further keys that are read."""
 
-PER_TRIAL = ("condition", "interval", "trial_id", "row", "length", "encoder_length", "target_length")
+PER_TRIAL = (
+    *("condition", "interval", "start_time", "trial_id", "row"),
+    *("length", "encoder_length", "target_length"),
+)
 """Fields with one value for each trial."""
 
 ATTRIBUTES = (

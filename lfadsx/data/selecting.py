@@ -140,8 +140,8 @@ def _with_window(data: Dataset, window: Window) -> tuple[Dataset, list[Finding]]
     gone = sum(int((~mask).sum()) for mask in masks.values())
     if gone:
         data = _with_trials(data, masks)
-    splits = {name: _cut(split, first, stop) for name, split in data.splits.items()}
     width = data.bin_width
+    splits = {name: _cut(split, first, stop, width) for name, split in data.splits.items()}
     time = dataclasses.replace(data.time, start=round(data.time.start + first * width, 9)) if width else data.time
     sentence = f"{gone} trials were left out because they have no encoder bin in the window {window}."
     note = Finding("note", "trials dropped", gone, 0, "", sentence)
@@ -167,14 +167,21 @@ def _bins_of(data: Dataset, window: Window, n_bins: int) -> tuple[int, int]:
     return first, stop
 
 
-def _cut(split: Split, first: int, stop: int) -> Split:
+def _cut(split: Split, first: int, stop: int, bin_width: float | None) -> Split:
     lengths = {
         name: (np.minimum(getattr(split, name), stop) - first).astype(np.int32)
         for name in ("encoder_length", "target_length")
     }
     # Arrays with three axes have time as the second one; all others have one number for each trial.
     cut = map_arrays(split, lambda values: values[:, first:stop] if values.ndim == 3 else values)
-    return dataclasses.replace(cut, **lengths)
+    return dataclasses.replace(cut, **lengths, start_time=_later(split.start_time, first, bin_width))
+
+
+def _later(start_time: np.ndarray | None, n_bins: int, bin_width: float | None) -> np.ndarray | None:
+    """Returns the times of the bins that come `n_bins` after the first ones; None if the bin width is unknown."""
+    if start_time is None or n_bins == 0:
+        return start_time
+    return None if bin_width is None else start_time + n_bins * bin_width
 
 
 def _fitted(data: Dataset) -> Dataset:

@@ -175,6 +175,7 @@ def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
         target_observed=observed,
         condition=some(conditions, np.full(sum(sizes), "" if is_text else np.nan)),
         interval=some([split.interval for split in splits], np.full(sum(sizes), np.nan, np.float32)),
+        start_time=some([split.start_time for split in splits], np.full(sum(sizes), np.nan)),
     )
 
 

@@ -118,8 +118,8 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
             unknown = np.zeros((n_trials, n_bins, n_targets), bool)
             made = unknown.astype(np.uint8), unknown
         targets[group], observed[group] = made
-    per_trial = ("trial_id", "row", "condition", "interval")
-    trial_id, row, condition, interval = (_checked(raw, name, 1) for name in per_trial)
+    per_trial = ("trial_id", "row", "condition", "interval", "start_time")
+    trial_id, row, condition, interval, start_time = (_checked(raw, name, 1) for name in per_trial)
     if trial_id is not None and trial_id.dtype.kind == "b":
         label = raw.labels["trial_id"]
         raise DataError(f"{label} must hold an id for each trial, got a mask. Give `numpy.flatnonzero(mask)`.")
@@ -138,6 +138,7 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
         target_observed=observed,
         condition=None if condition is None else tidy_labels(condition, raw.labels["condition"]),
         interval=None if interval is None else _intervals(interval, raw.labels["interval"]),
+        start_time=None if start_time is None else _start_times(start_time, raw.labels["start_time"]),
         **{name: _series(raw, name, target_length, n_bins) for name in SERIES},
     )
 
@@ -241,6 +242,15 @@ def _intervals(values: np.ndarray, label: str) -> np.ndarray:
     if wrong.any():
         raise DataError(f"{label} must hold intervals above 0 s, got {values[wrong][0]:g}. Give NaN for no interval.")
     return values.astype(np.float32)
+
+
+def _start_times(values: np.ndarray, label: str) -> np.ndarray:
+    """Returns times in float64, which resolves a clock of any length, after a check; NaN where one is unknown."""
+    validation.numbers(values, label)
+    wrong = np.isinf(values)
+    if wrong.any():
+        raise DataError(f"{label} must hold times in seconds, got {values[wrong][0]}. Give NaN for an unknown time.")
+    return values.astype(np.float64)
 
 
 def _checked(raw: RawTrials, name: str, n_axes: int) -> Any:

@@ -76,6 +76,22 @@ def hide_missing_units(data: Dataset, recording: Recording) -> Dataset:
     return dataclasses.replace(data, **splits)
 
 
+def forget_test_times(data: Dataset, recording: Recording) -> Dataset:
+    """Returns a data set without the start times of the trials of a test file, whose clock has no known relation."""
+    hidden = recording.source.get(UNKNOWN)
+    if not hidden:
+        return data
+
+    def known(split: Split) -> Split:
+        if split.start_time is None:
+            return split
+        return dataclasses.replace(
+            split, start_time=np.where(np.isin(split.trial_id, hidden["trials"]), np.nan, split.start_time)
+        )
+
+    return dataclasses.replace(data, **{name: known(split) for name, split in data.splits.items()})
+
+
 def _hidden(split: Split, group: str, trials: list[Any], channels: list[int]) -> Split:
     rows = np.flatnonzero(np.isin(split.trial_id, trials))
     if not len(rows) or not channels:

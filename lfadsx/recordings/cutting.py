@@ -127,6 +127,7 @@ def cut(
         behaviour_name=behaviour or "velocity",
         behaviour_lag=behaviour_lag,
         interval=None if interval is None else _interval(recording, interval)[windows.row],
+        start_time=None if recording.trial_clocks else windows.start * windows.scale,
         trial_id=recording.trials["trial_id"][windows.row],
         channel_names=[str(unit) for unit in units.recording.unit_id],
         kind="counts",

@@ -16,7 +16,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe, open_to_read
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.findings import Finding
-from lfadsx.recordings.benchmark_files import hide_missing_units, join_test_file
+from lfadsx.recordings.benchmark_files import forget_test_times, hide_missing_units, join_test_file
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.nwb_signals import read_signals
 from lfadsx.recordings.nwb_tables import columns_of
@@ -99,7 +99,7 @@ def from_nwb(
         options.setdefault("split", SPLIT)
     align = None if align is None else event_name(recording, align)
     data = cut(recording, align=align, window=window, bin_width=bin_width, **options)
-    return hide_missing_units(data, recording)
+    return forget_test_times(hide_missing_units(data, recording), recording)
 
 
 def event_name(recording: Recording, align: str) -> str:

@@ -42,6 +42,7 @@ FIELDS = {
     "length": ("trial", "bins", "Number of bins of each trial; later bins hold NaN"),
     "row": ("trial", "none", "Position of each trial in the input"),
     "condition": ("trial", "none", "Condition of each trial"),
+    "start_time": ("trial", "s", "Time of the left edge of each trial's first bin on the clock of its session"),
     "behaviour": ("trial time behaviour", "units of the data", "Recorded behaviour"),
     "channel_names": ("session channel", "none", "Names of channels; empty where a session has no channel or no name"),
     "held_out": ("session channel", "none", "True for channels that the encoder did not see"),
@@ -56,7 +57,7 @@ SAMPLES = {
 """Dimensions of the single samples."""
 
 COORDINATES = {"channel_names": "channel_name"} | {
-    name: name for name in ("time", "trial_id", "session", "length", "row", "condition", "held_out")
+    name: name for name in ("time", "trial_id", "session", "length", "row", "condition", "start_time", "held_out")
 }
 """Arrays that are coordinates in xarray, and their names there."""
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS
 
 
+PER_TRIAL = ("trial_id", "session", "row", "condition", "start_time", "behaviour")
+"""Fields of `Split` that a `Posterior` has as well."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Labels:
     """Labels of the trials of some sessions.
@@ -47,7 +51,7 @@ class Labels:
         """Returns the fields of `Posterior` that label its trials, bins and channels."""
         kept = ("time", "groups", "input_group", "behaviour_name", "behaviour_lag", "source")
         return {name: getattr(self, name) for name in kept} | {
-            **{name: getattr(trials, name) for name in ("trial_id", "session", "row", "condition", "behaviour")},
+            **{name: getattr(trials, name) for name in PER_TRIAL},
             "length": trials.target_length,
             "sessions": tuple(session.name for session in self.sessions),
             "channel_names": self.channel_names(),

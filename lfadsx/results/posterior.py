@@ -73,6 +73,8 @@ class Posterior:
             None if unknown.
         row: Position of each trial in the input, shape (trial,), or None.
         condition: Condition of each trial, shape (trial,), or None.
+        start_time: Time of the left edge of each trial's first bin in seconds on the clock of its session, shape
+            (trial,), NaN where it is unknown, or None.
         behaviour: Recorded behaviour, shape (trial, time, behaviour), or None.
         behaviour_name: Name of the behaviour, such as "velocity".
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
@@ -119,6 +121,7 @@ class Posterior:
     held_out: np.ndarray | None = None
     row: np.ndarray | None = None
     condition: np.ndarray | None = None
+    start_time: np.ndarray | None = None
     behaviour: np.ndarray | None = None
     behaviour_name: str = "velocity"
     behaviour_lag: float = 0.0
