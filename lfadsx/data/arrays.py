@@ -151,9 +151,9 @@ def from_arrays(
         chosen, made = _given_names(split, whole.n_trials), {"given": True}
     return with_findings(
         Dataset(
-            train=choose(whole, chosen == "train"),
-            valid=choose(whole, chosen == "valid"),
-            test=choose(whole, chosen == "test") if np.any(chosen == "test") else None,
+            train=choose(whole, _rows(chosen == "train")),
+            valid=choose(whole, _rows(chosen == "valid")),
+            test=choose(whole, _rows(chosen == "test")) if np.any(chosen == "test") else None,
             sessions=(owner,),
             groups=groups,
             time=time,
@@ -164,6 +164,12 @@ def from_arrays(
         ),
         *notes,
     )
+
+
+def _rows(chosen: np.ndarray) -> np.ndarray | slice:
+    """Returns a slice for trials that follow each other, whose arrays need no copy; else the mask itself."""
+    rows = np.flatnonzero(chosen)
+    return slice(rows[0], rows[-1] + 1) if len(rows) and len(rows) == rows[-1] + 1 - rows[0] else chosen
 
 
 def _masked(seen: np.ndarray | None, length: np.ndarray | None, session: str) -> list[Finding]:
@@ -198,14 +204,18 @@ def _raw_trials(
             f"`forward_bins` must be from 0 to {shortest - 1}, which leaves the encoder one bin of the shortest trial, "
             f"got {forward_bins}."
         )
-    n_encoder_bins = data.shape[1] - forward_bins
-    arrays = {**arrays, "encoder_input": data[:, :n_encoder_bins, held_in], f"targets/{INPUT_GROUP}": data}
+    n_encoder_bins, all_seen = data.shape[1] - forward_bins, not forward_bins and len(held_in) == data.shape[2]
+
+    def seen(values: np.ndarray) -> np.ndarray:
+        return values if all_seen else values[:, :n_encoder_bins, held_in]
+
+    arrays = {**arrays, "encoder_input": seen(data), f"targets/{INPUT_GROUP}": data}
     labels = {name: repr(name.removeprefix("targets/")) for name in arrays}
     labels |= {"encoder_input": "'spikes'", f"targets/{INPUT_GROUP}": "'spikes'"}
     if "observed" in arrays:
         mask = arrays.pop("observed")
         validation.same_shape(mask, data.shape, "'observed'", "'spikes'")
-        arrays["encoder_observed"] = mask[:, :n_encoder_bins, held_in]
+        arrays["encoder_observed"] = seen(mask)
         arrays[f"target_observed/{INPUT_GROUP}"] = mask
         labels |= {"encoder_observed": "'observed'", f"target_observed/{INPUT_GROUP}": "'observed'"}
     if length is not None:

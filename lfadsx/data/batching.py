@@ -49,7 +49,8 @@ def take(sessions: Sequence[Session], split: Split, rows: Int[np.ndarray, "*rows
     """
     real = rows >= 0
     index = np.where(real, rows, 0)
-    unused = dict.fromkeys(("truth", "true_inputs", "behaviour", "condition", "interval", "start_time"))
+    unused = dict.fromkeys(("truth", "true_inputs", "behaviour", "condition", "interval"))
+    unused |= dict.fromkeys(("start_time", "piece_of", "first_bin"))
     chosen = choose(dataclasses.replace(split, **unused), index)
     widths = {group: np.array([s.n_targets[group] for s in sessions], np.int32) for group in split.targets}
     target_index = np.full((len(sessions), split.encoder_input.shape[2]), -1, np.int32)  # -1 in the padding

@@ -97,6 +97,9 @@ class Split:
             (trial,), NaN where there is none, or None.
         start_time: Time of the left edge of each trial's first bin in seconds on the clock of its session, shape
             (trial,), float64, NaN where it is unknown, or None.
+        piece_of: For pieces of longer data: number of the trial in the input that each piece was chopped from, 0 for a
+            whole recording, shape (trial,). None for trials that are whole.
+        first_bin: Number of each piece's first bin in that trial or recording, shape (trial,), or None.
     """
 
     encoder_input: np.ndarray
@@ -115,6 +118,8 @@ class Split:
     behaviour: np.ndarray | None = None
     interval: np.ndarray | None = None
     start_time: np.ndarray | None = None
+    piece_of: np.ndarray | None = None
+    first_bin: np.ndarray | None = None
 
     @property
     def n_trials(self) -> int:

@@ -34,6 +34,8 @@ MEANING = {
     "behaviour": "behaviour (trial, time, column)",
     "interval": "produced interval of each trial in seconds",
     "start_time": "time of each trial's first bin in seconds of the session",
+    "piece_of": "number of the trial that each piece was chopped from, 0 for a whole recording",
+    "first_bin": "number of each piece's first bin there",
     "trial_id": "id of each trial",
     "row": "position of each trial in the input",
 }

@@ -28,6 +28,8 @@ KEYS = {
     "behaviour": ("{split}_velocity", "{split}_behaviour", "{split}_behavior"),
     "interval": ("{split}_interval",),
     "start_time": ("{split}_start_time",),
+    "piece_of": ("{split}_piece_of",),
+    "first_bin": ("{split}_first_bin",),
     "trial_id": ("{split}_inds",),
     "row": ("{split}_row",),
 }
@@ -47,7 +49,7 @@ FACTS = ("target_index", "conversion_factor", "dt", "brain_area")
 """Further keys that are read."""
 
 PER_TRIAL = (
-    *("condition", "interval", "start_time", "trial_id", "row"),
+    *("condition", "interval", "start_time", "piece_of", "first_bin", "trial_id", "row"),
     *("length", "encoder_length", "target_length"),
 )
 """Fields with one value for each trial."""

@@ -174,7 +174,8 @@ def _cut(split: Split, first: int, stop: int, bin_width: float | None) -> Split:
     }
     # Arrays with three axes have time as the second one; all others have one number for each trial.
     cut = map_arrays(split, lambda values: values[:, first:stop] if values.ndim == 3 else values)
-    return dataclasses.replace(cut, **lengths, start_time=_later(split.start_time, first, bin_width))
+    later = None if split.first_bin is None else split.first_bin + first
+    return dataclasses.replace(cut, **lengths, first_bin=later, start_time=_later(split.start_time, first, bin_width))
 
 
 def _later(start_time: np.ndarray | None, n_bins: int, bin_width: float | None) -> np.ndarray | None:

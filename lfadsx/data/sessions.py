@@ -176,6 +176,9 @@ def join_splits(splits: Sequence[Split], sessions: Sequence[Session]) -> Split:
         condition=some(conditions, np.full(sum(sizes), "" if is_text else np.nan)),
         interval=some([split.interval for split in splits], np.full(sum(sizes), np.nan, np.float32)),
         start_time=some([split.start_time for split in splits], np.full(sum(sizes), np.nan)),
+        # A whole trial is the only piece of itself.
+        piece_of=some([split.piece_of for split in splits], joined["row"]),
+        first_bin=some([split.first_bin for split in splits], np.zeros(sum(sizes), np.int64)),
     )
 
 

@@ -15,22 +15,30 @@ from lfadsx.errors import DataError
 
 
 def map_arrays(split: Split, function: Callable[[np.ndarray], np.ndarray]) -> Split:
-    """Returns a split with `function` applied to every array; None stays None."""
+    """Returns a split with `function` applied to every array; None stays None.
+
+    An array that occurs twice stays one array: the encoder's data are the targets, if nothing is held out.
+    """
+    done: dict[int, np.ndarray] = {}
 
     def apply(values: Any) -> Any:
         if isinstance(values, dict):
             return {name: apply(value) for name, value in values.items()}
-        return None if values is None else function(values)
+        if values is None:
+            return None
+        if id(values) not in done:
+            done[id(values)] = function(values)
+        return done[id(values)]
 
     return Split(**{field.name: apply(getattr(split, field.name)) for field in dataclasses.fields(split)})
 
 
-def choose(split: Split, rows: np.ndarray) -> Split:
+def choose(split: Split, rows: np.ndarray | slice) -> Split:
     """Returns the chosen trials of a split, in the order of `rows`.
 
     Args:
         split: Any split.
-        rows: Row numbers, shape (chosen trial,), or True for chosen trials, shape (trial,).
+        rows: Row numbers, shape (chosen trial,), or True for chosen trials, shape (trial,); a slice copies nothing.
     """
     return map_arrays(split, lambda values: values[rows])
 
@@ -94,6 +102,17 @@ def names_in_order(n_trials: int, valid_fraction: float, test_fraction: float) -
             "or fractions that leave at least one trial for each split."
         )
     return np.repeat(["train", "valid", "test"], [n_trials - n_valid - n_test, n_valid, n_test])
+
+
+def checked_shares(split: Sequence[float]) -> tuple[float, float, float]:
+    """Returns the shares of train, valid and test; raises `DataError` unless they are shares that sum to 1."""
+    shares = tuple(float(share) for share in split)
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6 or 0 in shares[:2]:
+        raise DataError(
+            "`split` must hold the shares of train, valid and test, which sum to 1 (only test may be 0), got "
+            f"{', '.join(f'{share:g}' for share in shares)}. Use for example (0.7, 0.15, 0.15)."
+        )
+    return shares
 
 
 def random_names(

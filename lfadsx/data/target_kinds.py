@@ -69,8 +69,12 @@ def cast(split: Split, groups: Mapping[str, TargetGroup], input_group: str) -> S
         counts = groups[group].kind == "counts"
         return values.astype(np.min_scalar_type(int(values.max())) if counts else np.float32, copy=False)
 
-    targets = {group: smallest(values, group) for group, values in split.targets.items()}
-    return dataclasses.replace(split, encoder_input=smallest(split.encoder_input, input_group), targets=targets)
+    seen = smallest(split.encoder_input, input_group)
+    targets = {
+        group: seen if values is split.encoder_input else smallest(values, group)
+        for group, values in split.targets.items()
+    }
+    return dataclasses.replace(split, encoder_input=seen, targets=targets)
 
 
 def first_not_count(data: Dataset, group: str) -> tuple[str, float, str] | None:

@@ -108,7 +108,9 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
     alike &= np.array_equal(session.target_index, np.arange(n_channels))
     targets, observed = {}, {}
     for group, n_targets in session.n_targets.items():
-        if f"targets/{group}" in raw.arrays:
+        if group == input_group and _one_array(raw, input_group) and np.array_equal(encoder_length, target_length):
+            made = encoder_input, encoder_observed
+        elif f"targets/{group}" in raw.arrays:
             made = _data(raw, f"targets/{group}", target_length, missing)
         elif group == input_group:
             made = encoder_input, None  # large data are not copied
@@ -120,6 +122,7 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
         targets[group], observed[group] = made
     per_trial = ("trial_id", "row", "condition", "interval", "start_time")
     trial_id, row, condition, interval, start_time = (_checked(raw, name, 1) for name in per_trial)
+    pieces = {name: _whole_numbers(raw, name) for name in ("piece_of", "first_bin")}
     if trial_id is not None and trial_id.dtype.kind == "b":
         label = raw.labels["trial_id"]
         raise DataError(f"{label} must hold an id for each trial, got a mask. Give `numpy.flatnonzero(mask)`.")
@@ -139,6 +142,7 @@ def split_of(raw: RawTrials, session: Session, input_group: str, forward_bins: i
         condition=None if condition is None else tidy_labels(condition, raw.labels["condition"]),
         interval=None if interval is None else _intervals(interval, raw.labels["interval"]),
         start_time=None if start_time is None else _start_times(start_time, raw.labels["start_time"]),
+        **pieces,
         **{name: _series(raw, name, target_length, n_bins) for name in SERIES},
     )
 
@@ -151,7 +155,8 @@ def inside(length: np.ndarray, n_bins: int) -> np.ndarray:
 def existing(values: np.ndarray, length: np.ndarray, n_channels: np.ndarray) -> np.ndarray:
     """Returns True for entries of `values` inside the trial (length by trial) and its session (channels by trial)."""
     of_session = np.arange(values.shape[2]) < n_channels[:, None]
-    return inside(length, values.shape[1])[:, :, None] & of_session[:, None, :]
+    there = inside(length, values.shape[1])[:, :, None]
+    return np.broadcast_to(there, values.shape) if of_session.all() else there & of_session[:, None, :]
 
 
 def _check_targets(raw: RawTrials, session: Session, n_bins: int) -> None:
@@ -199,9 +204,15 @@ def _data(raw: RawTrials, name: str, length: np.ndarray, missing: bool) -> tuple
         gaps |= bool(unknown.any())
         observed = observed & ~unknown
     validation.finite(values, observed, label)
-    if not observed.all():
+    if not observed.all() and np.any(values, where=~observed):
         values = np.where(observed, values, 0)
     return values, observed if gaps else None
+
+
+def _one_array(raw: RawTrials, input_group: str) -> bool:
+    """Returns whether the encoder's data and the targets are the same arrays, so that they are checked once."""
+    pairs = (("encoder_input", "targets"), ("encoder_observed", "target_observed"))
+    return all(raw.arrays.get(seen) is raw.arrays.get(f"{target}/{input_group}") for seen, target in pairs)
 
 
 def _from_encoder(
@@ -251,6 +262,14 @@ def _start_times(values: np.ndarray, label: str) -> np.ndarray:
     if wrong.any():
         raise DataError(f"{label} must hold times in seconds, got {values[wrong][0]}. Give NaN for an unknown time.")
     return values.astype(np.float64)
+
+
+def _whole_numbers(raw: RawTrials, name: str) -> np.ndarray | None:
+    """Returns whole numbers by trial, from 0, after a check, or None if they are missing."""
+    values = _checked(raw, name, 1)
+    if values is not None and (values.dtype.kind not in "iu" or values.min() < 0):
+        raise DataError(f"{raw.labels[name]} must hold whole numbers from 0. Leave it out if trials are no pieces.")
+    return None if values is None else values.astype(np.int64)
 
 
 def _checked(raw: RawTrials, name: str, n_axes: int) -> Any:

@@ -86,7 +86,8 @@ def _write_facts(file: h5py.File, dataset: Dataset, session: Session) -> None:
 
 
 def _write_split(file: h5py.File, name: str, split: Split, session: Session, input_group: str) -> None:
-    fields = ["encoder_input", "encoder_observed", *SERIES, "condition", "interval", "start_time", "trial_id", "row"]
+    fields = ["encoder_input", "encoder_observed", *SERIES, "condition", "interval", "start_time"]
+    fields += ["piece_of", "first_bin", "trial_id", "row"]
     if np.any(split.encoder_length < split.encoder_input.shape[1]) or np.any(split.target_length < split.n_bins):
         fields += ["encoder_length", "target_length"]
     key = {field: keys[0].format(split=name) for field, keys in KEYS.items()}

@@ -1,4 +1,4 @@
-"""From a recording to a data set: windows at an event, or whole trials, with units and trials chosen."""
+"""From a recording to a data set: windows at an event, whole trials or pieces, with units and trials chosen."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import numpy as np
 from lfadsx.data import validation
 from lfadsx.data.arrays import from_arrays
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.pieces import as_pieces
 from lfadsx.errors import DataError
-from lfadsx.recordings import recording_findings
 from lfadsx.recordings.binning import by_window, mean_signal
 from lfadsx.recordings.choosing_units import areas_by_unit, count_units
-from lfadsx.recordings.drawing import HeldOut, SplitBy, draw_splits
+from lfadsx.recordings.chopping import chop_trials, is_whole, plan_whole
+from lfadsx.recordings.cut_plan import plan_trials
+from lfadsx.recordings.drawing import HeldOut, SplitBy
 from lfadsx.recordings.recording import Recording
-from lfadsx.recordings.windows import Windows, exact, lay_windows
-
-CONDITION = "condition"
-"""The column of trials that is the condition unless another one is named."""
+from lfadsx.recordings.windows import Windows, exact
 
 
 class CutOptions(TypedDict, total=False):
@@ -35,6 +34,8 @@ class CutOptions(TypedDict, total=False):
     held_out: HeldOut
     split: Sequence[float] | str
     split_by: SplitBy
+    chop: float | None
+    overlap: float | None
     seed: int
 
 
@@ -53,9 +54,11 @@ def cut(
     held_out: HeldOut = 0,
     split: Sequence[float] | str = (0.7, 0.15, 0.15),
     split_by: SplitBy = "condition",
+    chop: float | None = None,
+    overlap: float | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Cuts a recording into trials of binned counts and returns them as a data set.
+    """Cuts a recording into trials of binned counts, or into pieces, and returns them as a data set.
 
     Bins are half-open: a spike on an edge belongs to the later bin. Windows come from the continuous recording and may
     overlap. A trial is dropped if its event is missing or its window is not inside one recorded interval. In files with
@@ -92,6 +95,10 @@ def cut(
         split: Shares of train, valid and test, or the name of the column of trials that names the split of each.
         split_by: "condition": at random, each condition in proportion; "time": in blocks, the last ones test. Windows
             that overlap are never in two splits.
+        chop: Length of a piece in seconds. Without `align` and `window` the whole recording is cut into pieces, and
+            trials are not needed; bins that are not wholly inside a recorded interval are in no piece. With `align` or
+            `window`, trials that are longer are cut into pieces that stay in the split of their trial.
+        overlap: What a piece shares with the next one in seconds; by default a fifth of `chop`.
         seed: Seed of all draws.
 
     Returns:
@@ -102,51 +109,46 @@ def cut(
         DataError: If a name is unknown, a value is out of range, or too few trials or units are left.
     """
     _check(window, bin_width, min_rate)
-    align = align or "start"
-    notes = [*recording.findings]
+    _check_chop(chop, overlap, interval)
     recording = exact(recording, bin_width, *(window or ()))
-    windows, reason = lay_windows(recording, align, window, bin_width)
-    notes += recording_findings.examine(recording, align)
-    _check_left(recording, reason)
-    labels = _condition(recording, condition)
-    names, why = draw_splits(split, split_by, windows, recording, None if labels is None else labels[windows.row], seed)
-    reason[windows.row] = why
-    windows, names = windows.chosen(why == ""), names[why == ""]
-    notes += recording_findings.dropped_trials(recording, reason)
-    notes += recording_findings.reaching_beyond(recording, windows)
-
-    units = count_units(recording, windows, areas, min_rate, held_out, seed)
+    if chop is not None and is_whole(recording, align, window):
+        plan = plan_whole(recording, bin_width, chop, overlap, condition, split, split_by, seed)
+    else:
+        plan = plan_trials(recording, align, window, bin_width, condition, split, split_by, seed)
+        plan = plan if chop is None else chop_trials(plan, bin_width, chop, overlap, recording.name)
+    units = count_units(recording, plan.windows, areas, min_rate, held_out, seed)
     data = from_arrays(
-        by_window(units.counts, windows),
+        by_window(units.counts, plan.windows),
         held_out=units.held_out,
         bin_width=bin_width,
-        start=0.0 if window is None else window[0],
-        event=align,
-        condition=None if labels is None else labels[windows.row],
-        behaviour=_behaviour(recording, behaviour, windows),
+        start=plan.start,
+        event=plan.event,
+        condition=plan.condition,
+        behaviour=_behaviour(recording, behaviour, plan.windows),
         behaviour_name=behaviour or "velocity",
         behaviour_lag=behaviour_lag,
-        interval=None if interval is None else _interval(recording, interval)[windows.row],
-        start_time=None if recording.trial_clocks else windows.start * windows.scale,
-        trial_id=recording.trials["trial_id"][windows.row],
+        interval=None if interval is None else _interval(recording, interval)[plan.windows.row],
+        start_time=None if recording.trial_clocks else plan.windows.start * plan.windows.scale,
+        trial_id=plan.trial_id,
         channel_names=[str(unit) for unit in units.recording.unit_id],
         kind="counts",
-        split=names,
+        split=plan.split,
         session=recording.name,
     )
-    how: dict[str, Any] = {"align": align, "window": window, "bin_width": bin_width, "min_rate": min_rate}
+    data = as_pieces(data, plan.piece_of, plan.first_bin)
+    how: dict[str, Any] = {"align": align or plan.event, "window": window, "bin_width": bin_width, "min_rate": min_rate}
+    how |= {} if chop is None else {"chop": chop, "overlap": overlap}
     drawn = {"column": split} if isinstance(split, str) else {"shares": list(split), "by": split_by, "seed": seed}
     source = {
         **recording.source,
         "cut": how | {"areas": areas, "behaviour": behaviour, "interval": interval},
         "split": drawn,
-        "dropped": _dropped(recording, reason),
+        "dropped": _dropped(recording, plan.reason),
         "area": areas_by_unit(units.recording),
     }
     sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
-    return dataclasses.replace(
-        data, sessions=sessions, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)
-    )
+    notes = (*recording.findings, *plan.findings, *units.findings, *data.findings)
+    return dataclasses.replace(data, sessions=sessions, source={recording.name: source}, findings=notes)
 
 
 def _check(window: tuple[float, float] | None, bin_width: float, min_rate: float) -> None:
@@ -162,39 +164,14 @@ def _check(window: tuple[float, float] | None, bin_width: float, min_rate: float
         )
 
 
-def _check_left(recording: Recording, reason: np.ndarray) -> None:
-    """Raises `DataError` if fewer than two trials are left; says why the others are dropped."""
-    left = int((reason == "").sum())
-    if left < 2:
-        said = "".join(f" {finding.sentence}" for finding in recording_findings.dropped_trials(recording, reason))
+def _check_chop(chop: float | None, overlap: float | None, interval: str | None) -> None:
+    if chop is None and overlap is not None:
+        raise DataError(f"`overlap` needs `chop`, the length of a piece in seconds, got `overlap` {overlap:g} alone.")
+    if chop is not None and interval is not None:
         raise DataError(
-            f"At least two trials of {recording.name!r} must be left to cut, got {left} of {len(reason)}.{said} "
-            "Check the event, the window and the unit of times."
+            f"`interval` must end at the event of each trial, got {interval!r} with `chop`, but pieces begin anywhere. "
+            "Leave one of them out."
         )
-
-
-def _condition(recording: Recording, condition: str | Sequence[str] | None) -> np.ndarray | None:
-    """Returns the condition of every trial, shape (trial,); several columns are joined as text."""
-    if condition is None:
-        return None
-    columns = [condition] if isinstance(condition, str) else list(condition)
-    if not columns:
-        return recording.trials.get(CONDITION)
-    for name in columns:
-        validation.one_of(name, recording.trials, "A column of `condition`")
-    if len(columns) == 1:
-        return recording.trials[columns[0]]
-    parts = zip(*(recording.trials[name].tolist() for name in columns), strict=True)
-    return np.array(["" if any(_is_missing(part) for part in row) else ", ".join(map(_label, row)) for row in parts])
-
-
-def _label(value: Any) -> str:
-    """Returns a value as text; whole numbers are alike as integers and as floats, as which they may be stored."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_missing(value: Any) -> bool:
-    return value in ("", None) or value != value
 
 
 def _interval(recording: Recording, name: str) -> np.ndarray:

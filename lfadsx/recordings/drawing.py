@@ -10,7 +10,7 @@ import numpy as np
 from lfadsx.data import validation
 from lfadsx.data.choices import Choice, chosen
 from lfadsx.data.condition_labels import tidy_labels
-from lfadsx.data.splits import random_names
+from lfadsx.data.splits import checked_shares, random_names
 from lfadsx.errors import DataError
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.windows import Windows
@@ -88,7 +88,7 @@ def draw_splits(
         names = np.array([NAMES.get(str(name), "") for name in given])
         why[names == ""] = NOT_IN_A_SPLIT
         return names, why
-    shares = _checked_shares(split)
+    shares = checked_shares(split)
     validation.one_of(by, get_args(SplitBy), "`split_by`")
     if by == "time":
         return _in_time(shares, windows, why, compare=not recording.trial_clocks)
@@ -123,16 +123,6 @@ def _named(held_out: Choice, recording: Recording) -> np.ndarray:
         return chosen(values, recording.n_units, "`held_out`", "units")
     names = [str(unit) for unit in recording.unit_id]
     return chosen([str(value) for value in values.tolist()], len(names), "`held_out`", "units", names)
-
-
-def _checked_shares(split: Sequence[float]) -> tuple[float, float, float]:
-    shares = tuple(float(share) for share in split)
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6 or 0 in shares[:2]:
-        raise DataError(
-            "`split` must hold the shares of train, valid and test, which sum to 1 (only test may be 0), got "
-            f"{', '.join(f'{share:g}' for share in shares)}. Use for example (0.7, 0.15, 0.15)."
-        )
-    return shares
 
 
 def _in_time(

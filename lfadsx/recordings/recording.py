@@ -67,6 +67,7 @@ class Recording:
             and a spike that two trials share is listed twice.
         trial_clocks: If True, each trial has its own time 0, so times of different trials cannot be compared;
             needs `spike_trial`.
+        no_trials: Why the table of trials is empty, and what would fill it, in words; empty if there are trials.
         source: Where it comes from: "format", "files" (a list of `lfadsx.data.hdf5_files.describe`), and which parts
             were read. The hash "sha256" is inside "files": at the top it would mark a file that `lfadsx.read` can read.
         findings: What looked odd in reading.
@@ -83,6 +84,7 @@ class Recording:
     signals: dict[str, Signal] = dataclasses.field(default_factory=dict)
     spike_trial: tuple[np.ndarray, "..."] | None = None
     trial_clocks: bool = False
+    no_trials: str = ""
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
@@ -149,6 +151,11 @@ class Recording:
         from lfadsx.recordings.recording_summary import summarise
 
         return summarise(self)
+
+
+def no_trials() -> dict[str, np.ndarray]:
+    """Returns an empty table of trials, for recordings that are cut into pieces."""
+    return {"trial_id": np.zeros(0, np.int64)}
 
 
 def by_unit(trials: Sequence[Sequence[np.ndarray]]) -> tuple[tuple[np.ndarray, "..."], tuple[np.ndarray, "..."]]:

@@ -19,9 +19,10 @@ FEWEST_SPIKES = 20
 """Spikes of a unit from which its intervals are looked at."""
 
 
-def examine(recording: Recording, align: str) -> list[Finding]:
-    """Returns what looks odd in times of spikes and of the event `align`."""
-    return [*_other_unit_of_time(recording), *_events_far_from_spikes(recording, align)]
+def examine(recording: Recording, align: str | None = None) -> list[Finding]:
+    """Returns what looks odd in times of spikes and of the event `align`, if any."""
+    events = [] if align is None else _events_far_from_spikes(recording, align)
+    return [*_other_unit_of_time(recording), *events]
 
 
 def reaching_beyond(recording: Recording, windows: Windows) -> list[Finding]:

@@ -43,6 +43,8 @@ FIELDS = {
     "row": ("trial", "none", "Position of each trial in the input"),
     "condition": ("trial", "none", "Condition of each trial"),
     "start_time": ("trial", "s", "Time of the left edge of each trial's first bin on the clock of its session"),
+    "piece_of": ("trial", "none", "Number of the trial that each piece was chopped from, 0 for a whole recording"),
+    "first_bin": ("trial", "bins", "Number of each piece's first bin in that trial or recording"),
     "behaviour": ("trial time behaviour", "units of the data", "Recorded behaviour"),
     "channel_names": ("session channel", "none", "Names of channels; empty where a session has no channel or no name"),
     "held_out": ("session channel", "none", "True for channels that the encoder did not see"),
@@ -57,7 +59,11 @@ SAMPLES = {
 """Dimensions of the single samples."""
 
 COORDINATES = {"channel_names": "channel_name"} | {
-    name: name for name in ("time", "trial_id", "session", "length", "row", "condition", "start_time", "held_out")
+    name: name
+    for name in (
+        *("time", "trial_id", "session", "length", "row", "condition", "start_time", "piece_of", "first_bin"),
+        "held_out",
+    )
 }
 """Arrays that are coordinates in xarray, and their names there."""
 

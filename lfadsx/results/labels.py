@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from lfadsx.models.lfads import LFADS
 
 
-PER_TRIAL = ("trial_id", "session", "row", "condition", "start_time", "behaviour")
+PER_TRIAL = (
+    *("trial_id", "session", "row", "condition", "behaviour"),
+    *("start_time", "piece_of", "first_bin"),
+)
 """Fields of `Split` that a `Posterior` has as well."""
 
 

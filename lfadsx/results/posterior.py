@@ -75,6 +75,9 @@ class Posterior:
         condition: Condition of each trial, shape (trial,), or None.
         start_time: Time of the left edge of each trial's first bin in seconds on the clock of its session, shape
             (trial,), NaN where it is unknown, or None.
+        piece_of: For pieces of longer data: number of the trial that each piece was chopped from, 0 for a whole
+            recording, shape (trial,); None for trials that are whole. `lfadsx.join` puts pieces together.
+        first_bin: Number of each piece's first bin in that trial or recording, shape (trial,), or None.
         behaviour: Recorded behaviour, shape (trial, time, behaviour), or None.
         behaviour_name: Name of the behaviour, such as "velocity".
         behaviour_lag: Behaviour at time t + lag belongs to rates at t, in seconds.
@@ -122,6 +125,8 @@ class Posterior:
     row: np.ndarray | None = None
     condition: np.ndarray | None = None
     start_time: np.ndarray | None = None
+    piece_of: np.ndarray | None = None
+    first_bin: np.ndarray | None = None
     behaviour: np.ndarray | None = None
     behaviour_name: str = "velocity"
     behaviour_lag: float = 0.0
