@@ -126,7 +126,7 @@ def test_units_of_a_session(tmp_path, expected):
     assert recording.observed.tolist() == [[0, 30]] and not recording.within_trials
     np.testing.assert_array_equal(counts(lfadsx.from_matlab(path, **CUE)), counts(expected))
     with pytest.raises(lfadsx.DataError, match="needs a table of trials beside 'units'"):
-        read_matlab(save(tmp_path, units=struct(rows)))
+        lfadsx.from_matlab(save(tmp_path, units=struct(rows)))
 
 
 def cell_of_text(texts):

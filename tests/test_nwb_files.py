@@ -107,7 +107,7 @@ def test_the_table_of_trials_has_another_name(tmp_path):
     with pytest.raises(lfadsx.DataError, match="must hold the table of trials 'reaches', found 'trials', 'epochs'"):
         read_nwb(path, trials="reaches")
     with pytest.raises(lfadsx.DataError, match="must hold the table of trials 'trials', found no table"):
-        read_nwb(save(tmp_path, with_units(new_file())))
+        lfadsx.from_nwb(save(tmp_path, with_units(new_file())))
 
 
 @pytest.mark.parametrize("column", ["location", "brain_area", "region"])

@@ -137,11 +137,13 @@ def test_mistakes_are_explained(tmp_path):
     (tmp_path / "more.npz").unlink()
     (tmp_path / "go.npz").unlink()
     with pytest.raises(lfadsx.DataError, match="must hold the trials: a Tsd .* Found only spikes"):
-        read_pynapple(tmp_path)
+        lfadsx.from_pynapple(tmp_path)
     with pytest.raises(lfadsx.DataError, match="`spikes` must be a TsGroup of pynapple.*got list"):
         read_pynapple([np.arange(3.0)], {"go": GO})
-    with pytest.raises(lfadsx.DataError, match="`trials` must be an IntervalSet of pynapple.*got NoneType"):
-        read_pynapple(group())
+    with pytest.raises(lfadsx.DataError, match="`trials` must be an IntervalSet of pynapple.*got list"):
+        read_pynapple(group(), [1.0])
+    with pytest.raises(lfadsx.DataError, match="`trials` must be an interval set or a table, got None"):
+        lfadsx.from_pynapple(group())
     with pytest.raises(lfadsx.DataError, match="The signal 'hand' must be a Tsd or TsdFrame"):
         read_pynapple(group(), {"go": GO}, signals={"hand": np.ones(3)})
 

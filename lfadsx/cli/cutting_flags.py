@@ -10,12 +10,17 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class Cutting:
-    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials."""
+    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials, or into pieces."""
 
     align: str | None = None
     """Event at time 0, a column of the table of trials; by default the start of the trial."""
     window: tuple[float, float] | None = None
     """First and last time relative to the event in seconds; by default whole trials, from the event to the stop."""
+    chop: float | None = None
+    """Length of a piece in seconds: cut the whole recording into pieces, without trials. With --align or --window: cut
+    trials that are longer into pieces."""
+    overlap: float | None = None
+    """What a piece shares with the next one in seconds; by default a fifth of --chop."""
     condition: tuple[str, ...] = ()
     """Columns of trials that make the condition; by default the column condition, if there is one."""
     behaviour: str | None = None
@@ -31,7 +36,8 @@ class Cutting:
     split: tuple[str, ...] = ()
     """Shares of train, valid and test, by default 0.7 0.15 0.15; or the column of trials that names the split."""
     split_by: Literal["condition", "time"] = "condition"
-    """condition: at random, each condition in proportion. time: in blocks, the last ones test."""
+    """condition: at random, each condition in proportion; pieces of a whole recording in blocks that share no bin,
+    spread over the recording. time: in blocks, the last ones test."""
     variable: str | None = None
     """MATLAB: variable that holds the spikes; by default the one that is cut least."""
     events: tuple[str, ...] = ()
@@ -53,6 +59,8 @@ class Cutting:
         return {
             "align": self.align,
             "window": self.window,
+            "chop": self.chop,
+            "overlap": self.overlap,
             "condition": self.condition or None,
             "behaviour": self.behaviour,
             "interval": self.interval,

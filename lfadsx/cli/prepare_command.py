@@ -17,18 +17,19 @@ class Prepare(Command):
     """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
 
     SOURCE is an NWB, MATLAB or NPZ file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
-    --map says what bare arrays mean.
+    --map says what bare arrays mean. With --chop a recording without trials is cut into pieces that overlap.
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 
     common = (
-        *("sources", "out", "align", "window", "bin_width", "condition", "behaviour", "areas", "min_rate", "held_out"),
-        *("split", "split_by", "map", "trials", "dry_run", "verbose"),
+        *("sources", "out", "align", "window", "chop", "overlap", "bin_width", "condition", "behaviour", "areas"),
+        *("min_rate", "held_out", "split", "split_by", "map", "trials", "dry_run", "verbose"),
     )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
         "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
+        "lfadsx prepare day1.nwb --out day1.h5 --chop 1 --overlap 0.2",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
@@ -38,7 +39,7 @@ class Prepare(Command):
     session_names: tuple[str, ...] = ()
     """Names of the sessions, one for each recording; by default the names of the recordings."""
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
-    """How trials are cut."""
+    """How trials or pieces are cut."""
     bin_width: float | None = None
     """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
     behaviour_lag: float | None = None

@@ -120,28 +120,34 @@ def from_continuous(
     # Splits one after another, so that each is a part of one array and needs no copy.
     order = np.concatenate([np.flatnonzero(in_split == name) for name in ("train", "valid", "test")])
     pieces = Pieces(pieces.stretch[order], pieces.first_bin[order], pieces.n_bins[order])
-    along = {"behaviour": behaviour, "known_inputs": known_inputs, "truth": truth, "true_inputs": true_inputs}
-    along |= {"observed": mask if mask is not None and mask.shape == values.shape else None}
+
+    def along(array: Any, name: str) -> list[np.ndarray] | None:
+        return None if array is None else _cut(_by_bin(array, name, len(values)), pieces)
+
     data = from_arrays(
         _cut(values, pieces),
         held_out=held_out,
         bin_width=bin_width,
         event=EVENT,
+        behaviour=along(behaviour, "behaviour"),
         behaviour_name=behaviour_name,
         behaviour_lag=behaviour_lag,
+        known_inputs=along(known_inputs, "known_inputs"),
+        truth=along(truth, "truth"),
         truth_unit=truth_unit,
+        true_inputs=along(true_inputs, "true_inputs"),
+        observed=None if mask is None or mask.shape != values.shape else _cut(mask, pieces),
         start_time=None if bin_width is None else start_time + pieces.first_bin * bin_width,
         trial_id=order,
         channel_names=channel_names,
         missing=missing,
         other_targets={
-            group: _cut(_by_bin(other, group, len(values)), pieces) for group, other in (other_targets or {}).items()
+            name: _cut(_by_bin(other, name, len(values)), pieces) for name, other in (other_targets or {}).items()
         },
         kind=kind,
         unit=unit,
         split=in_split[order],
         session=session,
-        **{n: None if v is None else _cut(_by_bin(v, n, len(values)), pieces) for n, v in along.items()},
     )
     source = {session: {"split": how, "pieces": {"length_bins": n_bins, "overlap_bins": n_shared}}}
     data = dataclasses.replace(data, source=source, findings=(*notes, *data.findings))

@@ -66,6 +66,19 @@ def forward_bins(raw: RawTrials, group: str) -> int:
     return targets.shape[1] - n_encoder_bins
 
 
+def check_is_cut(values: np.ndarray, label: str, file: Contents) -> None:
+    """Raises `DataError` for data (time, channel), as a recording that was never cut into trials has them."""
+    if values.ndim != 2:
+        return
+    key, width = label.split("'")[1], file.said.get("bin_width")
+    command = f"lfadsx prepare {file.file} --out pieces.h5 --map counts={key} --bin-width {width or 0.01:g} --chop 1"
+    raise DataError(
+        f"{label} must have the axes (trial, time, channel), got two axes, shape {values.shape}, like a recording that "
+        f"was never cut into trials. Cut it into pieces with `{command}` (bins and pieces in seconds) and fit pieces.h5; "
+        "in Python use `lfadsx.from_continuous`."
+    )
+
+
 def check_target_order(file: Contents, splits: Mapping[str, Split], groups: Mapping[str, TargetGroup]) -> None:
     """Checks that encoder counts equal the counts of the same target channels; skips data with missing entries.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lfadsx.data import validation
 from lfadsx.data.dataset import Session, Split
-from lfadsx.data.file_checks import mark_ends, session_name, time_of, transpose_as_asked, with_rows
+from lfadsx.data.file_checks import check_is_cut, mark_ends, session_name, time_of, transpose_as_asked, with_rows
 from lfadsx.data.file_contents import read_contents
 from lfadsx.data.large_arrays import enough_memory
 from lfadsx.data.sessions import pad_to_sessions
@@ -97,6 +97,7 @@ def read_trials(
         found = {split: found[split]}
     own = sessions[position]
     for name, raw in found.items():
+        check_is_cut(raw.arrays["encoder_input"], raw.encoder_label, file)
         found[name], note = _held_in(raw, own, input_group)
         findings += [note] if note else []
     splits = {name: split_of(raw, own, input_group, forward_bins, missing) for name, raw in found.items()}

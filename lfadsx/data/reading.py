@@ -12,6 +12,7 @@ from lfadsx.data.axis_order import doubtful_order, order_hint
 from lfadsx.data.data_findings import with_findings
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.file_checks import (
+    check_is_cut,
     check_target_order,
     forward_bins,
     id_findings,
@@ -144,6 +145,7 @@ def _checked(file: Contents, name: str, missing: bool, axes: str | None) -> tupl
     hint = order_hint(train.arrays["encoder_input"], others)
     for raw in raws.values():
         values = raw.arrays["encoder_input"]
+        check_is_cut(values, raw.encoder_label, file)
         validation.dimensions(values, 3, raw.encoder_label)
         for axis, what in ((2, "channels"), (1, "bins")):
             expected = train.arrays["encoder_input"].shape[axis]

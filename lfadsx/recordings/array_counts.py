@@ -1,4 +1,4 @@
-"""Counts in bare arrays: (trial, time, unit), or (time, unit) of all trials joined, with their lengths."""
+"""Counts in bare arrays: (trial, time, unit), (time, unit) of all trials joined, or (time, unit) never cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lfadsx.data.axis_order import doubtful_order, parse_axes
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.binned_counts import Bins, counts_as_recording
+from lfadsx.recordings.binned_counts import NEEDS_LENGTHS, Bins, counts_as_recording, counts_never_cut
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.types import INPUT_GROUP
 
@@ -48,6 +48,8 @@ def counts_in_arrays(
         counts = counts.transpose(order)
     validation.finite(counts, np.ones(counts.shape, bool), label)
     validation.counts(counts, label)
+    if counts.ndim == 2 and "lengths" not in found:
+        return _never_cut(path, names, found, vectors, source, bin_width)
     number = _lengths(counts, found.get("lengths"), label)
     n_trials, n_units = len(number), counts.shape[-1]
     columns = _trial_columns(found, vectors, n_trials, label)
@@ -71,15 +73,63 @@ def counts_in_arrays(
     )
 
 
+def _never_cut(
+    path: Path,
+    names: Mapping[str, str],
+    found: Mapping[str, np.ndarray],
+    vectors: Mapping[str, np.ndarray],
+    source: Mapping[str, Any],
+    bin_width: float | None,
+) -> Recording:
+    """Returns counts (time, unit) of a recording without trials."""
+    counts, label = found["counts"], f"{names['counts']!r} of {path.name!r}"
+    n_bins, n_units = counts.shape
+    if n_units > n_bins:
+        raise DataError(
+            f"{label} must have the axes (time, unit), got shape {counts.shape} with more units than bins. Transpose "
+            "it if its axes are the other way round."
+        )
+    if bin_width is None and "bin_width" not in found:
+        raise DataError(
+            f"{label} {NEEDS_LENGTHS} For a recording that was never cut, give `bin_width` and `chop`, the lengths of "
+            "a bin and of a piece in seconds (--bin-width 0.01 --chop 1)."
+        )
+    first = np.ravel(found.get("start", 0.0))
+    bins = Bins(float(first[0]), _width(found, names, bin_width, label), np.array([n_bins]), ZERO)
+    unit_id, unit_columns = _unit_columns(found, vectors, n_units, n_bins, label)
+    signals = {}
+    if "behaviour" in found:
+        values = _behaviour(found["behaviour"], counts, names["behaviour"], label)
+        signals[names["behaviour"]] = Signal(bins.middle, values)
+    return counts_never_cut(
+        counts,
+        bins,
+        _observed(found.get("observed"), n_bins, label),
+        session=path.stem,
+        unit_id=unit_id,
+        unit_columns=unit_columns,
+        source=source,
+        signals=signals,
+        label=label,
+    )
+
+
+def _observed(values: np.ndarray | None, n_bins: int, label: str) -> np.ndarray:
+    """Returns True for observed bins, shape (bin,)."""
+    mask = np.ones(n_bins, bool) if values is None else np.ravel(values)
+    if len(mask) != n_bins:
+        raise DataError(
+            f"The array of 'observed' must have one entry for each bin of {label}, {n_bins}, got {len(mask)}. Choose "
+            "another array with `map`."
+        )
+    validation.mask(mask, "The array of 'observed'")
+    return mask.astype(bool)
+
+
 def _lengths(counts: np.ndarray, lengths: np.ndarray | None, label: str) -> np.ndarray:
     """Returns the number of bins of each trial, shape (trial,)."""
-    if counts.ndim == 3 and lengths is None:
-        return np.full(counts.shape[0], counts.shape[1])
-    validation.dimensions(counts, 2, label)
     if lengths is None:
-        raise DataError(
-            f"{label} has the axes (time, unit) and needs the bins of each trial. Add lengths=NAME to `map`."
-        )
+        return np.full(counts.shape[0], counts.shape[1])
     number = np.ravel(lengths)
     if number.dtype.kind not in "iuf" or np.any(number != np.floor(number)) or np.any(number < 1):
         raise DataError(f"`lengths` must hold whole numbers of at least 1, got {number.min()}. Check the array.")

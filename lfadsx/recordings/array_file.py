@@ -76,8 +76,8 @@ def from_array_file(
             that have one entry for each event.
         events: Further columns of trials that hold times.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`. All vectors with one entry for each trial are
-            columns of trials.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`. All vectors with one entry for each trial are columns of trials.
 
     Returns:
         The data set. The array with the role `behaviour` is its behaviour.
@@ -165,7 +165,7 @@ def _of_spike_times(
     if isinstance(trials, str | Path):
         trials = read_table(Path(trials))
     if trials is None:
-        trials = _event_columns(path, found, vectors, align)
+        trials = _event_columns(found, vectors, align)
     unit = np.ravel(found["unit"])
     unit_columns = {name: values for name, values in vectors.items() if len(values) == len(np.unique(unit))}
     if "area" in found:
@@ -189,20 +189,22 @@ def _of_spike_times(
         align=align,
         session=path.stem,
     )
-    return dataclasses.replace(recording, source={**recording.source, **source})
+    missing = (
+        f"The spike times of {path.name!r} need a table of trials: give `align`, an array of event times in seconds "
+        f"(vectors of the file: {', '.join(vectors) or 'none'}), or `trials`, a CSV file with a column of event times."
+    )
+    return dataclasses.replace(
+        recording, source={**recording.source, **source}, no_trials=missing if trials is None else ""
+    )
 
 
 def _event_columns(
-    path: Path, found: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], align: str | None
-) -> dict[str, np.ndarray]:
-    """Returns the vectors that have one entry for each event of `align`, or for each start."""
+    found: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], align: str | None
+) -> dict[str, np.ndarray] | None:
+    """Returns the vectors that have one entry for each event of `align`, or for each start; None without these."""
     name = align or next((name for name in ("start", "start_time", "trial_start") if name in vectors), None)
     if name is None or name not in vectors:
-        known = ", ".join(vectors) or "none"
-        raise DataError(
-            f"The spike times of {path.name!r} need a table of trials: give `align`, an array of event times in "
-            f"seconds (vectors of the file: {known}), or `trials`, a CSV file with a column of event times."
-        )
+        return None
     n = len(vectors[name])
     columns = {other: values for other, values in vectors.items() if len(values) == n}
     return columns | {role: np.ravel(found[role]) for role in ("trial_id", "condition") if role in found}

@@ -18,7 +18,8 @@ class Role(NamedTuple):
 
 ROLES = {
     "counts": Role(
-        "counts per bin, (trial, time, unit), or (time, unit) of all trials joined, with `lengths`",
+        "counts per bin, (trial, time, unit); (time, unit) of all trials joined, with `lengths`; or (time, unit) of a "
+        "recording that was never cut, with `chop`",
         ("counts", "spikes", "spike_counts", "data", "spikes_concat"),
     ),
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
@@ -31,7 +32,12 @@ ROLES = {
     "bin_width": Role("width of a bin in seconds, or in ms if the name says so", ("bin_width_s", "bin_width", "dt")),
     "behaviour": Role("behaviour of each bin or sample", ("behaviour", "behavior", "velocity", "hand_vel")),
     "behaviour_times": Role("time of each sample of `behaviour` in seconds", ("behaviour_times", "behavior_times")),
-    "observed": Role("intervals in which the recording ran, (interval, 2)", ("observed_intervals", "recorded")),
+    "observed": Role(
+        "intervals in which the recording ran, (interval, 2); for counts that were never cut True for each bin in "
+        "which it ran",
+        ("observed_intervals", "recorded", "observed"),
+    ),
+    "start": Role("for counts that were never cut: time of the first bin in seconds", ("first_bin_s",)),
 }
 """What the arrays of a bare file may be, by the word used in a map."""
 
@@ -91,16 +97,19 @@ def _one_form(
 ) -> dict[str, str]:
     """Returns the roles of one form of the spikes: times, which are cut least, or counts."""
     has_times = {"spike_times", "unit"} <= names.keys()
-    has_counts = "counts" in names and (len(arrays[names["counts"]]) == 3 or "lengths" in names)
-    if has_times and not ("counts" in given and has_counts):
-        other: tuple[str, ...] = ("counts", "lengths", "bin_width")
+    n_axes = len(arrays[names["counts"]]) if "counts" in names else 0
+    if has_times and not ("counts" in given and n_axes in (2, 3)):
+        other: tuple[str, ...] = ("counts", "lengths", "bin_width", "start")
         if "behaviour_times" not in names:
             other += ("behaviour",)
-    elif has_counts:
-        other = ("spike_times", "unit", "behaviour_times", "observed")
+        if "observed" in names and len(arrays[names["observed"]]) != 2:
+            other += ("observed",)
+    elif n_axes in (2, 3):
+        whole = n_axes == 2 and "lengths" not in names
+        other = ("spike_times", "unit", "behaviour_times", *(() if whole else ("observed", "start")))
     else:
         raise DataError(
-            f"{file!r} must hold counts with the axes (trial, time, unit), or counts (time, unit) with `lengths`, or "
+            f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or "
             f"`spike_times` with the `unit` of each spike; recognised: {in_words(names) or 'nothing'}. "
             f"Name the arrays with `map` (--map counts=NAME or --map spike_times=NAME,unit=NAME). "
             f"The file holds {', '.join(arrays)}."

@@ -9,12 +9,16 @@ from typing import Any, Unpack
 import numpy as np
 
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.pieces import runs_of
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
-from lfadsx.recordings.recording import Recording, Signal
+from lfadsx.recordings.recording import Recording, Signal, no_trials
 
 FORGIVEN = 1e-6
+
+NEEDS_LENGTHS = "has the axes (time, unit) and needs the bins of each trial: add lengths=NAME to `map`."
+"""What is wrong with counts of trials whose lengths are unknown, behind the name of the counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,28 +77,74 @@ def counts_as_recording(
         findings: What looked odd in reading.
     """
     trial, middle = bins.trial, bins.middle
-    spikes, rows = [], []
-    for own in counts.T:
-        (place,) = np.nonzero(own)
-        times = own[place].astype(np.int64)
-        spikes.append(np.repeat(middle[place], times))
-        rows.append(np.repeat(trial[place], times))
+    spikes = tuple(_in_the_middle(own, middle) for own in counts.T)
+    rows = tuple(_in_the_middle(own, trial) for own in counts.T)
     start = np.full(len(bins.number), bins.start)
     events = {"start": start, "stop": start + bins.number * bins.width, bins.zero: np.zeros(len(start))}
     said = {"start": bins.start, "width": bins.width, "number": int(bins.number.max()), "zero": bins.zero}
     return Recording(
         name=session,
         unit_id=unit_id,
-        spikes=tuple(spikes),
+        spikes=spikes,
         trials={**trials, **events},
         events=tuple(events),
         unit_columns=dict(unit_columns),
         signals=dict(signals or {}),
-        spike_trial=tuple(rows),
+        spike_trial=rows,
         trial_clocks=True,
         source={**source, "bins": said | {"ragged": bool(np.ptp(bins.number))}},
         findings=findings,
     )
+
+
+def counts_never_cut(
+    counts: np.ndarray,
+    bins: Bins,
+    observed: np.ndarray,
+    *,
+    session: str,
+    unit_id: np.ndarray,
+    unit_columns: Mapping[str, np.ndarray],
+    source: Mapping[str, Any],
+    signals: Mapping[str, Signal],
+    label: str,
+) -> Recording:
+    """Returns counts of a recording without trials as spikes in the middle of their bins.
+
+    Args:
+        counts: Counts per bin, shape (bin, unit).
+        bins: The bins, from the start of the recording.
+        observed: True for bins in which the recording ran, shape (bin,).
+        session: Name of the session.
+        unit_id: Ids of the units, shape (unit,).
+        unit_columns: What is known of the units, shape (unit,) each.
+        source: Where the counts come from.
+        signals: Signals by name.
+        label: Name of the counts in messages.
+    """
+    notes, off = [], bins.start / bins.width
+    if abs(off - round(off)) > FORGIVEN * max(1, abs(off)):  # bins of a recording are multiples of their width
+        sentence = f"{label} begins at {bins.start:g} s, between two bins. Times count from its first bin."
+        notes = [Finding("note", "start of bins", bins.start, None, session, sentence)]
+        bins = dataclasses.replace(bins, start=0.0)
+    return Recording(
+        name=session,
+        unit_id=unit_id,
+        spikes=tuple(_in_the_middle(own, bins.middle) for own in counts.T),
+        trials=no_trials(),
+        no_trials=f"{label} {NEEDS_LENGTHS}",
+        unit_columns=dict(unit_columns),
+        observed=bins.start + runs_of(observed) * bins.width,
+        signals=dict(signals),
+        source={**source, "bins": {"start": bins.start, "width": bins.width, "never_cut": True}},
+        findings=tuple(notes),
+    )
+
+
+def _in_the_middle(counts: np.ndarray, of_bin: np.ndarray) -> np.ndarray:
+    """Returns the entry of each spike's bin in `of_bin`; `counts` of a unit by bin."""
+    (place,) = np.nonzero(counts)
+    return np.repeat(of_bin[place], counts[place].astype(np.int64))
 
 
 def cut_counts(
@@ -114,6 +164,8 @@ def cut_counts(
     bins = recording.source["bins"]
     width = bin_width or float(bins["width"])
     _check_steps("`bin_width`", width / bins["width"], bins)
+    if "never_cut" in bins:
+        return cut(recording, align=align, window=window, bin_width=width, **options)
     if window is None and not bins["ragged"]:
         window = (bins["start"], bins["start"] + bins["number"] * bins["width"])
     if window is None:
@@ -121,6 +173,8 @@ def cut_counts(
     else:
         _check_steps("The start of `window`", (window[0] - bins["start"]) / bins["width"], bins)
         data = cut(recording, align=bins["zero"], window=window, bin_width=width, **options)
+    if options.get("chop") is not None:
+        return data
     start = bins["start"] if window is None else data.time.start
     return dataclasses.replace(data, time=dataclasses.replace(data.time, start=start, event=align or bins["zero"]))
 

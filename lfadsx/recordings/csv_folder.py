@@ -15,7 +15,7 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
-from lfadsx.recordings.recording import Recording, Signal
+from lfadsx.recordings.recording import Recording, Signal, no_trials
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tables import column_of, read_columns, read_header, read_table
 from lfadsx.recordings.tidying import by_id, tidy_intervals, tidy_trials
@@ -57,9 +57,10 @@ def from_csv(
 
     Args:
         folder: Folder with the tables, each with a header: `spikes.csv` (unit, time) and `trials.csv` (trial_id, times
-            of events with empty fields for events that did not happen, further columns); if they exist `units.csv`
-            (unit, area, ...), which also names silent units, and `recorded.csv` (start, stop of each interval in which
-            the recording ran). Every other table with a column "time" is a signal, named after its file.
+            of events with empty fields for events that did not happen, further columns), which a recording that is cut
+            into pieces does not need; if they exist `units.csv` (unit, area, ...), which also names silent units, and
+            `recorded.csv` (start, stop of each interval in which the recording ran). Every other table with a column
+            "time" is a signal, named after its file.
         align: The event at time 0, a column of `trials.csv`; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials from the event to "stop".
         bin_width: Width of a bin in seconds.
@@ -68,7 +69,8 @@ def from_csv(
         events: Columns of `trials.csv` that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -98,8 +100,11 @@ def read_csv(
         raise DataError(f"Times must be samples of `clock_hz` or in `time_unit`, got {clock_hz:g} and {time_unit!r}.")
     scale = 0.001 if time_unit == "ms" else 1.0
     name = session or folder.resolve().name
-    read = [folder / "spikes.csv", folder / "trials.csv"]
-    trials, names = tidy_trials(read_table(read[1]), clock_hz, events, also=align)
+    read = [folder / "spikes.csv"]
+    trials, names, missing = no_trials(), (), f"{str(folder)!r} must hold the table of trials trials.csv. Add it."
+    if (folder / "trials.csv").is_file():
+        read.append(folder / "trials.csv")
+        missing, (trials, names) = "", tidy_trials(read_table(read[-1]), clock_hz, events, also=align)
     unit_id, columns = None, {}
     if (folder / "units.csv").is_file():
         read.append(folder / "units.csv")
@@ -127,6 +132,7 @@ def read_csv(
         trials=trials,
         events=names,
         clock_hz=clock_hz,
+        no_trials=missing,
         unit_columns=columns,
         observed=observed,
         signals=signals,

@@ -73,7 +73,7 @@ ARRAYS = Format("file of arrays", is_zip, from_array_file)
 
 FORMATS = (
     Format("Phy folder", _holds("spike_times.npy"), from_phy),
-    Format("CSV folder", _holds("spikes.csv", "trials.csv"), from_csv),
+    Format("CSV folder", _holds("spikes.csv"), from_csv),
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
     Format("MATLAB file", _is_matlab, from_matlab),

@@ -120,16 +120,13 @@ def choose_variable(contents: Contents, variable: str | None) -> str:
     )
 
 
-def needed_table(contents: Contents, name: str) -> Table:
-    """Returns the table of trials; raises `DataError` without one. `name` is the variable with the spikes."""
-    table = contents.trial_table
-    if table is None:
-        raise DataError(
-            f"{contents.path.name!r} needs a table of trials beside {name!r}: a struct array, or a struct of vectors, "
-            f"with fields such as 'trialID', 'startTime' and 'goCue'. Found {some(list(contents.shapes))}. "
-            "Add one, or use `from_spike_times` with your own table."
-        )
-    return table
+def missing_table(contents: Contents, name: str) -> str:
+    """Returns what a file without a table of trials should hold, in words; `name` is the variable with the spikes."""
+    return (
+        f"{contents.path.name!r} needs a table of trials beside {name!r}: a struct array, or a struct of vectors, "
+        f"with fields such as 'trialID', 'startTime' and 'goCue'. Found {some(list(contents.shapes))}. "
+        "Add one, or use `from_spike_times` with your own table."
+    )
 
 
 def notes(contents: Contents, name: str) -> list[Finding]:

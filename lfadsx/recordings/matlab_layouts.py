@@ -13,10 +13,10 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings import matlab_tables as tables
-from lfadsx.recordings.matlab_contents import Contents, needed_table, notes
+from lfadsx.recordings.matlab_contents import Contents, missing_table, notes
 from lfadsx.recordings.matlab_tables import Table
 from lfadsx.recordings.matlab_trials import ZERO, TrialTimes, check_not_raster, check_unit, scale_of, trial_times
-from lfadsx.recordings.recording import Recording, by_unit
+from lfadsx.recordings.recording import Recording, by_unit, no_trials
 
 EXTENT_STEP = 0.01
 """Seconds to which the time around an event that spikes were kept for is rounded, away from the event."""
@@ -56,7 +56,11 @@ def by_unit_alone(contents: Contents, name: str, events: Sequence[str], time_uni
     check_not_raster(vectors, field)
     spikes = tuple(np.sort(times.ravel() * scale_of(field, time_unit)) for times in vectors)
     check_unit(spikes, field)
-    trials = trial_times(needed_table(contents, name), events, time_unit)
+    table = contents.trial_table
+    if table is None:
+        trials = TrialTimes(no_trials(), (), np.zeros(0), False, {})
+    else:
+        trials = trial_times(table, events, time_unit)
     recording = recording_of(contents, name, trials, spikes, time_unit)
     if own is None:
         return recording
@@ -205,6 +209,7 @@ def recording_of(
         signals=trials.signals,
         spike_trial=spike_trial,
         trial_clocks=trials.own_clocks and spike_trial is not None,
+        no_trials="" if contents.trial_table is not None else missing_table(contents, name),
         source={"format": "MATLAB", "files": [describe(contents.path)], "variable": name},
         findings=(*findings, *notes(contents, name)),
     )

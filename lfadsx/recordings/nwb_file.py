@@ -17,11 +17,12 @@ from lfadsx.data.hdf5_files import describe, open_to_read
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.findings import Finding
 from lfadsx.recordings.benchmark_files import forget_test_times, hide_missing_units, join_test_file
+from lfadsx.recordings.chopping import is_whole
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.nwb_signals import read_signals
 from lfadsx.recordings.nwb_tables import columns_of
 from lfadsx.recordings.nwb_units import observed_intervals, read_units
-from lfadsx.recordings.recording import Recording
+from lfadsx.recordings.recording import Recording, no_trials
 
 TRIAL_IDS = ("trial_id", "trial_number")
 """Columns of trials that are ids, if all are different; otherwise the ids of the table are taken."""
@@ -80,7 +81,8 @@ def from_nwb(
             "electrode_group.location"; by default the first of these that the file has and that varies.
         events: Further columns of trials that hold times.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour` (the name of a time series),
-            `behaviour_lag`, `interval`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `behaviour_lag`, `interval`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`.
 
     Returns:
         The data set.
@@ -95,7 +97,10 @@ def from_nwb(
     )
     if np.any(recording.unit_columns.get(HELD_OUT, False)):
         options.setdefault("held_out", HELD_OUT)
-    if SPLIT in recording.trials and set(recording.trials[SPLIT].tolist()) <= SPLITS:
+    whole = options.get("chop") is not None and is_whole(recording, align, window)
+    if whole and test_file is not None:
+        raise DataError(f"A test file holds windows of trials, got {str(test_file)!r} with `chop`. Leave it out.")
+    if not whole and SPLIT in recording.trials and set(recording.trials[SPLIT].tolist()) <= SPLITS:
         options.setdefault("split", SPLIT)
     align = None if align is None else event_name(recording, align)
     data = cut(recording, align=align, window=window, bin_width=bin_width, **options)
@@ -134,7 +139,7 @@ def read_nwb(
     """
     path = Path(path)
     with _opened(path) as nwb:
-        table_name, columns, times, notes = _trials(nwb, path.name, trials, events)
+        table_name, columns, times, notes, missing = _trials(nwb, path.name, trials, events)
         unit_id, spikes, unit_columns, place, area_notes = read_units(nwb, path.name, area)
         observed, own_notes = observed_intervals(nwb, path.name, _span(spikes, [columns[event] for event in times]))
         series, left_out = read_signals(nwb, signals, path.name)
@@ -144,6 +149,7 @@ def read_nwb(
         spikes=spikes,
         trials=columns,
         events=times,
+        no_trials=missing,
         unit_columns=unit_columns,
         observed=observed,
         signals=series,
@@ -187,16 +193,22 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _trials(
     nwb: Any, file: str, wanted: str | None, events: Sequence[str]
-) -> tuple[str, dict[str, np.ndarray], tuple[str, ...], list[Finding]]:
-    """Returns name, columns and events of the table of trials, and notes on columns that are left out."""
+) -> tuple[str, dict[str, np.ndarray], tuple[str, ...], list[Finding], str]:
+    """Returns name, columns and events of the table of trials, notes on columns that are left out, and what is missing.
+
+    A file without the table of the usual name has no trials, and only the last value says what was looked for.
+    """
     tables = {"trials": nwb.trials, "epochs": nwb.epochs, **dict(nwb.intervals or {})}
     tables = {name: table for name, table in tables.items() if table is not None and len(table)}
     name = wanted or ("trials" if "trials" in tables or len(tables) != 1 else next(iter(tables)))
     if name not in tables:
-        raise DataError(
+        missing = (
             f"{file!r} must hold the table of trials {name!r}, found {some([repr(n) for n in tables]) or 'no table'}. "
             "Name the table with `trials`, or use `from_spike_times` with your own table."
         )
+        if wanted is not None:
+            raise DataError(missing)
+        return "", no_trials(), (), [], missing
     columns, left_out = columns_of(tables[name], ("tags", "timeseries"))
     columns = {{"start_time": "start", "stop_time": "stop"}.get(column, column): v for column, v in columns.items()}
     for column in events:
@@ -206,7 +218,7 @@ def _trials(
     columns["trial_id"] = ids.astype(np.int64) if ids.dtype.kind == "f" else ids
     times = [column for column, values in columns.items() if column in events or _is_event(column, values, columns)]
     columns |= {column: np.asarray(columns[column], np.float64) for column in times}
-    return name, columns, tuple(times), _left_out(left_out, "trials", file)
+    return name, columns, tuple(times), _left_out(left_out, "trials", file), ""
 
 
 def _may_be_ids(values: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ from lfadsx.errors import DataError
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.event_tables import by_trial, is_by_event
 from lfadsx.recordings.phy_clusters import read_clusters, sample_rate
-from lfadsx.recordings.recording import Recording
+from lfadsx.recordings.recording import Recording, no_trials
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tables import read_table
 from lfadsx.recordings.tidying import by_id, tidy_intervals, tidy_trials
@@ -66,7 +66,8 @@ def from_phy(
         window: First and last time relative to the event in seconds; None for whole trials from the event to "stop".
         bin_width: Width of a bin in seconds.
         events: Table of events, in the folder or elsewhere: a row for each event (sample, event, trial_id, further
-            columns), or a row for each trial with a column for each event.
+            columns), or a row for each trial with a column for each event. A recording that is cut into pieces needs
+            none.
         event_times: "samples" or "seconds", the unit of times in that table and in `recorded`.
         recorded: Table of the intervals in which the recording ran (first, end); by default `recorded.csv` in the
             folder if it exists.
@@ -75,7 +76,8 @@ def from_phy(
         clock_hz: Samples per second; by default `sample_rate` of `params.py`.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -127,10 +129,17 @@ def read_phy(
     # Events in seconds are compared with spikes in seconds; in samples all stays in integers.
     event_clock = clock if event_times == "samples" else None
     table = _beside(folder, events)
-    trials, names = _trials(table, event_clock, align)
+    known, missing = table.is_file() or events != "events.csv", ""
+    if known:
+        trials, names = _trials(table, event_clock, align)
+    else:
+        trials, names = no_trials(), ()
+        missing = (
+            f"{str(folder)!r} must hold the table of events events.csv. Add it, or name another one with `events`."
+        )
     intervals = _beside(folder, recorded or "recorded.csv")
     observed = _observed(intervals, event_clock) if recorded or intervals.is_file() else None
-    read = [*clusters.files, table, *([intervals] if observed is not None else [])]
+    read = [*clusters.files, *([table] if known else []), *([intervals] if observed is not None else [])]
     return Recording(
         name=name,
         unit_id=unit_id,
@@ -138,6 +147,7 @@ def read_phy(
         trials=trials,
         events=names,
         clock_hz=event_clock,
+        no_trials=missing,
         unit_columns=clusters.columns(unit_id),
         observed=observed,
         source={"format": "Phy", "clock_hz": clock, "files": [describe(path) for path in read]},

@@ -18,7 +18,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
-from lfadsx.recordings.recording import Recording, Signal
+from lfadsx.recordings.recording import Recording, Signal, no_trials
 from lfadsx.recordings.tidying import tidy_times, tidy_trials
 
 TRIALS = ("trials", "trial")
@@ -58,7 +58,8 @@ def from_pynapple(
         spikes: A `TsGroup`; or a folder of npz files, or the npz file of a `TsGroup` in such a folder.
         trials: An `IntervalSet` with metadata, or a table with one column for each event (dict or DataFrame), which
             may hold trials that overlap. With files: such a table, the name of the interval set of the trials, or a CSV
-            file whose columns are joined by "trial_id", or by row without ids.
+            file whose columns are joined by "trial_id", or by row without ids. A recording that is cut into pieces
+            needs none.
         align: The event at time 0, a column of trials; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds.
@@ -69,7 +70,8 @@ def from_pynapple(
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`.
 
     Returns:
         The data set.
@@ -136,9 +138,12 @@ def read_pynapple(
             "Use `from_spike_times` for lists of spike times."
         )
     unit_id = np.array(list(spikes.keys()))
-    columns, names = tidy_trials(_columns(trials), None, events, also=align)
+    columns, names, missing = no_trials(), (), "`trials` must be an interval set or a table, got None. Give the trials."
+    if trials is not None:
+        missing, (columns, names) = "", tidy_trials(_columns(trials), None, events, also=align)
     return Recording(
         name=session or "session",
+        no_trials=missing,
         unit_id=unit_id,
         spikes=tuple(tidy_times(spikes[unit].t, None, f"Unit {unit}")[0] for unit in unit_id.tolist()),
         trials=columns,
@@ -198,7 +203,8 @@ def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, alig
         columns, times = _joined_events(saved.events), tuple(saved.events)
         unused = [name for name in saved.intervals if name in TRIALS]
     else:
-        columns, times = _of_intervals(saved.intervals[_trial_intervals(saved)])
+        name = next((name for name in TRIALS if name in saved.intervals), None)
+        columns, times = (no_trials(), ()) if name is None else _of_intervals(saved.intervals[name])
     known = next((name for name in OBSERVED if name in saved.intervals), None)
     return Recording(
         name=saved.path.name,
@@ -206,6 +212,7 @@ def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, alig
         spikes=saved.spikes,
         trials=columns,
         events=times,
+        no_trials=_missing_trials(saved),
         observed=saved.support if known is None else saved.intervals[known],
         signals=saved.signals,
         source=saved.source | {"format": "pynapple npz"},
@@ -219,16 +226,13 @@ def _of_intervals(intervals: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[s
     return {"trial_id": np.arange(len(start)), "start": start, "stop": stop}, ("start", "stop")
 
 
-def _trial_intervals(saved: Saved) -> str:
-    """Returns the name of the interval set of the trials; raises `DataError` without one."""
-    name = next((name for name in TRIALS if name in saved.intervals), None)
-    if name is None:
-        raise DataError(
-            f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of "
-            "the trial, or an interval set 'trials'. Found "
-            f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save one, or pass a table as `trials`."
-        )
-    return name
+def _missing_trials(saved: Saved) -> str:
+    """Returns what a folder without trials should hold, in words."""
+    return (
+        f"The folder {saved.path.name!r} must hold the trials: a Tsd with the time of an event and the id of the "
+        f"trial, or an interval set 'trials'. Found {some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save "
+        "one, or pass a table as `trials`."
+    )
 
 
 def _joined_events(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:

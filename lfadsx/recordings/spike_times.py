@@ -10,7 +10,7 @@ import numpy as np
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
 from lfadsx.recordings.cutting import CutOptions, cut
-from lfadsx.recordings.recording import Recording, Signal, by_unit
+from lfadsx.recordings.recording import Recording, Signal, by_unit, no_trials
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tidying import by_id, tidy_intervals, tidy_signals, tidy_times, tidy_trials
 
@@ -20,7 +20,7 @@ Units = Mapping[Any, Any] | Sequence[Any] | np.ndarray
 
 def from_spike_times(
     units: Units,
-    trials: Mapping[str, Any],
+    trials: Mapping[str, Any] | None = None,
     *,
     align: str | None = None,
     window: tuple[float, float] | None = None,
@@ -54,6 +54,7 @@ def from_spike_times(
             of `trials` then count from there as well.
         trials: Columns of the table of trials, shape (trial,) each, such as a dictionary or a table of pandas: times
             of events in seconds (NaN for an event that did not happen), "start" and "stop", "trial_id", conditions.
+            None for a recording that is cut into pieces (`chop`).
         align: The event at time 0, a column of `trials`; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials from the event to "stop".
         bin_width: Width of a bin in seconds.
@@ -68,7 +69,8 @@ def from_spike_times(
         events: Columns of `trials` that hold times; by default they are found by their values.
         session: Name of the session.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
+            `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -93,7 +95,7 @@ def from_spike_times(
 
 def read_spike_times(
     units: Units,
-    trials: Mapping[str, Any],
+    trials: Mapping[str, Any] | None = None,
     *,
     unit_of_spike: Any = None,
     clock_hz: float | None = None,
@@ -105,7 +107,13 @@ def read_spike_times(
     session: str = "session",
 ) -> Recording:
     """Returns spike times in memory as a recording; arguments as in `from_spike_times`."""
-    table, names = tidy_trials(trials, clock_hz, events, also=align)
+    table, names, missing = (
+        no_trials(),
+        (),
+        "`trials` must hold the times of an event, got None. Give a table of trials.",
+    )
+    if trials is not None:
+        missing, (table, names) = "", tidy_trials(trials, clock_hz, events, also=align)
     if unit_of_spike is not None:
         units = _listed_by_unit(units, np.asarray(unit_of_spike), clock_hz)
     if _is_by_trial(units):
@@ -131,6 +139,7 @@ def read_spike_times(
         trials=table,
         events=names,
         clock_hz=clock_hz,
+        no_trials=missing,
         unit_columns={name: np.asarray(values) for name, values in (unit_columns or {}).items()},
         observed=tidy_intervals(observed, clock_hz),
         signals=tidy_signals(signals),
