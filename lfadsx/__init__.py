@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.config import PopulationConfig as PopulationConfig
     from lfadsx.config import TrainConfig as TrainConfig
     from lfadsx.data.arrays import from_arrays as from_arrays
+    from lfadsx.data.continuous import from_continuous as from_continuous
     from lfadsx.data.dataset import Dataset as Dataset
     from lfadsx.data.dataset import Session as Session
     from lfadsx.data.dataset import Split as Split
@@ -75,6 +76,8 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.recordings.spike_times import from_spike_times as from_spike_times
     from lfadsx.results.calibration import Calibration as Calibration
     from lfadsx.results.generated import Generated as Generated
+    from lfadsx.results.joined import Joined as Joined
+    from lfadsx.results.joining import join as join
     from lfadsx.results.posterior import Posterior as Posterior
     from lfadsx.results.results_file import read_posterior as read_posterior
     from lfadsx.settings_for_data import suited_settings as suited_settings
@@ -98,6 +101,7 @@ CONTENTS = {
     # Data
     "lfadsx.data.reading": ("read",),
     "lfadsx.data.arrays": ("from_arrays",),
+    "lfadsx.data.continuous": ("from_continuous",),
     "lfadsx.recordings.spike_times": ("from_spike_times",),
     "lfadsx.recordings.array_file": ("from_array_file",),
     "lfadsx.recordings.csv_folder": ("from_csv",),
@@ -137,6 +141,8 @@ CONTENTS = {
     "lfadsx.results.generated": ("Generated",),
     "lfadsx.results.posterior": ("Posterior",),
     "lfadsx.results.results_file": ("read_posterior",),
+    "lfadsx.results.joining": ("join",),
+    "lfadsx.results.joined": ("Joined",),
     # Scores and model selection
     "lfadsx.pipeline.scoring": ("evaluate",),
     "lfadsx.pipeline.few_shot_job": ("few_shot",),

@@ -67,7 +67,7 @@ FILES = {
     ),
     "two dimensions": (
         {"train_data": TRIALS[0], "valid_data": TRIALS},
-        r"'train_data' of 'a.h5' has 2 dimensions, shape \(10, 6\), where 3 .* axes \(trial, time, channel\)",
+        r"must have the axes \(trial, time, channel\), got two axes, shape \(10, 6\), .*counts=train_data .*--chop 1",
     ),
     "text": (
         {"train_data": np.full((2, 2, 2), b"a"), "valid_data": np.full((2, 2, 2), b"a")},

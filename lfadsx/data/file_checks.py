@@ -74,8 +74,8 @@ def check_is_cut(values: np.ndarray, label: str, file: Contents) -> None:
     command = f"lfadsx prepare {file.file} --out pieces.h5 --map counts={key} --bin-width {width or 0.01:g} --chop 1"
     raise DataError(
         f"{label} must have the axes (trial, time, channel), got two axes, shape {values.shape}, like a recording that "
-        f"was never cut into trials. Cut it into pieces with `{command}` (bins and pieces in seconds) and fit pieces.h5; "
-        "in Python use `lfadsx.from_continuous`."
+        f"was never cut into trials. Cut it into pieces with `{command}` (bins and pieces in seconds) and fit "
+        "pieces.h5; in Python use `lfadsx.from_continuous`."
     )
 
 

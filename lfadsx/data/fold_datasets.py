@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from lfadsx.data.dataset import Dataset, Session, Split
+from lfadsx.data.pieces import groups_of
 from lfadsx.data.sessions import join_splits
-from lfadsx.data.splits import choose, random_names
+from lfadsx.data.splits import choose, names_by_group
 from lfadsx.errors import DataError
 
 
@@ -25,23 +26,26 @@ def stratified_folds(split: Split, n_folds: int, seed: int = 0) -> Int[np.ndarra
     """Draws the fold that tests each trial; each condition of each session is dealt out evenly.
 
     Numbers of trials differ by at most one between folds, in total and in every condition. A condition with fewer
-    trials than folds is absent from some folds.
+    trials than folds is absent from some folds. Pieces that share bins are dealt out together.
 
     Returns:
         Number of the fold of each trial, from 0, shape (trial,).
     """
-    fewest = int(np.bincount(split.session)[np.unique(split.session)].min())
+    group = groups_of(split)
+    first = np.unique(group, return_index=True)[1]
+    fewest = int(np.bincount(split.session[first])[np.unique(split.session)].min())
     if not 2 <= n_folds <= fewest:
+        what = "trials" if len(first) == split.n_trials else "groups of pieces that share bins"
         raise DataError(
-            f"`folds` must be from 2 to {fewest}, the trials of the session with the fewest trials, got {n_folds}."
+            f"`folds` must be from 2 to {fewest}, the {what} of the session with the fewest {what}, got {n_folds}."
         )
-    stratum = _strata(split)
-    order = np.random.default_rng(seed).permutation(split.n_trials)
+    stratum = _strata(split)[first]
+    order = np.random.default_rng(seed).permutation(len(first))
     order = order[np.argsort(stratum[order], kind="stable")]
-    fold = np.empty(split.n_trials, int)
+    fold = np.empty(len(first), int)
     # Dealt out like cards, one stratum after the other, which also keeps the folds equal in total.
-    fold[order] = np.arange(split.n_trials) % n_folds
-    return fold
+    fold[order] = np.arange(len(first)) % n_folds
+    return fold[group]
 
 
 def rare_conditions(split: Split, n_folds: int) -> int:
@@ -61,7 +65,7 @@ def fold_dataset(
 ) -> Dataset:
     """Returns the data set of one fold: `tested` of `all_trials` test, and `valid_fraction` of the others validate."""
     rest = np.flatnonzero(~tested)
-    names = random_names(_strata(trials)[rest], len(rest), valid_fraction, 0.0, seed)
+    names = names_by_group(groups_of(trials)[rest], _strata(trials)[rest], valid_fraction, 0.0, seed)
     return dataclasses.replace(
         data,
         train=choose(trials, rest[names == "train"]),

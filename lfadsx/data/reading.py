@@ -26,8 +26,9 @@ from lfadsx.data.file_contents import Contents, read_contents
 from lfadsx.data.file_keys import WHOLE, keys_of
 from lfadsx.data.given_arrays import seconds
 from lfadsx.data.large_arrays import enough_memory
+from lfadsx.data.pieces import groups_of
 from lfadsx.data.sessions import concatenate
-from lfadsx.data.splits import choose, random_names
+from lfadsx.data.splits import choose, names_by_group
 from lfadsx.data.target_kinds import Asked, by_group, cast, target_groups
 from lfadsx.data.trials import session_of, split_of
 from lfadsx.errors import DataError
@@ -109,7 +110,7 @@ def read(
         source = dict(file.source)
         if "valid" not in splits:
             train = splits["train"]
-            parts = random_names(train.condition, train.n_trials, valid_fraction, 0.0, seed)
+            parts = names_by_group(groups_of(train), train.condition, valid_fraction, 0.0, seed)
             splits |= {name: choose(train, parts == name) for name in ("train", "valid")}
             source["split"] = {"valid_fraction": valid_fraction, "seed": seed}
         data = Dataset(

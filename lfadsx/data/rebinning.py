@@ -31,6 +31,12 @@ def rebin(data: Dataset, n: int) -> Dataset:
     left = sum(int((split.target_length % n > 0).sum()) for split in data.splits.values())
     sentence = f"The last bins of {left} trials were dropped, because they do not fill a bin of {n}."
     notes = [Finding("note", "bins dropped", left, 0, "", sentence)] if left else []
+    off = any(split.first_bin is not None and np.any(split.first_bin % n) for split in data.splits.values())
+    if off:
+        sentence = f"Pieces do not begin at multiples of {n} bins of the recording, so they cannot be joined any more."
+        remedy = "Use the wide bins from the start (`bin_width`), or pieces and overlaps of a multiple of them."
+        notes.append(Finding("note", "pieces off the grid", None, None, "", sentence, remedy))
+    splits = {name: _new_places(split, n, off) for name, split in splits.items()}
     sessions = tuple(_with_alignment(session, n) if data.is_counts() else session for session in data.sessions)
     time = dataclasses.replace(data.time, bin_width=width)
     return with_findings(dataclasses.replace(data, **splits, sessions=sessions, time=time), *kept_notes(data), *notes)
@@ -44,6 +50,13 @@ def _with_alignment(session: Session, n: int) -> Session:
         alignment=None if matrix is None else matrix / n,
         alignment_bias=None if bias is None else bias * n,
     )
+
+
+def _new_places(split: Split, n: int, off: bool) -> Split:
+    """Returns a split whose pieces, if it has any, begin at the new bins; unknown if they are `off` these."""
+    if split.first_bin is None or off:
+        return dataclasses.replace(split, first_bin=None, piece_of=None)
+    return dataclasses.replace(split, first_bin=split.first_bin // n)
 
 
 def _rebinned(split: Split, n: int, data: Dataset) -> Split:

@@ -146,6 +146,16 @@ def random_names(
     return names
 
 
+def names_by_group(
+    group: np.ndarray, condition: np.ndarray | None, valid_fraction: float, test_fraction: float, seed: int
+) -> np.ndarray:
+    """Draws names as `random_names` does, one for each group of trials; `group` has shape (trial,)."""
+    _, first, own = np.unique(group, return_index=True, return_inverse=True)
+    labels, what = None if condition is None else condition[first], "groups of pieces that share bins"
+    what = "trials" if len(first) == len(group) else what
+    return random_names(labels, len(first), valid_fraction, test_fraction, seed, what)[own]
+
+
 def _evenly(condition: np.ndarray | None, n: int, n_chosen: int, rng: np.random.Generator) -> np.ndarray:
     """Draws every (n / n_chosen)-th of the rows sorted by condition, so each condition gets its share."""
     if n_chosen == 0:

@@ -94,7 +94,7 @@ def calibrate(
     labels, encoder_bins = Labels.of(data), trials.encoder_input.shape[1]
     hidden = np.random.default_rng(seed).random(trials.encoder_input.shape) < HIDDEN
     unseen = scored_mask(trials, data)
-    unseen &= ~as_targets(data.sessions, trials, ~hidden, unseen.shape)
+    unseen = unseen & ~as_targets(data.sessions, trials, ~hidden, unseen.shape)
     unseen[:, encoder_bins:] = False  # errors of forward prediction are those of other bins
     scale = _scales(data, trials)
     how: dict[str, Any] = dict(samples=True, memory=memory, mesh=mesh)

@@ -28,6 +28,7 @@ from lfadsx.pipeline.report_job import attempt_page
 from lfadsx.pipeline.scoring import without_inputs
 from lfadsx.progress import step
 from lfadsx.report.methods_paragraph import write_methods
+from lfadsx.results.joined_file import write_pieces
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
@@ -84,7 +85,7 @@ def finish(
     posteriors = {
         name: without_states(infer(result.model, data, name, n_samples=n, **how)) for name, n in samples.items()
     }
-    files = [write_posteriors(folder.posterior, posteriors)]
+    files = [write_posteriors(folder.posterior, posteriors), *write_pieces(folder.posterior, posteriors)]
     if calibration is not None:
         files.append(calibration.save(folder.calibration))
     scoring = functools.partial(score, result.model, data, split, posteriors, seed, failed, mesh=mesh)

@@ -28,6 +28,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.outcome import Outcome
 from lfadsx.recordings.formats import format_of
 from lfadsx.results.calibration import Calibration
+from lfadsx.results.joined_file import write_pieces
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.settings_by_name import with_settings
@@ -136,7 +137,7 @@ def infer_run(
         how = dict(sessions=info.sessions, hyper=hyper, config=config, step=folder.step_of(which))
         files = write_posterior_runs(out, model, posteriors, found, **how)
     else:
-        files = [write_posteriors(out, posteriors, bounds=found)]
+        files = [write_posteriors(out, posteriors, bounds=found), *write_pieces(out, posteriors)]
     return Outcome(
         text="\n".join(f"{name}: {bound}" for name, bound in found.items()),
         posteriors=posteriors,

@@ -65,7 +65,7 @@ def write_posteriors(
             group = file.create_group(name)
             own = {fact: value for fact, value in facts[name].items() if fact not in shared}
             group.attrs.update(own | {"position": position})
-            _write_arrays(group, described_arrays(posterior), compression)
+            write_arrays(group, described_arrays(posterior), compression)
             if bounds is not None and name in bounds:
                 _write_bounds(group.create_group("bounds"), bounds[name])
     return Path(path)
@@ -75,7 +75,7 @@ def write_generated(path: str | Path, generated: Generated, *, compression: str 
     """Writes generated trials to an HDF5 file and returns it: the arrays as in `write_posteriors`, and drawn `data`."""
     with open_to_write(Path(path)) as file:
         file.attrs.update(_facts(generated) | {"session": generated.session})
-        _write_arrays(file, described_arrays(generated), compression)
+        write_arrays(file, described_arrays(generated), compression)
     return Path(path)
 
 
@@ -140,7 +140,8 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
     return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
 
 
-def _write_arrays(place: h5py.Group, arrays: Mapping[str, Described], compression: str | None = "gzip") -> None:
+def write_arrays(place: h5py.Group, arrays: Mapping[str, Described], compression: str | None = "gzip") -> None:
+    """Writes arrays into a group, each with its description, its unit and the names of its dimensions."""
     for name, (values, dims, unit, description) in arrays.items():
         about = {"description": description, "unit": unit, "dims": dims.split()}
         write_array(place, name, np.asarray(values), compression=compression, **about)
@@ -166,7 +167,7 @@ def _write_bounds(group: h5py.Group, found: Bounds) -> None:
         if (values := getattr(found, name, found.terms.get(name))) is not None
     }
     arrays["n_spikes"] = Described(found.n_spikes, "trial", "spikes", "Number of spikes of each trial")
-    _write_arrays(group, arrays)
+    write_arrays(group, arrays)
 
 
 def _read(group: h5py.Group) -> Posterior:
