@@ -6,6 +6,7 @@
 | `psths`              | averages of single neurons over each condition, data beside model                 |
 | `all_neurons`        | averages of all neurons, data beside model, sorted by peak                        |
 | `rates`              | single trials: data and inferred rates                                            |
+| `joined_rates`       | a stretch of a recording that was cut into pieces: data and joined rates          |
 | `predicted_counts`   | predicted against observed counts: calibration, neurons, distribution             |
 | `gain_per_neuron`    | scores of single neurons against a baseline                                       |
 | `factors`            | principal components of the factors                                               |
@@ -41,6 +42,7 @@ from lfadsx.plotting.figure_files import write_population_figures as write_popul
 from lfadsx.plotting.figure_files import write_sweep_figure as write_sweep_figure
 from lfadsx.plotting.gain_panels import gain_per_neuron as gain_per_neuron
 from lfadsx.plotting.input_panels import inputs as inputs
+from lfadsx.plotting.joined_panels import joined_rates as joined_rates
 from lfadsx.plotting.kl_panels import kl_per_dimension as kl_per_dimension
 from lfadsx.plotting.latent_space import factors as factors
 from lfadsx.plotting.latent_space import initial_conditions as initial_conditions

@@ -21,6 +21,7 @@ from lfadsx.plotting.behaviour_panels import behaviour
 from lfadsx.plotting.count_panels import predicted_counts
 from lfadsx.plotting.gain_panels import gain_per_neuron
 from lfadsx.plotting.input_panels import inputs
+from lfadsx.plotting.joined_panels import joined_rates
 from lfadsx.plotting.kl_panels import kl_per_dimension
 from lfadsx.plotting.latent_space import factors, initial_conditions
 from lfadsx.plotting.loss_curves import has_curves, loss_figure
@@ -74,6 +75,8 @@ def write_figures(
         "initial_conditions": lambda: initial_conditions(posterior, data),
     }
     table: Sequence[Mapping[str, object]] = ()
+    if posterior.first_bin is not None:
+        both["joined_rates"] = lambda: joined_rates(posterior, data)
     if has_inputs:
         aligned = None if evaluation is None else evaluation.aligned_inputs
         both["inputs"] = lambda: inputs(posterior, data, aligned=aligned)

@@ -14,6 +14,7 @@ ABOUT = {
     "summary": "One page with the loss, an example trial, the factors, PSTHs and the scores",
     "loss": "Curves of the loss and its parts over epochs, for training and validation trials",
     "rates": "Example trials: recorded data and inferred rates of all neurons, and of single neurons with their band",
+    "joined_rates": "A stretch of the recording: data and inferred rates of all neurons, joined from pieces",
     "psth": "Averages over the trials of each condition: recorded data (thin) and inferred rates (bold)",
     "psths": "Averages over the trials of each condition: recorded data beside inferred rates",
     "all_neurons": "Inferred rates of all neurons, averaged over trials",
