@@ -90,7 +90,7 @@ def test_spike_times_with_events_beside_them_or_in_a_table(tmp_path):
         ({"map": "counts"}, "entries ROLE=ARRAY, got 'counts'"),
         ({"map": "counts=a,counts=b"}, "'counts' twice"),
         ({}, "has the axes (time, unit) and needs the bins of each trial: add lengths=NAME"),
-        ({"bin_width": 0.01}, "add lengths=NAME to `map`. To cut the whole recording into pieces"),
+        ({"bin_width": 0.01}, "add lengths=NAME to `map`. Give `chop`, the length of a piece"),
         ({"map": "lengths=n_bins"}, "needs the width of its bins"),
         ({"map": "lengths=which", "bin_width": 0.01}, "`lengths` must hold whole numbers of at least 1, got 0"),
         ({"map": "lengths=n_bins,condition=odd", "bin_width": 0.01}, "'condition'"),

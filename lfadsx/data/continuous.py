@@ -83,8 +83,8 @@ def from_continuous(
         unit: Unit of `counts`, or a dict by target group.
         split: Shares of train, valid and test; or "train", "valid", "test" or "" (in no split) for each bin, shape
             (bin,).
-        split_by: "block": blocks of up to ten pieces, spread evenly over the recording. "time": the first blocks train,
-            the last ones test.
+        split_by: "block": blocks of up to ten times `length`, spread evenly over the recording. "time": the first
+            blocks train, the last ones test.
         session: Name of the session.
         seed: Seed of the draw of blocks.
 

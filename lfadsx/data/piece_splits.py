@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from lfadsx.data import validation
-from lfadsx.data.pieces import Pieces, lay_pieces, runs_of, without_short
+from lfadsx.data.pieces import Pieces, runs_of, without_short
 from lfadsx.data.splits import checked_shares, random_names
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
@@ -17,9 +17,9 @@ from lfadsx.findings import Finding
 SplitBlocks = Literal["block", "time"]
 """How blocks of pieces are drawn: spread evenly over the recording, or the first ones train and the last ones test."""
 
-FEWEST_BLOCKS, MOST_PIECES = 20, 10
-"""A recording is drawn in at least so many blocks if it is long enough, of at most so many pieces each: small enough
-that every split sees all parts of the recording, large enough that few pieces stand at the edge of a block."""
+FEWEST_BLOCKS, LONGEST_BLOCK = 20, 10
+"""A recording is drawn in at least so many blocks if it is long enough, each at most so many pieces long: short enough
+that every split sees all parts of the recording, long enough that few pieces stand at the edge of a block."""
 
 NAMES = ("train", "valid", "test")
 
@@ -49,10 +49,10 @@ def draw_blocks(
     """
     shares = checked_shares(split)
     validation.one_of(by, get_args(SplitBlocks), "`split_by`")
-    n_pieces = len(lay_pieces(runs, length, overlap).first_bin)
-    of_block = int(np.clip(n_pieces // FEWEST_BLOCKS, 1, MOST_PIECES))
+    hop, n_bins = length - overlap, int((runs[:, 1] - runs[:, 0]).sum())
+    wanted = min(n_bins // FEWEST_BLOCKS, LONGEST_BLOCK * length)
     # Whole pieces fit into a block of this size, so that only the last block of a run has a piece that overlaps more.
-    size = length + (of_block - 1) * (length - overlap)
+    size = length + max(0, wanted - length) // hop * hop
     number = np.maximum((runs[:, 1] - runs[:, 0]) // size, 1)
     run = np.repeat(np.arange(len(runs)), number)
     first = runs[run, 0] + size * (np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number))
@@ -60,7 +60,7 @@ def draw_blocks(
     n_splits = sum(share > 0 for share in shares)
     if len(first) < n_splits:
         raise DataError(
-            f"{name!r} must be long enough for {n_splits} splits that share no bin, but its {(stop - first).sum()} "
+            f"{name!r} must be long enough for {n_splits} splits that share no bin, but its {n_bins} "
             f"observed bins give {len(first)} blocks of {length} bins. Give shorter pieces, or fewer splits."
         )
     if by == "time":

@@ -268,7 +268,7 @@ def _whole_numbers(raw: RawTrials, name: str) -> np.ndarray | None:
     """Returns whole numbers by trial, from 0, after a check, or None if they are missing."""
     values = _checked(raw, name, 1)
     if values is not None and (values.dtype.kind not in "iu" or values.min() < 0):
-        raise DataError(f"{raw.labels[name]} must hold whole numbers from 0. Leave it out if trials are no pieces.")
+        raise DataError(f"{raw.labels[name]} must hold a whole number from 0 for each piece. Leave it out for trials.")
     return None if values is None else values.astype(np.int64)
 
 

@@ -91,8 +91,8 @@ def _never_cut(
         )
     if bin_width is None and "bin_width" not in found:
         raise DataError(
-            f"{label} {NEEDS_LENGTHS} For a recording that was never cut, give `bin_width` and `chop`, the lengths of "
-            "a bin and of a piece in seconds (--bin-width 0.01 --chop 1)."
+            f"{label} {NEEDS_LENGTHS} Give `bin_width` and `chop` for a recording that was never cut: the lengths of a "
+            "bin and of a piece in seconds (--bin-width 0.01 --chop 1)."
         )
     first = np.ravel(found.get("start", 0.0))
     bins = Bins(float(first[0]), _width(found, names, bin_width, label), np.array([n_bins]), ZERO)

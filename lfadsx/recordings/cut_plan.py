@@ -87,8 +87,8 @@ def _check_has_trials(recording: Recording) -> None:
     """Raises `DataError` for a recording without a table of trials."""
     if not recording.n_trials:
         raise DataError(
-            f"{recording.no_trials or f'{recording.name!r} has no trials.'} To cut the whole recording into pieces "
-            "without trials, give `chop`, the length of a piece in seconds (--chop 1)."
+            f"{recording.no_trials or f'{recording.name!r} has no trials.'} Give `chop`, the length of a piece in "
+            "seconds (--chop 1), to cut the whole recording into pieces without trials."
         )
 
 
