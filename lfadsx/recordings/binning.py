@@ -14,13 +14,14 @@ def count_spikes(recording: Recording, windows: Windows) -> np.ndarray:
     A spike on an edge belongs to the later bin. A spike that two windows share counts in both.
     """
     first_bin, n_bins = _bins(windows)
-    columns = []
+    counts = np.zeros((n_bins, recording.n_units), np.uint8)
     for unit, times in enumerate(recording.spikes):
         own_trial = None if recording.spike_trial is None else recording.spike_trial[unit]
         window, place, _ = _placed(times, own_trial, windows)
-        counts = np.bincount(first_bin[window] + place, minlength=n_bins)
-        columns.append(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
-    return np.stack(columns, axis=1)
+        own = np.bincount(first_bin[window] + place, minlength=n_bins)
+        counts = counts.astype(np.promote_types(counts.dtype, np.min_scalar_type(int(own.max(initial=0)))), copy=False)
+        counts[:, unit] = own
+    return counts
 
 
 def mean_signal(signal: Signal, windows: Windows) -> np.ndarray:

@@ -66,9 +66,10 @@ def _of_group(joined: Joined, group: str) -> dict[str, Described]:
     known, dims = joined.groups[group], "bin channel" if group == joined.input_group else f"bin {group}_channel"
     counts = known.kind == "counts"
     unit = known.unit or ("counts per bin" if counts else "units of the data")
-    found = {"rates_counts" if counts else "rates": Described(joined.rates[group], dims, unit, "Expected data")}
     if counts and joined.bin_width is not None:
-        found["rates_hz"] = Described(joined.rates_hz(group), dims, "Hz", "Expected data per second")
+        found = {"rates_hz": Described(joined.rates_hz(group), dims, "Hz", "Expected data per second")}
+    else:
+        found = {"rates_counts" if counts else "rates": Described(joined.rates[group], dims, unit, "Expected data")}
     if group in joined.rates_std:
         text = "Standard deviation of the rates over posterior samples, averaged over pieces"
         found["rates_std"] = Described(joined.rates_std[group], dims, unit, text)
