@@ -25,15 +25,11 @@ def join(*posteriors: Posterior, power: float = POWER) -> dict[str, Joined]:
     last piece of a contiguous run are not faded. Memory is that of the result, whatever the overlap.
 
     Example:
-        >>> import numpy as np
-        >>> import lfadsx
-        >>> from flax import nnx
-        >>> counts = np.random.default_rng(0).poisson(0.3, (600, 10))
-        >>> data = lfadsx.from_continuous(counts, bin_width=0.01, length=0.5, overlap=0.1)
-        >>> model = lfadsx.autonomous(data, generator_dim=8, rngs=nnx.Rngs(0))
-        >>> joined = lfadsx.join(lfadsx.infer(model, data, "all", n_samples=4))["session"]
-        >>> joined.rates["spikes"].shape, joined.time[:2].round(3).tolist()
-        ((600, 10), [0.005, 0.015])
+        ```python
+        pieces = lfadsx.from_continuous(counts, bin_width=0.01, length=1.0, overlap=0.2)
+        post = lfadsx.infer(model, pieces, "all")
+        day = lfadsx.join(post)["session"]  # day.time, day.rates_hz(), day.factors
+        ```
 
     Args:
         *posteriors: Posteriors of pieces: that of the split "all", or those of several splits of the same data.
