@@ -16,6 +16,7 @@ from lfadsx.recordings import recording_findings
 from lfadsx.recordings.binning import by_window, mean_signal
 from lfadsx.recordings.choosing_units import areas_by_unit, count_units
 from lfadsx.recordings.drawing import HeldOut, SplitBy, draw_splits
+from lfadsx.recordings.framing import bin_width_of, describe_frames, on_frames
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.windows import Windows, exact, lay_windows
 
@@ -43,7 +44,7 @@ def cut(
     *,
     align: str | None = None,
     window: tuple[float, float] | None = None,
-    bin_width: float = 0.01,
+    bin_width: float | None = None,
     condition: str | Sequence[str] | None = (),
     behaviour: str | None = None,
     behaviour_lag: float = 0.0,
@@ -55,11 +56,12 @@ def cut(
     split_by: SplitBy = "condition",
     seed: int = 0,
 ) -> Dataset:
-    """Cuts a recording into trials of binned counts and returns them as a data set.
+    """Cuts a recording into trials of binned counts, or of the frames of traces, and returns them as a data set.
 
     Bins are half-open: a spike on an edge belongs to the later bin. Windows come from the continuous recording and may
     overlap. A trial is dropped if its event is missing or its window is not inside one recorded interval. In files with
     only the spikes of each trial, the window must be inside its trial. Only whole bins are kept; nothing is filled.
+    For imaging the bins are frames: the first at or after the start of the window, and as many as the window holds.
 
     Example:
         >>> import numpy as np
@@ -77,7 +79,7 @@ def cut(
         align: The event at time 0, a column of `Recording.trials`; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials of different length, from
             the event to "stop".
-        bin_width: Width of a bin in seconds.
+        bin_width: Width of a bin in seconds; by default 0.01, and for imaging the time between two frames.
         condition: Column of trials that is the condition, or several that are one together; by default "condition" if
             there is such a column; None for no conditions.
         behaviour: Name of the signal that is the behaviour: the mean of its finite samples in each bin, NaN where
@@ -101,11 +103,14 @@ def cut(
     Raises:
         DataError: If a name is unknown, a value is out of range, or too few trials or units are left.
     """
+    bin_width = bin_width_of(recording, bin_width)
     _check(window, bin_width, min_rate)
     align = align or "start"
     notes = [*recording.findings]
     recording = exact(recording, bin_width, *(window or ()))
     windows, reason = lay_windows(recording, align, window, bin_width)
+    if recording.traces is not None:
+        windows, reason = on_frames(recording.traces, windows, reason)
     notes += recording_findings.examine(recording, align)
     _check_left(recording, reason)
     labels = _condition(recording, condition)
@@ -117,7 +122,7 @@ def cut(
 
     units = count_units(recording, windows, areas, min_rate, held_out, seed)
     data = from_arrays(
-        by_window(units.counts, windows),
+        **units.arrays(windows),
         held_out=units.held_out,
         bin_width=bin_width,
         start=0.0 if window is None else window[0],
@@ -129,7 +134,6 @@ def cut(
         interval=None if interval is None else _interval(recording, interval)[windows.row],
         trial_id=recording.trials["trial_id"][windows.row],
         channel_names=[str(unit) for unit in units.recording.unit_id],
-        kind="counts",
         split=names,
         session=recording.name,
     )
@@ -142,6 +146,9 @@ def cut(
         "dropped": _dropped(recording, reason),
         "area": areas_by_unit(units.recording),
     }
+    if recording.traces is not None:
+        facts, found = describe_frames(recording, windows, align, window[0] if window else 0.0, units.counts)
+        source, notes = source | facts, [*notes, *found]
     sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
     return dataclasses.replace(
         data, sessions=sessions, source={recording.name: source}, findings=(*notes, *units.findings, *data.findings)

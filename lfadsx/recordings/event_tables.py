@@ -1,16 +1,49 @@
-"""Tables with a row for each event, turned into tables with a row for each trial."""
+"""Tables of trials beside a recording; those with a row for each event get a row for each trial."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lfadsx.errors import DataError
 from lfadsx.recordings.recording import MISSING
-from lfadsx.recordings.tables import column_of
+from lfadsx.recordings.tables import column_of, read_table
 
 TIME_COLUMNS = ("sample", "samples", "time", "times", "time_s", "timestamp")
 TRIAL_COLUMNS = ("trial_id", "trial", "trial_number")
+
+
+def read_events(
+    trials: Mapping[str, Any] | str | Path | None, places: Sequence[Path], names: Sequence[str], of: str
+) -> tuple[Mapping[str, Any], tuple[str, ...] | None, list[Path]]:
+    """Returns a table with a row for each trial, the names of its events (None if unknown), and the file it is from.
+
+    Args:
+        trials: The table, its file, or None for a file in one of the places.
+        places: Folders in which files are looked for.
+        names: Names of files that are tried if `trials` is None.
+        of: What the table belongs to, for messages.
+
+    Raises:
+        DataError: If no table is given or found.
+    """
+    if trials is not None and not isinstance(trials, str | Path):
+        return trials, None, []
+    wanted = names if trials is None else (Path(trials),)
+    candidates = [*map(Path, wanted)] * (trials is not None) + [place / name for name in wanted for place in places]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise DataError(
+            f"{of[:1].upper() + of[1:]} needs a table of trials with the times of events, found no "
+            f"{' or '.join(map(str, wanted))}. Give one as `trials` (--trials events.csv)."
+        )
+    table, events = read_table(path), None
+    if is_by_event(table):
+        table, events = by_trial(table, path)
+    return table, events, [path]
 
 
 def is_by_event(table: dict[str, np.ndarray]) -> bool:
