@@ -24,9 +24,15 @@ ROLES = {
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
     "spike_times": Role("time of each spike in seconds", ("spike_times", "spiketimes", "times", "t")),
     "unit": Role("unit of each spike", ("unit", "units", "unit_of_spike", "cluster", "clusters", "spike_clusters")),
+    "traces": Role(
+        "imaging: dF/F or events of each frame and unit, (frame, unit)",
+        ("traces", "dff", "dFF", "F_dff", "df_f", "deconvolved", "spks", "events", "C", "S"),
+    ),
+    "frame_times": Role("time of each frame in seconds", ("frame_times", "frame_time_s", "frame_time", "frame_times_s")),
+    "frame_rate": Role("frames per second", ("frame_rate", "frame_rate_hz", "fs", "fps")),
     "trial_id": Role("id of each trial", ("trial_id", "trial_ids", "trial")),
     "condition": Role("condition of each trial", ("condition", "conditions", "condition_labels")),
-    "unit_id": Role("id of each unit", ("unit_id", "unit_ids", "channel_names", "neuron_id")),
+    "unit_id": Role("id of each unit", ("unit_id", "unit_ids", "channel_names", "neuron_id", "cell_id", "roi_id")),
     "area": Role("area of each unit", ("area", "areas", "brain_area", "unit_area", "region")),
     "bin_width": Role("width of a bin in seconds, or in ms if the name says so", ("bin_width_s", "bin_width", "dt")),
     "behaviour": Role("behaviour of each bin or sample", ("behaviour", "behavior", "velocity", "hand_vel")),
@@ -92,17 +98,23 @@ def _one_form(
     """Returns the roles of one form of the spikes: times, which are cut least, or counts."""
     has_times = {"spike_times", "unit"} <= names.keys()
     has_counts = "counts" in names and (len(arrays[names["counts"]]) == 3 or "lengths" in names)
-    if has_times and not ("counts" in given and has_counts):
-        other: tuple[str, ...] = ("counts", "lengths", "bin_width")
+    timed = "traces" in given or "frame_times" in names or "frame_rate" in names
+    has_traces = timed and "traces" in names and len(arrays[names["traces"]]) == 2
+    frames = ("traces", "frame_times", "frame_rate")
+    if has_traces and ("traces" in given or not (has_times or has_counts)):
+        other: tuple[str, ...] = ("counts", "lengths", "spike_times", "unit", "bin_width")
+    elif has_times and not ("counts" in given and has_counts):
+        other = ("counts", "lengths", "bin_width", *frames)
         if "behaviour_times" not in names:
             other += ("behaviour",)
     elif has_counts:
-        other = ("spike_times", "unit", "behaviour_times", "observed")
+        other = ("spike_times", "unit", "behaviour_times", "observed", *frames)
     else:
         raise DataError(
             f"{file!r} must hold counts with the axes (trial, time, unit), or counts (time, unit) with `lengths`, or "
-            f"`spike_times` with the `unit` of each spike; recognised: {in_words(names) or 'nothing'}. "
-            f"Name the arrays with `map` (--map counts=NAME or --map spike_times=NAME,unit=NAME). "
+            f"`spike_times` with the `unit` of each spike, or `traces` (frame, unit) of imaging with `frame_times` or "
+            f"`frame_rate`; recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
+            f"--map spike_times=NAME,unit=NAME or --map traces=NAME,frame_rate=NAME). "
             f"The file holds {', '.join(arrays)}."
         )
     return {role: name for role, name in names.items() if role not in other or role in given}

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from lfadsx.data.dataset import Dataset
+from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.recordings.tidying import tidy_intervals, tidy_signals, tidy_trials
@@ -107,7 +108,10 @@ def read_traces(
     """Returns traces in memory as a recording; arguments as in `from_traces`, and `label`, their name in messages."""
     tidy = tidy_traces(traces, frame_times, frame_rate, label, unit)
     table, names = tidy_trials(trials, None, events, also=align)
-    n_units = tidy.values.shape[1]
+    n_units, findings = tidy.values.shape[1], ()
+    if np.shape(traces) != tidy.values.shape:
+        sentence = f"{label} have the axes (unit, frame), {np.shape(traces)}, and are turned round."
+        findings = (Finding("note", "axes of traces", None, None, session, sentence),)
     return Recording(
         name=session,
         unit_id=np.arange(n_units) if unit_id is None else np.asarray(unit_id).ravel(),
@@ -119,4 +123,5 @@ def read_traces(
         observed=tidy_intervals(observed, None),
         signals=tidy_signals(signals),
         source={"format": "traces"},
+        findings=findings,
     )

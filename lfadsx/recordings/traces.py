@@ -48,10 +48,10 @@ class Traces:
 
 
 def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: str = "") -> Traces:
-    """Returns checked traces with the axes (frame, unit).
+    """Returns checked traces with the axes (frame, unit); axes in the other order are turned round.
 
     Args:
-        values: Shape (frame, unit).
+        values: Shape (frame, unit), or (unit, frame) if the times fit that, or without times if that is longer.
         times: Time of each frame in seconds, shape (frame,); None for frames at `rate` from 0 s on.
         rate: Frames per second; None if the times tell it.
         label: Name of the traces in messages.
@@ -71,12 +71,12 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
         )
     if rate is not None:
         validation.positive(rate, "`frame_rate`")
-    times = np.arange(len(values)) / rate if times is None else np.asarray(times, np.float64).ravel()
+    n_frames = max(values.shape) if times is None else np.size(times)
+    if n_frames == values.shape[1] != len(values):
+        values = values.T
+    times = np.arange(n_frames) / rate if times is None else np.asarray(times, np.float64).ravel()
     if len(times) != len(values):
-        turned = " Transpose it: its second axis has one entry for each frame." if len(times) == values.shape[1] else ""
-        raise DataError(
-            f"{label} must have one row for each of its {len(times)} frames, got shape {values.shape}.{turned}"
-        )
+        raise DataError(f"{label} must have one row for each of its {len(times)} frames, got shape {values.shape}.")
     if len(times) < 2 or not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
         raise DataError(f"{label} must have at least two frames with rising times. Check the times of the frames.")
     found = float(1 / np.median(np.diff(times)))
