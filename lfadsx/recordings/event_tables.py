@@ -78,3 +78,16 @@ def by_trial(table: dict[str, np.ndarray], path: Path) -> tuple[dict[str, np.nda
         name: values[first[order]] for name, values in table.items() if name not in (own_time, own_trial, "event")
     }
     return columns | {name: values for name, values in others.items() if name not in columns}, names
+
+
+def joined_by_id(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns one row for each trial id that any event has, in order of the first event, with NaN for missing ones."""
+    every = np.concatenate([ids for ids, _ in events.values()])
+    first = np.sort(np.unique(every, return_index=True)[1])
+    trial_id = every[first]
+    columns = {"trial_id": trial_id}
+    place = {trial: row for row, trial in enumerate(trial_id.tolist())}
+    for name, (ids, times) in events.items():
+        columns[name] = np.full(len(trial_id), np.nan)
+        columns[name][[place[trial] for trial in ids.tolist()]] = times
+    return columns

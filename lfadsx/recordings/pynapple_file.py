@@ -16,6 +16,7 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.event_tables import joined_by_id
 from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal
@@ -195,7 +196,7 @@ def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, alig
     elif trials is not None:
         columns, times = tidy_trials(_columns(trials), None, events, also=align)
     elif saved.events:
-        columns, times = _joined_events(saved.events), tuple(saved.events)
+        columns, times = joined_by_id(saved.events), tuple(saved.events)
         unused = [name for name in saved.intervals if name in TRIALS]
     else:
         columns, times = _of_intervals(saved.intervals[_trial_intervals(saved)])
@@ -229,19 +230,6 @@ def _trial_intervals(saved: Saved) -> str:
             f"{some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save one, or pass a table as `trials`."
         )
     return name
-
-
-def _joined_events(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns one row for each trial id that any event has, in order of the first event, with NaN for missing ones."""
-    every = np.concatenate([ids for ids, _ in events.values()])
-    first = np.sort(np.unique(every, return_index=True)[1])
-    trial_id = every[first]
-    columns = {"trial_id": trial_id}
-    place = {trial: row for row, trial in enumerate(trial_id.tolist())}
-    for name, (ids, times) in events.items():
-        columns[name] = np.full(len(trial_id), np.nan)
-        columns[name][[place[trial] for trial in ids.tolist()]] = times
-    return columns
 
 
 def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:
