@@ -11,7 +11,7 @@ BenchmarkName = Literal[
 """Names of the sets."""
 
 BIN_WIDTH = 0.005
-"""Width of the bins in seconds; tensors in bins of 20 ms are named with the suffix "_20"."""
+"""Width of the bins in seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,6 @@ SETS: dict[BenchmarkName, BenchmarkSet] = {
 """The sets by name."""
 
 
-def set_in(text: str) -> tuple[BenchmarkName | None, float]:
-    """Returns the set that a name such as "mc_maze_large_20" means, None if there is none, and its bin width."""
-    known = sorted((name for name in SETS if text.startswith(name)), key=len)
-    rest = text.removeprefix(known[-1]) if known else ""
-    return (known[-1] if known else None), (0.02 if rest.startswith("_20") else BIN_WIDTH)
+def set_in(text: str) -> BenchmarkName | None:
+    """Returns the set that a name such as "mc_maze_large_20" tells, or None."""
+    return max((name for name in SETS if name in text), key=len, default=None)

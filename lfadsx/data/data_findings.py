@@ -29,7 +29,8 @@ SPLIT_ARRAYS = ("condition", "behaviour", "interval", "truth", "true_inputs")
 NOTES = (
     *("unused keys", "empty keys", "unknown attributes", "foreign source", "order of axes"),
     *("masked entries", "end of trials", "shared ids", "some ids", "target index", "bins dropped", "trials dropped"),
-    *("units dropped", "spikes dropped", "pickled metadata", "areas said twice", "several forms"),
+    *("units dropped", "spikes dropped", "pickled metadata", "areas said twice", "several forms", "behaviour shifted"),
+    *("likelihood of traces", "delay of frames"),
 )
 """Names of findings about how data were read or changed."""
 

@@ -38,7 +38,7 @@ def read_events(
     if path is None:
         raise DataError(
             f"{of[:1].upper() + of[1:]} needs a table of trials with the times of events, found no "
-            f"{' or '.join(map(str, wanted))}. Give one as `trials` (--trials events.csv)."
+            f"{' or '.join(map(str, wanted))}. Give one as `trials`, such as events.csv."
         )
     table, events = read_table(path), None
     if is_by_event(table):

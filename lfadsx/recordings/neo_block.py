@@ -13,7 +13,7 @@ import numpy as np
 from lfadsx.data import validation
 from lfadsx.data.data_findings import some
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.hdf5_files import describe
+from lfadsx.data.hdf5_files import attributes_of, describe, open_to_read
 from lfadsx.data.opening import check_is_file, is_hdf5
 from lfadsx.errors import DataError, MissingExtraError
 from lfadsx.recordings.cutting import CutOptions, cut
@@ -149,12 +149,12 @@ def is_neo(path: Path) -> bool:
     if not path.is_file():
         return False
     if not is_hdf5(path):
-        with path.open("rb") as file:
-            return file.read(1) == PICKLE and path.suffix in (".pkl", ".pickle")
-    from lfadsx.data.hdf5_files import attributes_of, open_to_read
-
-    with open_to_read(path) as file:
-        return str(attributes_of(file).get("format")) == "nix"
+        return _is_pickle(path) and path.suffix in (".pkl", ".pickle")
+    try:
+        with open_to_read(path) as file:
+            return str(attributes_of(file).get("format")) == "nix"
+    except DataError:  # damaged; whoever reads it says so
+        return False
 
 
 def read_nix(path: Path) -> Any:
@@ -165,9 +165,7 @@ def read_nix(path: Path) -> Any:
         DataError: If the file is a pickle, is no NIX file, or does not hold one block.
     """
     check_is_file(path)
-    with path.open("rb") as file:
-        pickled = file.read(1) == PICKLE
-    if pickled:
+    if _is_pickle(path):
         raise DataError(
             f"{str(path)!r} must be a NIX file, but is a pickle, which is never opened: it can run any code, and blocks "
             "of other versions of Neo cannot be read. Load it where it was written and save it with "
@@ -199,6 +197,11 @@ def read_nix(path: Path) -> Any:
             "with Neo and pass one block to `lfadsx.from_neo`."
         )
     return blocks[0]
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == PICKLE
 
 
 def _segments(block: Any) -> list[Any]:

@@ -117,7 +117,7 @@ def read_suite2p(
     validation.one_of(traces, get_args(TraceKind), "`traces`")
     if frame_rate is None:
         raise DataError(
-            "`frame_rate` must be given for a folder of Suite2p (--frame-rate 30): the file that holds it, ops.npy, is "
+            "`frame_rate` must be given for a folder of Suite2p, such as 30: the file that holds it, ops.npy, is "
             'a pickle and is not opened. It is ops["fs"], frames per second of one plane.'
         )
     validation.positive(frame_rate, "`frame_rate`")
@@ -148,6 +148,11 @@ def read_suite2p(
     source = {"format": "Suite2p", "files": files, "tables": [describe(path) for path in tables], "traces": traces}
     source |= {"baseline": baseline, "neuropil": neuropil} if traces == "dff" else {}
     return dataclasses.replace(recording, source=source, findings=tuple(note for plane in read for note in plane.notes))
+
+
+def is_suite2p(path: Path) -> bool:
+    """Returns whether a path is a folder of one plane, or one with planes."""
+    return path.is_dir() and any(map(is_plane, (path, *path.glob("plane*"))))
 
 
 def is_plane(folder: Path) -> bool:

@@ -66,8 +66,8 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
         raise DataError(f"{label} must have the axes (frame, unit), got shape {values.shape}. Give one such array.")
     if times is None and rate is None:
         raise DataError(
-            f"{label} needs the rate of its frames. Give `frame_rate` (--frame-rate 30) in frames per second of one "
-            "plane, or the time of each frame."
+            f"{label} needs the rate of its frames. Give `frame_rate`, such as 30, in frames per second of one plane, "
+            "or the time of each frame."
         )
     if rate is not None:
         validation.positive(rate, "`frame_rate`")
