@@ -6,7 +6,7 @@ forward prediction behind the bins that the encoder sees. NaN means not observed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,9 @@ def benchmark_contents(paths: Sequence[Path], input_group: str | None = None) ->
         else:
             unused += [key for key in arrays if key.startswith(split)]
     if unused:
-        sentence = f"Keys of {', '.join(path.name for path in paths)} that nothing reads: {', '.join(map(repr, unused))}."
+        sentence = (
+            f"Keys of {', '.join(path.name for path in paths)} that nothing reads: {', '.join(map(repr, unused))}."
+        )
         findings.append(Finding("note", "unused keys", len(unused), 0, name, sentence))
     said = _said(known, wide[0].shape[1]) if wide else {}
     behaving = any("behaviour" in raw.arrays for raw in splits.values())
@@ -108,47 +110,45 @@ def benchmark_contents(paths: Sequence[Path], input_group: str | None = None) ->
 
 
 def _keys(path: Path) -> set[str]:
-    """Returns the keys of the benchmark's spikes that a file holds, at its root or in a group."""
+    """Returns the keys of a file with tensors of the benchmark, at its root or in a group; of other files none."""
     if not is_hdf5(path):
         return set()
     with open_to_read(path) as file:
-        return {key for _, keys in _places(file) for key in keys}
+        return {str(key) for group in _places(file).values() for key in group}
 
 
-def _places(file: h5py.File) -> Iterator[tuple[str, list[str]]]:
-    """Yields the root ("") and each group that holds spikes of the benchmark, with the keys of the spikes in it."""
+def _places(file: h5py.File) -> dict[str, h5py.Group]:
+    """Returns the root ("") and the groups of a file that hold spikes of the benchmark."""
     spikes = {f"{split}_{what}" for split in SPLITS for what in SPIKES}
-    for place in ("", *(key for key in file if isinstance(file.get(key), h5py.Group))):
-        keys = [key for key in (file[place] if place else file) if key in spikes]
-        if keys:
-            yield place, keys
+    groups = {str(key): item for key, item in file.items() if isinstance(item, h5py.Group)}
+    return {place: group for place, group in {"": file, **groups}.items() if spikes & set(group)}
 
 
-def _arrays(paths: Sequence[Path]) -> tuple[dict[str, np.ndarray], dict[str, str], list[str], list[str]]:
-    """Returns the arrays of all files by key with their labels, the keys that are not read, and the groups they are in.
+def _arrays(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str], list[str], list[str]]:
+    """Returns arrays by key, their labels, the keys that are not read, and the groups that hold the set.
 
-    Lists of trials by condition come as they are stored.
+    Of conditions it returns the lists of their trials.
     """
     arrays, labels, unused, places = {}, {}, [], []
     for path in paths:
         with open_to_read(path) as file:
-            found = [place for place, _ in _places(file)]
-            groups = [place for place in found if place]
-            if len(groups) > 1 or len({*places, *groups}) > 1:
+            groups = _places(file)
+            places += [place for place in groups if place and place not in places]
+            if len(places) > 1:
                 raise DataError(
-                    f"{path.name!r} must hold one set of the benchmark, as the files before it do, found "
-                    f"{', '.join([*places, *groups])}. Write each set to a file of its own."
+                    f"The files of a session must hold one set of the benchmark, found {', '.join(places)}. Write each "
+                    "set to a file of its own."
                 )
-            places += groups
-            root = [""] if any(not isinstance(item, h5py.Group) for item in file.values()) else []
-            for place in dict.fromkeys([*root, *found]):
-                group = file[place] if place else file
-                for key in group:
+            for group in {"": file, **groups}.values():
+                for key, item in group.items():
+                    if key in groups:
+                        continue
                     label = f"{key!r} of {path.name!r}"
                     if key not in USED:
-                        unused += [key] if key not in groups else []
+                        unused.append(str(key))
                         continue
-                    values = conditions_in(group[key], label) if key.endswith("cond_idx") else read_array(group, key, label)
+                    lists = key.endswith("cond_idx")
+                    values = conditions_in(item, label) if lists else read_array(group, key, label)
                     if key in arrays and not _same(arrays[key], values):
                         raise DataError(f"{label} differs from {labels[key]}. Keep one, or read the files apart.")
                     arrays[key], labels[key] = values, label
@@ -218,10 +218,15 @@ def _behaviour(
         raw.arrays["interval"], raw.labels["interval"] = interval, label
         if "condition" not in raw.arrays:
             known = np.isfinite(values[:, :-1]).all(axis=1)
-            text = [", ".join(f"{value:g}" for value in row) if ok else "" for row, ok in zip(values[:, :-1], known, strict=True)]
+            text = [
+                ", ".join(f"{value:g}" for value in row) if ok else ""
+                for row, ok in zip(values[:, :-1], known, strict=True)
+            ]
             raw.arrays["condition"], raw.labels["condition"] = np.array(text), label
         return []
-    sentence = f"{label} is not used: it has shape {values.shape}, neither (trial, bin, column) nor (trial, 5) of a timing task."
+    sentence = (
+        f"{label} is not used: its shape {values.shape} is neither (trial, bin, column) nor that of a timing task."
+    )
     return [Finding("note", "unused keys", 1, 0, name, sentence)]
 
 

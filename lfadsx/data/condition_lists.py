@@ -22,7 +22,7 @@ def conditions_in(item: Any, label: str) -> list[np.ndarray]:
         DataError: If the item has another form.
     """
     if isinstance(item, h5py.Group):
-        lists = [item[key][()] for key in sorted(item, key=lambda key: (len(key), key))]
+        lists = [np.asarray(item[key]) for key in sorted(item, key=lambda key: (len(key), key))]
     else:
         lists = list(item[()]) if item.shape else []
     rows = [np.ravel(np.asarray(own)) for own in lists]

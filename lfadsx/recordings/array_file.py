@@ -73,8 +73,8 @@ def from_array_file(
         bin_width: Width of a bin in seconds; by default 0.01, for counts that of the file, and for traces one frame.
             Bins of counts may also be several of the file together.
         axes: Order of the axes of counts, such as "neuron time trial"; by default "trial time neuron".
-        trials: For spike times and traces: the table of trials, columns by name or a CSV file; by default the arrays of the file
-            that have one entry for each event.
+        trials: For spike times and traces: the table of trials, columns by name or a CSV file; by default the arrays of
+            the file that have one entry for each event.
         events: Further columns of trials that hold times.
         frame_rate: Frames per second, for traces whose file does not tell it.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
@@ -120,7 +120,9 @@ def read_array_file(
     with open_arrays(path) as arrays:
         names = resolve(map, {name: array.shape for name, array in arrays.items()}, path.name)
         if frame_rate is not None and "traces" not in names:
-            raise DataError(f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`.")
+            raise DataError(
+                f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`."
+            )
         found = {role: _columns([arrays[part] for part in name.split(JOINED)]) for role, name in names.items()}
         used = {part for name in names.values() for part in name.split(JOINED)}
         others = {name: array for name, array in arrays.items() if name not in used}

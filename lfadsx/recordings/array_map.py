@@ -28,7 +28,9 @@ ROLES = {
         "imaging: dF/F or events of each frame and unit, (frame, unit)",
         ("traces", "dff", "dFF", "F_dff", "df_f", "deconvolved", "spks", "events", "C", "S"),
     ),
-    "frame_times": Role("time of each frame in seconds", ("frame_times", "frame_time_s", "frame_time", "frame_times_s")),
+    "frame_times": Role(
+        "time of each frame in seconds", ("frame_times", "frame_time_s", "frame_time", "frame_times_s")
+    ),
     "frame_rate": Role("frames per second", ("frame_rate", "frame_rate_hz", "fs", "fps")),
     "trial_id": Role("id of each trial", ("trial_id", "trial_ids", "trial")),
     "condition": Role("condition of each trial", ("condition", "conditions", "condition_labels")),

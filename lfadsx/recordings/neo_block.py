@@ -167,13 +167,13 @@ def read_nix(path: Path) -> Any:
     check_is_file(path)
     if _is_pickle(path):
         raise DataError(
-            f"{str(path)!r} must be a NIX file, but is a pickle, which is never opened: it can run any code, and blocks "
+            f"{str(path)!r} must be a NIX file, but is a pickle, which is never opened: it can run code, and blocks "
             "of other versions of Neo cannot be read. Load it where it was written and save it with "
             '`neo.NixIO("day1.nix", "ow").write_block(block)`.'
         )
     if not is_neo(path):
         raise DataError(
-            f"{str(path)!r} must be a NIX file, but its content is of another kind. Read it with Neo and pass the block."
+            f"{str(path)!r} must be a NIX file, but its content is of another kind. Read it with Neo and pass it on."
         )
     try:
         import neo

@@ -97,4 +97,6 @@ def signals_of(segment: Any, wanted: Collection[str] | None) -> dict[str, Signal
 
 def _scalar(value: Any) -> Any:
     value = plain(value) if hasattr(value, "rescale") else value
-    return value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0) else value
+    return (
+        value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0) else value
+    )

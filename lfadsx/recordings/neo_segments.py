@@ -53,9 +53,7 @@ def one_segment(
     )
 
 
-def by_segment(
-    segments: Sequence[Any], name: str, unit_id: str | None, signals: Collection[str] | None
-) -> Recording:
+def by_segment(segments: Sequence[Any], name: str, unit_id: str | None, signals: Collection[str] | None) -> Recording:
     """Returns segments that hold one trial each as a recording.
 
     If their times overlap, each segment has a clock of its own; otherwise they have the clock of the session.

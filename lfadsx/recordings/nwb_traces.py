@@ -71,7 +71,9 @@ def read_regions(series: dict[str, Any], wanted: str | None, file: str) -> Regio
     if times is None:
         times = (one.starting_time or 0.0) + np.arange(len(values)) / rate
     traces = tidy_traces(values, np.asarray(times[:]), rate, label, "" if one.unit in (None, "n.a.") else one.unit)
-    columns = {column: own[rows] for column, own in columns_of(table, ("pixel_mask", "voxel_mask", "image_mask"))[0].items()}
+    columns = {
+        column: own[rows] for column, own in columns_of(table, ("pixel_mask", "voxel_mask", "image_mask"))[0].items()
+    }
     area = getattr(getattr(table, "imaging_plane", None), "location", "")
     if area and "area" not in columns:
         columns["area"] = np.full(len(rows), str(area))

@@ -36,8 +36,8 @@ class SavedSorting:
         spikes = _array(self.files[1])
         if not {"sample_index", "unit_index", "segment_index"} <= set(spikes.dtype.names or ()):
             raise DataError(
-                f"{str(self.files[1])!r} must hold sample, unit and segment of each spike, got {spikes.dtype}. Save the "
-                "sorting again."
+                f"{str(self.files[1])!r} must hold sample, unit and segment of each spike, got {spikes.dtype}. Save "
+                "the sorting again."
             )
         order = np.argsort(spikes["unit_index"], kind="stable")
         edges = np.searchsorted(spikes["unit_index"][order], np.arange(1, len(self.unit_ids)))

@@ -63,8 +63,8 @@ def from_spikeinterface(
         sorting: A sorting, a `SortingAnalyzer`, or a folder that either saved (with numbers in NumPy files, as they do
             by default).
         trials: Table of trials or events: columns by name or a CSV file, as for `lfadsx.from_phy`; by default
-            `events.csv` or `trials.csv` in the folder. With several segments it needs the column "segment", because each
-            segment has its own time 0.
+            `events.csv` or `trials.csv` in the folder. With several segments it needs the column "segment", because
+            each segment has its own time 0.
         align: The event at time 0, a column of trials; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials from the event to "stop".
         bin_width: Width of a bin in seconds; by default 0.01.

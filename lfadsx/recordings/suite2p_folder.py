@@ -181,7 +181,9 @@ def _plane(folder: Path, traces: TraceKind, rate: float, baseline: Baseline, neu
     values = _of_cells(files[1], cells, len(is_cell))
     out = len(is_cell) - len(cells)
     if out:
-        sentence = f"{out} of {len(is_cell)} regions of {folder.name!r} are left out: 'iscell.npy' says they are no cells."
+        sentence = (
+            f"{out} of {len(is_cell)} regions of {folder.name!r} are left out: 'iscell.npy' says they are no cells."
+        )
         notes.append(Finding("note", "units dropped", out, 0, session, sentence))
     if traces == "dff":
         around = folder / "Fneu.npy"
@@ -195,7 +197,9 @@ def _plane(folder: Path, traces: TraceKind, rate: float, baseline: Baseline, neu
         defined = np.isfinite(values).all(axis=0)
         if not defined.all():
             names = some([str(row) for row in cells[~defined]])
-            sentence = f"{(~defined).sum()} units of {folder.name!r} are left out: their baseline is not above 0 ({names})."
+            sentence = (
+                f"{(~defined).sum()} units of {folder.name!r} are left out: their baseline is not above 0 ({names})."
+            )
             notes.append(Finding("note", "units dropped", int((~defined).sum()), 0, session, sentence))
             cells, values = cells[defined], values[:, defined]
     return Plane(folder, values, cells.tolist(), files, notes)

@@ -64,17 +64,17 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
     validation.numbers(values, label)
     if values.ndim != 2 or 0 in values.shape:
         raise DataError(f"{label} must have the axes (frame, unit), got shape {values.shape}. Give one such array.")
-    if times is None and rate is None:
+    if rate is not None:
+        validation.positive(rate, "`frame_rate`")
+    elif times is None:
         raise DataError(
             f"{label} needs the rate of its frames. Give `frame_rate`, such as 30, in frames per second of one plane, "
             "or the time of each frame."
         )
-    if rate is not None:
-        validation.positive(rate, "`frame_rate`")
     n_frames = max(values.shape) if times is None else np.size(times)
     if n_frames == values.shape[1] != len(values):
         values = values.T
-    times = np.arange(n_frames) / rate if times is None else np.asarray(times, np.float64).ravel()
+    times = np.arange(n_frames) / (rate or 1.0) if times is None else np.asarray(times, np.float64).ravel()
     if len(times) != len(values):
         raise DataError(f"{label} must have one row for each of its {len(times)} frames, got shape {values.shape}.")
     if len(times) < 2 or not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
