@@ -1,4 +1,4 @@
-"""Imaging: windows on frames, dF/F and events, Suite2p folders, NPZ and NWB files, against numpy loops and the truth."""
+"""Imaging: windows on frames, dF/F and events, Suite2p folders, NPZ and NWB files, against numpy and the truth."""
 
 import datetime
 import pickle

@@ -189,10 +189,12 @@ def _trials(
         if values is not None:
             validation.same_shape(values, target.shape, labels[f"{split}_{what}"], f"the place beside {label}")
             whole[:, bins, neurons] = values
-    made = {"encoder_input": seen, f"targets/{group}": whole}
+    made = {"encoder_input": seen}
+    if n_heldout or n_forward:  # otherwise the encoder's data are the targets
+        made[f"targets/{group}"] = whole
     masks = {"encoder_input": "encoder_observed", f"targets/{group}": f"target_observed/{group}"}
     for name, mask in masks.items():
-        known = np.isfinite(made[name])
+        known = np.isfinite(made[name]) if name in made else np.ones(1, bool)
         if not known.all():
             made |= {name: np.where(known, made[name], 0), mask: known}
     names = dict.fromkeys(made, label)
