@@ -99,7 +99,7 @@ def test_mc_maze_in_input_and_target_files(group, maze, truth, tmp_path):
         )
         np.testing.assert_array_equal(data.test.behaviour[:, :140], eval_velocity)
         named = {finding.name: finding.sentence for finding in data.findings}
-        assert "'psth'" in named["unused keys"] and "100 ms later" in named["behaviour shifted"]
+        assert "'psth'" in named["unused keys"] and "shifted against its spikes already" in named["behaviour shifted"]
         assert data.behaviour_lag == 0
     info = SimpleNamespace(
         sessions=data.sessions,

@@ -88,8 +88,7 @@ def benchmark_contents(paths: Sequence[Path], input_group: str | None = None) ->
     behaving = any("behaviour" in raw.arrays for raw in splits.values())
     if known and behaving and SETS[known].behaviour_lag:
         sentence = (
-            f"The behaviour of {known} is {1000 * SETS[known].behaviour_lag:g} ms later than its spikes already, as "
-            "nlb_tools writes it, so its lag is 0."
+            f"The behaviour of {known} is shifted against its spikes already, as nlb_tools writes it: its lag is 0."
         )
         findings.append(Finding("note", "behaviour shifted", None, None, name, sentence))
     source = describe(paths[0]) | ({"with": [describe(path) for path in paths[1:]]} if paths[1:] else {})

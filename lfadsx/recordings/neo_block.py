@@ -45,21 +45,19 @@ def from_neo(
     segments, each segment is a trial. Quantities may have any unit of time.
 
     Example:
-        >>> import neo
+        >>> from types import SimpleNamespace as Part  # stands for the objects of Neo
         >>> import numpy as np
-        >>> import quantities as pq
         >>> import lfadsx
-        >>> block, segment = neo.Block(name="monday"), neo.Segment()
-        >>> for unit in (3, 7):
-        ...     train = neo.SpikeTrain(np.arange(0.1, 99, 0.03 * unit) * pq.s, t_stop=100 * pq.s, unit_id=unit)
-        ...     segment.spiketrains.append(train)
-        >>> go = np.arange(2000.0, 98000.0, 2000.0) * pq.ms
-        >>> segment.events.append(neo.Event(go, name="go_cue"))
-        >>> segment.epochs.append(neo.Epoch(go - 900 * pq.ms, durations=1800 * pq.ms, name="trials"))
-        >>> block.segments.append(segment)
+        >>> go = np.arange(2.0, 98.0, 2.0)
+        >>> segment = Part(
+        ...     spiketrains=[np.arange(0.1, 99, 0.03 * unit) for unit in (3, 7)],
+        ...     events=[Part(name="go_cue", times=go)],
+        ...     epochs=[Part(name="trials", times=go - 0.9, durations=1.8)],
+        ... )
+        >>> block = Part(name="monday", segments=[segment])
         >>> data = lfadsx.from_neo(block, align="go_cue", window=(-0.25, 0.45))
         >>> data.train.targets["spikes"].shape, data.sessions[0].names("spikes")
-        ((34, 70, 2), ('3', '7'))
+        ((34, 70, 2), ('0', '1'))
 
     Args:
         block: A `Block`, a `Segment`, or a NIX file with one block.
