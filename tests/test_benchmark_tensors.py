@@ -190,6 +190,9 @@ def test_files_that_do_not_go_together(tmp_path):
     other = write(tmp_path / "b.h5", tensors(counts[:6], "eval", hidden) | {"train_spikes_heldout": counts[..., :2]})
     with pytest.raises(lfadsx.DataError, match="'train_spikes_heldout' of 'b.h5' differs from"):
         lfadsx.read(write(tmp_path / "c.h5", train), other)
+    target = {"eval_spikes_heldout": counts[:6, :, :2]}
+    with pytest.raises(lfadsx.DataError, match="must be read together with the spikes that the encoder sees"):
+        lfadsx.read(write(tmp_path / "target.h5", target, "mc_maze"))
     wrong = train | {"train_spikes_heldout": counts[:19, :, :2]}
     with pytest.raises(lfadsx.DataError, match="'train_spikes_heldout' of 'd.h5' has shape"):
         lfadsx.read(write(tmp_path / "d.h5", wrong))
