@@ -555,7 +555,7 @@ def test_summary_is_one_page_with_dashes_for_missing_scores():
         "–",
         "3",
         "0.000",
-        "1.00e\u221205",
+        "0.000",
         "yes",
         "x",
     ]
