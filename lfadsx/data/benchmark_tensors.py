@@ -81,8 +81,8 @@ def benchmark_contents(paths: Sequence[Path], input_group: str | None = None) ->
             unused += [key for key in arrays if key.startswith(split)]
     if not splits:
         raise DataError(
-            f"{name!r} must be read together with the spikes that the encoder sees, but holds only targets. Name the file "
-            "with 'train_spikes_heldin' before it, such as `lfadsx.read('train_input.h5', 'target.h5')`."
+            f"{name!r} must be read together with the spikes that the encoder sees, but holds only targets. Name the "
+            "file with 'train_spikes_heldin' before it, such as `lfadsx.read('train_input.h5', 'target.h5')`."
         )
     if unused:
         sentence = (
