@@ -20,6 +20,7 @@ LFADSX_VENV ?= .venv
 BIN := $(LFADSX_VENV)/bin
 DEMO_READY := $(LFADSX_VENV)/.lfadsx-demo
 TEST_READY := $(LFADSX_VENV)/.lfadsx-test
+FORMATS_READY := $(LFADSX_VENV)/.lfadsx-formats
 DOCS_READY := $(LFADSX_VENV)/.lfadsx-docs
 
 .PHONY: demo check test test-all test-oldest test-newest docs package clean
@@ -41,7 +42,7 @@ check test test-all: $(TEST_READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python $(PYTEST) $(SELECTED)
 
-test-all: test-oldest test-newest
+test-all: test-oldest test-newest $(FORMATS_READY)
 
 docs: $(DOCS_READY)
 	if [ -f docs/render_tutorials.py ]; then $(BIN)/python docs/render_tutorials.py; fi
@@ -58,13 +59,13 @@ test-oldest:
 	rm -rf .venv-oldest
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python tests/oldest.py > .venv-oldest/constraints.txt
-	.venv-oldest/bin/python -m pip install --editable ".[test]" --constraint .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --editable ".[test,neo]" --constraint .venv-oldest/constraints.txt
 	.venv-oldest/bin/python $(PYTEST) -m "not slow"
 
 test-newest:
 	rm -rf .venv-newest
 	$(NEWEST) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --editable ".[test]"
+	.venv-newest/bin/python -m pip install --editable ".[test,neo]"
 	.venv-newest/bin/python $(PYTEST) -m "not slow"
 
 # Editable, so that a change of the code needs no new installation. The stamps say what has been installed.
@@ -74,6 +75,11 @@ $(DEMO_READY): pyproject.toml | $(BIN)/python
 
 $(TEST_READY): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --editable ".[test]"
+	touch $@
+
+# Libraries whose objects and files are read, and which take long to install; their tests are skipped without them.
+$(FORMATS_READY): pyproject.toml | $(TEST_READY)
+	$(BIN)/python -m pip install --editable ".[test,neo]" "spikeinterface>=0.104"
 	touch $@
 
 $(DOCS_READY): pyproject.toml | $(BIN)/python

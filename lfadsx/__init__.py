@@ -69,11 +69,15 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
     from lfadsx.recordings.array_file import from_array_file as from_array_file
     from lfadsx.recordings.csv_folder import from_csv as from_csv
+    from lfadsx.recordings.imaging import from_traces as from_traces
     from lfadsx.recordings.matlab_file import from_matlab as from_matlab
+    from lfadsx.recordings.neo_block import from_neo as from_neo
     from lfadsx.recordings.nwb_file import from_nwb as from_nwb
     from lfadsx.recordings.phy_folder import from_phy as from_phy
     from lfadsx.recordings.pynapple_file import from_pynapple as from_pynapple
     from lfadsx.recordings.spike_times import from_spike_times as from_spike_times
+    from lfadsx.recordings.spikeinterface_sorting import from_spikeinterface as from_spikeinterface
+    from lfadsx.recordings.suite2p_folder import from_suite2p as from_suite2p
     from lfadsx.results.calibration import Calibration as Calibration
     from lfadsx.results.generated import Generated as Generated
     from lfadsx.results.joined import Joined as Joined
@@ -109,6 +113,10 @@ CONTENTS = {
     "lfadsx.recordings.nwb_file": ("from_nwb",),
     "lfadsx.recordings.matlab_file": ("from_matlab",),
     "lfadsx.recordings.pynapple_file": ("from_pynapple",),
+    "lfadsx.recordings.neo_block": ("from_neo",),
+    "lfadsx.recordings.spikeinterface_sorting": ("from_spikeinterface",),
+    "lfadsx.recordings.imaging": ("from_traces",),
+    "lfadsx.recordings.suite2p_folder": ("from_suite2p",),
     "lfadsx.data.sessions": ("concatenate",),
     "lfadsx.data.session_alignment": ("align", "shared_components"),
     "lfadsx.data.dataset": ("Dataset", "Session", "Split"),

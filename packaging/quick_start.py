@@ -18,6 +18,7 @@ ADDS = {
     "xarray": "xarray",
     "nwb": "pynwb",
     "pynapple": "pynapple",
+    "neo": "nixio",
 }
 
 if Path(lfadsx.__file__).is_relative_to(ROOT / "lfadsx"):
@@ -32,7 +33,7 @@ for block in blocks:
         block = "\n".join(line for line in block.splitlines() if "plotting" not in line)
     exec(block, names)
 
-for name in ADDS if extra == "all" else [extra] if extra in ADDS else []:
+for name in set(ADDS) - {"neo"} if extra == "all" else [extra] if extra in ADDS else []:
     importlib.import_module(ADDS[name])
 if extra in ("xarray", "all"):
     print(names["post"].to_xarray())

@@ -9,7 +9,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-for extra in ${EXTRAS:-none plot report log xarray nwb pynapple all}; do
+for extra in ${EXTRAS:-none plot report log xarray nwb pynapple neo all}; do
     rm -rf bare
     "${PYTHON:-python3}" -m venv bare
     if [ "$extra" = none ]; then named=$wheel; else named="$wheel[$extra]"; fi

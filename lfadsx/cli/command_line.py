@@ -20,7 +20,7 @@ from lfadsx.cli.terminal import DONE, say, use_compilation_cache
 from lfadsx.errors import LfadsxError, nearest
 
 COMMANDS = {
-    "prepare": ("prepare_command", "Prepare", "Cut a recording (NWB, MATLAB, Phy, CSV, pynapple) into a data file."),
+    "prepare": ("prepare_command", "Prepare", "Cut a recording (NWB, MATLAB, Phy, Suite2p, ...) into a data file."),
     "fit": ("fit_commands", "Fit", "Train a model on data files, infer all trials, score them and draw figures."),
     "infer": ("model_commands", "Infer", "Infer rates, factors and inputs of a file's trials with a trained model."),
     "evaluate": ("model_commands", "Evaluate", "Score a trained model beside its baselines."),

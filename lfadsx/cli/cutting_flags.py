@@ -10,7 +10,7 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class Cutting:
-    """How recordings (NWB, MATLAB, Phy, CSV, pynapple) are cut into trials, or into pieces."""
+    """How recordings (NWB, NIX, MATLAB, Phy, SpikeInterface, Suite2p, CSV, pynapple) are cut into trials or pieces."""
 
     align: str | None = None
     """Event at time 0, a column of the table of trials; by default the start of the trial."""
@@ -43,11 +43,22 @@ class Cutting:
     events: tuple[str, ...] = ()
     """Further columns of trials that hold times."""
     map: str | None = None
-    """Bare arrays (NPZ, MATLAB, HDF5): what they mean, such as spike_times=A,unit=B or counts=A,lengths=B."""
+    """Bare arrays (NPZ, MATLAB, HDF5): what they mean: spike_times=A,unit=B or counts=A,lengths=B or traces=A."""
     units: str | None = None
     """pynapple: CSV table of units, joined by the column unit."""
     trials: str | None = None
-    """CSV table of trials: for bare spike times the trials; for pynapple joined by trial_id, or by row without ids."""
+    """CSV table of trials, for folders without one and bare arrays; for pynapple joined by trial_id or row. NIX:
+    name of the epochs."""
+    benchmark: str | None = None
+    """NWB of the Neural Latents Benchmark: name of the set, such as mc_maze, for its event, window, bins, behaviour."""
+    test_file: str | None = None
+    """NWB of the Neural Latents Benchmark: the file with the test trials."""
+    frame_rate: float | None = None
+    """Imaging: frames per second of one plane, for Suite2p folders and arrays that lack it."""
+    traces: str | None = None
+    """Imaging: spks (events), dff or F of Suite2p folders; of NWB files the series, such as DfOverF."""
+    baseline: str | None = None
+    """Suite2p: baseline of dff, maximin (follows slow drift) or percentile (of the session)."""
 
     @property
     def is_default(self) -> bool:
@@ -74,6 +85,11 @@ class Cutting:
             "unit_columns": self.units,
             "trials": self.trials,
             "map": self.map,
+            "benchmark": self.benchmark,
+            "test_file": self.test_file,
+            "frame_rate": self.frame_rate,
+            "traces": self.traces,
+            "baseline": self.baseline,
         }
 
     def _split(self) -> Any:

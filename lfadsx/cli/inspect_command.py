@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 READERS = {
     "Phy folder": ("phy_folder", "read_phy"),
     "CSV folder": ("csv_folder", "read_csv"),
+    "Suite2p folder": ("suite2p_folder", "read_suite2p"),
+    "SpikeInterface folder": ("spikeinterface_sorting", "read_spikeinterface"),
     "pynapple files": ("pynapple_file", "read_pynapple"),
+    "NIX file": ("neo_block", "read_neo"),
     "NWB file": ("nwb_file", "read_nwb"),
     "MATLAB file": ("matlab_file", "read_matlab"),
     "file of arrays": ("array_file", "read_array_file"),
@@ -53,11 +56,17 @@ class Inspect(Command):
     examples = ("lfadsx inspect day1.h5", "lfadsx inspect runs/day1")
 
     file: Path = positional("FILE")
-    """HDF5 or NPZ file, recording (NWB, MATLAB, Phy, CSV or pynapple), or run folder."""
+    """HDF5 or NPZ file, recording (NWB, MATLAB, NIX, Phy, SpikeInterface, Suite2p, CSV, pynapple), or run folder."""
     map: str | None = None
     """Bare arrays: what they mean, as in prepare."""
     align: str | None = None
     """Event at time 0, for spike times whose events stand in arrays beside them."""
+    trials: str | None = None
+    """CSV table of trials, as in prepare."""
+    frame_rate: float | None = None
+    """Imaging: frames per second, as in prepare."""
+    traces: str | None = None
+    """Imaging: which traces are read, as in prepare."""
     reading: Reading = dataclasses.field(default_factory=Reading)
     """How the file is read."""
 
@@ -74,6 +83,7 @@ class Inspect(Command):
         name = ARRAYS.name if self.map and self.file.is_file() else form and form.name
         if name is not None:
             given = {"map": self.map, "align": self.align, "bin_width": self.reading.bin_width}
+            given |= {"trials": self.trials, "frame_rate": self.frame_rate, "traces": self.traces}
             return _recording(self.file, name, given | {"axes": self.reading.axes})
         if self.file.is_dir():
             return _run_folder(self.file)
@@ -95,7 +105,8 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
     read = getattr(importlib.import_module(f"lfadsx.recordings.{module}"), name)
     known = inspect.signature(read).parameters
     try:
-        recording = read(path, **{option: value for option, value in options.items() if option in known})
+        given = {option: value for option, value in options.items() if option in known and value is not None}
+        recording = read(path, **given)
     except DataError as error:
         yield from _section("It cannot be read as a recording", [str(error)])
         return
@@ -103,9 +114,12 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
     yield from _section("Findings", [str(finding) for finding in recording.findings] or ["none"])
     events = [event for event in recording.events if event not in ("start", "stop")]
     cut = f" --align {events[0]} --window -0.25 0.45" if events and "bins" not in recording.source else ""
+    cut = cut if recording.n_trials else " --chop 1"
     cut += f" --map {words}" if words else ""
+    cut += f" --frame-rate {given['frame_rate']:g}" if "frame_rate" in given else ""
+    into = "trials" if recording.n_trials else "pieces"
     yield from _section(
-        "Cut it into trials, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
+        f"Cut it into {into}, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
     )
 
 

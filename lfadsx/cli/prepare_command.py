@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.cutting_flags import Cutting
 from lfadsx.cli.terminal import DONE, say
 from lfadsx.errors import LfadsxError
 
+if TYPE_CHECKING:
+    from lfadsx.data.dataset import Dataset
+
 
 @dataclasses.dataclass(kw_only=True)
 class Prepare(Command):
     """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
 
-    SOURCE is an NWB, MATLAB or NPZ file, or a folder of Phy, CSV or pynapple files; the format is told by the content.
-    --map says what bare arrays mean. With --chop a recording without trials is cut into pieces that overlap.
+    SOURCE is an NWB, NIX, MATLAB or NPZ file, or a folder of Phy, SpikeInterface, Suite2p, CSV or pynapple files; the
+    format is told by the content. --map says what bare arrays mean. With --chop a recording without trials is cut into
+    pieces that overlap.
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 
     common = (
         *("sources", "out", "align", "window", "chop", "overlap", "bin_width", "condition", "behaviour", "areas"),
-        *("min_rate", "held_out", "split", "split_by", "map", "trials", "dry_run", "verbose"),
+        *("min_rate", "held_out", "split", "split_by", "map", "trials", "frame_rate", "traces", "dry_run", "verbose"),
     )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
         "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
         "lfadsx prepare day1.nwb --out day1.h5 --chop 1 --overlap 0.2",
+        "lfadsx prepare suite2p --out day1.h5 --frame-rate 30 --trials events.csv --align go_cue --window -0.25 0.45",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
@@ -41,7 +46,7 @@ class Prepare(Command):
     cutting: Cutting = dataclasses.field(default_factory=Cutting)
     """How trials or pieces are cut."""
     bin_width: float | None = None
-    """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
+    """Width of a bin in seconds; by default 0.01, or the width of counts or frames in the file."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     axes: str | None = None
@@ -76,8 +81,14 @@ class Prepare(Command):
             return DONE
         files = " ".join(map(str, write_dataset(self.out, data)))
         say(f"Wrote {files}. Train on it with")
-        say(f"  lfadsx fit {files} --out runs/{data.sessions[0].name}")
+        say(f"  lfadsx fit {files} --out runs/{data.sessions[0].name}{_likelihood(data)}")
         return DONE
+
+
+def _likelihood(data: Dataset) -> str:
+    """Returns the flag for the likelihood that suits traces of imaging, or nothing."""
+    suited = {facts["likelihood"] for facts in data.source.values() if "likelihood" in facts}
+    return f" --likelihood {suited.pop()}" if len(suited) == 1 else ""
 
 
 def _report_dropped(session: str, facts: Any) -> None:

@@ -29,8 +29,9 @@ SPLIT_ARRAYS = ("condition", "behaviour", "interval", "truth", "true_inputs")
 NOTES = (
     *("unused keys", "empty keys", "unknown attributes", "foreign source", "order of axes"),
     *("masked entries", "end of trials", "shared ids", "some ids", "target index", "bins dropped", "trials dropped"),
-    *("pieces", "pieces off the grid", "short runs", "recorded intervals unknown"),
-    *("units dropped", "spikes dropped", "pickled metadata", "areas said twice", "several forms"),
+    *("pieces", "pieces off the grid", "short runs", "recorded intervals unknown", "likelihood of traces"),
+    *("units dropped", "spikes dropped", "pickled metadata", "areas said twice", "several forms", "behaviour shifted"),
+    "delay of frames",
 )
 """Names of findings about how data were read or changed."""
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from lfadsx.data import file_facts, validation
+from lfadsx.data.condition_lists import conditions_in, labels_of
 from lfadsx.data.dataset import TruthUnit
 from lfadsx.data.file_keys import (
     ALIGNMENT_KEYS,
@@ -192,6 +193,11 @@ def _raw_trials(file: h5py.File, present: Collection[str], split: str, input_gro
     for field in PER_TRIAL:
         if field in arrays:
             arrays[field] = _whole(_vector(arrays[field]))
+    lists = f"{split}_cond_idx"
+    if "condition" not in arrays and "encoder_input" in arrays and lists in present:
+        labels["condition"] = f"{lists!r} of {name!r}"
+        rows = conditions_in(file[lists], labels["condition"])
+        arrays["condition"] = labels_of(rows, len(arrays["encoder_input"]), labels["condition"])
     target = f"targets/{input_group}"
     if f"target_observed/{input_group}" in arrays and target not in arrays and "encoder_input" in arrays:
         arrays[target], labels[target] = arrays["encoder_input"], labels["encoder_input"]

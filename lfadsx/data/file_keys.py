@@ -103,7 +103,7 @@ def splits_in(present: Collection[str], name: str) -> list[str]:
 def unused_keys(present: Collection[str], empty: Collection[str], splits: Collection[str], name: str) -> list[Finding]:
     """Returns notes that name the keys that nothing reads, and the known keys that are empty."""
     used = {key for split in splits for field in KEYS for key in keys_of(field, split)} | set(FACTS)
-    used |= {key for keys in ALIGNMENT_KEYS.values() for key in keys}
+    used |= {key for keys in ALIGNMENT_KEYS.values() for key in keys} | {f"{split}_cond_idx" for split in splits}
     used |= {f"{split}_{what}".removeprefix(f"{WHOLE}_") for split in splits for what in OTHER_GROUPS}
     unused, findings = [key for key in present if key not in used], []
     if unused:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.benchmark_tensors import benchmark_contents, is_benchmark
 from lfadsx.data.dataset import Session, Split
 from lfadsx.data.file_checks import check_is_cut, mark_ends, session_name, time_of, transpose_as_asked, with_rows
 from lfadsx.data.file_contents import read_contents
@@ -87,7 +88,8 @@ def read_trials(
     missing: bool = False,
 ) -> tuple[dict[str, Split], list[Finding]]:
     """Reads trials as `read_split` does, and returns findings about the file beside them."""
-    file = read_contents(Path(path), input_group)
+    path = Path(path)
+    file = benchmark_contents([path], input_group) if is_benchmark(path) else read_contents(path, input_group)
     transpose_as_asked(file)
     mark_ends(file, missing, forward_bins)
     time_of(file, bin_width, None, None)

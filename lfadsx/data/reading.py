@@ -9,6 +9,7 @@ from typing import Any
 
 from lfadsx.data import validation
 from lfadsx.data.axis_order import doubtful_order, order_hint
+from lfadsx.data.benchmark_tensors import benchmark_contents, is_benchmark, together
 from lfadsx.data.data_findings import with_findings
 from lfadsx.data.dataset import Dataset, Session, Split
 from lfadsx.data.file_checks import (
@@ -50,7 +51,7 @@ def read(
     sessions: Sequence[str] = (),
     axes: str | None = None,
 ) -> Dataset:
-    """Reads a data set from HDF5 files in the format of lfads-torch or of the TensorFlow program.
+    """Reads a data set from HDF5 files of lfads-torch, the TensorFlow program or the Neural Latents Benchmark.
 
     Each file is a session, named after the file without its ending. The encoder's data are
     `{split}_encod_data` or `{split}_data` with the split `train`, `valid` or `test`; `lfadsx.data.file_keys.KEYS`
@@ -60,6 +61,9 @@ def read(
     start of the read-ins and read-outs of several sessions; see `lfadsx.models.initialization.start_from_alignment`.
     If a file has no valid trials, some train trials become valid, at random and from each condition in proportion;
     `Dataset.source` records that, with name and SHA-256 of every file.
+
+    Tensors of the benchmark (`train_spikes_heldin`, ...) are read as nlb_tools writes them: eval trials are the test,
+    and files without train spikes, such as targets, belong to the file before them.
 
     Example:
         >>> import pathlib, tempfile
@@ -95,12 +99,13 @@ def read(
     """
     if not paths:
         raise DataError("`read` needs at least one data file, got 0. Name one HDF5 file for each session.")
-    names = list(sessions) or [session_name(Path(path)) for path in paths]
-    if len(names) != len(paths):
-        raise DataError(f"`sessions` must have one name for each of the {len(paths)} files, got {len(names)} names.")
+    parts = together([Path(path) for path in paths])
+    names = list(sessions) or [session_name(own[0]) for own in parts]
+    if len(names) != len(parts):
+        raise DataError(f"`sessions` must have one name for each of the {len(parts)} files, got {len(names)} names.")
     validation.unique(names)
     bin_width, start = seconds(bin_width, "`bin_width`"), seconds(start, "`start`")
-    files = [read_contents(Path(path)) for path in paths]
+    files = [benchmark_contents(own) if is_benchmark(own[0]) else read_contents(own[0]) for own in parts]
     checked = [_checked(file, name, missing, axes) for file, name in zip(files, names, strict=True)]
     groups = _groups(files, [splits for _, splits in checked], kind, unit)
     datasets = []

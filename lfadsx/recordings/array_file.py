@@ -20,12 +20,11 @@ from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.array_counts import counts_in_arrays
 from lfadsx.recordings.array_map import JOINED, in_words, resolve
+from lfadsx.recordings.array_sessions import session_in_arrays
 from lfadsx.recordings.binned_counts import cut_counts
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
-from lfadsx.recordings.spike_times import read_spike_times
-from lfadsx.recordings.tables import read_table
 
 
 class Lazy(NamedTuple):
@@ -45,9 +44,10 @@ def from_array_file(
     axes: str | None = None,
     trials: Mapping[str, Any] | str | Path | None = None,
     events: Sequence[str] = (),
+    frame_rate: float | None = None,
     **options: Unpack[CutOptions],
 ) -> Dataset:
-    """Reads bare arrays of a file, spike times or counts, and cuts them into a data set.
+    """Reads bare arrays of a file, spike times, counts or traces, and cuts them into a data set.
 
     Example:
         >>> import pathlib, tempfile
@@ -64,20 +64,22 @@ def from_array_file(
         path: NPZ, MATLAB or HDF5 file.
         map: Name of the array of each role, such as {"counts": "binned", "lengths": "n_bins"}, or in one word
             "counts=binned,lengths=n_bins". Roles are `counts`, `lengths`, `spike_times`, `unit`, `trial_id`,
-            `condition`, `unit_id`, `area`, `bin_width`, `behaviour`, `behaviour_times` and `observed`; "+" joins arrays
-            as columns. Roles that are left out are recognised by usual names.
+            `condition`, `unit_id`, `area`, `bin_width`, `behaviour`, `behaviour_times` and `observed`, and for imaging
+            `traces` (frame, unit), `frame_times` and `frame_rate`; "+" joins arrays as columns. Roles that are left
+            out are recognised by usual names.
         align: The event at time 0, an array of event times in seconds. For counts: a name for the event at their first
             bin.
         window: First and last time relative to the event in seconds; None for whole trials.
-        bin_width: Width of a bin in seconds; by default 0.01, and for counts that of the file. Bins of counts may also
-            be several of the file together.
+        bin_width: Width of a bin in seconds; by default 0.01, for counts that of the file, and for traces one frame.
+            Bins of counts may also be several of the file together.
         axes: Order of the axes of counts, such as "neuron time trial"; by default "trial time neuron".
-        trials: For spike times: the table of trials, columns by name or a CSV file; by default the arrays of the file
-            that have one entry for each event.
+        trials: For spike times and traces: the table of trials, columns by name or a CSV file; by default the arrays of
+            the file that have one entry for each event.
         events: Further columns of trials that hold times.
+        frame_rate: Frames per second, for traces whose file does not tell it.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`. All vectors with one entry for each trial are columns of trials.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`. All
+            vectors with one entry for each trial are columns of trials.
 
     Returns:
         The data set. The array with the role `behaviour` is its behaviour.
@@ -86,13 +88,20 @@ def from_array_file(
         DataError: If the file cannot be read, an array is missing, or sizes do not fit each other.
     """
     recording = read_array_file(
-        path, map=map, align=align, bin_width=bin_width, axes=axes, trials=trials, events=events
+        path,
+        map=map,
+        align=align,
+        bin_width=bin_width,
+        axes=axes,
+        trials=trials,
+        events=events,
+        frame_rate=frame_rate,
     )
     if options.get("behaviour") is None:
         options["behaviour"] = recording.source["map"].get("behaviour")
     if "bins" in recording.source:
         return cut_counts(recording, align, window, bin_width, **options)
-    return cut(recording, align=align, window=window, bin_width=bin_width or 0.01, **options)
+    return cut(recording, align=align, window=window, bin_width=bin_width, **options)
 
 
 def read_array_file(
@@ -104,11 +113,16 @@ def read_array_file(
     axes: str | None = None,
     trials: Mapping[str, Any] | str | Path | None = None,
     events: Sequence[str] = (),
+    frame_rate: float | None = None,
 ) -> Recording:
     """Reads bare arrays of a file as a recording; arguments as in `from_array_file`."""
     path = Path(path)
     with open_arrays(path) as arrays:
         names = resolve(map, {name: array.shape for name, array in arrays.items()}, path.name)
+        if frame_rate is not None and "traces" not in names:
+            raise DataError(
+                f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`."
+            )
         found = {role: _columns([arrays[part] for part in name.split(JOINED)]) for role, name in names.items()}
         used = {part for name in names.values() for part in name.split(JOINED)}
         others = {name: array for name, array in arrays.items() if name not in used}
@@ -119,7 +133,8 @@ def read_array_file(
             raise DataError("`trials` needs spike times, got counts, which are cut already. Leave `trials` out.")
         recording = counts_in_arrays(path, names, found, vectors, source, bin_width, axes)
     else:
-        recording = _of_spike_times(path, names, found, vectors, source, trials, events, align)
+        recording = session_in_arrays(path, names, found, vectors, trials, events, align, frame_rate)
+        recording = dataclasses.replace(recording, source=recording.source | source)
     unused = [name for name in others if name not in recording.trials and name not in recording.unit_columns]
     return dataclasses.replace(recording, findings=(*_read_as(path, names, unused), *recording.findings))
 
@@ -150,64 +165,6 @@ def open_arrays(path: Path) -> Iterator[dict[str, Lazy]]:
     else:
         with open_npz(path) as npz:
             yield {name: Lazy(array.shape, array.read) for name, array in npz.items() if not array.is_pickled}
-
-
-def _of_spike_times(
-    path: Path,
-    names: Mapping[str, str],
-    found: Mapping[str, np.ndarray],
-    vectors: Mapping[str, np.ndarray],
-    source: Mapping[str, Any],
-    trials: Mapping[str, Any] | str | Path | None,
-    events: Sequence[str],
-    align: str | None,
-) -> Recording:
-    if isinstance(trials, str | Path):
-        trials = read_table(Path(trials))
-    if trials is None:
-        trials = _event_columns(found, vectors, align)
-    unit = np.ravel(found["unit"])
-    unit_columns = {name: values for name, values in vectors.items() if len(values) == len(np.unique(unit))}
-    if "area" in found:
-        unit_columns["area"] = np.ravel(found["area"])
-    signals = {}
-    if "behaviour" in found:
-        if "behaviour_times" not in found:
-            raise DataError(
-                f"The behaviour {names['behaviour']!r} of {path.name!r} needs the time of each sample. Add "
-                "behaviour_times=NAME to `map`."
-            )
-        signals[names["behaviour"]] = (np.ravel(found["behaviour_times"]), found["behaviour"])
-    recording = read_spike_times(
-        np.ravel(found["spike_times"]),
-        trials,
-        unit_of_spike=unit,
-        observed=found.get("observed"),
-        unit_columns=unit_columns,
-        signals=signals,
-        events=None if not events else [*events],
-        align=align,
-        session=path.stem,
-    )
-    missing = (
-        f"The spike times of {path.name!r} need a table of trials: give `align`, an array of event times in seconds "
-        f"(vectors of the file: {', '.join(vectors) or 'none'}), or `trials`, a CSV file with a column of event times."
-    )
-    return dataclasses.replace(
-        recording, source={**recording.source, **source}, no_trials=missing if trials is None else ""
-    )
-
-
-def _event_columns(
-    found: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], align: str | None
-) -> dict[str, np.ndarray] | None:
-    """Returns the vectors that have one entry for each event of `align`, or for each start; None without these."""
-    name = align or next((name for name in ("start", "start_time", "trial_start") if name in vectors), None)
-    if name is None or name not in vectors:
-        return None
-    n = len(vectors[name])
-    columns = {other: values for other, values in vectors.items() if len(values) == n}
-    return columns | {role: np.ravel(found[role]) for role in ("trial_id", "condition") if role in found}
 
 
 def _read_as(path: Path, names: Mapping[str, str], unused: Sequence[str]) -> Iterator[Finding]:

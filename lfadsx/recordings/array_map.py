@@ -25,9 +25,17 @@ ROLES = {
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
     "spike_times": Role("time of each spike in seconds", ("spike_times", "spiketimes", "times", "t")),
     "unit": Role("unit of each spike", ("unit", "units", "unit_of_spike", "cluster", "clusters", "spike_clusters")),
+    "traces": Role(
+        "imaging: dF/F or events of each frame and unit, (frame, unit)",
+        ("traces", "dff", "dFF", "F_dff", "df_f", "deconvolved", "spks", "events", "C", "S"),
+    ),
+    "frame_times": Role(
+        "time of each frame in seconds", ("frame_times", "frame_time_s", "frame_time", "frame_times_s")
+    ),
+    "frame_rate": Role("frames per second", ("frame_rate", "frame_rate_hz", "fs", "fps")),
     "trial_id": Role("id of each trial", ("trial_id", "trial_ids", "trial")),
     "condition": Role("condition of each trial", ("condition", "conditions", "condition_labels")),
-    "unit_id": Role("id of each unit", ("unit_id", "unit_ids", "channel_names", "neuron_id")),
+    "unit_id": Role("id of each unit", ("unit_id", "unit_ids", "channel_names", "neuron_id", "cell_id", "roi_id")),
     "area": Role("area of each unit", ("area", "areas", "brain_area", "unit_area", "region")),
     "bin_width": Role("width of a bin in seconds, or in ms if the name says so", ("bin_width_s", "bin_width", "dt")),
     "behaviour": Role("behaviour of each bin or sample", ("behaviour", "behavior", "velocity", "hand_vel")),
@@ -95,23 +103,30 @@ def in_words(names: Mapping[str, str]) -> str:
 def _one_form(
     names: dict[str, str], given: Iterable[str], arrays: Mapping[str, tuple[int, ...]], file: str
 ) -> dict[str, str]:
-    """Returns the roles of one form of the spikes: times, which are cut least, or counts."""
+    """Returns the roles of one form of the data: spike times, which are cut least, counts, or traces of imaging."""
     has_times = {"spike_times", "unit"} <= names.keys()
-    n_axes = len(arrays[names["counts"]]) if "counts" in names else 0
-    if has_times and not ("counts" in given and n_axes in (2, 3)):
-        other: tuple[str, ...] = ("counts", "lengths", "bin_width", "start")
+    axes = {role: 2 if JOINED in name else len(arrays[name]) for role, name in names.items()}
+    has_counts = axes.get("counts") in (2, 3)
+    are_cut = has_counts and (axes["counts"] == 3 or "lengths" in names)
+    timed = "traces" in given or "frame_times" in names or "frame_rate" in names
+    has_traces = timed and axes.get("traces") == 2
+    frames = ("traces", "frame_times", "frame_rate")
+    if has_traces and ("traces" in given or not (has_times or are_cut or "counts" in given)):
+        other: tuple[str, ...] = ("counts", "lengths", "spike_times", "unit", "bin_width", "start")
+    elif has_times and not ("counts" in given and has_counts):
+        other = ("counts", "lengths", "bin_width", "start", *frames)
         if "behaviour_times" not in names:
             other += ("behaviour",)
-        if "observed" in names and len(arrays[names["observed"]]) != 2:
-            other += ("observed",)
-    elif n_axes in (2, 3):
-        whole = n_axes == 2 and "lengths" not in names
-        other = ("spike_times", "unit", "behaviour_times", *(() if whole else ("observed", "start")))
+    elif has_counts:
+        other = ("spike_times", "unit", "behaviour_times", *frames, *(("observed", "start") if are_cut else ()))
     else:
         raise DataError(
-            f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or "
-            f"`spike_times` with the `unit` of each spike; recognised: {in_words(names) or 'nothing'}. "
-            f"Name the arrays with `map` (--map counts=NAME or --map spike_times=NAME,unit=NAME). "
+            f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or `spike_times` with the "
+            f"`unit` of each spike, or `traces` (frame, unit) of imaging with `frame_times` or `frame_rate`; "
+            f"recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
+            f"--map spike_times=NAME,unit=NAME or --map traces=NAME,frame_rate=NAME). "
             f"The file holds {', '.join(arrays)}."
         )
+    if "lengths" in other and axes.get("observed", 2) != 2:  # intervals have two axes, a mask of bins has one
+        other += ("observed",)
     return {role: name for role, name in names.items() if role not in other or role in given}

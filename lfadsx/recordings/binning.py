@@ -1,11 +1,19 @@
-"""Counts of spikes and means of signals in the bins of windows."""
+"""Counts of spikes, values of traces and means of signals in the bins of windows."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lfadsx.recordings.framing import frame_values
 from lfadsx.recordings.recording import Recording, Signal
 from lfadsx.recordings.windows import FORGIVEN, Windows
+
+
+def unit_values(recording: Recording, windows: Windows) -> np.ndarray:
+    """Returns what each unit has in each bin, counts or values of traces, shape (bin, unit)."""
+    if recording.traces is not None:
+        return frame_values(recording.traces, windows)
+    return count_spikes(recording, windows)
 
 
 def count_spikes(recording: Recording, windows: Windows) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lfadsx.data import validation
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.binning import count_spikes
+from lfadsx.recordings.binning import by_window, unit_values
 from lfadsx.recordings.drawing import HeldOut, draw_held_out
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.recording_findings import dropped_units
@@ -19,11 +20,11 @@ from lfadsx.recordings.windows import Windows
 
 @dataclasses.dataclass(frozen=True)
 class CountedUnits:
-    """The units that are kept, with their counts.
+    """The units that are kept, with their counts, or for imaging the values of their traces.
 
     Attributes:
         recording: The recording with these units only.
-        counts: Counts of the bins of all windows, shape (bin, unit).
+        counts: Counts or values of the bins of all windows, shape (bin, unit).
         held_out: True for units that the encoder does not see, shape (unit,).
         findings: Which units are left out.
     """
@@ -32,6 +33,15 @@ class CountedUnits:
     counts: np.ndarray
     held_out: np.ndarray
     findings: tuple[Finding, ...]
+
+    def arrays(self, windows: Windows) -> dict[str, Any]:
+        """Returns the arguments of `from_arrays` about counts or values."""
+        data, traces = by_window(self.counts, windows), self.recording.traces
+        if traces is None:
+            return {"spikes": data, "kind": "counts"}
+        known = np.isfinite(self.counts)
+        observed = None if known.all() else by_window(known, windows)
+        return {"spikes": data, "kind": "real", "observed": observed, "unit": traces.unit or None}
 
 
 def count_units(
@@ -47,9 +57,9 @@ def count_units(
     findings = dropped_units(recording, keep, "their areas were not asked for")
     everything, rows = recording, np.flatnonzero(keep)
     recording = _with_units(everything, rows)
-    counts = count_spikes(recording, windows)
-    rate = counts.sum(axis=0, dtype=np.int64) / (len(counts) * windows.width * windows.scale)
-    enough = rate >= min_rate
+    counts = unit_values(recording, windows)
+    rate = _mean_rate(recording, counts, windows, min_rate)
+    enough = (rate >= min_rate) | (recording.traces is not None)
     findings += dropped_units(recording, enough, f"their rate in the windows is below {min_rate:g} Hz")
     if not enough.any():
         raise DataError(
@@ -75,6 +85,18 @@ def areas_by_unit(recording: Recording) -> dict[str, str]:
     return {str(unit): str(name) for unit, name in zip(recording.unit_id, area, strict=True)}
 
 
+def _mean_rate(recording: Recording, counts: np.ndarray, windows: Windows, min_rate: float) -> np.ndarray:
+    """Returns the mean rate of each unit in Hz, or the mean of its trace, shape (unit,)."""
+    if recording.traces is None:
+        return counts.sum(axis=0, dtype=np.int64) / (len(counts) * windows.width * windows.scale)
+    if min_rate:
+        raise DataError(
+            f"`min_rate` needs spikes, but {recording.name!r} has traces. Leave it out, or choose units by their areas."
+        )
+    known = np.isfinite(counts)
+    return counts.sum(axis=0, dtype=np.float64, where=known) / np.maximum(known.sum(axis=0), 1)
+
+
 def _in_areas(recording: Recording, areas: str | Sequence[str]) -> np.ndarray:
     own = recording.unit_columns.get("area")
     if own is None:
@@ -94,6 +116,7 @@ def _with_units(recording: Recording, rows: np.ndarray) -> Recording:
         recording,
         unit_id=recording.unit_id[rows],
         spikes=tuple(recording.spikes[row] for row in rows),
+        traces=None if recording.traces is None else recording.traces.chosen(rows),
         spike_trial=None if own_trials is None else tuple(own_trials[row] for row in rows),
         unit_columns={name: values[rows] for name, values in recording.unit_columns.items()},
     )

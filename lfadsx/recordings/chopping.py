@@ -14,6 +14,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings import recording_findings
 from lfadsx.recordings.cut_plan import CutPlan
 from lfadsx.recordings.drawing import SplitBy
+from lfadsx.recordings.framing import first_frame, observed_frames
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.windows import FORGIVEN, Windows, joined
 
@@ -35,7 +36,8 @@ def plan_whole(
 ) -> CutPlan:
     """Returns the pieces of a recording that is not cut into trials; arguments as in `cut`.
 
-    Bins are counted from time 0. A bin that is not wholly inside a recorded interval is not observed.
+    Bins are counted from time 0, and frames of traces from the first one. A bin that is not wholly inside a recorded
+    interval is not observed.
     """
     for name, value in {"condition": condition or None, "split": split if isinstance(split, str) else None}.items():
         if value is not None:
@@ -44,15 +46,19 @@ def plan_whole(
                 "trials. Leave it out, or give `align` to cut trials and to chop these."
             )
     length, shared = bins_of(chop, overlap, bin_width)
-    runs, notes = _observed_bins(recording, bin_width)
-    begin = int(runs[0, 0])
+    traces, width = recording.traces, _width(recording, bin_width)
+    if traces is None:
+        runs, notes = _observed_bins(recording, bin_width)
+    else:
+        runs, notes = observed_frames(traces, recording.observed), []
+    begin = int(runs[0, 0]) if len(runs) else 0
     runs, short = without_short(runs - begin, length, recording.name)
     by = "time" if split_by == "time" else "block"
     stretches, names = draw_blocks(runs, length, shared, split, by, seed, recording.name)  # pyright: ignore[reportArgumentType]
     pieces = lay_pieces(stretches, length, shared)
     notes += [*short, about_pieces(pieces, stretches, runs, length, shared, recording.name)]
-    width, number = _width(recording, bin_width), np.arange(len(pieces.first_bin))
-    start = (begin + pieces.first_bin) * width
+    number, first = np.arange(len(pieces.first_bin)), begin + pieces.first_bin
+    start = first * width if traces is None else traces.times[np.searchsorted(traces.bins, first)]
     return CutPlan(
         windows=Windows(number, start, pieces.n_bins, width, 1 / (recording.clock_hz or 1.0)),
         split=names[pieces.stretch],
@@ -67,7 +73,7 @@ def plan_whole(
     )
 
 
-def chop_trials(plan: CutPlan, bin_width: float, chop: float, overlap: float | None, name: str) -> CutPlan:
+def chop_trials(plan: CutPlan, recording: Recording, bin_width: float, chop: float, overlap: float | None) -> CutPlan:
     """Returns a plan in which trials that are longer than a piece are cut into pieces; the others stay whole.
 
     Pieces keep id and split of their trial. They have no condition, because pieces of one condition begin at different
@@ -82,8 +88,11 @@ def chop_trials(plan: CutPlan, bin_width: float, chop: float, overlap: float | N
         f"{long} of {len(whole.n_bins)} trials are longer than {length} bins. All trials together are cut into "
         f"{len(trial)} pieces that overlap by {shared} bins and stay in the split of their trial."
     )
-    note = Finding("note", "pieces", len(trial), None, name, sentence)
-    start = whole.start[trial] + pieces.first_bin * whole.width
+    note = Finding("note", "pieces", len(trial), None, recording.name, sentence)
+    if recording.traces is None:
+        start = whole.start[trial] + pieces.first_bin * whole.width
+    else:
+        start = recording.traces.times[first_frame(recording.traces, whole)[trial] + pieces.first_bin]
     return dataclasses.replace(
         plan,
         windows=dataclasses.replace(whole, row=whole.row[trial], start=start, n_bins=pieces.n_bins),

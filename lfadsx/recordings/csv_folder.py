@@ -69,8 +69,7 @@ def from_csv(
         events: Columns of `trials.csv` that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -101,10 +100,10 @@ def read_csv(
     scale = 0.001 if time_unit == "ms" else 1.0
     name = session or folder.resolve().name
     read = [folder / "spikes.csv"]
-    trials, names, missing = no_trials(), (), f"{str(folder)!r} must hold the table of trials trials.csv. Add it."
+    trials, names = no_trials(), ()
     if (folder / "trials.csv").is_file():
         read.append(folder / "trials.csv")
-        missing, (trials, names) = "", tidy_trials(read_table(read[-1]), clock_hz, events, also=align)
+        trials, names = tidy_trials(read_table(read[-1]), clock_hz, events, also=align)
     unit_id, columns = None, {}
     if (folder / "units.csv").is_file():
         read.append(folder / "units.csv")
@@ -132,7 +131,7 @@ def read_csv(
         trials=trials,
         events=names,
         clock_hz=clock_hz,
-        no_trials=missing,
+        no_trials=f"{str(folder)!r} must hold the table of trials trials.csv. Add it.",
         unit_columns=columns,
         observed=observed,
         signals=signals,

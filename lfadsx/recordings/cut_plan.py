@@ -13,6 +13,7 @@ from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings import recording_findings
 from lfadsx.recordings.drawing import SplitBy, draw_splits
+from lfadsx.recordings.framing import delays, on_frames
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.windows import Windows, lay_windows
 
@@ -34,6 +35,7 @@ class CutPlan:
         reason: Why each trial of the table is dropped ("" if it is kept), shape (trial,).
         piece_of: For pieces: `Split.piece_of` of each window, shape (window,); None for whole windows.
         first_bin: For pieces: `Split.first_bin`, or None.
+        facts: What `Dataset.source` says of the windows beside what is asked.
         findings: Notes about what is left out and how it is cut.
     """
 
@@ -46,6 +48,7 @@ class CutPlan:
     reason: np.ndarray
     piece_of: np.ndarray | None = None
     first_bin: np.ndarray | None = None
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -63,6 +66,8 @@ def plan_trials(
     align = align or "start"
     _check_has_trials(recording)
     windows, reason = lay_windows(recording, align, window, bin_width)
+    if recording.traces is not None:
+        windows, reason = on_frames(recording.traces, windows, reason)
     notes = recording_findings.examine(recording, align)
     _check_left(recording, reason)
     labels = _condition(recording, condition)
@@ -71,14 +76,19 @@ def plan_trials(
     windows, names = windows.chosen(why == ""), names[why == ""]
     notes += recording_findings.dropped_trials(recording, reason)
     notes += recording_findings.reaching_beyond(recording, windows)
+    first, facts = 0.0 if window is None else window[0], {}
+    if recording.traces is not None:
+        facts, late = delays(recording, windows, align, first)
+        notes += late
     return CutPlan(
         windows=windows,
         split=names,
         trial_id=recording.trials["trial_id"][windows.row],
-        start=0.0 if window is None else window[0],
+        start=first,
         event=align,
         condition=None if labels is None else labels[windows.row],
         reason=reason,
+        facts=facts,
         findings=tuple(notes),
     )
 

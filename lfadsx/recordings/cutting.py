@@ -18,6 +18,7 @@ from lfadsx.recordings.choosing_units import areas_by_unit, count_units
 from lfadsx.recordings.chopping import chop_trials, is_whole, plan_whole
 from lfadsx.recordings.cut_plan import plan_trials
 from lfadsx.recordings.drawing import HeldOut, SplitBy
+from lfadsx.recordings.framing import bin_width_of, describe_traces
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.windows import Windows, exact
 
@@ -44,7 +45,7 @@ def cut(
     *,
     align: str | None = None,
     window: tuple[float, float] | None = None,
-    bin_width: float = 0.01,
+    bin_width: float | None = None,
     condition: str | Sequence[str] | None = (),
     behaviour: str | None = None,
     behaviour_lag: float = 0.0,
@@ -58,11 +59,12 @@ def cut(
     overlap: float | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Cuts a recording into trials of binned counts, or into pieces, and returns them as a data set.
+    """Cuts a recording into trials, or into pieces, of binned counts or frames of traces; returns them as a data set.
 
     Bins are half-open: a spike on an edge belongs to the later bin. Windows come from the continuous recording and may
     overlap. A trial is dropped if its event is missing or its window is not inside one recorded interval. In files with
     only the spikes of each trial, the window must be inside its trial. Only whole bins are kept; nothing is filled.
+    For imaging the bins are frames: the first at or after the start of the window, and as many as the window holds.
 
     Example:
         >>> import numpy as np
@@ -80,7 +82,7 @@ def cut(
         align: The event at time 0, a column of `Recording.trials`; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials of different length, from
             the event to "stop".
-        bin_width: Width of a bin in seconds.
+        bin_width: Width of a bin in seconds; by default 0.01, and for imaging the time between two frames.
         condition: Column of trials that is the condition, or several that are one together; by default "condition" if
             there is such a column; None for no conditions.
         behaviour: Name of the signal that is the behaviour: the mean of its finite samples in each bin, NaN where
@@ -108,6 +110,7 @@ def cut(
     Raises:
         DataError: If a name is unknown, a value is out of range, or too few trials or units are left.
     """
+    bin_width = bin_width_of(recording, bin_width)
     _check(window, bin_width, min_rate)
     _check_chop(chop, overlap, interval)
     recording = exact(recording, bin_width, *(window or ()))
@@ -115,10 +118,10 @@ def cut(
         plan = plan_whole(recording, bin_width, chop, overlap, condition, split, split_by, seed)
     else:
         plan = plan_trials(recording, align, window, bin_width, condition, split, split_by, seed)
-        plan = plan if chop is None else chop_trials(plan, bin_width, chop, overlap, recording.name)
+        plan = plan if chop is None else chop_trials(plan, recording, bin_width, chop, overlap)
     units = count_units(recording, plan.windows, areas, min_rate, held_out, seed)
     data = from_arrays(
-        by_window(units.counts, plan.windows),
+        **units.arrays(plan.windows),
         held_out=units.held_out,
         bin_width=bin_width,
         start=plan.start,
@@ -131,7 +134,6 @@ def cut(
         start_time=None if recording.trial_clocks else plan.windows.start * plan.windows.scale,
         trial_id=plan.trial_id,
         channel_names=[str(unit) for unit in units.recording.unit_id],
-        kind="counts",
         split=plan.split,
         session=recording.name,
     )
@@ -144,10 +146,14 @@ def cut(
         "cut": how | {"areas": areas, "behaviour": behaviour, "interval": interval},
         "split": drawn,
         "dropped": _dropped(recording, plan.reason),
+        **plan.facts,
         "area": areas_by_unit(units.recording),
     }
-    sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
     notes = (*recording.findings, *plan.findings, *units.findings, *data.findings)
+    if recording.traces is not None:
+        facts, note = describe_traces(recording, units.counts)
+        source, notes = source | facts, (*notes, note)
+    sessions = tuple(dataclasses.replace(one, areas=tuple(source["area"].values())) for one in data.sessions)
     return dataclasses.replace(data, sessions=sessions, source={recording.name: source}, findings=notes)
 
 

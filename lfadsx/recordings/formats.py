@@ -18,9 +18,13 @@ from lfadsx.recordings.array_file import from_array_file
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.cutting import CutOptions
 from lfadsx.recordings.matlab_file import from_matlab
+from lfadsx.recordings.neo_block import from_neo, is_neo
 from lfadsx.recordings.nwb_file import from_nwb
 from lfadsx.recordings.phy_folder import from_phy
 from lfadsx.recordings.pynapple_file import from_pynapple
+from lfadsx.recordings.spikeinterface_folder import is_sorting
+from lfadsx.recordings.spikeinterface_sorting import from_spikeinterface
+from lfadsx.recordings.suite2p_folder import from_suite2p, is_suite2p
 
 HDF5, MATLAB_5, MATLAB_73 = b"\x89HDF", b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
 
@@ -74,8 +78,11 @@ ARRAYS = Format("file of arrays", is_zip, from_array_file)
 FORMATS = (
     Format("Phy folder", _holds("spike_times.npy"), from_phy),
     Format("CSV folder", _holds("spikes.csv"), from_csv),
+    Format("Suite2p folder", is_suite2p, from_suite2p),
+    Format("SpikeInterface folder", is_sorting, from_spikeinterface),
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
+    Format("NIX file", is_neo, from_neo),
     Format("MATLAB file", _is_matlab, from_matlab),
     ARRAYS,
 )

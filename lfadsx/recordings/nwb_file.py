@@ -1,8 +1,9 @@
-"""Recordings from NWB files: laboratories' own, and those of the Neural Latents Benchmark."""
+"""Recordings from NWB files: spikes or imaging of laboratories, and the Neural Latents Benchmark."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.benchmark_sets import BIN_WIDTH, SETS, BenchmarkName
 from lfadsx.data.data_findings import some
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe, open_to_read
@@ -21,6 +23,7 @@ from lfadsx.recordings.chopping import is_whole
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.nwb_signals import read_signals
 from lfadsx.recordings.nwb_tables import columns_of
+from lfadsx.recordings.nwb_traces import read_regions, responses
 from lfadsx.recordings.nwb_units import observed_intervals, read_units
 from lfadsx.recordings.recording import Recording, no_trials
 
@@ -38,16 +41,21 @@ def from_nwb(
     *,
     align: str | None = None,
     window: tuple[float, float] | None = None,
-    bin_width: float = 0.01,
+    bin_width: float | None = None,
+    benchmark: BenchmarkName | None = None,
     trials: str | None = None,
     area: str | None = None,
     events: Sequence[str] = (),
+    traces: str | None = None,
     **options: Unpack[CutOptions],
 ) -> Dataset:
     """Reads a recording from an NWB file and cuts it into a data set.
 
-    For files of the Neural Latents Benchmark only the alignment is needed. Their column `heldout` marks held-out units
-    and their column `split` the split of each trial; `held_out` and `split` override them.
+    For files of the Neural Latents Benchmark only the name of the set is needed (`benchmark`). Their column `heldout`
+    marks held-out units and their column `split` the split of each trial; `held_out` and `split` override them.
+
+    A file without spike times, but with a `RoiResponseSeries` (fluorescence, dF/F or events), is read as imaging, as by
+    `lfadsx.from_traces`.
 
     Example:
         >>> import datetime, pathlib, tempfile
@@ -75,11 +83,15 @@ def from_nwb(
         align: The event at time 0, a column of trials; by default "start". "start_time" and "start", "go_cue_time" and
             "go_cue" are the same.
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
-        bin_width: Width of a bin in seconds.
+        bin_width: Width of a bin in seconds; by default 0.01, and for imaging the time between two frames.
+        benchmark: Set of the Neural Latents Benchmark, such as "mc_maze": event, window, bins of 5 ms, conditions and
+            behaviour with its lag are those of the benchmark where no others are given.
         trials: Name of the table of trials; by default "trials", or the only table of intervals.
         area: What says the area of a unit: a column of the units, "electrodes.location" (of the first electrode) or
             "electrode_group.location"; by default the first of these that the file has and that varies.
         events: Further columns of trials that hold times.
+        traces: Name of the series of regions of interest or of its container, such as "DfOverF"; by default imaging is
+            read only from files without spike times.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour` (the name of a time series),
             `behaviour_lag`, `interval`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
             `seed`.
@@ -91,10 +103,30 @@ def from_nwb(
         MissingExtraError: If pynwb is not installed.
         DataError: If the file cannot be read, has no spike times or no trials, or a name is unknown.
     """
+    if benchmark is not None:
+        validation.one_of(benchmark, SETS, "`benchmark`")
+        if options.get("chop") is not None:
+            raise DataError(
+                f"`benchmark` names the windows of trials, got {benchmark!r} with `chop`, which cuts pieces. Leave one "
+                "of them out."
+            )
+        known = SETS[benchmark]
+        align, window, bin_width = align or known.align, window or known.window, bin_width or BIN_WIDTH
+        for name in ("condition", "behaviour", "behaviour_lag", "interval"):
+            options.setdefault(name, getattr(known, name))
     behaviour = options.get("behaviour")
     recording = read_nwb(
-        path, test_file, trials=trials, area=area, events=events, signals=() if behaviour is None else (behaviour,)
+        path,
+        test_file,
+        trials=trials,
+        area=area,
+        events=events,
+        signals=() if behaviour is None else (behaviour,),
+        traces=traces,
     )
+    if benchmark is not None and known.interval in recording.trials:  # the benchmark tells it in milliseconds
+        in_seconds = np.asarray(recording.trials[known.interval], np.float64) / 1000
+        recording = dataclasses.replace(recording, trials=recording.trials | {known.interval: in_seconds})
     if np.any(recording.unit_columns.get(HELD_OUT, False)):
         options.setdefault("held_out", HELD_OUT)
     whole = options.get("chop") is not None and is_whole(recording, align, window)
@@ -121,8 +153,9 @@ def read_nwb(
     area: str | None = None,
     events: Sequence[str] = (),
     signals: Sequence[str] | None = None,
+    traces: str | None = None,
 ) -> Recording:
-    """Reads units, trials and signals from an NWB file.
+    """Reads units with spikes or traces, trials and signals from an NWB file.
 
     Args:
         path: The file.
@@ -132,33 +165,53 @@ def read_nwb(
             "electrode_group.location"; by default the first of these that the file has and that varies.
         events: Further columns of trials that hold times; columns that end in "_time" are known.
         signals: Names of the time series to read; by default all that are not very large.
+        traces: Name of a series of regions of interest; by default it is read only from files without spike times.
 
     Raises:
         MissingExtraError: If pynwb is not installed.
-        DataError: If the file cannot be read, has no spike times or no trials, or a name is unknown.
+        DataError: If the file cannot be read, has neither spike times nor traces, or a name is unknown.
     """
     path = Path(path)
     with _opened(path) as nwb:
         table_name, columns, times, notes, missing = _trials(nwb, path.name, trials, events)
-        unit_id, spikes, unit_columns, place, area_notes = read_units(nwb, path.name, area)
-        observed, own_notes = observed_intervals(nwb, path.name, _span(spikes, [columns[event] for event in times]))
+        units, place, notes_on_units = _units(nwb, path.name, area, traces)
+        span = _span([*units["spikes"], *_frames(units)], [columns[event] for event in times])
+        observed, own_notes = observed_intervals(nwb, path.name, span, None if _frames(units) else nwb.units)
         series, left_out = read_signals(nwb, signals, path.name)
     recording = Recording(
         name=path.stem,
-        unit_id=unit_id,
-        spikes=spikes,
+        **units,
         trials=columns,
         events=times,
         no_trials=missing,
-        unit_columns=unit_columns,
         observed=observed,
         signals=series,
-        source={"format": "NWB", "files": [describe(path)], "trials": table_name, "area of": place},
-        findings=(*notes, *area_notes, *own_notes, *left_out),
+        source={"format": "NWB", "files": [describe(path)], "trials": table_name} | place,
+        findings=(*notes, *notes_on_units, *own_notes, *left_out),
     )
     if test_file is None:
         return recording
     return join_test_file(recording, read_nwb(test_file, trials=trials, area=area, events=events, signals=()))
+
+
+def _units(
+    nwb: Any, file: str, area: str | None, traces: str | None
+) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
+    """Returns the fields of `Recording` about units, what `Dataset.source` says of them, and notes."""
+    imaged = responses(nwb)
+    spiking = nwb.units is not None and "spike_times" in nwb.units.colnames
+    if traces is not None or (imaged and not spiking):
+        regions = read_regions(imaged, traces, file)
+        fields = {"unit_id": regions.unit_id, "spikes": (np.empty(0),) * len(regions.unit_id)}
+        fields |= {"traces": regions.traces, "unit_columns": regions.columns}
+        return fields, {"traces": regions.name}, regions.notes
+    unit_id, spikes, columns, place, notes = read_units(nwb, file, area)
+    return {"unit_id": unit_id, "spikes": spikes, "unit_columns": columns}, {"area of": place}, notes
+
+
+def _frames(units: dict[str, Any]) -> list[np.ndarray]:
+    """Returns first and last times of the frames of imaging; nothing for spikes."""
+    return [units["traces"].intervals.ravel()] if "traces" in units else []
 
 
 def _span(spikes: Sequence[np.ndarray], events: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -72,12 +72,15 @@ def _areas(nwb: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def observed_intervals(nwb: Any, file: str, span: tuple[float, float]) -> tuple[np.ndarray | None, list[Finding]]:
+def observed_intervals(
+    nwb: Any, file: str, span: tuple[float, float], units: Any
+) -> tuple[np.ndarray | None, list[Finding]]:
     """Returns the intervals in which all units were recorded and nothing was marked invalid, None if they are unknown.
 
     `span` is the time from the first to the last trial or spike; it counts as recorded if only invalid times are known.
+    `units` is the table of units, or None for imaging.
     """
-    observed, notes = _of_all_units(nwb.units, file)
+    observed, notes = (None, []) if units is None else _of_all_units(units, file)
     invalid = nwb.invalid_times
     if invalid is None or not len(invalid):
         return observed, notes

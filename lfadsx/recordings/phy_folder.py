@@ -76,8 +76,7 @@ def from_phy(
         clock_hz: Samples per second; by default `sample_rate` of `params.py`.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -129,14 +128,9 @@ def read_phy(
     # Events in seconds are compared with spikes in seconds; in samples all stays in integers.
     event_clock = clock if event_times == "samples" else None
     table = _beside(folder, events)
-    known, missing = table.is_file() or events != "events.csv", ""
-    if known:
-        trials, names = _trials(table, event_clock, align)
-    else:
-        trials, names = no_trials(), ()
-        missing = (
-            f"{str(folder)!r} must hold the table of events events.csv. Add it, or name another one with `events`."
-        )
+    known = table.is_file() or events != "events.csv"
+    trials, names = _trials(table, event_clock, align) if known else (no_trials(), ())
+    missing = f"{str(folder)!r} must hold the table of events events.csv. Add it, or name another one with `events`."
     intervals = _beside(folder, recorded or "recorded.csv")
     observed = _observed(intervals, event_clock) if recorded or intervals.is_file() else None
     read = [*clusters.files, *([table] if known else []), *([intervals] if observed is not None else [])]

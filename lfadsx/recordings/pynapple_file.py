@@ -16,6 +16,7 @@ from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
 from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.event_tables import joined_by_id
 from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal, no_trials
@@ -70,8 +71,7 @@ def from_pynapple(
         events: Columns of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder, or "session".
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set.
@@ -138,12 +138,11 @@ def read_pynapple(
             "Use `from_spike_times` for lists of spike times."
         )
     unit_id = np.array(list(spikes.keys()))
-    columns, names, missing = no_trials(), (), "`trials` must be an interval set or a table, got None. Give the trials."
-    if trials is not None:
-        missing, (columns, names) = "", tidy_trials(_columns(trials), None, events, also=align)
+    given_trials = no_trials() if trials is None else _columns(trials)
+    columns, names = tidy_trials(given_trials, None, events, also=align)
     return Recording(
         name=session or "session",
-        no_trials=missing,
+        no_trials="`trials` must be an interval set or a table, got None. Give the trials.",
         unit_id=unit_id,
         spikes=tuple(tidy_times(spikes[unit].t, None, f"Unit {unit}")[0] for unit in unit_id.tolist()),
         trials=columns,
@@ -200,7 +199,7 @@ def _from_folder(saved: Saved, trials: Any, events: Collection[str] | None, alig
     elif trials is not None:
         columns, times = tidy_trials(_columns(trials), None, events, also=align)
     elif saved.events:
-        columns, times = _joined_events(saved.events), tuple(saved.events)
+        columns, times = joined_by_id(saved.events), tuple(saved.events)
         unused = [name for name in saved.intervals if name in TRIALS]
     else:
         name = next((name for name in TRIALS if name in saved.intervals), None)
@@ -233,19 +232,6 @@ def _missing_trials(saved: Saved) -> str:
         f"trial, or an interval set 'trials'. Found {some([*saved.signals, *saved.intervals]) or 'only spikes'}. Save "
         "one, or pass a table as `trials`."
     )
-
-
-def _joined_events(events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns one row for each trial id that any event has, in order of the first event, with NaN for missing ones."""
-    every = np.concatenate([ids for ids, _ in events.values()])
-    first = np.sort(np.unique(every, return_index=True)[1])
-    trial_id = every[first]
-    columns = {"trial_id": trial_id}
-    place = {trial: row for row, trial in enumerate(trial_id.tolist())}
-    for name, (ids, times) in events.items():
-        columns[name] = np.full(len(trial_id), np.nan)
-        columns[name][[place[trial] for trial in ids.tolist()]] = times
-    return columns
 
 
 def _notes(saved: Saved, unused: Sequence[str]) -> list[Finding]:

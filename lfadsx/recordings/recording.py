@@ -1,4 +1,4 @@
-"""One recording as every reader returns it: spike times, a table of trials, and what else was recorded."""
+"""One recording as every reader returns it: spike times or traces, trials, and what else was recorded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
+from lfadsx.recordings.traces import Traces
 
 MISSING = np.iinfo(np.int64).min
 """An event that did not happen, in columns of integer samples; NaN in columns of seconds."""
@@ -45,7 +46,7 @@ class Signal:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Recording:
-    """One session: spike times of every unit, a table of trials, and what else was recorded.
+    """One session: spike times or traces of every unit, a table of trials, and what else was recorded.
 
     All times but those of signals have one unit: seconds (float64), or samples of `clock_hz` (int64).
 
@@ -53,7 +54,7 @@ class Recording:
         name: Name of the session.
         unit_id: The ids of the units in the file, integers or text, shape (unit,).
         spikes: Times of the spikes of each unit, sorted, shape (spike,) each. With `spike_trial` they are sorted by
-            trial, then by time.
+            trial, then by time. With `traces` all are empty.
         trials: Columns of the table of trials, shape (trial,) each. "trial_id" is always there; "start" and "stop"
             if they are known. A missing time is NaN, or `MISSING` in samples. A missing label is "" or NaN.
         events: Names of the columns of `trials` that hold times, "start" and "stop" included.
@@ -65,9 +66,10 @@ class Recording:
         spike_trial: Row of the trial that each spike of each unit belongs to, for files that hold only the spikes of
             each trial; None if the session was recorded as a whole. With it, windows must lie inside their trials,
             and a spike that two trials share is listed twice.
+        traces: Real values of the units at the frames of a microscope, in place of spikes; times are seconds then.
         trial_clocks: If True, each trial has its own time 0, so times of different trials cannot be compared;
             needs `spike_trial`.
-        no_trials: Why the table of trials is empty, and what would fill it, in words; empty if there are trials.
+        no_trials: What would fill the table of trials, in words, if it is empty.
         source: Where it comes from: "format", "files" (a list of `lfadsx.data.hdf5_files.describe`), and which parts
             were read. The hash "sha256" is inside "files": at the top it would mark a file that `lfadsx.read` can read.
         findings: What looked odd in reading.
@@ -83,6 +85,7 @@ class Recording:
     observed: np.ndarray | None = None
     signals: dict[str, Signal] = dataclasses.field(default_factory=dict)
     spike_trial: tuple[np.ndarray, "..."] | None = None
+    traces: Traces | None = None
     trial_clocks: bool = False
     no_trials: str = ""
     source: dict[str, Any] = dataclasses.field(default_factory=dict)

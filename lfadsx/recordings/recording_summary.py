@@ -24,6 +24,8 @@ def recorded_seconds(recording: Recording) -> float:
     scale = recording.clock_hz or 1.0
     if recording.observed is not None:
         return float(np.diff(recording.observed, axis=1).sum() / scale)
+    if recording.traces is not None:
+        return len(recording.traces.times) / recording.traces.rate
     if recording.within_trials and {"start", "stop"} <= set(recording.events):
         return float(np.nansum(recording.times("stop") - recording.times("start")))
     ends = [(times[0], times[-1]) for times in recording.spikes if len(times)]
@@ -43,10 +45,15 @@ def rates(recording: Recording) -> np.ndarray:
 def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
     seconds, hertz = recorded_seconds(recording), rates(recording)
     clock = "seconds" if recording.clock_hz is None else f"samples of {recording.clock_hz:g} Hz"
-    yield "times", f"{recording.n_spikes} spikes in {seconds:.6g} s; times are {clock}"
+    traces = recording.traces
+    if traces is None:
+        yield "times", f"{recording.n_spikes} spikes in {seconds:.6g} s; times are {clock}"
+    else:
+        unit = f" in {traces.unit}" if traces.unit else ""
+        yield "frames", f"{len(traces.times)} at {traces.rate:.6g} Hz, traces{unit}; times are seconds"
     yield from _areas(recording, hertz)
     silent = [str(unit) for unit, times in zip(recording.unit_id, recording.spikes, strict=True) if not len(times)]
-    if silent:
+    if silent and traces is None:
         yield "silent", some(silent)
     others = [name for name in recording.unit_columns if name != "area"]
     if others:
@@ -71,7 +78,8 @@ def _areas(recording: Recording, hertz: np.ndarray) -> Iterator[tuple[str, str]]
     for name in names[:MOST_AREAS]:
         own = hertz if area is None else hertz[area == name]
         if len(own):
-            yield str(name) or "no area", f"{len(own)} units, {own.min():.3g} to {own.max():.3g} Hz"
+            rate = f", {own.min():.3g} to {own.max():.3g} Hz" if recording.traces is None else ""
+            yield str(name) or "no area", f"{len(own)} units{rate}"
     if len(names) > MOST_AREAS:
         yield "more areas", some([str(name) for name in names[MOST_AREAS:]])
 
@@ -84,7 +92,9 @@ def _event(recording: Recording, name: str) -> str:
 def _intervals(recording: Recording) -> str:
     if recording.within_trials:
         return "inside the trials only"
-    if recording.observed is None:
+    observed, scale = recording.observed, recording.clock_hz or 1.0
+    if observed is None and recording.traces is not None:
+        observed = recording.traces.intervals
+    if observed is None:
         return "unknown; every window counts as recorded"
-    scale = recording.clock_hz or 1.0
-    return some([f"{first / scale:.6g} to {last / scale:.6g} s" for first, last in recording.observed], 4)
+    return some([f"{first / scale:.6g} to {last / scale:.6g} s" for first, last in observed], 4)

@@ -69,8 +69,7 @@ def from_spike_times(
         events: Columns of `trials` that hold times; by default they are found by their values.
         session: Name of the session.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`.
+            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -107,13 +106,7 @@ def read_spike_times(
     session: str = "session",
 ) -> Recording:
     """Returns spike times in memory as a recording; arguments as in `from_spike_times`."""
-    table, names, missing = (
-        no_trials(),
-        (),
-        "`trials` must hold the times of an event, got None. Give a table of trials.",
-    )
-    if trials is not None:
-        missing, (table, names) = "", tidy_trials(trials, clock_hz, events, also=align)
+    table, names = tidy_trials(no_trials() if trials is None else trials, clock_hz, events, also=align)
     if unit_of_spike is not None:
         units = _listed_by_unit(units, np.asarray(unit_of_spike), clock_hz)
     if _is_by_trial(units):
@@ -139,7 +132,7 @@ def read_spike_times(
         trials=table,
         events=names,
         clock_hz=clock_hz,
-        no_trials=missing,
+        no_trials="`trials` must hold the times of an event, got None. Give a table of trials.",
         unit_columns={name: np.asarray(values) for name, values in (unit_columns or {}).items()},
         observed=tidy_intervals(observed, clock_hz),
         signals=tidy_signals(signals),

@@ -111,6 +111,12 @@ def joined(observed: np.ndarray, slack: float) -> np.ndarray:
     return np.stack([intervals[new, 0], reach[last]], axis=1)
 
 
+def inside(intervals: np.ndarray, start: np.ndarray, stop: np.ndarray, slack: float) -> np.ndarray:
+    """Returns whether each stretch from `start` to `stop` lies in one of the intervals, as `joined` returns these."""
+    own = np.searchsorted(intervals[:, 0] - slack, start, side="right") - 1
+    return (own >= 0) & (stop <= intervals[own, 1] + slack)
+
+
 def _event(recording: Recording, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the times of an event, 0 where it is missing, and the mask of the missing."""
     validation.one_of(name, recording.events, f"The event of {recording.name!r}")
@@ -133,12 +139,10 @@ def _outside_recording(
     if not len(observed):
         raise DataError("`observed` must have at least one recorded interval, got 0. Leave it out if it is unknown.")
     intervals = joined(observed, slack)
-    own = np.searchsorted(intervals[:, 0] - slack, start, side="right") - 1
-    inside = (own >= 0) & (stop <= intervals[own, 1] + slack)
     return [
         (BEFORE_RECORDING, start < intervals[0, 0] - slack),
         (AFTER_RECORDING, stop > intervals[-1, 1] + slack),
-        (OVER_GAP, ~inside),
+        (OVER_GAP, ~inside(intervals, start, stop, slack)),
     ]
 
 

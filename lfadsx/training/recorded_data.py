@@ -93,7 +93,7 @@ def _read_again(name: str, folder: Path, info: RunInfo) -> Dataset:
     sources = [_facts(info.data["source"], session.name) for session in info.sessions]
     if all("read" in source for source in sources):
         return _cut_again(name, folder, info, sources)
-    files = [_find(name, folder, info, source) for source in sources]
+    files = [_find(name, folder, info, one) for source in sources for one in (source, *source.get("with", ()))]
     how = sources[0].get("split", {})
     axes = {source.get("axes") for source in sources}
     settings = {key: how[key] for key in ("seed", "valid_fraction") if key in how}
@@ -132,8 +132,13 @@ def _cut_again(name: str, folder: Path, info: RunInfo, sources: Sequence[dict[st
 def _find_recording(name: str, folder: Path, info: RunInfo, source: dict[str, Any]) -> Path:
     """Returns the path of the recording whose files have the recorded SHA-256."""
     wanted = source["read"]["path"]
+    others = [Path(value) for value in source["read"]["options"].values() if isinstance(value, str | Path)]
     for path in _places(folder, info, wanted):
-        files = [(path / facts["file"] if path.is_dir() else path, facts) for facts in source.get("files", ())]
+        beside = {own.name: own for own in (*others, path)}  # such as the test file of the benchmark
+        files = [
+            (path / facts["file"] if path.is_dir() else beside.get(facts["file"], path), facts)
+            for facts in source.get("files", ())
+        ]
         if files and all(file.is_file() and describe(file)["sha256"] == facts["sha256"] for file, facts in files):
             return path
     raise RunError(f"The recording {wanted} of the run {name} is not found, or its files have changed. {GIVE}")
