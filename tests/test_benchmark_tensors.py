@@ -237,6 +237,8 @@ def test_nwb_files_by_the_name_of_the_set(formats, truth, tmp_path, capsys):
     words = ["prepare", str(train), "--test-file", str(test), "--out", str(tmp_path / "a.h5"), "--benchmark"]
     assert cli.main([*words, "mc_maze"]) == 0 and "31 train, 10 valid, 11 test" in capsys.readouterr().err
     assert cli.main([*words, "mc_mase"]) == 2 and "did you mean 'mc_maze'" in capsys.readouterr().err
+    with pytest.raises(lfadsx.DataError, match="`benchmark` names the windows of trials, got 'mc_maze' with `chop`"):
+        lfadsx.from_nwb(train, benchmark="mc_maze", chop=0.3)
     options = dict(test_file=str(test), benchmark="mc_maze")
     data = read_recordings([train], **options)
     info = SimpleNamespace(

@@ -1,6 +1,7 @@
 """Recordings that were never cut into trials: pieces, their splits, every format, and what is said of mistakes."""
 
 import itertools
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import lfadsx
 from lfadsx.data.fold_datasets import all_trials, fold_dataset, stratified_folds
 from lfadsx.data.pieces import groups_of, lay_pieces, runs_of
-from lfadsx.recordings import cut, read_matlab, read_nwb, read_phy, read_pynapple
+from lfadsx.recordings import cut, read_matlab, read_neo, read_nwb, read_phy, read_pynapple, read_spikeinterface
 from lfadsx.recordings.csv_folder import read_csv
 from lfadsx.recordings.spike_times import read_spike_times
 
@@ -112,7 +113,26 @@ def read_nwb_of_a_laboratory(formats):
     return read_nwb(formats / "nwb" / "session.nwb")
 
 
+def read_nix(formats):
+    pytest.importorskip("nixio")
+    return read_neo(formats / "nix" / "session.nix", observed=read_csv(formats / "csv").observed)
+
+
+def read_sorting_without_trials(formats):
+    own = read_phy(formats / "phy")
+    spikes = dict(zip(own.unit_id.tolist(), own.spikes, strict=True))
+    sorting = SimpleNamespace(
+        unit_ids=own.unit_id,
+        sampling_frequency=own.clock_hz,
+        get_num_segments=lambda: 1,
+        get_unit_spike_train=lambda unit_id, **_: spikes[unit_id],
+    )
+    return read_spikeinterface(sorting, observed=own.observed, event_times="samples")
+
+
 READERS = {
+    "nix": read_nix,
+    "spikeinterface": read_sorting_without_trials,
     "csv": lambda formats: read_csv(formats / "csv"),
     "nwb": read_nwb_of_a_laboratory,
     "phy": lambda formats: read_phy(formats / "phy"),

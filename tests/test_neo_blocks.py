@@ -130,11 +130,19 @@ def test_events_without_epochs():
     both = segment([marks("go", GO), marks("sync", GO)], [marks("a", GO, lasting=GO), marks("b", GO, lasting=GO)])
     assert read_neo(both, align="sync").events == ("sync",) and read_neo(both, "go").events == ("go",)
     with pytest.raises(lfadsx.DataError, match="epochs called 'trials', found the epochs a, b and the events go, sync"):
-        read_neo(both)
+        lfadsx.from_neo(both)
     with pytest.raises(lfadsx.DataError, match="must be one of 'a', 'b', 'go', 'sync', got 'gone'"):
         read_neo(both, "gone")
     table = read_neo(both, {"cue": GO, "kind": [*"xy"] * 6})
     assert table.events == ("cue",) and table.trials["kind"].tolist() == ["x", "y"] * 6
+
+
+def test_a_block_without_trials_is_cut_into_pieces():
+    data = lfadsx.from_neo(segment(), chop=1.0)
+    spikes = read_spike_times(SPIKES, observed=[[0, 30]])
+    for name, split in cut(spikes, chop=1.0).splits.items():
+        np.testing.assert_array_equal(data.splits[name].targets["spikes"], split.targets["spikes"])
+        np.testing.assert_array_equal(data.splits[name].start_time, split.start_time)
 
 
 @pytest.mark.parametrize("own_clocks", [True, False])

@@ -104,6 +104,20 @@ def test_a_sorting_and_a_table(event_times, phy, units, truth, recorded):
     assert set(recording.unit_columns) == {"area", "brain_area", "quality"}
 
 
+def test_segments_without_a_table_are_cut_into_pieces_that_do_not_cross():
+    segments = [{3: np.arange(0, 20 * RATE, 700)}, {3: np.arange(0, 15 * RATE, 900)}]
+    data = lfadsx.from_spikeinterface(Sorting(*segments, lasting=[20 * RATE, 15 * RATE]), chop=1.0)
+    starts = np.concatenate([split.start_time for split in data.splits.values()])
+    assert not np.any((starts > 19.01) & (starts < 21)) and starts.max() == pytest.approx(35.0)
+    for split in data.splits.values():
+        for start, counts in zip(split.start_time, split.targets["spikes"][..., 0], strict=True):
+            own, since = (segments[0][3], start) if start < 20 else (segments[1][3], start - 21)
+            times = own / RATE - since + 1e-9
+            np.testing.assert_array_equal(counts, np.histogram(times, np.arange(101) / 100)[0])
+    with pytest.raises(lfadsx.DataError, match="needs a table of trials.*Give `chop`"):
+        lfadsx.from_spikeinterface(Sorting(segments[0]))
+
+
 def test_a_table_of_events_in_samples(phy, units, truth, recorded):
     data = lfadsx.from_spikeinterface(
         Sorting(units), phy / "events.csv", align="go_cue", window=WINDOW, observed=recorded

@@ -62,10 +62,10 @@ def session_in_arrays(
         how["unit_columns"] = _unit_columns(found, vectors, len(np.unique(unit)))
         how["signals"] = _signals(path, names, found, found.get("behaviour_times"))
         recording = read_spike_times(np.ravel(found["spike_times"]), trials, unit_of_spike=unit, **how)
+    what = "traces" if "traces" in found else "spike times"
     missing = (
-        f"The {'traces' if 'traces' in found else 'spike times'} of {path.name!r} need a table of trials: give `align`, "
-        f"an array of event times in seconds (vectors of the file: {', '.join(vectors) or 'none'}), or `trials`, a CSV "
-        "file with a column of event times."
+        f"The {what} of {path.name!r} need a table of trials: give `align`, an array of event times in seconds "
+        f"(vectors of the file: {', '.join(vectors) or 'none'}), or `trials`, a CSV file with a column of event times."
     )
     return dataclasses.replace(recording, no_trials=missing)
 

@@ -117,9 +117,8 @@ def read_spikeinterface(
     name = session or (folder.name if folder else "session")
     beside = read_events(trials, [folder] if folder else [], TABLES, f"the sorting {name!r}")
     if event_times is None:
-        event_times = (
-            "samples" if beside.names and _time_column(beside.files[0]) in ("sample", "samples") else "seconds"
-        )
+        in_samples = beside.names and _time_column(beside.files[0]) in ("sample", "samples")
+        event_times = "samples" if in_samples else "seconds"
     validation.one_of(event_times, get_args(EventTimes), "`event_times`")
     rate, n_segments = float(sorting.sampling_frequency), int(sorting.get_num_segments())
     clock = rate if event_times == "samples" else None

@@ -145,12 +145,8 @@ def read_suite2p(
         label=f"The traces of {name!r}",
     )
     files = [describe(path) | {"file": str(path.relative_to(inside))} for plane in read for path in plane.files]
-    source = {
-        "format": "Suite2p",
-        "files": files,
-        "tables": [describe(path) for path in beside.files],
-        "traces": traces,
-    }
+    tables = [describe(path) for path in beside.files]
+    source = {"format": "Suite2p", "files": files, "tables": tables, "traces": traces}
     source |= {"baseline": baseline, "neuropil": neuropil} if traces == "dff" else {}
     notes = tuple(note for plane in read for note in plane.notes)
     return dataclasses.replace(recording, source=source, no_trials=beside.missing, findings=notes)
