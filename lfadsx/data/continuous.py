@@ -57,7 +57,7 @@ def from_continuous(
         >>> counts = np.random.default_rng(0).poisson(0.3, (6000, 20))
         >>> data = lfadsx.from_continuous(counts, bin_width=0.01, length=1.0, overlap=0.2)
         >>> data.train.encoder_input.shape[1:], data.train.start_time[:3].tolist()
-        ((100, 20), [0.0, 0.8, 1.6])
+        ((100, 20), [2.6, 3.4, 4.2])
 
     Args:
         counts: Counts per bin, or real numbers, (bin, channel). Bins that are NaN or masked in all channels are not
