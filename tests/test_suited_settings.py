@@ -33,8 +33,8 @@ def test_amount_is_spikes_over_the_root_of_neurons():
 
 
 def test_more_neurons_bring_more_visible_entries_into_the_loss():
-    rates = [lfadsx.suited_settings(recording(10, neurons))[0].cd_pass_rate for neurons in (20, 250, 800)]
-    assert rates == [0.25, 0.5, 1.0]
+    rates = [lfadsx.suited_settings(recording(10, neurons))[0].cd_pass_rate for neurons in (20, 99, 100, 250, 800)]
+    assert rates == [0.0, 0.0, 0.2, 0.5, 1.0]
 
 
 def test_hidden_spikes_are_not_counted():
