@@ -147,7 +147,10 @@ def read_nwb(
         unit_columns=unit_columns,
         observed=observed,
         signals=series,
-        source={"format": "NWB", "files": [describe(path)], "trials": table_name, "area of": place},
+        source={
+            **{"format": "NWB", "path": str(path.resolve()), "files": [describe(path)]},
+            **{"trials": table_name, "area of": place},
+        },
         findings=(*notes, *area_notes, *own_notes, *left_out),
     )
     if test_file is None:
