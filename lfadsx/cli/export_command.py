@@ -38,7 +38,7 @@ class Export(Command):
     to: Literal["nwb", "matlab", "pynapple", "csv", "ayna", "nlb"]
     """The tool."""
     out: Path | None = None
-    """File or folder to write; by default RUN/nwb, RUN/posterior.mat, RUN/pynapple, RUN/csv, RUN/ayna or
+    """File or folder to write; by default RUN/nwb, RUN/lfads.mat, RUN/pynapple, RUN/csv, RUN/ayna or
     RUN/submission.h5. With several sessions, nwb and ayna need a folder."""
     split: str | None = None
     """nwb, matlab, pynapple, csv: the split; by default all trials, in the order of the data file."""

@@ -44,14 +44,19 @@ def write_bundles(
         DataError: If data and posteriors do not have the same trials.
     """
     if data is None:
-        raise LfadsxError("A bundle of ayna holds the spikes, too. Give the data set with `data`.")
+        raise LfadsxError(
+            "A bundle of ayna holds the spikes, too, which these results lack. Give a run folder, which knows its data "
+            "files, or `data=` in Python."
+        )
     if not set(SPLITS) <= set(posteriors):
         raise LfadsxError(
             f"A bundle of ayna needs the results of train and valid trials, got {', '.join(posteriors)}. Give the run "
             "folder of `lfadsx fit`, or infer these splits."
         )
     if not data.is_counts():
-        raise LfadsxError(f"ayna takes counts of spikes, but the data of {data.input_group!r} are real numbers.")
+        raise LfadsxError(
+            f"A bundle of ayna needs counts of spikes, but the data of {data.input_group!r} are real numbers."
+        )
     sessions = by_session({name: posteriors[name] for name in SPLITS}, ["rates_counts", "generator_states"])
     files, findings = files_of(path, sessions, ".npz"), []
     for file, session in zip(files, sessions, strict=True):

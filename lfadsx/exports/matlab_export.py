@@ -52,7 +52,7 @@ def _check_size(sessions: Sequence[SessionResults]) -> None:
     if sum(sizes.values()) > LARGEST:
         each = ", ".join(f"{name} {size / 1e9:.1f} GB" for name, size in sizes.items())
         raise LfadsxError(
-            f"The arrays must have less than 2 GB together, because a MATLAB file of version 5 holds no more, got "
+            f"The arrays must have less than 2 GB together, which is the limit of MATLAB files of version 5, got "
             f"{sum(sizes.values()) / 1e9:.1f} GB: {each}. Name fewer with `arrays`, take one split with `split`, or "
             "read posterior.h5 in MATLAB with h5read."
         )

@@ -97,7 +97,7 @@ def _suffix(session: SessionResults) -> str:
     if ms not in SUFFIX:
         found = "bins of unknown width" if ms is None else f"{ms:g} ms"
         raise LfadsxError(
-            f"The benchmark takes bins of 5 or 20 ms, got {found}. Cut the data again with a bin width of "
+            f"The benchmark needs bins of 5 or 20 ms, got {found}. Cut the data again with a bin width of "
             "0.005 or 0.02 s."
         )
     return SUFFIX[int(ms)]
@@ -121,7 +121,7 @@ def _rates(session: SessionResults) -> dict[str, np.ndarray]:
     posterior = session.posterior
     group = posterior.input_group
     if posterior.groups[group].kind != "counts":
-        raise LfadsxError(f"The benchmark takes rates of spikes, but the data of {group!r} are real numbers.")
+        raise LfadsxError(f"The benchmark needs rates of spikes, but the data of {group!r} are real numbers.")
     rates = posterior.rates[group][:, :, : n_channels(posterior.rates[group])]
     held_out = session.units().get("held_out", np.zeros(rates.shape[2], bool))
     if not held_out.any():

@@ -36,8 +36,8 @@ def original_file(session: SessionResults, given: Sequence[Path]) -> Path:
         raise DataError(f"`source` must be the NWB file of session {session.name!r}, but {missing[0]} does not exist.")
     if not found:
         raise DataError(
-            f"The NWB file of session {session.name!r}, {places[0]}, does not exist. If it was moved, name it with "
-            "`source`."
+            f"The NWB file of session {session.name!r} must be there, but {places[0]} does not exist. If it was moved, "
+            "name it with `source`."
         )
     seen = " and ".join(f"{path} ({digest[:SHOWN]}...)" for path, digest in found.items())
     raise DataError(
@@ -56,6 +56,6 @@ def _facts(session: SessionResults) -> dict[str, Any]:
     if facts.get("format") == "NWB" and facts.get("files"):
         return facts
     raise DataError(
-        f"Results can be written to an NWB file if they came from one, but session {session.name!r} came from "
+        f"Results can be written only to the NWB file that they came from, but session {session.name!r} came from "
         f"{facts.get('format', 'other data')}. Export to matlab, csv or pynapple."
     )

@@ -33,7 +33,7 @@ TOOLS: tuple[Target, ...] = get_args(Target)
 
 OUT: dict[Target, str] = {
     "nwb": "nwb",
-    "matlab": "posterior.mat",
+    "matlab": "lfads.mat",
     "pynapple": "pynapple",
     "csv": "csv",
     "ayna": "ayna",
@@ -118,7 +118,7 @@ def export(
     validation.one_of(to, TOOLS, "`to`")
     given = {"split": split, "arrays": arrays, "benchmark": benchmark, "source": source, "data": data}
     _check_taken(to, [name for name, value in given.items() if value is not None and value != ()])
-    path, posteriors = _out(results, to, out), _posteriors(results)
+    posteriors, path = _posteriors(results), _out(results, to, out)
     if split not in (None, ALL):
         validation.one_of(str(split), [*posteriors, ALL], "`split`")
         posteriors = {str(split): posteriors[str(split)]}
@@ -160,6 +160,8 @@ def _out(results: Any, to: Target, out: str | Path | None) -> Path:
     is_file = path.suffix == ENDINGS[to] if to in ENDINGS else Path(OUT[to]).suffix != ""
     if not is_file and path.suffix in FILES and not path.is_dir():
         raise LfadsxError(f"`out` must be a folder, because {to} is several files, got {path}. Name a folder.")
+    if to == "matlab" and path.suffix != ".mat":
+        raise LfadsxError(f"`out` must end in .mat, which MATLAB needs, got {path}. Give another name.")
     check_writable(path if is_file else path / "file")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -128,8 +128,8 @@ def _arrays(posterior: Posterior, asked: Sequence[str]) -> dict[str, Described]:
 
 def _default(posterior: Posterior, found: Mapping[str, Described]) -> list[str]:
     """Returns names of arrays: rates of each group in their most usual unit, then latent variables."""
-    names = []
-    for group in posterior.rates:
-        place = "" if group == posterior.input_group else f"{group}_"
+    first, names = posterior.input_group, []
+    for group in sorted(posterior.rates, key=lambda group: group != first):
+        place = "" if group == first else f"{group}_"
         names.append(next(n for kind in ("rates_hz", "rates_counts", "rates") if (n := f"{place}{kind}") in found))
     return names + [name for name in LATENT if name in found]
