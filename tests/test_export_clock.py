@@ -15,6 +15,7 @@ from lfadsx.data import read, write_dataset
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.pipeline import export
 from lfadsx.recordings import read_nwb
+from lfadsx.recordings.formats import read_recordings
 from lfadsx.results.by_session import by_session
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.results.session_clock import clock_findings, on_clock
@@ -144,6 +145,14 @@ def test_trials_that_follow_without_a_gap_have_a_rate(original, results, data):
     series = next(iter(nwb_objects(session, None)))
     assert series.timestamps is None and series.rate == pytest.approx(100.0) and series.starting_time == 3.005
     assert clock_findings(session) == []
+
+
+def test_several_recordings_become_several_copies(original, tmp_path):
+    data = read_recordings([original, original], ("mon", "tue"), **CUT)
+    outcome = export(posteriors_of(data), "nwb", tmp_path / "copies", arrays=["bias"])
+    assert [file.name for file in outcome.files] == ["mon.nwb", "tue.nwb"]
+    with pytest.raises(LfadsxError, match="`out` must be a folder, because the results have 2 sessions"):
+        export(posteriors_of(data), "nwb", tmp_path / "copy.nwb")
 
 
 def test_a_recording_that_moved_or_changed(original, results, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ class Export(Command):
     benchmark: str | None = None
     """nlb: the set, such as mc_maze."""
     source: tuple[Path, ...] = ()
-    """nwb: the original files, if they were moved."""
+    """nwb: the original files, all of them, if they were moved."""
 
     def run(self) -> int:
         """Writes."""

@@ -28,10 +28,12 @@ def original_file(session: SessionResults, given: Sequence[Path]) -> Path:
     facts = _facts(session)
     name, wanted = facts["files"][0]["file"], facts["files"][0]["sha256"]
     places = list(given) or [Path(facts.get("path", name)), Path(name)]
-    found = {path: describe(path)["sha256"] for path in dict.fromkeys(places) if path.is_file()}
-    same = next((path for path, digest in found.items() if digest == wanted), None)
-    if same is not None:
-        return same
+    found: dict[Path, str] = {}
+    for path in places:
+        if path.is_file():
+            found[path] = describe(path)["sha256"]
+            if found[path] == wanted:
+                return path
     if missing := [path for path in given if path not in found]:
         raise DataError(f"`source` must be the NWB file of session {session.name!r}, but {missing[0]} does not exist.")
     if not found:

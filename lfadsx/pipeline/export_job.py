@@ -102,7 +102,7 @@ def export(
             target groups begin with the name of the group ("emg_rates"). By default rates in Hz (for real numbers in
             their own unit, without a bin width in counts per bin), factors, inferred inputs and the bias.
         benchmark: For "nlb", name of the set, such as "mc_maze".
-        source: For "nwb", the original files if they were moved.
+        source: For "nwb", the original files, all of them, if they were moved.
         data: For "ayna", the data set; by default that of the run.
 
     Returns:

@@ -89,7 +89,7 @@ def by_session(posteriors: Mapping[str, Posterior], arrays: Sequence[str] = ()) 
     Raises:
         LfadsxError: If there is no such array.
     """
-    parts = list(posteriors.values())
+    parts = [dataclasses.replace(posterior, samples={}) for posterior in posteriors.values()]  # large, not exported
     order = input_order(parts)
     split = np.repeat(list(posteriors), [part.n_trials for part in parts])[order]
     whole = join_posteriors(parts, order)
