@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def write_bundles(
     for file, session in zip(files, sessions, strict=True):
         trials = _same_trials(session, data)
         with atomic_path(file) as partial:
-            np.savez_compressed(partial, allow_pickle=False, **_bundle(session, trials, data))
+            np.savez_compressed(partial, **_bundle(session, trials, data))
         findings += _missing(session, trials, data)
     return files, findings
 
@@ -81,7 +82,7 @@ def _same_trials(session: SessionResults, data: Dataset) -> Split:
     )
 
 
-def _bundle(session: SessionResults, trials: Split, data: Dataset) -> dict[str, np.ndarray]:
+def _bundle(session: SessionResults, trials: Split, data: Dataset) -> dict[str, Any]:
     posterior, (rates, states) = session.posterior, (array.values for array in session.arrays.values())
     n_bins, n_neurons = int(posterior.length.max()), rates.shape[2]
     inside = (np.arange(n_bins) < posterior.length[:, None])[:, :, None]
