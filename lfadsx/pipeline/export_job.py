@@ -29,8 +29,6 @@ from lfadsx.training.run_folder import RunFolder
 Target = Literal["nwb", "matlab", "pynapple", "csv", "ayna", "nlb"]
 """Tools whose files are written."""
 
-TOOLS: tuple[Target, ...] = get_args(Target)
-
 OUT: dict[Target, str] = {
     "nwb": "nwb",
     "matlab": "lfads.mat",
@@ -63,7 +61,7 @@ def export(
     out: str | Path | None = None,
     *,
     split: str | None = None,
-    arrays: Sequence[str] = (),
+    arrays: str | Sequence[str] = (),
     benchmark: str | None = None,
     source: str | Path | Sequence[str | Path] = (),
     data: Dataset | None = None,
@@ -115,7 +113,8 @@ def export(
         LfadsxError: If the results lack something that the tool needs, or a name is unknown.
     """
     began = time.monotonic()
-    validation.one_of(to, TOOLS, "`to`")
+    validation.one_of(to, get_args(Target), "`to`")
+    arrays = (arrays,) if isinstance(arrays, str) else tuple(arrays)
     given = {"split": split, "arrays": arrays, "benchmark": benchmark, "source": source, "data": data}
     _check_taken(to, [name for name, value in given.items() if value is not None and value != ()])
     posteriors, path = _posteriors(results), _out(results, to, out)
@@ -127,8 +126,8 @@ def export(
     elif to == "ayna":
         files, findings = write_bundles(path, posteriors, _data(results) if data is None else data)
     else:
-        originals = [Path(source)] if isinstance(source, str | Path) else [Path(one) for one in source]
-        files, findings = _write(to, path, by_session(posteriors, arrays), originals)
+        originals = (source,) if isinstance(source, str | Path) else source
+        files, findings = _write(to, path, by_session(posteriors, arrays), [Path(original) for original in originals])
     return Outcome(files=files, findings=tuple(findings), seconds=time.monotonic() - began)
 
 
