@@ -147,6 +147,7 @@ def test_trials_that_follow_without_a_gap_have_a_rate(original, results, data):
     assert clock_findings(session) == []
 
 
+@pytest.mark.slow
 def test_several_recordings_become_several_copies(original, tmp_path):
     data = read_recordings([original, original], ("mon", "tue"), **CUT)
     outcome = export(posteriors_of(data), "nwb", tmp_path / "copies", arrays=["bias"])
