@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.comparing import compare as compare
     from lfadsx.pipeline.controls_job import controls as controls
     from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+    from lfadsx.pipeline.export_job import export as export
     from lfadsx.pipeline.few_shot_job import few_shot as few_shot
     from lfadsx.pipeline.scoring import evaluate as evaluate
     from lfadsx.pipeline.sweep_job import sweep as sweep
@@ -151,6 +152,7 @@ CONTENTS = {
     "lfadsx.results.results_file": ("read_posterior",),
     "lfadsx.results.joining": ("join",),
     "lfadsx.results.joined": ("Joined",),
+    "lfadsx.pipeline.export_job": ("export",),
     # Scores and model selection
     "lfadsx.pipeline.scoring": ("evaluate",),
     "lfadsx.pipeline.few_shot_job": ("few_shot",),

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.io import loadmat
 
 import lfadsx
 from lfadsx import cli
@@ -199,6 +200,33 @@ def test_bounds_that_fail_take_no_rates_with_them(run, days, tmp_path, capsys, m
     assert cli.main(["infer", str(run), str(days[0]), "--out", str(out), "--bounds", "--samples", "4"]) == 0
     assert set(read_posterior(out, "valid").rates) == {"spikes"}
     assert "no bound today" in capsys.readouterr().err
+
+
+def test_a_run_is_exported_with_the_spikes_of_its_files(run, days, capsys, monkeypatch):
+    assert cli.main(["export", str(run), "--to", "ayna"]) == 2
+    said = capsys.readouterr().err
+    assert "The training file monday.h5 of the run run is not found. Give the command in the folder of the data" in said
+    monkeypatch.chdir(days[0].parent)
+    assert cli.main(["export", str(run), "--to", "ayna"]) == 0
+    data = lfadsx.data.read(days[0])
+    with np.load(run / "ayna" / "monday.npz", allow_pickle=False) as bundle:
+        np.testing.assert_array_equal(bundle["spikes"][bundle["val"]], data.valid.targets["spikes"])
+        valid = read_posterior(run / "posterior.h5", "valid")
+        np.testing.assert_array_equal(bundle["rates"][bundle["val"]], valid.rates["spikes"])
+    assert cli.main(["export", str(run), "--to", "matlab", "--split", "valid", "--arrays", "rates_hz"]) == 0
+    assert loadmat(run / "lfads.mat")["lfads"]["rates_hz"][0, 0].shape == valid.rates["spikes"].shape
+    assert cli.main(["export", str(run), "--to", "matlab", "--splt", "valid"]) == 2
+    assert "`--splt` is not a flag of lfadsx export (did you mean '--split'?)" in capsys.readouterr().err
+
+
+def test_inferred_trials_know_the_recording_that_they_came_from(run, tmp_path):
+    with h5py.File(tmp_path / "monday.h5", "w") as file:
+        file["data"], file.attrs["bin_width_s"] = np.ones((3, 12, 7), int), 0.02
+        file.attrs["lfadsx_source"] = '{"format": "NWB", "path": "/data/monday.nwb"}'
+    assert cli.main(["infer", str(run), str(tmp_path / "monday.h5"), "--samples", "0"]) == 0
+    found = read_posterior(run / "monday_posterior.h5", "all")
+    assert found.source["monday"]["made_from"]["path"] == "/data/monday.nwb"
+    assert found.source["file"] == str(tmp_path / "monday.h5")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ SECTIONS = {
     "Data": ("lfadsx.data", "lfadsx.recordings", "lfadsx.types"),
     "Models and settings": ("lfadsx.models", "lfadsx.config", "lfadsx.settings_for_data"),
     "Training": ("lfadsx.training", "lfadsx.pipeline.tensorboard", "lfadsx.objective", "lfadsx.parallel"),
-    "Inference and generation": ("lfadsx.inference", "lfadsx.results"),
+    "Inference and generation": ("lfadsx.inference", "lfadsx.results", "lfadsx.pipeline.export_job"),
     "Scores and model selection": (
         "lfadsx.pipeline",
         "lfadsx.evaluation.few_shot",

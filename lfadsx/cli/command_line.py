@@ -30,6 +30,7 @@ COMMANDS = {
     "cv": ("selection_commands", "CrossValidate", "Score a model on every trial by cross-validation."),
     "controls": ("selection_commands", "Controls", "Check a model on data with a known answer, made from the files."),
     "generate": ("model_commands", "Generate", "Generate new trials from a trained model."),
+    "export": ("export_command", "Export", "Write results for NWB, MATLAB, pynapple, CSV, ayna or the benchmark."),
     "report": ("model_commands", "Report", "Write the report page and the methods paragraph of a run."),
     "parameters": ("model_commands", "Parameters", "Write all parameters of a trained model to an HDF5 file."),
     "inspect": (

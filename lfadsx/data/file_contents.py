@@ -114,6 +114,13 @@ def read_contents(path: Path, input_group: str | None = None) -> Contents:
     )
 
 
+def source_of(path: Path) -> dict[str, Any]:
+    """Returns name, SHA-256 and size of a data file, and the origin that it gives, as in `Contents.source`."""
+    with open_to_read(path) as file:
+        origin, _ = _origin(attributes_of(file), path.name)
+    return describe(path) | origin
+
+
 def is_data_file(path: Path) -> bool:
     """Returns whether a file is an HDF5 file with keys of a data file; MATLAB may have written it."""
     if not is_hdf5(path):

@@ -1,7 +1,8 @@
-"""The jobs of the command line: fit, choose, test, evaluate, infer, generate."""
+"""The jobs of the command line: fit, choose, test, evaluate, infer, generate, export."""
 
 from lfadsx.pipeline.controls_job import controls as controls
 from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+from lfadsx.pipeline.export_job import export as export
 from lfadsx.pipeline.few_shot_job import few_shot as few_shot
 from lfadsx.pipeline.few_shot_job import few_shot_run as few_shot_run
 from lfadsx.pipeline.fit_job import fit_run as fit_run

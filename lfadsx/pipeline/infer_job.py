@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Split
+from lfadsx.data.file_contents import source_of
 from lfadsx.data.model_trials import read_trials
 from lfadsx.data.splits import choose
 from lfadsx.errors import DataError, LfadsxError
@@ -108,7 +109,9 @@ def infer_run(
     info, model = folder.info, folder.load(which=which, parts=parts)
     splits, notes = _read_for(info, model, file, split, missing, session)
     labels = _labels(info, model)
-    labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **labels.source})
+    (number,) = {int(trials.session[0]) for trials in splits.values()}
+    source = {**labels.source, info.sessions[number].name: source_of(Path(file))}
+    labels = dataclasses.replace(labels, source={"run": str(run), "file": str(file), **source})
     known = which == "best" and n_samples > 1 and not without_inputs and folder.calibration.is_file()
     calibration = Calibration.read(folder.calibration) if known else None
     posteriors, found = {}, {}
@@ -214,7 +217,7 @@ def _labels(info: RunInfo, model: LFADS) -> Labels:
     """Returns the description of the data that a run's model was trained on."""
     return Labels(
         sessions=info.sessions,
-        time=TimeAxis(info.bin_width),
+        time=TimeAxis(info.bin_width, info.data.get("start", 0.0), info.data.get("event", TimeAxis.event)),
         groups=groups_of_model(model),
         input_group=model.input_group,
         behaviour_lag=info.data.get("behaviour_lag", 0.0),

@@ -186,7 +186,10 @@ def read_nwb(
         no_trials=missing,
         observed=observed,
         signals=series,
-        source={"format": "NWB", "files": [describe(path)], "trials": table_name} | place,
+        source={
+            **{"format": "NWB", "path": str(path.resolve()), "files": [describe(path)], "trials": table_name},
+            **place,
+        },
         findings=(*notes, *notes_on_units, *own_notes, *left_out),
     )
     if test_file is None:

@@ -70,8 +70,9 @@ class Recording:
         trial_clocks: If True, each trial has its own time 0, so times of different trials cannot be compared;
             needs `spike_trial`.
         no_trials: What would fill the table of trials, in words, if it is empty.
-        source: Where it comes from: "format", "files" (a list of `lfadsx.data.hdf5_files.describe`), and which parts
-            were read. The hash "sha256" is inside "files": at the top it would mark a file that `lfadsx.read` can read.
+        source: Where it comes from: "format", "path" (of NWB files, which results can be written back to), "files" (a
+            list of `lfadsx.data.hdf5_files.describe`), and which parts were read. The hash "sha256" is inside "files":
+            at the top it would mark a file that `lfadsx.read` can read.
         findings: What looked odd in reading.
     """
 

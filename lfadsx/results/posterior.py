@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.data import validation
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.results.calibration import Calibration
 from lfadsx.types import INPUT_GROUP, TargetGroup, TimeAxis
@@ -245,6 +246,41 @@ class Posterior:
 
         return to_xarray(self)
 
+    def to_pynapple(self, session: str | None = None, arrays: Sequence[str] = ()) -> dict[str, Any]:
+        """Returns rates, factors and inferred inputs of a session as objects of pynapple, by name of the array.
+
+        Each array is a `TsdFrame` with the bins of all trials on the clock of the session. Its times are the middles of
+        the bins in seconds. `trials` is an `IntervalSet` with the ids, splits, conditions and biases of the trials, and
+        `trial` a `Tsd` with the row of the trial of each bin. If it is unknown when trials began, arrays are
+        `TsdTensor`s of (time, trial, column), whose times count from the event of the time axis.
+
+        Example:
+            >>> import lfadsx
+            >>> data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
+            >>> model = lfadsx.autonomous(data, generator_dim=8, seed=0)
+            >>> found = lfadsx.infer(model, data, n_samples=2).to_pynapple()
+            >>> found["rates_hz"].shape
+            (10, 4, 50)
+
+        Args:
+            session: Name of the session; may be left out if there is one.
+            arrays: Names of the arrays, as in `lfadsx.export`.
+
+        Raises:
+            MissingExtraError: If pynapple is not installed.
+            LfadsxError: If a name is unknown, the session is not clear, or the bin width is unknown.
+        """
+        from lfadsx.results.by_session import by_session
+        from lfadsx.results.pynapple_objects import pynapple_objects
+
+        found = {part.name: part for part in by_session({self.split: self}, arrays)}
+        if session is None and len(found) > 1:
+            names = ", ".join(map(repr, found))
+            raise LfadsxError(f"`session` must be given, because the trials belong to {len(found)} sessions: {names}.")
+        session = next(iter(found)) if session is None else session
+        validation.one_of(session, found, "`session`")
+        return pynapple_objects(found[session])
+
     def _counted(self, group: str | None, what: str) -> str:
         group = self.input_group if group is None else group
         if group not in self.rates:
@@ -290,15 +326,11 @@ def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = 
 
     Args:
         posteriors: The posteriors; arrays with fewer bins are padded with NaN. Fields that are None in one are None.
-        order: Row numbers in the order of the result. By default trials are sorted by session and by their order in
-            the input (`row`), or concatenated if that order is unknown.
+        order: Row numbers in the order of the result, by default `input_order`.
     """
     first = posteriors[0]
     fields = {field.name: [getattr(p, field.name) for p in posteriors] for field in dataclasses.fields(Posterior)}
-    if order is None:
-        session = np.concatenate(fields["session"])
-        known = all(row is not None for row in fields["row"])
-        order = np.lexsort((np.concatenate(fields["row"]), session)) if known else np.arange(len(session))
+    order = input_order(posteriors) if order is None else order
 
     def joined(parts: Sequence[Any], axis: int) -> Any:
         if isinstance(parts[0], dict):
@@ -314,6 +346,17 @@ def join_posteriors(posteriors: Sequence[Posterior], order: np.ndarray | None = 
         or (name not in SHARED and isinstance(parts[0], np.ndarray))
     }
     return dataclasses.replace(first, **by_trial, split="all", n_samples=min(fields["n_samples"]))
+
+
+def input_order(posteriors: Sequence[Posterior]) -> np.ndarray:
+    """Returns the rows of the trials of all posteriors, by session and by their order in the input, shape (trial,).
+
+    If that order (`Posterior.row`) is unknown, trials keep the order of the posteriors.
+    """
+    session = np.concatenate([posterior.session for posterior in posteriors])
+    rows = [posterior.row for posterior in posteriors if posterior.row is not None]
+    known = len(rows) == len(posteriors)
+    return np.lexsort((np.concatenate(rows), session)) if known else np.arange(len(session))
 
 
 def _padded(parts: Sequence[np.ndarray], axis: int) -> list[np.ndarray]:

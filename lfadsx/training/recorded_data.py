@@ -11,7 +11,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError, RunError
 from lfadsx.recordings.formats import read_recording
-from lfadsx.training.run_folder import RunFolder, RunInfo
+from lfadsx.training.run_folder import RunFolder, RunInfo, without_paths
 
 GIVE = "Give the data: `data=` in Python; on the command line compare --data FILE... or evaluate RUN FILE..."
 
@@ -79,7 +79,7 @@ def _facts(source: Any, session: str) -> dict[str, Any]:
 
 def _origins(info: RunInfo) -> dict[str, Any]:
     """Returns the identity of the data by session: the SHA-256 of the file, else all recorded facts."""
-    known = {session.name: _facts(info.data["source"], session.name) for session in info.sessions}
+    known = {session.name: _facts(without_paths(info.data["source"]), session.name) for session in info.sessions}
     return {name: facts.get("sha256", facts) for name, facts in known.items()}
 
 

@@ -212,7 +212,8 @@ class RunFolder:
         more = not info.population and info.train["epochs"] > earlier.train["epochs"]
         free = (*FREE, "epochs") if more else FREE
         for part in ("notes", "model", "hyper", "train", "data", "population", "parts"):
-            before, now = ({k: v for k, v in getattr(own, part).items() if k not in free} for own in (earlier, info))
+            facts = (without_paths(getattr(own, part)) for own in (earlier, info))
+            before, now = ({name: value for name, value in of.items() if name not in free} for of in facts)
             # Notes only help to name differences of the model; a run without them can be resumed.
             if before == now or (part == "notes" and not (before and now)):
                 continue
@@ -349,6 +350,19 @@ def load(
         LfadsxError: If the model has parts that are neither built in nor given.
     """
     return RunFolder(run).load(which=which, parts=parts, build=build)
+
+
+def without_paths(facts: Any) -> Any:
+    """Returns recorded facts without the places of files, which may be moved; their hashes tell whether they are same.
+
+    Example:
+        >>> from lfadsx.training.run_folder import without_paths
+        >>> without_paths({"day1": {"path": "/data/day1.nwb", "files": [{"file": "day1.nwb"}]}})
+        {'day1': {'files': [{'file': 'day1.nwb'}]}}
+    """
+    if isinstance(facts, dict):
+        return {name: without_paths(value) for name, value in facts.items() if name != "path"}
+    return [without_paths(value) for value in facts] if isinstance(facts, list) else facts
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
