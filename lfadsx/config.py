@@ -92,6 +92,9 @@ class ModelConfig:
     differ. 0: no bias."""
     known_inputs_to: Literal["generator", "encoders"] = "generator"
     """Part that receives the known inputs of the data."""
+    encoder_groups: tuple[str, ...] = ()
+    """Target groups whose channels the encoders see, the input group among them, such as spikes and emg. By default the
+    input group alone."""
     readin: Literal["auto", "identity", "linear"] = "auto"
     """Map from neurons to the encoders. auto: identity for one session, linear for several."""
     readin_dim: int = 0

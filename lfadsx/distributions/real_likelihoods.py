@@ -23,13 +23,15 @@ class Gaussian(AbstractLikelihood):
 
     Args:
         variance_min: Added to the variance, in squared units of the data.
+        constant: If True, each channel has one variance. Otherwise variances follow the factors, as means do.
     """
 
     support = "real"
 
-    def __init__(self, variance_min: float = 1e-6) -> None:
+    def __init__(self, variance_min: float = 1e-6, constant: bool = False) -> None:
         self.n_params, self.safe_value = 2, 0.0
         self.variance_min = variance_min
+        self.constant, self.n_constant = constant, int(constant)
 
     def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
         """Returns the variance in squared units of the data."""
