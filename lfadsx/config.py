@@ -32,6 +32,7 @@ LikelihoodName = Literal[
     "zero_inflated_poisson",
     "bernoulli",
     "gaussian",
+    "gaussian_by_channel",
     "squared_error",
     "log_normal",
     "gamma",
@@ -152,11 +153,12 @@ class ModelConfig:
     """Smallest posterior variances: of initial condition and bias, and of the inferred inputs."""
     likelihood: LikelihoodName = "poisson"
     """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
-    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
-    squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
+    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian_by_channel;
+    gaussian has a variance of every bin, squared_error one for all. Positive values: log_normal, gamma; with zeros:
+    zero_inflated_gamma."""
     other_likelihoods: tuple[str, ...] = ()
     """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts,
-    squared_error for a group made of the behaviour, else gaussian."""
+    squared_error for a group made of the behaviour, else gaussian_by_channel."""
     readout_factors: tuple[str, ...] = ()
     """Factors that a target group is read from, as GROUP=N for the first N, or GROUP=FIRST:END counted from 0. By
     default all of them."""

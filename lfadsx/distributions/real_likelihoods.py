@@ -21,17 +21,18 @@ class Gaussian(AbstractLikelihood):
 
     Log variances are the identity on [-40, 40] (`soft_clip`), wide enough for data in volts and in digits.
 
+    Variances follow the factors, as means do. Where a channel rests, its variance falls towards the smallest one, and
+    the gradient of these bins drowns all others: use `GaussianByChannel` for such data.
+
     Args:
         variance_min: Added to the variance, in squared units of the data.
-        constant: If True, each channel has one variance. Otherwise variances follow the factors, as means do.
     """
 
     support = "real"
 
-    def __init__(self, variance_min: float = 1e-6, constant: bool = False) -> None:
+    def __init__(self, variance_min: float = 1e-6) -> None:
         self.n_params, self.safe_value = 2, 0.0
         self.variance_min = variance_min
-        self.constant, self.n_constant = constant, int(constant)
 
     def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
         """Returns the variance in squared units of the data."""
@@ -61,6 +62,15 @@ class Gaussian(AbstractLikelihood):
 
     def _distribution(self, params: Float[Array, "*entries 2"]) -> DiagonalGaussian:
         return DiagonalGaussian(params[..., 0], self.variance(params))
+
+
+class GaussianByChannel(Gaussian):
+    """Real-valued data with one trained variance for each channel, the same in all bins and trials; else `Gaussian`.
+
+    So channels may rest, and every channel weighs by its own noise, whatever its unit.
+    """
+
+    n_constant = 1
 
 
 class SquaredError(AbstractLikelihood):

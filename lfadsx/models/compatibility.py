@@ -182,12 +182,12 @@ def _check_support(model: LFADS, data: Dataset, group: str) -> None:
     if found is None:
         raise LfadsxError(
             f"The data of {group!r} must be counts for the likelihood {name}, but were read as real numbers. Read them "
-            'as counts (kind="counts"), or use a Gaussian likelihood (--likelihood gaussian).'
+            'as counts (kind="counts"), or use --likelihood gaussian_by_channel.'
         )
     split, value, place = found
     raise LfadsxError(
         f"The {split} data of {group!r} must be counts for the likelihood {name}, got {value:g} at {place}. Give "
-        "integers of at least 0, or use a Gaussian likelihood (--likelihood gaussian)."
+        "integers of at least 0, or use --likelihood gaussian_by_channel."
     )
 
 
