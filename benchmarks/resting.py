@@ -30,7 +30,7 @@ import lfadsx
 from benchmarks.calcium import DECAY, NOISE
 from lfadsx.cli.terminal import use_compilation_cache
 from lfadsx.data.dataset import Dataset
-from lfadsx.distributions import Gaussian, SquaredError
+from lfadsx.distributions import Gaussian, GaussianByChannel, SquaredError, SquaredErrorByChannel
 from lfadsx.inference.masked import masked_log_likelihood, masked_rates
 
 SIZES: dict[str, Any] = dict(factors=6, generator_dim=32, ic_dim=16, ic_encoder_dim=24, input_encoder_dim=24)
@@ -48,7 +48,8 @@ LIKELIHOODS: dict[str, Callable[..., Any]] = {
     "each bin, floor 1e-3": partial(floored, 1e-3),
     "each bin, floor 1e-2": partial(floored, 1e-2),
     "each bin, floor 1e-1": partial(floored, 1e-1),
-    "each channel": partial(Gaussian, constant=True),
+    "each channel": GaussianByChannel,
+    "each channel, fixed": SquaredErrorByChannel,
     "one fixed": SquaredError,
 }
 

@@ -34,6 +34,7 @@ LikelihoodName = Literal[
     "gaussian",
     "gaussian_by_channel",
     "squared_error",
+    "squared_error_by_channel",
     "log_normal",
     "gamma",
     "zero_inflated_gamma",
@@ -154,11 +155,11 @@ class ModelConfig:
     likelihood: LikelihoodName = "poisson"
     """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
     zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian_by_channel;
-    gaussian has a variance of every bin, squared_error one for all. Positive values: log_normal, gamma; with zeros:
-    zero_inflated_gamma."""
+    gaussian has a variance of every bin; squared_error a fixed one for all, squared_error_by_channel one for each
+    channel. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
     other_likelihoods: tuple[str, ...] = ()
     """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts,
-    squared_error for a group made of the behaviour, else gaussian_by_channel."""
+    squared_error for a group made of the behaviour, else squared_error_by_channel."""
     readout_factors: tuple[str, ...] = ()
     """Factors that a target group is read from, as GROUP=N for the first N, or GROUP=FIRST:END counted from 0. By
     default all of them."""

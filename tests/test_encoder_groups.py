@@ -14,7 +14,7 @@ from lfadsx import cli
 from lfadsx.config import HyperParams
 from lfadsx.data import batch as batch_of
 from lfadsx.data import concatenate, write_dataset
-from lfadsx.distributions import GaussianByChannel
+from lfadsx.distributions import SquaredErrorByChannel
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.inference.masked import hide as hide_on_host
 from lfadsx.modules import CoordinatedDropout, IdentityReadin, LinearReadin, NeuronDropout, SampleValidation
@@ -123,7 +123,7 @@ def test_the_command_line_takes_the_groups():
 
 
 def test_further_groups_of_real_values_have_one_variance_for_each_channel(model):
-    assert type(model.likelihood["emg"]) is GaussianByChannel and model.readout["emg"].n_constant == 1
+    assert type(model.likelihood["emg"]) is SquaredErrorByChannel and model.readout["emg"].n_constant == 1
 
 
 # What the encoders see

@@ -23,12 +23,13 @@ class Prepare(Command):
 
     common = (
         *("sources", "out", "align", "window", "bin_width", "condition", "behaviour", "areas", "min_rate", "held_out"),
-        *("split", "split_by", "map", "trials", "dry_run", "verbose"),
+        *("split", "split_by", "map", "trials", "rebin", "dry_run", "verbose"),
     )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
         "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
+        'lfadsx prepare emg.npz --out emg.h5 --map values=emg --axes "channel time trial" --rebin 33',
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
@@ -41,6 +42,8 @@ class Prepare(Command):
     """How trials are cut."""
     bin_width: float | None = None
     """Width of a bin in seconds; by default 0.01, or the bin width of counts in the file."""
+    rebin: int = 1
+    """Bins to join into one: counts are summed, real values averaged."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     axes: str | None = None
@@ -65,6 +68,7 @@ class Prepare(Command):
         options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
         options["axes"] = self.axes
         data = read_recordings(self.sources, self.session_names, **options, seed=self.seed)
+        data = data if self.rebin == 1 else data.rebin(self.rebin)
         say(repr(data))
         for finding in data.findings:
             say(str(finding))
@@ -75,7 +79,8 @@ class Prepare(Command):
             return DONE
         files = " ".join(map(str, write_dataset(self.out, data)))
         say(f"Wrote {files}. Train on it with")
-        say(f"  lfadsx fit {files} --out runs/{data.sessions[0].name}")
+        real = "" if data.is_counts() else " --likelihood gaussian_by_channel"
+        say(f"  lfadsx fit {files} --out runs/{data.sessions[0].name}{real}")
         return DONE
 
 

@@ -23,3 +23,4 @@ from lfadsx.distributions.prior import DiagonalGaussian as DiagonalGaussian
 from lfadsx.distributions.real_likelihoods import Gaussian as Gaussian
 from lfadsx.distributions.real_likelihoods import GaussianByChannel as GaussianByChannel
 from lfadsx.distributions.real_likelihoods import SquaredError as SquaredError
+from lfadsx.distributions.real_likelihoods import SquaredErrorByChannel as SquaredErrorByChannel

@@ -73,6 +73,18 @@ class GaussianByChannel(Gaussian):
     n_constant = 1
 
 
+class SquaredErrorByChannel(GaussianByChannel):
+    """Real-valued data with one fixed variance for each channel, that of its training data; else `GaussianByChannel`.
+
+    So the loss is the squared error of each channel in units of its own variance. A trained variance falls as the
+    predictions improve, and gives such data ever more weight beside spikes; a fixed one does not.
+    """
+
+    def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
+        """Returns the variance in squared units of the data; no gradient of the loss reaches it."""
+        return super().variance(jax.lax.stop_gradient(params))
+
+
 class SquaredError(AbstractLikelihood):
     r"""Real-valued data with one fixed variance; the one parameter is the mean m.
 

@@ -364,7 +364,7 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
 
     Args:
         config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, squared
-            errors for a group made of the behaviour, else a Gaussian likelihood with one variance for each channel.
+            errors for a group made of the behaviour, else squared errors in units of the variance of each channel.
         sums: Sums of the training data.
         given: The user's own likelihood of the input group, or by target group, or None.
     """
@@ -391,7 +391,7 @@ def _usual_likelihood(data: Dataset, group: str) -> str:
     if data.is_counts(group):
         return "poisson"
     # Channels rest in many bins. A variance of every bin falls towards 0 there, and its gradient drowns all others.
-    return "squared_error" if data.behaviour_target and group == data.behaviour_name else "gaussian_by_channel"
+    return "squared_error" if data.behaviour_target and group == data.behaviour_name else "squared_error_by_channel"
 
 
 def _by_group(seam: str, given: Any, data: Dataset) -> dict[str, Any]:

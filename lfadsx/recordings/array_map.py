@@ -21,6 +21,10 @@ ROLES = {
         "counts per bin, (trial, time, unit), or (time, unit) of all trials joined, with `lengths`",
         ("counts", "spikes", "spike_counts", "data", "spikes_concat"),
     ),
+    "values": Role(
+        "real values such as EMG, (trial, time, channel), or (time, channel) of all trials joined, with `lengths`",
+        ("values", "emg", "EMG", "lfp", "LFP"),
+    ),
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
     "spike_times": Role("time of each spike in seconds", ("spike_times", "spiketimes", "times", "t")),
     "unit": Role("unit of each spike", ("unit", "units", "unit_of_spike", "cluster", "clusters", "spike_clusters")),
@@ -90,19 +94,23 @@ def _one_form(
     names: dict[str, str], given: Iterable[str], arrays: Mapping[str, tuple[int, ...]], file: str
 ) -> dict[str, str]:
     """Returns the roles of one form of the spikes: times, which are cut least, or counts."""
+    has_values = "values" in names and (len(arrays[names["values"]]) == 3 or "lengths" in names)
     has_times = {"spike_times", "unit"} <= names.keys()
     has_counts = "counts" in names and (len(arrays[names["counts"]]) == 3 or "lengths" in names)
-    if has_times and not ("counts" in given and has_counts):
-        other: tuple[str, ...] = ("counts", "lengths", "bin_width")
+    if has_values and ("values" in given or not (has_times or has_counts)):
+        other: tuple[str, ...] = ("spike_times", "unit", "behaviour_times", "observed")
+    elif has_times and not ("counts" in given and has_counts):
+        other = ("values", "counts", "lengths", "bin_width")
         if "behaviour_times" not in names:
             other += ("behaviour",)
     elif has_counts:
-        other = ("spike_times", "unit", "behaviour_times", "observed")
+        other = ("values", "spike_times", "unit", "behaviour_times", "observed")
     else:
         raise DataError(
             f"{file!r} must hold counts with the axes (trial, time, unit), or counts (time, unit) with `lengths`, or "
-            f"`spike_times` with the `unit` of each spike; recognised: {in_words(names) or 'nothing'}. "
-            f"Name the arrays with `map` (--map counts=NAME or --map spike_times=NAME,unit=NAME). "
+            f"`spike_times` with the `unit` of each spike, or real `values` (trial, time, channel) such as EMG; "
+            f"recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
+            f"--map spike_times=NAME,unit=NAME or --map values=NAME). "
             f"The file holds {', '.join(arrays)}."
         )
     return {role: name for role, name in names.items() if role not in other or role in given}

@@ -106,8 +106,8 @@ def _clipped(history: Mapping[str, np.ndarray], config: TrainConfig) -> Finding 
     if share <= thresholds.MOST_CLIPPED:
         return None
     sentence = f"The gradient is {share:.3g} times as long as max_grad_norm ({config.max_grad_norm:g}) in most epochs."
-    remedy = "With the likelihood gaussian this happens where channels rest: use gaussian_by_channel or squared_error. "
-    remedy += "Otherwise lower learning_rate, or look for extreme values in the data."
+    remedy = "With the likelihood gaussian this happens where channels rest: use gaussian_by_channel, or beside spikes "
+    remedy += "squared_error_by_channel. Otherwise lower learning_rate, or look for extreme values in the data."
     return Finding("warning", "clipped gradients", share, thresholds.MOST_CLIPPED, "", sentence, remedy)
 
 
