@@ -21,13 +21,13 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import lfadsx
 from benchmarks.calcium import DECAY, NOISE
+from benchmarks.data_sets import RECORDINGS
 from lfadsx.cli.terminal import use_compilation_cache
 from lfadsx.data.dataset import Dataset
 from lfadsx.distributions import Gaussian, GaussianByChannel, SquaredError, SquaredErrorByChannel
@@ -65,9 +65,9 @@ def calcium() -> Dataset:
     return lfadsx.from_arrays(trace + NOISE * rng.normal(size=trace.shape), kind="real", session="calcium")
 
 
-def emg(folder: Path = Path("/work/shared/data/macaque_emg_cc0")) -> Dataset:
+def emg() -> Dataset:
     """Returns averages of 13 muscles, one trial for each of 8 directions."""
-    values = np.load(folder / "emg.npz")["emg"].transpose(2, 1, 0)[:, : 101 * 33]
+    values = np.load(RECORDINGS / "macaque_emg_cc0" / "emg.npz")["emg"].transpose(2, 1, 0)[:, : 101 * 33]
     binned = values.reshape(8, 101, 33, 13).mean(2)
     return lfadsx.from_arrays(binned, kind="real", session="emg", valid_fraction=0.25)
 
