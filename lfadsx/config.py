@@ -32,7 +32,9 @@ LikelihoodName = Literal[
     "zero_inflated_poisson",
     "bernoulli",
     "gaussian",
+    "gaussian_by_channel",
     "squared_error",
+    "squared_error_by_channel",
     "log_normal",
     "gamma",
     "zero_inflated_gamma",
@@ -92,6 +94,9 @@ class ModelConfig:
     differ. 0: no bias."""
     known_inputs_to: Literal["generator", "encoders"] = "generator"
     """Part that receives the known inputs of the data."""
+    encoder_groups: tuple[str, ...] = ()
+    """Target groups whose channels the encoders see, the input group among them, such as spikes and emg. By default the
+    input group alone."""
     readin: Literal["auto", "identity", "linear"] = "auto"
     """Map from neurons to the encoders. auto: identity for one session, linear for several."""
     readin_dim: int = 0
@@ -149,11 +154,12 @@ class ModelConfig:
     """Smallest posterior variances: of initial condition and bias, and of the inferred inputs."""
     likelihood: LikelihoodName = "poisson"
     """Distribution of the data given the rates. Spike counts: poisson; negative_binomial scatters more;
-    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian;
-    squared_error has one variance for all. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
+    zero_inflated_poisson has more zeros; bernoulli is for bins of at most one spike. Real values: gaussian_by_channel;
+    gaussian has a variance of every bin; squared_error a fixed one for all, squared_error_by_channel one for each
+    channel. Positive values: log_normal, gamma; with zeros: zero_inflated_gamma."""
     other_likelihoods: tuple[str, ...] = ()
     """Likelihoods of further target groups such as EMG, as GROUP=NAME. By default poisson for counts,
-    squared_error for a group made of the behaviour, else gaussian."""
+    squared_error for a group made of the behaviour, else squared_error_by_channel."""
     readout_factors: tuple[str, ...] = ()
     """Factors that a target group is read from, as GROUP=N for the first N, or GROUP=FIRST:END counted from 0. By
     default all of them."""

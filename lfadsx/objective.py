@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from lfadsx.config import HyperParams
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import Masks, Weights, to_targets
+from lfadsx.modules.augmentations import Masks, Weights, to_targets, with_forward_bins
 from lfadsx.types import Batch, Output
 
 
@@ -276,7 +276,8 @@ def recurrent_penalty(
         total = total + scale * 0.5 * squares / (size if normalize == "each" else 1.0)
         pooled = pooled + jnp.where(jnp.asarray(scale) > 0, float(size), 0.0)
     total = total if normalize == "each" else total / (1e-8 + pooled)
-    weights = model.readin.penalised_weights()
+    readins = (model.readin, *(own.readin for own in (model.seen_groups or {}).values()))
+    weights = [weight for readin in readins for weight in readin.penalised_weights()]
     if not weights:
         return total
     squares, size = sum(jnp.sum(weight**2) for weight in weights), sum(weight.size for weight in weights)
@@ -310,6 +311,12 @@ def log_weight(model: LFADS, batch: Batch, output: Output) -> Float[Array, " tri
         return total
     ratio = prior.log_prob(path) - prior.posterior_log_prob(params, path)
     return total + jnp.where(batch.in_trial(), ratio, 0.0).sum(1)
+
+
+def seen_targets(model: LFADS, batch: Batch) -> dict[str, Bool[Array, "trial time target_channel"]]:
+    """Returns, by target group that the encoders see, True for scored entries that they saw."""
+    first, *others = model.encoder_groups
+    return {first: held_in(batch, first)} | {group: with_forward_bins(batch.seen_of(group), batch) for group in others}
 
 
 def held_in(batch: Batch, group: str) -> Bool[Array, "trial time target_channel"]:

@@ -25,6 +25,7 @@ class ModelSettings(TypedDict, total=False):
     inferred_inputs: int | None
     bias_dim: int
     known_inputs_to: Literal["generator", "encoders"]
+    encoder_groups: tuple[str, ...]
     readin: Any
     readin_dim: int
     encoder: Literal["bidirectional", "causal", "strictly_causal"]

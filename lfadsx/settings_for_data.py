@@ -41,8 +41,8 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     dropout, because the model would learn their trials by heart, and more than 120 passes over their few trials. The
     share q of visible entries that enter the loss besides the hidden ones (`cd_pass_rate`) is at most 1, with the
     neurons N_1 of the largest session, and 0 below 100 neurons: hidden entries alone are a noisy signal for the
-    encoders, but a model of few neurons that learns from visible entries copies their spikes. The constants were chosen on validation trials.
-    Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
+    encoders, but a model of few neurons that learns from visible entries copies their spikes. The constants were chosen
+    on validation trials. Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
 
     `fit`, `population`, `sweep`, `cross_validate`, `controls` and the command line take these settings unless others
     are given.

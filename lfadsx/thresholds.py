@@ -48,3 +48,5 @@ MOST_RISE_OF_NOISE = 10.0
 """The same, as a multiple of the median change from epoch to epoch."""
 FEWEST_EPOCHS = 4
 """Epochs that a look at the rise needs."""
+MOST_CLIPPED = 2.0
+"""Median length of the gradient as a multiple of the length that clipping leaves."""

@@ -119,6 +119,8 @@ class Batch:
             none.
         encoder_gain: Factor of the encoders' data, or None for 1. Encoders see 0 for missing entries (the mean, for
             standardised data). An augmentation that hides entries raises the gain, so that expected sums do not change.
+        shown: By target group other than the input group, False where an augmentation hid the entry from encoders that
+            see the group; groups without hidden entries are left out.
     """
 
     encoder_input: Num[Array, "trial encoder_time channel"]
@@ -134,6 +136,7 @@ class Batch:
     target_channels: dict[str, Int[Array, " trial"]]
     target_index: Int[Array, "trial channel"]
     encoder_gain: Float[Array, ""] | None = None
+    shown: dict[str, Bool[Array, "trial encoder_time target_channel"]] = dataclasses.field(default_factory=dict)
 
     @property
     def n_trials(self) -> int:
@@ -158,6 +161,11 @@ class Batch:
         mask = (self.in_encoder() & (self.trial_weight > 0)[:, None])[:, :, None]
         observed = self.encoder_observed
         return jnp.broadcast_to(mask, self.encoder_input.shape) if observed is None else mask & observed
+
+    def seen_of(self, group: str) -> Bool[Array, "trial encoder_time target_channel"]:
+        """Returns True for entries that encoders see of a target group other than the input group, if they see it."""
+        mask = self.in_encoder()[:, :, None] & self.scored(group)[:, : self.encoder_input.shape[1]]
+        return mask & self.shown[group] if group in self.shown else mask
 
     def scored(self, group: str) -> Bool[Array, "trial time target_channel"]:
         """Returns True for existing entries of a target group: observed, inside the trial, in a channel of its session.

@@ -105,6 +105,69 @@ def test_what_does_not_fit_is_said(ragged, given, said):
     assert said in str(error.value)
 
 
+VALUES = np.random.default_rng(3).normal(5.0, 2.0, (30, 12, 3))
+
+
+def test_real_values_alone_are_the_input_group_under_their_own_name(tmp_path):
+    path = tmp_path / "day.npz"
+    np.savez(path, emg=VALUES.transpose(2, 1, 0), condition=CONDITION, unit_id=["bic", "tri", "del"])
+    data = lfadsx.from_array_file(path, axes="channel time trial", held_out=1, split=(0.6, 0.2, 0.2))
+    assert data.input_group == "emg" and not data.is_counts() and data.bin_width is None
+    assert data.sessions[0].names("emg") == ("bic", "tri", "del") and data.sessions[0].n_channels == 2
+    assert {name: split.n_trials for name, split in data.splits.items()} == {"train": 18, "valid": 6, "test": 6}
+    for split in data.splits.values():
+        np.testing.assert_allclose(split.targets["emg"], VALUES[split.row], rtol=1e-6)
+        np.testing.assert_array_equal(split.condition, CONDITION[split.row])
+    assert not [finding for finding in data.findings if finding.name == "order of axes"]
+    (file,) = lfadsx.data.write_dataset(tmp_path / "day.h5", data)
+    again = lfadsx.read(file)
+    assert again.input_group == "emg"
+    np.testing.assert_array_equal(again.train.targets["emg"], data.train.targets["emg"])
+
+
+def test_real_values_beside_counts_are_a_further_group(ragged, tmp_path):
+    with np.load(ragged) as arrays:
+        np.savez(tmp_path / "both.npz", lfp=joined(VALUES), **arrays)
+    how = dict(map="lengths=n_bins,values=lfp,condition=which", bin_width=0.01, split_by="time")
+    data = lfadsx.from_array_file(tmp_path / "both.npz", **how)
+    assert data.input_group == "spikes" and data.is_counts() and data.groups["lfp"].kind == "real"
+    for split in data.splits.values():
+        for row, trial in enumerate(split.row):
+            n = LENGTHS[trial]
+            np.testing.assert_array_equal(split.targets["spikes"][row, :n], COUNTS[trial, :n])
+            np.testing.assert_allclose(split.targets["lfp"][row, :n], VALUES[trial, :n], rtol=1e-6)
+    assert max(data.train.row) < min(data.valid.row) and max(data.valid.row) < min(data.test.row)
+
+
+def test_bins_of_real_values_are_averaged(tmp_path):
+    np.savez(tmp_path / "day.npz", emg=VALUES, bin_width_s=0.01)
+    wide = lfadsx.from_array_file(tmp_path / "day.npz", bin_width=0.03)
+    mean = VALUES.reshape(30, 4, 3, 3).mean(2)
+    np.testing.assert_allclose(wide.train.targets["emg"], mean[wide.train.row], rtol=1e-5)
+    assert wide.bin_width == 0.03
+    for given, said in (
+        ({"bin_width": 0.015}, "must be a multiple of the bins of the file, 0.01 s, got 0.015"),
+        ({"window": (0.0, 0.1)}, "`window` cannot be used with `values`"),
+        ({"held_out": 3}, "a number of channels from 0 to 2, got 3"),
+        ({"condition": "side"}, "'side'"),
+    ):
+        with pytest.raises(DataError) as error:
+            lfadsx.from_array_file(tmp_path / "day.npz", **given)
+        assert said in str(error.value)
+
+
+def test_commands_take_real_values(tmp_path, capsys):
+    path, out = tmp_path / "emg.npz", tmp_path / "emg.h5"
+    np.savez(path, emg=VALUES.transpose(2, 1, 0))
+    words = ["--axes", "channel time trial"]
+    assert cli.main(["inspect", str(path), *words]) == 0
+    assert cli.main(["prepare", str(path), "--out", str(out), *words, "--rebin", "4"]) == 0
+    said = "".join(capsys.readouterr())
+    assert "--map values=emg" in said and "emg:          3 channels, real numbers" in said
+    assert "bins:         3, of unknown width" in said and "--likelihood gaussian_by_channel" in said
+    assert not {"Hz", "spikes", "counts"} & set(said.replace("\n", " ").split())
+
+
 def test_a_map_in_one_word():
     assert parse_map("counts=a, lengths = b,") == {"counts": "a", "lengths": "b"}
 

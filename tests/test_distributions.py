@@ -17,6 +17,7 @@ from lfadsx.distributions import (
     DiagonalGaussian,
     Gamma,
     Gaussian,
+    GaussianByChannel,
     GaussianPrior,
     LogNormal,
     MixturePrior,
@@ -25,6 +26,7 @@ from lfadsx.distributions import (
     Poisson,
     SmoothPrior,
     SquaredError,
+    SquaredErrorByChannel,
     StudentTPrior,
     ZeroInflatedGamma,
     ZeroInflatedPoisson,
@@ -50,13 +52,16 @@ LIKELIHOODS = {
     "zero_inflated_poisson": ZeroInflatedPoisson,
     "bernoulli": Bernoulli,
     "gaussian": lambda: Gaussian(variance_min=0.01),
+    "gaussian_by_channel": lambda: GaussianByChannel(variance_min=0.01),
     "squared_error": lambda: SquaredError(noise_variance=0.7),
+    "squared_error_by_channel": lambda: SquaredErrorByChannel(variance_min=0.01),
     "log_normal": LogNormal,
     "gamma": Gamma,
     "zero_inflated_gamma": lambda: ZeroInflatedGamma(loc=0.25),
 }
 COUNTS, REAL, POSITIVE = np.array([0.0, 1, 3, 40]), np.array([-4.0, 0, 0.3, 25]), np.array([1e-30, 0.3, 1, 25])
-DATA = dict.fromkeys(LIKELIHOODS, COUNTS) | {"gaussian": REAL, "squared_error": REAL, "bernoulli": np.array([0.0, 1])}
+DATA = dict.fromkeys(LIKELIHOODS, COUNTS) | {"bernoulli": np.array([0.0, 1])}
+DATA |= dict.fromkeys(("gaussian", "gaussian_by_channel", "squared_error", "squared_error_by_channel"), REAL)
 DATA |= {"log_normal": POSITIVE, "gamma": POSITIVE, "zero_inflated_gamma": np.array([0, 0.26, 1, 25])}
 
 
@@ -70,6 +75,8 @@ SCIPY = {
     "zero_inflated_poisson": lambda a, b: stats.poisson(np.exp(a)),
     "bernoulli": lambda a: stats.bernoulli(logistic(a)),
     "gaussian": lambda a, b: stats.norm(a, np.sqrt(np.exp(b) + 0.01)),
+    "gaussian_by_channel": lambda a, b: stats.norm(a, np.sqrt(np.exp(b) + 0.01)),
+    "squared_error_by_channel": lambda a, b: stats.norm(a, np.sqrt(np.exp(b) + 0.01)),
     "squared_error": lambda a: stats.norm(a, np.sqrt(0.7)),
     "log_normal": lambda a, b: stats.lognorm(np.exp(b / 2), scale=np.exp(a)),
     "gamma": lambda a, b: stats.gamma(np.exp(b), scale=np.exp(a - b)),
@@ -433,7 +440,7 @@ def test_log_prob_mean_and_variance_are_those_of_scipy(name):
     """From hardly any scatter to a lot, for data that are typical and for data that are not."""
     rng, likelihood = np.random.default_rng(0), LIKELIHOODS[name]()
     params = rng.uniform(-3, 3, (likelihood.n_params, 200))
-    if likelihood.n_params > 1 and name not in ("gaussian", "log_normal", "zero_inflated_poisson"):
+    if name in ("negative_binomial", "gamma", "zero_inflated_gamma"):
         params[-1] = rng.uniform(-2, 9.5, 200)  # sizes and shapes
     rest, extra = SCIPY[name](*params), EXTRA_ZEROS.get(name, lambda p: np.zeros(200))(params)
     data = np.where(rng.random(200) < 0.5, rest.rvs(random_state=rng), rng.choice(DATA[name], 200))

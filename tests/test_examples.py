@@ -28,6 +28,10 @@ EXPECTED = {
         r"^Bits per spike of held-out neurons: (\S+)",
         ("scores.txt", "posterior.h5", "summary.png", "best"),
     ),
+    "emg": (
+        r"^R2 of the muscles by the last model: (\S+)",
+        ("scores.txt", "emg.png", "muscles/best", "spikes/best", "both/best"),
+    ),
     "chaotic_rnn_no_inputs": (
         r"^R2 of single neurons: mean (\S+),",
         ("scores.txt", "rates.png", "summary.png", "best"),
@@ -137,7 +141,11 @@ def test_example_in_a_process_of_its_own(tmp_path):
     check("own_generator", tmp_path, run_apart("own_generator", tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(set(EXPECTED) - {"own_generator", "compose_by_hand", "arrays_of_your_own"}))
+OF_THEIR_OWN = {"own_generator", "compose_by_hand", "arrays_of_your_own", "emg"}
+"""Examples that simulate data themselves."""
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPECTED) - OF_THEIR_OWN))
 def test_settings_can_be_taken_from_an_example(name):
     """Benchmarks import the settings: that must run nothing, and the simulation must know those of the data."""
     example = load(name)

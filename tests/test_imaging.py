@@ -153,7 +153,7 @@ def test_traces_with_the_units_first_are_turned_round():
     assert recording.traces.values.shape == (600, 4) and "turned round" in recording.findings[0].sentence
 
 
-@pytest.mark.parametrize(("kind", "likelihood"), [("dff", "gaussian"), ("events", "zero_inflated_gamma")])
+@pytest.mark.parametrize(("kind", "likelihood"), [("dff", "gaussian_by_channel"), ("events", "zero_inflated_gamma")])
 def test_npz_files_of_imaging(kind, likelihood, formats, truth, calcium):
     data = lfadsx.from_array_file(
         formats / "calcium" / "calcium.npz", map={"traces": kind}, align="go_cue_s", window=WINDOW

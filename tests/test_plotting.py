@@ -363,10 +363,14 @@ def test_missing_data_and_continuous_data():
         group = {"spikes": TargetGroup("real", unit)}
         measured, real = dataclasses.replace(posterior, groups=group), dataclasses.replace(real, groups=group)
         words = texts(plotting.rates(measured, real))
-        assert f"Mean ({shown})" in words and f"Data ({shown})" in words and "spikes" not in words.lower()
+        assert f"Mean ({shown})" in words and f"Data ({shown})" in words and "Inferred means" in words
+        drawn = plotting.psths(measured, real), plotting.all_neurons(measured, real)
+        words += "".join(map(texts, drawn))
+        assert "Channel, by peak" in words and not {"spikes", "neuron", "psth", "hz"} & set(words.lower().split())
         counts = plotting.predicted_counts(measured, real)
-        assert len(counts.axes) == 2 and f"Observed mean ({shown})" in texts(counts)
-        assert "Gain (R²)" in texts(plotting.gain_per_neuron(measured, real))
+        assert len(counts.axes) == 2 and f"Observed mean ({shown})" in texts(counts) and "Channels" in texts(counts)
+        gains = texts(plotting.gain_per_neuron(measured, real))
+        assert "Gain (R²)" in gains and "Channel, sorted by gain" in gains and "euron" not in gains
 
 
 def test_time_is_counted_from_the_event():

@@ -145,7 +145,7 @@ def test_encoders_or_read_ins_train_alone(days, patterns, parts):
 
 
 def test_names_with_signs_of_patterns_are_taken_as_they_are():
-    (readin, _) = lfadsx.session_patterns(["day[1]*"])
+    (readin, *_) = lfadsx.session_patterns(["day[1]*"])
     assert matches("readin/weight/day[1]*", [readin])
     assert not matches("readin/weight/day1x", [readin])
 

@@ -102,6 +102,9 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
         yield from _section("Arrays", npz_rows(path) if is_zip(path) else [])
         words = recognised(path, options["map"])
         yield from _section("Read with", [f"--map {words}"])
+        if "values=" in words:
+            yield from _section("Read as", _values(path, options))
+            return
     read = getattr(importlib.import_module(f"lfadsx.recordings.{module}"), name)
     known = inspect.signature(read).parameters
     try:
@@ -121,6 +124,20 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
     yield from _section(
         f"Cut it into {into}, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
     )
+
+
+def _values(path: Path, options: dict[str, Any]) -> Iterator[str]:
+    """Yields what real values of a file of arrays are read as, with the splits that `prepare` would draw."""
+    from lfadsx.recordings.array_file import from_array_file
+
+    try:
+        data = from_array_file(path, **options)
+    except DataError as error:
+        yield f"no data set: {error}"
+        return
+    yield from _dataset(data)
+    yield from map(str, data.findings)
+    yield f"Make a data file of it with: lfadsx prepare {path} --out {path.stem}.h5"
 
 
 def _hdf5(path: Path, reading: Reading) -> Iterator[str]:

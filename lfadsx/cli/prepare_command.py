@@ -27,7 +27,8 @@ class Prepare(Command):
 
     common = (
         *("sources", "out", "align", "window", "chop", "overlap", "bin_width", "condition", "behaviour", "areas"),
-        *("min_rate", "held_out", "split", "split_by", "map", "trials", "frame_rate", "traces", "dry_run", "verbose"),
+        *("min_rate", "held_out", "split", "split_by", "map", "trials", "frame_rate", "traces", "rebin"),
+        *("dry_run", "verbose"),
     )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
@@ -35,6 +36,7 @@ class Prepare(Command):
         "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
         "lfadsx prepare day1.nwb --out day1.h5 --chop 1 --overlap 0.2",
         "lfadsx prepare suite2p --out day1.h5 --frame-rate 30 --trials events.csv --align go_cue --window -0.25 0.45",
+        'lfadsx prepare emg.npz --out emg.h5 --map values=emg --axes "channel time trial" --rebin 33',
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")
@@ -47,6 +49,8 @@ class Prepare(Command):
     """How trials or pieces are cut."""
     bin_width: float | None = None
     """Width of a bin in seconds; by default 0.01, or the width of counts or frames in the file."""
+    rebin: int = 1
+    """Bins to join into one: counts are summed, real values averaged."""
     behaviour_lag: float | None = None
     """Behaviour at time t + lag belongs to rates at t, in seconds."""
     axes: str | None = None
@@ -71,6 +75,7 @@ class Prepare(Command):
         options = self.cutting.options() | {"bin_width": self.bin_width, "behaviour_lag": self.behaviour_lag}
         options["axes"] = self.axes
         data = read_recordings(self.sources, self.session_names, **options, seed=self.seed)
+        data = data if self.rebin == 1 else data.rebin(self.rebin)
         say(repr(data))
         for finding in data.findings:
             say(str(finding))
@@ -86,9 +91,11 @@ class Prepare(Command):
 
 
 def _likelihood(data: Dataset) -> str:
-    """Returns the flag for the likelihood that suits traces of imaging, or nothing."""
+    """Returns the flag for the likelihood that suits real values; nothing for counts."""
+    if data.is_counts():
+        return ""
     suited = {facts["likelihood"] for facts in data.source.values() if "likelihood" in facts}
-    return f" --likelihood {suited.pop()}" if len(suited) == 1 else ""
+    return f" --likelihood {suited.pop() if len(suited) == 1 else 'gaussian_by_channel'}"
 
 
 def _report_dropped(session: str, facts: Any) -> None:

@@ -45,6 +45,7 @@ def from_arrays(
     channel_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     observed: Trials | None = None,
     missing: bool = False,
+    group: str = INPUT_GROUP,
     other_targets: Mapping[str, Trials] | None = None,
     kind: Asked = None,
     unit: str | Mapping[str, str] | None = None,
@@ -95,8 +96,10 @@ def from_arrays(
         observed: False where an entry of `spikes` is missing, (trial, time, channel).
         missing: If True, NaN in the data means a missing entry. NaN in all channels up to the end of a trial means that
             the trial is shorter.
+        group: Name of the target group of `spikes`, which the encoder sees: for other data a name that says what they
+            are, such as "emg".
         other_targets: Further target groups such as EMG by name, (trial, time, channel of the group). The decoder
-            explains them; the encoder does not see them.
+            explains them; the encoder sees them if the model is built so (`encoder_groups`).
         kind: Kind of `spikes`, "counts" or "real", or a dict by target group. By default whole numbers from 0 are
             counts and all others real.
         unit: Unit of `spikes`, or a dict by target group; by default "counts per bin" for counts.
@@ -116,15 +119,17 @@ def from_arrays(
     time = time_axis(bin_width, start, event)
     if truth_unit is not None:
         validation.one_of(truth_unit, get_args(TruthUnit), "`truth_unit`")
-    check_unit(spikes, "spikes", kind)
-    data, length, seen = stack(spikes, "spikes")
-    validation.dimensions(data, 3, "'spikes'")
+    if not group or group in (other_targets or {}):
+        raise DataError(f"`group` must be a name that no group of `other_targets` has, got {group!r}. Rename one.")
+    check_unit(spikes, group, kind)
+    data, length, seen = stack(spikes, group)
+    validation.dimensions(data, 3, repr(group))
     along = {"known_inputs": known_inputs, "truth": truth, "true_inputs": true_inputs, "behaviour": behaviour}
-    along |= {"observed": observed} | {f"targets/{group}": values for group, values in (other_targets or {}).items()}
+    along |= {"observed": observed} | {f"targets/{name}": values for name, values in (other_targets or {}).items()}
     along = {name: values for name, values in along.items() if values is not None}
-    arrays = {name: stack_along(values, name, length, data.shape[1]) for name, values in along.items()}
+    arrays = {name: stack_along(values, name, length, data.shape[1], group) for name, values in along.items()}
     if seen is not None and "observed" in arrays:
-        validation.same_shape(arrays["observed"], seen.shape, "'observed'", "'spikes'")
+        validation.same_shape(arrays["observed"], seen.shape, "'observed'", repr(group))
         seen = seen & arrays["observed"].astype(bool)
     if seen is not None:
         arrays["observed"] = seen
@@ -135,20 +140,20 @@ def from_arrays(
     arrays |= {name: np.asarray(values) for name, values in per_trial.items() if values is not None}
 
     held_in = np.flatnonzero(~held_out_mask(held_out, data.shape[2]))
-    raw = _raw_trials(data, length, arrays, held_in, forward_bins)
-    owner = session_of(session, raw, INPUT_GROUP, held_in, by_group(channel_names, INPUT_GROUP))
+    raw = _raw_trials(data, group, length, arrays, held_in, forward_bins)
+    owner = session_of(session, raw, group, held_in, by_group(channel_names, group))
     notes = _masked(seen, length, session) + doubtful_order({"all": raw}, session, known=channel_names is not None)
     if missing:
-        raw, ends = end_at_nan(raw, INPUT_GROUP, session, forward_bins)
+        raw, ends = end_at_nan(raw, group, session, forward_bins)
         notes += ends
-    whole = split_of(raw, owner, INPUT_GROUP, forward_bins, missing)
-    groups = target_groups([(whole, raw.labels)], INPUT_GROUP, kind, unit)
-    whole = cast(whole, groups, INPUT_GROUP)
+    whole = split_of(raw, owner, group, forward_bins, missing)
+    groups = target_groups([(whole, raw.labels)], group, kind, unit)
+    whole = cast(whole, groups, group)
     if split is None:
         chosen = random_names(whole.condition, whole.n_trials, valid_fraction, test_fraction, seed)
         made = {"valid_fraction": valid_fraction, "test_fraction": test_fraction, "seed": seed}
     else:
-        chosen, made = _given_names(split, whole.n_trials), {"given": True}
+        chosen, made = _given_names(split, whole.n_trials, group), {"given": True}
     return with_findings(
         Dataset(
             train=choose(whole, _rows(chosen == "train")),
@@ -157,6 +162,7 @@ def from_arrays(
             sessions=(owner,),
             groups=groups,
             time=time,
+            input_group=group,
             truth_unit=None if truth is None else truth_unit or "relative",
             behaviour_name=behaviour_name,
             behaviour_lag=seconds(behaviour_lag, "`behaviour_lag`"),
@@ -193,6 +199,7 @@ def time_axis(bin_width: float | None, start: float = 0.0, event: str = "trial s
 
 def _raw_trials(
     data: np.ndarray,
+    group: str,
     length: np.ndarray | None,
     arrays: dict[str, np.ndarray],
     held_in: np.ndarray,
@@ -209,25 +216,25 @@ def _raw_trials(
     def seen(values: np.ndarray) -> np.ndarray:
         return values if all_seen else values[:, :n_encoder_bins, held_in]
 
-    arrays = {**arrays, "encoder_input": seen(data), f"targets/{INPUT_GROUP}": data}
+    arrays = {**arrays, "encoder_input": seen(data), f"targets/{group}": data}
     labels = {name: repr(name.removeprefix("targets/")) for name in arrays}
-    labels |= {"encoder_input": "'spikes'", f"targets/{INPUT_GROUP}": "'spikes'"}
+    labels |= {"encoder_input": repr(group), f"targets/{group}": repr(group)}
     if "observed" in arrays:
         mask = arrays.pop("observed")
-        validation.same_shape(mask, data.shape, "'observed'", "'spikes'")
+        validation.same_shape(mask, data.shape, "'observed'", repr(group))
         arrays["encoder_observed"] = seen(mask)
-        arrays[f"target_observed/{INPUT_GROUP}"] = mask
-        labels |= {"encoder_observed": "'observed'", f"target_observed/{INPUT_GROUP}": "'observed'"}
+        arrays[f"target_observed/{group}"] = mask
+        labels |= {"encoder_observed": "'observed'", f"target_observed/{group}": "'observed'"}
     if length is not None:
         arrays["target_length"] = length
-        labels["target_length"] = "The length of 'spikes'"
+        labels["target_length"] = f"The length of {group!r}"
     return RawTrials(arrays, labels)
 
 
-def _given_names(split: Sequence[str] | np.ndarray, n_trials: int) -> np.ndarray:
+def _given_names(split: Sequence[str] | np.ndarray, n_trials: int, group: str) -> np.ndarray:
     names = np.asarray(split)
     validation.dimensions(names, 1, "'split'")
-    validation.size(len(names), n_trials, "trials", "'split'", "'spikes'")
+    validation.size(len(names), n_trials, "trials", "'split'", repr(group))
     for name in np.unique(names):
         validation.one_of(str(name), ("train", "valid", "test"), "An entry of 'split'")
     for name in ("train", "valid"):

@@ -48,7 +48,7 @@ def stack(trials: Any, name: str) -> tuple[np.ndarray, np.ndarray | None, np.nda
     return stacked, length, observed
 
 
-def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int) -> np.ndarray:
+def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int, first: str = "spikes") -> np.ndarray:
     """Returns another array by trial (such as behaviour) as one array, with NaN where a masked array has no value.
 
     Trials with one number per bin and no channel axis become one column.
@@ -58,6 +58,7 @@ def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int) 
         name: Name of the array in messages.
         length: Length of each trial of the data; None if all trials have all bins.
         n_bins: Bins of the longest trial of the data.
+        first: Name of the data in messages.
     """
     if isinstance(values, Mapping):
         values = list(values.values())
@@ -70,7 +71,7 @@ def stack_along(values: Any, name: str, length: np.ndarray | None, n_bins: int) 
     if own is not None and length is not None and len(own) == len(length) and not np.array_equal(own, length):
         trial = int(np.argmax(own != length))
         raise DataError(
-            f"Trial {trial} has {own[trial]} bins in '{name}' and {length[trial]} bins in 'spikes'. "
+            f"Trial {trial} has {own[trial]} bins in '{name}' and {length[trial]} bins in '{first}'. "
             "Give every trial the same number of bins in both."
         )
     if observed is None or observed.all() or stacked.dtype.kind == "b":

@@ -117,7 +117,8 @@ def counts(values: np.ndarray, label: str) -> None:
         kind = "negative" if value < 0 else "too large" if value > LARGEST_COUNT else "fractional"
         raise DataError(
             f"{label} is {kind} ({value:g}) at {place(wrong)}, but the data must be counts. Give spike counts "
-            'per bin (rates in Hz are not counts), or read them as real numbers (kind="real", --likelihood gaussian).'
+            'per bin (rates in Hz are not counts), or read them as real numbers (kind="real", --likelihood '
+            "gaussian_by_channel)."
         )
 
 

@@ -21,4 +21,6 @@ from lfadsx.distributions.positive_likelihoods import ZeroInflatedGamma as ZeroI
 from lfadsx.distributions.prior import AbstractPrior as AbstractPrior
 from lfadsx.distributions.prior import DiagonalGaussian as DiagonalGaussian
 from lfadsx.distributions.real_likelihoods import Gaussian as Gaussian
+from lfadsx.distributions.real_likelihoods import GaussianByChannel as GaussianByChannel
 from lfadsx.distributions.real_likelihoods import SquaredError as SquaredError
+from lfadsx.distributions.real_likelihoods import SquaredErrorByChannel as SquaredErrorByChannel

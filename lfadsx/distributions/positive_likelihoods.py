@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Float, Key, Num
 from lfadsx.distributions.likelihood import AbstractLikelihood, Sums, mean_and_std, soft_clip, stirling
 from lfadsx.errors import LfadsxError
 
-_FOR_POSITIVE = "Use --likelihood zero_inflated_gamma for data with zeros, gaussian for data with negative values."
+_FOR_POSITIVE = (
+    "Use --likelihood zero_inflated_gamma for data with zeros, gaussian_by_channel for data with negative values."
+)
 
 
 class LogNormal(AbstractLikelihood):
@@ -151,7 +153,7 @@ class ZeroInflatedGamma(AbstractLikelihood):
         self.loc, self.constant, self.n_constant = loc, constant, int(constant)
         self.domain = f"0 or above {loc:g}" if loc else "at least 0"
         lower = f"Give a `loc` below the smallest event, not {loc:g}; or use" if loc else "Use"
-        self.remedy = f"{lower} --likelihood gaussian for data with negative values."
+        self.remedy = f"{lower} --likelihood gaussian_by_channel for data with negative values."
 
     def inside(self, data: Num[np.ndarray, "*entries"]) -> Bool[np.ndarray, "*entries"]:
         """Returns True for zeros and values above `loc`."""

@@ -21,6 +21,9 @@ class Gaussian(AbstractLikelihood):
 
     Log variances are the identity on [-40, 40] (`soft_clip`), wide enough for data in volts and in digits.
 
+    Variances follow the factors, as means do. Where a channel rests, its variance falls towards the smallest one, and
+    the gradient of these bins drowns all others: use `GaussianByChannel` for such data.
+
     Args:
         variance_min: Added to the variance, in squared units of the data.
     """
@@ -59,6 +62,27 @@ class Gaussian(AbstractLikelihood):
 
     def _distribution(self, params: Float[Array, "*entries 2"]) -> DiagonalGaussian:
         return DiagonalGaussian(params[..., 0], self.variance(params))
+
+
+class GaussianByChannel(Gaussian):
+    """Real-valued data with one trained variance for each channel, the same in all bins and trials; else `Gaussian`.
+
+    So channels may rest, and every channel weighs by its own noise, whatever its unit.
+    """
+
+    n_constant = 1
+
+
+class SquaredErrorByChannel(GaussianByChannel):
+    """Real-valued data with one fixed variance for each channel, that of its training data; else `GaussianByChannel`.
+
+    So the loss is the squared error of each channel in units of its own variance. A trained variance falls as the
+    predictions improve, and gives such data ever more weight beside spikes; a fixed one does not.
+    """
+
+    def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:
+        """Returns the variance in squared units of the data; no gradient of the loss reaches it."""
+        return super().variance(jax.lax.stop_gradient(params))
 
 
 class SquaredError(AbstractLikelihood):

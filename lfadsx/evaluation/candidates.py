@@ -104,10 +104,12 @@ def with_behaviour(task: Task, candidate: Candidate) -> Candidate:
 def readout_behaviour(task: Task, posterior: Posterior) -> Float[np.ndarray, "trial time behaviour"] | None:
     """Returns behaviour by the read-out of the model in bins where it is known and that the encoder sees, else NaN.
 
-    None unless a target group is the behaviour.
+    None unless a target group is the behaviour, which the encoders did not see.
     """
     name, behaviour = task.dataset.behaviour_name, task.split.behaviour
     if behaviour is None or not task.dataset.behaviour_target or name not in posterior.rates:
+        return None
+    if name in posterior.encoder_groups:
         return None
     known = ~np.isnan(behaviour).any(2, keepdims=True) & seen_bins(task.split)
     return np.where(known, posterior.rates[name], np.nan)

@@ -288,7 +288,7 @@ def _mean_floors(floors: Sequence[R2Floors], weights: Sequence[float]) -> dict[s
 
 
 def other_groups(task: Task, posterior: Posterior) -> dict[str, dict[str, float | None]]:
-    """Returns R2 of the target groups that the encoder does not see, by group and part ("seen", "forward")."""
+    """Returns R2 of the target groups other than the input group, by group and part ("seen" bins, "forward")."""
     found, seen = {}, seen_bins(task.split)
     for group, data in task.split.targets.items():
         if group != task.dataset.input_group:

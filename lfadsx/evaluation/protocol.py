@@ -18,7 +18,7 @@ from lfadsx.evaluation.details import details
 from lfadsx.evaluation.diagnostics import diagnose
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
-from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, verdict
+from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, targets_note, verdict
 from lfadsx.files import plain
 from lfadsx.findings import Finding, attempt
 from lfadsx.results.posterior import Posterior
@@ -140,7 +140,8 @@ def score_posteriors(
     notes = notes_of(task, has_train="train" in posteriors, negative=data.is_counts() and not spikes)
     best = {measure: next(rival for rival in rivals if rival.name == name) for measure, name in found.rivals.items()}
     detail = details(task, model, best, found.statistics["lfads"], posteriors[split], ablated)
-    detail |= {"notes": [*levels_note(detail["levels"]), *notes]}
+    others = targets_note(detail["targets_r2"], posteriors[split].encoder_groups)
+    detail |= {"notes": [*levels_note(detail["levels"]), *others, *notes]}
     odd = attempt(failed, "diagnosis", "", lambda: diagnose(task, posteriors[split], masked_rates)) or []
     made = evaluation_of(task, found, split, measures, detail, (*odd, *failed))
     return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)

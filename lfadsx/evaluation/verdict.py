@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -45,6 +45,20 @@ def levels_note(levels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list
         said = [f"{name} {part['level']:z.3f} + {part['within']:z.3f}" for name, part in of.items()]
         return [f"{measure} as level of each trial + course within trials: {', '.join(said)}."]
     return []
+
+
+def targets_note(r2: Mapping[str, Mapping[str, float | None]], seen: Sequence[str]) -> list[str]:
+    """Returns a sentence with R2 of other target groups, and one about those that the encoders `seen`."""
+    known = {group: next((value for value in of.values() if value is not None), None) for group, of in r2.items()}
+    said = [f"{group} {value:z.3f}" for group, value in known.items() if value is not None]
+    copied = [group for group in known if group in seen]
+    notes = [f"R2 of other target groups: {', '.join(said)}."] if said else []
+    if copied:
+        notes.append(
+            f"The encoders see {' and '.join(copied)}, so this R2 rewards copying. "
+            f'lfadsx.masked_rates(model, data, group="{copied[0]}") predicts hidden entries.'
+        )
+    return notes
 
 
 def notes_of(task: Task, *, has_train: bool, negative: bool) -> list[str]:

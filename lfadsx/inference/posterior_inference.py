@@ -117,7 +117,7 @@ def infer_trials(
     how: dict[str, Any] = dict(rows=rows, seed=seed, mesh=mesh, numbers=(n_samples,))
     summary, single = map_trials(_summarise, model, labels, trials, settings, **how)
     found = _to_posterior(summary, single, trials, labels, n_samples, seed)
-    return dataclasses.replace(found, without_inputs=without_inputs)
+    return dataclasses.replace(found, without_inputs=without_inputs, encoder_groups=model.encoder_groups)
 
 
 def _summarise(

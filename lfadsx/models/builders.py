@@ -138,9 +138,11 @@ def build(
     to_generator = n_known if config.known_inputs_to == "generator" else 0
 
     readin = plan.readin()
-    ic_encoder, input_encoder = plan.encoders(readin.n_features + n_known - to_generator)
     chosen = likelihoods(config, sums, own.get("likelihood"))
     likelihood = {name: make("likelihood", part, rngs=plan.rngs) for name, part in chosen.items()}
+    seen = {name: plan.seen_group(name, likelihood[name]) for name in _encoder_groups(config, data)[1:]}
+    n_features = readin.n_features + sum(own.readin.n_features for own in seen.values())
+    ic_encoder, input_encoder = plan.encoders(n_features + n_known - to_generator)
     ic_prior = plan.part("ic_prior", ic_prior_of(config), dim=ic_dim_of(config) or config.generator_dim)
     bias_prior = plan.part("bias_prior", bias_prior_of(config), dim=config.bias_dim) if config.bias_dim else None
     n_driving = to_generator + (0 if bias_prior is None else bias_prior.dim)
@@ -160,6 +162,7 @@ def build(
         ic_window=config.ic_window,
         controller_sees_ic_window=config.controller_sees_ic_window,
         input_group=group,
+        seen_groups=seen or None,
         adjoint=config.adjoint,
         rngs=plan.rngs,
     )
@@ -233,6 +236,23 @@ def _check_variant(config: ModelConfig, data: Dataset, own: dict[str, Any]) -> N
         )
 
 
+def _encoder_groups(config: ModelConfig, data: Dataset) -> tuple[str, ...]:
+    """Returns the target groups that the encoders see, the input group first."""
+    given, known = config.encoder_groups, list(data.train.targets)
+    for group in given:
+        if group not in known:
+            raise LfadsxError(
+                f"`encoder_groups` must name target groups of the data, {', '.join(known)}, got "
+                f"{group!r}{nearest(group, known)}. Rename it, or give the data such a group."
+            )
+    if given and (data.input_group not in given or len(set(given)) < len(given)):
+        raise LfadsxError(
+            f"`encoder_groups` must name the input group {data.input_group!r} and each further group once, got "
+            f"{', '.join(given)}. For encoders without it, make the data set with another group as its first one."
+        )
+    return (data.input_group, *(group for group in known if group in given and group != data.input_group))
+
+
 def _n_inferred(config: ModelConfig) -> int:
     return 0 if config.variant == "autonomous" else config.inferred_inputs or 0
 
@@ -254,11 +274,24 @@ class _Plan:
         config, sessions = self.config, self.data.sessions
         n_components = n_components_of(sessions)
         n_features = config.readin_dim or max(n_components, config.factors)
-        passes_on = config.readin == "identity" or (config.readin == "auto" and len(sessions) == 1)
-        default = modules.IdentityReadin if passes_on else modules.LinearReadin
+        default = modules.IdentityReadin if self.passes_on else modules.LinearReadin
         if self.own.get("readin", default) is modules.LinearReadin:
             check_features(n_features, n_components)  # checked first, before other parts are built with a wrong width
         return self.part("readin", default, n_channels=n_channels_of(sessions), n_features=n_features)
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether read-ins pass the channels unchanged to the encoders."""
+        return self.config.readin == "identity" or (self.config.readin == "auto" and len(self.data.sessions) == 1)
+
+    def seen_group(self, group: str, likelihood: distributions.AbstractLikelihood) -> modules.SeenGroup:
+        """Returns the way of a further target group to the encoders, standardised as the input group would be."""
+        sizes, n_features = n_targets_of(self.data.sessions, group), self.config.readin_dim or self.config.factors
+        if self.passes_on:
+            readin: modules.AbstractReadin = modules.IdentityReadin(sizes)
+        else:
+            readin = modules.LinearReadin(sizes, n_features, rngs=self.rngs)
+        return modules.SeenGroup(readin, modules.Standardiser(sizes) if self.has_units(group, likelihood) else None)
 
     def encoders(self, n_in: int) -> tuple[modules.AbstractEncoder, modules.AbstractEncoder | None]:
         """Returns the encoder of the initial condition, and the controller's encoder or None if both share one."""
@@ -331,7 +364,7 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
 
     Args:
         config: Settings with names of likelihoods. A group without a name has a Poisson likelihood for counts, squared
-            errors for a group made of the behaviour, else a Gaussian likelihood.
+            errors for a group made of the behaviour, else squared errors in units of the variance of each channel.
         sums: Sums of the training data.
         given: The user's own likelihood of the input group, or by target group, or None.
     """
@@ -357,8 +390,8 @@ def likelihoods(config: ModelConfig, sums: TrainingSums, given: Part | Mapping[s
 def _usual_likelihood(data: Dataset, group: str) -> str:
     if data.is_counts(group):
         return "poisson"
-    # Behaviour rests in many bins. A variance of every bin falls towards 0 there, and its gradient drowns all others.
-    return "squared_error" if data.behaviour_target and group == data.behaviour_name else "gaussian"
+    # Channels rest in many bins. A variance of every bin falls towards 0 there, and its gradient drowns all others.
+    return "squared_error" if data.behaviour_target and group == data.behaviour_name else "squared_error_by_channel"
 
 
 def _by_group(seam: str, given: Any, data: Dataset) -> dict[str, Any]:

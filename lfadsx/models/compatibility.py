@@ -36,6 +36,8 @@ def check_shapes(model: LFADS, data: Dataset) -> None:
         )
     for group, readout in model.readout.items():
         readout.check(n_targets_of(data.sessions, group), group)
+    for group, own in (model.seen_groups or {}).items():
+        own.readin.check(n_targets_of(data.sessions, group))
     _check_known(model, data)
     _check_own_parts(model, data)
 
@@ -73,7 +75,7 @@ def _widths(model: LFADS) -> Iterator[tuple[object, str, int, str]]:
     Only parts that have an attribute of this name are checked.
     """
     decoder, prior = model.decoder, model.decoder.input_prior
-    ends, n_features = "the width of the ends of the initial condition's encoder", model.readin.n_features
+    ends, n_features = "the width of the ends of the initial condition's encoder", model.n_features
     generator, controller, seen = decoder.generator, decoder.controller, model.input_encoder or model.ic_encoder
     yield decoder.factor_map, "n_in", generator.n_state, f"the state of the {type(generator).__name__}"
     of_ic, of_bias = (model.ic_prior, model.ic_posterior), (model.bias_prior, model.bias_posterior)
@@ -135,14 +137,14 @@ def n_known_of(model: LFADS) -> int | None:
         width = getattr(model.decoder.generator, "n_known_inputs", None)
         return None if width is None else width - n_bias_of(model)
     n_in = getattr(model.ic_encoder, "n_in", None) or getattr(model.input_encoder, "n_in", None)
-    return None if n_in is None else n_in - model.readin.n_features
+    return None if n_in is None else n_in - model.n_features
 
 
 def _check_own_parts(model: LFADS, data: Dataset) -> None:
     """Runs the user's own parts on abstract arrays, so that an error names the part whose shape is wrong."""
     decoder, prior, group = model.decoder, model.decoder.input_prior, data.input_group
     n_known = data.n_known_inputs
-    n_in = model.readin.n_features + (n_known if model.known_inputs_to == "encoders" else 0)
+    n_in = model.n_features + (n_known if model.known_inputs_to == "encoders" else 0)
     widths = {"n_channels": n_channels_of(data.sessions), "n_in": n_in, "n_factors": decoder.n_factors}
     widths |= {"n_ic": model.ic_prior.dim, "n_inferred_inputs": 0 if prior is None else prior.dim}
     widths["n_known_inputs"] = (n_known if model.known_inputs_to == "generator" else 0) + n_bias_of(model)
@@ -180,12 +182,12 @@ def _check_support(model: LFADS, data: Dataset, group: str) -> None:
     if found is None:
         raise LfadsxError(
             f"The data of {group!r} must be counts for the likelihood {name}, but were read as real numbers. Read them "
-            'as counts (kind="counts"), or use a Gaussian likelihood (--likelihood gaussian).'
+            'as counts (kind="counts"), or use --likelihood gaussian_by_channel.'
         )
     split, value, place = found
     raise LfadsxError(
         f"The {split} data of {group!r} must be counts for the likelihood {name}, got {value:g} at {place}. Give "
-        "integers of at least 0, or use a Gaussian likelihood (--likelihood gaussian)."
+        "integers of at least 0, or use --likelihood gaussian_by_channel."
     )
 
 

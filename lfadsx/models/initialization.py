@@ -107,6 +107,11 @@ def initialise_from(model: LFADS, sums: TrainingSums, *, align: bool | None = No
         for index, of_session in enumerate(sums.encoder):
             mean, std = mean_and_std(*of_session)
             model.standardiser.set_units(index, mean, std / ENCODER_STD)
+    for group, own in (model.seen_groups or {}).items():
+        for index, of_session in enumerate(sums.targets[group]):
+            if own.standardiser is not None:
+                mean, std = mean_and_std(*of_session)
+                own.standardiser.set_units(index, mean, std / ENCODER_STD)
     for group, readout in model.readout.items():
         likelihood = model.likelihood[group]
         for index, of_session in enumerate(sums.targets[group]):

@@ -24,6 +24,7 @@ from lfadsx.modules.dropout import drop, keep_masks, trial_keys
 from lfadsx.modules.encoders import AbstractEncoder
 from lfadsx.modules.linear import Adjoint, Linear
 from lfadsx.modules.readin_readout import AbstractReadin, AbstractReadout
+from lfadsx.modules.seen_group import SeenGroup, features_of
 from lfadsx.modules.standardiser import Standardiser
 from lfadsx.types import INPUT_GROUP, Batch, Noise, Output
 
@@ -80,6 +81,7 @@ class LFADS(nnx.Module):
         ic_window: Number of first bins from which the initial condition is inferred; 0 for all bins.
         controller_sees_ic_window: If True, `input_encoder` also sees these bins.
         input_group: The target group whose channels the encoders see.
+        seen_groups: Further target groups that the encoders see, by name; None for none.
         adjoint: Kind of derivative, set in all parts: "fused", written out and fast, or "autodiff", which also has
             forward mode; see `lfadsx.with_adjoint`.
         rngs: Source of the initial weights.
@@ -107,6 +109,7 @@ class LFADS(nnx.Module):
         ic_window: int = 0,
         controller_sees_ic_window: bool = True,
         input_group: str = INPUT_GROUP,
+        seen_groups: Mapping[str, SeenGroup] | None = None,
         adjoint: Adjoint = "fused",
         rngs: nnx.Rngs,
     ) -> None:
@@ -115,12 +118,18 @@ class LFADS(nnx.Module):
                 "Read-outs and likelihoods must have the same target groups, including that of the encoders, got "
                 f"{sorted(readout)}, {sorted(likelihood)} and {input_group!r}."
             )
+        if unknown := sorted({*(seen_groups or {})} - ({*readout} - {input_group})):
+            raise LfadsxError(
+                f"`seen_groups` must name target groups other than the input group {input_group!r}, got {unknown}. "
+                f"The groups are {sorted(readout)}."
+            )
         self.standardiser, self.readin = standardiser, readin
         self.ic_encoder, self.input_encoder = ic_encoder, input_encoder
         self.ic_prior, self.bias_prior, self.decoder = ic_prior, bias_prior, decoder
         self.readout, self.likelihood = nnx.Dict(dict(readout)), nnx.Dict(dict(likelihood))
         self.known_inputs_to, self.ic_window = known_inputs_to, ic_window
         self.controller_sees_ic_window, self.input_group = controller_sees_ic_window, input_group
+        self.seen_groups = nnx.Dict(dict(seen_groups)) if seen_groups else None
         # Part of the graph definition; set by `initialise`, by loading and by imports from other programs.
         self.initialised = False
         self.ic_posterior = _head(ic_encoder, ic_prior, rngs)
@@ -163,7 +172,7 @@ class LFADS(nnx.Module):
 
     def _masks(self, keys: Key[Array, " trial"], batch: Batch, rate: Float[Array, ""] | float) -> dict[str, Array]:
         """Draws the masks of all places at once, since few draws compile and run faster than many."""
-        widths = {"features": self.readin.n_features, "readout": self.decoder.generator.n_state}
+        widths = {"features": self.n_features, "readout": self.decoder.generator.n_state}
         if self.decoder.controller is not None:
             widths["encoding"] = self._controller_encoder.n_states
             if self.decoder.n_feedback:
@@ -291,6 +300,16 @@ class LFADS(nnx.Module):
     __str__ = __repr__
 
     @property
+    def encoder_groups(self) -> tuple[str, ...]:
+        """The target groups whose channels the encoders see, the input group first."""
+        return (self.input_group, *sorted(self.seen_groups or ()))
+
+    @property
+    def n_features(self) -> int:
+        """Width of what the encoders see: the features of all these groups."""
+        return self.readin.n_features + sum(own.readin.n_features for own in (self.seen_groups or {}).values())
+
+    @property
     def _dtype(self) -> jnp.dtype:
         return self.decoder.factor_map.weight[...].dtype
 
@@ -309,14 +328,13 @@ class LFADS(nnx.Module):
 
     def _sequence(self, batch: Batch, keep: dict, rate: Array | float) -> Array:
         """Returns the input of the encoders: features with dropout and, if they receive them, known inputs."""
-        dtype = self._dtype
+        dtype, how = self._dtype, (batch.encoder_gain, batch.session)
         data = batch.encoder_input.astype(dtype)
-        if self.standardiser is not None:
-            data = self.standardiser(data, batch.session)
-        data = jnp.where(batch.seen(), data, 0.0)
-        if batch.encoder_gain is not None:
-            data = data * batch.encoder_gain
-        features = self.readin(data, batch.session)
+        features = features_of(data, batch.seen(), *how, self.readin, self.standardiser)
+        if self.seen_groups is not None:
+            values = {group: batch.targets[group][:, : features.shape[1]] for group in self.encoder_groups[1:]}
+            others = [self.seen_groups[g](x.astype(dtype), batch.seen_of(g), *how) for g, x in values.items()]
+            features = jnp.concatenate([features, *others], axis=-1)
         features = drop(features, _trial_first(keep.get("features")), rate)
         if self.known_inputs_to != "encoders" or batch.known_inputs is None:
             return features

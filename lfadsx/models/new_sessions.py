@@ -52,12 +52,17 @@ def with_sessions(model: LFADS, data: Dataset, *, rngs: nnx.Rngs) -> LFADS:
     new.readout = nnx.Dict({group: model.readout[group].with_sessions(n, rngs=rngs) for group, n in targets.items()})
     if model.standardiser is not None:
         new.standardiser = Standardiser(channels)
+    if model.seen_groups is not None:
+        own = {group: seen.with_sessions(targets[group], rngs=rngs) for group, seen in model.seen_groups.items()}
+        new.seen_groups = nnx.Dict(own)
     initialise_from(new, TrainingSums(data), align=all(session.n_components for session in data.sessions))
     new.readin.keep_sessions(model.readin)
     for group, readout in new.readout.items():
         readout.keep_sessions(model.readout[group])
     if model.standardiser is not None:
         new.standardiser.keep_sessions(model.standardiser)
+    for group, seen in (model.seen_groups or {}).items():
+        new.seen_groups[group].keep_sessions(seen)
     set_adjoint(new, model.adjoint)
     return new
 
@@ -68,12 +73,12 @@ def session_patterns(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     Example:
         >>> from lfadsx import session_patterns
         >>> session_patterns(["tuesday"])
-        ('readin/*/tuesday', 'readout/*/tuesday')
+        ('readin/*/tuesday', 'seen_groups/*/tuesday', 'readout/*/tuesday')
 
     Args:
         names: Names of the sessions.
     """
-    return tuple(f"{part}/*/{glob.escape(name)}" for part in ("readin", "readout") for name in names)
+    return tuple(f"{part}/*/{glob.escape(name)}" for part in ("readin", "seen_groups", "readout") for name in names)
 
 
 def _check_feedback(model: LFADS, data: Dataset) -> None:

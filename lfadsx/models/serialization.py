@@ -22,6 +22,7 @@ PARTS: dict[str, type[nnx.Module]] = {
         modules.LinearReadout,
         modules.SelectiveReadout,
         modules.Standardiser,
+        modules.SeenGroup,
         modules.BidirectionalGRU,
         modules.CausalGRU,
         modules.NoEncoder,

@@ -54,8 +54,9 @@ def outline_of(model: LFADS) -> str:
 
 def _parts(model: LFADS) -> Iterator[tuple[str, nnx.Module]]:
     decoder = model.decoder
-    parts: dict[str, Any] = {name: getattr(model, name) for name in ("standardiser", "readin", "ic_encoder")}
-    names = ("ic_posterior", "ic_prior", "bias_posterior", "bias_prior", "input_encoder")
+    parts: dict[str, Any] = {name: getattr(model, name) for name in ("standardiser", "readin")}
+    parts |= {f"seen_groups/{group}": own for group, own in (model.seen_groups or {}).items()}
+    names = ("ic_encoder", "ic_posterior", "ic_prior", "bias_posterior", "bias_prior", "input_encoder")
     parts |= {name: getattr(model, name) for name in names}
     names = ("controller", "input_posterior", "input_prior", "generator", "factor_map")
     parts |= {f"decoder/{name}": getattr(decoder, name) for name in names}

@@ -31,6 +31,7 @@ from lfadsx.modules.recurrent import AbstractGenerator as AbstractGenerator
 from lfadsx.modules.recurrent import AbstractRecurrent as AbstractRecurrent
 from lfadsx.modules.recurrent import GRUController as GRUController
 from lfadsx.modules.recurrent import GRUGenerator as GRUGenerator
+from lfadsx.modules.seen_group import SeenGroup as SeenGroup
 from lfadsx.modules.selective_readout import SelectiveReadout as SelectiveReadout
 from lfadsx.modules.standardiser import Standardiser as Standardiser
 from lfadsx.parameters import Frozen as Frozen

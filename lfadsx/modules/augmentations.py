@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import jax.numpy as jnp
@@ -101,10 +102,30 @@ def to_targets(
     return jnp.take_along_axis(padded, jnp.maximum(channel, 0), axis=2) & (channel >= 0)
 
 
-def hide(batch: Batch, kept: Bool[Array, "trial _ channel"], rate: Float[Array, ""] | float) -> Batch:
-    """Returns the batch with entries hidden from the encoders; others are divided by 1 - rate, the expected share."""
+def with_forward_bins(
+    mask: Bool[Array, "trial encoder_time target_channel"], batch: Batch
+) -> Bool[Array, "trial time target_channel"]:
+    """Returns a mask of encoder bins as one of all bins, False in the bins of forward prediction."""
+    return jnp.pad(mask, ((0, 0), (0, batch.n_bins - mask.shape[1]), (0, 0)))
+
+
+def hide(
+    batch: Batch,
+    kept: Bool[Array, "trial _ channel"],
+    rate: Float[Array, ""] | float,
+    kept_others: Mapping[str, Bool[Array, "trial _ target_channel"]] = MappingProxyType({}),
+) -> Batch:
+    """Returns the batch with entries hidden from the encoders; others are divided by 1 - rate, the expected share.
+
+    Args:
+        batch: The trials.
+        kept: False for entries of the input group to hide.
+        rate: Share of the entries that is hidden, of all groups alike.
+        kept_others: False for entries to hide, by further target group that the encoders see.
+    """
     kept = jnp.broadcast_to(kept, batch.encoder_input.shape)
     observed = kept if batch.encoder_observed is None else kept & batch.encoder_observed
     gain = (1.0 / (1.0 - jnp.asarray(rate))).astype(jnp.result_type(float))
     gain = gain if batch.encoder_gain is None else gain * batch.encoder_gain
-    return dataclasses.replace(batch, encoder_observed=observed, encoder_gain=gain)
+    shown = {group: batch.shown.get(group, True) & mask for group, mask in kept_others.items()}
+    return dataclasses.replace(batch, encoder_observed=observed, encoder_gain=gain, shown={**batch.shown, **shown})

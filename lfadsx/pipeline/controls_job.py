@@ -116,11 +116,16 @@ def controls(
 
     Raises:
         RunError: If the folder cannot be written or holds runs with other settings.
-        LfadsxError: If a setting is unknown or out of range, or the data do not fit the model or have too few trials of
-            one condition and length.
+        LfadsxError: If a setting is unknown or out of range, the encoders are to see further target groups, or the data
+            do not fit the model or have too few trials of one condition and length.
     """
     began = time.monotonic()
     numbers, run, sizes = with_suited("controls", data, settings, hyper, config, model or ModelConfig())
+    if others := [group for group in sizes.encoder_groups if group != data.input_group]:
+        raise LfadsxError(
+            f"`encoder_groups` must be the input group alone for controls, got {', '.join(others)}, too: what is "
+            "known of the made spikes would not hold for encoders that see recorded data beside them. Leave it out."
+        )
     made = {
         "recording": data,
         "exchanged": shuffled_trials(data, run.seed),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,6 +108,7 @@ def infer_run(
         )
     info, model = folder.info, folder.load(which=which, parts=parts)
     splits, notes = _read_for(info, model, file, split, missing, session)
+    _check_seen(model, splits, file)
     labels = _labels(info, model)
     (number,) = {int(trials.session[0]) for trials in splits.values()}
     source = {**labels.source, info.sessions[number].name: source_of(Path(file))}
@@ -223,6 +224,18 @@ def _labels(info: RunInfo, model: LFADS) -> Labels:
         behaviour_lag=info.data.get("behaviour_lag", 0.0),
         source=info.data["source"],
     )
+
+
+def _check_seen(model: LFADS, splits: Mapping[str, Split], file: str | Path) -> None:
+    """Raises `DataError` if a file lacks a target group that the encoders see."""
+    for group in model.encoder_groups[1:]:
+        for name, split in splits.items():
+            observed = split.target_observed.get(group)
+            if split.targets[group].shape[2] and observed is not None and not observed.any():
+                raise DataError(
+                    f"The {name} trials of {str(file)!r} must hold the target group {group!r}, which the encoders of "
+                    f"this model see. Add {name}_other_targets/{group} (trial, time, channel)."
+                )
 
 
 def _read_for(

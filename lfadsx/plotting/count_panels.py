@@ -48,7 +48,12 @@ def predicted_counts(posterior: Posterior, data: Dataset) -> Figure:
     axes = figure.subplots(1, 3 if counts else 2)
     unit = "counts per bin" if counts else view.units.rate_unit
     panel(axes[0], f"Bins, in {N_LEVELS} groups", f"Predicted mean ({unit})", f"Observed mean ({unit})")
-    panel(axes[1], "Neurons", f"Predicted mean ({view.units.rate_unit})", f"Observed mean ({view.units.rate_unit})")
+    panel(
+        axes[1],
+        view.units.say("Neurons"),
+        f"Predicted mean ({view.units.rate_unit})",
+        f"Observed mean ({view.units.rate_unit})",
+    )
     for colour, part in parts.items():
         _draw_calibration(axes[0], predicted, observed, part, colour)
     neurons = [_means_of_neurons(view, predicted, observed, scored & side) for side in (~held_out, held_out)]

@@ -40,6 +40,11 @@ MOST_TRACES = 10
 """Most neurons, factors and states, which are drawn one above the other."""
 
 
+def kind_titles(view: View) -> dict[Kind, str]:
+    """Return the title of each kind of image, in words that fit the data."""
+    return {kind: view.units.say(title) for kind, title in KIND_TITLES.items()}
+
+
 def image_kinds(view: View) -> list[Kind]:
     """Return the kinds of images that can be drawn."""
     return ["counts", "rates"] if view.split.truth is None else ["counts", "rates", "truth"]
@@ -76,7 +81,7 @@ def draw_images(
         mark_event(ax, view, INK if kind == "counts" else "white")
         _mark_forward(ax, view, trial, named=kind == "counts" and ax is row[-1])
         mark_held_out(ax, int((~held_out).sum()), len(order), named=kind == "counts" and ax is row[-1])
-    row[0].set_ylabel("Neuron, by peak")
+    row[0].set_ylabel(view.units.say("Neuron, by peak"))
     if bar_in is not None:
         counts = kind == "counts"
         colour_bar(bar_in, image, row, _label(view, kind), integer=counts, extend="neither" if counts else "max")

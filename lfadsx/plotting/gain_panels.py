@@ -59,11 +59,11 @@ def gain_per_neuron(posterior: Posterior, data: Dataset, scores: Mapping[str, An
     view = View.of(posterior, data)
     unit = "bits per spike" if view.units.are_counts else "R²"
     found = _from_scores(scores) or _from_rates(view)
-    title = f"Single neurons, {view.split.n_trials} {posterior.split} trials"
+    title = view.units.say(f"Single neurons, {view.split.n_trials} {posterior.split} trials")
     figure = new_figure(6.2, 3.1, title)
     left, right = figure.subplots(1, 2)
     panel(left, "Model against baseline", f"Baseline ({unit})", f"Model ({unit})")
-    panel(right, "Model minus baseline", "Neuron, sorted by gain", f"Gain ({unit})")
+    panel(right, "Model minus baseline", view.units.say("Neuron, sorted by gain"), f"Gain ({unit})")
     right.axhline(0.0, color=RULE, lw=0.8, zorder=0)
     handles = []
     for part in found:

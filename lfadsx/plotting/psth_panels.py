@@ -61,7 +61,7 @@ def psths(posterior: Posterior, data: Dataset, *, n_neurons: int = 6, session: i
     n_rows = -(-len(neurons) // n_pairs)
     width = 3.3 * n_pairs + (1.3 if view.conditions.known else 0.2)
     title = f"PSTHs of {len(view.trials_of(session))} {posterior.split} trials{view.session_title(session)}"
-    figure = new_figure(width, 1.55 * n_rows + 1.0, f"{title}, {smoothing_label(view)}")
+    figure = new_figure(width, 1.55 * n_rows + 1.0, f"{view.units.say(title)}, {smoothing_label(view)}")
     axes = draw_pairs(figure, view, session, neurons, n_rows, n_pairs)
     for ax in itertools.chain(*axes[-n_pairs:]):
         ax.set_xlabel(view.units.time_label, fontsize=TICK)
@@ -155,6 +155,6 @@ def all_neurons(posterior: Posterior, data: Dataset, *, session: int | None = No
         few_ticks(ax, x=4)
         few_ticks(ax, y=4, integer=True)
         mark_held_out(ax, n_seen, len(order), named=ax is axes[-1])
-    axes[0].set_ylabel("Neuron, by peak in training trials", fontsize=LABEL)
+    axes[0].set_ylabel(view.units.say("Neuron, by peak in training trials"), fontsize=LABEL)
     colour_bar(figure, image, list(axes), "z-score (mean and sd of training trials)", extend="both")
     return figure

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError
-from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
+from lfadsx.plotting.example_trials import draw_images, image_kinds, kind_titles
 from lfadsx.plotting.latent_space import event_handles, mark_event
 from lfadsx.plotting.style import (
     BLUE,
@@ -70,7 +70,7 @@ def rates(
     axes = figure.subplots(len(ratios), len(trials), sharex=True, sharey="row", squeeze=False, height_ratios=ratios)
     for kind, row in zip(kinds, axes, strict=False):
         draw_images(row, view, trials, kind, bar_in=figure)
-        row_title(row[0], KIND_TITLES[kind])
+        row_title(row[0], kind_titles(view)[kind])
     for neuron, row in zip(neurons, axes[len(kinds) :], strict=True):
         draw_neuron(row, view, trials, neuron)
         row_title(row[0], view.neuron_name(session, neuron))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.plotting.averaging import principal_components
-from lfadsx.plotting.example_trials import KIND_TITLES, draw_images, image_kinds
+from lfadsx.plotting.example_trials import draw_images, image_kinds, kind_titles
 from lfadsx.plotting.input_panels import draw_input_averages
 from lfadsx.plotting.latent_space import (
     PLANES,
@@ -120,7 +120,7 @@ def _draw_history(part: SubFigure, history: Mapping[str, np.ndarray]) -> None:
 def _draw_example(part: SubFigure, view: View) -> None:
     """Draw one trial: its spikes, the inferred rates, and the true ones if they are known."""
     trial, kinds = view.choose_trials(view.choose_session(None), 1), image_kinds(view)
-    names = KIND_TITLES | {"counts": view.trial_name(trial[0])}
+    names = kind_titles(view) | {"counts": view.trial_name(trial[0])}
     for ax, kind in zip(part.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         draw_images([ax], view, trial, kind, bar_in=part)
         ax.set_title(names[kind], loc="left", fontsize=TITLE, color=INK, pad=12)
@@ -147,7 +147,7 @@ def _draw_psths(part: SubFigure, view: View) -> None:
     neurons = view.choose_neurons(session, N_COLUMNS)
     pairs = draw_pairs(part, view, session, neurons, 1, len(neurons))
     pairs[0][0].set_ylabel(view.rate_label)
-    part.suptitle(f"PSTHs, {smoothing_label(view)}", x=0.01, ha="left", fontsize=TITLE, color=INK)
+    part.suptitle(f"{view.units.say('PSTHs')}, {smoothing_label(view)}", x=0.01, ha="left", fontsize=TITLE, color=INK)
     part.supxlabel(view.units.time_label, fontsize=LABEL, color=INK)
 
 

@@ -7,6 +7,16 @@ import dataclasses
 from lfadsx.evaluation.task import PSTH_KERNEL_BINS, PSTH_KERNEL_SECONDS
 from lfadsx.types import TargetGroup, TimeAxis
 
+FOR_REAL_VALUES = {
+    "neuron": "channel",
+    "Neuron": "Channel",
+    "nferred rate": "nferred mean",
+    "PSTHs": "Averages",
+    "Predicted counts": "Predicted data",
+    "recorded counts": "recorded data",
+}
+"""Words of spike counts, and what real values such as EMG have in their place."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Units:
@@ -48,9 +58,25 @@ class Units:
         """True if trials begin before the event, which then has a mark."""
         return self.start < 0
 
+    def say(self, text: str) -> str:
+        """Return a text about spike counts in words that fit the data, see `in_words_for`."""
+        return in_words_for(self.are_counts, text)
+
     def edge(self, bin_: float) -> float:
         """Return the left edge of a bin in `time_unit`."""
         return self.start + float(bin_) * self.time_scale
+
+
+def in_words_for(are_counts: bool, text: str) -> str:
+    """Return a text about spike counts unchanged for counts, or with words that fit real values such as EMG.
+
+    Example:
+        >>> in_words_for(False, "Inferred rates of all neurons")
+        'Inferred means of all channels'
+    """
+    for word, other in () if are_counts else FOR_REAL_VALUES.items():
+        text = text.replace(word, other)
+    return text
 
 
 def units_of(time: TimeAxis, group: TargetGroup, n_bins: int) -> Units:

@@ -195,7 +195,7 @@ class View:
     def neuron_name(self, session: int, neuron: int) -> str:
         """Return the name of a neuron, marked if it was held out."""
         names = self._session(session).channel_names.get(self.dataset.input_group)
-        name = f"Neuron {neuron}" if names is None else str(names[neuron])
+        name = self.units.say(f"Neuron {neuron}") if names is None else str(names[neuron])
         return f"{name} (held out)" if self.held_out(session)[neuron] else name
 
     def trial_name(self, trial: int) -> str:

@@ -21,6 +21,7 @@ from lfadsx.findings import Finding
 from lfadsx.recordings.array_counts import counts_in_arrays
 from lfadsx.recordings.array_map import JOINED, in_words, resolve
 from lfadsx.recordings.array_sessions import session_in_arrays
+from lfadsx.recordings.array_values import values_in_arrays
 from lfadsx.recordings.binned_counts import cut_counts
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_values import open_matlab
@@ -47,7 +48,7 @@ def from_array_file(
     frame_rate: float | None = None,
     **options: Unpack[CutOptions],
 ) -> Dataset:
-    """Reads bare arrays of a file, spike times, counts or traces, and cuts them into a data set.
+    """Reads bare arrays of a file, spike times, counts, traces or real values, as a data set.
 
     Example:
         >>> import pathlib, tempfile
@@ -63,16 +64,17 @@ def from_array_file(
     Args:
         path: NPZ, MATLAB or HDF5 file.
         map: Name of the array of each role, such as {"counts": "binned", "lengths": "n_bins"}, or in one word
-            "counts=binned,lengths=n_bins". Roles are `counts`, `lengths`, `spike_times`, `unit`, `trial_id`,
+            "counts=binned,lengths=n_bins". Roles are `counts`, `values`, `lengths`, `spike_times`, `unit`, `trial_id`,
             `condition`, `unit_id`, `area`, `bin_width`, `behaviour`, `behaviour_times` and `observed`, and for imaging
             `traces` (frame, unit), `frame_times` and `frame_rate`; "+" joins arrays as columns. Roles that are left
-            out are recognised by usual names.
+            out are recognised by usual names. `values` are real values such as EMG: the input group, named after the
+            array; beside counts a further target group.
         align: The event at time 0, an array of event times in seconds. For counts: a name for the event at their first
             bin.
         window: First and last time relative to the event in seconds; None for whole trials.
         bin_width: Width of a bin in seconds; by default 0.01, for counts that of the file, and for traces one frame.
             Bins of counts may also be several of the file together.
-        axes: Order of the axes of counts, such as "neuron time trial"; by default "trial time neuron".
+        axes: Order of the axes of counts and values, such as "neuron time trial"; by default "trial time neuron".
         trials: For spike times and traces: the table of trials, columns by name or a CSV file; by default the arrays of
             the file that have one entry for each event.
         events: Further columns of trials that hold times.
@@ -87,6 +89,11 @@ def from_array_file(
     Raises:
         DataError: If the file cannot be read, an array is missing, or sizes do not fit each other.
     """
+    roles = _roles(Path(path), map)
+    if "values" in roles:
+        given = {"window": window, "trials": trials, "events": events or None, "frame_rate": frame_rate} | options
+        given = {name: value for name, value in given.items() if value is not None}
+        return _of_values(Path(path), roles, align=align, bin_width=bin_width, axes=axes, **given)
     recording = read_array_file(
         path,
         map=map,
@@ -117,16 +124,15 @@ def read_array_file(
 ) -> Recording:
     """Reads bare arrays of a file as a recording; arguments as in `from_array_file`."""
     path = Path(path)
-    with open_arrays(path) as arrays:
-        names = resolve(map, {name: array.shape for name, array in arrays.items()}, path.name)
-        if frame_rate is not None and "traces" not in names:
-            raise DataError(
-                f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`."
-            )
-        found = {role: _columns([arrays[part] for part in name.split(JOINED)]) for role, name in names.items()}
-        used = {part for name in names.values() for part in name.split(JOINED)}
-        others = {name: array for name, array in arrays.items() if name not in used}
-        vectors = {name: np.ravel(array.read()) for name, array in others.items() if _is_vector(array)}
+    names = _roles(path, map)
+    if "values" in names:
+        raise DataError(
+            f"The values {names['values']!r} of {path.name!r} are cut into trials already. Make a data set of them "
+            "with `lfadsx.from_array_file` or lfadsx prepare."
+        )
+    if frame_rate is not None and "traces" not in names:
+        raise DataError(f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`.")
+    found, others, vectors = _arrays_of(path, names)
     source = {"format": "arrays", "files": [describe(path)], "map": names}
     if "counts" in found:
         if trials is not None:
@@ -145,8 +151,7 @@ def recognised(path: Path, map: Mapping[str, str] | str | None = None) -> str:
     Raises:
         DataError: If it is not clear which arrays hold the spikes.
     """
-    with open_arrays(path) as arrays:
-        return in_words(resolve(map, {name: array.shape for name, array in arrays.items()}, path.name))
+    return in_words(_roles(path, map))
 
 
 @contextlib.contextmanager
@@ -165,6 +170,32 @@ def open_arrays(path: Path) -> Iterator[dict[str, Lazy]]:
     else:
         with open_npz(path) as npz:
             yield {name: Lazy(array.shape, array.read) for name, array in npz.items() if not array.is_pickled}
+
+
+def _roles(path: Path, map: Mapping[str, str] | str | None) -> dict[str, str]:
+    """Returns the name of the array of each role."""
+    with open_arrays(path) as arrays:
+        return resolve(map, {name: array.shape for name, array in arrays.items()}, path.name)
+
+
+def _arrays_of(path: Path, names: Mapping[str, str]) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """Returns the array of each role, the names of all others, and those of them that are vectors."""
+    with open_arrays(path) as arrays:
+        found = {role: _columns([arrays[part] for part in name.split(JOINED)]) for role, name in names.items()}
+        used = {part for name in names.values() for part in name.split(JOINED)}
+        others = {name: array for name, array in arrays.items() if name not in used}
+        vectors = {name: np.ravel(array.read()) for name, array in others.items() if _is_vector(array)}
+    return found, list(others), vectors
+
+
+def _of_values(path: Path, names: dict[str, str], **options: Any) -> Dataset:
+    """Returns the data set of real values, with where they come from and how they are read."""
+    found, others, vectors = _arrays_of(path, names)
+    data = values_in_arrays(path.stem, names, found, vectors, **options)
+    source = {"format": "arrays", "files": [describe(path)], "map": names} | data.source[path.stem]
+    unused = [name for name in others if name not in vectors]
+    notes = (*_read_as(path, names, unused), *data.findings)
+    return dataclasses.replace(data, source={path.stem: source}, findings=notes)
 
 
 def _read_as(path: Path, names: Mapping[str, str], unused: Sequence[str]) -> Iterator[Finding]:

@@ -22,6 +22,10 @@ ROLES = {
         "recording that was never cut, with `chop`",
         ("counts", "spikes", "spike_counts", "data", "spikes_concat"),
     ),
+    "values": Role(
+        "real values such as EMG, (trial, time, channel), or (time, channel) of all trials joined, with `lengths`",
+        ("values", "emg", "EMG", "lfp", "LFP"),
+    ),
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
     "spike_times": Role("time of each spike in seconds", ("spike_times", "spiketimes", "times", "t")),
     "unit": Role("unit of each spike", ("unit", "units", "unit_of_spike", "cluster", "clusters", "spike_clusters")),
@@ -103,28 +107,33 @@ def in_words(names: Mapping[str, str]) -> str:
 def _one_form(
     names: dict[str, str], given: Iterable[str], arrays: Mapping[str, tuple[int, ...]], file: str
 ) -> dict[str, str]:
-    """Returns the roles of one form of the data: spike times, which are cut least, counts, or traces of imaging."""
+    """Returns the roles of one form of the data: spike times, which are cut least, counts, traces or real values."""
     has_times = {"spike_times", "unit"} <= names.keys()
     axes = {role: 2 if JOINED in name else len(arrays[name]) for role, name in names.items()}
     has_counts = axes.get("counts") in (2, 3)
     are_cut = has_counts and (axes["counts"] == 3 or "lengths" in names)
     timed = "traces" in given or "frame_times" in names or "frame_rate" in names
     has_traces = timed and axes.get("traces") == 2
+    has_values = axes.get("values") == 3 or (axes.get("values") == 2 and "lengths" in names)
     frames = ("traces", "frame_times", "frame_rate")
-    if has_traces and ("traces" in given or not (has_times or are_cut or "counts" in given)):
-        other: tuple[str, ...] = ("counts", "lengths", "spike_times", "unit", "bin_width", "start")
+    if has_values and ("values" in given or not (has_times or has_counts or has_traces)):
+        other: tuple[str, ...] = ("spike_times", "unit", "behaviour_times", "observed", "start", *frames)
+    elif has_traces and ("traces" in given or not (has_times or are_cut or "counts" in given)):
+        other = ("values", "counts", "lengths", "spike_times", "unit", "bin_width", "start")
     elif has_times and not ("counts" in given and has_counts):
-        other = ("counts", "lengths", "bin_width", "start", *frames)
+        other = ("values", "counts", "lengths", "bin_width", "start", *frames)
         if "behaviour_times" not in names:
             other += ("behaviour",)
     elif has_counts:
-        other = ("spike_times", "unit", "behaviour_times", *frames, *(("observed", "start") if are_cut else ()))
+        uncut = () if are_cut else ("observed", "start")
+        other = tuple({"values", "spike_times", "unit", "behaviour_times", "observed", "start", *frames} - {*uncut})
     else:
         raise DataError(
             f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or `spike_times` with the "
-            f"`unit` of each spike, or `traces` (frame, unit) of imaging with `frame_times` or `frame_rate`; "
+            f"`unit` of each spike, or `traces` (frame, unit) of imaging with `frame_times` or `frame_rate`, or "
+            "real `values` (trial, time, channel) such as EMG; "
             f"recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
-            f"--map spike_times=NAME,unit=NAME or --map traces=NAME,frame_rate=NAME). "
+            f"--map spike_times=NAME,unit=NAME, --map traces=NAME,frame_rate=NAME or --map values=NAME). "
             f"The file holds {', '.join(arrays)}."
         )
     if "lengths" in other and axes.get("observed", 2) != 2:  # intervals have two axes, a mask of bins has one

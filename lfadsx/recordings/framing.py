@@ -114,7 +114,7 @@ def describe_traces(recording: Recording, values: np.ndarray) -> tuple[dict[str,
         values: Values of all frames in windows, shape (bin, unit).
     """
     likelihood = suited_likelihood(values)
-    looks = {"gaussian": "real numbers such as dF/F", "zero_inflated_gamma": "deconvolved events"}[likelihood]
+    looks = {"gaussian_by_channel": "real numbers such as dF/F", "zero_inflated_gamma": "deconvolved events"}[likelihood]
     sentence = f"The traces of {recording.name!r} look like {looks}: the likelihood {likelihood} suits them."
     remedy = f"Train with --likelihood {likelihood}."
     note = Finding("note", "likelihood of traces", None, None, recording.name, sentence, remedy)
@@ -126,7 +126,7 @@ def suited_likelihood(values: np.ndarray) -> str:
     known = values[np.isfinite(values)]
     if known.size and known.min() >= 0 and np.mean(known == 0) >= LEAST_ZEROS:
         return "zero_inflated_gamma"
-    return "gaussian"
+    return "gaussian_by_channel"
 
 
 def first_frame(traces: Traces, windows: Windows) -> np.ndarray:

@@ -98,6 +98,8 @@ def _model(info: RunInfo) -> str:
         )
         if parts["input_encoder"] is not None:
             text += f" and a separate encoder {_sized(parts['input_encoder'])}"
+    if others := (parts.get("seen_groups") or {}).get("group"):
+        text += f"; the encoders also see {', '.join(others)}"
     likelihoods = ", ".join(
         f"{item['part']} likelihood for {group}" for group, item in parts["likelihood"]["group"].items()
     )

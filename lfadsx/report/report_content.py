@@ -9,6 +9,7 @@ from typing import Any
 from lfadsx.findings import Finding
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.loss_curves import PARTS
+from lfadsx.plotting.units import in_words_for
 from lfadsx.report.methods_paragraph import methods
 from lfadsx.report.score_table import score_table
 from lfadsx.training import RunFolder
@@ -46,12 +47,12 @@ def _facts(info: RunInfo) -> dict[str, str]:
     """Returns what was recorded, in a few lines."""
     data, group = info.data, info.data["input_group"]
     width = "width not known" if data["bin_width"] is None else f"{1000 * data['bin_width']:g} ms each"
-    sessions = data["sessions"]
+    sessions, counts = data["sessions"], data.get("groups", {}).get(group, {}).get("kind", "counts") == "counts"
     neurons = sum(session["n_targets"][group] for session in sessions)
     seen = sum(session["n_channels"] for session in sessions)
     return {
         "Sessions": ", ".join(session["name"] for session in sessions),
-        "Neurons": f"{neurons}, of which the encoder sees {seen}",
+        in_words_for(counts, "Neurons"): f"{neurons}, of which the encoder sees {seen}",
         "Trials": ", ".join(f"{n} {name}" for name, n in data["n_trials"].items()),
         "Bins": f"up to {max(data['n_bins'].values())}, {width}",
         "Started": info.created.replace("T", " ").replace("+00:00", " UTC"),

@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError, RunError
 from lfadsx.files import plain, write_text
+from lfadsx.plotting.units import in_words_for
 from lfadsx.report.embedded_figures import embedded_figures
 from lfadsx.report.methods_paragraph import finished_metrics
 from lfadsx.report.report_content import report_content
@@ -38,6 +39,7 @@ def write_page(run: str | Path, data: Dataset | None) -> Path:
         )
     posterior = read_posterior(folder.posterior, metrics["split"])
     browser = trial_browser(posterior, recorded(run) if data is None else data)
+    say = functools.partial(in_words_for, browser["are_counts"])
     figures, left_out = embedded_figures(folder.figures)
     content = report_content(folder, metrics)
     scores = (metrics.get("detail") or {}).get("per_neuron", {})
@@ -46,6 +48,7 @@ def write_page(run: str | Path, data: Dataset | None) -> Path:
     html = template().render(
         **content,
         figures=figures,
+        say=say,
         figures_left_out=left_out,
         browser=plain(browser),
         plotly=get_plotlyjs(),

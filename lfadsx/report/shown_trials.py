@@ -130,7 +130,7 @@ class Shown:
         """Returns the names of a session's neurons, their numbers where they have none."""
         names, n = self.posterior.channel_names, self.n_neurons(session)
         given = [""] * n if names is None else names[session][:n].tolist()
-        return [name or f"Neuron {number}" for number, name in enumerate(given)]
+        return [name or self.units.say(f"Neuron {number}") for number, name in enumerate(given)]
 
     def held_out(self, session: int) -> np.ndarray:
         """Returns True for neurons that the encoder does not see, shape (neuron of the session,)."""

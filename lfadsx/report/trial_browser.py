@@ -44,6 +44,7 @@ def trial_browser(posterior: Posterior, data: Dataset | None) -> dict[str, Any]:
         "rate_label": f"{'Rate' if shown.units.are_counts else 'Mean'} ({shown.units.rate_unit})",
         "rate_unit": shown.units.rate_unit,
         "are_counts": shown.units.are_counts,
+        "channel": shown.units.say("neuron"),
         "kernel": shown.units.kernel_label if shown.units.kernel >= 0.5 else "",
         "n_samples": posterior.n_samples,
         "has_conditions": shown.has_conditions,
@@ -116,4 +117,4 @@ def left_out(shown: Shown, sessions: list[dict[str, Any]]) -> list[str]:
         found.append(f"Rates of the other target groups ({', '.join(others)}) are only in posterior.h5.")
     if shown.dataset is None:
         found.append("Recorded data and their PSTHs are missing, because the data files of the run were not found.")
-    return found
+    return [shown.units.say(sentence) for sentence in found]

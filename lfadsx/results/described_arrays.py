@@ -144,6 +144,7 @@ def to_xarray(posterior: Posterior) -> xarray.Dataset:
         place[COORDINATES.get(name, name)] = (dims.split(), values, attributes)
     time, names = posterior.time, ("split", "input_group", "n_samples", "seed", "behaviour_name", "behaviour_lag")
     facts = {name: getattr(posterior, name) for name in names} | {
+        "encoder_groups": list(posterior.encoder_groups),
         "event": time.event,
         "lfadsx_version": posterior.version,
         "source": json.dumps(plain(posterior.source)),

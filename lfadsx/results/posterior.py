@@ -68,6 +68,7 @@ class Posterior:
         time: The time axis of a trial.
         groups: Kind (counts or real) and unit of each target group.
         input_group: The target group whose channels the encoder sees.
+        encoder_groups: All target groups whose channels the encoders saw, the input group first; empty if unknown.
         channel_names: Names of the input group's channels, shape (session, target_channel), "" for missing names; None
             if no channel has a name.
         held_out: True for channels of the input group that the encoder did not see, shape (session, target_channel);
@@ -121,6 +122,7 @@ class Posterior:
     time: TimeAxis = TimeAxis()
     groups: dict[str, TargetGroup] = dataclasses.field(default_factory=dict)
     input_group: str = INPUT_GROUP
+    encoder_groups: tuple[str, ...] = ()
     channel_names: np.ndarray | None = None
     held_out: np.ndarray | None = None
     row: np.ndarray | None = None

@@ -136,6 +136,7 @@ def _facts(result: Posterior | Generated) -> dict[str, Any]:
     for name in ("n_samples", "split", "sessions", "behaviour_name", "behaviour_lag", "kappa"):
         if (value := getattr(result, name, None)) is not None:
             facts[name] = value
+    facts |= {"encoder_groups": groups} if (groups := getattr(result, "encoder_groups", ())) else {}
     facts |= {"without_inputs": True} if getattr(result, "without_inputs", False) else {}
     return facts | ({} if result.time.bin_width is None else {"bin_width_s": result.time.bin_width})
 
@@ -199,6 +200,7 @@ def _read(group: h5py.Group) -> Posterior:
         ),
         groups=groups,
         input_group=facts["input_group"],
+        encoder_groups=tuple(as_text(name) for name in facts.get("encoder_groups", ())),
         behaviour_name=facts.get("behaviour_name", Posterior.behaviour_name),
         behaviour_lag=float(facts.get("behaviour_lag", 0.0)),
         version=facts["lfadsx_version"],

@@ -41,7 +41,7 @@ def default_augmentations(
     """Returns coordinated dropout and the augmentations that are switched on.
 
     Args:
-        model: The model; its input group is changed.
+        model: The model. Entries of all groups that its encoders see are hidden; only the input group is changed.
         data: The data.
         config: Run settings; `spike_jitter` switches spike jitter on.
         switches: Names of hyperparameters, see `switched_on`.
@@ -49,7 +49,7 @@ def default_augmentations(
     Raises:
         LfadsxError: If spikes are to be jittered and the data are not counts, or counts are to get noise.
     """
-    group = model.input_group
+    group, *others = model.encoder_groups
     counts = data.is_counts(group)
     if config.spike_jitter and not counts:
         raise LfadsxError(
@@ -61,11 +61,11 @@ def default_augmentations(
             "`spike_jitter` moves spikes instead."
         )
     jitter = (SpikeJitter(config.spike_jitter, group),) if config.spike_jitter else ()
-    others = {
-        "sv_rate": SampleValidation(group),
-        "neuron_dropout_rate": NeuronDropout(),
+    more = {
+        "sv_rate": SampleValidation(group, others=others),
+        "neuron_dropout_rate": NeuronDropout(others),
         "temporal_shift": TemporalShift(group),
         "amplitude_noise": AmplitudeNoise(),
     }
     # Keys follow the order: an augmentation that is switched on changes no number of those before it.
-    return (*jitter, CoordinatedDropout(group), *(others[name] for name in SWITCHES if name in switches))
+    return (*jitter, CoordinatedDropout(group, others), *(more[name] for name in SWITCHES if name in switches))

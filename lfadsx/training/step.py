@@ -17,17 +17,17 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import combine, to_targets
+from lfadsx.modules.augmentations import combine
 from lfadsx.modules.hidden_entries import CoordinatedDropout, SampleValidation
 from lfadsx.objective import (
     LossParts,
     RampWeights,
     entry_log_likelihood,
-    held_in,
     kl_inferred_inputs,
     kl_initial_condition,
     kl_trial_bias,
     reconstruction,
+    seen_targets,
 )
 from lfadsx.parallel import compiler_options, on_devices, over_trials
 from lfadsx.random import derive
@@ -200,10 +200,12 @@ def _sample_validation(
     model: LFADS, batch: Batch, output: Output, hyper: HyperParams, augmentation: SampleValidation
 ) -> Float[Array, "two trial"]:
     """Returns each trial's negative log likelihood of the entries that train, and of withheld ones, by their shares."""
-    group, rate = augmentation.group, jnp.asarray(hyper.sv_rate)
-    withheld = to_targets(augmentation.withheld(batch, hyper), batch.target_index, batch.targets[group].shape)
-    entries = -entry_log_likelihood(model, batch, output, group, held_in(batch, group))
-    trained, left_out = (jnp.where(mask, entries, 0.0).sum((1, 2)) for mask in (~withheld, withheld))
+    rate, trained, left_out = jnp.asarray(hyper.sv_rate), jnp.zeros(batch.n_trials), jnp.zeros(batch.n_trials)
+    seen = seen_targets(model, batch)
+    for group, withheld in augmentation.withheld_targets(batch, hyper).items():
+        entries = -entry_log_likelihood(model, batch, output, group, seen[group])
+        trained = trained + jnp.where(withheld, 0.0, entries).sum((1, 2))
+        left_out = left_out + jnp.where(withheld, entries, 0.0).sum((1, 2))
     return jnp.stack([trained / (1.0 - rate), left_out / rate])
 
 
@@ -220,7 +222,8 @@ class ValidReport(NamedTuple):
         score: The selection score: negative log likelihood of entries that were hidden from the encoders (held-in
             neurons, bins of the encoder), averaged over posterior samples and divided by the share of hidden entries.
             Copying spikes does not lower it. It has no KL term, since scales of KL terms differ between models.
-            That of all entries of `selection_groups` is added. Weights of groups have no effect.
+            That of `selection_groups` is added: of all their entries, or of the hidden ones in the same way if the
+            encoders see the group. Weights of groups have no effect.
         reconstruction: Negative log likelihood of all targets at one posterior sample, without hidden entries.
         kl_ic: KL of the initial condition at the same sample.
         kl_inputs: KL of the inferred inputs at the same sample.
@@ -270,11 +273,11 @@ def _evaluate(
     state, key = shared
     model, _ = program.merge(state)
     hide_key, part_key, sample_key = derive(key, jnp.arange(3))
-    nll = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES, program.selection_groups)
+    score = _hidden_nll(model, batch, hide_key, sample_key, SELECTION_SAMPLES, program.selection_groups)
     output = model(batch, model.draw(part_key, batch))
     of_bias = kl_trial_bias(model, output)
     figures = (
-        sum(nll[1:], nll[0] / SELECTION_HIDDEN),
+        score,
         -reconstruction(model, batch, output, program.objective.reduction),
         kl_initial_condition(model, output),
         kl_inferred_inputs(model, batch, output, program.objective.estimator),
@@ -286,14 +289,17 @@ def _evaluate(
 
 def _hidden_nll(
     model: LFADS, batch: Batch, hide_key: Array, sample_key: Array, n_samples: int, others: Sequence[str] = ()
-) -> list[Float[Array, " trial"]]:
-    """Returns each trial's negative log likelihood of entries hidden from the encoders, averaged over samples.
+) -> Float[Array, " trial"]:
+    """Returns each trial's negative log likelihood of unseen entries, averaged over samples; see `ValidReport.score`.
 
-    First those of the input group, then all entries of other groups, which no encoder sees.
+    Hidden entries count for those of their group that are not hidden.
     """
-    group = model.input_group
-    masked, _, opened = CoordinatedDropout(group)(batch, HyperParams(cd_rate=SELECTION_HIDDEN), hide_key)
-    masks = {group: held_in(batch, group) & opened[group]} | {other: model.scored(batch, other) for other in others}
+    first, *seen_others = model.encoder_groups
+    hiding = CoordinatedDropout(first, seen_others)
+    masked, _, opened = hiding(batch, HyperParams(cd_rate=SELECTION_HIDDEN), hide_key)
+    seen = seen_targets(model, batch)
+    masks = {group: seen[group] & opened[group] for group in (first, *others) if group in seen}
+    masks |= {group: model.scored(batch, group) for group in others if group not in seen}
     encoded = model.encode(masked)
 
     def one_sample(log_means: dict[str, Array], sample: Array) -> tuple[dict[str, Array], None]:
@@ -305,7 +311,9 @@ def _hidden_nll(
 
     start = {group: jnp.full(mask.shape, -jnp.inf) for group, mask in masks.items()}
     log_means, _ = jax.lax.scan(one_sample, start, jnp.arange(n_samples))
-    return [-jnp.where(mask, log_means[group], 0.0).sum((1, 2)) for group, mask in masks.items()]
+    nll = {group: -jnp.where(mask, log_means[group], 0.0).sum((1, 2)) for group, mask in masks.items()}
+    scores = [of / SELECTION_HIDDEN if group in seen else of for group, of in nll.items()]
+    return sum(scores[1:], scores[0])
 
 
 def select(state: TrainState, score: Array, epoch: Array, after_ramps: Array, schedule: Schedule) -> TrainState:

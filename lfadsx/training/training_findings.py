@@ -36,6 +36,7 @@ def training_findings(
         _skipped(skipped_steps, reason),
         None if best_epoch or reason in ("interrupted", "not finite", "search") else _not_selected(history, config),
         _rising(history, hyper),
+        _clipped(history, config),
         *_collapsed(history, best_epoch, hyper, n_bins),
     ]
     return tuple(finding for finding in found if finding is not None)
@@ -95,6 +96,19 @@ def _rising(history: Mapping[str, np.ndarray], hyper: HyperParams) -> Finding | 
     remedy = f"Lower learning_rate (it was {float(hyper.learning_rate):g}) by a factor of 3 to 10."
     share = rise / fall if fall > 0 else np.inf
     return Finding("warning", "learning rate too high", share, thresholds.MOST_RISE, "", sentence, remedy)
+
+
+def _clipped(history: Mapping[str, np.ndarray], config: TrainConfig) -> Finding | None:
+    """Looks for gradients that clipping shortens in most epochs, so that few entries of the data steer the others."""
+    norms = history.get("grad_norm", np.zeros(0))
+    norms = norms[np.isfinite(norms)]
+    share = float(np.median(norms)) / config.max_grad_norm if len(norms) >= thresholds.FEWEST_EPOCHS else 0.0
+    if share <= thresholds.MOST_CLIPPED:
+        return None
+    sentence = f"The gradient is {share:.3g} times as long as max_grad_norm ({config.max_grad_norm:g}) in most epochs."
+    remedy = "With the likelihood gaussian this happens where channels rest: use gaussian_by_channel, or beside spikes "
+    remedy += "squared_error_by_channel. Otherwise lower learning_rate, or look for extreme values in the data."
+    return Finding("warning", "clipped gradients", share, thresholds.MOST_CLIPPED, "", sentence, remedy)
 
 
 def _collapsed(

@@ -69,10 +69,10 @@ function drawImage(id, array, name, unit, scale) {
     type: "rect", xref: "paper", x0: 0, x1: 1, y0: chosen.neuron - 0.5, y1: chosen.neuron + 0.5,
     line: { color: colours().other, width: 2 },
   };
-  const look = { yaxis: axis("Neuron", { autorange: "reversed", showgrid: false }), shapes: [mark], showlegend: false };
+  const look = { yaxis: axis(browser.channel[0].toUpperCase() + browser.channel.slice(1), { autorange: "reversed", showgrid: false }), shapes: [mark], showlegend: false };
   draw(id, [image], layout("", "", { ...look, xaxis: timeAxis({ showgrid: false }) }));
   const [low, high] = range(z.flat());
-  say(id, `${name}: ${z.length} neurons, from ${rounded(low)} to ${rounded(high)} ${unit}. The frame marks the chosen neuron.`);
+  say(id, `${name}: ${z.length} ${browser.channel}s, from ${rounded(low)} to ${rounded(high)} ${unit}. The frame marks the chosen ${browser.channel}.`);
 }
 
 // One neuron
@@ -107,7 +107,7 @@ function drawNeuron() {
     ? `The band is one standard deviation of the rate over ${browser.n_samples} samples of the posterior of initial condition and inputs; it does not contain the uncertainty of the weights.`
     : "There is no band, because the rates have no posterior samples.";
   const scores = Object.entries(neuron.scores).map(([name, score]) => `${name} ${score.toFixed(3)}`);
-  say("neuron-chart", scores.length ? `${about} Scores of this neuron: ${scores.join(", ")}.` : about);
+  say("neuron-chart", scores.length ? `${about} Scores of this ${browser.channel}: ${scores.join(", ")}.` : about);
 }
 
 // Averages of conditions
