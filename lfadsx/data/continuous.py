@@ -17,6 +17,7 @@ from lfadsx.data.piece_splits import SplitBlocks, about_pieces, draw_blocks, giv
 from lfadsx.data.pieces import EVENT, Pieces, as_pieces, bins_of, lay_pieces, runs_of, without_short
 from lfadsx.data.target_kinds import Asked
 from lfadsx.errors import DataError
+from lfadsx.findings import Finding
 
 
 def from_continuous(
@@ -105,18 +106,9 @@ def from_continuous(
             "Transpose it if its axes are the other way round."
         )
     mask = None if observed is None else _mask(observed, values.shape)
-    there = _observed_bins(values, mask)
-    names = np.asarray(split)
-    if names.dtype.kind in "UO":
-        stretches, drawn, notes = given_blocks(there, names, n_bins, session)
-        runs, how = stretches, {"given": True}
-    else:
-        runs, notes = without_short(runs_of(there), n_bins, session)
-        stretches, drawn = draw_blocks(runs, n_bins, n_shared, split, split_by, seed, session)  # pyright: ignore[reportArgumentType]
-        how = {"shares": [float(share) for share in names], "by": split_by, "seed": seed}
-    pieces = lay_pieces(stretches, n_bins, n_shared)
-    notes.append(about_pieces(pieces, stretches, runs, n_bins, n_shared, session))
-    in_split = drawn[pieces.stretch]
+    pieces, in_split, how, notes = _divided(
+        _observed_bins(values, mask), n_bins, n_shared, split, split_by, seed, session
+    )
     # Splits one after another, so that each is a part of one array and needs no copy.
     order = np.concatenate([np.flatnonzero(in_split == name) for name in ("train", "valid", "test")])
     pieces = Pieces(pieces.stretch[order], pieces.first_bin[order], pieces.n_bins[order])
@@ -152,6 +144,29 @@ def from_continuous(
     source = {session: {"split": how, "pieces": {"length_bins": n_bins, "overlap_bins": n_shared}}}
     data = dataclasses.replace(data, source=source, findings=(*notes, *data.findings))
     return as_pieces(data, np.zeros(len(order), np.int64), pieces.first_bin, order)
+
+
+def _divided(
+    observed: np.ndarray,
+    length: int,
+    overlap: int,
+    split: Sequence[float] | Sequence[str] | np.ndarray,
+    by: SplitBlocks,
+    seed: int,
+    session: str,
+) -> tuple[Pieces, np.ndarray, dict[str, Any], list[Finding]]:
+    """Returns the pieces in order of time, their splits, how these were drawn, and notes."""
+    given = np.asarray(split)
+    if given.dtype.kind in "UO":
+        stretches, names, notes = given_blocks(observed, given, length, session)
+        runs, how = stretches, {"given": True}
+    else:
+        runs, notes = without_short(runs_of(observed), length, session)
+        stretches, names = draw_blocks(runs, length, overlap, given.tolist(), by, seed, session)
+        how = {"shares": given.tolist(), "by": by, "seed": seed}
+    pieces = lay_pieces(stretches, length, overlap)
+    notes.append(about_pieces(pieces, stretches, runs, length, overlap, session))
+    return pieces, names[pieces.stretch], how, notes
 
 
 def _cut(values: np.ndarray, pieces: Pieces) -> list[np.ndarray]:

@@ -22,6 +22,8 @@ def summarise(data: Dataset) -> str:
 
 def _facts(data: Dataset) -> Iterator[tuple[str, str]]:
     yield "trials", ", ".join(f"{split.n_trials} {name}" for name, split in data.splits.items())
+    if any(split.first_bin is not None for split in data.splits.values()):
+        yield "pieces", _pieces(data)
     yield "bins", _bins(data)
     if data.bin_width is not None:
         yield "time", f"the first bin starts at {data.time.start:g} s relative to {data.time.event!r}"
@@ -42,6 +44,13 @@ def _facts(data: Dataset) -> Iterator[tuple[str, str]]:
             yield field.replace("_", " "), f"{arrays[having[0]].shape[2]} columns{units.get(field, '')}{only}"
     kinds = ", ".join(list(dict.fromkeys(finding.name for finding in data.findings))[:8])
     yield "findings", f"{len(data.findings)}" + (f" ({kinds})" if kinds else "")
+
+
+def _pieces(data: Dataset) -> str:
+    """Returns what the trials are pieces of: pieces of a whole recording have the number 0 only."""
+    known = [split.piece_of for split in data.splits.values() if split.piece_of is not None]
+    parents = np.unique(np.concatenate(known))
+    return "of whole recordings" if not parents.any() else f"of {len(parents)} trials"
 
 
 def _bins(data: Dataset) -> str:
