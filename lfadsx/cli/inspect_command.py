@@ -103,10 +103,10 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
     yield from _section("Findings", [str(finding) for finding in recording.findings] or ["none"])
     events = [event for event in recording.events if event not in ("start", "stop")]
     cut = f" --align {events[0]} --window -0.25 0.45" if events and "bins" not in recording.source else ""
+    cut = cut if recording.n_trials else " --chop 1"
     cut += f" --map {words}" if words else ""
-    yield from _section(
-        "Cut it into trials, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
-    )
+    title = f"Cut it into {'trials' if recording.n_trials else 'pieces'}, for example with"
+    yield from _section(title, [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"])
 
 
 def _hdf5(path: Path, reading: Reading) -> Iterator[str]:
