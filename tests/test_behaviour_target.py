@@ -200,6 +200,8 @@ def test_delays_in_seconds_need_the_width_of_a_bin(data):
     assert making.outline(data, readout_delays=("velocity=-0.03s",)).readout["velocity"].delay == -3
     with pytest.raises(LfadsxError, match="The delay of 'velocity', 0.03 s, needs the width of the bins"):
         making.outline(moving(bin_width=None), readout_delays=("velocity=0.03s",))
+    with pytest.raises(LfadsxError, match="must be 0 or at least half a bin of 0.01 s, got 0.003 s"):
+        making.outline(data, readout_delays=("velocity=0.003s",))
 
 
 # Without inputs

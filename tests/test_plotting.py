@@ -240,6 +240,14 @@ def test_loss_leaves_out_what_is_missing():
         plotting.loss_figure({"epoch": np.arange(3), "loss": np.full(3, np.nan)})
 
 
+def test_loss_of_trained_and_of_withheld_entries():
+    figure = plotting.loss_figure({"sv_trained": np.array([3.0, 2.0]), "sv_withheld": np.array([3.5, 2.5])})
+    (ax,) = figure.axes
+    assert ax.get_title(loc="left") == "Trained and withheld entries"
+    assert [line.get_ydata().tolist() for line in ax.get_lines()] == [[3.0, 2.0], [3.5, 2.5]]
+    assert "validation, withheld entries" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_one_wild_first_epoch_does_not_flatten_the_loss():
     loss = np.concatenate([[1e9], np.linspace(10, 5, 99)])
     axes = plotting.loss_figure({"loss": loss}).axes[0]
@@ -547,7 +555,7 @@ def test_summary_is_one_page_with_dashes_for_missing_scores():
         "–",
         "3",
         "0.000",
-        "1.00e\u221205",
+        "0.000",
         "yes",
         "x",
     ]

@@ -28,9 +28,9 @@ def delays_of(config: ModelConfig, data: Dataset) -> dict[str, int]:
             f"`readout_delays` must name target groups other than {data.input_group!r}, which the factors explain bin "
             "by bin. Leave it out."
         )
-    if data.behaviour_lag and data.behaviour_target:
-        found = {data.behaviour_name: (data.behaviour_lag, True)} | found
     bins = {group: _in_bins(group, *value, data.bin_width) for group, value in found.items()}
+    if data.behaviour_lag and data.behaviour_target:
+        bins = {data.behaviour_name: _lag(data)} | bins
     for group, n in bins.items():
         if abs(n) >= data.train.n_bins:
             raise LfadsxError(
@@ -40,12 +40,27 @@ def delays_of(config: ModelConfig, data: Dataset) -> dict[str, int]:
     return bins
 
 
+def _lag(data: Dataset) -> int:
+    """Returns the lag of the behaviour in bins."""
+    return round(data.behaviour_lag / _width(data.behaviour_name, data.behaviour_lag, data.bin_width))
+
+
 def _in_bins(group: str, value: float, in_seconds: bool, bin_width: float | None) -> int:
     if not in_seconds:
         return int(value)
+    bins = round(value / _width(group, value, bin_width))
+    if value and not bins:
+        raise LfadsxError(
+            f"The delay of {group!r} must be 0 or at least half a bin of {bin_width:g} s, got {value:g} s. Give 0, a "
+            "longer delay, or narrower bins."
+        )
+    return bins
+
+
+def _width(group: str, seconds: float, bin_width: float | None) -> float:
     if bin_width is None:
         raise LfadsxError(
-            f"The delay of {group!r}, {value:g} s, needs the width of the bins, which is unknown. Give the data set "
+            f"The delay of {group!r}, {seconds:g} s, needs the width of the bins, which is unknown. Give the data set "
             "its bin width, or give the delay in bins (`readout_delays`)."
         )
-    return round(value / bin_width)
+    return bin_width

@@ -34,6 +34,7 @@ PARTS = {
     "KL of the initial condition": ("kl_ic", "valid_kl_ic", NATS),
     "KL of the bias": ("kl_bias", "valid_kl_bias", NATS),
     "KL of the inferred inputs": ("kl_inputs", "valid_kl_inputs", NATS),
+    "Trained and withheld entries": ("sv_trained", "sv_withheld", NATS),
     "Selection score": ("", "score", NATS),
     "L2 penalty": ("l2", "", NATS),
     "Correlation of the inferred inputs": ("correlation", "", "Before its weight"),
@@ -56,7 +57,9 @@ def loss_figure(history: Mapping[str, np.ndarray]) -> Figure:
         history: One value per epoch, each of shape (epoch,): `epoch`; `loss`, `reconstruction`, `kl_ic`,
             `kl_inputs`, `kl_bias`, `l2`, `correlation` and the same with `valid_` in front, in nats per trial; `score`,
             NaN where it was not evaluated; `kl_ic_weight`, `kl_co_weight`, `l2_weight`, `learning_rate`; and the
-            number `best_epoch`. Curves that are missing, or 0 in all epochs, are left out.
+            number `best_epoch`; with sample validation, `sv_trained` and `sv_withheld`, the negative log likelihood of
+            trained and of withheld entries of training trials. Curves that are missing, or 0 in all epochs, are left
+            out.
 
     Raises:
         LfadsxError: If the history has no curve.
@@ -103,7 +106,8 @@ def draw_part(ax: Axes, history: Mapping[str, np.ndarray], title: str) -> None:
 def loss_handles(history: Mapping[str, np.ndarray]) -> list[Artist]:
     """Return the legend entries for the panels of a history."""
     curves, handles = _curves(history), []
-    for number, (name, colour) in enumerate((("training", GREY), ("validation", BLUE))):
+    held = "validation, withheld entries" if "sv_withheld" in curves else "validation"
+    for number, (name, colour) in enumerate((("training", GREY), (held, BLUE))):
         if any(part[number] in curves for part in PARTS.values()):
             handles.append(Line2D([], [], color=colour, lw=MEDIUM, label=name))
     if _ramp_end(curves) is not None:

@@ -104,8 +104,7 @@ def format_cell(value: object) -> str:
         return DASH if value is None else str(value)
     if not np.isfinite(value):
         return DASH
-    value = value + 0.0  # -0.0 becomes 0.0
-    text = f"{value:.3f}" if 0.001 <= abs(value) < 10_000 or value == 0 else f"{value:.2e}"
+    text = f"{value:z.3f}" if abs(value) < 10_000 else f"{value:.2e}"
     # A minus sign is longer than a hyphen: scores below zero must not be overlooked.
     return text.replace("-", "\u2212")
 
