@@ -301,7 +301,7 @@ def test_short_runs_become_short_pieces_or_are_left_out():
     data = lfadsx.from_continuous(counts_of(400), length=20, observed=observed)
     assert (104, 16) in [one[:2] for one in pieces_of(data)] and min(n for _, n, _ in pieces_of(data)) == 16
     said = [finding.sentence for finding in data.findings if finding.name == "short runs"]
-    assert said == ["1 runs of observed bins are shorter than 0.2 of a piece and left out: 2 of 397 observed bins."]
+    assert said == ["2 of 397 observed bins are left out, because they are in runs shorter than 0.2 of a piece."]
 
 
 def test_pieces_survive_files_selection_and_wider_bins(tmp_path):

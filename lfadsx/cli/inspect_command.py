@@ -120,10 +120,8 @@ def _recording(path: Path, form: str, options: dict[str, Any]) -> Iterator[str]:
     cut = cut if recording.n_trials else " --chop 1"
     cut += f" --map {words}" if words else ""
     cut += f" --frame-rate {given['frame_rate']:g}" if "frame_rate" in given else ""
-    into = "trials" if recording.n_trials else "pieces"
-    yield from _section(
-        f"Cut it into {into}, for example with", [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"]
-    )
+    title = f"Cut it into {'trials' if recording.n_trials else 'pieces'}, for example with"
+    yield from _section(title, [f"lfadsx prepare {path} --out {recording.name}.h5{cut}"])
 
 
 def _values(path: Path, options: dict[str, Any]) -> Iterator[str]:

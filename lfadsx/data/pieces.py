@@ -110,8 +110,8 @@ def without_short(
     if not short.any():
         return runs, []
     sentence = (
-        f"{short.sum()} runs of observed bins are shorter than {SHORTEST:g} of a piece and left out: "
-        f"{n_bins[short].sum()} of {n_bins.sum()} observed bins."
+        f"{n_bins[short].sum()} of {n_bins.sum()} observed bins are left out, because they are in runs shorter than "
+        f"{SHORTEST:g} of a piece."
     )
     return runs[~short], [Finding("note", "short runs", int(n_bins[short].sum()), 0, name, sentence)]
 
