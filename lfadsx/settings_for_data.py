@@ -19,8 +19,8 @@ DROPOUT = 0.05, 0.3
 """Lowest and highest dropout rate of the rule."""
 NEURONS_OF_FULL_PASS = 500
 """Neurons of a session from which all visible entries enter the loss."""
-LEAST_PASS = 0.25
-"""Lowest share of the visible entries that enter the loss."""
+FEWEST_NEURONS_OF_PASS = 100
+"""Neurons of a session below which hidden entries alone enter the loss."""
 STEPS_PER_ROOT = 3.3
 """Steps for the square root of the amount of data."""
 NEURONS_PER_INPUT = 16
@@ -39,9 +39,9 @@ def suited_settings(data: Dataset, batch_size: int = TrainConfig.batch_size) -> 
     The amount A is the geometric mean of the training spikes S that the encoder sees and of those per neuron, S / N.
     The dropout p is from 0.05 to 0.3. The number of steps n is at least that of 120 epochs. Few spikes need much
     dropout, because the model would learn their trials by heart, and more than 120 passes over their few trials. The
-    share q of visible entries that enter the loss besides the hidden ones (`cd_pass_rate`) is from 0.25 to 1, with the
-    neurons N_1 of the largest session: hidden entries alone are a noisy signal for the encoders, but a model of few
-    neurons that learns from all entries copies their spikes. The constants were chosen on validation trials.
+    share q of visible entries that enter the loss besides the hidden ones (`cd_pass_rate`) is at most 1, with the
+    neurons N_1 of the largest session, and 0 below 100 neurons: hidden entries alone are a noisy signal for the
+    encoders, but a model of few neurons that learns from visible entries copies their spikes. The constants were chosen on validation trials.
     Real-valued data keep the defaults of `HyperParams` and `TrainConfig`.
 
     `fit`, `population`, `sweep`, `cross_validate`, `controls` and the command line take these settings unless others
@@ -83,8 +83,9 @@ def suited_inputs(data: Dataset) -> int:
 
 
 def suited_pass_rate(data: Dataset) -> float:
-    """Returns the default share of visible entries in the loss: neurons of the largest session / 500, at least 0.25."""
-    return round(min(max(_neurons(data) / NEURONS_OF_FULL_PASS, LEAST_PASS), 1.0), 2)
+    """Returns the default share of visible entries in the loss: neurons of the largest session / 500, 0 below 100."""
+    neurons = _neurons(data)
+    return 0.0 if neurons < FEWEST_NEURONS_OF_PASS else round(min(neurons / NEURONS_OF_FULL_PASS, 1.0), 2)
 
 
 def settings_line(data: Dataset, hyper: HyperParams, train: TrainConfig) -> str:
