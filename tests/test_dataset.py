@@ -108,7 +108,7 @@ def test_a_likelihood_of_counts_refuses_real_numbers():
     data = lfadsx.from_arrays(values, split=SPLIT)
     model = making.outline(making.one_session(12, 10, 6))
     # Trial 3 of the arrays is trial 1 of the training trials.
-    message = r"data of 'spikes' must be counts .*, got 0.25 at trial 1, bin 2, channel 1.*Give integers .* Gaussian"
+    message = r"data of .spikes. must be counts .*, got 0.25 at trial 1, bin 2, channel 1.*Give integers .* gaussian_by"
     with pytest.raises(LfadsxError, match=message):
         check_fits(model, data)
     with pytest.raises(LfadsxError, match='read as real numbers. Read them as counts .kind="counts".'):

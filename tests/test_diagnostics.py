@@ -121,6 +121,12 @@ def test_a_reconstruction_that_rises():
     assert training(course(trained)) == []
 
 
+def test_gradients_that_are_clipped_in_most_epochs_are_named():
+    smooth, norms = 100 + 100 * np.exp(-np.arange(20) / 5.0), np.where(np.arange(20) < 4, 5000.0, 300.0)
+    assert training(course(smooth, grad_norm=norms)) == []  # long at the start only, else 1.5 times max_grad_norm
+    assert training(course(smooth, grad_norm=2 * norms)) == ["clipped gradients"]
+
+
 def test_ramps_that_did_not_end_are_named():
     from lfadsx.config import HyperParams, TrainConfig
     from lfadsx.training.training_findings import training_findings

@@ -1,6 +1,7 @@
 """Encoders that see further target groups: what they see, what is hidden from them, and what knows about it."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,11 @@ from lfadsx import cli
 from lfadsx.config import HyperParams
 from lfadsx.data import batch as batch_of
 from lfadsx.data import concatenate, write_dataset
-from lfadsx.distributions import SquaredErrorByChannel
+from lfadsx.distributions import GaussianByChannel, SquaredErrorByChannel
 from lfadsx.errors import DataError, LfadsxError
+from lfadsx.evaluation.candidates import readout_behaviour
+from lfadsx.evaluation.task import Task
+from lfadsx.evaluation.verdict import targets_note
 from lfadsx.inference.masked import hide as hide_on_host
 from lfadsx.modules import CoordinatedDropout, IdentityReadin, LinearReadin, NeuronDropout, SampleValidation
 from lfadsx.objective import entry_log_likelihood
@@ -124,6 +128,17 @@ def test_the_command_line_takes_the_groups():
 
 def test_further_groups_of_real_values_have_one_variance_for_each_channel(model):
     assert type(model.likelihood["emg"]) is SquaredErrorByChannel and model.readout["emg"].n_constant == 1
+
+
+def test_no_gradient_reaches_a_fixed_variance():
+    values = jnp.array([0.0, 3.0])
+
+    def slope(kind):
+        return jax.grad(lambda params: kind().log_prob(params, values).sum())(jnp.array([[0.5, 0.1], [0.2, -1.0]]))
+
+    fixed, trained = slope(SquaredErrorByChannel), slope(GaussianByChannel)
+    np.testing.assert_array_equal(fixed[:, 0], trained[:, 0])
+    assert not np.any(fixed[:, 1]) and np.all(trained[:, 1])
 
 
 # What the encoders see
@@ -273,6 +288,18 @@ def test_known_sessions_keep_their_maps_of_every_group(data):
     paths = [path for path in making.flat(nnx.state(new, nnx.Param)) if path.endswith("tuesday")]
     trained = [path for path in paths if lfadsx.training.state.matches(path, patterns)]
     assert trained == paths and any(path.startswith("seen_groups/emg/readin") for path in paths)
+
+
+def test_behaviour_that_encoders_saw_has_no_score_of_its_read_out():
+    behaviour = np.random.default_rng(0).standard_normal((12, 8, 2))
+    data = making.one_session(12, behaviour=behaviour, bin_width=0.01).with_behaviour_target()
+    task = Task(data, "valid")
+    post = SimpleNamespace(rates={"velocity": data.valid.behaviour}, encoder_groups=("spikes",))
+    assert readout_behaviour(task, post) is not None
+    post.encoder_groups = ("spikes", "velocity")
+    assert readout_behaviour(task, post) is None
+    first, second = targets_note({"velocity": {"seen": 0.5}, "emg": {}}, ("spikes", "velocity"))
+    assert first == "R2 of other target groups: velocity 0.500." and 'group="velocity"' in second
 
 
 def test_a_session_without_the_group_is_encoded_without_it():

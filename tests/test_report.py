@@ -227,6 +227,20 @@ def test_sessions_ragged_trials_real_numbers_and_few_factors():
     assert (browser["rate_label"], browser["are_counts"]) == ("Mean (mV)", False)
 
 
+def test_a_page_of_real_values_speaks_of_channels(tmp_path):
+    rng = np.random.default_rng(0)
+    data = from_arrays(rng.normal(size=(12, 8, 3)), group="emg", unit="mV", condition=np.arange(12) % 2, held_out=1)
+    folder, _ = made_run(tmp_path / "run", data)
+    folder.figures.mkdir()
+    (folder.figures / "valid_all_neurons.png").write_bytes(b"png")
+    html = report.write_report(folder.path, data).read_text(encoding="utf-8")
+    seen = re.sub(r"<script.*?</script>|<style.*?</style>|<table.*?</table>|<[^>]*>", " ", html, flags=re.DOTALL)
+    for words in ("Channels 3, of which the encoder sees 2", "Inferred means of all channels", "All channels"):
+        assert words in re.sub(r"\s+", " ", seen)
+    assert not re.search("neuron|spikes|Hz|counts", seen.replace("spike_jitter", ""))
+    assert content(html, "browser-data")["sessions"][0]["neurons"][0]["name"] == "Channel 0"
+
+
 def test_what_does_not_fit_is_left_out_and_named(monkeypatch):
     data, room = recording(n_trials=200, n_neurons=20), 20_000
     monkeypatch.setattr("lfadsx.report.trial_browser.TRIAL_ROOM", room)

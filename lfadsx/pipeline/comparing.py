@@ -185,10 +185,13 @@ def _cells(differences: Mapping[str, Score]) -> dict[str, str]:
 
 def _settings(info: RunInfo | None, run: Any) -> Iterator[tuple[str, Any]]:
     """Yields names and values of all settings of a run; without information, those of the model."""
+    model = plain(describe(run)) if info is None else info.model
+    parts = dict(model["arguments"])
+    others = (parts.pop("seen_groups", None) or {}).get("group", {})
+    yield "encoder_groups", ", ".join([parts.get("input_group", ""), *others])
+    yield from _flat("", {**model, "arguments": parts})
     if info is None:
-        yield from _flat("", plain(describe(run)))
         return
-    yield from _flat("", info.model)
     for part in (info.hyper, info.train, info.population, info.parts):
         yield from _flat("", part)
     yield "lfadsx", info.versions.get("lfadsx")
