@@ -114,7 +114,7 @@ def describe_traces(recording: Recording, values: np.ndarray) -> tuple[dict[str,
         values: Values of all frames in windows, shape (bin, unit).
     """
     likelihood = suited_likelihood(values)
-    looks = {"gaussian_by_channel": "real numbers such as dF/F", "zero_inflated_gamma": "deconvolved events"}[likelihood]
+    looks = "deconvolved events" if likelihood == "zero_inflated_gamma" else "real numbers such as dF/F"
     sentence = f"The traces of {recording.name!r} look like {looks}: the likelihood {likelihood} suits them."
     remedy = f"Train with --likelihood {likelihood}."
     note = Finding("note", "likelihood of traces", None, None, recording.name, sentence, remedy)
