@@ -28,7 +28,9 @@ def augmented(augmentation, batch):
 def posterior(split, rates):
     """All of a posterior that scores of rates need."""
     facts = dict(trial_id=split.trial_id, session=split.session, length=split.target_length, inputs=None)
-    return SimpleNamespace(rates={"spikes": rates}, input_group="spikes", n_samples=0, **facts)
+    return SimpleNamespace(
+        rates={"spikes": rates}, input_group="spikes", encoder_groups=("spikes",), n_samples=0, **facts
+    )
 
 
 def test_1_sample_validation_hides_entries_of_the_data_and_not_of_the_known_inputs():

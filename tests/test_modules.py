@@ -888,11 +888,13 @@ def every_part(rngs):
     standardiser = modules.Standardiser((("a", 3), ("b", 2)))
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
+    seen = modules.SeenGroup(modules.LinearReadin((("a", 1), ("b", 2)), 2, rngs=rngs), nnx.clone(standardiser))
     model = PARTS["LFADS"](
         *(nnx.clone(part) for part in (readin, encoder, gaussian, decoder)),  # whose derivative the model changes
         {"emg": nnx.clone(readout), "lfp": other},
         {"emg": likelihood, "lfp": distributions.Poisson()},
         standardiser=standardiser,
+        seen_groups={"lfp": nnx.clone(seen)},
         input_encoder=nnx.clone(causal),
         bias_prior=nnx.clone(gaussian),
         known_inputs_to="generator",
@@ -918,6 +920,9 @@ def every_part(rngs):
         readout,
         modules.SelectiveReadout(nnx.clone(readout), 5, (1, 4), delay=1),
         likelihood,
+        distributions.GaussianByChannel(variance_min=0.5),
+        distributions.SquaredErrorByChannel(variance_min=0.5),
+        seen,
         model,
     )
     parts += (modules.IdentityReadin((("a", 4),)), standardiser, distributions.Poisson())
@@ -938,7 +943,9 @@ def constructor(part):
     return {name: p for name, p in names.items() if name not in ("self", "rngs")}
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("LFADS", "Decoder", "Standardiser")])
+@pytest.mark.parametrize(
+    "name", [name for name in PARTS if name not in ("LFADS", "Decoder", "Standardiser", "SeenGroup")]
+)
 def test_every_part_does_what_its_seam_promises(parts, name):
     check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
 

@@ -27,16 +27,15 @@ class Prepare(Command):
 
     common = (
         *("sources", "out", "align", "window", "chop", "overlap", "bin_width", "condition", "behaviour", "areas"),
-        *("min_rate", "held_out", "split", "split_by", "map", "trials", "frame_rate", "traces", "rebin"),
-        *("dry_run", "verbose"),
+        *("min_rate", "held_out", "split", "map", "trials", "frame_rate", "dry_run"),
     )
     examples = (
         "lfadsx prepare day1.nwb --out day1.h5 --align go_cue --window -0.25 0.45",
         "lfadsx prepare phy_folder --out day1.h5 --align cue --bin-width 0.02",
         "lfadsx prepare day1.npz --out day1.h5 --map counts=binned,lengths=n_bins",
         "lfadsx prepare day1.nwb --out day1.h5 --chop 1 --overlap 0.2",
-        "lfadsx prepare suite2p --out day1.h5 --frame-rate 30 --trials events.csv --align go_cue --window -0.25 0.45",
-        'lfadsx prepare emg.npz --out emg.h5 --map values=emg --axes "channel time trial" --rebin 33',
+        "lfadsx prepare suite2p --out day1.h5 --frame-rate 30 --chop 1",
+        "lfadsx prepare emg.npz --out emg.h5 --map values=emg --rebin 33",
     )
 
     sources: tuple[Path, ...] = positional("SOURCE")

@@ -293,7 +293,7 @@ def other_groups(task: Task, posterior: Posterior) -> dict[str, dict[str, float 
     for group, data in task.split.targets.items():
         if group != task.dataset.input_group:
             scored, rates = scored_mask(task.split, task.dataset, group), posterior.rates[group]
-            scored &= ~np.isnan(rates)  # bins before the delay of a read-out
+            scored = scored & ~np.isnan(rates)  # bins before the delay of a read-out
             parts = {"seen": scored & seen, "forward": scored & ~seen}
             known = {part: mask for part, mask in parts.items() if covers(rates, mask)}
             found[group] = {part: _value(explained(task, rates, mask, data), task) for part, mask in known.items()}
