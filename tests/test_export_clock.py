@@ -304,3 +304,27 @@ def test_moved_recordings_are_the_same_data(data):
 def test_data_files_keep_where_they_came_from(data, tmp_path):
     (file,) = write_dataset(tmp_path / "a.h5", data)
     assert read(file).source["a"]["made_from"]["path"] == data.source["session"]["path"]
+
+
+# Pieces
+
+
+def test_pieces_are_joined_on_the_clock_of_the_session():
+    observed = np.ones(200, bool)
+    observed[90:110] = False
+    counts = np.random.default_rng(0).poisson(0.4, (200, 4))
+    how = dict(bin_width=0.01, length=0.2, overlap=0.08, start_time=3.0, observed=observed)
+    pieces = posteriors_of(lfadsx.from_continuous(counts, **how))
+    (session,) = by_session(pieces)
+    clock, joined = on_clock(session), lfadsx.join(*pieces.values())["session"]
+    assert len(clock.times) == 180 and (np.diff(clock.times) > 0.0099).all()
+    np.testing.assert_allclose(clock.times, joined.time[joined.n_pieces > 0], atol=1e-9)
+    for name, values in {"rates_hz": joined.rates_hz(), "factors": joined.factors, "inputs": joined.inputs}.items():
+        assert clock.arrays[name].dims.split()[0] == "time"
+        np.testing.assert_allclose(clock.arrays[name].values, values[joined.n_pieces > 0], rtol=1e-5)
+    # The series `trial` names a piece that covers the bin.
+    start = dict(zip(clock.rows.tolist(), clock.windows[:, 0].tolist(), strict=True))
+    since = clock.times - np.array([start[row] for row in clock.trial.tolist()])
+    assert (since > 0).all() and (since < 0.2).all()
+    assert [finding.name for finding in clock_findings(session)] == ["pieces joined"]
+    assert pieces["train"].to_pynapple()["factors"].shape[1] == 3

@@ -177,7 +177,7 @@ def read_nix(path: Path) -> Any:
         )
     try:
         import neo
-        import nixio  # noqa: F401  # neo.NixIO needs it
+        import nixio  # noqa: F401  # neo.NixIO needs it  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(
             'NIX files need neo and nixio, which are not installed. Install them with `pip install "lfadsx[neo]"`.'

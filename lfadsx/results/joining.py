@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -109,45 +109,96 @@ def _pieces(posteriors: Sequence[Posterior], session: int) -> _Pieces:
     return _Pieces(*(values[order] for values in found))
 
 
-def _joined(posteriors: Sequence[Posterior], pieces: _Pieces, name: str, power: float) -> Joined:
-    """Returns the joined values of one session."""
-    first, stop = posteriors[0], pieces.first_bin + pieces.length
-    _, begin, trial = np.unique(pieces.trial, return_index=True, return_inverse=True)
-    n_bins = np.maximum.reduceat(stop, begin)
-    at = np.cumsum(n_bins) - n_bins + np.zeros(1, np.int64)
-    place = at[trial] + pieces.first_bin
-    once = functools.cache(functools.partial(weights, power=power))  # most pieces overlap alike
-    faded = [once(*overlaps) for overlaps in _overlaps(pieces, stop, trial)]
-    total = int(n_bins.sum())
-    n_pieces = np.zeros(total, np.int32)
-    for start, n in zip(place.tolist(), pieces.length.tolist(), strict=True):
-        n_pieces[start : start + n] += 1
+class _Plan(NamedTuple):
+    """Where the pieces of a session lie in its joined bins, and how they are weighed.
 
-    def mean(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    Attributes:
+        pieces: The pieces.
+        begin: First piece of each trial, shape (trial,).
+        n_bins: Joined bins of each trial, shape (trial,).
+        place: Joined bin at which each piece begins, shape (piece,).
+        faded: Weights of the bins of each piece.
+    """
+
+    pieces: _Pieces
+    begin: Int[np.ndarray, " trial"]
+    n_bins: Int[np.ndarray, " trial"]
+    place: Int[np.ndarray, " piece"]
+    faded: Sequence[Float[np.ndarray, " bin"]]
+
+    def mean(self, arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+        """Returns the weighted mean in each bin of one array for each posterior; None if one is missing."""
         if any(values is None for values in arrays):
             return None
-        return _mean(arrays, pieces, place, faded, total)  # pyright: ignore[reportArgumentType]
+        return _mean(arrays, self.pieces, self.place, self.faded, int(self.n_bins.sum()))  # pyright: ignore[reportArgumentType]
+
+    def covering(self) -> tuple[Int[np.ndarray, " bin"], Int[np.ndarray, " bin"]]:
+        """Returns how many pieces cover each bin, and the row of the last of these in its posterior, -1 for none."""
+        number, last = np.zeros(self.n_bins.sum(), np.int32), np.full(self.n_bins.sum(), -1)
+        where = (self.place.tolist(), self.pieces.length.tolist(), self.pieces.row.tolist())
+        for start, n, row in zip(*where, strict=True):
+            number[start : start + n] += 1
+            last[start : start + n] = row
+        return number, last
+
+
+def _plan(pieces: _Pieces, power: float) -> _Plan:
+    stop = pieces.first_bin + pieces.length
+    _, begin, trial = np.unique(pieces.trial, return_index=True, return_inverse=True)
+    n_bins = np.maximum.reduceat(stop, begin)
+    at = np.cumsum(n_bins) - n_bins
+    once = functools.cache(functools.partial(weights, power=power))  # most pieces overlap alike
+    faded = [once(*overlaps) for overlaps in _overlaps(pieces, stop, trial)]
+    return _Plan(pieces, begin, n_bins, at[trial] + pieces.first_bin, faded)
+
+
+def join_arrays(
+    posterior: Posterior, session: int, arrays: Mapping[str, np.ndarray], power: float = POWER
+) -> tuple[Float[np.ndarray, " bin"], Int[np.ndarray, " bin"], dict[str, np.ndarray]]:
+    """Joins any arrays of pieces of one session; bins that no piece covers are left out.
+
+    Args:
+        posterior: The posterior of the pieces.
+        session: Number of the session.
+        arrays: Arrays by name, shape (piece, time, column).
+        power: Power of the weights.
+
+    Returns:
+        The middle of each bin in seconds, the row of the last piece that covers it, and the joined arrays, (bin,
+        column).
+    """
+    plan = _plan(_pieces([posterior], session), power)
+    number, last = plan.covering()
+    known = number > 0
+    joined = {name: _mean([values], plan.pieces, plan.place, plan.faded, len(known)) for name, values in arrays.items()}
+    times = _times([posterior], plan.pieces, plan.begin, plan.n_bins)
+    return times[known], last[known], {name: values[known] for name, values in joined.items()}
+
+
+def _joined(posteriors: Sequence[Posterior], pieces: _Pieces, name: str, power: float) -> Joined:
+    """Returns the joined values of one session."""
+    first, plan = posteriors[0], _plan(pieces, power)
 
     def by_group(field: str) -> dict[str, np.ndarray]:
-        found = {group: mean([getattr(post, field).get(group) for post in posteriors]) for group in first.rates}
+        found = {group: plan.mean([getattr(post, field).get(group) for post in posteriors]) for group in first.rates}
         return {group: values for group, values in found.items() if values is not None and values.shape[1]}
 
-    factors = mean([post.factors for post in posteriors])
+    factors = plan.mean([post.factors for post in posteriors])
     number = first.sessions.index(name)
     rates = by_group("rates")
     names = () if first.channel_names is None else tuple(map(str, first.channel_names[number]))
-    ids = [posteriors[post].trial_id[row] for post, row in zip(pieces.posterior[begin], pieces.row[begin], strict=True)]
+    begins = zip(pieces.posterior[plan.begin], pieces.row[plan.begin], strict=True)
     return Joined(
         session=name,
-        time=_times(posteriors, pieces, begin, n_bins),
+        time=_times(posteriors, pieces, plan.begin, plan.n_bins),
         rates=rates,
         rates_std=by_group("rates_std"),
-        factors=factors if factors is not None else np.zeros((total, 0), np.float32),
-        inputs=mean([post.inputs for post in posteriors]),
-        inputs_std=mean([post.inputs_std for post in posteriors]),
-        n_pieces=n_pieces,
-        trial_id=np.array(ids),
-        length=n_bins,
+        factors=factors if factors is not None else np.zeros((plan.n_bins.sum(), 0), np.float32),
+        inputs=plan.mean([post.inputs for post in posteriors]),
+        inputs_std=plan.mean([post.inputs_std for post in posteriors]),
+        n_pieces=plan.covering()[0],
+        trial_id=np.array([posteriors[post].trial_id[row] for post, row in begins]),
+        length=plan.n_bins,
         bin_width=first.time.bin_width,
         groups=first.groups,
         input_group=first.input_group,

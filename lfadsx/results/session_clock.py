@@ -10,6 +10,7 @@ from lfadsx.errors import LfadsxError
 from lfadsx.findings import Finding
 from lfadsx.results.by_session import SessionResults
 from lfadsx.results.described_arrays import Described
+from lfadsx.results.joining import join_arrays
 
 DECIMALS = 9
 """Decimals of times in seconds; rounding undoes the errors of sums of floats."""
@@ -58,7 +59,9 @@ def seconds_per_bin(session: SessionResults) -> float:
 def on_clock(session: SessionResults) -> OnClock:
     """Returns the arrays that have a time axis, with the bins of all trials in the order of time.
 
-    Trials whose start is unknown are left out. Bins of trials that overlap are all there, sorted by time.
+    Trials whose start is unknown are left out. Bins of trials that overlap are all there, sorted by time. Pieces of a
+    continuous recording or of long trials are joined (`lfadsx.join`); the trial of a bin is the last piece that covers
+    it.
 
     Args:
         session: The results of a session that has a clock.
@@ -68,18 +71,26 @@ def on_clock(session: SessionResults) -> OnClock:
     """
     posterior, (rows, windows) = session.posterior, _windows(session)
     width = seconds_per_bin(session)
+    over_time = {name: array for name, array in session.arrays.items() if array.dims.startswith("trial time ")}
+    if posterior.first_bin is not None:
+        number, values = posterior.sessions.index(session.name), {name: a.values for name, a in over_time.items()}
+        times, trial, joined = join_arrays(posterior, number, values)
+        order = np.argsort(times, kind="stable")
+        arrays = {name: _over_bins(array, joined[name][order]) for name, array in over_time.items()}
+        return OnClock(np.round(times[order], DECIMALS), trial[order], arrays, rows, windows)
     length = posterior.length[rows]
     trial, bins = np.repeat(rows, length), np.concatenate([np.arange(n) for n in length])
     start = np.repeat(windows[:, 0], length)
     times = np.round(start + (bins + 0.5) * width, DECIMALS)
     order = np.argsort(times, kind="stable")
     trial, bins, times = trial[order], bins[order], times[order]
-    arrays = {
-        name: array._replace(values=array.values[trial, bins], dims=array.dims.removeprefix("trial "))
-        for name, array in session.arrays.items()
-        if array.dims.startswith("trial time ")
-    }
+    arrays = {name: _over_bins(array, array.values[trial, bins]) for name, array in over_time.items()}
     return OnClock(times, trial, arrays, rows, windows)
+
+
+def _over_bins(array: Described, values: np.ndarray) -> Described:
+    """Returns an array with values by bin of the session in place of those by trial and time."""
+    return array._replace(values=values, dims=array.dims.removeprefix("trial "))
 
 
 def ends_before(windows: np.ndarray) -> np.ndarray:
@@ -96,7 +107,10 @@ def clock_findings(session: SessionResults) -> list[Finding]:
             "which they began on the clock of the session is unknown."
         )
         found.append(Finding("warning", "trials without a start", unknown, 0, session.name, sentence))
-    if overlaps := int((windows[:, 0] < ends_before(windows)).sum()):
+    if session.posterior.first_bin is not None:
+        sentence = f"The {len(windows)} pieces of {session.name!r} are joined on one time axis."
+        found.append(Finding("note", "pieces joined", len(windows), None, session.name, sentence))
+    elif overlaps := int((windows[:, 0] < ends_before(windows)).sum()):
         sentence = (
             f"{overlaps} of {len(windows)} trials of {session.name!r} begin before an earlier one has ended. The bins "
             "of both are there, sorted by time; the series `trial` has the trial of each bin."
