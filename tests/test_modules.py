@@ -888,6 +888,7 @@ def every_part(rngs):
     standardiser = modules.Standardiser((("a", 3), ("b", 2)))
     other = modules.LinearReadout(3, (("a", 1), ("b", 2)), rngs=rngs)
     likelihood = distributions.Gaussian(variance_min=0.5)
+    seen = modules.SeenGroup(modules.LinearReadin((("a", 1), ("b", 2)), 2, rngs=rngs), nnx.clone(standardiser))
     model = PARTS["LFADS"](
         *(nnx.clone(part) for part in (readin, encoder, gaussian, decoder)),  # whose derivative the model changes
         {"emg": nnx.clone(readout), "lfp": other},
@@ -899,6 +900,7 @@ def every_part(rngs):
         ic_window=2,
         controller_sees_ic_window=False,
         input_group="emg",
+        seen_groups={"lfp": nnx.clone(seen)},
         adjoint="autodiff",
         rngs=rngs,
     )
@@ -923,6 +925,7 @@ def every_part(rngs):
     parts += (modules.IdentityReadin((("a", 4),)), standardiser, distributions.Poisson())
     parts += (modules.NoEncoder(), distributions.PointPrior(3))
     parts += (distributions.Bernoulli(), distributions.SquaredError(0.3), distributions.ZeroInflatedGamma(0.2, False))
+    parts += (seen, distributions.GaussianByChannel(0.5), distributions.SquaredErrorByChannel(0.5))
     scattered = ("NegativeBinomial", "ZeroInflatedPoisson", "LogNormal", "Gamma")
     parts += tuple(getattr(distributions, name)(constant=False) for name in scattered)
     return {type(part).__name__: part for part in parts}
@@ -938,7 +941,7 @@ def constructor(part):
     return {name: p for name, p in names.items() if name not in ("self", "rngs")}
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("LFADS", "Decoder", "Standardiser")])
+@pytest.mark.parametrize("name", sorted(set(PARTS) - {"LFADS", "Decoder", "Standardiser", "SeenGroup"}))
 def test_every_part_does_what_its_seam_promises(parts, name):
     check(parts[name], **({"n_in": 3} if name == "NoEncoder" else {}))
 
