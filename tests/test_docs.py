@@ -80,7 +80,7 @@ def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):
     assert tried.attempted and not tried.failed
 
 
-@pytest.mark.parametrize("name", making.each(with_blocks(), FIRST, "docs/how_to/is_my_fit_good.md"))
+@pytest.mark.parametrize("name", making.each(with_blocks(), FIRST))
 def test_python_blocks_run(name, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     shared = {"__name__": "__main__"} if name in ALONE else dict(request.getfixturevalue("quick_start"))

@@ -153,6 +153,7 @@ def test_the_log_likelihood_of_hidden_entries_is_that_of_their_parameters():
     assert np.all(np.isfinite(averaged)) and np.any(averaged != entries)
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_likelihoods_by_the_log_likelihood_of_hidden_entries(tmp_path, capsys):
     file = str(write_dataset(tmp_path / "day.h5", overdispersed())[0])
     sizes = [f"--{name.replace('_', '-')}={value}" for name, value in making.SIZES.items() if name != "readin_dim"]
