@@ -386,14 +386,15 @@ def test_more_mistakes():
         lfadsx.from_spike_times([np.arange(0, 30, 0.1)])
 
 
-def test_a_data_file_without_trials_names_the_command_that_reads_it(tmp_path, monkeypatch, capsys):
+def test_a_data_file_without_trials_names_the_command_that_reads_it(tmp_path, monkeypatch):
     from lfadsx.cli import main
 
     monkeypatch.chdir(tmp_path)
     with h5py.File("day.h5", "w") as file:
         file["train_data"] = counts_of(1000)
-    assert main(["fit", "day.h5", "--out", "run"]) == 2
-    command = capsys.readouterr().err.split("Cut it into pieces with `lfadsx ")[1].split("`")[0].split()
+    with pytest.raises(lfadsx.DataError, match="like a recording that was never cut into trials") as error:
+        lfadsx.read("day.h5")
+    command = str(error.value).split("Cut it into pieces with `lfadsx ")[1].split("`")[0].split()
     assert command[0] == "prepare" and main(command) == 0
     data = lfadsx.read("pieces.h5")
     check_pieces(data, counts_of(1000), np.ones(1000, bool))
