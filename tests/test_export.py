@@ -203,7 +203,7 @@ def test_without_test_trials_the_valid_trials_are_scored(tmp_path):
     results = posteriors_of(benchmark(test=False))
     outcome = lfadsx.export(results, "nlb", tmp_path / "own.h5", benchmark="mc_maze_small")
     (note,) = outcome.findings
-    assert "`eval` are the valid trials" in note.sentence and "lfadsx.from_nwb(train_file, test_file)" in note.remedy
+    assert "`eval` holds the valid trials" in note.sentence and "lfadsx.from_nwb(train_file, test_file)" in note.remedy
     with h5py.File(tmp_path / "own.h5") as found:
         np.testing.assert_array_equal(
             found["mc_maze_small/eval_rates_heldout"][...], results["valid"].rates["spikes"][:, :, [1, 3]]

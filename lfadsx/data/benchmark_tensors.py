@@ -141,7 +141,7 @@ def _arrays(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str], list
             if len(places) > 1:
                 raise DataError(
                     f"The files of a session must hold one set of the benchmark, found {', '.join(places)}. Write each "
-                    "set to a file of its own."
+                    "set to a separate file."
                 )
             for group in {"": file, **groups}.values():
                 for key, item in group.items():

@@ -141,7 +141,7 @@ def as_pieces(
 def groups_of(split: Split) -> Int[np.ndarray, " trial"]:
     """Returns the number of the group of pieces that each trial belongs to; pieces that share a bin are in one group.
 
-    Whole trials are groups of their own. Whoever divides trials must keep groups together, or a model is tested on bins
+    A whole trial is a group by itself. Folds and splits must keep groups together. Otherwise a model is tested on bins
     that it was trained on.
     """
     if split.first_bin is None or split.piece_of is None:

@@ -78,6 +78,7 @@ class SquaredErrorByChannel(GaussianByChannel):
 
     So the loss is the squared error of each channel in units of its own variance. A trained variance falls as the
     predictions improve, and gives such data ever more weight beside spikes; a fixed one does not.
+    The variance is kept in the bias of the read-out: `weight_decay` above 0 still moves it.
     """
 
     def variance(self, params: Float[Array, "*entries 2"]) -> Float[Array, "*entries"]:

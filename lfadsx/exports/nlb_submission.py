@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 
 from lfadsx.data import validation
+from lfadsx.data.benchmark_sets import SETS
 from lfadsx.data.hdf5_files import open_to_read, open_to_write, write_array
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.findings import Finding
 from lfadsx.results.by_session import SessionResults, by_session, n_channels
 from lfadsx.results.posterior import Posterior
 
-WINDOWS = {
-    **{name: 0.7 for name in ("mc_maze", "mc_maze_large", "mc_maze_medium", "mc_maze_small")},
-    **{"mc_rtt": 0.6, "area2_bump": 0.6, "dmfc_rsg": 1.5},
-}
-"""Length of the window that the encoder sees in seconds, by name of the set."""
 FORWARD = 0.2
 """Length of the forward prediction behind the window in seconds."""
 SUFFIX = {5: "", 20: "_20"}
@@ -45,11 +41,11 @@ def write_submission(
 
     Raises:
         LfadsxError: If set, splits, bin width, number of bins or held-out neurons are not those of a submission.
-        DataError: If the file is there and is no submission.
+        DataError: If the file exists and holds something other than a submission.
     """
     if benchmark is None:
-        raise LfadsxError(f"`benchmark` must name the set of the benchmark: {', '.join(WINDOWS)}.")
-    validation.one_of(benchmark, WINDOWS, "`benchmark`")
+        raise LfadsxError(f"`benchmark` must name the set of the benchmark: {', '.join(SETS)}.")
+    validation.one_of(benchmark, SETS, "`benchmark`")
     train, evaluated, findings = _both(posteriors)
     group, observed = benchmark + _suffix(train), _observed_bins(train, benchmark)
     arrays = {f"train_rates_{name}": rates[:, :observed] for name, rates in _rates(train).items()}
@@ -77,7 +73,7 @@ def _both(posteriors: Mapping[str, Posterior]) -> tuple[SessionResults, SessionR
         )
     if "test" in posteriors:
         return _session(posteriors, "train", "valid"), _session(posteriors, "test"), []
-    sentence = "There are no test trials, so `eval` are the valid trials: this file is for scores of your own."
+    sentence = "There are no test trials, so `eval` holds the valid trials. Only you can score this file."
     remedy = "For the leaderboard, read both files of the set with `lfadsx.from_nwb(train_file, test_file)`."
     note = Finding("note", "no test trials", None, None, "valid", sentence, remedy)
     return _session(posteriors, "train"), _session(posteriors, "valid"), [note]
@@ -107,7 +103,8 @@ def _observed_bins(session: SessionResults, benchmark: str) -> int:
     """Returns the bins that the encoder sees; others are forward prediction."""
     posterior: Any = session.posterior
     width, n_bins = posterior.time.bin_width, posterior.factors.shape[1]
-    observed, forward = round(WINDOWS[benchmark] / width), round(FORWARD / width)
+    first, last = SETS[benchmark].window
+    observed, forward = round((last - first) / width), round(FORWARD / width)
     if n_bins not in (observed, observed + forward) or np.any(posterior.length != n_bins):
         raise LfadsxError(
             f"Trials of {benchmark} must have {observed} bins of {1000 * width:g} ms, or {observed + forward} with "
@@ -136,11 +133,11 @@ def _rates(session: SessionResults) -> dict[str, np.ndarray]:
 
 
 def _check_kept(path: Path) -> None:
-    """Raises `DataError` if a file that is there is no submission."""
+    """Raises `DataError` if a file exists that holds something other than a submission."""
     if not path.is_file():
         return
     with open_to_read(path) as earlier:
-        other = [name for name in earlier if name.removesuffix("_20") not in WINDOWS]
+        other = [name for name in earlier if name.removesuffix("_20") not in SETS]
     if other:
         raise DataError(
             f"{str(path)!r} must be a new file, or a submission to which the set is added, but it holds {other[0]!r}. "

@@ -187,5 +187,5 @@ def _kept_channels(hyper: HyperParams, keys: Key[Array, " trial"], n: int) -> Bo
 
 
 def _keys_of(keys: Key[Array, " trial"], groups: Sequence[str]) -> list[tuple[str, Key[Array, " trial"]]]:
-    """Returns further groups with keys of their own, which no bin has: these count from 0."""
+    """Returns a key for each further group. Keys of bins count from 0, so negative numbers are free."""
     return [(group, derive(keys, -1 - number)) for number, group in enumerate(groups)]

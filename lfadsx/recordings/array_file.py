@@ -89,21 +89,13 @@ def from_array_file(
     Raises:
         DataError: If the file cannot be read, an array is missing, or sizes do not fit each other.
     """
-    roles = _roles(Path(path), map)
-    if "values" in roles:
+    path = Path(path)
+    names = _roles(path, map)
+    if "values" in names:
         given = {"window": window, "trials": trials, "events": events or None, "frame_rate": frame_rate} | options
         given = {name: value for name, value in given.items() if value is not None}
-        return _of_values(Path(path), roles, align=align, bin_width=bin_width, axes=axes, **given)
-    recording = read_array_file(
-        path,
-        map=map,
-        align=align,
-        bin_width=bin_width,
-        axes=axes,
-        trials=trials,
-        events=events,
-        frame_rate=frame_rate,
-    )
+        return _of_values(path, names, align=align, bin_width=bin_width, axes=axes, **given)
+    recording = _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
     if options.get("behaviour") is None:
         options["behaviour"] = recording.source["map"].get("behaviour")
     if "bins" in recording.source:
@@ -130,6 +122,20 @@ def read_array_file(
             f"The values {names['values']!r} of {path.name!r} are cut into trials already. Make a data set of them "
             "with `lfadsx.from_array_file` or lfadsx prepare."
         )
+    return _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
+
+
+def _recording(
+    path: Path,
+    names: dict[str, str],
+    align: str | None,
+    bin_width: float | None,
+    axes: str | None,
+    trials: Mapping[str, Any] | str | Path | None,
+    events: Sequence[str],
+    frame_rate: float | None,
+) -> Recording:
+    """Returns the recording of a file whose arrays have the roles `names`; arguments as in `from_array_file`."""
     if frame_rate is not None and "traces" not in names:
         raise DataError(f"`frame_rate` needs traces of imaging, got {in_words(names)}. Leave it out, or change `map`.")
     found, others, vectors = _arrays_of(path, names)

@@ -130,7 +130,7 @@ def _one_form(
     else:
         raise DataError(
             f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or `spike_times` with the "
-            f"`unit` of each spike, or `traces` (frame, unit) of imaging with `frame_times` or `frame_rate`, or "
+            f"`unit` of each spike, or traces (frame, unit) of imaging with their frame times or frame rate, or "
             "real `values` (trial, time, channel) such as EMG; "
             f"recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
             f"--map spike_times=NAME,unit=NAME, --map traces=NAME,frame_rate=NAME or --map values=NAME). "

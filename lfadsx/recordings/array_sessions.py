@@ -53,7 +53,7 @@ def session_in_arrays(
         if times is None and rate is not None:
             times = np.arange(max(traces.shape)) / rate
         how["unit_columns"] = _unit_columns(found, vectors, min(traces.shape))
-        # Behaviour without times of its own has those of the frames.
+        # Behaviour without sample times has those of the frames.
         how["signals"] = _signals(path, names, found, found.get("behaviour_times", times))
         how |= {"unit_id": found.get("unit_id"), "label": f"{names['traces']!r} of {path.name!r}"}
         recording = read_traces(traces, trials, frame_times=times, frame_rate=rate, **how)

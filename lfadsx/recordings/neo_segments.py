@@ -57,7 +57,7 @@ def one_segment(
 def by_segment(segments: Sequence[Any], name: str, unit_id: str | None, signals: Collection[str] | None) -> Recording:
     """Returns segments that hold one trial each as a recording.
 
-    If their times overlap, each segment has a clock of its own; otherwise they have the clock of the session.
+    If their times overlap, each segment has a separate clock. Otherwise all share the clock of the session.
     """
     trains = [_trains(segment, f"segment {row} of {name!r}", least=0) for row, segment in enumerate(segments)]
     own = [unit_ids(one, unit_id, f"segment {row} of {name!r}") for row, one in enumerate(trains)]

@@ -184,7 +184,7 @@ def _plane(folder: Path, traces: TraceKind, rate: float, baseline: Baseline, neu
     out = len(is_cell) - len(cells)
     if out:
         sentence = (
-            f"{out} of {len(is_cell)} regions of {folder.name!r} are left out: 'iscell.npy' says they are no cells."
+            f"{out} of {len(is_cell)} regions of {folder.name!r} are left out: 'iscell.npy' says they are not cells."
         )
         notes.append(Finding("note", "units dropped", out, 0, session, sentence))
     if traces == "dff":
