@@ -37,6 +37,26 @@ def test_kappa_is_found_from_counts_alone(kappa):
     assert abs(found - kappa) < 4 * error_of + 0.02 and error_of < 0.12
 
 
+@pytest.mark.parametrize(("ratio", "error"), [(0.3, 0.01), (-2.0, 5.0), (1.4, 1.0), (0.0, np.inf)])
+def test_a_ratio_that_is_known_badly_is_drawn_to_the_usual_one(ratio, error):
+    """The result is the mean of the normal law with which both agree."""
+    grid = np.linspace(-40, 40, 800001)
+    log_law = -(((grid - ratio) / error) ** 2) / 2 - (grid - calibrating.USUAL) ** 2 / 2 / calibrating.USUAL**2
+    law = np.exp(log_law - log_law.max())
+    mean = (law * grid).sum() / law.sum()
+    found, error_of = calibrating._with_usual(ratio, error)
+    assert found == pytest.approx(mean, abs=1e-4)
+    assert error_of == pytest.approx(np.sqrt((law * (grid - mean) ** 2).sum() / law.sum()), rel=1e-3)
+
+
+def test_few_trials_are_measured_several_times(small):
+    """Each trial is measured with several choices of hidden entries, all trials as often."""
+    data, _ = small
+    portions = calibrating._portions(data.valid, 4, 1e9)
+    assert [mask for mask, _ in portions] == list(range(calibrating.MOST_MASKS))
+    assert all(len(rows) == data.valid.n_trials for _, rows in portions)
+
+
 def test_entries_that_the_encoder_saw_are_not_used():
     """Counts of entries that were not hidden do not change the result."""
     rng = np.random.default_rng(1)
@@ -83,7 +103,7 @@ def test_calibration_of_a_model_and_its_file(small, tmp_path):
     data, model = small
     one = lfadsx.calibrate(model, data, n_samples=4)
     in_portions = lfadsx.calibrate(model, data, n_samples=4, memory=0.5)
-    assert 1 < len(calibrating._portions(data.valid, 4, 0.5)) < data.valid.n_trials
+    assert calibrating.MOST_MASKS < len(calibrating._portions(data.valid, 4, 0.5))
     assert abs(in_portions.kappa - one.kappa) < 3 * one.error  # trials have other samples
     assert one.n_trials == data.valid.n_trials and one.split == "valid" and one.error > 0
     file = one.save(tmp_path / "calibration.json")
