@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx import data as data
     from lfadsx import datasets as datasets
     from lfadsx import distributions as distributions
+    from lfadsx import dynamics as dynamics
     from lfadsx import evaluation as evaluation
     from lfadsx import interop as interop
     from lfadsx import modules as modules
@@ -168,6 +169,7 @@ CONTENTS = {
         "data",
         "datasets",
         "distributions",
+        "dynamics",
         "evaluation",
         "interop",
         "modules",

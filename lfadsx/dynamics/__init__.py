@@ -1,0 +1,23 @@
+"""Dynamics: what a trained generator, or any other system, does by itself.
+
+| value or function   | meaning                                                                       |
+|---------------------|-------------------------------------------------------------------------------|
+| `step_map`          | one step of a model's generator as a function of arrays, a `StepMap`          |
+| `visit`, `Visited`  | the states that the generator visits in trials, and the inputs that drove it  |
+| `roll_out`          | states from given starts and inputs                                           |
+| `fixed_points`      | points where it stands still or nearly so, as `FixedPoints`                   |
+| `jacobians`         | how the next state depends on the state and on the inputs                     |
+| `Modes`             | eigenvalues of Jacobians as time constants and frequencies                    |
+"""
+
+from lfadsx.dynamics.fixed_point_search import fixed_points as fixed_points
+from lfadsx.dynamics.found_points import FixedPoints as FixedPoints
+from lfadsx.dynamics.generator_step import StepMap as StepMap
+from lfadsx.dynamics.generator_step import step_map as step_map
+from lfadsx.dynamics.modes import Modes as Modes
+from lfadsx.dynamics.modes import frequencies as frequencies
+from lfadsx.dynamics.modes import jacobians as jacobians
+from lfadsx.dynamics.modes import time_constants as time_constants
+from lfadsx.dynamics.visited import Visited as Visited
+from lfadsx.dynamics.visited import roll_out as roll_out
+from lfadsx.dynamics.visited import visit as visit
