@@ -175,8 +175,8 @@ class Cohort:
         """Replaces JAX's error for full memory by one that names the settings."""
         try:
             yield
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(error, MemoryError):
                 raise
             of_members, setting = self._at_once_words()
             raise LfadsxError(
