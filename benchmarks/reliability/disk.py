@@ -2,10 +2,11 @@
 
     python -m benchmarks.reliability.disk
 
-Every case starts `lfadsx fit`, waits until it has saved, and then takes something away: space (a file system of a few MB,
-or a limit of file sizes without the rights of root), permission, the folder, the clock. The command must end with exit
-code 2 and a sentence, or go on. Then the cause is mended, and the same command must resume from the last save. Prints a
-line for each case and one JSON object last; `resumed_at` is the epoch, `unexplained` lists cases without a sentence.
+Every case starts `lfadsx fit`, waits until it has saved, and then takes something away: space (a file system of a few
+MB, or a limit of file sizes without the rights of root), permission, the folder, the clock. The command must end with
+exit code 2 and a sentence, or keep training. Then the cause is mended, and the same command must resume from the last
+save. Prints a line for each case and one JSON object last; `resumed_at` is the epoch, `unexplained` lists cases without
+a sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability.processes import SMALL, begin, ended, in_process, prepare, write_data
+from benchmarks.reliability.processes import SMALL, begin, ended, prepare, write_data
 
 FLAGS = (*SMALL, "--epochs", 100_000, "--generator-dim", 8, "--factors", 3, "--set", "checkpoints=0.01,2")
 NOBODY = 65_534
@@ -75,11 +76,8 @@ class Run:
                 os.kill(self.process, signal.SIGKILL)
             time.sleep(0.02)
         lines = self.log.read_text().strip().splitlines()
-        return {
-            "code": code,
-            "said": lines[-1] if lines else "",
-            "traceback": any("Traceback" in line for line in lines),
-        }
+        traced = any("Traceback" in line for line in lines)
+        return {"code": code, "said": lines[-1] if lines else "", "traceback": traced}
 
     def resume(self, within: Callable[[], Any] = lambda: None) -> int | None:
         """Resumes, stops after the next save, and returns the epoch from which the command resumed."""

@@ -57,9 +57,8 @@ def soak(folder: Path, seconds: float) -> dict[str, Any]:
         print(f"round {len(rows)}, {seconds_now:.0f} s: {json.dumps(rows[-1])}", flush=True)
     counted = rows[WARM:]
     tenth = max(1, len(counted) // 10)
-    first, last = (
-        {name: median(row[name] for row in own) for name in rows[0]} for own in (counted[:tenth], counted[-tenth:])
-    )
+    ends = counted[:tenth], counted[-tenth:]
+    first, last = ({name: median(row[name] for row in own) for name in rows[0]} for own in ends)
     grows = [name for name in rows[0] if last[name] > first[name] * (GROWTH if name == "memory_mb" else 1)]
     minutes = round((time.monotonic() - began) / 60, 1)
     return {"benchmark": "soak", "minutes": minutes, "rounds": len(rows), "first": first, "last": last, "grows": grows}
