@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import h5py
 import jax.numpy as jnp
@@ -354,3 +355,21 @@ def test_hdf5_files_are_whole(tmp_path):
         raise KeyboardInterrupt
     with h5py.File(tmp_path / "a.h5") as file:
         assert list(file) == ["x"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (["kill", "--kills", "4", "--per-run", "4"], {"kills": 4, "identical": 1, "lost_saves": 0, "torn_files": []}),
+        (["disk", "--cases", "full disk", "second writer"], {"unexplained": [], "not_resumed": []}),
+        (["soak", "--minutes", "1"], {"benchmark": "soak"}),
+    ],
+)
+def test_the_benchmarks_of_reliability(words, right):
+    """Real processes are killed, and run on a real disk that is full."""
+    name, *others = words
+    command = [sys.executable, "-m", f"benchmarks.reliability.{name}", *others]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert right.items() <= found.items(), found

@@ -286,7 +286,7 @@ class RunFolder:
         return (
             f"The folder {self.path} also holds undamaged models: load with {' or '.join(found)}."
             if found
-            else (f"The folder {self.path} holds no other undamaged model.")
+            else f"The folder {self.path} holds no other undamaged model."
         )
 
     def step_of(self, which: Which) -> int:
