@@ -117,7 +117,7 @@ def full(folder: Path) -> dict[str, Any]:
     """Fills the disk while the run trains."""
     disk = folder / "disk"
     disk.mkdir()
-    if os.geteuid() == 0 and _mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", disk):
+    if os.geteuid() == 0 and _mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", disk):
         try:
             run = Run(folder / "data.h5", disk / "run").start().until_saved()
             with (disk / "filler").open("wb") as file:
@@ -129,7 +129,7 @@ def full(folder: Path) -> dict[str, Any]:
                     pass
             found = run.end()
             (disk / "filler").unlink()
-            return found | {"by": "a file system of 4 MB", "resumed_at": run.resume()}
+            return found | {"by": "a file system of 16 MB", "resumed_at": run.resume()}
         finally:
             subprocess.run(["umount", "-l", disk], check=True)
     run = Run(folder / "data.h5", disk / "run").start().until_saved()

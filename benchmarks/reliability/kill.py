@@ -34,16 +34,16 @@ import h5py
 
 from benchmarks.reliability.processes import SMALL, command, ended, in_process, prepare, write_data
 
-EPOCHS, STEPS = 24, 4
+EPOCHS, STEPS = 8, 4
 """Epochs of a run, and steps of an epoch: 32 trials in batches of 8."""
 RUNS = {
     "small": ("--generator-dim", 8, "--factors", 3),
+    "small population": ("--generator-dim", 8, "--factors", 3, "--population", 2, "--epochs-per-generation", 2),
     "large": ("--generator-dim", 24, "--factors", 6),
-    "small population": ("--generator-dim", 8, "--factors", 3, "--population", 2, "--epochs-per-generation", 6),
-    "large population": ("--generator-dim", 24, "--factors", 6, "--population", 2, "--epochs-per-generation", 6),
+    "large population": ("--generator-dim", 24, "--factors", 6, "--population", 2, "--epochs-per-generation", 2),
 }
-SAVING = ("--set", "checkpoints=0.003,2")
-"""A checkpoint as soon as 0.18 s have passed: some steps lie between two saves, and a run has many saves."""
+SAVING = ("--set", "checkpoints=0.005,2")
+"""A checkpoint as soon as 0.3 s have passed: some steps lie between two saves, and a run has several saves."""
 PHASES = ("training", "saving", "scoring", "figures")
 BEGINS = {"training": "compiling and training", "scoring": "spread of the rates", "figures": "drawing"}
 """What the command prints when a phase begins."""

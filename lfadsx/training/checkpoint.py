@@ -59,18 +59,18 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
 def _write_arrays(folder: Path, arrays: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp  # takes as long as the rest of the library
 
-    # Orbax raises the error of its thread here, so that the thread's own log of it would only repeat it.
     logger = logging.getLogger("absl")
-    logger.addFilter(_is_not_of_thread)
+    logger.addFilter(_has_no_traceback)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder, jax.tree.map(_one_copy, arrays))
     finally:
-        logger.removeFilter(_is_not_of_thread)
+        logger.removeFilter(_has_no_traceback)
 
 
-def _is_not_of_thread(record: logging.LogRecord) -> bool:
-    return "_SignalingThread.run() raised" not in str(record.msg)
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    """Drops the errors that the threads of Orbax log before it raises them: they would be said twice."""
+    return not record.exc_info
 
 
 def _move(partial: Path, folder: Path) -> None:
