@@ -29,8 +29,6 @@ from typing import Any
 from benchmarks.reliability.processes import SMALL, begin, ended, prepare, write_data
 
 FLAGS = (*SMALL, "--epochs", 100_000, "--generator-dim", 8, "--factors", 3, "--set", "checkpoints=0.01,2")
-NOBODY = 65_534
-"""User without rights; root may write everywhere."""
 LIMIT = 900.0
 """Seconds within which a process must do what a case waits for."""
 
@@ -98,13 +96,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lfadsx_disk_") as temporary:
         folder = options.folder or Path(temporary)
-        folder.chmod(0o777)
         prepare(folder)
         data, results = write_data(folder / "data.h5"), {}
         for name in options.cases:
             own = folder / name.replace(" ", "_")
-            own.mkdir(mode=0o777)
-            own.chmod(0o777)
+            own.mkdir()
             shutil.copy(data, own / "data.h5")
             results[name] = CASES[name](own)
             print(f"{name}: {json.dumps(results[name])}", flush=True)
@@ -160,19 +156,23 @@ def read_only(folder: Path) -> dict[str, Any]:
 
 
 def no_permission(folder: Path) -> dict[str, Any]:
-    """Takes the permission to write away while the run trains."""
+    """Takes the permission to write away while the run trains; from root by making the folders immutable."""
+    run = Run(folder / "data.h5", folder / "run").start().until_saved()
+    folders = run.out / "checkpoints", run.out
 
-    def as_nobody() -> None:
-        if os.geteuid() == 0:
-            os.setuid(NOBODY)
+    def permit(write: bool) -> None:
+        for path in folders:
+            if os.geteuid() == 0:
+                subprocess.run(["chattr", "-i" if write else "+i", path], check=True)
+            else:
+                path.chmod(0o700 if write else 0o500)
 
-    run = Run(folder / "data.h5", folder / "run").start(as_nobody).until_saved()
-    for path in (run.out, run.out / "checkpoints"):
-        path.chmod(0o500)
-    found = run.end()
-    for path in (run.out, run.out / "checkpoints"):
-        path.chmod(0o700)
-    return found | {"resumed_at": run.resume(as_nobody)}
+    permit(False)
+    try:
+        found = run.end()
+    finally:
+        permit(True)
+    return found | {"resumed_at": run.resume()}
 
 
 def deleted(folder: Path) -> dict[str, Any]:
