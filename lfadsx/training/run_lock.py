@@ -100,8 +100,8 @@ def check_held(folder: str | Path) -> None:
     if held and not held.holds():
         raise RunError(
             f"The run folder {folder} must stay in place during a run, but it was deleted, renamed or taken over by "
-            "another process. Put the folder back, or name the new place with --out, and repeat the command: it "
-            "resumes from the newest checkpoint in the folder."
+            "another process. Put the folder back, or give its new place as `out`, and repeat the command: it resumes "
+            "from the newest checkpoint in the folder."
         )
 
 
