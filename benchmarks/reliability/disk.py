@@ -12,6 +12,7 @@ a sentence.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -116,12 +117,8 @@ def full(folder: Path) -> dict[str, Any]:
     if os.geteuid() == 0 and _mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", disk):
         try:
             run = Run(folder / "data.h5", disk / "run").start().until_saved()
-            with (disk / "filler").open("wb") as file:
-                try:
-                    while True:
-                        file.write(bytes(4096))
-                        file.flush()
-                except OSError:
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
                     pass
             found = run.end()
             (disk / "filler").unlink()

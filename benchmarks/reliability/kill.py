@@ -66,7 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="kills")
     parser.add_argument("--per-run", type=int, default=6, help="kills of a run before it is left to end")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further run after this time")
+    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, help="runs")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no further kill after this time")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--folder", type=Path, help="folder to work in, which is kept; by default a temporary one")
     options = parser.parse_args()
@@ -79,18 +80,25 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     began, rng = time.monotonic(), random.Random(options.seed)
     prepare(folder)
     data = write_data(folder / "data.h5")
-    words = {name: ("fit", data, *own, *SMALL, *SAVING, "--epochs", EPOCHS) for name, own in RUNS.items()}
+    words = {name: ("fit", data, *RUNS[name], *SMALL, *SAVING, "--epochs", EPOCHS) for name in options.runs}
     whole: dict[str, dict[str, float]] = {}
     kills: list[Killed] = []
     resumed, lost_saves, lost, runs, identical = 0, 0, 0, 0, 0
-    while len(kills) < options.kills and time.monotonic() - began < 60 * options.minutes:
-        name = list(RUNS)[runs % len(RUNS)]
+    (folder / "killed").mkdir()
+
+    def is_late() -> bool:
+        return time.monotonic() - began > 60 * options.minutes
+
+    while len(kills) < options.kills and not is_late():
+        name = options.runs[runs % len(options.runs)]
         if name not in whole:
             whole[name] = _uninterrupted(folder / "whole" / name, words[name])
             print(f"{name}: {whole[name]} s by phase, {time.monotonic() - began:.0f} s in all", flush=True)
         out, targets = folder / "killed" / f"{runs}", _targets(rng, min(options.per_run, options.kills - len(kills)))
         last: Killed | None = None
         for target in (*targets, None):
+            if target and is_late():
+                continue
             process = command((*words[name], "--out", out), _log(out))
             resumed += last is not None
             now = _kill(process, out, target, whole[name], rng)
@@ -108,6 +116,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name}: {len(kills)} kills, identical {identical} of {runs}, {seconds:.0f} s in all", flush=True)
     return {
         "benchmark": "kill",
+        "commands": options.runs,
         "kills": len(kills),
         "resumed": resumed,
         "runs": runs,
@@ -130,7 +139,10 @@ def _targets(rng: random.Random, n: int) -> list[str]:
 
 
 def _uninterrupted(out: Path, words: tuple[Any, ...]) -> dict[str, float]:
-    """Trains a run to its end and returns the seconds of its phases."""
+    """Trains a run to its end and returns the seconds of its phases; an earlier one in the folder is used again."""
+    phases = out.with_name(f"{out.name}.json")
+    if phases.exists():
+        return json.loads(phases.read_text())
     out.parent.mkdir(parents=True, exist_ok=True)
     process, began = command((*words, "--out", out), _log(out)), {}
     while (code := ended(process)) is None:
@@ -142,7 +154,9 @@ def _uninterrupted(out: Path, words: tuple[Any, ...]) -> dict[str, float]:
     if code:
         raise RuntimeError(f"The command ended with {code}:\n{_log(out).read_text()}")
     ends = [*list(began.values())[1:], time.monotonic()]
-    return {phase: round(end - start, 1) for (phase, start), end in zip(began.items(), ends, strict=True)}
+    seconds = {phase: round(end - start, 1) for (phase, start), end in zip(began.items(), ends, strict=True)}
+    phases.write_text(json.dumps(seconds))
+    return seconds
 
 
 def _kill(process: int, out: Path, target: str | None, seconds: dict[str, float], rng: random.Random) -> Killed | None:
@@ -155,7 +169,7 @@ def _kill(process: int, out: Path, target: str | None, seconds: dict[str, float]
             at = time.monotonic() + rng.uniform(0, 0.05 if target == "saving" else seconds[target])
         if at is not None and time.monotonic() >= at:
             return _killed(process, out, left)
-        time.sleep(0.002)
+        time.sleep(0.005)
     if code:
         raise RuntimeError(f"The command ended with {code}:\n{_log(out).read_text()}")
     return None
