@@ -52,6 +52,17 @@ class PartError(Exception):
     """
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an exception says that the memory of the computer or of a device is full.
+
+    Example:
+        >>> from lfadsx.errors import is_out_of_memory
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("RESOURCE_EXHAUSTED: out of memory"))
+        (True, True)
+    """
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns " (did you mean 'x'?)" for the valid name that is nearest to a misspelt one, or an empty text.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,26 @@ from typing import Any
 import jax
 import numpy as np
 
-from lfadsx.errors import RunError
+from lfadsx.errors import LfadsxError, RunError
+
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+REMEDIES = {
+    "Free space there": (errno.ENOSPC, errno.EDQUOT),
+    "Raise the limit of file sizes (`ulimit -f`)": (errno.EFBIG,),
+    "Get permission to write there": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "Its folder was deleted or renamed. Put the folder back": GONE,
+}
+"""What to do about errors of the operating system, by their numbers."""
+NOT_POSSIBLE = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
+"""Errors of file systems on which a folder, or a file that is only read, cannot be put on the disk."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path in the folder of a file. When the block ends, the temporary file replaces the file.
 
-    If the block raises an exception, the temporary file is deleted and the file does not change.
+    If the block raises an exception, the temporary file is deleted and the file does not change. That of a process that
+    is killed is deleted by `remove_leftovers`. After a power cut there is the old or the new file.
 
     Example:
         >>> import tempfile
@@ -37,16 +51,92 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: The file. The temporary name has the same ending, which some writers depend on.
+
+    Raises:
+        RunError: If the file cannot be written.
     """
     path = Path(path)
     # In the same folder, because moves between file systems are not atomic; with a different name in each process.
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield partial
-        os.replace(partial, path)
+        with writing(path):
+            yield partial
+            put_on_disk(partial)
+            os.replace(partial, path)
+            put_on_disk(path.parent)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Says in words why a file or folder cannot be written.
+
+    Raises:
+        RunError: If the operating system refuses in the block to write `path`: full disk, missing permission, deleted
+            folder and the like. Errors about files in other folders pass unchanged.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        number = _error_number(error)
+        if isinstance(error, LfadsxError) or number is None or not _is_near(getattr(error, "filename", None), path):
+            raise
+        remedy = next((text for text, numbers in REMEDIES.items() if number in numbers), "Check the disk")
+        rest = "." if number in GONE else ": what was saved before is unchanged."
+        raise RunError(
+            f"{path} cannot be written ({os.strerror(number)}). {remedy} and repeat the command{rest}"
+        ) from error
+
+
+def _is_near(named: Any, path: str | Path) -> bool:
+    """Returns whether the path that an error names, if any, is in the folder of another path or contains it."""
+    folder = Path(path).absolute().parent
+    other = Path(named).absolute() if isinstance(named, str) else folder
+    return folder in (other, *other.parents) or other in folder.parents
+
+
+def _error_number(error: Exception) -> int | None:
+    """Returns the operating system's number of an error, also of those of HDF5 and Orbax, which only name it."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = re.search(r"errno = (\d+)|os_error_code='(\d+)'", str(error))
+    return int(found[1] or found[2]) if found else None
+
+
+def put_on_disk(path: Path) -> None:
+    """Waits until a file or the names in a folder are on the disk, where a power cut cannot reach them."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_POSSIBLE:
+            raise
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Deletes the temporary files that killed processes have left in a folder and the folders in it."""
+    for path in Path(folder).rglob(".*.*"):
+        number = path.name.split(".")[1]
+        if number.isdigit() and path.is_file() and not is_running(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Returns whether this computer runs a process with a number; True if that cannot be known."""
+    if os.name != "posix":  # elsewhere, signal 0 would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_writable(path: str | Path) -> None:
@@ -67,7 +157,7 @@ def check_writable(path: str | Path) -> None:
 def write_text(path: str | Path, text: str) -> Path:
     """Writes a text file atomically and returns its path."""
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="")
     return Path(path)
 
 

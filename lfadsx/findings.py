@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
+from lfadsx.errors import LfadsxError
+
 log = logging.getLogger("lfadsx")
 Found = TypeVar("Found")
 
@@ -61,7 +63,7 @@ class Finding:
 def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found]) -> Found | None:
     """Runs a step and returns its result, or None if it fails.
 
-    A failure is added to `found` as a finding with its reason; its traceback is logged.
+    A failure is added to `found` as a finding with its reason. Its traceback is logged unless the user can mend it.
 
     Example:
         >>> from lfadsx.findings import attempt
@@ -78,11 +80,11 @@ def attempt(found: list[Finding], kind: str, name: str, step: Callable[[], Found
     try:
         return step()
     except Exception as error:
-        what = f"{kind} {name!r}" if name else kind
-        log.exception("The %s failed.", what)
+        what, ours = f"{kind} {name!r}" if name else kind, not isinstance(error, LfadsxError)
+        log.error("The %s failed.", what, exc_info=ours)
         reason = str(error).strip().split("\n")[0].rstrip(".")
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         sentence = f"The {what} failed and is left out ({reason})."
-        remedy = "All other results are valid; the traceback is in the log."
+        remedy = "All other results are valid" + ("; the traceback is in the log." if ours else ".")
         found.append(Finding("warning", f"{kind} failed", None, None, name, sentence, remedy))
         return None

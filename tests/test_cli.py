@@ -479,6 +479,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(run, file, tmp_path):
         code = process.wait(timeout=120)
     said = log.read_text()
     assert code == 128 + signal.SIGINT, said
+    assert re.search(r"Saved after step [\d,]+ \(took \d+\.\d s\)\.", said), said
     assert "Stopped and saved" in said and "the same command again to resume" in said
     assert len(list((out / "checkpoints").iterdir())) == 1
     assert not (out / "metrics.json").exists()

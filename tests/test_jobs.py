@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -218,7 +219,7 @@ def test_a_full_device_names_the_settings_to_change(ends):
         MemoryError("too much"),
     ):
         code, said = ends(raises(error))
-        assert code == 2 and "--trials-at-once" in said and "--samples" in said
+        assert code == 2 and all(flag in said for flag in ("--trials-at-once", "--batch-size", "--samples"))
         assert "Traceback" not in said and "dump" not in said
 
 
@@ -227,7 +228,7 @@ def test_a_full_device_names_the_settings_to_change(ends):
     [
         lambda: write_text(None, ""),  # a slip of ours is a TypeError, as the user's mistakes once were
         lambda: lfadsx.data.fold_datasets.stratified_folds(None, 3),
-        lambda: write_text("/proc/no such folder/file", ""),  # no path of the user's
+        lambda: checkpoint._sha256(Path("/proc/no such folder/file")),  # no path of the user's
     ],
 )
 def test_a_slip_of_ours_ends_with_code_1_and_a_traceback(does, ends):

@@ -12,7 +12,7 @@ from pathlib import Path
 import lfadsx
 from lfadsx.cli.command_flags import Command, as_typed
 from lfadsx.cli.terminal import OURS, USER, say
-from lfadsx.errors import LfadsxError, PartError
+from lfadsx.errors import LfadsxError, PartError, is_out_of_memory
 
 LIBRARY = str(Path(lfadsx.__file__).parent)
 OTHERS = (*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("stdlib"), "<frozen")
@@ -43,11 +43,12 @@ def _to_mend(error: Exception, words: Sequence[str]) -> str:
         return str(error)
     if isinstance(error, OSError) and (path := _named(error, words)):
         return f"{path} cannot be read or written ({error.strerror}). Check that it exists, its permissions and space."
-    if "RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError):
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+    if is_out_of_memory(error):
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        whose = "the computer" if isinstance(error, MemoryError) else "the device"
         return (
-            f"The memory of the device is full ({reason}). Lower --trials-at-once (of a population --members-at-once) "
-            "in training and --samples in inference, or end other programs that use the device."
+            f"The memory of {whose} is full ({reason}). Lower --trials-at-once or --batch-size (of a population "
+            "--members-at-once) in training and --samples in inference, read fewer trials, or end other programs."
         )
     return ""
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from lfadsx.data.large_arrays import check_room, read_in_blocks
 from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
-from lfadsx.errors import DataError
-from lfadsx.files import atomic_path
+from lfadsx.errors import DataError, RunError
+from lfadsx.files import atomic_path, writing
 
 LARGE = 2**26
 """Bytes from which an array of numbers is read in blocks."""
@@ -113,14 +113,12 @@ class NpzArray:
 def open_to_write(path: Path) -> Iterator[h5py.File]:
     """Opens a new HDF5 file; if writing fails, no file is left."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, h5py.File(partial, "w") as file:
             yield file
-    except OSError as error:
-        raise DataError(
-            f"The file {str(path)!r} cannot be written ({error}). "
-            "Name a file in a folder that you may write to and that has room."
-        ) from error
+    except RunError as error:
+        raise DataError(f"{error} Name a file in a folder that you may write to and that has room.") from error
 
 
 def write_array(

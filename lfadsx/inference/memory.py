@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import Array
 
 from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
+from lfadsx.errors import LfadsxError, is_out_of_memory
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
 from lfadsx.progress import steps
@@ -117,11 +119,26 @@ def map_trials(
         # One type for counts (integers) and masked counts (real numbers), so that both share one compiled program.
         batch = dataclasses.replace(batch, encoder_input=np.asarray(batch.encoder_input, np.float32))
         batch = place_trials(batch, mesh)
-        by_trial, by_sample = compute(graphdef, state, batch, given, settings)
-        one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
-        parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
+        with _within_memory():
+            by_trial, by_sample = compute(graphdef, state, batch, given, settings)
+            one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
+            parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
     first, second = zip(*parts, strict=True)
     return tuple(jax.tree.map(lambda *x, at=at: np.concatenate(x, at), *of) for at, of in enumerate((first, second)))
+
+
+@contextlib.contextmanager
+def _within_memory() -> Iterator[None]:
+    """Replaces JAX's error for full memory by one that names the settings."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise LfadsxError(
+            "Inference does not fit into the memory of the device. Lower `memory` (MB) of the function that you call, "
+            "on the command line --samples, or end other programs that use the device."
+        ) from error
 
 
 @cache

@@ -32,6 +32,7 @@ from lfadsx.results.joined_file import write_pieces
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import FitResult, RunFolder
+from lfadsx.training.run_lock import check_held
 
 log = logging.getLogger("lfadsx")
 
@@ -85,6 +86,7 @@ def finish(
     posteriors = {
         name: without_states(infer(result.model, data, name, n_samples=n, **how)) for name, n in samples.items()
     }
+    check_held(out)
     files = [write_posteriors(folder.posterior, posteriors), *write_pieces(folder.posterior, posteriors)]
     if calibration is not None:
         files.append(calibration.save(folder.calibration))
@@ -107,6 +109,7 @@ def finish(
         lambda: attempt_page(failed, out, data),
     )
     for make in later if figures else ():
+        check_held(out)
         n_failed = len(failed)
         files += make()
         if len(failed) > n_failed:

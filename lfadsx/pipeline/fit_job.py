@@ -26,8 +26,10 @@ from lfadsx.pipeline.scoring import check_bin_width
 from lfadsx.progress import progress_shown
 from lfadsx.settings_for_data import suited_settings
 from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
+from lfadsx.training.run_lock import locks_out
 
 
+@locks_out
 def fit_run(
     data: Dataset,
     out: str | Path,

@@ -31,6 +31,7 @@ from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
 from lfadsx.training import AbstractCallback, CsvLog, PopulationResult, RunFolder
 from lfadsx.training import population as train_population
+from lfadsx.training.run_lock import locks_out
 from lfadsx.training.training_findings import BROKE_OFF
 
 log = logging.getLogger("lfadsx")
@@ -42,6 +43,7 @@ LEAST_SAMPLES = 8
 """Smallest number of posterior samples of each member of an ensemble."""
 
 
+@locks_out
 def population_run(
     data: Dataset,
     out: str | Path,

@@ -12,6 +12,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.splits import choose
 from lfadsx.distributions import CorrelatedPrior
 from lfadsx.errors import LfadsxError, MissingExtraError
+from lfadsx.files import writing
 from lfadsx.inference import infer_trials
 from lfadsx.models.lfads import LFADS
 from lfadsx.results.labels import Labels
@@ -87,6 +88,7 @@ class TensorBoard(AbstractCallback):
             raise LfadsxError(f"`figure_every` must be at least 1 epoch, got {figure_every}.")
         if data is not None:
             import lfadsx.plotting  # noqa: F401 - fails now if matplotlib is missing, not after ten epochs
+        self._folder = Path(folder)
         self._open = lambda: SummaryWriter(str(folder))
         self._writer: Any = None
         self.data, self.figure_every, self.n_samples = data, figure_every, n_samples
@@ -98,6 +100,10 @@ class TensorBoard(AbstractCallback):
 
     def on_epoch_end(self, progress: Progress) -> None:
         """Writes the scalars of an epoch, and a figure every `figure_every` epochs."""
+        with writing(self._folder):
+            self._write(progress)
+
+    def _write(self, progress: Progress) -> None:
         epoch, latest = progress.epoch, progress.latest
         for member, row in enumerate(latest):
             model = progress.model(member)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lfadsx.config import FigureFormat
 from lfadsx.data.dataset import Dataset
 from lfadsx.evaluation import Evaluation
-from lfadsx.files import atomic_path
+from lfadsx.files import atomic_path, writing
 from lfadsx.findings import Finding, attempt
 from lfadsx.plotting.behaviour_panels import behaviour
 from lfadsx.plotting.count_panels import predicted_counts
@@ -129,7 +129,8 @@ def _write_all(
 ) -> tuple[list[Path], list[Finding]]:
     """Write figures by the names of their files; a function that returns None has nothing to draw."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     findings: list[Finding] = []
     files = [
         attempt(findings, "figure", name, partial(_draw, folder / f"{name}.{figure_format}", figures[name]))

@@ -179,7 +179,7 @@ class CsvLog(AbstractCallback):
     def on_epoch_end(self, progress: Progress) -> None:
         """Appends the new lines."""
         new = progress.rows[self._n_written :]
-        if set(names_of(new)) - set(self._names):
+        if set(names_of(new)) - set(self._names) or not self.path.exists():
             self.on_start(progress)
             return
         write_rows(self.path, new, self._names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from lfadsx.errors import CheckpointError
+from lfadsx.files import put_on_disk, writing
+
+log = logging.getLogger("lfadsx")
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint with files that are missing or differ from those that were written."""
 
 
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
@@ -21,30 +29,71 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
 
     The folder appears only when it is complete; a checkpoint of the same name is replaced. On several hosts all
     processes must call this. Typed random keys are allowed as arrays.
+
+    Raises:
+        RunError: If the folder cannot be written; earlier checkpoints are then unchanged.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".{folder.name}.partial")
     is_first = jax.process_index() == 0
-    if is_first:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    _wait("made")
+    try:
+        with writing(folder):
+            if is_first:
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+            _wait("made")
+            _write_arrays(partial / "arrays", by_name(tree))
+            _wait("written")
+            if is_first:
+                (partial / "meta.json").write_text(json.dumps(meta, indent=1))
+                manifest = {"files": _checksums(partial), "shapes": _shapes(by_name(tree))}
+                (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
+                _move(partial, folder)
+    except BaseException:
+        if is_first:
+            shutil.rmtree(partial, ignore_errors=True)  # it may have filled the disk
+        raise
+    _wait("moved")
+
+
+def _write_arrays(folder: Path, arrays: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp  # takes as long as the rest of the library
 
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial / "arrays", jax.tree.map(_one_copy, by_name(tree)))
-    _wait("written")
-    if is_first:
-        (partial / "meta.json").write_text(json.dumps(meta, indent=1))
-        manifest = {"files": _checksums(partial), "shapes": _shapes(by_name(tree))}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        replaced = folder.with_name(f".{folder.name}.replaced")
+    logger = logging.getLogger("absl")
+    logger.addFilter(_has_no_traceback)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder, jax.tree.map(_one_copy, arrays))
+    finally:
+        logger.removeFilter(_has_no_traceback)
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    """Drops the errors that the threads of Orbax log before it raises them: they would be said twice."""
+    return not record.exc_info
+
+
+def _move(partial: Path, folder: Path) -> None:
+    """Gives a complete checkpoint its name. Whenever this is interrupted, `_whole` finds the old or the new one."""
+    for path in (partial, *partial.rglob("*")):
+        put_on_disk(path)
+    replaced = _replaced(folder)
+    if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)
-        if folder.exists():
-            folder.rename(replaced)
-        partial.rename(folder)
-        shutil.rmtree(replaced, ignore_errors=True)
-    _wait("moved")
+        folder.rename(replaced)
+    partial.rename(folder)
+    put_on_disk(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _whole(folder: Path) -> Path:
+    """Returns the absolute folder of a checkpoint, also of one that was being replaced when its process was killed."""
+    folder = Path(folder).absolute()
+    return _replaced(folder) if _replaced(folder).is_dir() and not folder.exists() else folder
 
 
 def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -52,7 +101,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
     `like` is a pytree of arrays with the wanted shapes, dtypes and, for several devices, shardings.
     """
-    folder = Path(folder).absolute()
+    folder = _whole(folder)
     manifest = check(folder)
     target = by_name(like)
     _compare(folder, manifest["shapes"], _shapes(target))
@@ -66,7 +115,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
-    folder = Path(folder).absolute()
+    folder = _whole(folder)
     check(folder)
     import orbax.checkpoint as ocp  # takes as long as the rest of the library
 
@@ -89,46 +138,88 @@ def _is_key(array: Any) -> bool:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """Reads the JSON of a checkpoint."""
-    return json.loads((Path(folder) / "meta.json").read_text())
+    """Reads the JSON of a checkpoint. Raises DamagedError if it is missing or damaged."""
+    file = _whole(folder) / "meta.json"
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"The file {file} of a checkpoint cannot be read ({error}). {RESTORE}") from error
+
+
+RESTORE = "Restore the checkpoint from a copy."
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """Returns the manifest of a checkpoint. Raises CheckpointError if a file is missing or damaged."""
+    """Returns the manifest of a checkpoint. Raises DamagedError if a file is missing or damaged."""
+    folder = _whole(folder)
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise CheckpointError(
+        raise DamagedError(
             f"{folder} must be a complete checkpoint, but has no manifest.json. Give a folder that a run has written."
         )
-    content, found = json.loads(manifest.read_text()), _checksums(folder)
-    for name, checksum in content["files"].items():
+    try:
+        content = json.loads(manifest.read_text())
+        checksums, _ = content["files"], content["shapes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(
+            f"The file manifest.json of the checkpoint {folder} is damaged ({error}). {RESTORE}"
+        ) from error
+    found = _checksums(folder)
+    for name, checksum in checksums.items():
         if found.get(name) != checksum:
             state = "is missing" if name not in found else "is damaged: its SHA-256 differs from the manifest"
-            raise CheckpointError(
-                f"The file {name} of the checkpoint {folder} {state}. Delete this folder to resume from an "
-                "earlier checkpoint, or restore it from a copy."
-            )
+            raise DamagedError(f"The file {name} of the checkpoint {folder} {state}. {RESTORE}")
     return content
 
 
 def numbered(folder: Path) -> list[Path]:
-    """Returns the complete checkpoints of a folder, whose names are their steps, oldest first."""
-    found = [path for path in Path(folder).glob("[0-9]*") if (path / "manifest.json").is_file()]
+    """Returns the checkpoints of a folder, whose names are their steps, oldest first."""
+    found = [path for path in Path(folder).glob("[0-9]*") if path.name.isdigit() and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name))
 
 
+def is_whole(folder: Path) -> bool:
+    """Returns whether a checkpoint is there and undamaged."""
+    try:
+        check(folder)
+    except DamagedError:
+        return False
+    return True
+
+
 def restore_newest(folder: Path, like: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Reads the newest complete checkpoint of a folder as `restore` does; returns None if there is none."""
+    """Reads the newest undamaged checkpoint of a folder as `restore` does; returns None if there is none at all.
+
+    A damaged one is reported in the log, and the one before it is used.
+
+    Raises:
+        DamagedError: If all checkpoints are damaged.
+    """
     found = numbered(folder)
-    return restore(found[-1], like) if found else None
+    for path in reversed(found):
+        try:
+            return restore(path, like)
+        except DamagedError as error:
+            log.warning("%s The run resumes from the checkpoint before it, if there is one.", error)
+    if found:
+        raise DamagedError(
+            f"At least one checkpoint in {folder} must be undamaged, but all {len(found)} are damaged. Restore one "
+            "from a copy, or delete the folder to train from the start."
+        )
+    return None
 
 
 def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, keep: int) -> None:
     """Saves a checkpoint under its step, and deletes all but the newest `keep`."""
-    save(Path(folder) / f"{step:08d}", tree, meta)
+    own = Path(folder) / f"{step:08d}"
+    save(own, tree, meta)
     if jax.process_index() == 0:
-        for old in numbered(folder)[:-keep]:
-            shutil.rmtree(old)
+        found = numbered(folder)
+        n_until = found.index(own) + 1
+        # Checkpoints of later steps are damaged: the run would have resumed from them. Hidden ones are what killed
+        # processes have left.
+        for old in (*found[: max(0, n_until - keep)], *found[n_until:], *Path(folder).glob(".*")):
+            shutil.rmtree(old, ignore_errors=True)
     _wait("pruned")
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.data.batching import Feed
-from lfadsx.errors import LfadsxError
+from lfadsx.errors import LfadsxError, is_out_of_memory
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import place_block, place_member_blocks, place_members, replicate, to_host
 from lfadsx.random import derive
@@ -175,14 +175,14 @@ class Cohort:
         """Replaces JAX's error for full memory by one that names the settings."""
         try:
             yield
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
             of_members, setting = self._at_once_words()
             raise LfadsxError(
                 f"The {what}{of_members} do not fit into the memory of the device. Set {setting}trials_at_once, e.g. "
-                "to 32, or lower it. If that is not enough, lower steps_per_block, or set segment_bins for long "
-                "trials; both need a new run folder."
+                "to 32, or lower it. If that is not enough, lower batch_size or steps_per_block, or set segment_bins "
+                "for long trials; all three need a new run folder."
             ) from error
 
     def _at_once_words(self) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -19,6 +20,7 @@ from jaxtyping import Float, Int
 
 from lfadsx.config import HyperParams
 from lfadsx.errors import LfadsxError
+from lfadsx.files import write_text, writing
 
 Row = dict[str, float]
 """Figures of a member and an epoch by name."""
@@ -214,13 +216,22 @@ def names_of(rows: Iterable[Row]) -> list[str]:
 
 
 def write_rows(path: str | Path, rows: Sequence[Row], names: Sequence[str] | None = None) -> None:
-    """Writes rows to a CSV file. With `names`, the columns of an existing file, the rows are appended to it."""
-    with Path(path).open("a" if names else "w", newline="") as file:
-        writer = csv.DictWriter(file, names or names_of(rows))
-        if not names and rows:
-            writer.writeheader()
-        # Eight digits distinguish all float32 values.
-        writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in rows)
+    """Writes rows to a CSV file. With `names`, the columns of an existing file, the rows are appended to it.
+
+    Raises:
+        RunError: If the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names or names_of(rows))
+    if not names and rows:
+        writer.writeheader()
+    # Eight digits distinguish all float32 values.
+    writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in rows)
+    if not names:
+        write_text(path, text.getvalue())
+        return
+    with writing(path), Path(path).open("a", newline="", encoding="utf-8") as file:
+        file.write(text.getvalue())
 
 
 def read_rows(path: str | Path) -> list[Row]:

@@ -21,6 +21,7 @@ from lfadsx.training.cohort import Cohort, Facts
 from lfadsx.training.default_augmentations import check_off
 from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
 from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_lock import check_held
 from lfadsx.training.step import StepReport, ValidReport
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
 
@@ -132,13 +133,16 @@ class Loop:
                 elif self._broken()[position.active].all():
                     self._retire()
                     position.reason = "not finite"
-                self.signal = 0 if position.reason else requested()
+                self.signal = 0 if position.reason else requested.signal
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
                 # A run that broke down keeps its last checkpoint.
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
                     last_save = time.monotonic()
                 if self.signal:
+                    if self.folder:
+                        took = time.monotonic() - requested.time
+                        log.info("Saved after step %s (took %.1f s).", f"{self._step:,}", took)
                     break
         reason: Reason = position.reason or "interrupted"
         self._tell("on_end", reason)
@@ -288,15 +292,19 @@ class Loop:
             return "not finite"
         return "converged" if self.strategy.is_done(position.best) else None
 
+    @property
+    def _step(self) -> int:
+        """Number of steps trained."""
+        return self.position.epoch * self.layout.steps + self.position.block * self.layout.block_steps
+
     def _save(self, folder: RunFolder) -> None:
         """Saves the state for a resumed run and, for a single model, its best and last weights for `load`."""
-        position, layout = self.position, self.layout
-        step = position.epoch * layout.steps + position.block * layout.block_steps
-        meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
-        checkpoint.save_numbered(folder.checkpoints, step, self.cohort.state, meta, keep=keep)
+        position, steps = self.position, self.layout.steps
+        check_held(folder.path)
+        # The state comes last: a run whose saved state says that it has ended never saves its models again.
         if not self.is_population:
             best, last = self.cohort.models()[0]
-            best_epoch = int(self.cohort.facts().best_epoch[0])
-            folder.save_models(
-                best, last, epoch=position.epoch, best_epoch=best_epoch, step=step, steps_per_epoch=layout.steps
-            )
+            facts = dict(epoch=position.epoch, best_epoch=int(self.cohort.facts().best_epoch[0]))
+            folder.save_models(best, last, **facts, step=self._step, steps_per_epoch=steps)
+        meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
+        checkpoint.save_numbered(folder.checkpoints, self._step, self.cohort.state, meta, keep=keep)

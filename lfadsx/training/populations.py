@@ -37,6 +37,7 @@ from lfadsx.training.members import stack
 from lfadsx.training.optimizer import describe_optimizer
 from lfadsx.training.results import FitResult, PopulationResult
 from lfadsx.training.run_folder import RunFolder, make_info
+from lfadsx.training.run_lock import check_held, locks_out
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason
@@ -138,6 +139,7 @@ def population(
     )
 
 
+@locks_out
 def train(
     model: LFADS | Build,
     datasets: Sequence[Dataset],
@@ -200,6 +202,7 @@ def train(
     loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None, off)
     result = _result(loop, loop.run(), configs, datasets)
     if folder is not None and population and result.reason != "interrupted":
+        check_held(folder.path)
         member = result.ranking[0]
         best_hyper = HyperParams(**{name: of[member] for name, of in position.best_hyper.items()})
         folder.best_member.write_run(

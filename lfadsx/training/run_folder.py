@@ -20,8 +20,8 @@ from flax import nnx
 from lfadsx import __version__, old_names
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.dataset import Dataset, Session
-from lfadsx.errors import RunError
-from lfadsx.files import check_writable, to_json, write_json
+from lfadsx.errors import CheckpointError, RunError
+from lfadsx.files import check_writable, to_json, write_json, writing
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.serialization import describe, rebuild
 from lfadsx.training import checkpoint
@@ -231,13 +231,9 @@ class RunFolder:
         Raises:
             RunError: If the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.path / (POPULATION if info.population else SINGLE), info)
-        except OSError as error:
-            raise RunError(
-                f"The output folder {self.path} cannot be written ({error.strerror}). Give another folder."
-            ) from error
+        write_json(self.path / (POPULATION if info.population else SINGLE), info)
 
     def save_models(
         self, best: LFADS, last: LFADS, *, epoch: int, best_epoch: int, step: int, steps_per_epoch: int, **meta: Any
@@ -275,9 +271,23 @@ class RunFolder:
         if isinstance(which, int):
             nnx.update(model, self._at_step(which, state))
         else:
-            restored, _ = checkpoint.restore(self.path / which, {"model": state})
+            try:
+                restored, _ = checkpoint.restore(self.path / which, {"model": state})
+            except checkpoint.DamagedError as error:
+                raise CheckpointError(f"{error} {self._whole_ones()}") from error
             nnx.update(model, restored["model"])
         return model
+
+    def _whole_ones(self) -> str:
+        """Returns a sentence that lists the models of the folder that can be loaded."""
+        named = [f'which="{name}"' for name in ("best", "last") if checkpoint.is_whole(self.path / name)]
+        steps = [path for path in checkpoint.numbered(self.checkpoints) if checkpoint.is_whole(path)]
+        found = [*named, *(f"which={int(path.name)}" for path in steps)]
+        return (
+            f"The folder {self.path} also holds undamaged models: load with {' or '.join(found)}."
+            if found
+            else f"The folder {self.path} holds no other undamaged model."
+        )
 
     def step_of(self, which: Which) -> int:
         """Returns the number of steps that a model has trained; argument as of `lfadsx.load`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from typing import Literal
 
 from lfadsx.config import TrainConfig
@@ -38,28 +40,42 @@ def reason_to_stop(
     return "learning rate" if waits and rate < config.learning_rate_stop else None
 
 
+@dataclasses.dataclass
+class StopRequest:
+    """A request to stop.
+
+    Attributes:
+        signal: Number of the received signal; 0 for none.
+        time: When it was received, on the monotonic clock in seconds.
+    """
+
+    signal: int = 0
+    time: float = 0.0
+
+
 @contextlib.contextmanager
-def stop_request() -> Iterator[Callable[[], int]]:
+def stop_request() -> Iterator[StopRequest]:
     """Turns the first Ctrl-C or SIGTERM into a request to finish the block and save. The second Ctrl-C stops at once.
 
     Yields:
-        A function that returns the number of the received signal, 0 for none.
+        The request, whose attributes are set when a signal is received.
     """
+    received = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0  # only the main thread may set handlers
+        yield received  # only the main thread may set handlers
         return
-    received = [0]
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def request(number, frame):
-        if received[0] and number == signal.SIGINT:
+        if received.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
-        received[0] = number
+        if not received.signal:
+            received.signal, received.time = number, time.monotonic()
 
     for number in SIGNALS:
         signal.signal(number, request)
     try:
-        yield lambda: received[0]
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
