@@ -16,7 +16,7 @@ from jaxtyping import Array
 from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.models.lfads import LFADS
-from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
+from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate, to_host
 from lfadsx.progress import steps
 from lfadsx.results.labels import Labels
 from lfadsx.types import Batch
@@ -118,8 +118,8 @@ def map_trials(
         batch = dataclasses.replace(batch, encoder_input=np.asarray(batch.encoder_input, np.float32))
         batch = place_trials(batch, mesh)
         by_trial, by_sample = compute(graphdef, state, batch, given, settings)
-        one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
-        parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
+        one = jax.tree.map(lambda x, n=n: to_host(x)[:n], by_trial)
+        parts.append((one, jax.tree.map(lambda x, n=n: to_host(x)[:, :n], by_sample)))
     first, second = zip(*parts, strict=True)
     return tuple(jax.tree.map(lambda *x, at=at: np.concatenate(x, at), *of) for at, of in enumerate((first, second)))
 
