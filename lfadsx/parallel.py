@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lfadsx import processes
 from lfadsx.errors import LfadsxError
 from lfadsx.types import Batch
 
@@ -67,6 +68,31 @@ def _chosen(n: int) -> list[jax.Device]:
             "processes with the same number of CPU devices (JAX_NUM_CPU_DEVICES) or GPUs."
         )
     return [device for devices in own for device in devices[: n // n_processes]]
+
+
+def meet(mesh: Mesh | None) -> None:
+    """Lets the devices of several processes meet once, before programs whose compilation takes them unequal times.
+
+    CPU devices that exchange for the first time wait 30 s for each other, and later half an hour.
+
+    Raises:
+        LfadsxError: If the mesh does not have devices of every process.
+    """
+    if processes.count() == 1:
+        return
+    own = set() if mesh is None else {device.process_index for device in mesh.devices.flat}
+    if mesh is None or len(own) < processes.count():
+        raise LfadsxError(
+            f"With {processes.count()} processes, `mesh` must have devices of all of them, got devices of {len(own)}. "
+            "Give mesh=lfadsx.make_mesh()."
+        )
+
+    def sums(x: jax.Array) -> list[jax.Array]:
+        return [jax.lax.psum(x, axes) for axes in ("data", "members", ("data", "members"))]
+
+    processes.wait()
+    specs: Any = dict(in_specs=EVERYWHERE, out_specs=EVERYWHERE, check_vma=False)
+    jax.block_until_ready(jax.jit(jax.shard_map(sums, mesh=mesh, **specs))(np.float32(1)))
 
 
 def all_data(mesh: Mesh | None) -> Mesh | None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -155,14 +156,20 @@ _kept: list[Any] = []
 def leave(code: int) -> None:
     """Parts from the other processes when this one is about to end with an exit code.
 
-    If the others do not end within `PARTING` seconds, they are told that this process has ended, and end.
+    If the others do not end within `PARTING` seconds, this process ends at once, which the others notice.
     """
-    if count() > 1:
-        end_with("", code)
-        try:
-            jax.distributed.shutdown()
-        except jax.errors.JaxRuntimeError:
-            os._exit(code)
+    client = distributed.global_state.client
+    if count() == 1 or client is None:
+        return
+    end_with("", code)
+    sys.stdout.flush()
+    client.key_value_set(f"lfadsx/end/{distributed.global_state.process_id}", "")
+    try:
+        for index in range(count()):
+            client.blocking_key_value_get(f"lfadsx/end/{index}", 1000 * PARTING)
+        jax.distributed.shutdown()
+    except jax.errors.JaxRuntimeError:
+        os._exit(code)
 
 
 def exchange(value: Any) -> list[Any]:

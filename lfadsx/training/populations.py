@@ -24,6 +24,7 @@ from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
+from lfadsx.parallel import meet
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
 from lfadsx.settings import PopulationFitSettings
@@ -158,6 +159,7 @@ def train(
     **parts: Any,
 ) -> PopulationResult:
     """Trains a model for each data set; shared by `fit`, for which `population` is None, and `population`."""
+    meet(mesh)
     n, folder = len(datasets), None if out is None else RunFolder(out)
     earlier = None if folder is None else folder.begun(population=population is not None)
     strategy.check(n)
