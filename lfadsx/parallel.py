@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lfadsx import processes
 from lfadsx.errors import LfadsxError
 from lfadsx.types import Batch
 
@@ -50,18 +51,56 @@ def make_mesh(n_devices: int | None = None, *, members: int = 1) -> Mesh:
         )
     if n_devices % members:
         raise LfadsxError(f"`members` must divide the number of devices, {n_devices}, got {members}.")
-    shape, names = (n_devices // members, members), ("data", "members")
-    return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:n_devices])
+    # Devices of a process are neighbours along `data`: exchanges of a member's gradient stay within it if they can.
+    shape, names = (members, n_devices // members), ("members", "data")
+    return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=_chosen(n_devices))
+
+
+def _chosen(n: int) -> list[jax.Device]:
+    """Returns the first devices, as many of each process."""
+    n_processes = jax.process_count()
+    if n % n_processes:
+        raise LfadsxError(f"The number of devices must be a multiple of the {n_processes} processes, got {n}.")
+    own = [[d for d in jax.devices() if d.process_index == index] for index in range(n_processes)]
+    if (least := min(map(len, own))) < n // n_processes:
+        raise LfadsxError(
+            f"Every process must have {n // n_processes} devices, but one has {least}. Give fewer, or start all "
+            "processes with the same number of CPU devices (JAX_NUM_CPU_DEVICES) or GPUs."
+        )
+    return [device for devices in own for device in devices[: n // n_processes]]
+
+
+def meet(mesh: Mesh | None) -> None:
+    """Lets the devices of several processes meet once, before programs whose compilation takes them unequal times.
+
+    CPU devices that exchange for the first time wait 30 s for each other, and later half an hour.
+
+    Raises:
+        LfadsxError: If the mesh does not have devices of every process.
+    """
+    if processes.count() == 1:
+        return
+    own = set() if mesh is None else {device.process_index for device in mesh.devices.flat}
+    if mesh is None or len(own) < processes.count():
+        raise LfadsxError(
+            f"With {processes.count()} processes, `mesh` must have devices of all of them, got devices of {len(own)}. "
+            "Give mesh=lfadsx.make_mesh()."
+        )
+
+    def sums(x: jax.Array) -> list[jax.Array]:
+        return [jax.lax.psum(x, axes) for axes in ("data", "members", ("data", "members"))]
+
+    processes.wait()
+    specs: Any = dict(in_specs=EVERYWHERE, out_specs=EVERYWHERE, check_vma=False)
+    jax.block_until_ready(jax.jit(jax.shard_map(sums, mesh=mesh, **specs))(np.float32(1)))
 
 
 def all_data(mesh: Mesh | None) -> Mesh | None:
-    """Returns the mesh for inference after training: all devices on the axis `data`; None with several processes.
-
-    With several processes, each process infers and writes all results.
-    """
-    if mesh is None or jax.process_count() > 1:
+    """Returns the mesh for inference after training: all devices of this process on the axis `data`."""
+    if mesh is None:
         return None
-    return Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names, axis_types=mesh.axis_types)
+    own = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
+    return jax.make_mesh((1, len(own)), ("members", "data"), axis_types=mesh.axis_types, devices=own)
 
 
 def n_data_devices(mesh: Mesh | None) -> int:
@@ -69,22 +108,93 @@ def n_data_devices(mesh: Mesh | None) -> int:
     return 1 if mesh is None else mesh.shape["data"]
 
 
-def place_block(block: Batch, mesh: Mesh | None) -> Batch:
+def load_block(take: Callable[[slice], Batch], shape: tuple[int, int], mesh: Mesh | None) -> Batch:
     """Puts a block (step, trial, ...) of NumPy arrays on the devices, trials spread over `data`.
 
-    Every process calls this function with the same block, and copies only the rows for its devices.
+    Args:
+        take: Returns the given rows of every step. Each process asks only for the rows of its devices.
+        shape: Number of steps and of rows.
+        mesh: The devices.
     """
-    return _place(block, mesh, BLOCK)
+    return _place(lambda index: take(index[1]), shape, mesh, BLOCK)
+
+
+def load_member_blocks(take: Callable[[slice, slice], Batch], shape: tuple[int, int, int], mesh: Mesh | None) -> Batch:
+    """Puts blocks (member, step, trial, ...) on the devices, members over `members` and trials over `data`.
+
+    `take` returns the given rows of every step of the given members, and `shape` is members, steps and rows.
+    """
+    return _place(lambda index: take(index[0], index[2]), shape, mesh, MEMBER_BLOCKS)
+
+
+def place_block(block: Batch, mesh: Mesh | None) -> Batch:
+    """Puts a block (step, trial, ...) of NumPy arrays on the devices, as `load_block` does."""
+    return _place_arrays(block, 2, mesh, BLOCK)
+
+
+def place_member_blocks(blocks: Batch, mesh: Mesh | None) -> Batch:
+    """Puts NumPy arrays (member, step, trial, ...) on the devices, as `load_member_blocks` does."""
+    return _place_arrays(blocks, 3, mesh, MEMBER_BLOCKS)
+
+
+def place_trials(batch: Batch, mesh: Mesh | None) -> Batch:
+    """Puts a batch (trial, ...) of NumPy arrays on the devices, trials spread over `data`."""
+    return _place_arrays(batch, 1, mesh, PartitionSpec("data"))
+
+
+def _place_arrays(tree: Batch, n_axes: int, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
+    shape = jax.tree.leaves(tree)[0].shape[:n_axes]
+    return _place(lambda index: jax.tree.map(lambda x: x[index], tree), shape, mesh, spec)
+
+
+def _place(take: Callable[[tuple[slice, ...]], Batch], shape: tuple[int, ...], mesh: Mesh | None, spec: Any) -> Batch:
+    """Puts on every device of this process its part of arrays whose first axes have a shape."""
+    if mesh is None:
+        return jax.device_put(take((slice(None),) * len(shape)))
+    sharding = NamedSharding(mesh, spec)
+    places = {_bounds(index): index for index in sharding.addressable_devices_indices_map(shape).values()}
+    parts = {bounds: take(index) for bounds, index in places.items()}
+
+    def join(*arrays: np.ndarray) -> jax.Array:
+        of = dict(zip(parts, arrays, strict=True))
+        whole = (*shape, *arrays[0].shape[len(shape) :])
+        return jax.make_array_from_callback(whole, sharding, lambda index: of[_bounds(index[: len(shape)])])
+
+    return jax.tree.map(join, *parts.values())
+
+
+def _bounds(index: tuple[slice, ...] | None) -> tuple[Any, ...]:
+    return tuple((of.start, of.stop) for of in index or ())
 
 
 def place_members(tree: Any, mesh: Mesh | None) -> Any:
     """Puts arrays (member, ...) on the devices, members spread over `members`."""
-    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, MEMBERS))
+    return jax.device_put(tree) if mesh is None else _spread(tree, NamedSharding(mesh, MEMBERS))
 
 
-def place_member_blocks(blocks: Batch, mesh: Mesh | None) -> Batch:
-    """Puts NumPy arrays (member, step, trial, ...) on the devices, members over `members` and trials over `data`."""
-    return _place(blocks, mesh, MEMBER_BLOCKS)
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """Puts a copy of every array on every device."""
+    return tree if mesh is None else _spread(tree, NamedSharding(mesh, EVERYWHERE))
+
+
+def _spread(tree: Any, sharding: NamedSharding) -> Any:
+    """Puts arrays, which are equal in all processes, on the devices."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return _spreader(sharding)(jax.tree.map(_uncommitted, tree))
+
+
+@cache
+def _spreader(sharding: NamedSharding) -> Any:
+    """Returns a compiled identity, since `device_put` compares arrays between the processes, one after the other."""
+    return jax.jit(lambda tree: tree, out_shardings=sharding)
+
+
+def _uncommitted(array: Any) -> Any:
+    """Returns an array that is not bound to a device of this process."""
+    if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(np.asarray(jax.random.key_data(array)), impl=jax.random.key_impl(array))
+    return np.asarray(array)
 
 
 def to_host(array: jax.Array) -> np.ndarray:
@@ -94,20 +204,19 @@ def to_host(array: jax.Array) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-def place_trials(batch: Batch, mesh: Mesh | None) -> Batch:
-    """Puts a batch (trial, ...) of NumPy arrays on the devices, trials spread over `data`."""
-    return _place(batch, mesh, PartitionSpec("data"))
+def of_member(array: Any, member: int) -> jax.Array:
+    """Returns a member's part of an array (member, ...).
 
-
-def _place(tree: Batch, mesh: Mesh | None, spec: PartitionSpec) -> Batch:
-    if mesh is None:
-        return jax.device_put(tree)
-    sharding = NamedSharding(mesh, spec)
-
-    def place(array: np.ndarray) -> jax.Array:
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return jax.tree.map(place, tree)
+    Raises:
+        LfadsxError: If the member is on a device of another process.
+    """
+    if not isinstance(array, jax.Array) or array.is_fully_addressable:
+        return jnp.asarray(array[member])
+    for shard in array.addressable_shards:
+        first, last, _ = shard.index[0].indices(len(array))
+        if first <= member < last:
+            return jnp.asarray(shard.data[member - first])
+    raise LfadsxError(f"The model of member {member} is in another process of this run. Ask for a member of this one.")
 
 
 TRIALS_OF_A_CORE = 32
@@ -263,10 +372,3 @@ def _is_known(option: str) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
-
-
-def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """Puts a copy of every array on every device."""
-    if mesh is None:
-        return tree
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

@@ -49,12 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
     0: done. 2: something that the user can mend. 1: a fault of lfadsx or of a part of the user's own. A run that Ctrl-C
-    or SIGTERM has stopped ends with 128 plus the signal's number, as shells expect.
+    or SIGTERM has stopped ends with 128 plus the signal's number, as shells expect. 3: one of several processes of the
+    run has ended.
 
     Args:
         arguments: Words after `lfadsx`; by default those of the process.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(sys.argv[1:] if arguments is None else list(arguments))
+    if processes := sys.modules.get("lfadsx.processes"):
+        processes.leave(code)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """Runs the command that the words describe, and returns its exit code."""
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview() + "\n")
         return DONE

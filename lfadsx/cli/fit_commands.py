@@ -53,6 +53,7 @@ class Fit(Training):
         from lfadsx.cli.own_parts import parts_by_seam, parts_in
         from lfadsx.pipeline import population_run, start_from
         from lfadsx.pipeline.tensorboard import TensorBoard
+        from lfadsx.processes import is_first
         from lfadsx.training import RunFolder
 
         self._check()
@@ -60,7 +61,7 @@ class Fit(Training):
         RunFolder(self.out).begun(population=self.population.population > 1)
         n_members = self.population.population
         mesh, model = self.mesh(n_members), self.model
-        with progress_shown(), step("reading"):
+        with progress_shown(is_first()), step("reading"):
             data = self.read_aligned(None if self.start_from is None else RunFolder(self.start_from).info.kinds)
         hyper, train = self.suited(data)
         if self.start_from is not None:
@@ -77,7 +78,7 @@ class Fit(Training):
         if n_members > 1:
             how |= dict(strategy=self.population.strategy(), population=self.population.sizes)
             return report(population_run(data, self.out, **how), self.json, data.findings)
-        if self.tensorboard:
+        if self.tensorboard and is_first():
             how["callbacks"] = [TensorBoard(self.out / "tensorboard", data if self.figures else None)]
         code, _ = report_fit(data, self.out, self.json, **how, reset_learning_rate=self.reset_learning_rate)
         return code

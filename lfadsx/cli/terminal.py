@@ -28,7 +28,7 @@ def print_scores(outcome: Outcome, as_json: bool = False) -> None:
 def report(
     outcome: Outcome, as_json: bool = False, said: Collection[Finding] = (), *, scores_printed: bool = False
 ) -> int:
-    """Prints what a job returned and returns the exit code.
+    """Prints what a job returned, in the first of several processes, and returns the exit code.
 
     Args:
         outcome: What the job returned.
@@ -36,6 +36,10 @@ def report(
         said: Findings that were printed before the job; notes among them are not repeated.
         scores_printed: If True, `print_scores` has printed the scores already.
     """
+    from lfadsx.processes import is_first
+
+    if not is_first():
+        return 128 + outcome.signal if outcome.signal else DONE
     if not scores_printed:
         print_scores(outcome, as_json)
     for finding in outcome.findings:
@@ -66,6 +70,8 @@ LEAST_TRIALS = 16
 def use_devices(n: int | None, batch_size: int = 1) -> int:
     """Makes as many host devices on a CPU, and returns their number; must come before JAX has looked for devices.
 
+    With several processes these are the devices of each of them.
+
     Args:
         n: Number of devices; None for one GPU, or for as many cores of a CPU as have enough to do.
         batch_size: Number of trials that share them, which `None` depends on.
@@ -75,14 +81,17 @@ def use_devices(n: int | None, batch_size: int = 1) -> int:
     """
     import jax
 
+    from lfadsx.processes import exchange
+
     if n is not None and n < 1:
         raise LfadsxError(f"`--devices` must be at least 1, got {n}.")
     wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
+    wanted = min(exchange(wanted)) if n is None else wanted
     if wanted > 1:
         with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
             jax.config.update("jax_num_cpu_devices", wanted)
     if n is None:
-        return min(wanted, len(jax.devices())) if jax.default_backend() == "cpu" else 1
+        return min(wanted, len(jax.local_devices())) if jax.default_backend() == "cpu" else 1
     return n
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lfadsx.cli.command_flags import Command, positional
 from lfadsx.cli.cutting_flags import Cutting
+from lfadsx.cli.process_flags import Processes
 from lfadsx.cli.reading_flags import Reading, kind_for
 from lfadsx.cli.terminal import use_devices
 from lfadsx.config import FigureFormat, HyperParams, ModelConfig, TrainConfig
@@ -56,7 +57,10 @@ class Training(Command):
     figure_format: FigureFormat = "png"
     """Format of the figures: png for screens; pdf or svg for print, with text that can be edited."""
     devices: int | None = None
-    """Devices that share models and trials. By default one GPU, or all cores of a CPU, each as a device."""
+    """Devices that share models and trials, in each process. By default one GPU, or all cores of a CPU, each as a
+    device."""
+    processes: Processes = dataclasses.field(default_factory=Processes)
+    """Several processes."""
     json: bool = False
     """Print the scores as one JSON object on the last line."""
 
@@ -83,7 +87,7 @@ class Training(Command):
         return dataclasses.replace(suited, **{name: getattr(flags, name) for name in names})
 
     def mesh(self, n_members: int = 1) -> Mesh | None:
-        """Returns the devices, None for a single device; must be called before JAX is used.
+        """Connects several processes, and returns the devices, None for one; must be called before JAX is used.
 
         As many devices as possible get different members, because members do not wait for each other.
 
@@ -91,7 +95,9 @@ class Training(Command):
             n_members: Number of models that are trained together.
         """
         from lfadsx.parallel import make_mesh
+        from lfadsx.processes import count
 
+        self.processes.connect()
         n_members = max(1, n_members)
-        devices = use_devices(self.devices, self.train.batch_size * n_members)
+        devices = count() * use_devices(self.devices, self.train.batch_size * n_members // count())
         return make_mesh(devices, members=math.gcd(n_members, devices)) if devices > 1 else None

@@ -141,6 +141,11 @@ class Layout:
             cell[: len(chosen)] = chosen
         return cells.reshape(self.blocks, self.block_steps, self.rows)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Steps of a block, and rows of a step."""
+        return self.block_steps, self.rows
+
     def after(self, epoch: int, block: int) -> tuple[int, int]:
         """Returns epoch and block of the next block."""
         return divmod(epoch * self.blocks + block + 1, self.blocks)
@@ -149,6 +154,9 @@ class Layout:
 def epoch_order(seed: int, epoch: int, n_trials: int) -> Int[np.ndarray, " trial"]:
     """Returns the order of all trials in an epoch, sessions mixed; it depends on seed and epoch only."""
     return np.random.default_rng([seed, epoch]).permutation(n_trials)
+
+
+ALL_ROWS = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,14 +189,17 @@ class Feed:
         )
         return cls(data, config.seed, *layouts)
 
-    def train_block(self, epoch: int, block: int) -> Batch:
-        """Returns a block of an epoch, shape (step, trial, ...); its order depends on the seed and the epoch only."""
+    def train_block(self, epoch: int, block: int, rows: slice = ALL_ROWS) -> Batch:
+        """Returns a block of an epoch, shape (step, trial, ...), or the given rows of each of its steps.
+
+        The order depends on the seed and the epoch only.
+        """
         split = self.data.train
         order = epoch_order(self.seed, epoch, split.n_trials)
-        trials = take(self.data.sessions, split, self.train.arrange(order)[block])
+        trials = take(self.data.sessions, split, self.train.arrange(order)[block][:, rows])
         return dataclasses.replace(trials, trial_weight=trials.trial_weight * np.float32(self.train.weight))
 
-    def valid_block(self, block: int) -> Batch:
-        """Returns a block of the validation trials, shape (step, trial, ...)."""
+    def valid_block(self, block: int, rows: slice = ALL_ROWS) -> Batch:
+        """Returns a block of the validation trials, shape (step, trial, ...), or the given rows of its steps."""
         split = self.data.valid
-        return take(self.data.sessions, split, self.valid.arrange(np.arange(split.n_trials))[block])
+        return take(self.data.sessions, split, self.valid.arrange(np.arange(split.n_trials))[block][:, rows])

@@ -18,7 +18,7 @@ from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset, Split
 from lfadsx.errors import LfadsxError, is_out_of_memory
 from lfadsx.models.lfads import LFADS
-from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate
+from lfadsx.parallel import compiler_options, each_trials, n_data_devices, place_trials, replicate, to_host
 from lfadsx.progress import steps
 from lfadsx.results.labels import Labels
 from lfadsx.types import Batch
@@ -121,8 +121,8 @@ def map_trials(
         batch = place_trials(batch, mesh)
         with _within_memory():
             by_trial, by_sample = compute(graphdef, state, batch, given, settings)
-            one = jax.tree.map(lambda x, n=n: np.asarray(x)[:n], by_trial)
-            parts.append((one, jax.tree.map(lambda x, n=n: np.asarray(x)[:, :n], by_sample)))
+            one = jax.tree.map(lambda x, n=n: to_host(x)[:n], by_trial)
+            parts.append((one, jax.tree.map(lambda x, n=n: to_host(x)[:, :n], by_sample)))
     first, second = zip(*parts, strict=True)
     return tuple(jax.tree.map(lambda *x, at=at: np.concatenate(x, at), *of) for at, of in enumerate((first, second)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import all_data
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
 from lfadsx.pipeline.scoring import evaluate
+from lfadsx.processes import on_first
 from lfadsx.results.posterior import Posterior
 from lfadsx.settings import JobSettings
 from lfadsx.settings_for_data import with_suited
@@ -141,11 +143,30 @@ def controls(
             if result.reason == "interrupted":
                 return stopped(result, began)
             how = dict(n_samples=n_samples, seed=run.seed, mesh=all_data(mesh))
-            posteriors = {of: infer(result.model, own, of, **how) for of in dict.fromkeys(("train", split))}
-            trained[name] = own, result.model, posteriors
-        rows = _rows(trained, split, run.seed, all_data(mesh))
-        summary = {"split": split, "controls": [dataclasses.asdict(row) for row in rows]}
-        files = [] if out is None else [write_json(folder / "controls.json", plain(summary))]
+            inferring = functools.partial(_inferred, result.model, own, split, **how)
+            trained[name] = own, result.model, on_first(inferring, {})
+        written = folder / "controls.json" if out is not None else None
+        judging = functools.partial(_judged, trained, split, run.seed, all_data(mesh), written, result, began)
+        return on_first(judging, Outcome(result=result, seconds=time.monotonic() - began))
+
+
+def _inferred(model: LFADS, data: Dataset, split: str, **how: Any) -> dict[str, Posterior]:
+    return {of: infer(model, data, of, **how) for of in dict.fromkeys(("train", split))}
+
+
+def _judged(
+    trained: Trained,
+    split: str,
+    seed: int,
+    mesh: Mesh | None,
+    file: Path | None,
+    result: FitResult | None,
+    began: float,
+) -> Outcome:
+    """Measures all controls, and writes them into a file if one is given."""
+    rows = _rows(trained, split, seed, mesh)
+    summary = {"split": split, "controls": [dataclasses.asdict(row) for row in rows]}
+    files = [] if file is None else [write_json(file, plain(summary))]
     return _outcome(rows, split, files, summary, result, time.monotonic() - began)
 
 

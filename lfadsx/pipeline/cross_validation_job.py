@@ -37,6 +37,7 @@ from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import draw
 from lfadsx.pipeline.fold_inference import Fold
 from lfadsx.pipeline.outcome import Outcome, folder_for, stopped
+from lfadsx.processes import on_first
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.settings import JobSettings
 from lfadsx.settings_for_data import with_suited
@@ -146,16 +147,9 @@ def cross_validate(
         groups = (None, None) if hidden is None else scoring_groups(data, hidden)
         trained = _folds(result, datasets, fold, *groups)
         how: dict[str, Any] = dict(n_samples=n_samples, seed=run.seed, mesh=all_data(mesh))
-        outcome = _test(
-            data,
-            folder,
-            trained,
-            result,
-            figures=figures and out is not None,
-            figure_format=figure_format,
-            began=began,
-            **how,
-        )
+        how |= dict(figures=figures and out is not None, figure_format=figure_format, began=began)
+        others = Outcome(result=result, seconds=time.monotonic() - began)
+        outcome = on_first(lambda: _test(data, folder, trained, result, **how), others)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 

@@ -23,9 +23,10 @@ from lfadsx.pipeline.after_training import announce, finish, samples_of
 from lfadsx.pipeline.finished import finished
 from lfadsx.pipeline.outcome import Outcome, stopped
 from lfadsx.pipeline.scoring import check_bin_width
+from lfadsx.processes import on_first
 from lfadsx.progress import progress_shown
 from lfadsx.settings_for_data import suited_settings
-from lfadsx.training import AbstractCallback, CsvLog, RunFolder, fit
+from lfadsx.training import AbstractCallback, CsvLog, FitResult, RunFolder, fit
 from lfadsx.training.run_lock import locks_out
 
 
@@ -97,15 +98,19 @@ def fit_run(
     )
     if result.reason == "interrupted":
         return stopped(result, began)
-    samples = samples_of(data, n_samples, n_train_samples)
-    page = folder.figures / f"{split_name(data.splits)}_summary.{figure_format}"
-    files = [folder.posterior, folder.report, *([page] if figures else [])]
-    if done := finished(folder.metrics, files, samples, result, began):
-        return done
-    own = all_data(mesh)
+    others = Outcome(result=result, seconds=time.monotonic() - began)
     how: dict[str, Any] = dict(figures=figures, figure_format=figure_format, on_scores=on_scores)
+    how |= dict(samples=samples_of(data, n_samples, n_train_samples), seed=train.seed, mesh=all_data(mesh), began=began)
     with progress_shown(progress):
-        return finish(data, out, result, samples=samples, seed=train.seed, mesh=own, began=began, **how)
+        return on_first(lambda: _after(data, folder, result, **how), others)
+
+
+def _after(data: Dataset, folder: RunFolder, result: FitResult, **how: Any) -> Outcome:
+    """Returns the results of a run: the recorded ones of a finished run, or new ones."""
+    page = folder.figures / f"{split_name(data.splits)}_summary.{how['figure_format']}"
+    files = [folder.posterior, folder.report, *([page] if how["figures"] else [])]
+    done = finished(folder.metrics, files, how["samples"], result, how["began"])
+    return done or finish(data, folder.path, result, **how)
 
 
 def start_from(

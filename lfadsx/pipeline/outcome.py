@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lfadsx.errors import LfadsxError
 from lfadsx.evaluation import Evaluation, format_table
 from lfadsx.files import plain
 from lfadsx.findings import Finding
 from lfadsx.inference.bounds import Bounds
+from lfadsx.processes import count
 from lfadsx.results.posterior import Posterior
 from lfadsx.training import FitResult, PopulationResult
 
@@ -82,9 +84,15 @@ def scores_text(evaluation: Evaluation, *, verdict: str = "") -> str:
 
 @contextlib.contextmanager
 def folder_for(out: str | Path | None) -> Iterator[Path]:
-    """Yields the folder `out`, or a temporary folder that is deleted when the block ends."""
+    """Yields the folder `out`, or a temporary folder that is deleted when the block ends.
+
+    Raises:
+        LfadsxError: If `out` is None with several processes, which may share no temporary folder.
+    """
     if out is not None:
         yield Path(out)
         return
+    if count() > 1:
+        raise LfadsxError("`out` must be given with several processes: a folder that all of them share.")
     with tempfile.TemporaryDirectory(prefix="lfadsx_") as folder:
         yield Path(folder)

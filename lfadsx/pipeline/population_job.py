@@ -26,6 +26,7 @@ from lfadsx.parallel import all_data
 from lfadsx.pipeline.after_training import announce, draw, finish, samples_of
 from lfadsx.pipeline.finished import JOB, finished, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text, stopped
+from lfadsx.processes import on_first
 from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.search import AbstractStrategy
@@ -114,7 +115,25 @@ def population_run(
     )
     if result.reason == "interrupted":
         return stopped(result, began)
-    own, samples = all_data(mesh), samples_of(data, n_samples, n_train_samples)
+    others = Outcome(result=result, seconds=time.monotonic() - began)
+    how: dict[str, Any] = dict(samples=samples_of(data, n_samples, n_train_samples), mesh=all_data(mesh))
+    how |= dict(figures=figures, figure_format=figure_format, began=began)
+    return on_first(lambda: _after(data, folder, result, population.ensemble, **how), others)
+
+
+def _after(
+    data: Dataset,
+    folder: RunFolder,
+    result: PopulationResult,
+    n_ensemble: int,
+    *,
+    samples: dict[str, int],
+    mesh: Mesh | None,
+    figures: bool,
+    figure_format: FigureFormat,
+    began: float,
+) -> Outcome:
+    """Returns the results of a population: the recorded ones of a finished one, or new ones."""
     files = [
         folder.best_member.posterior,
         folder.path / ENSEMBLE,
@@ -122,11 +141,11 @@ def population_run(
     ]
     if done := finished(folder.metrics, files, samples, result, began):
         return done
-    how: dict[str, Any] = dict(samples=samples, mesh=own, figures=figures, figure_format=figure_format, began=began)
+    how: dict[str, Any] = dict(samples=samples, mesh=mesh, figures=figures, figure_format=figure_format, began=began)
     best = finish(data, folder.best_member.path, result.best, seed=result.seeds[result.ranking[0]], **how)
     trained = [m for m in result.ranking if np.isfinite(result.members[m].best_score)]
-    chosen = (trained or result.ranking[:1])[: population.ensemble]
-    outcome = _with_ensemble(best, data, folder, result, chosen, samples, own)
+    chosen = (trained or result.ranking[:1])[:n_ensemble]
+    outcome = _with_ensemble(best, data, folder, result, chosen, samples, mesh)
     outcome = dataclasses.replace(outcome, seconds=time.monotonic() - began)
     broken = any(finding.name.endswith("failed") for finding in outcome.findings)
     job = {} if broken else job_record(outcome.text, outcome.summary, samples, result)

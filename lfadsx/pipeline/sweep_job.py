@@ -36,6 +36,7 @@ from lfadsx.pipeline.sweep_grid import (
     grid,
     group_name,
 )
+from lfadsx.processes import on_first
 from lfadsx.search import Fixed
 from lfadsx.settings import JobSettings
 from lfadsx.settings_by_name import as_text
@@ -144,10 +145,13 @@ def sweep(
             facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=run.seed)
             facts["by_likelihood"] = len(likelihoods) > 1
             swept = [own | of_hyper for of_hyper in tried]
-            trained += _scored(data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
+            scoring = functools.partial(_scored, data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
+            trained += on_first(scoring, [])
         facts = dict(n_samples=n_samples, mesh=own_mesh, began=began)
         facts |= dict(figures=figures and out is not None, figure_format=figure_format)
-        outcome = _choose(data, folder, trained, [*(sizes or {}), *(hypers or {})], run, **facts)
+        names = [*(sizes or {}), *(hypers or {})]
+        others = Outcome(seconds=time.monotonic() - began)
+        outcome = on_first(lambda: _choose(data, folder, trained, names, run, **facts), others)
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 

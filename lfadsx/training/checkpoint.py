@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
+from lfadsx import processes
 from lfadsx.errors import CheckpointError
 from lfadsx.files import put_on_disk, writing
 
@@ -27,23 +27,27 @@ class DamagedError(CheckpointError):
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
     """Writes a checkpoint: all arrays of a pytree, a JSON, and the SHA-256 of every file.
 
-    The folder appears only when it is complete; a checkpoint of the same name is replaced. On several hosts all
-    processes must call this. Typed random keys are allowed as arrays.
+    The folder appears only when it is complete; a checkpoint of the same name is replaced. Typed random keys are
+    allowed as arrays. Arrays that are spread over several processes are written by all of these, which must then all
+    call this function; other arrays are written by the first process alone.
 
     Raises:
         RunError: If the folder cannot be written; earlier checkpoints are then unchanged.
     """
     folder = Path(folder).absolute()
+    together = any(isinstance(array, jax.Array) and not array.is_fully_addressable for array in jax.tree.leaves(tree))
+    if not (together or processes.is_first()):
+        return
     partial = folder.with_name(f".{folder.name}.partial")
-    is_first = jax.process_index() == 0
+    is_first = processes.is_first()
     try:
         with writing(folder):
             if is_first:
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
-            _wait("made")
-            _write_arrays(partial / "arrays", by_name(tree))
-            _wait("written")
+            _wait(together)
+            _write_arrays(partial / "arrays", by_name(tree), alone=not together)
+            _wait(together)
             if is_first:
                 (partial / "meta.json").write_text(json.dumps(meta, indent=1))
                 manifest = {"files": _checksums(partial), "shapes": _shapes(by_name(tree))}
@@ -53,16 +57,14 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
         if is_first:
             shutil.rmtree(partial, ignore_errors=True)  # it may have filled the disk
         raise
-    _wait("moved")
+    _wait(together)
 
 
-def _write_arrays(folder: Path, arrays: dict[str, Any]) -> None:
-    import orbax.checkpoint as ocp  # takes as long as the rest of the library
-
+def _write_arrays(folder: Path, arrays: dict[str, Any], *, alone: bool) -> None:
     logger = logging.getLogger("absl")
     logger.addFilter(_has_no_traceback)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer(alone=alone) as checkpointer:
             checkpointer.save(folder, jax.tree.map(_one_copy, arrays))
     finally:
         logger.removeFilter(_has_no_traceback)
@@ -107,7 +109,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     _compare(folder, manifest["shapes"], _shapes(target))
     import orbax.checkpoint as ocp  # takes as long as the rest of the library
 
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer(alone=True) as checkpointer:
         arrays = checkpointer.restore(folder / "arrays", jax.tree.map(ocp.utils.to_shape_dtype_struct, target))
     treedef = jax.tree.structure(like)
     return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
@@ -117,20 +119,33 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = _whole(folder)
     check(folder)
-    import orbax.checkpoint as ocp  # takes as long as the rest of the library
-
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer(alone=True) as checkpointer:
         arrays = checkpointer.restore(folder / "arrays")
     return {name: np.asarray(array) for name, array in arrays.items() if not _is_key(array)}
 
 
 def _one_copy(array: Any) -> Any:
-    """Returns one device's copy of an array that all devices of this process hold.
+    """Returns one device's copy of an array that all devices hold.
 
-    Otherwise Orbax cuts the copies into shares of the devices, and compiles a program for each shape.
+    Otherwise Orbax cuts the copies into shares of the devices, and compiles a program for each shape. With several
+    processes it takes copies as NumPy arrays only.
     """
-    several = isinstance(array, jax.Array) and jax.process_count() == 1 and len(array.sharding.device_set) > 1
-    return array.addressable_data(0) if several and array.is_fully_replicated else array
+    if not isinstance(array, jax.Array) or not array.is_fully_replicated:
+        return array
+    if processes.count() > 1:
+        return array if _is_key(array) else np.asarray(array)
+    return array.addressable_data(0) if len(array.sharding.device_set) > 1 else array
+
+
+def _checkpointer(*, alone: bool) -> Any:
+    """Returns the writer and reader of arrays; `alone` if each process calls it for itself."""
+    import orbax.checkpoint as ocp  # takes as long as the rest of the library
+
+    if processes.count() == 1:
+        return ocp.StandardCheckpointer()
+    own = jax.process_index()
+    how: Any = dict(primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"{own}") if alone else {}
+    return ocp.StandardCheckpointer(multiprocessing_options=ocp.options.MultiprocessingOptions(**how))
 
 
 def _is_key(array: Any) -> bool:
@@ -213,14 +228,14 @@ def save_numbered(folder: Path, step: int, tree: Any, meta: dict[str, Any], *, k
     """Saves a checkpoint under its step, and deletes all but the newest `keep`."""
     own = Path(folder) / f"{step:08d}"
     save(own, tree, meta)
-    if jax.process_index() == 0:
+    if processes.is_first():
         found = numbered(folder)
         n_until = found.index(own) + 1
         # Checkpoints of later steps are damaged: the run would have resumed from them. Hidden ones are what killed
         # processes have left.
         for old in (*found[: max(0, n_until - keep)], *found[n_until:], *Path(folder).glob(".*")):
             shutil.rmtree(old, ignore_errors=True)
-    _wait("pruned")
+    processes.wait()
 
 
 def by_name(tree: Any) -> dict[str, Any]:
@@ -259,7 +274,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _wait(stage: str) -> None:
-    """Lets all processes reach the same stage; files are moved by the first one only."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"lfadsx checkpoint {stage}")
+def _wait(together: bool) -> None:
+    """Lets all processes that write together reach the same stage; files are moved by the first one only."""
+    if together:
+        processes.wait()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,10 +16,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
-from lfadsx.data.batching import Feed
+from lfadsx.data.batching import Feed, Layout
 from lfadsx.errors import LfadsxError, is_out_of_memory
 from lfadsx.models.lfads import LFADS
-from lfadsx.parallel import place_block, place_member_blocks, place_members, replicate, to_host
+from lfadsx.parallel import load_block, load_member_blocks, of_member, place_members, replicate, to_host
 from lfadsx.random import derive
 from lfadsx.training.members import member_runner
 from lfadsx.training.schedules import Schedule
@@ -142,8 +143,8 @@ class Cohort:
         return tree
 
     def _of(self, member: int, tree: Any) -> Any:
-        """Returns one member's part of a tree."""
-        return tree
+        """Returns one member's part of a tree, as arrays of this process alone."""
+        return tree if jax.process_count() == 1 else jax.tree.map(lambda leaf: jnp.asarray(to_host(leaf)), tree)
 
     def _placed(self, state: TrainState, mesh: Mesh | None) -> TrainState:
         return replicate(state, mesh)
@@ -152,10 +153,12 @@ class Cohort:
         return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
 
     def _load(self, epoch: int, block: int) -> Batch:
-        return place_block(self._feeds[0].train_block(epoch, block), self._mesh)
+        feed = self._feeds[0]
+        return load_block(partial(feed.train_block, epoch, block), feed.train.shape, self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
-        return place_block(self._feeds[0].valid_block(number), self._mesh)
+        feed = self._feeds[0]
+        return load_block(partial(feed.valid_block, number), feed.valid.shape, self._mesh)
 
     def _train(self, hyper: Sequence[HyperParams], active: Flags, blocks: Batch) -> Array:
         self.state, figures = self._compiled.train(self.program, self.state, hyper[0], self.schedule, blocks)
@@ -214,15 +217,24 @@ class Stacked(Cohort):
         return jax.tree.map(to_host, tree)
 
     def _of(self, member: int, tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf[member]), tree)
+        return jax.tree.map(lambda leaf: of_member(leaf, member), tree)
 
     def _load(self, epoch: int, block: int) -> Batch:
-        return place_member_blocks(_stacked([feed.train_block(epoch, block) for feed in self._feeds]), self._mesh)
+        return self._of_members(lambda feed, rows: feed.train_block(epoch, block, rows), self._feeds[0].train)
 
     def _load_valid(self, number: int) -> Batch:
         if not self._own_data:
-            return place_block(self._feeds[0].valid_block(number), self._mesh)
-        return place_member_blocks(_stacked([feed.valid_block(number) for feed in self._feeds]), self._mesh)
+            return super()._load_valid(number)
+        return self._of_members(lambda feed, rows: feed.valid_block(number, rows), self._feeds[0].valid)
+
+    def _of_members(self, take: Callable[[Feed, slice], Batch], layout: Layout) -> Batch:
+        """Returns blocks of all members on the devices; each process takes those of its own devices."""
+
+        def stacked(members: slice, rows: slice) -> Batch:
+            blocks = [take(feed, rows) for feed in self._feeds[members]]
+            return jax.tree.map(lambda *arrays: np.stack(arrays), *blocks)
+
+        return load_member_blocks(stacked, (len(self._feeds), *layout.shape), self._mesh)
 
     def _train(self, hyper: Sequence[HyperParams], active: Flags, blocks: Batch) -> Array:
         own = jax.tree.map(lambda *values: self._values(values), *hyper)
@@ -243,10 +255,6 @@ class Stacked(Cohort):
 
     def _at_once_words(self) -> tuple[str, str]:
         return f" of {self._at_once} members at once", "a smaller members_at_once or "
-
-
-def _stacked(blocks: Sequence[Batch]) -> Batch:
-    return jax.tree.map(lambda *arrays: np.stack(arrays), *blocks)
 
 
 def default_at_once(n: int, mesh: Mesh | None) -> int:

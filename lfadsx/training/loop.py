@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx import processes
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batching import Layout
 from lfadsx.search import AbstractStrategy, Generation
@@ -135,6 +136,7 @@ class Loop:
                     position.reason = "not finite"
                 self.signal = 0 if position.reason else requested.signal
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
+                self.signal, due = self._agreed(self.signal, due)
                 # A run that broke down keeps its last checkpoint.
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
@@ -147,6 +149,11 @@ class Loop:
         reason: Reason = position.reason or "interrupted"
         self._tell("on_end", reason)
         return reason
+
+    def _agreed(self, signal: int, due: bool) -> tuple[int, bool]:
+        """Returns the same signal and need to save for all processes, so that these stop and save together."""
+        signals, dues = zip(*processes.exchange((signal, due)), strict=True)
+        return max(signals), dues[0]
 
     def _tell(self, event: str, reason: str = "") -> None:
         position = self.position

@@ -14,6 +14,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
+from lfadsx import processes
 from lfadsx.config import HyperParams, PopulationConfig, TrainConfig
 from lfadsx.data.batching import Feed
 from lfadsx.data.dataset import Dataset
@@ -23,11 +24,13 @@ from lfadsx.models.initialization import initialise_if_needed
 from lfadsx.models.lfads import LFADS
 from lfadsx.modules.augmentations import AbstractAugmentation
 from lfadsx.objective import Objective
+from lfadsx.parallel import meet
 from lfadsx.search import AbstractStrategy, Ensemble
 from lfadsx.search.builtin_strategies import describe
 from lfadsx.settings import PopulationFitSettings
 from lfadsx.settings_for_data import settings_line, with_suited
 from lfadsx.training import checkpoint
+from lfadsx.training.alike import check_alike, check_same_position
 from lfadsx.training.callbacks import AbstractCallback, GenerationTable, ProgressBar
 from lfadsx.training.cohort import Cohort, Stacked
 from lfadsx.training.default_augmentations import SWITCHES, default_augmentations, switched_on
@@ -158,6 +161,7 @@ def train(
     **parts: Any,
 ) -> PopulationResult:
     """Trains a model for each data set; shared by `fit`, for which `population` is None, and `population`."""
+    meet(mesh)
     n, folder = len(datasets), None if out is None else RunFolder(out)
     earlier = None if folder is None else folder.begun(population=population is not None)
     strategy.check(n)
@@ -176,18 +180,21 @@ def train(
     config = config.with_ramps(layout.steps, None if earlier is None else earlier.train)
     configs = [dataclasses.replace(config, seed=own.seed) for own in configs]
     _warn_of_ramps(config, layout.steps)
+    search = {"strategy": describe(strategy), "n_data": len({id(own) for own in datasets})}
+    sizes = dataclasses.asdict(population) | search if population else {}
+    given = {"objective": objective and repr(objective), "optimizer": optimizer and describe_optimizer(optimizer)}
+    given = {name: text for name, text in given.items() if text}
+    how_made: dict[str, Any] = dict(population=sizes, parts=given, notes=dict(notes or {}))
+    if processes.count() > 1:
+        check_alike(make_info(first, datasets[0], hyper, config, **how_made), earlier, datasets)
     if folder is not None:
-        search = {"strategy": describe(strategy), "n_data": len({id(own) for own in datasets})}
-        sizes = dataclasses.asdict(population) | search if population else {}
-        given = {"objective": objective and repr(objective), "optimizer": optimizer and describe_optimizer(optimizer)}
-        given = {name: text for name, text in given.items() if text}
-        info = make_info(first, datasets[0], hyper, config, population=sizes, parts=given, notes=dict(notes or {}))
+        info = make_info(first, datasets[0], hyper, config, **how_made)
         if earlier is None:
-            folder.write_info(info)
+            processes.on_first(lambda: folder.write_info(info), None)
         else:
             more = folder.check_same(earlier, info)
             state, position = _resume(folder, state, position, config, reset_learning_rate)
-            if more and not position.reason:
+            if more and not position.reason and processes.is_first():
                 continued = [*earlier.continued, position.epoch]
                 folder.write_info(dataclasses.replace(earlier, train=info.train, continued=continued))
     position.epochs = config.epochs
@@ -199,9 +206,10 @@ def train(
     else:
         cohort = Cohort(program, state, feeds, schedule, **settings)
     off = set(SWITCHES) - parts["switches"] if parts["augmentations"] is None else ()
+    callbacks = callbacks if processes.is_first() else ()
     loop = Loop(cohort, position, strategy, ends, config, layout, folder, callbacks, population is not None, off)
     result = _result(loop, loop.run(), configs, datasets)
-    if folder is not None and population and result.reason != "interrupted":
+    if folder is not None and population and result.reason != "interrupted" and processes.is_first():
         check_held(folder.path)
         member = result.ranking[0]
         best_hyper = HyperParams(**{name: of[member] for name, of in position.best_hyper.items()})
@@ -304,6 +312,7 @@ def _resume(
 ) -> tuple[TrainState, Position]:
     """Returns the newest saved state and position of a run, those of a new run if nothing was saved."""
     found = checkpoint.restore_newest(folder.checkpoints, state)
+    check_same_position(found and found[1]["position"])
     if found is None:
         return state, position
     state, position = found[0], Position(**found[1]["position"])

@@ -217,7 +217,7 @@ class RunFolder:
             # Notes only help to name differences of the model; a run without them can be resumed.
             if before == now or (part == "notes" and not (before and now)):
                 continue
-            name, a, b = _first_difference("", before, now)
+            name, a, b = first_difference("", before, now)
             where = f"`{name}` of the data" if part == "data" else f"`{name.removeprefix('model.')}`"
             raise RunError(
                 f"The folder {self.path} holds a run with other settings: {where} is {a} in that run and {b} in this "
@@ -410,9 +410,10 @@ FREE = ("trials_at_once", "members_at_once")
 """Settings that may differ in a resumed run: they change only rounding."""
 
 
-def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+def first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Returns the name and both values of the first entry in which two nested dictionaries differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(k for k in now if k not in before)]:
             if before.get(key) != now.get(key):
-                return _first_difference(f"{name}.{key}".lstrip("."), before.get(key), now.get(key))
+                return first_difference(f"{name}.{key}".lstrip("."), before.get(key), now.get(key))
     return name, before, now

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-import jax
-
+from lfadsx import processes
 from lfadsx.errors import LfadsxError, RunError
 from lfadsx.files import check_writable, is_running, remove_leftovers, write_json, writing
 
@@ -59,7 +58,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         RunError: If another process or thread holds the lock, or the folder cannot be written.
     """
     folder, thread = Path(folder).resolve(), threading.get_ident()
-    if jax.process_index() > 0 or _holder(folder, thread):
+    if not processes.is_first() or _holder(folder, thread):
         yield
         return
     check_writable(folder / LOCK)
@@ -68,7 +67,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         lock = _take(folder)
     _held[folder] = thread, lock
     try:
-        if jax.process_count() == 1:  # other processes of this run may be writing already
+        if processes.count() == 1:  # other processes of this run may be writing already
             remove_leftovers(folder)
         yield
     finally:

@@ -1,0 +1,174 @@
+"""One run on several hosts: the same numbers as in one process, what happens when a host dies, and the restart.
+
+    python -m benchmarks.reliability.hosts --hosts 2 3
+
+Network namespaces stand in for hosts if the machine allows, otherwise processes on the loopback device. The last line
+is one JSON object:
+
+* `difference`: by number of hosts, the largest difference of the trained arrays of a whole run in float64 between the
+  hosts and one process;
+* `killed`: for each host that was killed (host 0 is the coordinator), or whose network was unplugged: seconds until all
+  others had ended, their exit codes, whether each said what to do, and `difference`, that of the resumed run and the
+  uninterrupted one (0: bit-identical).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.reliability.stand_in_hosts import Loopback, hosts
+
+PATIENCE = 1800.0
+"""Seconds after which a process counts as stuck."""
+MINUTE = 60.0
+"""Seconds within which the other hosts must have ended."""
+EPOCHS = 8
+SIZES = "--variant autonomous --factors 4 --generator-dim 8 --ic-dim 4 --ic-encoder-dim 6 --batch-size 16 --samples 4"
+SETTINGS = f"--epochs {EPOCHS} --kl-ramp-epochs 2 --l2-ramp-epochs 2 --no-figures --connect-timeout 900"
+SAVING = "--set checkpoints=0.0001,50"
+"""A checkpoint after every block."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, nargs="+", default=[2, 3])
+    parser.add_argument("--skip-deaths", action="store_true", help="compare only")
+    options = parser.parse_args()
+    began, found = time.monotonic(), {"difference": {}, "killed": []}
+    with tempfile.TemporaryDirectory() as name, hosts(max(options.hosts)) as network:
+        folder, found["hosts"] = Path(name), network.kind
+        data = write_data(folder)
+        for n in options.hosts:
+            one = run_one(data, folder / f"one_{n}", n)
+            finish(start(network, n, data, folder / f"whole_{n}"))
+            found["difference"][n] = difference(one, folder / f"whole_{n}")
+            say(began, f"{n} hosts differ from one process by {found['difference'][n]:.1e}")
+            for way, victim in [] if options.skip_deaths else deaths(network, n):
+                out = folder / f"{way}_{victim}_of_{n}"
+                death = die(network, n, data, out, way, victim)
+                finish(start(network, n, data, out))
+                death["difference"] = difference(folder / f"whole_{n}", out)
+                found["killed"].append(death)
+                say(began, f"{way} host {victim} of {n}: {death}")
+    found["seconds"] = round(time.monotonic() - began)
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def say(began: float, text: str) -> None:
+    sys.stderr.write(f"{time.monotonic() - began:6.0f} s  {text}\n")
+
+
+def deaths(network: Loopback, n: int) -> list[tuple[str, int]]:
+    """How which host dies: each by SIGKILL, and the last one without a network if there is one to unplug."""
+    unplugged = [("unplugged", n - 1)] if network.kind != Loopback.kind else []
+    return [*(("killed", victim) for victim in range(n)), *unplugged]
+
+
+def write_data(folder: Path) -> Path:
+    import lfadsx
+
+    (file,) = lfadsx.data.write_dataset(folder, lfadsx.datasets.chaotic_rnn(conditions=8, duration=0.1))
+    return file
+
+
+def command(data: Path, out: Path, *flags: Any) -> list[str]:
+    words = f"{SIZES} {SETTINGS} {SAVING}".split()
+    return [sys.executable, "-m", "lfadsx.cli", "fit", str(data), "--out", str(out), *words, *map(str, flags)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
+def run_one(data: Path, out: Path, n: int) -> Path:
+    """Trains in one process with as many devices as there are hosts."""
+    done = subprocess.run(command(data, out, "--devices", n), env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return out
+
+
+def start(network: Loopback, n: int, data: Path, out: Path) -> list[subprocess.Popen[str]]:
+    """Starts one process with one device on every host; the lines of all are in files beside `out`."""
+    coordinator, started = f"{network.address(0)}:{free_port()}", []
+    for index in range(n):
+        flags = ("--devices", 1, "--coordinator", coordinator, "--num-processes", n, "--process-id", index)
+        words = [*network.command(index), *command(data, out, *flags)]
+        with lines(out, index).open("w") as log:
+            started.append(subprocess.Popen(words, env=environment(), stdout=log, stderr=log, text=True))
+    return started
+
+
+def lines(out: Path, index: int) -> Path:
+    return out.with_name(f"{out.name}_{index}.log")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return one.getsockname()[1]
+
+
+def finish(started: list[subprocess.Popen[str]]) -> None:
+    codes = [process.wait(PATIENCE) for process in started]
+    if any(codes):
+        raise SystemExit(f"The processes ended with {codes}.")
+
+
+def die(network: Loopback, n: int, data: Path, out: Path, way: str, victim: int) -> dict[str, Any]:
+    """Ends one host in the middle of training, and returns how the others end."""
+    started = start(network, n, data, out)
+    wait_for_epochs(out, EPOCHS // 2, started)
+    if way == "killed":
+        started[victim].send_signal(signal.SIGKILL)
+    else:
+        network.unplug(victim)
+    began = time.monotonic()
+    others = [process for index, process in enumerate(started) if index != victim]
+    try:
+        codes = [process.wait(PATIENCE) for process in others]
+        seconds = time.monotonic() - began
+        started[victim].wait(PATIENCE)  # a host without a network ends by itself, too
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            network.unplug(victim, out=False)
+    told = [_says_what_to_do(lines(out, index)) for index in range(n) if index != victim]
+    found = dict(host=victim, of=n, way=way, seconds=round(seconds, 1), codes=codes, told=all(told))
+    return found | {"within_a_minute": seconds < MINUTE}
+
+
+def _says_what_to_do(log: Path) -> bool:
+    return "the run resumes from its newest checkpoint" in log.read_text()
+
+
+def wait_for_epochs(out: Path, n: int, started: list[subprocess.Popen[str]]) -> None:
+    until, file = time.monotonic() + PATIENCE, out / "history.csv"
+    while not file.is_file() or file.read_text().count("\n") <= n:
+        if time.monotonic() > until or any(process.poll() is not None for process in started):
+            raise SystemExit("\n".join(log.read_text()[-2000:] for log in out.parent.glob(f"{out.name}_*.log")))
+        time.sleep(0.05)
+
+
+def difference(one: Path, other: Path) -> float:
+    """Returns the largest difference between the arrays of two finished runs."""
+    from lfadsx.training import checkpoint
+
+    first, second = (checkpoint.read_arrays(checkpoint.numbered(run / "checkpoints")[-1]) for run in (one, other))
+    return max(float(np.max(np.abs(first[name] - second[name]), initial=0.0)) for name in first)
+
+
+if __name__ == "__main__":
+    main()
