@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data.large_arrays import check_room, read_in_blocks
 from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
 from lfadsx.errors import DataError
@@ -20,27 +21,33 @@ from lfadsx.files import atomic_path
 LARGE = 2**26
 """Bytes from which an array of numbers is read in blocks."""
 
+HDF5_LIBRARIES = ("h5py", "hdmf", "pynwb")
+"""Packages whose errors, while an HDF5 file is read, come from the file."""
+
+PERMISSIONS = "Check its permissions and that it is whole."
+SAVE_AGAIN = "Save the array again."
+
+MOST_HEADER = 2**16
+"""Bytes of the header of an array in an NPZ file at most; NumPy allows 10000 characters."""
+
 FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2"}
 """Names of the most common compressions that HDF5 loads from plugins."""
 
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """Opens an HDF5 file to read."""
+    """Opens an HDF5 file to read. What h5py raises in the block for a damaged file becomes a `DataError`."""
     check_is_file(path)
-    try:
+    failure = f"The file {str(path)!r} cannot be read"
+    with readable(failure, PERMISSIONS):
         path.open("rb").close()
-        if not is_hdf5(path):
-            raise DataError(
-                f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
-                "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
-            )
-        with open_hdf5(path) as file:
-            yield file
-    except OSError as error:
+    if not is_hdf5(path):
         raise DataError(
-            f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
-        ) from error
+            f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
+            "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
+        )
+    with readable(failure, PERMISSIONS, libraries=HDF5_LIBRARIES), open_hdf5(path) as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -50,17 +57,14 @@ def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
     Pickled Python objects in it are never opened, because they can run code.
     """
     check_is_file(path)
-    try:
+    with readable(f"The file {str(path)!r} cannot be read", PERMISSIONS):
         path.open("rb").close()
         if not is_zip(path):
             raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
-        with open_zip(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
-        ) from error
+        archive = open_zip(path)
+    with archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
 
 
 class NpzArray:
@@ -75,15 +79,13 @@ class NpzArray:
     def __init__(self, archive: zipfile.ZipFile, member: str, file: str) -> None:
         self._archive, self._member = archive, member
         self._label = f"{member.removesuffix('.npy')!r} of {file!r}"
-        try:
-            with archive.open(member) as content:
-                version = np.lib.format.read_magic(content)
-                header = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                self.shape, _, self.dtype = header(content)
-        except ValueError as error:
-            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
+        with readable(f"{self._label} cannot be read", SAVE_AGAIN), archive.open(member) as content:
+            start = content.peek(12)  # a damaged size of the header would be allocated before its content is checked
+            if start[6:7] == b"\x02" and int.from_bytes(start[8:12], "little") > MOST_HEADER:
+                raise DataError(f"{self._label} must have a header of at most {MOST_HEADER} bytes. {SAVE_AGAIN}")
+            version = np.lib.format.read_magic(content)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            self.shape, _, self.dtype = header(content)
 
     @property
     def is_pickled(self) -> bool:
@@ -102,11 +104,11 @@ class NpzArray:
                 "because they can run code. Save it as an array of numbers or of text."
             )
         check_room(int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize, self._label)
-        try:
-            with self._archive.open(self._member) as content:
-                return np.lib.format.read_array(content, allow_pickle=False)
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
+        with readable(f"{self._label} cannot be read", SAVE_AGAIN), self._archive.open(self._member) as content:
+            values = np.lib.format.read_array(content, allow_pickle=False)
+            if content.read(1):  # the end must be reached, because the checksum is compared there
+                raise DataError(f"{self._label} must end with its last number, but more bytes follow. {SAVE_AGAIN}")
+        return values
 
 
 @contextlib.contextmanager
@@ -153,13 +155,10 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
         )
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
-    _check_readable(dataset, label)
-    try:
+    remedy = "Copy it again or write it again: the file is damaged."
+    with readable(f"{label} must be whole, but cannot be read", remedy, libraries=HDF5_LIBRARIES):
+        _check_readable(dataset, label)
         return _values(dataset, label)
-    except OSError as error:
-        raise DataError(
-            f"{label} must be whole, but cannot be read ({error}): the file is damaged. Copy or write it again."
-        ) from error
 
 
 def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:

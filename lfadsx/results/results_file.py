@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data.hdf5_files import (
     as_text,
     attributes_of,
@@ -111,7 +112,11 @@ def read_posteriors(path: str | Path) -> dict[str, Posterior]:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
     """Opens a file of posteriors and yields the groups of its splits in the order of writing."""
-    with open_to_read(path) as file:
+    remedy = "Copy the file again, or infer again."
+    with (
+        open_to_read(path) as file,
+        readable(f"The posterior in {str(path)!r} cannot be read", remedy),
+    ):
         found = file.attrs.get("format_version")
         groups = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
         if found not in (1, FORMAT_VERSION) or not groups:

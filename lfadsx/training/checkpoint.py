@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from lfadsx.damaged_files import read_json
 from lfadsx.errors import CheckpointError
+
+RESTORE = "Delete this folder to resume from an earlier checkpoint, or restore it from a copy."
 
 
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
@@ -64,6 +67,12 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
 
 
+def check_shapes(folder: Path, like: Any) -> None:
+    """Raises `CheckpointError` unless a checkpoint is whole and has the shapes of a pytree; reads no arrays."""
+    folder = Path(folder).absolute()
+    _compare(folder, check(folder)["shapes"], _shapes(by_name(like)))
+
+
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = Path(folder).absolute()
@@ -90,7 +99,7 @@ def _is_key(array: Any) -> bool:
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """Reads the JSON of a checkpoint."""
-    return json.loads((Path(folder) / "meta.json").read_text())
+    return read_json(Path(folder) / "meta.json", RESTORE, error=CheckpointError)
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -100,14 +109,13 @@ def check(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder} must be a complete checkpoint, but has no manifest.json. Give a folder that a run has written."
         )
-    content, found = json.loads(manifest.read_text()), _checksums(folder)
+    content, found = read_json(manifest, RESTORE, error=CheckpointError), _checksums(folder)
+    if not all(isinstance(content.get(part), dict) for part in ("files", "shapes")):
+        raise CheckpointError(f"The file {manifest} must name files and shapes, but is damaged. {RESTORE}")
     for name, checksum in content["files"].items():
         if found.get(name) != checksum:
             state = "is missing" if name not in found else "is damaged: its SHA-256 differs from the manifest"
-            raise CheckpointError(
-                f"The file {name} of the checkpoint {folder} {state}. Delete this folder to resume from an "
-                "earlier checkpoint, or restore it from a copy."
-            )
+            raise CheckpointError(f"The file {name} of the checkpoint {folder} {state}. {RESTORE}")
     return content
 
 

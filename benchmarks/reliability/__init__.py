@@ -1,0 +1,1 @@
+"""Benchmarks of what happens to damaged files and interrupted programs."""

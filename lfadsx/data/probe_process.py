@@ -1,0 +1,131 @@
+"""A small process that opens HDF5 files before the user's process does. It imports neither JAX nor lfadsx.
+
+The HDF5 library can crash on damaged files, or never return. Here only this process ends then. For each line on its
+input, a path in JSON, it opens the file, walks through all objects, reads their attributes and counts their chunks, but
+reads no data. It answers with one line: which other files the file refers to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from typing import Any
+
+import h5py
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t
+
+MOST_BYTES = 4 * 2**30
+"""Memory that a file may need here; attributes are small, so only damaged sizes need more."""
+
+SECONDS = 5.0
+"""Time of the processor that a file may need, and more for large files."""
+
+BYTES_PER_SECOND = 2**24
+"""What is added to the time: a second for each of so many bytes. A file of a million small arrays needs it."""
+
+MOST_TEXTS = 10**5
+"""Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
+
+References = list[tuple[str, str, str]]
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file."""
+
+
+def main() -> None:
+    """Answers until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the user's process
+    print("ready", flush=True)
+    for line in sys.stdin:
+        path, size = json.loads(line)
+        _limit(SECONDS + size / BYTES_PER_SECOND)
+        try:
+            answer: Any = references(path)
+        except MemoryError:
+            answer = "memory"
+        except Exception:  # whoever reads the file meets the same error and says so in words
+            answer = []
+        print(json.dumps(answer), flush=True)
+
+
+def references(path: str) -> References:
+    """Walks through a file and returns which other files it refers to."""
+    found: References = []
+    with h5py.File(path, "r") as file:
+        waiting, seen = [("", file.id)], set()
+        while waiting:
+            place, group = waiting.pop()
+            for name in _names(group):
+                with contextlib.suppress(Exception):  # a damaged object does not hide the others
+                    item = _opened(group, name, place, found, seen)
+                    where = f"{place}/{name.decode(errors='replace')}"
+                    if isinstance(item, h5d.DatasetID):
+                        _examine(item, where, found)
+                    elif isinstance(item, h5g.GroupID):
+                        waiting.append((where, item))
+        _read_attributes(file.id)
+    return found
+
+
+def _names(group: Any) -> list[bytes]:
+    with contextlib.suppress(Exception):
+        return list(group)
+    return []
+
+
+def _opened(group: Any, name: bytes, place: str, found: References, seen: set[Any]) -> Any:
+    """Returns the object behind a hard link that was not seen yet, with its attributes read; else None."""
+    kind = group.links.get_info(name).type
+    if kind == h5l.TYPE_EXTERNAL:
+        file, _ = group.links.get_val(name)
+        found.append(("link", f"{place}/{name.decode(errors='replace')}", file.decode(errors="replace")))
+    if kind != h5l.TYPE_HARD:
+        return None
+    item = h5o.open(group, name)
+    if h5o.get_info(item).rc > 1:  # several links lead here, perhaps in a circle
+        if item in seen:
+            return None
+        seen.add(item)
+    _read_attributes(item)
+    return item
+
+
+def _read_attributes(item: Any) -> None:
+    if h5a.get_num_attrs(item):
+        attributes = h5py.AttributeManager(h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item))
+        for name in attributes:
+            with contextlib.suppress(Exception):
+                attributes[name]
+
+
+def _examine(dataset: Any, where: str, found: References) -> None:
+    """Looks at type, size, storage and chunks of an array."""
+    properties = dataset.get_create_plist()
+    layout = properties.get_layout()
+    if layout == h5d.VIRTUAL:
+        names = {properties.get_virtual_filename(number) for number in range(properties.get_virtual_count())}
+        found += [("virtual", where, name) for name in sorted(names)]
+    if layout == h5d.CONTIGUOUS:
+        for number in range(properties.get_external_count()):
+            found.append(("raw", where, properties.get_external(number)[0].decode(errors="replace")))
+    if layout == h5d.CHUNKED:
+        dataset.get_num_chunks()
+    kind = dataset.get_type()
+    varies = kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
+    if varies and dataset.get_space().get_simple_extent_npoints() <= MOST_TEXTS:
+        h5py.Dataset(dataset)[()]
+
+
+def _limit(seconds: float) -> None:
+    """Ends this process when it needs more time of the processor from now on, or more memory; not on Windows."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(usage.ru_utime + usage.ru_stime + seconds) + 1
+        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, MOST_BYTES), (resource.RLIMIT_CORE, 0)):
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""HDF5 files are tried in another process first: damage that crashes the library must not end the user's program."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from lfadsx.errors import DataError
+
+MOST_SECONDS = 120.0
+"""Time in seconds that a file may need in the other process. Its time of the processor has a shorter limit."""
+
+log = logging.getLogger("lfadsx")
+
+
+class _Prober:
+    """The other process. It starts with the first file and ends with this process; a crash starts it anew."""
+
+    def __init__(self) -> None:
+        self._lock, self._process, self._owner = threading.Lock(), None, 0
+        self._works = bool(sys.executable) and not getattr(sys, "frozen", False)
+
+    def ask(self, path: Path, size: int) -> Any:
+        """Returns the answer of the process; None if it ended, and "" if there can be no such process here."""
+        with self._lock:
+            if not self._works:
+                return ""
+            if self._process is None or self._owner != os.getpid():  # a fork must not share the pipes
+                self._start()
+            return self._answer(json.dumps([str(path), size])) if self._works else ""
+
+    def _start(self) -> None:
+        # Without -P the folder of the script would come first among the modules that can be imported.
+        command = [sys.executable, "-P", str(Path(__file__).with_name("probe_process.py"))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows
+        try:
+            self._process, self._owner = subprocess.Popen(command, **pipes, creationflags=hidden), os.getpid()
+        except OSError:
+            self._works = False
+        else:
+            self._works = self._line() == b"ready"
+        if not self._works:
+            log.info("HDF5 files are opened without a trial, because no other process can be started here.")
+
+    def _answer(self, question: str) -> Any:
+        assert self._process is not None and self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(question.encode() + b"\n")
+            self._process.stdin.flush()
+            if line := self._line():
+                return json.loads(line)
+        self.stop()
+        return None
+
+    def _line(self) -> bytes:
+        """Returns the next line; an empty one if the process has ended, or was ended because it took too long."""
+        assert self._process is not None and self._process.stdout is not None
+        timer = threading.Timer(MOST_SECONDS, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._process.stdout.readline().strip()
+        finally:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Ends the process of this process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+            process.communicate()
+
+
+_PROBER = _Prober()
+atexit.register(_PROBER.stop)
+
+_KNOWN: set[tuple[str, int, int]] = set()
+"""Path, size and time of change of files that were tried or written by this process."""
+
+
+def trust(path: Path) -> None:
+    """Marks a file that this process has written, so that it is not tried."""
+    _KNOWN.add(_identity(path))
+
+
+def probe(path: Path) -> None:
+    """Opens an HDF5 file in another process, unless it is known, and then the files that it refers to.
+
+    Raises:
+        DataError: If the HDF5 library crashes or does not end, or the file refers to a file outside its folder.
+    """
+    identity = _identity(path)
+    if identity in _KNOWN:
+        return
+    answer = _PROBER.ask(path.absolute(), identity[1])
+    if answer is None or answer == "memory":
+        what = "needed more than 4 GiB of memory to open" if answer else "crashed on it or did not come to an end"
+        raise DataError(
+            f"The file {str(path)!r} must be whole, but the HDF5 library {what}. Copy it again from its source, or "
+            "write it again."
+        )
+    _KNOWN.add(identity)
+    for kind, place, name in answer or ():
+        if name != ".":  # the file itself
+            _check_reference(path, kind, place, name)
+
+
+def _check_reference(path: Path, kind: str, place: str, name: str) -> None:
+    """Raises `DataError` if a file refers to another one that does not lie in its folder; else tries that one."""
+    here, there = path.parent / name, Path(name)
+    elsewhere = there.is_absolute() or ".." in there.parts or (there.exists() and not here.exists())
+    if kind == "raw" or elsewhere:
+        _KNOWN.discard(_identity(path))
+        raise DataError(
+            f"{place!r} of {path.name!r} must be stored in the file, or linked to another HDF5 file in the same "
+            f"folder, but its numbers are in {name!r}. Store the array itself, or put that HDF5 file beside this one "
+            "and link it by its name."
+        )
+    if here.is_file():
+        probe(here)
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    facts = path.stat()
+    return str(path.absolute()), facts.st_size, facts.st_mtime_ns
