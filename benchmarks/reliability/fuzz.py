@@ -4,11 +4,11 @@
     python -m benchmarks.reliability.fuzz --files 200 --formats "nwb,matlab 7.3"
     python -m benchmarks.reliability.fuzz --formats nwb --seed 1234 --files 1 --keep kept
 
-Files are damaged one after another by seeds: flipped bits, overwritten ranges, truncation, swapped blocks. They
-are read in a process that is started again when it crashes or hangs. Prints each file that ended in none of the good
-ways and, last, one JSON object. `silently_wrong` counts files that were read with other values although h5py reads the same from
-both, or although checksums cover the values. `changed` counts those whose damage is in what nothing protects: another
-number, but a whole file.
+Files are damaged one after another by seeds: flipped bits, overwritten ranges, truncation, swapped blocks. They are
+read in a process that is started again when it crashes or hangs. Prints each file that ended badly and, last, one JSON
+object. `silently_wrong` counts files that were read with other values although h5py reads the same from both, or
+although checksums cover the values. `changed` counts those whose damage is in what nothing protects: other numbers in
+a file that looks whole. `longest_s` is time of the processor.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 from lfadsx.damaged_files import readable
 from lfadsx.data.large_arrays import check_room, read_in_blocks
 from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
+from lfadsx.data.probing import trust
 from lfadsx.errors import DataError
 from lfadsx.files import atomic_path
 
@@ -118,6 +119,7 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, h5py.File(partial, "w") as file:
             yield file
+        trust(path)
     except OSError as error:
         raise DataError(
             f"The file {str(path)!r} cannot be written ({error}). "
@@ -216,6 +218,10 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
                 f"{label} is compressed with {name} (HDF5 filter {code}) and cannot be read without its plugin. "
                 "Install it (`pip install hdf5plugin`), or write the file with gzip (`h5repack -f GZIP=4 OLD NEW`)."
             )
+    if filters.get_layout() == h5py.h5d.CONTIGUOUS and filters.get_external_count():
+        raise DataError(
+            f"{label} must be stored in the file, but its numbers are in another one. Store the array itself."
+        )
     if dataset.is_virtual:
         folder = Path(dataset.file.filename).parent
         for source in dataset.virtual_sources():

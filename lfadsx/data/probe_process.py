@@ -1,8 +1,8 @@
 """A small process that opens HDF5 files before the user's process does. It imports neither JAX nor lfadsx.
 
 The HDF5 library can crash on damaged files, or never return. Here only this process ends then. For each line on its
-input, a path in JSON, it opens the file, walks through all objects, reads their attributes and counts their chunks, but
-reads no data. It answers with one line: which other files the file refers to.
+input, a path with its size in JSON, it opens the file, walks through its objects, and looks at their attributes and
+chunks, but reads no numbers. It answers with one line: which other files the file refers to.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import contextlib
 import json
 import signal
 import sys
+import time
 from typing import Any
 
 import h5py
 from h5py import h5a, h5d, h5g, h5l, h5o, h5t
 
+WALK = 0.3
+"""Seconds of the processor for the walk, enough for some thousand objects. Files of a million arrays end it early."""
+
+MOST_SECONDS = 5.0
+"""Seconds of the processor after which the library is taken to hang in one of its calls."""
+
+BYTES_PER_SECOND = 2**26
+"""What is added to that time: a second for each of so many bytes, for long lists of names and chunks."""
+
 MOST_BYTES = 4 * 2**30
 """Memory that a file may need here; attributes are small, so only damaged sizes need more."""
 
-SECONDS = 5.0
-"""Time of the processor that a file may need, and more for large files."""
-
-BYTES_PER_SECOND = 2**24
-"""What is added to the time: a second for each of so many bytes. A file of a million small arrays needs it."""
-
-MOST_TEXTS = 10**5
+MOST_TEXTS = 10**4
 """Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
 
 References = list[tuple[str, str, str]]
@@ -38,7 +42,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         path, size = json.loads(line)
-        _limit(SECONDS + size / BYTES_PER_SECOND)
+        _limit(MOST_SECONDS + size / BYTES_PER_SECOND)
         try:
             answer: Any = references(path)
         except MemoryError:
@@ -51,19 +55,22 @@ def main() -> None:
 def references(path: str) -> References:
     """Walks through a file and returns which other files it refers to."""
     found: References = []
+    until = time.process_time() + WALK
     with h5py.File(path, "r") as file:
+        _read_attributes(file.id)
         waiting, seen = [("", file.id)], set()
         while waiting:
             place, group = waiting.pop()
             for name in _names(group):
+                if time.process_time() > until:
+                    return found
                 with contextlib.suppress(Exception):  # a damaged object does not hide the others
-                    item = _opened(group, name, place, found, seen)
                     where = f"{place}/{name.decode(errors='replace')}"
+                    item = _opened(group, name, where, found, seen)
                     if isinstance(item, h5d.DatasetID):
                         _examine(item, where, found)
                     elif isinstance(item, h5g.GroupID):
                         waiting.append((where, item))
-        _read_attributes(file.id)
     return found
 
 
@@ -73,12 +80,11 @@ def _names(group: Any) -> list[bytes]:
     return []
 
 
-def _opened(group: Any, name: bytes, place: str, found: References, seen: set[Any]) -> Any:
+def _opened(group: Any, name: bytes, where: str, found: References, seen: set[Any]) -> Any:
     """Returns the object behind a hard link that was not seen yet, with its attributes read; else None."""
     kind = group.links.get_info(name).type
     if kind == h5l.TYPE_EXTERNAL:
-        file, _ = group.links.get_val(name)
-        found.append(("link", f"{place}/{name.decode(errors='replace')}", file.decode(errors="replace")))
+        found.append(("link", where, group.links.get_val(name)[0].decode(errors="replace")))
     if kind != h5l.TYPE_HARD:
         return None
     item = h5o.open(group, name)
@@ -91,28 +97,31 @@ def _opened(group: Any, name: bytes, place: str, found: References, seen: set[An
 
 
 def _read_attributes(item: Any) -> None:
-    if h5a.get_num_attrs(item):
-        attributes = h5py.AttributeManager(h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item))
-        for name in attributes:
-            with contextlib.suppress(Exception):
-                attributes[name]
+    """Reads the attributes whose values lie in a heap; the others lie beside their names."""
+    for number in range(h5a.get_num_attrs(item)):
+        attribute = h5a.open(item, index=number)
+        if _varies(attribute.get_type()):
+            owner = h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)
+            h5py.AttributeManager(owner)[attribute.name]
+
+
+def _varies(kind: Any) -> bool:
+    return kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
 
 
 def _examine(dataset: Any, where: str, found: References) -> None:
-    """Looks at type, size, storage and chunks of an array."""
+    """Looks at type, storage and chunks of an array, and reads texts of variable length."""
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.VIRTUAL:
         names = {properties.get_virtual_filename(number) for number in range(properties.get_virtual_count())}
         found += [("virtual", where, name) for name in sorted(names)]
-    if layout == h5d.CONTIGUOUS:
+    elif layout == h5d.CHUNKED:
+        dataset.get_num_chunks()
+    elif layout == h5d.CONTIGUOUS:
         for number in range(properties.get_external_count()):
             found.append(("raw", where, properties.get_external(number)[0].decode(errors="replace")))
-    if layout == h5d.CHUNKED:
-        dataset.get_num_chunks()
-    kind = dataset.get_type()
-    varies = kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
-    if varies and dataset.get_space().get_simple_extent_npoints() <= MOST_TEXTS:
+    if _varies(dataset.get_type()) and dataset.get_space().get_simple_extent_npoints() <= MOST_TEXTS:
         h5py.Dataset(dataset)[()]
 
 
