@@ -17,8 +17,8 @@ from lfadsx.errors import DataError, LfadsxError
 
 WRITE_AGAIN = "Copy it again from its source, or write it again."
 
-LARGEST_JSON = 2**28
-"""Bytes of the largest JSON file that is read: 256 MiB."""
+LARGEST_TEXT = 2**28
+"""Bytes of the largest file of settings or facts that is read: 256 MiB."""
 
 
 @contextlib.contextmanager
@@ -85,14 +85,33 @@ def read_json(path: str | Path, remedy: str = WRITE_AGAIN, *, error: type[Lfadsx
     Raises:
         LfadsxError: Of the class `error`, if the file cannot be read, is too large or does not hold a JSON object.
     """
-    path = Path(path)
     with readable(f"The file {path} cannot be read", remedy, error=error):
-        if path.stat().st_size > LARGEST_JSON:
-            raise error(f"The file {path} must have at most {LARGEST_JSON} bytes, got {path.stat().st_size}. {remedy}")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text_of(path))
     if not isinstance(found, dict):
         raise error(f"The file {path} must hold a JSON object, got {type(found).__name__}. {remedy}")
     return found
+
+
+def text_of(path: str | Path) -> str:
+    """Returns the text of a small file in UTF-8; call it inside `readable`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lfadsx.damaged_files import text_of
+        >>> file = Path(tempfile.mkdtemp()) / "a.toml"
+        >>> _ = file.write_text("epochs = 5")
+        >>> text_of(file)
+        'epochs = 5'
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is too large, or no text in UTF-8.
+    """
+    size = Path(path).stat().st_size
+    if size > LARGEST_TEXT:
+        raise ValueError(f"it must have at most {LARGEST_TEXT} bytes, but has {size}")
+    return Path(path).read_text(encoding="utf-8")
 
 
 def _arose_in(cause: BaseException, libraries: Collection[str]) -> bool:

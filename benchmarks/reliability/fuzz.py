@@ -29,7 +29,7 @@ from typing import Any
 LONGEST = 10.0
 """Seconds of the processor that reading a file may take at most."""
 
-HANGING = 60.0
+HANGING = 150.0
 """Seconds of the clock after which reading a file counts as hanging; other programs may use the machine."""
 
 LARGEST = 2.0

@@ -222,8 +222,7 @@ def _csv(folder: Path) -> None:
 
 
 def _model(data: lfadsx.Dataset) -> lfadsx.LFADS:
-    sizes = {"factors": 3, "generator_dim": 5, "ic_dim": 4, "ic_enc_dim": 4}
-    return lfadsx.autonomous(data, **sizes, rngs=nnx.Rngs(0))
+    return lfadsx.autonomous(data, factors=3, generator_dim=5, ic_dim=4, ic_enc_dim=4, rngs=nnx.Rngs(0))
 
 
 def _run(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, get_origin
 
 from lfadsx.aliases import ALIASES
 from lfadsx.cli.command_flags import Flag
-from lfadsx.damaged_files import readable
+from lfadsx.damaged_files import readable, text_of
 from lfadsx.errors import LfadsxError, nearest
 
 GROUPS = ("model", "hyper", "train", "population", "reading")
@@ -31,11 +31,11 @@ def from_file(path: Path, flags: Mapping[str, Flag]) -> dict[str, Any]:
     is_json = path.suffix == ".json"
     form, remedy = "JSON" if is_json else "TOML", "Give run.json of a run, or a TOML file with settings."
     try:
-        content = path.read_bytes()
+        path.open("rb").close()
     except OSError as error:
         raise LfadsxError(f"`--config` must be a file that can be read, got {path} ({error.strerror}).") from error
     with readable(f"`--config` must be a {form} file, got {path}", remedy, error=LfadsxError):
-        found = dict((json if is_json else tomllib).loads(content.decode()))
+        found = dict((json if is_json else tomllib).loads(text_of(path)))
     if is_json and "versions" in found:
         with readable(f"`--config` must hold the settings of a run, got {path}", remedy, error=LfadsxError):
             return _of_run(path, found, flags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +82,8 @@ class NpzArray:
         self._archive, self._member = archive, member
         self._label = f"{member.removesuffix('.npy')!r} of {file!r}"
         with readable(f"{self._label} cannot be read", SAVE_AGAIN), archive.open(member) as content:
-            start = content.peek(12)  # a damaged size of the header would be allocated before its content is checked
+            start = content.read(12)  # a damaged size of the header would be allocated before its content is checked
+            content.seek(0)
             if start[6:7] == b"\x02" and int.from_bytes(start[8:12], "little") > MOST_HEADER:
                 raise DataError(f"{self._label} must have a header of at most {MOST_HEADER} bytes. {SAVE_AGAIN}")
             version = np.lib.format.read_magic(content)
@@ -160,6 +162,8 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
     remedy = "Copy it again or write it again: the file is damaged."
     with readable(f"{label} must be whole, but cannot be read", remedy, libraries=HDF5_LIBRARIES):
         _check_readable(dataset, label)
+        if dataset.fletcher32:
+            _check_chunks(dataset, label)
         return _values(dataset, label)
 
 
@@ -230,6 +234,24 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
                 raise DataError(
                     f"{label} is put together from {source.file_name!r}, which cannot be found. Store the array itself."
                 )
+
+
+def _check_chunks(dataset: h5py.Dataset, label: str) -> None:
+    """Raises `DataError` unless all chunks of an array with checksums are stored, each in its place with its checksum.
+
+    Damage to the index of chunks would else show as zeros, or as numbers whose checksum nobody compared.
+    """
+    filters = dataset.id.get_create_plist()
+    codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+    skipped = 1 << codes.index(h5py.h5z.FILTER_FLETCHER32)
+    found: set[tuple[int, ...]] = set()
+    dataset.id.chunk_iter(lambda chunk: None if chunk.filter_mask & skipped else found.add(chunk.chunk_offset))
+    starts = (range(0, size, step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+    if found != set(itertools.product(*starts)):
+        raise DataError(
+            f"{label} must have all its chunks with their checksums, but has not: the file is damaged, or was not "
+            "written to the end. Copy it again or write it again."
+        )
 
 
 def _plugin_has(code: int) -> bool:

@@ -56,6 +56,8 @@ def matlab_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """Returns name, size and class of each variable of a MATLAB file up to v7."""
     import scipy.io
 
+    check_is_file(path)
+    probe(path, "matlab")
     return _opened(path, lambda: scipy.io.whosmat(path))
 
 

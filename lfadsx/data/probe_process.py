@@ -1,8 +1,9 @@
-"""A small process that opens HDF5 files before the user's process does. It imports neither JAX nor lfadsx.
+"""A small process that opens files before the user's process does. It imports neither JAX nor lfadsx.
 
-The HDF5 library can crash on damaged files, or never return. Here only this process ends then. For each line on its
-input, a path with its size in JSON, it opens the file, walks through its objects, and looks at their attributes and
-chunks, but reads no numbers. It answers with one line: which other files the file refers to.
+The HDF5 library can crash on damaged files, or never return, and so can SciPy on MATLAB files up to v7. Here only this
+process ends then. Each line on its input has the path, size and kind of a file in JSON. HDF5 files are opened, their
+objects walked through, attributes and chunks looked at, but no numbers read. MATLAB files are read, because their sizes
+stand among the numbers. The answer is one line: which other files the file refers to.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import time
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t  # pyright: ignore[reportAttributeAccessIssue]
 
 WALK = 0.3
 """Seconds of the processor for the walk, enough for some thousand objects. Files of a million arrays end it early."""
 
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0
 """Seconds of the processor after which the library is taken to hang in one of its calls."""
 
 BYTES_PER_SECOND = 2**26
 """What is added to that time: a second for each of so many bytes, for long lists of names and chunks."""
+
+SECONDS_OF_MATLAB = 600.0
+"""Seconds of the processor for a MATLAB file up to v7, whose size is at most some GiB."""
 
 MOST_BYTES = 4 * 2**30
 """Memory that a file may need here; attributes are small, so only damaged sizes need more."""
@@ -41,10 +45,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the user's process
     print("ready", flush=True)
     for line in sys.stdin:
-        path, size = json.loads(line)
-        _limit(MOST_SECONDS + size / BYTES_PER_SECOND)
+        path, size, kind = json.loads(line)
+        _limit(MOST_SECONDS + size / BYTES_PER_SECOND if kind == "hdf5" else SECONDS_OF_MATLAB)
         try:
-            answer: Any = references(path)
+            answer: Any = references(path) if kind == "hdf5" else _read_matlab(path)
         except MemoryError:
             answer = "memory"
         except Exception:  # whoever reads the file meets the same error and says so in words
@@ -123,6 +127,16 @@ def _examine(dataset: Any, where: str, found: References) -> None:
             found.append(("raw", where, properties.get_external(number)[0].decode(errors="replace")))
     if _varies(dataset.get_type()) and dataset.get_space().get_simple_extent_npoints() <= MOST_TEXTS:
         h5py.Dataset(dataset)[()]
+
+
+def _read_matlab(path: str) -> References:
+    """Reads all variables of a MATLAB file up to v7, which refers to no other files."""
+    import scipy.io
+
+    for name, _, _ in scipy.io.whosmat(path):
+        with contextlib.suppress(Exception):
+            scipy.io.loadmat(path, variable_names=[name])
+    return []
 
 
 def _limit(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""HDF5 files are tried in another process first: damage that crashes the library must not end the user's program."""
+"""Files are tried in another process first: damage that crashes the HDF5 library must not end the user's program."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lfadsx.errors import DataError
+
+Kind = Literal["hdf5", "matlab"]
 
 MOST_SECONDS = 120.0
 """Time in seconds that a file may need in the other process. Its time of the processor has a shorter limit."""
@@ -25,25 +27,28 @@ class _Prober:
     """The other process. It starts with the first file and ends with this process; a crash starts it anew."""
 
     def __init__(self) -> None:
-        self._lock, self._process, self._owner = threading.Lock(), None, 0
+        self._lock, self._owner = threading.Lock(), 0
+        self._process: subprocess.Popen[bytes] | None = None
         self._works = bool(sys.executable) and not getattr(sys, "frozen", False)
 
-    def ask(self, path: Path, size: int) -> Any:
+    def ask(self, path: Path, size: int, kind: Kind = "hdf5") -> Any:
         """Returns the answer of the process; None if it ended, and "" if there can be no such process here."""
         with self._lock:
             if not self._works:
                 return ""
             if self._process is None or self._owner != os.getpid():  # a fork must not share the pipes
                 self._start()
-            return self._answer(json.dumps([str(path), size])) if self._works else ""
+            return self._answer(json.dumps([str(path), size, kind])) if self._works else ""
 
     def _start(self) -> None:
         # Without -P the folder of the script would come first among the modules that can be imported.
         command = [sys.executable, "-P", str(Path(__file__).with_name("probe_process.py"))]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows
+        pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows no window opens
         try:
-            self._process, self._owner = subprocess.Popen(command, **pipes, creationflags=hidden), os.getpid()
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, creationflags=hidden
+            )
+            self._owner = os.getpid()
         except OSError:
             self._works = False
         else:
@@ -92,33 +97,34 @@ def trust(path: Path) -> None:
     _KNOWN.add(_identity(path))
 
 
-def probe(path: Path) -> None:
-    """Opens an HDF5 file in another process, unless it is known, and then the files that it refers to.
+def probe(path: Path, kind: Kind = "hdf5") -> None:
+    """Opens a file in another process, unless it is known, and then the files that it refers to.
 
     Raises:
-        DataError: If the HDF5 library crashes or does not end, or the file refers to a file outside its folder.
+        DataError: If a library crashes or does not end, or the file refers to a file outside its folder.
     """
     identity = _identity(path)
     if identity in _KNOWN:
         return
-    answer = _PROBER.ask(path.absolute(), identity[1])
+    answer = _PROBER.ask(path.absolute(), identity[1], kind)
     if answer is None or answer == "memory":
+        library = "HDF5 library" if kind == "hdf5" else "reader of SciPy for MATLAB files"
         what = "needed more than 4 GiB of memory to open" if answer else "crashed on it or did not come to an end"
         raise DataError(
-            f"The file {str(path)!r} must be whole, but the HDF5 library {what}. Copy it again from its source, or "
+            f"The file {str(path)!r} must be whole, but the {library} {what}. Copy it again from its source, or "
             "write it again."
         )
     _KNOWN.add(identity)
-    for kind, place, name in answer or ():
+    for way, place, name in answer or ():
         if name != ".":  # the file itself
-            _check_reference(path, kind, place, name)
+            _check_reference(path, way, place, name)
 
 
-def _check_reference(path: Path, kind: str, place: str, name: str) -> None:
+def _check_reference(path: Path, way: str, place: str, name: str) -> None:
     """Raises `DataError` if a file refers to another one that does not lie in its folder; else tries that one."""
     here, there = path.parent / name, Path(name)
     elsewhere = there.is_absolute() or ".." in there.parts or (there.exists() and not here.exists())
-    if kind == "raw" or elsewhere:
+    if way == "raw" or elsewhere:
         _KNOWN.discard(_identity(path))
         raise DataError(
             f"{place!r} of {path.name!r} must be stored in the file, or linked to another HDF5 file in the same "

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lfadsx.damaged_files import readable
+from lfadsx.damaged_files import readable, text_of
 from lfadsx.errors import LfadsxError
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -47,7 +47,7 @@ def _with_defaults(path: Path) -> dict[str, Any]:
     for entry in content.pop("defaults", None) or ():
         for group, name in entry.items() if isinstance(entry, Mapping) else ():
             file = path.parent / str(group) / f"{name}.yaml"
-            if ".." in file.relative_to(path.parent).parts if file.is_relative_to(path.parent) else True:
+            if ".." in f"{group}/{name}".split("/") or Path(str(group)).is_absolute() or str(name).startswith("/"):
                 raise LfadsxError(
                     f"`defaults` of {str(path)!r} must name files in folders beside it, got {group}/{name}. Copy the "
                     "file there."
@@ -68,9 +68,9 @@ def _by_part(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+    path.open("rb").close()  # a missing file is an OSError
     with readable(f"{str(path)!r} must be a YAML file", "Give a configuration as Hydra wrote it.", error=LfadsxError):
-        found = yaml.safe_load(content.decode())
+        found = yaml.safe_load(text_of(path))
     _check_size(found, path)
     if not isinstance(found, dict):
         raise LfadsxError(

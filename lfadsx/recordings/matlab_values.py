@@ -13,6 +13,7 @@ import numpy as np
 
 from lfadsx.damaged_files import readable
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.large_arrays import check_room
 from lfadsx.data.opening import is_hdf5, matlab_variables, read_matlab_variable
 from lfadsx.errors import DataError
 
@@ -93,6 +94,7 @@ class _Version5:
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
+        check_room(8 * math.prod(self.shapes[name]), f"{name!r} of {self.path.name!r}")
         with _whole(self.path):
             return _from_scipy(read_matlab_variable(self.path, name))
 

@@ -59,8 +59,7 @@ class Calibration:
         facts = read_json(path, again, error=RunError)
         with readable(f"The calibration {path} cannot be read", again, error=RunError):
             scale = {name: np.array(values, np.float32) for name, values in facts.pop("scale").items()}
-            numbers = {name: float(facts.pop(name)) for name in ("kappa", "error")}
-            return cls(**facts, **numbers, scale=scale)
+            return cls(float(facts.pop("kappa")), float(facts.pop("error")), scale=scale, **facts)
 
     def __str__(self) -> str:
         """Returns kappa with its error in one line."""
