@@ -10,6 +10,7 @@ from typing import Any, get_origin
 
 from lfadsx.aliases import ALIASES
 from lfadsx.cli.command_flags import Flag
+from lfadsx.damaged_files import readable, text_of
 from lfadsx.errors import LfadsxError, nearest
 
 GROUPS = ("model", "hyper", "train", "population", "reading")
@@ -27,16 +28,17 @@ def from_file(path: Path, flags: Mapping[str, Flag]) -> dict[str, Any]:
         LfadsxError: If the file cannot be read or holds an unknown setting.
     """
     path = path / "run.json" if path.is_dir() else path
+    is_json = path.suffix == ".json"
+    form, remedy = "JSON" if is_json else "TOML", "Give run.json of a run, or a TOML file with settings."
     try:
-        content = path.read_text()
-        found = json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
+        path.open("rb").close()
     except OSError as error:
         raise LfadsxError(f"`--config` must be a file that can be read, got {path} ({error.strerror}).") from error
-    except ValueError as error:
-        form = "JSON" if path.suffix == ".json" else "TOML"
-        raise LfadsxError(f"`--config` must be a {form} file, got {path}: {error}.") from error
-    if path.suffix == ".json" and "versions" in found:
-        return _of_run(path, found, flags)
+    with readable(f"`--config` must be a {form} file, got {path}", remedy, error=LfadsxError):
+        found = dict((json if is_json else tomllib).loads(text_of(path)))
+    if is_json and "versions" in found:
+        with readable(f"`--config` must hold the settings of a run, got {path}", remedy, error=LfadsxError):
+            return _of_run(path, found, flags)
     values = {}
     for name, value in found.items():
         values |= value if name in GROUPS and isinstance(value, dict) else {name: value}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,24 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data.large_arrays import check_room, read_in_blocks
 from lfadsx.data.opening import check_is_file, is_hdf5, is_zip, open_hdf5, open_zip
+from lfadsx.data.probing import trust
 from lfadsx.errors import DataError, RunError
 from lfadsx.files import atomic_path, writing
 
 LARGE = 2**26
 """Bytes from which an array of numbers is read in blocks."""
+
+HDF5_LIBRARIES = ("h5py", "hdmf", "pynwb")
+"""Packages whose errors, while an HDF5 file is read, come from the file."""
+
+PERMISSIONS = "Check its permissions and that it is whole."
+SAVE_AGAIN = "Save the array again."
+
+MOST_HEADER = 2**16
+"""Bytes of the header of an array in an NPZ file at most; NumPy allows 10000 characters."""
 
 FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2"}
 """Names of the most common compressions that HDF5 loads from plugins."""
@@ -26,21 +38,18 @@ FILTERS = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32013: "ZFP", 3201
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[h5py.File]:
-    """Opens an HDF5 file to read."""
+    """Opens an HDF5 file to read. What h5py raises in the block for a damaged file becomes a `DataError`."""
     check_is_file(path)
-    try:
+    failure = f"The file {str(path)!r} cannot be read"
+    with readable(failure, PERMISSIONS):
         path.open("rb").close()
-        if not is_hdf5(path):
-            raise DataError(
-                f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
-                "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
-            )
-        with open_hdf5(path) as file:
-            yield file
-    except OSError as error:
+    if not is_hdf5(path):
         raise DataError(
-            f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
-        ) from error
+            f"{str(path)!r} must be an HDF5 file, but its content is of another kind. Write the data with h5py (in "
+            "MATLAB: save with '-v7.3'), or make them with `from_arrays`."
+        )
+    with readable(failure, PERMISSIONS, libraries=HDF5_LIBRARIES), open_hdf5(path) as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -50,17 +59,14 @@ def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
     Pickled Python objects in it are never opened, because they can run code.
     """
     check_is_file(path)
-    try:
+    with readable(f"The file {str(path)!r} cannot be read", PERMISSIONS):
         path.open("rb").close()
         if not is_zip(path):
             raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
-        with open_zip(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"The file {str(path)!r} cannot be read ({error}). Check its permissions and that it is whole."
-        ) from error
+        archive = open_zip(path)
+    with archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
 
 
 class NpzArray:
@@ -75,15 +81,14 @@ class NpzArray:
     def __init__(self, archive: zipfile.ZipFile, member: str, file: str) -> None:
         self._archive, self._member = archive, member
         self._label = f"{member.removesuffix('.npy')!r} of {file!r}"
-        try:
-            with archive.open(member) as content:
-                version = np.lib.format.read_magic(content)
-                header = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                self.shape, _, self.dtype = header(content)
-        except ValueError as error:
-            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
+        with readable(f"{self._label} cannot be read", SAVE_AGAIN), archive.open(member) as content:
+            start = content.read(12)  # a damaged size of the header would be allocated before its content is checked
+            content.seek(0)
+            if start[6:7] == b"\x02" and int.from_bytes(start[8:12], "little") > MOST_HEADER:
+                raise DataError(f"{self._label} must have a header of at most {MOST_HEADER} bytes. {SAVE_AGAIN}")
+            version = np.lib.format.read_magic(content)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            self.shape, _, self.dtype = header(content)
 
     @property
     def is_pickled(self) -> bool:
@@ -102,11 +107,11 @@ class NpzArray:
                 "because they can run code. Save it as an array of numbers or of text."
             )
         check_room(int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize, self._label)
-        try:
-            with self._archive.open(self._member) as content:
-                return np.lib.format.read_array(content, allow_pickle=False)
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self._label} cannot be read ({error}). Save the array again.") from error
+        with readable(f"{self._label} cannot be read", SAVE_AGAIN), self._archive.open(self._member) as content:
+            values = np.lib.format.read_array(content, allow_pickle=False)
+            if content.read(1):  # the end must be reached, because the checksum is compared there
+                raise DataError(f"{self._label} must end with its last number, but more bytes follow. {SAVE_AGAIN}")
+        return values
 
 
 @contextlib.contextmanager
@@ -117,6 +122,7 @@ def open_to_write(path: Path) -> Iterator[h5py.File]:
             path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, h5py.File(partial, "w") as file:
             yield file
+        trust(path)
     except RunError as error:
         raise DataError(f"{error} Name a file in a folder that you may write to and that has room.") from error
 
@@ -151,13 +157,13 @@ def read_array(group: h5py.Group, name: str, label: str) -> np.ndarray:
         )
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{label} is a group, not an array. Store the array itself under this key.")
-    _check_readable(dataset, label)
-    try:
-        return _values(dataset, label)
-    except OSError as error:
-        raise DataError(
-            f"{label} must be whole, but cannot be read ({error}): the file is damaged. Copy or write it again."
-        ) from error
+    remedy = "Copy it again or write it again: the file is damaged."
+    with readable(f"{label} must be whole, but cannot be read", remedy, libraries=HDF5_LIBRARIES):
+        _check_readable(dataset, label)
+        values = _values(dataset, label)
+        if dataset.fletcher32:
+            _check_chunks(dataset, values, label)
+    return values
 
 
 def _values(dataset: h5py.Dataset, label: str) -> np.ndarray:
@@ -215,6 +221,10 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
                 f"{label} is compressed with {name} (HDF5 filter {code}) and cannot be read without its plugin. "
                 "Install it (`pip install hdf5plugin`), or write the file with gzip (`h5repack -f GZIP=4 OLD NEW`)."
             )
+    if filters.get_layout() == h5py.h5d.CONTIGUOUS and filters.get_external_count():
+        raise DataError(
+            f"{label} must be stored in the file, but its numbers are in another one. Store the array itself."
+        )
     if dataset.is_virtual:
         folder = Path(dataset.file.filename).parent
         for source in dataset.virtual_sources():
@@ -223,6 +233,25 @@ def _check_readable(dataset: h5py.Dataset, label: str) -> None:
                 raise DataError(
                     f"{label} is put together from {source.file_name!r}, which cannot be found. Store the array itself."
                 )
+
+
+def _check_chunks(dataset: h5py.Dataset, values: np.ndarray, label: str) -> None:
+    """Raises an error unless all chunks of an array with checksums are stored, each with its checksum.
+
+    Chunks that HDF5 does not find, because their index is damaged, are read as the fill value, without an error. Those
+    of which nothing else was read are looked up once more, by a function that raises one.
+    """
+    filters = dataset.id.get_create_plist()
+    codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+    without, masks = 1 << codes.index(h5py.h5z.FILTER_FLETCHER32), set()
+    dataset.id.chunk_iter(lambda chunk: masks.add(chunk.filter_mask))
+    if any(mask & without for mask in masks):
+        raise DataError(f"{label} must have a checksum for each chunk, but lacks one: the file is damaged.")
+    starts = (range(0, size, step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+    for start in itertools.product(*starts):
+        part = values[tuple(slice(first, first + step) for first, step in zip(start, dataset.chunks, strict=True))]
+        if part.dtype.kind not in "iufb" or not np.any(part != dataset.fillvalue):
+            dataset.id.read_direct_chunk(start)
 
 
 def _plugin_has(code: int) -> bool:

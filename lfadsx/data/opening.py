@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
+from lfadsx.data.probing import probe
 from lfadsx.errors import DataError
 
 T = TypeVar("T")
@@ -26,7 +28,9 @@ MOST_SECONDS = 120.0
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Opens an HDF5 file."""
+    """Opens an HDF5 file, after another process has tried it."""
+    check_is_file(path)
+    probe(path)
     return _opened(path, lambda: h5py.File(path, "r"))
 
 
@@ -36,14 +40,24 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def open_npy(path: Path) -> np.ndarray:
-    """Opens an NPY file; its numbers are read when they are used."""
-    return _opened(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    """Opens an NPY file; its numbers are read when they are used.
+
+    Raises:
+        DataError: If it is damaged or holds Python objects, which are never opened.
+    """
+    with readable(f"{str(path)!r} cannot be read as an array of numbers", "Save it again with numpy.save."):
+        found = _opened(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+        if not isinstance(found, np.ndarray):
+            raise TypeError("it holds several arrays")
+    return found
 
 
 def matlab_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """Returns name, size and class of each variable of a MATLAB file up to v7."""
     import scipy.io
 
+    check_is_file(path)
+    probe(path, "matlab")
     return _opened(path, lambda: scipy.io.whosmat(path))
 
 

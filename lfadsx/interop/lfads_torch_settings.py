@@ -9,6 +9,7 @@ from typing import Any
 
 from lfadsx.aliases import ALIASES
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.damaged_files import readable
 from lfadsx.errors import LfadsxError
 from lfadsx.interop.autolfads_settings import as_lfads_torch
 from lfadsx.interop.settings_flags import Settings
@@ -94,10 +95,12 @@ def translated(*sources: str | Path | Mapping[str, Any]) -> tuple[Settings, list
     model = SHARED | dict(tree["model"])
     if missing := [name for name in REQUIRED if name not in model]:
         raise LfadsxError(f"The model must have `{missing[0]}`, which has no default there. Add it to the file.")
-    parts = _Parts(tree, model)
-    found = Settings(parts.architecture(), parts.hyper(), parts.train())
-    found.hyper.check()
-    return found, list(parts.notes())
+    remedy = "Give a configuration as lfads-torch or AutoLFADS wrote it."
+    with readable("The configuration has values of another kind than expected", remedy, error=LfadsxError):
+        parts = _Parts(tree, model)
+        found = Settings(parts.architecture(), parts.hyper(), parts.train())
+        found.hyper.check()
+        return found, list(parts.notes())
 
 
 class _Parts:

@@ -9,10 +9,14 @@ from typing import Any
 
 import yaml
 
+from lfadsx.damaged_files import readable, text_of
 from lfadsx.errors import LfadsxError
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 """A reference to another value of the tree, such as ${model.fac_dim}."""
+
+MOST_VALUES = 10**5
+"""Values of a configuration at most, with what aliases repeat."""
 
 
 def read_settings(sources: Sequence[str | Path | Mapping[str, Any]]) -> dict[str, Any]:
@@ -43,6 +47,11 @@ def _with_defaults(path: Path) -> dict[str, Any]:
     for entry in content.pop("defaults", None) or ():
         for group, name in entry.items() if isinstance(entry, Mapping) else ():
             file = path.parent / str(group) / f"{name}.yaml"
+            if ".." in f"{group}/{name}".split("/") or Path(str(group)).is_absolute() or str(name).startswith("/"):
+                raise LfadsxError(
+                    f"`defaults` of {str(path)!r} must name files in folders beside it, got {group}/{name}. Copy the "
+                    "file there."
+                )
             if file.is_file():  # others are on Hydra's search path, which is not known here
                 content = _merged({group: _content(file)}, content)
     return content
@@ -59,15 +68,26 @@ def _by_part(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LfadsxError(f"{str(path)!r} must be a YAML file ({error}).") from error
+    path.open("rb").close()  # a missing file is an OSError
+    with readable(f"{str(path)!r} must be a YAML file", "Give a configuration as Hydra wrote it.", error=LfadsxError):
+        found = yaml.safe_load(text_of(path))
+    _check_size(found, path)
     if not isinstance(found, dict):
         raise LfadsxError(
             f"{str(path)!r} must hold settings by name. Give a configuration of lfads-torch or AutoLFADS."
         )
     return found
+
+
+def _check_size(found: Any, path: Path) -> None:
+    """Raises `LfadsxError` for a tree of too many values: aliases of YAML can repeat a part without end."""
+    waiting, n_values = [found], 0
+    while waiting and n_values <= MOST_VALUES:
+        value = waiting.pop()
+        n_values += 1
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if waiting:
+        raise LfadsxError(f"{str(path)!r} must hold at most {MOST_VALUES} values, but holds more. Remove its aliases.")
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

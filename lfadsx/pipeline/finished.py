@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lfadsx.damaged_files import read_json
+from lfadsx.errors import RunError
 from lfadsx.pipeline.outcome import Outcome
 from lfadsx.training import FitResult, PopulationResult
 
@@ -40,7 +41,7 @@ def finished(
     """
     if not metrics.is_file() or not all(file.exists() for file in files):
         return None
-    job = json.loads(metrics.read_text()).get(JOB, {})
+    job = read_json(metrics, "Delete the file to compute the results again.", error=RunError).get(JOB, {})
     if job.get("samples") != dict(samples) or job.get("training_seconds") != result.seconds:
         return None
     said = f"The run in {metrics.parent} is finished ({result.reason}); these are its results."

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data.hdf5_files import open_to_read
+from lfadsx.data.large_arrays import check_room
 from lfadsx.data.opening import is_hdf5, matlab_variables, read_matlab_variable
 from lfadsx.errors import DataError
 
@@ -92,6 +94,7 @@ class _Version5:
         if kind not in (*NUMERIC, "char", "cell", "struct"):
             return Unreadable(kind)
         _check_size(math.prod(self.shapes[name]), self.path)
+        check_room(8 * math.prod(self.shapes[name]), f"{name!r} of {self.path.name!r}")
         with _whole(self.path):
             return _from_scipy(read_matlab_variable(self.path, name))
 
@@ -240,15 +243,7 @@ def _too_deep() -> DataError:
     )
 
 
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Turns what SciPy and h5py raise for damaged files, errors of many kinds, into a `DataError`."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"The file {str(path)!r} cannot be read as a MATLAB file ({type(error).__name__}: {error}). "
-            "Check that it is whole, or save it again with `save(..., '-v7')`."
-        ) from error
+def _whole(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turns what SciPy and h5py raise for damaged files into a `DataError`."""
+    failure = f"The file {str(path)!r} cannot be read as a MATLAB file"
+    return readable(failure, "Check that it is whole, or save it again with `save(..., '-v7')`.")

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data import validation
 from lfadsx.data.benchmark_sets import BIN_WIDTH, SETS, BenchmarkName
 from lfadsx.data.data_findings import some
@@ -235,14 +236,10 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
     with open_to_read(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about versions of schemas; what is read here is the same in all
-        try:
+        failure = f"{str(path)!r} cannot be read as an NWB file"
+        with readable(failure, "Check it with `python -m pynwb.validate`."):
             io = pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True)
             nwb = io.read()
-        except Exception as error:  # pynwb raises errors of many kinds for files that break the schema
-            raise DataError(
-                f"{str(path)!r} cannot be read as an NWB file ({type(error).__name__}: {error}). "
-                "Check it with `python -m pynwb.validate`."
-            ) from error
         with io:
             yield nwb
 

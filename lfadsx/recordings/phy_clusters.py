@@ -135,9 +135,4 @@ def load_npy(path: Path) -> np.ndarray:
     """Returns the array of a .npy file; files that need pickle are refused."""
     if not path.is_file():
         raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the folder.")
-    try:
-        return np.array(open_npy(path))
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path.name!r} cannot be read as an array ({error}). Save it again with numpy.save."
-        ) from error
+    return np.array(open_npy(path))

@@ -5,12 +5,12 @@ SpikeInterface itself imports whatever class a folder names, so a folder of othe
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lfadsx.damaged_files import read_json, readable
 from lfadsx.data.opening import open_npy
 from lfadsx.errors import DataError
 
@@ -26,13 +26,11 @@ class SavedSorting:
 
     def __init__(self, folder: Path) -> None:
         self.files = [folder / FACTS, folder / SPIKES]
-        try:
-            facts = json.loads(self.files[0].read_text())
+        facts, again = read_json(self.files[0], error=DataError), "Save the sorting again."
+        with readable(f"{str(self.files[0])!r} cannot be read", again):
             self.unit_ids = np.array(facts["unit_ids"])
             self.sampling_frequency = float(facts["sampling_frequency"])
             self._n_segments = int(facts["num_segments"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{str(self.files[0])!r} cannot be read ({error}). Save the sorting again.") from error
         spikes = _array(self.files[1])
         if not {"sample_index", "unit_index", "segment_index"} <= set(spikes.dtype.names or ()):
             raise DataError(
@@ -90,14 +88,11 @@ def _place(folder: Path) -> Path | None:
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        return np.asarray(open_npy(path))
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as an array of numbers ({error}). Save it again.") from error
+    return np.asarray(open_npy(path))
 
 
 def _is_pickled(path: Path) -> bool:
     try:
         return bool(open_npy(path).dtype.hasobject)
-    except ValueError:  # NumPy refuses to open Python objects
+    except DataError:  # Python objects are never opened
         return True

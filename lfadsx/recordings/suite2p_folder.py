@@ -221,7 +221,4 @@ def _of_cells(path: Path, cells: np.ndarray, n_regions: int) -> np.ndarray:
 def _array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path.parent.name!r} must hold {path.name!r}, but does not. Choose other `traces`.")
-    try:
-        return open_npy(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as an array of numbers ({error}). Write it again.") from error
+    return open_npy(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.errors import DataError
 
 DELIMITERS = "\t;,"
@@ -22,7 +24,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     Columns of whole numbers are int64, other numbers float64 with NaN where they are missing, all else text.
     """
     names, delimiter = read_header(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with _text(path), path.open(newline="", encoding="utf-8-sig") as file:
         rows = [row for row in csv.reader(file, delimiter=delimiter) if row][1:]
     for line, row in enumerate(rows, start=2):
         if len(row) != len(names):
@@ -50,13 +52,10 @@ def read_header(path: Path) -> tuple[list[str], str]:
     """Returns the names of the columns of a text file, and the character between its fields."""
     if not path.is_file():
         raise DataError(f"The file {str(path)!r} must exist, but was not found. Check the name of the file.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            line = file.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The file {str(path)!r} cannot be read ({error}). Save it as text in UTF-8.") from error
-    delimiter = max(DELIMITERS, key=line.count)
-    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    with _text(path), path.open(newline="", encoding="utf-8-sig") as file:
+        line = file.readline()
+        delimiter = max(DELIMITERS, key=line.count)
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
     if not any(names):
         raise DataError(f"The first line of {path.name!r} must name the columns, got an empty line. Add a header.")
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -81,6 +80,10 @@ def typed(fields: tuple[str, ...] | list[str]) -> np.ndarray:
         return numbers
     except ValueError:
         return np.array(fields)
+
+
+def _text(path: Path) -> contextlib.AbstractContextManager[None]:
+    return readable(f"The file {str(path)!r} cannot be read", "Save it as text in UTF-8.")
 
 
 def column_of(names: list[str], wanted: tuple[str, ...], path: Path) -> str:

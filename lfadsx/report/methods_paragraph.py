@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lfadsx.damaged_files import read_json
 from lfadsx.errors import RunError
 from lfadsx.files import write_text
 from lfadsx.findings import Finding
@@ -42,7 +42,7 @@ def finished_metrics(folder: RunFolder) -> dict[str, Any]:
         raise RunError(
             f"The run {folder.path} must be finished, but has no metrics.json. Resume it with its fit command."
         )
-    return json.loads(folder.metrics.read_text())
+    return read_json(folder.metrics, "Resume the run with its fit command.", error=RunError)
 
 
 def write_methods(folder: RunFolder, metrics: Mapping[str, Any]) -> Path:

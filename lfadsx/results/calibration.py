@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from lfadsx.damaged_files import read_json, readable
 from lfadsx.errors import RunError
 from lfadsx.files import write_json
 
@@ -55,14 +55,11 @@ class Calibration:
         Raises:
             RunError: If the file cannot be read.
         """
-        try:
-            facts = json.loads(Path(path).read_text())
+        again = "Delete the file, or fit again."
+        facts = read_json(path, again, error=RunError)
+        with readable(f"The calibration {path} cannot be read", again, error=RunError):
             scale = {name: np.array(values, np.float32) for name, values in facts.pop("scale").items()}
-            return cls(**facts, scale=scale)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"The calibration {path} cannot be read ({error}). Delete the file, or fit again."
-            ) from error
+            return cls(float(facts.pop("kappa")), float(facts.pop("error")), scale=scale, **facts)
 
     def __str__(self) -> str:
         """Returns kappa with its error in one line."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from lfadsx.damaged_files import readable
 from lfadsx.data.hdf5_files import (
     as_text,
     attributes_of,
@@ -119,7 +120,14 @@ def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
                 f"{path.name!r} must be a file of posteriors of format version 1 or {FORMAT_VERSION}, got version "
                 f"{found} with {len(groups)} splits. Name a file that `Posterior.save` or a run of lfadsx wrote."
             )
-        yield {name: groups[name] for name in sorted(groups, key=lambda name: attributes_of(groups[name])["position"])}
+        with _content(path):
+            position = {name: int(attributes_of(group)["position"]) for name, group in groups.items()}
+        yield {name: groups[name] for name in sorted(groups, key=position.__getitem__)}
+
+
+def _content(file: str | Path) -> contextlib.AbstractContextManager[None]:
+    """Turns the errors of facts that are missing or of another type into a `DataError`."""
+    return readable(f"The posterior in {str(file)!r} is damaged", "Copy the file again, or infer again.")
 
 
 def _facts(result: Posterior | Generated) -> dict[str, Any]:
@@ -173,6 +181,11 @@ def _write_bounds(group: h5py.Group, found: Bounds) -> None:
 
 def _read(group: h5py.Group) -> Posterior:
     """Returns the posterior in the group of a split."""
+    with _content(group.file.filename):
+        return _posterior(group)
+
+
+def _posterior(group: h5py.Group) -> Posterior:
     facts = attributes_of(group.file) | attributes_of(group)
     groups, places = _target_groups(group, facts)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lfadsx import processes
+from lfadsx.damaged_files import read_json
 from lfadsx.errors import CheckpointError
 from lfadsx.files import put_on_disk, writing
 
@@ -22,6 +23,9 @@ log = logging.getLogger("lfadsx")
 
 class DamagedError(CheckpointError):
     """A checkpoint with files that are missing or differ from those that were written."""
+
+
+RESTORE = "Restore the checkpoint from a copy."
 
 
 def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
@@ -115,6 +119,12 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
 
 
+def check_shapes(folder: Path, like: Any) -> None:
+    """Raises `CheckpointError` unless a checkpoint is whole and has the shapes of a pytree; reads no arrays."""
+    folder = Path(folder).absolute()
+    _compare(folder, check(folder)["shapes"], _shapes(by_name(like)))
+
+
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = _whole(folder)
@@ -154,14 +164,7 @@ def _is_key(array: Any) -> bool:
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """Reads the JSON of a checkpoint. Raises DamagedError if it is missing or damaged."""
-    file = _whole(folder) / "meta.json"
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise DamagedError(f"The file {file} of a checkpoint cannot be read ({error}). {RESTORE}") from error
-
-
-RESTORE = "Restore the checkpoint from a copy."
+    return read_json(_whole(folder) / "meta.json", RESTORE, error=DamagedError)
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -172,15 +175,10 @@ def check(folder: Path) -> dict[str, Any]:
         raise DamagedError(
             f"{folder} must be a complete checkpoint, but has no manifest.json. Give a folder that a run has written."
         )
-    try:
-        content = json.loads(manifest.read_text())
-        checksums, _ = content["files"], content["shapes"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedError(
-            f"The file manifest.json of the checkpoint {folder} is damaged ({error}). {RESTORE}"
-        ) from error
-    found = _checksums(folder)
-    for name, checksum in checksums.items():
+    content, found = read_json(manifest, RESTORE, error=DamagedError), _checksums(folder)
+    if not all(isinstance(content.get(part), dict) for part in ("files", "shapes")):
+        raise DamagedError(f"The file {manifest} must name files and shapes, but is damaged. {RESTORE}")
+    for name, checksum in content["files"].items():
         if found.get(name) != checksum:
             state = "is missing" if name not in found else "is damaged: its SHA-256 differs from the manifest"
             raise DamagedError(f"The file {name} of the checkpoint {folder} {state}. {RESTORE}")

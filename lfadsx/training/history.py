@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lfadsx.config import HyperParams
-from lfadsx.errors import LfadsxError
+from lfadsx.damaged_files import readable
+from lfadsx.errors import LfadsxError, RunError
 from lfadsx.files import write_text, writing
 
 Row = dict[str, float]
@@ -242,8 +243,10 @@ def read_rows(path: str | Path) -> list[Row]:
         plot_scores(read_rows("run/population.csv")).savefig("scores.png")
         ```
     """
-    with Path(path).open(newline="") as file:
-        return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        remedy = "Remove the damaged rows, or restore the file from a copy."
+        with readable(f"The file {path} must be a table of numbers, but is not", remedy, error=RunError):
+            return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def valid_loss(row: Row, hyper: HyperParams) -> float:

@@ -168,5 +168,7 @@ def _find(name: str, folder: Path, info: RunInfo, source: dict[str, Any]) -> Pat
 
 def _places(folder: Path, info: RunInfo, file: str) -> Iterator[Path]:
     """Yields possible paths of a run's file: from its command, in the current folder, near the run folder."""
+    if Path(file).name != file:  # a run folder of a stranger may name any file
+        raise RunError(f"A run must record its files by their names, got {file!r} in {folder}. {GIVE}")
     yield from (path for path in map(Path, info.command.split()) if path.name == file)
     yield from (place / file for place in (Path(), folder, *folder.resolve().parents[:2]))

@@ -19,6 +19,7 @@ from flax import nnx
 
 from lfadsx import __version__, old_names
 from lfadsx.config import HyperParams, TrainConfig
+from lfadsx.damaged_files import read_json, readable
 from lfadsx.data.dataset import Dataset, Session
 from lfadsx.errors import CheckpointError, RunError
 from lfadsx.files import check_writable, to_json, write_json, writing
@@ -73,6 +74,17 @@ class RunInfo:
     continued: list[int] = dataclasses.field(default_factory=list)
     population: dict[str, Any] = dataclasses.field(default_factory=dict)
     parts: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises TypeError or KeyError if a fact is missing or of another type, as in a damaged file."""
+        for field in dataclasses.fields(self):
+            kind, value = field.type.partition("[")[0], getattr(self, field.name)  # pyright: ignore
+            if type(value).__name__ != kind:
+                raise TypeError(f"{field.name!r} must be {kind}, got {type(value).__name__}")
+        for name in ("n_trials", "n_bins", "source", "input_group"):
+            if self.data and name not in self.data:
+                raise KeyError(name)
+        _ = self.sessions, self.kinds, self.bin_width
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -265,7 +277,7 @@ class RunFolder:
     ) -> LFADS:
         """Loads a model; arguments and errors as of `lfadsx.load`."""
         info = self.info
-        model = build() if build else rebuild(info.model, rngs=nnx.Rngs(0), parts=parts)
+        model = build() if build else self._rebuilt(info, which, tuple(parts))
         model.initialised = True
         state = nnx.state(model)
         if isinstance(which, int):
@@ -288,6 +300,21 @@ class RunFolder:
             if found
             else f"The folder {self.path} holds no other undamaged model."
         )
+
+    def _rebuilt(self, info: RunInfo, which: Which, parts: tuple[type[nnx.Module], ...]) -> LFADS:
+        """Returns the model that `run.json` describes, with new weights."""
+
+        def make() -> LFADS:
+            return rebuild(info.model, rngs=nnx.Rngs(0), parts=parts)
+
+        if parts:  # the user's code, whose faults must show
+            return make()
+        failure = f"The model that {self.path / SINGLE} describes cannot be built"
+        with readable(failure, "Restore the file from a copy.", error=RunError):
+            if not isinstance(which, int):  # before memory is taken for sizes that may be damaged
+                state = nnx.state(nnx.eval_shape(make))
+                checkpoint.check_shapes(self.path / which, {"model": state})
+            return make()
 
     def step_of(self, which: Which) -> int:
         """Returns the number of steps that a model has trained; argument as of `lfadsx.load`."""
@@ -317,18 +344,18 @@ class RunFolder:
         return jax.tree.unflatten(jax.tree.structure(state), [jnp.asarray(value) for value in values.values()])
 
     def _read(self, name: str) -> RunInfo:
-        try:
-            content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"The file {self.path / name} cannot be read ({error}). Check its permissions, or give another folder."
-            ) from error
-        if content.get("format", 0) > FORMAT:
-            raise RunError(
-                f"The run {self.path} has format {content['format']}, but this lfadsx reads formats up to {FORMAT}. "
-                "Update lfadsx."
-            )
-        return RunInfo(**(old_names.translated(content) if content.get("format", 0) < FORMAT else content))
+        remedy = "Check its permissions, or give another folder."
+        content = read_json(self.path / name, remedy, error=RunError)
+        with readable(f"The file {self.path / name} must describe a run, but does not", remedy, error=RunError):
+            found = int(content.get("format", 0))
+            if found > FORMAT:
+                raise RunError(
+                    f"The run {self.path} has format {found}, but this lfadsx reads formats up to {FORMAT}. "
+                    "Update lfadsx."
+                )
+            info = RunInfo(**(old_names.translated(content) if found < FORMAT else content))
+            info.check()
+        return info
 
 
 def load(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
+from lfadsx.damaged_files import read_json
 from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
 from lfadsx.interop.settings_flags import Settings
@@ -125,13 +125,7 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:  # neither text nor JSON
-        found = error
-    if not isinstance(found, dict):
-        raise LfadsxError(f"{str(path)!r} must hold settings. Give the program's hyperparameters-<step>.txt.")
-    return found
+    return read_json(path, "Give the program's hyperparameters-<step>.txt.")
 
 
 def _of_type(name: str, value: Any) -> Any:

@@ -1,0 +1,154 @@
+"""A small process that opens files before the user's process does. It imports neither JAX nor lfadsx.
+
+The HDF5 library can crash on damaged files, or never return, and so can SciPy on MATLAB files up to v7. Here only this
+process ends then. Each line on its input has the path, size and kind of a file in JSON. HDF5 files are opened, their
+objects walked through, attributes and chunks looked at, but no numbers read. MATLAB files are read, because their sizes
+stand among the numbers. The answer is one line: which other files the file refers to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from typing import Any
+
+import h5py
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t  # pyright: ignore[reportAttributeAccessIssue]
+
+WALK = 0.3
+"""Seconds of the processor for the walk, enough for some thousand objects. Files of a million arrays end it early."""
+
+MOST_SECONDS = 2.0
+"""Seconds of the processor after which the library is taken to hang in one of its calls."""
+
+BYTES_PER_SECOND = 2**26
+"""What is added to that time: a second for each of so many bytes, for long lists of names and chunks."""
+
+SECONDS_OF_MATLAB = 600.0
+"""Seconds of the processor for a MATLAB file up to v7, whose size is at most some GiB."""
+
+MOST_BYTES = 4 * 2**30
+"""Memory that a file may need here; attributes are small, so only damaged sizes need more."""
+
+MOST_TEXTS = 10**4
+"""Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
+
+References = list[tuple[str, str, str]]
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file."""
+
+
+def main() -> None:
+    """Answers until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the user's process
+    print("ready", flush=True)
+    for line in sys.stdin:
+        path, size, kind = json.loads(line)
+        _limit(MOST_SECONDS + size / BYTES_PER_SECOND if kind == "hdf5" else SECONDS_OF_MATLAB)
+        try:
+            answer: Any = references(path) if kind == "hdf5" else _read_matlab(path)
+        except MemoryError:
+            answer = "memory"
+        except Exception:  # whoever reads the file meets the same error and says so in words
+            answer = []
+        print(json.dumps(answer), flush=True)
+
+
+def references(path: str) -> References:
+    """Walks through a file and returns which other files it refers to."""
+    found: References = []
+    until = time.process_time() + WALK
+    with h5py.File(path, "r") as file:
+        _read_attributes(file.id)
+        waiting, seen = [("", file.id)], set()
+        while waiting:
+            place, group = waiting.pop()
+            for name in _names(group):
+                if time.process_time() > until:
+                    return found
+                with contextlib.suppress(Exception):  # a damaged object does not hide the others
+                    where = f"{place}/{name.decode(errors='replace')}"
+                    item = _opened(group, name, where, found, seen)
+                    if isinstance(item, h5d.DatasetID):
+                        _examine(item, where, found)
+                    elif isinstance(item, h5g.GroupID):
+                        waiting.append((where, item))
+    return found
+
+
+def _names(group: Any) -> list[bytes]:
+    with contextlib.suppress(Exception):
+        return list(group)
+    return []
+
+
+def _opened(group: Any, name: bytes, where: str, found: References, seen: set[Any]) -> Any:
+    """Returns the object behind a hard link that was not seen yet, with its attributes read; else None."""
+    kind = group.links.get_info(name).type
+    if kind == h5l.TYPE_EXTERNAL:
+        found.append(("link", where, group.links.get_val(name)[0].decode(errors="replace")))
+    if kind != h5l.TYPE_HARD:
+        return None
+    item = h5o.open(group, name)
+    if h5o.get_info(item).rc > 1:  # several links lead here, perhaps in a circle
+        if item in seen:
+            return None
+        seen.add(item)
+    _read_attributes(item)
+    return item
+
+
+def _read_attributes(item: Any) -> None:
+    """Reads the attributes whose values lie in a heap; the others lie beside their names."""
+    for number in range(h5a.get_num_attrs(item)):
+        attribute = h5a.open(item, index=number)
+        if _varies(attribute.get_type()):
+            owner = h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)
+            h5py.AttributeManager(owner)[attribute.name]
+
+
+def _varies(kind: Any) -> bool:
+    return kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
+
+
+def _examine(dataset: Any, where: str, found: References) -> None:
+    """Looks at type, storage and chunks of an array, and reads texts of variable length."""
+    properties = dataset.get_create_plist()
+    layout = properties.get_layout()
+    if layout == h5d.VIRTUAL:
+        names = {properties.get_virtual_filename(number) for number in range(properties.get_virtual_count())}
+        found += [("virtual", where, name) for name in sorted(names)]
+    elif layout == h5d.CHUNKED:
+        dataset.get_num_chunks()
+    elif layout == h5d.CONTIGUOUS:
+        for number in range(properties.get_external_count()):
+            found.append(("raw", where, properties.get_external(number)[0].decode(errors="replace")))
+    if _varies(dataset.get_type()) and dataset.get_space().get_simple_extent_npoints() <= MOST_TEXTS:
+        h5py.Dataset(dataset)[()]
+
+
+def _read_matlab(path: str) -> References:
+    """Reads all variables of a MATLAB file up to v7, which refers to no other files."""
+    import scipy.io
+
+    for name, _, _ in scipy.io.whosmat(path):
+        with contextlib.suppress(Exception):
+            scipy.io.loadmat(path, variable_names=[name])
+    return []
+
+
+def _limit(seconds: float) -> None:
+    """Ends this process when it needs more time of the processor from now on, or more memory; not on Windows."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(usage.ru_utime + usage.ru_stime + seconds) + 1
+        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, MOST_BYTES), (resource.RLIMIT_CORE, 0)):
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
+
+
+if __name__ == "__main__":
+    main()
