@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from lfadsx.errors import LfadsxError
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import place_block, place_member_blocks, place_members, replicate, to_host
 from lfadsx.random import derive
+from lfadsx.training.broken_steps import Cause, find_causes
 from lfadsx.training.members import member_runner
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
@@ -27,11 +29,19 @@ from lfadsx.training.step import ValidReport, block_runner, n_figures, run_selec
 from lfadsx.types import Batch
 
 Flags = Bool[np.ndarray, " member"]
+CHANGED = ("params", "optimizer", "step", "skipped")
+"""Fields of `TrainState` that a block changes."""
 
 
 def validation_key() -> Key[Array, ""]:
     """Returns the key of noise and hidden entries in validation; all models share it, so their scores compare."""
     return derive(jax.random.key(1), -1)  # training steps count from 0, so -1 gives noise that no step uses
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    """Returns copies of arrays: a block invalidates the state that it is given."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 class Facts(NamedTuple):
@@ -82,11 +92,32 @@ class Cohort:
         """
         with self._within_memory("trials of a step"):
             blocks = self._ahead or self._load(epoch, block)
+            self._before = _copied({name: getattr(self.state, name) for name in CHANGED})
             figures = self._train(hyper, active, blocks)
             following = self._feeds[0].train.after(epoch, block)
             # Loaded while the devices compute; at most two blocks are on them.
             self._ahead = self._load(*following) if following[0] < self._epochs else None
             return to_host(figures).reshape(len(self._feeds), -1, n_figures(self.program))
+
+    def causes(
+        self, member: int, epoch: int, block: int, step: int, hyper: Sequence[HyperParams]
+    ) -> list[Cause]:
+        """Returns why a member skipped a step of the block that was trained last.
+
+        The block is trained once more up to this step, for the parameters before it.
+        """
+        now, only = self.state, np.arange(len(self._feeds)) == member
+        self.state = _copied(dataclasses.replace(now, **self._before))
+        self._train(hyper, only, self._load(epoch, block, step))
+        before, self.state = self.state, now
+        used = before.params, before.fixed, before.augmentations, before.step
+        params, fixed, augmentations, done = self._of(member, jax.tree.map(to_host, used))
+        feed = self._feeds[member]
+        own = dict(params=params, fixed=fixed, augmentations=augmentations, step=done, key=jax.random.key(feed.seed))
+        state = TrainState(**own, optimizer=None, skipped=done, monitor=None)  # pyright: ignore[reportArgumentType]
+        trials = jax.tree.map(lambda x: x[step], feed.train_block(epoch, block))
+        settings = self.program, state, hyper[member], self.schedule, trials
+        return find_causes(*settings, feed.data.train, feed.data.sessions)
 
     def validate(self, active: Flags) -> list[ValidReport]:
         """Evaluates the validation trials with every member; members that are not active get NaN.
@@ -151,8 +182,9 @@ class Cohort:
     def _compiled_for(self, mesh: Mesh | None) -> SimpleNamespace:
         return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
 
-    def _load(self, epoch: int, block: int) -> Batch:
-        return place_block(self._feeds[0].train_block(epoch, block), self._mesh)
+    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
+        """Returns a block on the devices; only its first `steps` steps have trials, by default all."""
+        return place_block(_first_steps(self._feeds[0].train_block(epoch, block), steps), self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         return place_block(self._feeds[0].valid_block(number), self._mesh)
@@ -216,8 +248,9 @@ class Stacked(Cohort):
     def _of(self, member: int, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: jnp.asarray(leaf[member]), tree)
 
-    def _load(self, epoch: int, block: int) -> Batch:
-        return place_member_blocks(_stacked([feed.train_block(epoch, block) for feed in self._feeds]), self._mesh)
+    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
+        blocks = [_first_steps(feed.train_block(epoch, block), steps) for feed in self._feeds]
+        return place_member_blocks(_stacked(blocks), self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         if not self._own_data:
@@ -243,6 +276,14 @@ class Stacked(Cohort):
 
     def _at_once_words(self) -> tuple[str, str]:
         return f" of {self._at_once} members at once", "a smaller members_at_once or "
+
+
+def _first_steps(block: Batch, n: int | None) -> Batch:
+    """Returns a block whose steps are empty from step `n` on; they change nothing."""
+    if n is None:
+        return block
+    used = np.arange(len(block.trial_weight)) < n
+    return dataclasses.replace(block, trial_weight=np.where(used[:, None], block.trial_weight, 0))
 
 
 def _stacked(blocks: Sequence[Batch]) -> Batch:

@@ -16,10 +16,11 @@ from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batching import Layout
 from lfadsx.search import AbstractStrategy, Generation
 from lfadsx.training import checkpoint
+from lfadsx.training.broken_steps import Skip, broken_sum, report_skipped
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.cohort import Cohort, Facts
 from lfadsx.training.default_augmentations import check_off
-from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
+from lfadsx.training.history import STEP_SIZE, Row, single, summarise, valid_loss
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
@@ -43,6 +44,7 @@ class Position:
         epochs: Number of epochs after which the run ends.
         rows: A row of figures for every member and epoch.
         best: The best score at the end of each generation.
+        skips: Causes of skipped steps, those of the first one of each block and member.
         pending: Figures of the blocks of an unfinished epoch, (block, member, step, figure).
         seconds: Time spent, in seconds.
         reason: Why the run stopped; None while it runs.
@@ -60,6 +62,7 @@ class Position:
     rows: list[Row] = dataclasses.field(default_factory=list)
     best: list[float] = dataclasses.field(default_factory=list)
     pending: list[Any] = dataclasses.field(default_factory=list)
+    skips: list[Skip] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     reason: Any = None
 
@@ -73,6 +76,10 @@ class Position:
     def hypers(self) -> list[HyperParams]:
         """Each member's hyperparameters as numbers."""
         return [HyperParams(**{name: of[m] for name, of in self.hyper.items()}) for m in range(len(self.active))]
+
+    def skips_of(self, member: int) -> list[Skip]:
+        """Returns the causes of a member's skipped steps."""
+        return [skip for skip in self.skips if skip["member"] == member]
 
     def forget_learning_rate(self) -> None:
         """Reactivates members that stopped because their learning rate was low."""
@@ -156,11 +163,21 @@ class Loop:
         position, active = self.position, np.array(self.position.active)
         figures = self.cohort.train(position.epoch, position.block, position.hypers, active)
         position.pending.append(figures.tolist())
-        for member in np.flatnonzero(active):
-            who = f"Member {member}: " if self.is_population else ""
-            report_skipped(self._report(figures[member]), position.epoch + 1, who)
+        for member in np.flatnonzero(active).tolist():
+            self._report_skipped(member, self._report(figures[member]))
         position.block += 1
         return position.block == self.layout.blocks
+
+    def _report_skipped(self, member: int, steps: dict[str, Any]) -> None:
+        """Says why the first skipped step of a member's block was skipped, and keeps that for the findings."""
+        position, skipped = self.position, np.flatnonzero(steps["skipped"]).tolist()
+        if not skipped:
+            return
+        causes = self.cohort.causes(member, position.epoch, position.block, skipped[0], position.hypers)
+        causes = causes or [broken_sum(steps, skipped[0])]
+        position.skips += [Skip(**cause, member=member, epoch=position.epoch + 1) for cause in causes]
+        who = f"Member {member}: " if self.is_population else ""
+        report_skipped(causes, position.epoch + 1, len(skipped), who)
 
     def _end_epoch(self) -> None:
         position, config, active = self.position, self.config, np.array(self.position.active)
@@ -268,6 +285,7 @@ class Loop:
         reasons = zip(active, position.reasons, strict=True)
         position.reasons = [None if on else reason or "search" for on, reason in reasons]
         position.parents, position.active = parents.tolist(), active.tolist()
+        position.skips = [skip | {"member": m} for m, p in enumerate(parents) for skip in position.skips_of(int(p))]
         position.generation += 1
         if not active.any():
             position.reason = "finished"

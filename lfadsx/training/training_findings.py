@@ -10,6 +10,7 @@ import numpy as np
 from lfadsx import thresholds
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.findings import Finding
+from lfadsx.training.broken_steps import Skip, in_words, remedy
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS
 
 BROKE_OFF = "broke off"
@@ -26,14 +27,15 @@ def training_findings(
     hyper: HyperParams,
     config: TrainConfig,
     n_bins: float,
+    skips: Sequence[Skip] = (),
 ) -> tuple[Finding, ...]:
     """Returns the findings of a training.
 
     `history` holds figures of every epoch, shape (epoch,). `best_epoch` is 0 if no model was selected. `n_bins` is the
-    mean number of bins of a validation trial.
+    mean number of bins of a validation trial. `skips` are the causes of skipped steps.
     """
     found = [
-        _skipped(skipped_steps, reason),
+        _skipped(skipped_steps, reason, skips),
         None if best_epoch or reason in ("interrupted", "not finite", "search") else _not_selected(history, config),
         _rising(history, hyper),
         _clipped(history, config),
@@ -57,15 +59,16 @@ def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]
     return tuple(pooled)
 
 
-def _skipped(n: int, reason: str) -> Finding | None:
+def _skipped(n: int, reason: str, skips: Sequence[Skip]) -> Finding | None:
     if not n:
         return None
-    limit, remedy = float(MAX_SKIPPED_STEPS), "Lower learning_rate, or look for extreme values in the data."
+    limit = float(MAX_SKIPPED_STEPS)
     skipped = f"{n} steps had a loss or gradient that was not finite"
+    why = f" In epoch {skips[0]['epoch']}, {in_words([skip for skip in skips if skip['epoch'] == skips[0]['epoch']])}." if skips else ""
     if reason == "not finite":
-        sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps."
-        return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, remedy)
-    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.", remedy)
+        sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps.{why}"
+        return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, remedy(skips))
+    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.{why}", remedy(skips))
 
 
 def _not_selected(history: Mapping[str, np.ndarray], config: TrainConfig) -> Finding:
