@@ -108,13 +108,18 @@ QUICK = ("poisson", "gaussian_by_channel")
 
 @pytest.mark.parametrize(
     ("likelihood", "name", "make"),
-    [pytest.param(*case, id=f"{case[0]}, {case[1]}", marks=[] if case[0] in QUICK else pytest.mark.slow) for case in CASES],
+    [
+        pytest.param(*case, id=f"{case[0]}, {case[1]}", marks=[] if case[0] in QUICK else pytest.mark.slow)
+        for case in CASES
+    ],
 )
 def test_extreme_inputs(likelihood, name, make):
     try:
         data = make()
         model = lfadsx.build(data, **SIZES, likelihood=likelihood, rngs=nnx.Rngs(0))
-        run = lfadsx.fit(model, data, epochs=4, batch_size=100, kl_ramp_epochs=1, l2_ramp_epochs=1, validate_every=2, progress=False)
+        run = lfadsx.fit(
+            model, data, epochs=4, batch_size=100, kl_ramp_epochs=1, l2_ramp_epochs=1, validate_every=2, progress=False
+        )
     except LfadsxError as refusal:
         print("REFUSED", refusal)
         return
@@ -123,7 +128,7 @@ def test_extreme_inputs(likelihood, name, make):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(nnx.state(run.last)))
     posterior = lfadsx.infer(run.model, data, "valid", n_samples=2)
     rates = posterior.rates
-    for group, values in (rates.items() if isinstance(rates, dict) else [("", rates)]):
+    for group, values in rates.items() if isinstance(rates, dict) else [("", rates)]:
         assert np.isfinite(values).all(), group
     found = lfadsx.evaluate(run.model, data, "valid", n_samples=2)
     print(found)

@@ -23,6 +23,7 @@ from lfadsx.parallel import place_block, place_member_blocks, place_members, rep
 from lfadsx.random import derive
 from lfadsx.training.broken_steps import Cause, find_causes
 from lfadsx.training.members import member_runner
+from lfadsx.training.rescue import run_go_back, run_keep_good
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
 from lfadsx.training.step import ValidReport, block_runner, n_figures, run_select, run_validate, run_watch_loss
@@ -99,9 +100,7 @@ class Cohort:
             self._ahead = self._load(*following) if following[0] < self._epochs else None
             return to_host(figures).reshape(len(self._feeds), -1, n_figures(self.program))
 
-    def causes(
-        self, member: int, epoch: int, block: int, step: int, hyper: Sequence[HyperParams]
-    ) -> list[Cause]:
+    def causes(self, member: int, epoch: int, block: int, step: int, hyper: Sequence[HyperParams]) -> list[Cause]:
         """Returns why a member skipped a step of the block that was trained last.
 
         The block is trained once more up to this step, for the parameters before it.
@@ -153,6 +152,14 @@ class Cohort:
         if (parents != np.arange(len(parents))).any():
             self.state = self._compiled.exchange(self.state, jnp.asarray(parents))
 
+    def keep_good(self, members: Flags) -> None:
+        """Records the states of some members as their last good ones."""
+        self.state = self._compiled.keep_good(self.state, self._values(members) > 0)
+
+    def go_back(self, members: Flags) -> None:
+        """Takes some members back to their last good states, with half the learning rate."""
+        self.state = self._compiled.go_back(self.state, self._values(members) > 0)
+
     def model(self, member: int) -> LFADS:
         """Returns a member's current model; its arrays become invalid when the next block trains."""
         return self.program.merge_model(*self._of(member, (self.state.params, self.state.fixed)))
@@ -180,7 +187,8 @@ class Cohort:
         return replicate(state, mesh)
 
     def _compiled_for(self, mesh: Mesh | None) -> SimpleNamespace:
-        return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
+        of_rescue = dict(keep_good=run_keep_good, go_back=run_go_back)
+        return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss, **of_rescue)
 
     def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
         """Returns a block on the devices; only its first `steps` steps have trials, by default all."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.cohort import Cohort, Facts
 from lfadsx.training.default_augmentations import check_off
 from lfadsx.training.history import STEP_SIZE, Row, single, summarise, valid_loss
+from lfadsx.training.rescue import Rescue
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.step import StepReport, ValidReport
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS, Reason, reason_to_stop, stop_request
@@ -45,6 +46,7 @@ class Position:
         rows: A row of figures for every member and epoch.
         best: The best score at the end of each generation.
         skips: Causes of skipped steps, those of the first one of each block and member.
+        rescues: The rescues of all members in order.
         pending: Figures of the blocks of an unfinished epoch, (block, member, step, figure).
         seconds: Time spent, in seconds.
         reason: Why the run stopped; None while it runs.
@@ -63,6 +65,7 @@ class Position:
     best: list[float] = dataclasses.field(default_factory=list)
     pending: list[Any] = dataclasses.field(default_factory=list)
     skips: list[Skip] = dataclasses.field(default_factory=list)
+    rescues: list[Rescue] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     reason: Any = None
 
@@ -80,6 +83,10 @@ class Position:
     def skips_of(self, member: int) -> list[Skip]:
         """Returns the causes of a member's skipped steps."""
         return [skip for skip in self.skips if skip["member"] == member]
+
+    def rescues_of(self, member: int) -> list[Rescue]:
+        """Returns the rescues of a member in order."""
+        return [rescue for rescue in self.rescues if rescue["member"] == member]
 
     def forget_learning_rate(self) -> None:
         """Reactivates members that stopped because their learning rate was low."""
@@ -133,6 +140,7 @@ class Loop:
         with stop_request() as requested:
             while not position.reason:
                 ended_epoch = self._train_block()
+                self._rescue()
                 position.seconds = time.monotonic() - began
                 if ended_epoch:
                     self._end_epoch()
@@ -145,6 +153,8 @@ class Loop:
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
                     last_save = time.monotonic()
+                if self.folder and position.reason == "not finite" and not self.is_population:
+                    self._save_models(self.folder)
                 if self.signal:
                     break
         reason: Reason = position.reason or "interrupted"
@@ -179,6 +189,28 @@ class Loop:
         who = f"Member {member}: " if self.is_population else ""
         report_skipped(causes, position.epoch + 1, len(skipped), who)
 
+    def _rescue(self) -> None:
+        """Takes members that broke down back to their last good states, as often as `rescue` allows."""
+        position, most = self.position, self.config.rescue
+        if not most:
+            return
+        left = [len(position.rescues_of(member)) < most for member in range(len(position.active))]
+        broken = self._broken() & position.active & left
+        for member in np.flatnonzero(broken).tolist():
+            skipped = int(self.cohort.facts().skipped[member])
+            position.rescues.append(Rescue(member=member, epoch=position.epoch + 1, skipped=skipped))
+            log.warning(
+                "%sRescue %d of %d in epoch %d: %d steps were not finite, so training continues from the last good "
+                "state with half the learning rate.",
+                f"Member {member}: " if self.is_population else "",
+                len(position.rescues_of(member)),
+                most,
+                position.epoch + 1,
+                skipped,
+            )
+        if broken.any():
+            self.cohort.go_back(broken)
+
     def _end_epoch(self) -> None:
         position, config, active = self.position, self.config, np.array(self.position.active)
         position.epoch, position.block = position.epoch + 1, 0
@@ -196,6 +228,9 @@ class Loop:
         position.rows += rows
         if not self.is_population:
             self._shown.append(single(rows[0]))
+        if config.rescue:
+            scored = [report is None or math.isfinite(report.score) for report in reports]
+            self.cohort.keep_good(active & scored & [_ended_well(self._report(own)) for own in steps])
         self._retire()
         self._tell("on_epoch_end")
         if position.epoch in self.ends or not any(position.active):
@@ -285,7 +320,10 @@ class Loop:
         reasons = zip(active, position.reasons, strict=True)
         position.reasons = [None if on else reason or "search" for on, reason in reasons]
         position.parents, position.active = parents.tolist(), active.tolist()
-        position.skips = [skip | {"member": m} for m, p in enumerate(parents) for skip in position.skips_of(int(p))]
+        # The past of a member is that of the member whose weights it has.
+        pairs = list(enumerate(parents.tolist()))
+        position.skips = [skip | {"member": m} for m, parent in pairs for skip in position.skips_of(parent)]
+        position.rescues = [own | {"member": m} for m, parent in pairs for own in position.rescues_of(parent)]
         position.generation += 1
         if not active.any():
             position.reason = "finished"
@@ -313,8 +351,16 @@ class Loop:
         meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
         checkpoint.save_numbered(folder.checkpoints, step, self.cohort.state, meta, keep=keep)
         if not self.is_population:
-            best, last = self.cohort.models()[0]
-            best_epoch = int(self.cohort.facts().best_epoch[0])
-            folder.save_models(
-                best, last, epoch=position.epoch, best_epoch=best_epoch, step=step, steps_per_epoch=layout.steps
-            )
+            self._save_models(folder)
+
+    def _save_models(self, folder: RunFolder) -> None:
+        """Saves the best and the last model of a single model for `load`."""
+        (best, last), facts, layout = self.cohort.models()[0], self.cohort.facts(), self.layout
+        epoch, block, best_epoch = self.position.epoch, self.position.block, int(facts.best_epoch[0])
+        how = dict(step=epoch * layout.steps + block * layout.block_steps, steps_per_epoch=layout.steps)
+        folder.save_models(best, last, epoch=epoch, best_epoch=best_epoch, **how)
+
+
+def _ended_well(steps: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether the last step of an epoch was finite; False for members that do not train."""
+    return bool((steps["skipped"][steps["n_trials"] > 0] == 0)[-1:].any())
