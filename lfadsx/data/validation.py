@@ -89,18 +89,27 @@ def first_channels(encoder: np.ndarray, target: np.ndarray, label: str, referenc
         )
 
 
-def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
-    """Raises `DataError` when an entry is NaN or infinite where `known`, of the same shape, is True."""
+MISSING = "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
+
+
+def finite(values: np.ndarray, known: np.ndarray, label: str, remedy: str = MISSING) -> None:
+    """Raises `DataError` when an entry is NaN or infinite where `known`, of the same shape, is True.
+
+    `remedy` says what to do about NaN.
+    """
     if values.dtype.kind != "f":
         return
-    infinite, missing = np.isinf(values) & known, np.isnan(values) & known
+    not_infinite(values, known, label)
+    missing = np.isnan(values) & known
+    if missing.any():
+        raise DataError(f"{label} holds {missing.sum()} NaN, the first at {place(missing)}. {remedy}")
+
+
+def not_infinite(values: np.ndarray, known: np.ndarray, label: str) -> None:
+    """Raises `DataError` when an entry is infinite where `known`, of the same shape, is True."""
+    infinite = np.isinf(values) & known
     if infinite.any():
         raise DataError(f"{label} is infinite at {place(infinite)}. Replace it, or mark it as not observed.")
-    if missing.any():
-        raise DataError(
-            f"{label} holds {missing.sum()} NaN, the first at {place(missing)}. "
-            "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
-        )
 
 
 def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
