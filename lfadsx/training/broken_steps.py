@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypedDict
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.flatten_util import ravel_pytree
@@ -92,10 +93,11 @@ def find_causes(
     for row in rows:
         trial = jax.tree.map(lambda x, row=row: x[row : row + 1], batch)
         place = int(batch.trial_id[row])
-        session = sessions[int(batch.session[row])].name
-        for term, entry in _broken_terms(jax.device_get(_terms(alone, state, hyper, schedule, trial)), trial).items():
-            new = Cause(term=term, session=session, trials=[], n_trials=len(rows), entry=entry)
-            found.setdefault((term, session), new)["trials"].append(split.trial_id[place].item())
+        session = sessions[int(batch.session[row])]
+        terms = jax.device_get(_terms(alone, state, hyper, schedule, trial))
+        for term, entry in _broken_terms(terms, trial, session).items():
+            new = Cause(term=term, session=session.name, trials=[], n_trials=len(rows), entry=entry)
+            found.setdefault((term, session.name), new)["trials"].append(split.trial_id[place].item())
     return list(found.values())
 
 
@@ -108,7 +110,7 @@ def broken_sum(steps: Mapping[str, np.ndarray], step: int) -> Cause:
 
 def report_skipped(causes: Sequence[Cause], epoch: int, n: int, who: str) -> None:
     """Logs why the first of `n` skipped steps of a block was skipped; `who` names the member, or is empty."""
-    more = f"; {n - 1} more were skipped" if n > 1 else ""
+    more = f"; {n} steps of its block were skipped" if n > 1 else ""
     what = who, epoch, in_words(causes), more, remedy(causes)
     log.warning("%sA step of epoch %d was skipped because %s%s. %s", *what)
 
@@ -142,7 +144,7 @@ def _clause(cause: Cause) -> str:
 def _terms(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
-    """Returns log likelihoods by target group, the other terms of the loss in their order, and the gradient."""
+    """Returns log likelihoods by target group, the other terms of the loss, and the gradient's sums of squares."""
     with program.products():
         ramps = ramp_weights(state.step, schedule)
         (loss, l2, gradient), _ = differentiate(program, (state, hyper, ramps), batch, 1)
@@ -164,28 +166,31 @@ def _terms(
             "the loss": loss,
         }
         by_path = nnx.to_flat_state(ravel_pytree(state.params)[1](gradient))
-        return entries, terms, {path_name(path): value[...] for path, value in by_path}
+        return entries, terms, {path_name(path): jnp.sum(value[...] ** 2) for path, value in by_path}
 
 
-def _broken_terms(found: tuple[dict, dict, dict], trial: Batch) -> dict[str, str]:
+def _broken_terms(found: tuple[dict, dict, dict], trial: Batch, session: Session) -> dict[str, str]:
     """Returns, by term that is not finite, the first such entry in words; sums of other terms are left out."""
     entries, terms, gradient = found
-    broken = {f"the reconstruction of {g}": _entry(of[0], trial.targets[g][0]) for g, of in entries.items()}
-    broken = {term: entry for term, entry in broken.items() if entry}
+    broken = {}
+    for group, values in entries.items():
+        if entry := _entry(values[0], trial.targets[group][0], session.names(group)):
+            broken[f"the reconstruction of {group}"] = entry
     broken |= {term: "" for term, value in terms.items() if not np.isfinite(value).all()}
     if len(broken) > 1:
         broken.pop("the loss", None)  # the sum of the others
-    paths = [path for path, value in gradient.items() if not np.isfinite(value).all()]
+    # As in the step, a gradient is not finite if its squares are not.
+    paths = [path for path, squares in gradient.items() if not np.isfinite(squares)]
     if paths and not broken:
         more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
         broken[f"the gradient of {', '.join(paths[:MOST_NAMED])}{more}"] = ""
     return broken
 
 
-def _entry(log_likelihood: np.ndarray, data: np.ndarray) -> str:
+def _entry(log_likelihood: np.ndarray, data: np.ndarray, channels: Sequence[str]) -> str:
     """Returns bin, channel and value of the first entry that is not finite; empty if all are."""
     places = np.argwhere(~np.isfinite(log_likelihood))
     if not len(places):
         return ""
     time, channel = map(int, places[0])
-    return f"bin {time}, channel {channel}, value {data[time, channel]:g}"
+    return f"bin {time}, channel {channels[channel]}, value {data[time, channel]:g}"

@@ -71,9 +71,9 @@ def _skipped(n: int, reason: str, skips: Sequence[Skip]) -> Finding | None:
     why = f" In epoch {first[0]['epoch']}, {in_words(first)}." if first else ""
     if reason == "not finite":
         sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps.{why}"
-        again = f"{remedy(skips)} With rescue=3 (--rescue 3), a new run halves the learning rate by itself."
+        again = f"{remedy(first)} With rescue=3 (--rescue 3), a new run halves the learning rate by itself."
         return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, again)
-    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.{why}", remedy(skips))
+    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.{why}", remedy(first))
 
 
 def _rescued(rescues: Sequence[Rescue]) -> Finding | None:
