@@ -88,10 +88,7 @@ class _Breaks(Ensemble):
 def test_gradients_and_members_are_named(model, caplog):
     lfadsx.fit(model, trials(), config=dataclasses.replace(CONFIG, epochs=1), objective=_RootOfBias(), **QUIET)
     said = "the gradient of decoder/factor_map/weight was not finite in all 2 trials of the step, such as 1"
-    assert (
-        said in caplog.text
-        and "; 3 steps of its block were skipped. If this continues, lower" in caplog.text
-    )
+    assert said in caplog.text and "; 3 steps of its block were skipped. If this continues, lower" in caplog.text
     result = lfadsx.population(model, trials(), members=2, strategy=_Breaks(), config=CONFIG, **QUIET)
     assert "Member 1: A step of epoch 1 was skipped because the KL of the inferred inputs was not" in caplog.text
     assert [own.skipped_steps for own in result.members] == [0, 6]
