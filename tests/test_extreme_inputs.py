@@ -144,7 +144,8 @@ def test_data_that_cannot_be_trained_on_are_refused(make, words):
 )
 def test_extreme_data_are_trained_on_with_finite_numbers(likelihood, make):
     data = make()
-    model = lfadsx.build(data, **SIZES, likelihood=likelihood, rngs=nnx.Rngs(0))
+    variant = "external_input" if data.n_known_inputs else "inferred_input"
+    model = lfadsx.build(data, **SIZES, variant=variant, likelihood=likelihood, rngs=nnx.Rngs(0))
     run = lfadsx.fit(model, data, **TRAINING)
     assert run.skipped_steps == 0 and np.isfinite(run.history["loss"]).all() and np.isfinite(run.best_score)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(nnx.state(run.last)))

@@ -174,7 +174,7 @@ def _broken_terms(found: tuple[dict, dict, dict], trial: Batch, session: Session
     entries, terms, gradient = found
     broken = {}
     for group, values in entries.items():
-        if entry := _entry(values[0], trial.targets[group][0], session.names(group)):
+        if entry := _entry(values[0], np.asarray(trial.targets[group][0]), session.names(group)):
             broken[f"the reconstruction of {group}"] = entry
     broken |= {term: "" for term, value in terms.items() if not np.isfinite(value).all()}
     if len(broken) > 1:

@@ -320,10 +320,8 @@ class Loop:
         reasons = zip(active, position.reasons, strict=True)
         position.reasons = [None if on else reason or "search" for on, reason in reasons]
         position.parents, position.active = parents.tolist(), active.tolist()
-        # The past of a member is that of the member whose weights it has.
-        pairs = list(enumerate(parents.tolist()))
-        position.skips = [skip | {"member": m} for m, parent in pairs for skip in position.skips_of(parent)]
-        position.rescues = [own | {"member": m} for m, parent in pairs for own in position.rescues_of(parent)]
+        position.skips = _inherited(position.skips, position.parents)
+        position.rescues = _inherited(position.rescues, position.parents)
         position.generation += 1
         if not active.any():
             position.reason = "finished"
@@ -364,3 +362,9 @@ class Loop:
 def _ended_well(steps: Mapping[str, np.ndarray]) -> bool:
     """Returns whether the last step of an epoch was finite; False for members that do not train."""
     return bool((steps["skipped"][steps["n_trials"] > 0] == 0)[-1:].any())
+
+
+def _inherited(past: Sequence[Any], parents: Sequence[int]) -> list[Any]:
+    """Returns skips or rescues after an exchange: each member has those of the member whose weights it has."""
+    pairs = list(enumerate(parents))
+    return [own | {"member": member} for member, parent in pairs for own in past if own["member"] == parent]
