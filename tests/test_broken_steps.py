@@ -51,6 +51,7 @@ def test_a_skipped_step_names_trial_term_and_entry(model, caplog):
     assert "In epoch 1, the reconstruction of spikes was not finite in trial 108" in result.findings[0].sentence
 
 
+@pytest.mark.slow
 def test_causes_are_found_with_the_parameters_before_the_step(model, monkeypatch):
     """A block of one step begins with them; in a longer block they are computed again."""
     seen, find = {}, cohort.find_causes

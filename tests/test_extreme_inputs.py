@@ -118,8 +118,9 @@ CASES = [
     *((likelihood, name, make) for likelihood in POSITIVE for name, make in FOR_POSITIVE.items()),
     ("zero_inflated_gamma", "zeros", FOR_REAL["zeros"]),
 ]
+# Data of one shape and type, which share their programs.
 QUICK = {
-    "poisson": ("a silent neuron", "nothing but zeros in bins of 1 ms", "one bin", "uint8 of 255"),
+    "poisson": ("a silent neuron", "nothing but zeros in bins of 1 ms", "uint8 of 255"),
     "gaussian_by_channel": ("constant", "values of 1e14", "values of 1e-14"),
 }
 
