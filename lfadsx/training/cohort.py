@@ -106,8 +106,9 @@ class Cohort:
         The block is trained once more up to this step, for the parameters before it.
         """
         now, only = self.state, np.arange(len(self._feeds)) == member
-        self.state = _copied(dataclasses.replace(now, **self._before))
-        self._train(hyper, only, self._load(epoch, block, step))
+        with self._within_memory("trials of a step"):
+            self.state = _copied(dataclasses.replace(now, **self._before))
+            self._train(hyper, only, self._load(epoch, block, step))
         before, self.state = self.state, now
         used = before.params, before.fixed, before.augmentations, before.step
         params, fixed, augmentations, done = self._of(member, jax.tree.map(to_host, used))

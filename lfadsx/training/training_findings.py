@@ -38,7 +38,7 @@ def training_findings(
     `rescues` the rescues of the model.
     """
     found = [
-        _skipped(skipped_steps, reason, skips),
+        _skipped(skipped_steps, reason, skips, config),
         _rescued(rescues),
         None if best_epoch or reason in ("interrupted", "not finite", "search") else _not_selected(history, config),
         _rising(history, hyper),
@@ -63,7 +63,7 @@ def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]
     return tuple(pooled)
 
 
-def _skipped(n: int, reason: str, skips: Sequence[Skip]) -> Finding | None:
+def _skipped(n: int, reason: str, skips: Sequence[Skip], config: TrainConfig) -> Finding | None:
     if not n:
         return None
     limit, skipped = float(MAX_SKIPPED_STEPS), f"{n} steps had a loss or gradient that was not finite"
@@ -71,7 +71,9 @@ def _skipped(n: int, reason: str, skips: Sequence[Skip]) -> Finding | None:
     why = f" In epoch {first[0]['epoch']}, {in_words(first)}." if first else ""
     if reason == "not finite":
         sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps.{why}"
-        again = f"{remedy(first)} With rescue=3 (--rescue 3), a new run halves the learning rate by itself."
+        again = remedy(first)
+        if not config.rescue:
+            again += " With rescue=3 (--rescue 3), a new run halves the learning rate by itself."
         return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, again)
     return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.{why}", remedy(first))
 
