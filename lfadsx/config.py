@@ -321,6 +321,9 @@ class TrainConfig:
     """Training stops when plateau, training_loss or exponential bring the learning rate below this value."""
     max_grad_norm: float = 200.0
     """Bound of the gradient's global norm."""
+    rescue: int = 0
+    """Most times that a model with too many steps that are not finite goes back to its last good state and continues
+    with half the learning rate. 0: such a model stops."""
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8)
     """Adam's decay of the first moment, decay of the second moment, and epsilon."""
     reduction: Literal["sum", "mean"] = "sum"
@@ -362,7 +365,7 @@ class TrainConfig:
         for name in ("kl_ramp_epochs", "l2_ramp_epochs"):
             if getattr(self, name) is not None:
                 check_range(self, AT_LEAST_0, name)
-        check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once")
+        check_range(self, AT_LEAST_0, "spike_jitter", "trials_at_once", "rescue")
         check_range(self, FROM_0_TO_1, "kl_floors")
         by_group("group_weights", self.group_weights, weight, "GROUP=WEIGHT with a number of at least 0")
         if self.learning_rate_factor is not None:

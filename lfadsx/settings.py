@@ -106,6 +106,7 @@ class TrainSettings(TypedDict, total=False):
     plateau_patience: int
     learning_rate_stop: float
     max_grad_norm: float
+    rescue: int
     adam: tuple[float, float, float]
     reduction: Literal["sum", "mean"]
     estimator: Literal["path", "sample"]

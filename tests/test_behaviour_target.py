@@ -246,3 +246,13 @@ def test_a_run_knows_that_it_was_trained_on_behaviour(tmp_path):
     post = read_posterior(tmp_path / "posterior.h5")
     assert post.without_inputs and post.rates["velocity"].shape == own.shape
     assert run.best_epoch == 1
+    # Data without behaviour, or with nothing but NaN, are predicted and scored alike.
+    for behaviour in (None, np.full_like(read.train.behaviour, np.nan)):
+        splits = {
+            name: dataclasses.replace(split, behaviour=behaviour if behaviour is None else behaviour[: split.n_trials])
+            for name, split in read.splits.items()
+        }
+        lacking = evaluate_run(tmp_path / "run", dataclasses.replace(read, **splits), n_samples=2)
+        np.testing.assert_array_equal(lacking.posteriors["valid"].rates["velocity"], own)
+        scores = lacking.evaluation.scores
+        assert scores["masked_bps"] == found.scores["masked_bps"] and scores["readout_r2"] is None

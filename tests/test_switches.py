@@ -180,20 +180,24 @@ def test_feedback_of_rates_depends_on_the_read_out_and_that_of_factors_does_not(
         assert np.any(np.asarray(before != after)) == depends
 
 
-def test_rates_that_are_fed_back_have_no_unit():
-    """Real values in millivolts or in volts: the controller sees the same."""
+@pytest.mark.parametrize(
+    "likelihood", making.each(["gaussian", "gamma", "log_normal", "zero_inflated_gamma"], "gaussian", "gamma")
+)
+def test_rates_that_are_fed_back_have_no_unit(likelihood):
+    """Real values in millivolts or in volts: the controller sees the same, also if the mean is an exponential."""
     data, states = making.one_session(likelihood="gaussian"), []
+    change = np.asarray if likelihood == "gaussian" else np.exp
     for unit in (1.0, 1000.0):
         splits = {
             name: dataclasses.replace(
                 split,
-                encoder_input=unit * split.encoder_input,
-                targets={group: unit * values for group, values in split.targets.items()},
+                encoder_input=unit * change(split.encoder_input),
+                targets={group: unit * change(values) for group, values in split.targets.items()},
             )
             for name, split in data.splits.items()
         }
         scaled = dataclasses.replace(data, **splits)
-        sizes = making.SIZES | {"likelihood": "gaussian", "feedback": "rates"}
+        sizes = making.SIZES | {"likelihood": likelihood, "feedback": "rates"}
         model = lfadsx.build(scaled, **sizes, rngs=nnx.Rngs(0))
         states.append(making.forward(model)(batch_of(scaled)).controller_states)
     np.testing.assert_allclose(states[1], states[0], rtol=1e-3, atol=1e-5)

@@ -58,6 +58,8 @@ def target_groups(
         counts = wanted == "counts"
         if wanted is None:
             counts = not any(validation.not_counts(values).any() for values, _ in arrays)
+        if not counts:
+            validation.magnitudes(arrays)
         groups[name] = TargetGroup("counts" if counts else "real", units.get(name, COUNT_UNIT if counts else ""))
     return groups
 

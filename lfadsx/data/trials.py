@@ -239,10 +239,12 @@ def _series(raw: RawTrials, name: str, length: np.ndarray, n_bins: int) -> np.nd
     if values.shape[1] != n_encoder_bins:
         validation.size(values.shape[1], n_bins, "bins", label, "the data")
     padded = np.full((len(values), n_bins, values.shape[2]), padding, np.float32)
-    padded[:, : values.shape[1]] = values
+    with np.errstate(over="ignore"):  # numbers beyond single precision become infinite, which is refused below
+        padded[:, : values.shape[1]] = values
     exists = np.broadcast_to(inside(length, n_bins)[:, :, None], padded.shape)
+    validation.not_infinite(padded, exists, label)
     if name == "known_inputs":
-        validation.finite(padded, exists, label)
+        validation.finite(padded, exists, label, "Replace them: known inputs must be known in every bin.")
     return np.where(exists, padded, np.float32(padding))
 
 

@@ -29,6 +29,8 @@ REVERSED = (
 
 LARGEST_COUNT = np.iinfo(np.uint32).max
 """The largest count that a device's integers hold."""
+LARGEST_VALUE, SMALLEST_VALUE = 1e15, 1e-15
+"""Bounds of the largest real value of a target group: squares, and their sums, must fit single precision."""
 
 
 def numbers(values: np.ndarray, label: str) -> None:
@@ -87,18 +89,27 @@ def first_channels(encoder: np.ndarray, target: np.ndarray, label: str, referenc
         )
 
 
-def finite(values: np.ndarray, known: np.ndarray, label: str) -> None:
-    """Raises `DataError` when an entry is NaN or infinite where `known`, of the same shape, is True."""
+MISSING = "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
+
+
+def finite(values: np.ndarray, known: np.ndarray, label: str, remedy: str = MISSING) -> None:
+    """Raises `DataError` when an entry is NaN or infinite where `known`, of the same shape, is True.
+
+    `remedy` says what to do about NaN.
+    """
     if values.dtype.kind != "f":
         return
-    infinite, missing = np.isinf(values) & known, np.isnan(values) & known
+    not_infinite(values, known, label)
+    missing = np.isnan(values) & known
+    if missing.any():
+        raise DataError(f"{label} holds {missing.sum()} NaN, the first at {place(missing)}. {remedy}")
+
+
+def not_infinite(values: np.ndarray, known: np.ndarray, label: str) -> None:
+    """Raises `DataError` when an entry is infinite where `known`, of the same shape, is True."""
+    infinite = np.isinf(values) & known
     if infinite.any():
         raise DataError(f"{label} is infinite at {place(infinite)}. Replace it, or mark it as not observed.")
-    if missing.any():
-        raise DataError(
-            f"{label} holds {missing.sum()} NaN, the first at {place(missing)}. "
-            "Use --missing (`missing=True`) when NaN means a missing entry of the data, or replace them."
-        )
 
 
 def not_counts(values: np.ndarray) -> Bool[np.ndarray, "..."]:
@@ -147,6 +158,29 @@ def possible_counts(values: np.ndarray, label: str) -> None:
         raise DataError(
             f"{label} holds {shown} at {place(wrong)}, {why}: a count below 0 that wrapped around, or a "
             "fill value. Replace it, or mark the entry as missing (a mask, or NaN with --missing, `missing=True`)."
+        )
+
+
+def magnitudes(arrays: Sequence[tuple[np.ndarray, str]]) -> None:
+    """Raises `DataError` when real values are so large, or all so small, that their squares leave single precision.
+
+    Args:
+        arrays: All arrays of a target group, each with its label.
+    """
+    largest = 0.0
+    for values, label in arrays:
+        largest = max(largest, own := max(float(values.max(initial=0)), -float(values.min(initial=0))))
+        if own > LARGEST_VALUE:
+            wrong = (values > LARGEST_VALUE) | (values < -LARGEST_VALUE)
+            raise DataError(
+                f"{label} must hold values of at most {LARGEST_VALUE:g} in size, got {values[wrong][0]:g} at "
+                f"{place(wrong)}. Give the data in another unit, or mark a fill value as missing (a mask, or NaN with "
+                "--missing, `missing=True`)."
+            )
+    if 0 < largest < SMALLEST_VALUE:
+        raise DataError(
+            f"{arrays[0][1]} must hold some values of at least {SMALLEST_VALUE:g} in size, but the largest is "
+            f"{largest:g}. Give the data in another unit, such as pA for A."
         )
 
 

@@ -65,6 +65,7 @@ class AbstractLikelihood(nnx.Module):
             bins and trials. The others follow the factors.
         safe_value: A value of the support that replaces missing data, so that masked entries are finite.
         support: Kind of data: "counts", "real" values, or "any". Data of the other kind are refused.
+        log_link: If True, the data are real and the unit of their mean is in the bias of a log, not in `units`.
         has_point_mass: If True, single values such as 0 have a probability and all others a density, so that log
             likelihoods compare only with those of such likelihoods.
         domain: The values that `inside` accepts, in words: "the data must be ...".
@@ -75,6 +76,7 @@ class AbstractLikelihood(nnx.Module):
     safe_value: float
     n_constant: int = 0
     support: Literal["counts", "real", "any"] = "any"
+    log_link: bool = False
     has_point_mass: bool = False
     domain: str = "within the support"
     remedy: str = "Choose another likelihood, or mark these entries as missing."

@@ -29,6 +29,7 @@ class LogNormal(AbstractLikelihood):
     """
 
     support = "real"
+    log_link = True
     domain = "above 0"
     remedy = _FOR_POSITIVE
 
@@ -88,6 +89,7 @@ class Gamma(AbstractLikelihood):
     """
 
     support = "real"
+    log_link = True
     domain = "above 0"
     remedy = _FOR_POSITIVE
 
@@ -144,6 +146,7 @@ class ZeroInflatedGamma(AbstractLikelihood):
     """
 
     support = "real"
+    log_link = True
     has_point_mass = True
 
     def __init__(self, loc: float = 0.0, constant: bool = True) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -243,7 +243,7 @@ class LFADS(nnx.Module):
             known_inputs=self._driving_inputs(batch),
             bias=bias,
             inputs=inputs,
-            rates=lambda factors: self._rates(factors, batch.session),
+            rates=self._rates(batch.session) if self.decoder.feedback == "rates" else None,
             noise=noise,
         )
         return self.observe(trajectory, batch.session, initial_condition, encoded, bias)
@@ -313,14 +313,22 @@ class LFADS(nnx.Module):
     def _dtype(self) -> jnp.dtype:
         return self.decoder.factor_map.weight[...].dtype
 
-    def _rates(self, factors: Array, session: Array) -> Array:
-        """Returns the expected data of one bin from its factors, in units of the channels, shape (trial, channel)."""
-        group = self.input_group
-        readout = self.readout[group]
-        rates = self.likelihood[group].mean(readout(factors[:, None], session)[:, 0])
-        # Models that feed rates back have one session.
-        unit = readout.unit_of(0)
-        return rates / (unit if isinstance(unit, float | int) else unit[:, 0])
+    def _rates(self, session: Array) -> Callable[[Array], Array]:
+        """Returns a function from the factors of a bin to its expected data, in units of the channels.
+
+        With a log link, the unit is the expected data of factors at 0, so that the unit of the data does not matter.
+        """
+        readout, likelihood = self.readout[self.input_group], self.likelihood[self.input_group]
+
+        def expected(factors: Array) -> Array:
+            return likelihood.mean(readout(factors[:, None], session)[:, 0])
+
+        if likelihood.log_link:
+            unit = jax.lax.stop_gradient(expected(jnp.zeros((len(session), self.decoder.n_factors), self._dtype)))
+        else:  # models that feed rates back have one session
+            of_params = readout.unit_of(0)
+            unit = of_params if isinstance(of_params, float | int) else of_params[:, 0]
+        return lambda factors: expected(factors) / unit
 
     @property
     def _controller_encoder(self) -> AbstractEncoder:

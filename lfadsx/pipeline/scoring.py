@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Float
 
+from lfadsx.data.behaviour_target import with_behaviour_target
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import ALL, split_name
 from lfadsx.errors import DataError, LfadsxError
@@ -153,15 +154,9 @@ def check_bin_width(info: RunInfo, bin_width: float | None) -> None:
 def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]:
     """Returns data and model with the same sessions in the same order, and behaviour as a target if the model has it.
 
-    If both have one session, its name may differ. Raises DataError if the model does not know a session of the data.
+    If both have one session, its name may differ. Behaviour that the data lack is missing. Raises DataError if the
+    model does not know a session of the data.
     """
-    if "behaviour_target" in info.data:
-        if data.train.behaviour is None:
-            raise DataError(
-                "The run was trained on behaviour, too, so the training trials of the data must have behaviour, but "
-                "have none. Give data with behaviour; where it is unknown, it may be NaN."
-            )
-        data = data.with_behaviour_target()
     known = [session.name for session in info.sessions]
     if len(known) == len(data.sessions) == 1:
         data = dataclasses.replace(data, sessions=(dataclasses.replace(data.sessions[0], name=known[0]),))
@@ -171,4 +166,7 @@ def matched(info: RunInfo, data: Dataset, model: LFADS) -> tuple[Dataset, LFADS]
             f"The sessions of the data must be among those of the model, {', '.join(known)}, got {unknown[0]!r}. "
             "Rename the files, or add the session to the model (--start-from RUN --new-sessions-only)."
         )
+    if (group := info.data.get("behaviour_target")) is not None:
+        named = data if data.train.behaviour is not None else dataclasses.replace(data, behaviour_name=group)
+        data = with_behaviour_target(named, {session.name: session.n_targets[group] for session in info.sessions})
     return data, model if names == known else with_sessions(model, data, rngs=nnx.Rngs(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,18 +22,28 @@ from lfadsx.errors import LfadsxError, is_out_of_memory
 from lfadsx.models.lfads import LFADS
 from lfadsx.parallel import load_block, load_member_blocks, of_member, place_members, replicate, to_host
 from lfadsx.random import derive
+from lfadsx.training.broken_steps import Cause, find_causes
 from lfadsx.training.members import member_runner
+from lfadsx.training.rescue import run_go_back, run_keep_good
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
 from lfadsx.training.step import ValidReport, block_runner, n_figures, run_select, run_validate, run_watch_loss
 from lfadsx.types import Batch
 
 Flags = Bool[np.ndarray, " member"]
+CHANGED = ("params", "optimizer", "step", "skipped")
+"""Fields of `TrainState` that a block changes."""
 
 
 def validation_key() -> Key[Array, ""]:
     """Returns the key of noise and hidden entries in validation; all models share it, so their scores compare."""
     return derive(jax.random.key(1), -1)  # training steps count from 0, so -1 gives noise that no step uses
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    """Returns copies of arrays: a block invalidates the state that it is given."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 class Facts(NamedTuple):
@@ -83,11 +94,31 @@ class Cohort:
         """
         with self._within_memory("trials of a step"):
             blocks = self._ahead or self._load(epoch, block)
+            self._before = _copied({name: getattr(self.state, name) for name in CHANGED})
             figures = self._train(hyper, active, blocks)
             following = self._feeds[0].train.after(epoch, block)
             # Loaded while the devices compute; at most two blocks are on them.
             self._ahead = self._load(*following) if following[0] < self._epochs else None
             return to_host(figures).reshape(len(self._feeds), -1, n_figures(self.program))
+
+    def causes(self, member: int, epoch: int, block: int, step: int, hyper: Sequence[HyperParams]) -> list[Cause]:
+        """Returns why a member skipped a step of the block that was trained last.
+
+        The block is trained once more up to this step, for the parameters before it.
+        """
+        now, only = self.state, np.arange(len(self._feeds)) == member
+        with self._within_memory("trials of a step"):
+            self.state = _copied(dataclasses.replace(now, **self._before))
+            self._train(hyper, only, self._load(epoch, block, step))
+        before, self.state = self.state, now
+        used = before.params, before.fixed, before.augmentations, before.step
+        params, fixed, augmentations, done = self._of(member, jax.tree.map(to_host, used))
+        feed = self._feeds[member]
+        own = dict(params=params, fixed=fixed, augmentations=augmentations, step=done, key=jax.random.key(feed.seed))
+        state = TrainState(**own, optimizer=None, skipped=done, monitor=None)  # pyright: ignore[reportArgumentType]
+        trials = jax.tree.map(lambda x: x[step], feed.train_block(epoch, block))
+        settings = self.program, state, hyper[member], self.schedule, trials
+        return find_causes(*settings, feed.data.train, feed.data.sessions)
 
     def validate(self, active: Flags) -> list[ValidReport]:
         """Evaluates the validation trials with every member; members that are not active get NaN.
@@ -123,6 +154,14 @@ class Cohort:
         if (parents != np.arange(len(parents))).any():
             self.state = self._compiled.exchange(self.state, jnp.asarray(parents))
 
+    def keep_good(self, members: Flags) -> None:
+        """Records the states of some members as their last good ones."""
+        self.state = self._compiled.keep_good(self.state, self._values(members) > 0)
+
+    def go_back(self, members: Flags) -> None:
+        """Takes some members back to their last good states, with half the learning rate."""
+        self.state = self._compiled.go_back(self.state, self._values(members) > 0)
+
     def model(self, member: int) -> LFADS:
         """Returns a member's current model; its arrays become invalid when the next block trains."""
         return self.program.merge_model(*self._of(member, (self.state.params, self.state.fixed)))
@@ -150,11 +189,13 @@ class Cohort:
         return replicate(state, mesh)
 
     def _compiled_for(self, mesh: Mesh | None) -> SimpleNamespace:
-        return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss)
+        of_rescue = dict(keep_good=run_keep_good, go_back=run_go_back)
+        return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss, **of_rescue)
 
-    def _load(self, epoch: int, block: int) -> Batch:
+    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
+        """Returns a block on the devices; only its first `steps` steps have trials, by default all."""
         feed = self._feeds[0]
-        return load_block(partial(feed.train_block, epoch, block), feed.train.shape, self._mesh)
+        return load_block(lambda rows: _first_steps(feed, epoch, block, rows, steps), feed.train.shape, self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         feed = self._feeds[0]
@@ -219,8 +260,9 @@ class Stacked(Cohort):
     def _of(self, member: int, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: of_member(leaf, member), tree)
 
-    def _load(self, epoch: int, block: int) -> Batch:
-        return self._of_members(lambda feed, rows: feed.train_block(epoch, block, rows), self._feeds[0].train)
+    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
+        take = partial(_first_steps, epoch=epoch, block=block, steps=steps)
+        return self._of_members(lambda feed, rows: take(feed, rows=rows), self._feeds[0].train)
 
     def _load_valid(self, number: int) -> Batch:
         if not self._own_data:
@@ -255,6 +297,15 @@ class Stacked(Cohort):
 
     def _at_once_words(self) -> tuple[str, str]:
         return f" of {self._at_once} members at once", "a smaller members_at_once or "
+
+
+def _first_steps(feed: Feed, epoch: int, block: int, rows: slice, steps: int | None) -> Batch:
+    """Returns rows of a block whose steps are empty from step `steps` on; these change nothing."""
+    found = feed.train_block(epoch, block, rows)
+    if steps is None:
+        return found
+    used = np.arange(len(found.trial_weight)) < steps
+    return dataclasses.replace(found, trial_weight=np.where(used[:, None], found.trial_weight, 0))
 
 
 def default_at_once(n: int, mesh: Mesh | None) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -180,8 +179,6 @@ def _last_finite(values: Float[np.ndarray, "generation member"]) -> Float[np.nda
     return np.where(last > 0, values[last - 1, np.arange(len(last))], np.inf)
 
 
-log = logging.getLogger("lfadsx")
-
 STEP_SIZE = "step_size"
 """Name of the learning rate of an epoch's last step, schedule included. In rows of a population `learning_rate` is the
 hyperparameter."""
@@ -259,20 +256,6 @@ def valid_loss(row: Row, hyper: HyperParams) -> float:
     kl_bias = row["kl_ic_weight"] * float(hyper.kl_bias_scale) * row.get("valid_kl_bias", 0.0)
     penalties = row["l2_weight"] * row["l2"] + float(hyper.co_corr_scale) * row["correlation"]
     return row["valid_reconstruction"] + kl_ic + kl_inputs + kl_bias + penalties
-
-
-def report_skipped(steps: Mapping[str, np.ndarray], epoch: int, who: str = "") -> None:
-    """Logs the skipped steps of a block, with the terms of the loss that were not finite."""
-    for step in np.flatnonzero(steps["skipped"]).tolist():
-        terms = ("reconstruction", "kl_ic", "kl_inputs", *_present(steps, "kl_bias"), "correlation", "l2")
-        broken = [name for name in terms if not np.isfinite(steps[name][step])] or ["gradient"]
-        log.warning(
-            "%sA step of epoch %d was skipped because %s was not finite. If this continues, lower learning_rate or "
-            "look for extreme values in the data.",
-            who,
-            epoch,
-            " and ".join(broken),
-        )
 
 
 def summarise(steps: Mapping[str, np.ndarray]) -> Row:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.data.batching import Layout
 from lfadsx.search import AbstractStrategy, Generation
 from lfadsx.training import checkpoint
+from lfadsx.training.broken_steps import Skip, broken_sum, report_skipped
 from lfadsx.training.callbacks import AbstractCallback, Progress
 from lfadsx.training.cohort import Cohort, Facts
 from lfadsx.training.default_augmentations import check_off
-from lfadsx.training.history import STEP_SIZE, Row, report_skipped, single, summarise, valid_loss
+from lfadsx.training.history import STEP_SIZE, Row, single, summarise, valid_loss
+from lfadsx.training.rescue import Rescue
 from lfadsx.training.run_folder import RunFolder
 from lfadsx.training.run_lock import check_held
 from lfadsx.training.step import StepReport, ValidReport
@@ -45,6 +47,8 @@ class Position:
         epochs: Number of epochs after which the run ends.
         rows: A row of figures for every member and epoch.
         best: The best score at the end of each generation.
+        skips: Causes of skipped steps, those of the first one of each block and member.
+        rescues: The rescues of all members in order.
         pending: Figures of the blocks of an unfinished epoch, (block, member, step, figure).
         seconds: Time spent, in seconds.
         reason: Why the run stopped; None while it runs.
@@ -62,6 +66,8 @@ class Position:
     rows: list[Row] = dataclasses.field(default_factory=list)
     best: list[float] = dataclasses.field(default_factory=list)
     pending: list[Any] = dataclasses.field(default_factory=list)
+    skips: list[Skip] = dataclasses.field(default_factory=list)
+    rescues: list[Rescue] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     reason: Any = None
 
@@ -75,6 +81,14 @@ class Position:
     def hypers(self) -> list[HyperParams]:
         """Each member's hyperparameters as numbers."""
         return [HyperParams(**{name: of[m] for name, of in self.hyper.items()}) for m in range(len(self.active))]
+
+    def skips_of(self, member: int) -> list[Skip]:
+        """Returns the causes of a member's skipped steps."""
+        return [skip for skip in self.skips if skip["member"] == member]
+
+    def rescues_of(self, member: int) -> list[Rescue]:
+        """Returns the rescues of a member in order."""
+        return [rescue for rescue in self.rescues if rescue["member"] == member]
 
     def forget_learning_rate(self) -> None:
         """Reactivates members that stopped because their learning rate was low."""
@@ -128,6 +142,7 @@ class Loop:
         with stop_request() as requested:
             while not position.reason:
                 ended_epoch = self._train_block()
+                self._rescue()
                 position.seconds = time.monotonic() - began
                 if ended_epoch:
                     self._end_epoch()
@@ -141,6 +156,8 @@ class Loop:
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
                     last_save = time.monotonic()
+                if self.folder and position.reason == "not finite" and not self.is_population:
+                    self._save_models(self.folder)
                 if self.signal:
                     if self.folder:
                         took = time.monotonic() - requested.time
@@ -167,11 +184,43 @@ class Loop:
         position, active = self.position, np.array(self.position.active)
         figures = self.cohort.train(position.epoch, position.block, position.hypers, active)
         position.pending.append(figures.tolist())
-        for member in np.flatnonzero(active):
-            who = f"Member {member}: " if self.is_population else ""
-            report_skipped(self._report(figures[member]), position.epoch + 1, who)
+        for member in np.flatnonzero(active).tolist():
+            self._report_skipped(member, self._report(figures[member]))
         position.block += 1
         return position.block == self.layout.blocks
+
+    def _report_skipped(self, member: int, steps: dict[str, Any]) -> None:
+        """Says why the first skipped step of a member's block was skipped, and keeps that for the findings."""
+        position, skipped = self.position, np.flatnonzero(steps["skipped"]).tolist()
+        if not skipped:
+            return
+        causes = self.cohort.causes(member, position.epoch, position.block, skipped[0], position.hypers)
+        causes = causes or [broken_sum(steps, skipped[0])]
+        position.skips += [Skip(**cause, member=member, epoch=position.epoch + 1) for cause in causes]
+        who = f"Member {member}: " if self.is_population else ""
+        report_skipped(causes, position.epoch + 1, len(skipped), who)
+
+    def _rescue(self) -> None:
+        """Takes members that broke down back to their last good states, as often as `rescue` allows."""
+        position, most = self.position, self.config.rescue
+        if not most:
+            return
+        left = [len(position.rescues_of(member)) < most for member in range(len(position.active))]
+        broken = self._broken() & position.active & left
+        for member in np.flatnonzero(broken).tolist():
+            skipped = int(self.cohort.facts().skipped[member])
+            position.rescues.append(Rescue(member=member, epoch=position.epoch + 1, skipped=skipped))
+            log.warning(
+                "%sRescue %d of %d in epoch %d: %d steps were not finite, so training continues from the last good "
+                "state with half the learning rate.",
+                f"Member {member}: " if self.is_population else "",
+                len(position.rescues_of(member)),
+                most,
+                position.epoch + 1,
+                skipped,
+            )
+        if broken.any():
+            self.cohort.go_back(broken)
 
     def _end_epoch(self) -> None:
         position, config, active = self.position, self.config, np.array(self.position.active)
@@ -190,6 +239,9 @@ class Loop:
         position.rows += rows
         if not self.is_population:
             self._shown.append(single(rows[0]))
+        if config.rescue:
+            scored = [report is None or math.isfinite(report.score) for report in reports]
+            self.cohort.keep_good(active & scored & [_ended_well(self._report(own)) for own in steps])
         self._retire()
         self._tell("on_epoch_end")
         if position.epoch in self.ends or not any(position.active):
@@ -279,6 +331,8 @@ class Loop:
         reasons = zip(active, position.reasons, strict=True)
         position.reasons = [None if on else reason or "search" for on, reason in reasons]
         position.parents, position.active = parents.tolist(), active.tolist()
+        position.skips = _inherited(position.skips, position.parents)
+        position.rescues = _inherited(position.rescues, position.parents)
         position.generation += 1
         if not active.any():
             position.reason = "finished"
@@ -306,12 +360,27 @@ class Loop:
 
     def _save(self, folder: RunFolder) -> None:
         """Saves the state for a resumed run and, for a single model, its best and last weights for `load`."""
-        position, steps = self.position, self.layout.steps
+        position = self.position
         check_held(folder.path)
         # The state comes last: a run whose saved state says that it has ended never saves its models again.
         if not self.is_population:
-            best, last = self.cohort.models()[0]
-            facts = dict(epoch=position.epoch, best_epoch=int(self.cohort.facts().best_epoch[0]))
-            folder.save_models(best, last, **facts, step=self._step, steps_per_epoch=steps)
+            self._save_models(folder)
         meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
         checkpoint.save_numbered(folder.checkpoints, self._step, self.cohort.state, meta, keep=keep)
+
+    def _save_models(self, folder: RunFolder) -> None:
+        """Saves the best and the last model of a single model for `load`."""
+        best, last = self.cohort.models()[0]
+        facts = dict(epoch=self.position.epoch, best_epoch=int(self.cohort.facts().best_epoch[0]))
+        folder.save_models(best, last, **facts, step=self._step, steps_per_epoch=self.layout.steps)
+
+
+def _ended_well(steps: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether the last step of an epoch was finite; False for members that do not train."""
+    return bool((steps["skipped"][steps["n_trials"] > 0] == 0)[-1:].any())
+
+
+def _inherited(past: Sequence[Any], parents: Sequence[int]) -> list[Any]:
+    """Returns skips or rescues after an exchange: each member has those of the member whose weights it has."""
+    pairs = list(enumerate(parents))
+    return [own | {"member": member} for member, parent in pairs for own in past if own["member"] == parent]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.parallel import BLOCK, EVERYWHERE, MEMBER_BLOCKS, MEMBERS, compiler_options, over_members
+from lfadsx.training.rescue import go_back, keep_good
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState
 from lfadsx.training.step import n_figures, n_valid_figures, select, train_block, validate, watch_loss
@@ -132,4 +133,6 @@ def member_runner(mesh: Mesh | None) -> SimpleNamespace:
         select=compiled(select_members, donate_argnums=0, **own),
         watch=compiled(watch_members, donate_argnums=0, **own),
         exchange=compiled(exchange, donate_argnums=0, **own),
+        keep_good=compiled(jax.vmap(keep_good), donate_argnums=0, **own),
+        go_back=compiled(jax.vmap(go_back), donate_argnums=0, **own),
     )

@@ -229,15 +229,17 @@ def _result(
     scores = np.where(facts.best_epoch > 0, facts.best_score, before)
     hyper, members = of_members(position.best_hyper), []
     for member, (best, last) in enumerate(loop.cohort.models()):
+        skips, rescues = position.skips_of(member), position.rescues_of(member)
         found: dict[str, Any] = dict(
             history=history_of(position.rows, member),
             reason=position.reasons[member] or reason,
             best_epoch=int(facts.best_epoch[member]),
-            skipped_steps=int(facts.skipped[member]),
+            skipped_steps=int(facts.skipped[member]) + sum(rescue["skipped"] for rescue in rescues),
         )
         own = jax.tree.map(lambda values, member=member: values[member], hyper)
         n_bins = float(np.mean(datasets[member].valid.target_length))
-        findings = training_findings(**found, hyper=own, config=loop.config, n_bins=n_bins)
+        past: dict[str, Any] = dict(n_bins=n_bins, skips=skips, rescues=rescues)
+        findings = training_findings(**found, hyper=own, config=loop.config, **past)
         how: dict[str, Any] = dict(seconds=position.seconds, signal=loop.signal, findings=findings)
         members.append(FitResult(model=best, last=last, best_score=float(scores[member]), **found, **how))
     seeds = tuple(own.seed for own in configs)

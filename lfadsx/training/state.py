@@ -46,6 +46,7 @@ class TrainState:
         skipped: Number of steps skipped because loss or gradient were not finite, shape ().
         key: Random key of the run.
         monitor: Selection score, best parameters and patience.
+        good: Parameters and state of the optimiser at the end of the last good epoch; None without `rescue`.
     """
 
     params: nnx.State
@@ -56,6 +57,7 @@ class TrainState:
     skipped: Int[Array, ""]
     key: Key[Array, ""]
     monitor: Monitor
+    good: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,15 +141,18 @@ def start(
         extra += ("sv_trained", "sv_withheld")
     how: dict[str, Any] = dict(portion_limit=at_once, extra_figures=extra, selection_groups=config.selection_groups)
     program = Program(graphdef, augmentation_def, objective, optimizer, config.precision, mesh, **how)
+    first = optimizer.init(zeros)
     state = TrainState(
         params=params,
         fixed=fixed,
         augmentations=augmentation_state,
-        optimizer=optimizer.init(zeros),
+        optimizer=first,
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         key=jax.random.key(config.seed),
         monitor=Monitor.start(params, config.plateau_patience),
+        # Copies, since a block invalidates each array of its state once.
+        good=jax.tree.map(jnp.copy, (params, first)) if config.rescue else None,
     )
     return program, state
 

@@ -13,11 +13,11 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Int, Key
 
 from lfadsx.config import HyperParams
 from lfadsx.models.lfads import LFADS
-from lfadsx.modules.augmentations import combine
+from lfadsx.modules.augmentations import AbstractAugmentation, Masks, Weights, combine
 from lfadsx.modules.hidden_entries import CoordinatedDropout, SampleValidation
 from lfadsx.objective import (
     LossParts,
@@ -125,9 +125,9 @@ def _step(
     program: Program, state: TrainState, hyper: HyperParams, schedule: Schedule, batch: Batch
 ) -> tuple[TrainState, Float[Array, " figure"]]:
     """Returns the state after a step and the fields of `StepReport`."""
-    ramps = _ramps(state.step, schedule)
-    differentiate = over_trials(partial(_differentiate, program), program.mesh, at_once=program.portion_limit)
-    (value, l2, gradient), (sums, more) = differentiate((state, hyper, ramps), batch)
+    ramps = ramp_weights(state.step, schedule)
+    of_all = over_trials(partial(differentiate, program), program.mesh, at_once=program.portion_limit)
+    (value, l2, gradient), (sums, more) = of_all((state, hyper, ramps), batch)
     # One vector: a few operations on it compile faster than a few on each parameter.
     params, unravel = ravel_pytree(state.params)
     penalty = hyper.l2_scale * jnp.sum(params**2)
@@ -159,14 +159,24 @@ def _step(
     return new, jnp.concatenate([sums, jnp.stack([jnp.asarray(figure, sums.dtype) for figure in figures]), *more])
 
 
-def _ramps(step: Array, schedule: Schedule) -> RampWeights:
+def ramp_weights(step: Int[Array, ""], schedule: Schedule) -> RampWeights:
+    """Returns the ramp weights at a step."""
     kl, l2 = (schedule.kl_start, schedule.kl_length), (schedule.l2_start, schedule.l2_length)
     # All three at once: operations on one vector compile faster than the same operations on each number.
     table = (*kl, schedule.kl_ic_floor), (*kl, schedule.kl_co_floor), (*l2, 0.0)
     return RampWeights(*ramp(step, *jnp.array(table).T))
 
 
-def _differentiate(
+def augmented(
+    program: Program, state: TrainState, hyper: HyperParams, batch: Batch
+) -> tuple[Sequence[AbstractAugmentation], Key[Array, ""], tuple[Batch, Weights, Masks]]:
+    """Returns the augmentations, the key of the model's noise in this step, and what the augmentations return."""
+    _, augmentations = program.merge(state)
+    noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
+    return augmentations, noise_key, combine(augmentations, batch, hyper, augment_keys)
+
+
+def differentiate(
     program: Program, shared: tuple[TrainState, HyperParams, RampWeights], batch: Batch, n_shares: int
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, list[Array]]]:
     """Returns loss, L2 penalty and gradient (a vector) of a share of the trials, and sums of their terms.
@@ -177,9 +187,7 @@ def _differentiate(
     state, hyper, ramps = shared
     nominal = cast(float, program.objective.nominal_batch) / n_shares
     of_share = dataclasses.replace(program.objective, nominal_batch=nominal)
-    _, augmentations = program.merge(state)
-    noise_key, *augment_keys = derive(derive(state.key, state.step), jnp.arange(1 + len(augmentations)))
-    changed, weights, opened = combine(augmentations, batch, hyper, augment_keys)
+    augmentations, noise_key, (changed, weights, opened) = augmented(program, state, hyper, batch)
     withholding = [own for own in augmentations if isinstance(own, SampleValidation)][:1]
 
     def objective(params: Any) -> tuple[Array, tuple[LossParts, list[Array]]]:

@@ -10,6 +10,8 @@ import numpy as np
 from lfadsx import thresholds
 from lfadsx.config import HyperParams, TrainConfig
 from lfadsx.findings import Finding
+from lfadsx.training.broken_steps import Skip, in_words, remedy
+from lfadsx.training.rescue import FACTOR, Rescue
 from lfadsx.training.stopping import MAX_SKIPPED_STEPS
 
 BROKE_OFF = "broke off"
@@ -26,14 +28,18 @@ def training_findings(
     hyper: HyperParams,
     config: TrainConfig,
     n_bins: float,
+    skips: Sequence[Skip] = (),
+    rescues: Sequence[Rescue] = (),
 ) -> tuple[Finding, ...]:
     """Returns the findings of a training.
 
     `history` holds figures of every epoch, shape (epoch,). `best_epoch` is 0 if no model was selected. `n_bins` is the
-    mean number of bins of a validation trial.
+    mean number of bins of a validation trial. `skips` are the causes of skipped steps,
+    `rescues` the rescues of the model.
     """
     found = [
-        _skipped(skipped_steps, reason),
+        _skipped(skipped_steps, reason, skips, config),
+        _rescued(rescues),
         None if best_epoch or reason in ("interrupted", "not finite", "search") else _not_selected(history, config),
         _rising(history, hyper),
         _clipped(history, config),
@@ -57,15 +63,30 @@ def pooled_findings(members: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]
     return tuple(pooled)
 
 
-def _skipped(n: int, reason: str) -> Finding | None:
+def _skipped(n: int, reason: str, skips: Sequence[Skip], config: TrainConfig) -> Finding | None:
     if not n:
         return None
-    limit, remedy = float(MAX_SKIPPED_STEPS), "Lower learning_rate, or look for extreme values in the data."
-    skipped = f"{n} steps had a loss or gradient that was not finite"
+    limit, skipped = float(MAX_SKIPPED_STEPS), f"{n} steps had a loss or gradient that was not finite"
+    first = [skip for skip in skips if skip["epoch"] == skips[0]["epoch"]]
+    why = f" In epoch {first[0]['epoch']}, {in_words(first)}." if first else ""
     if reason == "not finite":
-        sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps."
-        return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, remedy)
-    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.", remedy)
+        sentence = f"Training stopped early: {skipped}. The scores are those of the model before these steps.{why}"
+        again = remedy(first)
+        if not config.rescue:
+            again += " With rescue=3 (--rescue 3), a new run halves the learning rate by itself."
+        return Finding("warning", BROKE_OFF, float(n), limit, "", sentence, again)
+    return Finding("note", "skipped steps", float(n), limit, "", f"{skipped}; they were skipped.{why}", remedy(first))
+
+
+def _rescued(rescues: Sequence[Rescue]) -> Finding | None:
+    if not rescues:
+        return None
+    n, epochs = len(rescues), ", ".join(str(rescue["epoch"]) for rescue in rescues)
+    sentence = (
+        f"The model was rescued {n} time{'s' * (n > 1)} (epoch {epochs}): it went back to its last good state, and "
+        f"its learning rate was multiplied by {FACTOR**n:g}."
+    )
+    return Finding("warning", "rescued", float(n), 0.0, "", sentence, "Train again with a lower learning_rate.")
 
 
 def _not_selected(history: Mapping[str, np.ndarray], config: TrainConfig) -> Finding:
