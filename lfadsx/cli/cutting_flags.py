@@ -31,6 +31,8 @@ class Cutting:
     """Areas whose units are kept; by default all."""
     min_rate: float = 0.0
     """Units with a lower mean rate are left out, in Hz."""
+    observed: str | None = None
+    """CSV table of the intervals in which the recording ran (start, stop, in seconds); by default those of the file."""
     held_out: str | None = None
     """Units hidden from the encoder: number or share (below 1), drawn evenly over areas and rates; or a column."""
     split: tuple[str, ...] = ()
@@ -77,6 +79,7 @@ class Cutting:
             "interval": self.interval,
             "areas": self.areas or None,
             "min_rate": self.min_rate or None,
+            "observed": self.observed,
             "held_out": None if self.held_out is None else _number(self.held_out),
             "split": self._split(),
             "split_by": self.split_by,

@@ -80,7 +80,7 @@ def from_array_file(
         events: Further columns of trials that hold times.
         frame_rate: Frames per second, for traces whose file does not tell it.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`. All
+            `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`. All
             vectors with one entry for each trial are columns of trials.
 
     Returns:

@@ -69,8 +69,8 @@ def from_neo(
         bin_width: Width of a bin in seconds; by default 0.01.
         unit_id: Annotation of the spike trains that is the id of their unit; by default "unit_id" or a similar one,
             else their names, else their numbers.
-        observed: Intervals in which the recording ran in seconds, shape (interval, 2); by default from `t_start` to
-            `t_stop` of the spike trains.
+        observed: Intervals in which the recording ran in seconds, shape (interval, 2), or a CSV file (start, stop); by
+            default from `t_start` to `t_stop` of the spike trains.
         unit_columns: What is known of the units beside their annotations, such as "area", shape (unit,) each.
         events: Columns of a table of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the file or of the block.

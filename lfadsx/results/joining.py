@@ -256,12 +256,12 @@ def _columns(piece: Float[np.ndarray, "time column"]) -> int:
 def _times(posteriors: Sequence[Posterior], pieces: _Pieces, begin: np.ndarray, n_bins: np.ndarray) -> np.ndarray:
     """Returns the middle of each bin in seconds, or its number if the width of bins is unknown."""
     width = posteriors[0].time.bin_width
-    bins = np.concatenate([np.arange(n) for n in n_bins])
+    bins = [np.arange(n) for n in n_bins.tolist()]
     if width is None:
-        return bins
-    starts = []
-    for post, row, since in zip(pieces.posterior[begin], pieces.row[begin], pieces.first_bin[begin], strict=True):
-        known = posteriors[post].start_time
-        start = 0.0 if known is None or np.isnan(known[row]) else known[row] - since * width
-        starts.append(start)
-    return np.repeat(starts, n_bins) + (bins + 0.5) * width
+        return np.concatenate(bins)
+    known = [np.full(post.n_trials, np.nan) if post.start_time is None else post.start_time for post in posteriors]
+    starts = np.array([known[post][row] for post, row in zip(pieces.posterior, pieces.row, strict=True)])
+    # When bin 0 began, by each piece: always the same in regular bins. Frames drift, and pause for parts of a frame.
+    zero = np.nan_to_num(starts - pieces.first_bin * width)
+    of_trial = zip(bins, np.split(pieces.first_bin, begin[1:]), np.split(zero, begin[1:]), strict=True)
+    return np.concatenate([np.interp(own, first, at) + (own + 0.5) * width for own, first, at in of_trial])
