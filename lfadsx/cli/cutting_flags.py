@@ -10,7 +10,7 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class Cutting:
-    """How recordings (NWB, NIX, MATLAB, Phy, SpikeInterface, Suite2p, CSV, pynapple) are cut into trials or pieces."""
+    """How recordings (NWB, NIX, MATLAB, Phy, SpikeInterface, Suite2p, CaImAn, ...) are cut into trials or pieces."""
 
     align: str | None = None
     """Event at time 0, a column of the table of trials; by default the start of the trial."""
@@ -58,7 +58,8 @@ class Cutting:
     frame_rate: float | None = None
     """Imaging: frames per second of one plane, for Suite2p folders and arrays that lack it."""
     traces: str | None = None
-    """Imaging: spks (events), dff or F of Suite2p folders; of NWB files the series, such as DfOverF."""
+    """Imaging: spks (events), dff or F of Suite2p folders; S (events), F_dff or C of CaImAn files; of NWB files the
+    series, such as DfOverF."""
     baseline: str | None = None
     """Suite2p: baseline of dff, maximin (follows slow drift) or percentile (of the session)."""
 

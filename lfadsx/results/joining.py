@@ -262,6 +262,14 @@ def _times(posteriors: Sequence[Posterior], pieces: _Pieces, begin: np.ndarray, 
     known = [np.full(post.n_trials, np.nan) if post.start_time is None else post.start_time for post in posteriors]
     starts = np.array([known[post][row] for post, row in zip(pieces.posterior, pieces.row, strict=True)])
     # When bin 0 began, by each piece: always the same in regular bins. Frames drift, and pause for parts of a frame.
-    zero = np.nan_to_num(starts - pieces.first_bin * width)
-    of_trial = zip(bins, np.split(pieces.first_bin, begin[1:]), np.split(zero, begin[1:]), strict=True)
-    return np.concatenate([np.interp(own, first, at) + (own + 0.5) * width for own, first, at in of_trial])
+    zero, last = np.nan_to_num(starts - pieces.first_bin * width), pieces.first_bin + pieces.length - 1
+    of_trial = zip(bins, *(np.split(values, begin[1:]) for values in (pieces.first_bin, last, zero)), strict=True)
+    return np.concatenate([_drift(own, *knots) + (own + 0.5) * width for own, *knots in of_trial])
+
+
+def _drift(bins: np.ndarray, first: np.ndarray, last: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """Returns `zero` of the pieces at each bin, on a line from a piece to the next that touches it; gaps take steps."""
+    before_gap = np.flatnonzero(first[1:] > last[:-1] + 1)
+    place, value = np.concatenate([first, last[before_gap]]), np.concatenate([zero, zero[before_gap]])
+    order = np.argsort(place, kind="stable")
+    return np.interp(bins, place[order], value[order])
