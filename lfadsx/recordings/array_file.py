@@ -23,6 +23,7 @@ from lfadsx.recordings.array_map import JOINED, in_words, resolve
 from lfadsx.recordings.array_sessions import session_in_arrays
 from lfadsx.recordings.array_values import values_in_arrays
 from lfadsx.recordings.binned_counts import cut_counts
+from lfadsx.recordings.continuous_values import values_never_cut
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
@@ -92,9 +93,9 @@ def from_array_file(
     path = Path(path)
     names = _roles(path, map)
     if "values" in names:
-        given = {"window": window, "trials": trials, "events": events or None, "frame_rate": frame_rate} | options
-        given = {name: value for name, value in given.items() if value is not None}
-        return _of_values(path, names, align=align, bin_width=bin_width, axes=axes, **given)
+        given = {"align": align, "window": window, "bin_width": bin_width, "axes": axes, "trials": trials} | options
+        given |= {"events": events or None, "frame_rate": frame_rate}
+        return _of_values(path, names, **{name: value for name, value in given.items() if value is not None})
     recording = _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
     if options.get("behaviour") is None:
         options["behaviour"] = recording.source["map"].get("behaviour")
@@ -197,7 +198,8 @@ def _arrays_of(path: Path, names: Mapping[str, str]) -> tuple[dict[str, np.ndarr
 def _of_values(path: Path, names: dict[str, str], **options: Any) -> Dataset:
     """Returns the data set of real values, with where they come from and how they are read."""
     found, others, vectors = _arrays_of(path, names)
-    data = values_in_arrays(path.stem, names, found, vectors, **options)
+    were_cut = found["values"].ndim != 2 or "lengths" in found
+    data = (values_in_arrays if were_cut else values_never_cut)(path.stem, names, found, vectors, **options)
     source = {"format": "arrays", "files": [describe(path)], "map": names} | data.source[path.stem]
     unused = [name for name in others if name not in vectors]
     notes = (*_read_as(path, names, unused), *data.findings)
