@@ -253,6 +253,8 @@ def test_a_figure_of_joined_rates(inferred):
     joined = lfadsx.join(post)["day"]
     shown = joined.rates_hz()[np.isin(joined.time, line.get_xdata())]
     assert any(np.allclose(line.get_ydata(), shown[:, neuron]) for neuron in range(5))
+    images = [np.asarray(ax.get_images()[0].get_array()) for ax in figure.axes[:2]]
+    np.testing.assert_allclose([image.max(axis=1) for image in images], 1.0)  # no neuron hides the others
     assert "Time in the recording (s)" in [ax.get_xlabel() for ax in figure.axes]
 
 
