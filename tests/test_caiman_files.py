@@ -17,7 +17,7 @@ ACCEPTED = np.array([3, 0, 4])
 
 def save(path, **changes):
     """Writes what CaImAn writes: nested groups, sparse arrays by their parts, and text for what it has not computed."""
-    footprints = scipy.sparse.random(40, 5, 0.2, format="csc", random_state=0)
+    footprints = scipy.sparse.csc_array(RNG.random((40, 5)) > 0.8)
     found = {f"A/{part}": getattr(footprints, part) for part in ("data", "indices", "indptr", "shape")}
     found |= {"C": EVENTS.cumsum(1), "S": EVENTS, "F_dff": EVENTS - 0.5, "YrA": np.zeros((5, 1500)), "R": "NoneType"}
     found |= {"idx_components": ACCEPTED, "idx_components_bad": np.array([1, 2]), "W": "NoneType"} | changes

@@ -92,11 +92,12 @@ def from_array_file(
     """
     path = Path(path)
     names = _roles(path, map)
+    how: dict[str, Any] = {"align": align, "bin_width": bin_width, "axes": axes, "trials": trials}
+    how |= {"frame_rate": frame_rate, "events": events or None}
     if "values" in names:
-        given = {"align": align, "window": window, "bin_width": bin_width, "axes": axes, "trials": trials} | options
-        given |= {"events": events or None, "frame_rate": frame_rate}
+        given = how | {"window": window} | options
         return _of_values(path, names, **{name: value for name, value in given.items() if value is not None})
-    recording = _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
+    recording = _recording(path, names, **how)
     if options.get("behaviour") is None:
         options["behaviour"] = recording.source["map"].get("behaviour")
     if "bins" in recording.source:
@@ -123,7 +124,7 @@ def read_array_file(
             f"The values {names['values']!r} of {path.name!r} are cut into trials already. Make a data set of them "
             "with `lfadsx.from_array_file` or lfadsx prepare."
         )
-    return _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
+    return _recording(path, names, align, bin_width, axes, trials, frame_rate, events)
 
 
 def _recording(
@@ -133,8 +134,8 @@ def _recording(
     bin_width: float | None,
     axes: str | None,
     trials: Mapping[str, Any] | str | Path | None,
-    events: Sequence[str],
     frame_rate: float | None,
+    events: Sequence[str] | None,
 ) -> Recording:
     """Returns the recording of a file whose arrays have the roles `names`; arguments as in `from_array_file`."""
     if frame_rate is not None and "traces" not in names:
@@ -147,7 +148,7 @@ def _recording(
         recording = counts_in_arrays(path, names, found, vectors, source, bin_width, axes)
     else:
         recording = session_in_arrays(path, names, found, vectors, trials, events, align, frame_rate)
-        recording = dataclasses.replace(recording, source=recording.source | source)
+        recording = dataclasses.replace(recording, source=source)
     unused = [name for name in others if name not in recording.trials and name not in recording.unit_columns]
     return dataclasses.replace(recording, findings=(*_read_as(path, names, unused), *recording.findings))
 

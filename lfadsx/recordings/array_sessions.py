@@ -25,7 +25,7 @@ def session_in_arrays(
     found: Mapping[str, np.ndarray],
     vectors: Mapping[str, np.ndarray],
     trials: Mapping[str, Any] | str | Path | None,
-    events: Sequence[str],
+    events: Sequence[str] | None,
     align: str | None,
     frame_rate: float | None,
 ) -> Recording:
@@ -37,7 +37,7 @@ def session_in_arrays(
         found: Array of each role.
         vectors: Further vectors of the file; those of the right length are columns of trials or of units.
         trials: Table of trials or its file; by default the vectors with one entry for each event of `align`.
-        events: Further columns of trials that hold times.
+        events: Further columns of trials that hold times, if any.
         align: The event at time 0.
         frame_rate: Frames per second of traces; None if the file tells it.
     """

@@ -61,40 +61,39 @@ def values_never_cut(
             "(--bin-width 0.01 --chop 1)."
         )
     n_joined = bins_in_one(bin_width, stored)
-    arrays = {role: _by_bin(role, names, found, n_joined) for role in ("counts", "values", "behaviour", "observed")}
-    counts, values, behaviour, observed = arrays.values()
+    roles = ("counts", "values", "behaviour", "observed")
+    arrays = {role: _by_bin(role, names, found, n_joined) for role in roles if role in found}
+    counts, values = arrays.get("counts"), arrays["values"]
     first = values if counts is None else counts
+    of_bin: list[str] = []
     if isinstance(split, str):
         validation.one_of(split, vectors, "`split`, as the name of a vector with one entry for each bin,")
-        of_bin = vectors[split][::n_joined][: len(first)]
-        split = [NAMES.get(str(name), str(name)) for name in of_bin.tolist()]
+        of_bin = [NAMES.get(str(name), str(name)) for name in vectors[split][::n_joined][: len(first)].tolist()]
     return from_continuous(
         first,
         length=chop,
         overlap=overlap,
         bin_width=n_joined * width,
         start_time=float(np.ravel(found.get("start", 0.0))[0]),
-        observed=observed,
+        observed=arrays.get("observed"),
         group=group if counts is None else INPUT_GROUP,
         other_targets={} if counts is None else {group: values},
         kind={group: "real"},
         held_out=drawn_channels(held_out, first.shape[1], seed),
-        behaviour=behaviour,
+        behaviour=arrays.get("behaviour"),
         behaviour_name=names.get("behaviour", "velocity"),
         behaviour_lag=behaviour_lag,
         channel_names=[str(name) for name in np.ravel(found["unit_id"])] if "unit_id" in found else None,
         missing=True,
-        split=split,
+        split=of_bin or split,
         split_by="time" if split_by == "time" else "block",
         session=session,
         seed=seed,
     )
 
 
-def _by_bin(role: str, names: Mapping[str, str], found: Mapping[str, np.ndarray], n: int) -> np.ndarray | None:
+def _by_bin(role: str, names: Mapping[str, str], found: Mapping[str, np.ndarray], n: int) -> np.ndarray:
     """Returns an array with the axes (time, column), `n` bins in one: counts are summed, all else is averaged."""
-    if role not in found:
-        return None
     array, label = np.asarray(found[role]), f"The array {names[role]!r}"
     array = array[:, None] if array.ndim == 1 else array
     validation.dimensions(array, 2, label)
@@ -107,7 +106,7 @@ def _by_bin(role: str, names: Mapping[str, str], found: Mapping[str, np.ndarray]
     blocks = array[: len(array) // n * n].reshape(-1, n, array.shape[1])
     if role == "observed":
         validation.mask(array, label)
-        return blocks.astype(bool).all(axis=1)
+        return np.asarray(blocks.astype(bool).all(axis=1))
     if n == 1:
         return array
     return blocks.sum(axis=1) if role == "counts" else blocks.mean(axis=1)

@@ -24,8 +24,8 @@ from lfadsx.recordings.tidying import tidy_intervals
 from lfadsx.recordings.windows import Windows, exact
 
 
-class CutOptions(TypedDict, total=False):
-    """The arguments of `cut` beside event, window and bin width, for type checkers and editors."""
+class CommonCutOptions(TypedDict, total=False):
+    """The arguments of `cut` that no reader has itself, for type checkers and editors."""
 
     condition: str | Sequence[str] | None
     behaviour: str | None
@@ -33,13 +33,18 @@ class CutOptions(TypedDict, total=False):
     interval: str | None
     areas: str | Sequence[str] | None
     min_rate: float
-    observed: Any
     held_out: HeldOut
     split: Sequence[float] | str
     split_by: SplitBy
     chop: float | None
     overlap: float | None
     seed: int
+
+
+class CutOptions(CommonCutOptions, total=False):
+    """The arguments of `cut` beside event, window and bin width."""
+
+    observed: Any
 
 
 def cut(

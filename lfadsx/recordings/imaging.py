@@ -9,7 +9,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal, no_trials
 from lfadsx.recordings.tidying import tidy_intervals, tidy_signals, tidy_trials
 from lfadsx.recordings.traces import Traces, tidy_traces
@@ -33,7 +33,7 @@ def from_traces(
     signals: Mapping[str, Signal | tuple[Any, Any]] | None = None,
     events: Collection[str] | None = None,
     session: str = "session",
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Returns a data set of traces of imaging in memory, cut into windows at an event or into whole trials.
 

@@ -16,7 +16,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import attributes_of, describe, open_to_read
 from lfadsx.data.opening import check_is_file, is_hdf5
 from lfadsx.errors import DataError, MissingExtraError
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.neo_segments import by_segment, one_segment
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.tidying import tidy_intervals
@@ -37,7 +37,7 @@ def from_neo(
     unit_columns: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Cuts a block of Neo into a data set.
 

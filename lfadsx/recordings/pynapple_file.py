@@ -15,7 +15,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.event_tables import joined_by_id
 from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
@@ -39,7 +39,7 @@ def from_pynapple(
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Cuts spikes and trials of pynapple into a data set.
 
