@@ -70,6 +70,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors; a test compar
     from lfadsx.pipeline.sweep_job import sweep as sweep
     from lfadsx.pipeline.tensorboard import TensorBoard as TensorBoard
     from lfadsx.recordings.array_file import from_array_file as from_array_file
+    from lfadsx.recordings.caiman_file import from_caiman as from_caiman
     from lfadsx.recordings.csv_folder import from_csv as from_csv
     from lfadsx.recordings.imaging import from_traces as from_traces
     from lfadsx.recordings.matlab_file import from_matlab as from_matlab
@@ -110,6 +111,7 @@ CONTENTS = {
     "lfadsx.data.continuous": ("from_continuous",),
     "lfadsx.recordings.spike_times": ("from_spike_times",),
     "lfadsx.recordings.array_file": ("from_array_file",),
+    "lfadsx.recordings.caiman_file": ("from_caiman",),
     "lfadsx.recordings.csv_folder": ("from_csv",),
     "lfadsx.recordings.phy_folder": ("from_phy",),
     "lfadsx.recordings.nwb_file": ("from_nwb",),

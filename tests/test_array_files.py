@@ -156,6 +156,39 @@ def test_bins_of_real_values_are_averaged(tmp_path):
         assert said in str(error.value)
 
 
+LONG = np.random.default_rng(4).normal(size=(6000, 3)).astype(np.float32)
+
+
+def test_real_values_that_were_never_cut_become_pieces(tmp_path):
+    path, seen = tmp_path / "day.npz", np.arange(6000) // 500 != 4
+    np.savez(path, emg=LONG, bin_width_s=0.001, observed=seen, unit_id=["bic", "tri", "del"], first_bin_s=2.0)
+    data = lfadsx.from_array_file(path, bin_width=0.01, chop=0.2)
+    assert data.input_group == "emg" and data.bin_width == pytest.approx(0.01) and data.train.n_bins == 20
+    assert data.sessions[0].names("emg") == ("bic", "tri", "del")
+    mean, found = LONG.reshape(600, 10, 3).mean(1), np.full((600, 3), np.nan)
+    for split in data.splits.values():
+        first = np.rint((split.start_time - 2.0) / 0.01).astype(int)
+        for row, n in enumerate(split.target_length):
+            found[first[row] : first[row] + n] = split.targets["emg"][row, :n]
+    expected = np.where(seen[::10, None], mean, np.nan)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.savez(tmp_path / "both.npz", counts=np.ones((6000, 5), int), lfp=LONG, speed=LONG[:, 0])
+    how = {"map": "counts=counts,values=lfp,behaviour=speed", "bin_width": 0.01, "chop": 0.5, "held_out": 1}
+    both = lfadsx.from_array_file(tmp_path / "both.npz", **how, split_by="time")
+    assert both.is_counts() and both.groups["lfp"].kind == "real" and both.train.encoder_input.shape[1:] == (50, 4)
+    np.testing.assert_array_equal(both.train.targets["lfp"][0], LONG[both.train.first_bin[0] :][:50])
+    np.testing.assert_allclose(both.train.behaviour[0, :, 0], LONG[both.train.first_bin[0] :][:50, 0])
+    for given, said in (
+        ({}, "needs the bins of each trial: add lengths=NAME to `map`. Give `bin_width` and `chop`"),
+        ({"chop": 0.2, "align": "go"}, "`align` needs trials, but 'emg' was never cut into trials"),
+        ({"chop": 0.2, "bin_width": 0.0015}, "must be a multiple of the bins of the file, 0.001 s"),
+        ({"map": "values=emg,observed=unit_id", "chop": 0.2}, "'unit_id' has 3 bins and 'emg' has 6000"),
+    ):
+        with pytest.raises(DataError) as error:
+            lfadsx.from_array_file(path, **given)
+        assert said in str(error.value), error.value
+
+
 def test_commands_take_real_values(tmp_path, capsys):
     path, out = tmp_path / "emg.npz", tmp_path / "emg.h5"
     np.savez(path, emg=VALUES.transpose(2, 1, 0))

@@ -52,6 +52,30 @@ def test_samples_are_cut_in_integers(dtype):
         assert counts(data, trial)[:, 0].tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("clock_hz", [None, 1000])
+def test_recorded_intervals_that_are_given_replace_those_of_the_recording(clock_hz, tmp_path):
+    """They are seconds whatever the clock of the spikes, from memory or from a table."""
+    units, scale = [np.arange(0, 12_000, 7) * (0.001 if clock_hz is None else 1)], 1.0 if clock_hz is None else 1000
+    recording = read_spike_times(
+        units, {"cue": (CUES * scale).astype(int if clock_hz else float)}, clock_hz=clock_hz, events=["cue"]
+    )
+    table = tmp_path / "recorded.csv"
+    table.write_text("from,to,by\n0,4.25,me\n5.75,12,you\n")
+    how = {"align": "cue", "window": (-0.5, 0.5), "split": (0.6, 0.2, 0.2)}
+    for observed in (table, [[0.0, 4.25], [5.75, 12.0]]):
+        data = cut(recording, observed=observed, **how)
+        assert list(data.source["session"]["dropped"]) == [3, 4, 5]  # the cues at 4, 5 and 6 s
+    pieces = cut(recording, observed=table, chop=1.0, bin_width=0.1)
+    inside = np.concatenate([split.start_time for split in pieces.splits.values()])
+    assert np.isclose(inside[:, None], [3.2, 5.8]).any(axis=0).all() and not ((inside > 3.3) & (inside < 5.7)).any()
+    with pytest.raises(lfadsx.DataError, match="'recorded.csv' must hold a first and a last time for each interval"):
+        table.write_text("from,to\n0,never\n")
+        cut(recording, observed=table, **how)
+    own = read_spike_times([[np.array([0.1, 0.2])], [np.array([0.1])]], {"start": [0.0, 0.0], "stop": [1.0, 1.0]})
+    with pytest.raises(lfadsx.DataError, match="`observed` needs one clock for the whole recording"):
+        cut(own, observed=[[0.0, 1.0]])
+
+
 def test_a_spike_of_two_windows_counts_in_both():
     trials = {"cue": np.array([1.0, 1.1, 3.0, 4.0, 5.0])}
     data = cut(simple([np.array([1.15, 3.0])], trials), align="cue", window=(0, 0.2), bin_width=0.1, split_by="time",

@@ -54,7 +54,25 @@ def test_pieces_of_frames_never_cross_a_gap():
     hidden = [np.isnan(found).any() for _, start, found, _ in pieces_of(data) if start <= TIMES[50] < start + 0.95]
     assert hidden and all(hidden)
     facts = data.source["session"]
-    assert facts["likelihood"] == "gaussian_by_channel" and facts["frame_rate"] == RATE and "frame_delay_s" not in facts
+    assert facts["likelihood"] == "gaussian_by_channel" and "frame_delay_s" not in facts
+    assert facts["frame_rate"] == pytest.approx(RATE, rel=1e-3)  # that of the times
+
+
+@pytest.mark.parametrize("asked", [None, 20.0, 21.0])
+def test_times_in_the_file_win_over_the_rate_that_is_given(asked):
+    times = 3.0 + np.round(np.arange(900) / 20.3, 2) + (np.arange(900) >= 400) * 7.4 / 20.3  # rounded, with a pause
+    data = lfadsx.from_traces(VALUES, frame_times=times, frame_rate=asked, chop=1.0)
+    assert data.source["session"]["frame_rate"] == pytest.approx(20.3, rel=1e-3)
+    assert data.bin_width == pytest.approx(1 / 20.3, rel=1e-3)
+    check(data, VALUES, times, np.ones(900, bool))
+    said = [finding.sentence for finding in data.findings if finding.name == "times of frames"]
+    assert len(said) == (asked is not None) and all(f"`frame_rate` {asked:g} is not used" in one for one in said)
+
+
+def test_a_rate_without_times_is_said():
+    data = lfadsx.from_traces(VALUES, frame_rate=RATE, chop=1.0)
+    (said,) = [finding for finding in data.findings if finding.name == "times of frames"]
+    assert "counted from 0 s, 20 per second" in said.sentence and "Give the time of each frame" in said.remedy
 
 
 def test_joined_pieces_stand_on_the_frames():

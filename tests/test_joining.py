@@ -98,6 +98,18 @@ def test_random_cuts_come_back():
             np.testing.assert_allclose(joined[own], signal(n)[own], rtol=1e-6, atol=1e-6)
 
 
+def test_pieces_stand_at_their_own_times():
+    """Frames of a clock that drifts, with a pause of seven and a half frames: joined bins do not drift."""
+    frames = 2.0 + np.cumsum(np.linspace(0.00999, 0.01002, 900))
+    frames[500:] += 0.075
+    bins = np.arange(900) + (np.arange(900) >= 500) * 8
+    pieces = lay_pieces(np.array([[0, 500], [508, 908]]), 50, 10)
+    start = frames[np.searchsorted(bins, pieces.first_bin)]
+    day = lfadsx.join(posterior_of(signal(908), pieces, 50, start_time=start))["day"]
+    np.testing.assert_allclose(day.time[bins], frames + 0.005, atol=1e-3)
+    assert np.all(np.diff(day.time) > 0)
+
+
 def test_weights_are_those_of_the_usual_program():
     np.testing.assert_allclose(
         weights(8, 4, 4, 2.0), [0.0625, 0.1736, 0.3403, 0.5625, 0.9375, 0.8264, 0.6597, 0.4375], atol=1e-4
@@ -241,6 +253,8 @@ def test_a_figure_of_joined_rates(inferred):
     joined = lfadsx.join(post)["day"]
     shown = joined.rates_hz()[np.isin(joined.time, line.get_xdata())]
     assert any(np.allclose(line.get_ydata(), shown[:, neuron]) for neuron in range(5))
+    images = [np.asarray(ax.get_images()[0].get_array()) for ax in figure.axes[:2]]
+    np.testing.assert_allclose([image.max(axis=1) for image in images], 1.0)  # no neuron hides the others
     assert "Time in the recording (s)" in [ax.get_xlabel() for ax in figure.axes]
 
 

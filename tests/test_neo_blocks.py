@@ -245,6 +245,10 @@ def test_the_small_recording_in_a_nix_file(recordings, tmp_path, capsys):
     assert list(data.source["session"]["area"].values()) == truth["unit_area"].tolist()
     words = ["prepare", str(path), "--align", "go_cue", "--window", "-0.25", "0.45", "--out", str(tmp_path / "a.h5")]
     assert cli.main(words) == 0 and "20 channels" in capsys.readouterr().err
+    assert cli.main([*words, "--observed", str(recordings / "formats" / "csv" / "recorded.csv")]) == 0
+    kept = np.concatenate([split.trial_id for split in lfadsx.read(tmp_path / "a.h5").splits.values()])
+    np.testing.assert_array_equal(np.sort(kept), np.sort(truth["trial_id"]))
+    capsys.readouterr()
     assert cli.main([*words, "--frame-rate", "30"]) == 2
     assert "`--frame-rate` cannot be used with a NIX file" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from lfadsx.errors import LfadsxError
 
 @dataclasses.dataclass(frozen=True)
 class Cutting:
-    """How recordings (NWB, NIX, MATLAB, Phy, SpikeInterface, Suite2p, CSV, pynapple) are cut into trials or pieces."""
+    """How recordings (NWB, NIX, MATLAB, Phy, SpikeInterface, Suite2p, CaImAn, ...) are cut into trials or pieces."""
 
     align: str | None = None
     """Event at time 0, a column of the table of trials; by default the start of the trial."""
@@ -31,6 +31,8 @@ class Cutting:
     """Areas whose units are kept; by default all."""
     min_rate: float = 0.0
     """Units with a lower mean rate are left out, in Hz."""
+    observed: str | None = None
+    """CSV table of the intervals in which the recording ran (start, stop, in seconds); by default those of the file."""
     held_out: str | None = None
     """Units hidden from the encoder: number or share (below 1), drawn evenly over areas and rates; or a column."""
     split: tuple[str, ...] = ()
@@ -56,7 +58,8 @@ class Cutting:
     frame_rate: float | None = None
     """Imaging: frames per second of one plane, for Suite2p folders and arrays that lack it."""
     traces: str | None = None
-    """Imaging: spks (events), dff or F of Suite2p folders; of NWB files the series, such as DfOverF."""
+    """Imaging: spks (events), dff or F of Suite2p folders; S (events), F_dff or C of CaImAn files; of NWB files the
+    series, such as DfOverF."""
     baseline: str | None = None
     """Suite2p: baseline of dff, maximin (follows slow drift) or percentile (of the session)."""
 
@@ -77,6 +80,7 @@ class Cutting:
             "interval": self.interval,
             "areas": self.areas or None,
             "min_rate": self.min_rate or None,
+            "observed": self.observed,
             "held_out": None if self.held_out is None else _number(self.held_out),
             "split": self._split(),
             "split_by": self.split_by,

@@ -22,6 +22,7 @@ READERS = {
     "Phy folder": ("phy_folder", "read_phy"),
     "CSV folder": ("csv_folder", "read_csv"),
     "Suite2p folder": ("suite2p_folder", "read_suite2p"),
+    "CaImAn file": ("caiman_file", "read_caiman"),
     "SpikeInterface folder": ("spikeinterface_sorting", "read_spikeinterface"),
     "pynapple files": ("pynapple_file", "read_pynapple"),
     "NIX file": ("neo_block", "read_neo"),
@@ -56,7 +57,8 @@ class Inspect(Command):
     examples = ("lfadsx inspect day1.h5", "lfadsx inspect runs/day1")
 
     file: Path = positional("FILE")
-    """HDF5 or NPZ file, recording (NWB, MATLAB, NIX, Phy, SpikeInterface, Suite2p, CSV, pynapple), or run folder."""
+    """HDF5 or NPZ file, recording (NWB, MATLAB, NIX, CaImAn, Phy, SpikeInterface, Suite2p, CSV, pynapple), or run
+    folder."""
     map: str | None = None
     """Bare arrays: what they mean, as in prepare."""
     align: str | None = None

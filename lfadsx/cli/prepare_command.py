@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Prepare(Command):
     """Cut a recording into trials: spike times and a table of trials become a data file that `fit` reads.
 
-    SOURCE is an NWB, NIX, MATLAB or NPZ file, or a folder of Phy, SpikeInterface, Suite2p, CSV or pynapple files; the
-    format is told by the content. --map says what bare arrays mean. With --chop a recording without trials is cut into
-    pieces that overlap.
+    SOURCE is an NWB, NIX, MATLAB, CaImAn or NPZ file, or a folder of Phy, SpikeInterface, Suite2p, CSV or pynapple
+    files; the format is told by the content. --map says what bare arrays mean. With --chop a recording without trials
+    is cut into pieces that overlap.
     Several recordings become several sessions, with the same cut and the same rule for the splits.
     """
 

@@ -18,6 +18,7 @@ from lfadsx.data.pieces import EVENT, Pieces, as_pieces, bins_of, lay_pieces, ru
 from lfadsx.data.target_kinds import Asked
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
+from lfadsx.types import INPUT_GROUP
 
 
 def from_continuous(
@@ -44,6 +45,7 @@ def from_continuous(
     split: Sequence[float] | Sequence[str] | np.ndarray = (0.7, 0.15, 0.15),
     split_by: SplitBlocks = "block",
     session: str = "session",
+    group: str = INPUT_GROUP,
     seed: int = 0,
 ) -> Dataset:
     """Returns a data set of a recording that was never cut into trials, as pieces that overlap.
@@ -87,6 +89,7 @@ def from_continuous(
         split_by: "block": blocks of up to ten times `length`, spread evenly over the recording. "time": the first
             blocks train, the last ones test.
         session: Name of the session.
+        group: Name of the target group of `counts`, such as "emg".
         seed: Seed of the draw of blocks.
 
     Returns:
@@ -140,6 +143,7 @@ def from_continuous(
         unit=unit,
         split=in_split[order],
         session=session,
+        group=group,
     )
     source = {session: {"split": how, "pieces": {"length_bins": n_bins, "overlap_bins": n_shared}}}
     data = dataclasses.replace(data, source=source, findings=(*notes, *data.findings))

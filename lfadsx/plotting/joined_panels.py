@@ -59,16 +59,18 @@ def joined_rates(posterior: Posterior, data: Dataset, *, session: int | None = N
     title = f"{posterior.split.capitalize()} pieces, joined{view.session_title(session)}"
     figure = new_figure(8.5, 4.6 + 0.8 * len(shown), title)
     axes = figure.subplots(2 + len(shown), 1, sharex=True, height_ratios=[2, 2] + [1] * len(shown))
+    # One loud neuron would leave all others dark, so each has a scale of its own; the panels below have units.
     images = ((counts, "Greys", "Data"), (rates, "viridis", "Inferred rates"))
+    scale = view.units.say("Share of the neuron's highest" if view.units.are_counts else "Lowest to highest, by neuron")
     for ax, (values, colours, name) in zip(axes, images, strict=False):
-        panel(ax, image=True, y="Neuron, by peak")
+        panel(ax, image=True, y=view.units.say("Neuron, by peak"))
         extent = (edges[0], edges[1], len(order), 0.0)
-        image = ax.imshow(values[:, order].T, aspect="auto", extent=extent, cmap=image_map(colours))
-        image.set_clim(0.0 if view.units.are_counts else None, np.nanpercentile(values, 99.8) or 1.0)
+        scaled = _by_neuron(values[:, order], view.units.are_counts).T
+        image = ax.imshow(scaled, aspect="auto", extent=extent, cmap=image_map(colours), vmin=0.0, vmax=1.0)
         held_out = view.held_out(session)
         mark_held_out(ax, int((~held_out).sum()), len(order), named=colours == "Greys")
         row_title(ax, name)
-        colour_bar(figure, image, [ax], "Spikes per bin" if colours == "Greys" else view.rate_label)
+        colour_bar(figure, image, [ax], scale)
     for ax, neuron in zip(axes[2:], shown, strict=True):
         _draw_neuron(ax, joined.time[bins], counts[:, neuron], rates[:, neuron], view.units.are_counts)
         row_title(ax, view.neuron_name(session, neuron))
@@ -81,6 +83,17 @@ def joined_rates(posterior: Posterior, data: Dataset, *, session: int | None = N
     marks += [Line2D([], [], color=BLUE, lw=MEDIUM, label="joined rate")]
     legend_below(figure, [*marks, Line2D([], [], color=RULE, lw=1.0, label="a piece begins")])
     return figure
+
+
+def _by_neuron(values: np.ndarray, are_counts: bool) -> np.ndarray:
+    """Return the values of each neuron from 0 to its highest, or from its lowest to its highest, as 0 to 1.
+
+    Of real values the outermost percent on each side is cut off.
+    """
+    known = np.where(np.isfinite(values).any(axis=0), values, 0.0)
+    top = np.nanmax(known, axis=0)
+    low, high = (np.zeros_like(top), top) if are_counts else np.nanpercentile(known, (1, 99), axis=0)
+    return (values - low) / np.where(high > low, high - low, 1.0)
 
 
 def _stretch(view: View, joined: Joined, session: int) -> tuple[slice, np.ndarray]:

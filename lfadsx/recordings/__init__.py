@@ -1,5 +1,6 @@
 """Recordings: spike times or traces with a table of trials, from the files of laboratories to a `Dataset`."""
 
+from lfadsx.recordings.caiman_file import read_caiman as read_caiman
 from lfadsx.recordings.csv_folder import read_csv as read_csv
 from lfadsx.recordings.cutting import cut as cut
 from lfadsx.recordings.imaging import read_traces as read_traces

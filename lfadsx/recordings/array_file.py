@@ -23,6 +23,7 @@ from lfadsx.recordings.array_map import JOINED, in_words, resolve
 from lfadsx.recordings.array_sessions import session_in_arrays
 from lfadsx.recordings.array_values import values_in_arrays
 from lfadsx.recordings.binned_counts import cut_counts
+from lfadsx.recordings.continuous_values import values_never_cut
 from lfadsx.recordings.cutting import CutOptions, cut
 from lfadsx.recordings.matlab_values import open_matlab
 from lfadsx.recordings.recording import Recording
@@ -80,7 +81,7 @@ def from_array_file(
         events: Further columns of trials that hold times.
         frame_rate: Frames per second, for traces whose file does not tell it.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`. All
+            `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`. All
             vectors with one entry for each trial are columns of trials.
 
     Returns:
@@ -91,11 +92,12 @@ def from_array_file(
     """
     path = Path(path)
     names = _roles(path, map)
+    how: dict[str, Any] = {"align": align, "bin_width": bin_width, "axes": axes, "trials": trials}
+    how |= {"frame_rate": frame_rate, "events": events or None}
     if "values" in names:
-        given = {"window": window, "trials": trials, "events": events or None, "frame_rate": frame_rate} | options
-        given = {name: value for name, value in given.items() if value is not None}
-        return _of_values(path, names, align=align, bin_width=bin_width, axes=axes, **given)
-    recording = _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
+        given = how | {"window": window} | options
+        return _of_values(path, names, **{name: value for name, value in given.items() if value is not None})
+    recording = _recording(path, names, **how)
     if options.get("behaviour") is None:
         options["behaviour"] = recording.source["map"].get("behaviour")
     if "bins" in recording.source:
@@ -122,7 +124,7 @@ def read_array_file(
             f"The values {names['values']!r} of {path.name!r} are cut into trials already. Make a data set of them "
             "with `lfadsx.from_array_file` or lfadsx prepare."
         )
-    return _recording(path, names, align, bin_width, axes, trials, events, frame_rate)
+    return _recording(path, names, align, bin_width, axes, trials, frame_rate, events)
 
 
 def _recording(
@@ -132,8 +134,8 @@ def _recording(
     bin_width: float | None,
     axes: str | None,
     trials: Mapping[str, Any] | str | Path | None,
-    events: Sequence[str],
     frame_rate: float | None,
+    events: Sequence[str] | None,
 ) -> Recording:
     """Returns the recording of a file whose arrays have the roles `names`; arguments as in `from_array_file`."""
     if frame_rate is not None and "traces" not in names:
@@ -146,7 +148,7 @@ def _recording(
         recording = counts_in_arrays(path, names, found, vectors, source, bin_width, axes)
     else:
         recording = session_in_arrays(path, names, found, vectors, trials, events, align, frame_rate)
-        recording = dataclasses.replace(recording, source=recording.source | source)
+        recording = dataclasses.replace(recording, source=source)
     unused = [name for name in others if name not in recording.trials and name not in recording.unit_columns]
     return dataclasses.replace(recording, findings=(*_read_as(path, names, unused), *recording.findings))
 
@@ -197,7 +199,8 @@ def _arrays_of(path: Path, names: Mapping[str, str]) -> tuple[dict[str, np.ndarr
 def _of_values(path: Path, names: dict[str, str], **options: Any) -> Dataset:
     """Returns the data set of real values, with where they come from and how they are read."""
     found, others, vectors = _arrays_of(path, names)
-    data = values_in_arrays(path.stem, names, found, vectors, **options)
+    were_cut = found["values"].ndim != 2 or "lengths" in found
+    data = (values_in_arrays if were_cut else values_never_cut)(path.stem, names, found, vectors, **options)
     source = {"format": "arrays", "files": [describe(path)], "map": names} | data.source[path.stem]
     unused = [name for name in others if name not in vectors]
     notes = (*_read_as(path, names, unused), *data.findings)

@@ -23,7 +23,8 @@ ROLES = {
         ("counts", "spikes", "spike_counts", "data", "spikes_concat"),
     ),
     "values": Role(
-        "real values such as EMG, (trial, time, channel), or (time, channel) of all trials joined, with `lengths`",
+        "real values such as EMG, (trial, time, channel); (time, channel) of all trials joined, with `lengths`; or "
+        "(time, channel) of a recording that was never cut, with `chop`",
         ("values", "emg", "EMG", "lfp", "LFP"),
     ),
     "lengths": Role("bins of each trial", ("lengths", "length", "trial_lengths")),
@@ -52,6 +53,11 @@ ROLES = {
     "start": Role("for counts that were never cut: time of the first bin in seconds", ("first_bin_s",)),
 }
 """What the arrays of a bare file may be, by the word used in a map."""
+
+ANY = {"trial_id", "condition", "unit_id", "area", "behaviour"}
+BINNED, TIMED = ANY | {"lengths", "bin_width"}, ANY | {"behaviour_times", "observed"}
+NEVER_CUT = {"observed", "start"}
+"""Roles that go with every form of the data, with bins, with times, and with bins that were never cut into trials."""
 
 JOINED = "+"
 """Stands between arrays that are columns of one role, as in `behaviour=pos_x+pos_y`."""
@@ -114,28 +120,24 @@ def _one_form(
     are_cut = has_counts and (axes["counts"] == 3 or "lengths" in names)
     timed = "traces" in given or "frame_times" in names or "frame_rate" in names
     has_traces = timed and axes.get("traces") == 2
-    has_values = axes.get("values") == 3 or (axes.get("values") == 2 and "lengths" in names)
-    frames = ("traces", "frame_times", "frame_rate")
+    has_values = axes.get("values") in (2, 3)
     if has_values and ("values" in given or not (has_times or has_counts or has_traces)):
-        other: tuple[str, ...] = ("spike_times", "unit", "behaviour_times", "observed", "start", *frames)
+        used = BINNED | {"values", "counts"} | (set() if axes["values"] == 3 or "lengths" in names else NEVER_CUT)
     elif has_traces and ("traces" in given or not (has_times or are_cut or "counts" in given)):
-        other = ("values", "counts", "lengths", "spike_times", "unit", "bin_width", "start")
+        used = TIMED | {"traces", "frame_times", "frame_rate"}
     elif has_times and not ("counts" in given and has_counts):
-        other = ("values", "counts", "lengths", "bin_width", "start", *frames)
-        if "behaviour_times" not in names:
-            other += ("behaviour",)
+        used = (TIMED if "behaviour_times" in names else TIMED - {"behaviour"}) | {"spike_times", "unit"}
     elif has_counts:
-        uncut = () if are_cut else ("observed", "start")
-        other = tuple({"values", "spike_times", "unit", "behaviour_times", "observed", "start", *frames} - {*uncut})
+        used = BINNED | {"counts"} | (set() if are_cut else NEVER_CUT)
     else:
         raise DataError(
             f"{file!r} must hold counts with the axes (trial, time, unit) or (time, unit), or `spike_times` with the "
             f"`unit` of each spike, or traces (frame, unit) of imaging with their frame times or frame rate, or "
-            "real `values` (trial, time, channel) such as EMG; "
+            "real `values` (trial, time, channel) or (time, channel) such as EMG; "
             f"recognised: {in_words(names) or 'nothing'}. Name the arrays with `map` (--map counts=NAME, "
             f"--map spike_times=NAME,unit=NAME, --map traces=NAME,frame_rate=NAME or --map values=NAME). "
             f"The file holds {', '.join(arrays)}."
         )
-    if "lengths" in other and axes.get("observed", 2) != 2:  # intervals have two axes, a mask of bins has one
-        other += ("observed",)
-    return {role: name for role, name in names.items() if role not in other or role in given}
+    if "lengths" not in used and axes.get("observed", 2) != 2:  # intervals have two axes, a mask of bins has one
+        used -= {"observed"}
+    return {role: name for role, name in names.items() if role in used or role in given}

@@ -25,7 +25,7 @@ def session_in_arrays(
     found: Mapping[str, np.ndarray],
     vectors: Mapping[str, np.ndarray],
     trials: Mapping[str, Any] | str | Path | None,
-    events: Sequence[str],
+    events: Sequence[str] | None,
     align: str | None,
     frame_rate: float | None,
 ) -> Recording:
@@ -37,7 +37,7 @@ def session_in_arrays(
         found: Array of each role.
         vectors: Further vectors of the file; those of the right length are columns of trials or of units.
         trials: Table of trials or its file; by default the vectors with one entry for each event of `align`.
-        events: Further columns of trials that hold times.
+        events: Further columns of trials that hold times, if any.
         align: The event at time 0.
         frame_rate: Frames per second of traces; None if the file tells it.
     """
@@ -50,11 +50,10 @@ def session_in_arrays(
     if "traces" in found:
         traces, times = found["traces"], found.get("frame_times")
         rate = _stored_rate(path, names, found) if frame_rate is None else frame_rate
-        if times is None and rate is not None:
-            times = np.arange(max(traces.shape)) / rate
         how["unit_columns"] = _unit_columns(found, vectors, min(traces.shape))
         # Behaviour without sample times has those of the frames.
-        how["signals"] = _signals(path, names, found, found.get("behaviour_times", times))
+        of_frames = np.arange(max(traces.shape)) / rate if times is None and rate else times
+        how["signals"] = _signals(path, names, found, found.get("behaviour_times", of_frames))
         how |= {"unit_id": found.get("unit_id"), "label": f"{names['traces']!r} of {path.name!r}"}
         recording = read_traces(traces, trials, frame_times=times, frame_rate=rate, **how)
     else:

@@ -62,7 +62,7 @@ def values_in_arrays(
             f"`{name}` cannot be used with `values`, whose trials are cut already. Leave it out; `data.select` of "
             "the data set takes trials, channels and windows."
         )
-    group = names["values"].replace(JOINED, "_")
+    group = group_of(names)
     groups = {INPUT_GROUP: _trials("counts", names, found, axes)} if "counts" in found else {}
     groups[group] = _trials("values", names, found, axes)
     first, *rest = groups
@@ -70,14 +70,14 @@ def values_in_arrays(
     columns = {name: values for name, values in vectors.items() if len(values) == n_trials}
     columns |= {role: np.ravel(found[role]) for role in ("trial_id", "condition") if role in found}
     labels = _condition(columns, condition)
-    width = float(np.ravel(found["bin_width"])[0]) if "bin_width" in found else bin_width
+    stored = stored_width(found)
     data = from_arrays(
         groups[first],
         group=first,
         other_targets={name: groups[name] for name in rest},
         kind={group: "real"},
-        held_out=_drawn(held_out, n_channels, seed),
-        bin_width=width,
+        held_out=drawn_channels(held_out, n_channels, seed),
+        bin_width=bin_width if stored is None else stored,
         event=align or "trial start",
         condition=labels,
         behaviour=_trials("behaviour", names, found, axes) if "behaviour" in found else None,
@@ -91,7 +91,28 @@ def values_in_arrays(
     )
     if axes is not None:  # the order is known
         data = dataclasses.replace(data, findings=tuple(own for own in data.findings if own.name != "order of axes"))
-    return _in_bins_of(data, bin_width)
+    n_joined = bins_in_one(bin_width, stored)
+    return data if n_joined == 1 else data.rebin(n_joined)
+
+
+def group_of(names: Mapping[str, str]) -> str:
+    """Returns the name of the target group of real values: that of their array."""
+    return names["values"].replace(JOINED, "_")
+
+
+def stored_width(found: Mapping[str, np.ndarray]) -> float | None:
+    """Returns the width of the bins of the file in seconds, or None if it is unknown."""
+    return float(np.ravel(found["bin_width"])[0]) if "bin_width" in found else None
+
+
+def bins_in_one(asked: float | None, stored: float | None) -> int:
+    """Returns how many bins of the file make one of the width that is asked for."""
+    if asked is None or stored is None:
+        return 1
+    n = asked / stored
+    if round(n) < 1 or abs(n - round(n)) > FITS * n:
+        raise DataError(f"`bin_width` must be a multiple of the bins of the file, {stored:g} s, got {asked:g}.")
+    return round(n)
 
 
 def _trials(
@@ -121,7 +142,7 @@ def _condition(columns: Mapping[str, np.ndarray], condition: str | Sequence[str]
     return np.array([", ".join(map(str, row)) for row in zip(*(columns[name].tolist() for name in asked), strict=True)])
 
 
-def _drawn(held_out: Any, n_channels: int, seed: int) -> Any:
+def drawn_channels(held_out: Any, n_channels: int, seed: int) -> Any:
     """Returns the channels that the encoder does not see."""
     if isinstance(held_out, str) or np.ndim(held_out):
         return held_out
@@ -150,13 +171,3 @@ def _splits(
         return random_names(condition, n_trials, split[1], split[2], seed)
     ends = np.round(np.cumsum(split) * n_trials).astype(int)
     return np.repeat(["train", "valid", "test"], np.diff(ends, prepend=0))
-
-
-def _in_bins_of(data: Dataset, width: float | None) -> Dataset:
-    """Returns the data in bins of a width, which must be a multiple of that of the file."""
-    if width is None or data.bin_width is None or width == data.bin_width:
-        return data
-    n = width / data.bin_width
-    if round(n) < 1 or abs(n - round(n)) > FITS * n:
-        raise DataError(f"`bin_width` must be a multiple of the bins of the file, {data.bin_width:g} s, got {width:g}.")
-    return data.rebin(round(n))

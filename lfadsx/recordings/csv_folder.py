@@ -69,7 +69,7 @@ def from_csv(
         events: Columns of `trials.csv` that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
+            `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -113,7 +113,7 @@ def read_csv(
     observed = None
     if (folder / "recorded.csv").is_file():
         read.append(folder / "recorded.csv")
-        observed = _intervals(read[-1], clock_hz)
+        observed = tidy_intervals(read[-1], clock_hz)
     signals = {path.stem: _signal(path, scale / (clock_hz or 1.0)) for path in _signal_files(folder, read)}
     read += [folder / f"{signal}.csv" for signal in signals]
     unused = sorted(path.name for path in folder.glob("*.csv") if path not in read)
@@ -156,14 +156,6 @@ def _spikes(
     findings = dropped_spikes(name, unknown, len(times), "because units.csv does not name their units")
     findings += dropped_spikes(name, not_finite, len(times), "because their times are not finite")
     return unit_id, spikes, findings
-
-
-def _intervals(path: Path, clock_hz: float | None) -> np.ndarray | None:
-    """Returns the recorded intervals, the first two columns of a table."""
-    columns = list(read_table(path).values())
-    if len(columns) < 2:
-        raise DataError(f"{path.name!r} must have the columns start and stop, got {len(columns)} column.")
-    return tidy_intervals(np.stack(columns[:2], axis=1), clock_hz, f"{path.name!r}")
 
 
 def _signal_files(folder: Path, read: list[Path]) -> list[Path]:

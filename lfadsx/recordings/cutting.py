@@ -20,11 +20,12 @@ from lfadsx.recordings.cut_plan import plan_trials
 from lfadsx.recordings.drawing import HeldOut, SplitBy
 from lfadsx.recordings.framing import bin_width_of, describe_traces
 from lfadsx.recordings.recording import Recording
+from lfadsx.recordings.tidying import tidy_intervals
 from lfadsx.recordings.windows import Windows, exact
 
 
-class CutOptions(TypedDict, total=False):
-    """The arguments of `cut` beside event, window and bin width, for type checkers and editors."""
+class CommonCutOptions(TypedDict, total=False):
+    """The arguments of `cut` that no reader has itself, for type checkers and editors."""
 
     condition: str | Sequence[str] | None
     behaviour: str | None
@@ -40,6 +41,12 @@ class CutOptions(TypedDict, total=False):
     seed: int
 
 
+class CutOptions(CommonCutOptions, total=False):
+    """The arguments of `cut` beside event, window and bin width."""
+
+    observed: Any
+
+
 def cut(
     recording: Recording,
     *,
@@ -52,6 +59,7 @@ def cut(
     interval: str | None = None,
     areas: str | Sequence[str] | None = None,
     min_rate: float = 0.0,
+    observed: Any = None,
     held_out: HeldOut = 0,
     split: Sequence[float] | str = (0.7, 0.15, 0.15),
     split_by: SplitBy = "condition",
@@ -91,6 +99,8 @@ def cut(
         interval: Column of trials with the interval that the animal produced, in seconds; it ends at the event.
         areas: Areas whose units are kept; None for all units.
         min_rate: Units with a lower mean rate in the windows are left out, in Hz.
+        observed: Intervals in which the recording ran in seconds, shape (interval, 2), or a CSV file (start, stop); by
+            default those of the recording.
         held_out: Units that the encoder does not see: their number, their share (below 1), the name of a column of
             units such as "heldout", their ids, or a boolean mask of all units. A number or a share is drawn evenly
             over areas and rates.
@@ -113,7 +123,7 @@ def cut(
     bin_width = bin_width_of(recording, bin_width)
     _check(window, bin_width, min_rate)
     _check_chop(chop, overlap, interval)
-    recording = exact(recording, bin_width, *(window or ()))
+    recording = exact(_observed(recording, observed), bin_width, *(window or ()))
     if chop is not None and is_whole(recording, align, window):
         plan = plan_whole(recording, bin_width, chop, overlap, condition, split, split_by, seed)
     else:
@@ -178,6 +188,21 @@ def _check_chop(chop: float | None, overlap: float | None, interval: str | None)
             f"`interval` must end at the event of each trial, got {interval!r} with `chop`, but pieces begin anywhere. "
             "Leave one of them out."
         )
+
+
+def _observed(recording: Recording, given: Any) -> Recording:
+    """Returns the recording with other recorded intervals, if they are given."""
+    intervals = tidy_intervals(given, None)
+    if intervals is None:
+        return recording
+    if recording.trial_clocks:
+        raise DataError(
+            f"`observed` needs one clock for the whole recording, but each trial of {recording.name!r} has its own "
+            "time 0. Leave it out."
+        )
+    clock = recording.clock_hz
+    intervals = intervals if clock is None else np.rint(intervals * clock).astype(np.int64)
+    return dataclasses.replace(recording, observed=intervals)
 
 
 def _interval(recording: Recording, name: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from lfadsx.data.opening import is_zip
 from lfadsx.data.sessions import concatenate
 from lfadsx.errors import DataError, LfadsxError, nearest
 from lfadsx.recordings.array_file import from_array_file
+from lfadsx.recordings.caiman_file import from_caiman, is_caiman
 from lfadsx.recordings.csv_folder import from_csv
 from lfadsx.recordings.cutting import CutOptions
 from lfadsx.recordings.matlab_file import from_matlab
@@ -83,6 +84,7 @@ FORMATS = (
     Format("pynapple files", _is_pynapple, from_pynapple),
     Format("NWB file", _is_nwb, from_nwb),
     Format("NIX file", is_neo, from_neo),
+    Format("CaImAn file", is_caiman, from_caiman),
     Format("MATLAB file", _is_matlab, from_matlab),
     ARRAYS,
 )

@@ -9,10 +9,13 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal, no_trials
 from lfadsx.recordings.tidying import tidy_intervals, tidy_signals, tidy_trials
-from lfadsx.recordings.traces import tidy_traces
+from lfadsx.recordings.traces import Traces, tidy_traces
+
+SAME_RATE = 1e-4
+"""Share of the rate by which times of frames and the given rate may differ without a note."""
 
 
 def from_traces(
@@ -30,7 +33,7 @@ def from_traces(
     signals: Mapping[str, Signal | tuple[Any, Any]] | None = None,
     events: Collection[str] | None = None,
     session: str = "session",
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Returns a data set of traces of imaging in memory, cut into windows at an event or into whole trials.
 
@@ -52,7 +55,7 @@ def from_traces(
             None for a recording that is cut into pieces (`chop`).
         align: The event at time 0, a column of `trials`; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials from the event to "stop".
-        frame_rate: Frames per second; needed unless `frame_times` is given.
+        frame_rate: Frames per second, for traces without `frame_times`.
         frame_times: Time of each frame in seconds on the clock of the events, shape (frame,); by default the first
             frame is at 0 s.
         unit: Unit of the traces, such as "dF/F".
@@ -109,10 +112,10 @@ def read_traces(
     """Returns traces in memory as a recording; arguments as in `from_traces`, and `label`, their name in messages."""
     tidy = tidy_traces(traces, frame_times, frame_rate, label, unit)
     table, names = tidy_trials(no_trials() if trials is None else trials, None, events, also=align)
-    n_units, findings = tidy.values.shape[1], ()
+    n_units, findings = tidy.values.shape[1], _about_frames(tidy, frame_times, frame_rate, session)
     if np.shape(traces) != tidy.values.shape:
         sentence = f"{label} have the axes (unit, frame), {np.shape(traces)}, and are turned round."
-        findings = (Finding("note", "axes of traces", None, None, session, sentence),)
+        findings.append(Finding("note", "axes of traces", None, None, session, sentence))
     return Recording(
         name=session,
         unit_id=np.arange(n_units) if unit_id is None else np.asarray(unit_id).ravel(),
@@ -125,5 +128,23 @@ def read_traces(
         observed=tidy_intervals(observed, None),
         signals=tidy_signals(signals),
         source={"format": "traces"},
-        findings=findings,
+        findings=tuple(findings),
     )
+
+
+def _about_frames(traces: Traces, times: Any, rate: float | None, session: str) -> list[Finding]:
+    """Returns a note if the times of the frames are not known, or if they say another rate than the one given."""
+    if times is None:
+        sentence = (
+            f"The times of the frames of {session!r} are not known: frames are counted from 0 s, {traces.rate:g} per "
+            f"second. A rate that is off by 0.1 % puts frames {0.001 * traces.times[-1]:.2g} s off at the end."
+        )
+        remedy = "Give the time of each frame, if the microscope kept it."
+        return [Finding("note", "times of frames", traces.rate, None, session, sentence, remedy)]
+    if rate is None or abs(traces.rate / rate - 1) < SAME_RATE:
+        return []
+    sentence = (
+        f"The times of the frames of {session!r} say {traces.rate:.6g} frames per second, so `frame_rate` {rate:g} is "
+        "not used."
+    )
+    return [Finding("note", "times of frames", traces.rate, rate, session, sentence)]

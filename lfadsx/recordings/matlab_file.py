@@ -61,7 +61,7 @@ def from_matlab(
         axes: Order of the axes, if sizes do not tell: "unit trial" for a cell, "unit time" for rasters, "trial neuron
             time" for counts.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
+            `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set.

@@ -16,7 +16,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import attributes_of, describe, open_to_read
 from lfadsx.data.opening import check_is_file, is_hdf5
 from lfadsx.errors import DataError, MissingExtraError
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.neo_segments import by_segment, one_segment
 from lfadsx.recordings.recording import Recording
 from lfadsx.recordings.tidying import tidy_intervals
@@ -37,7 +37,7 @@ def from_neo(
     unit_columns: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Cuts a block of Neo into a data set.
 
@@ -69,8 +69,8 @@ def from_neo(
         bin_width: Width of a bin in seconds; by default 0.01.
         unit_id: Annotation of the spike trains that is the id of their unit; by default "unit_id" or a similar one,
             else their names, else their numbers.
-        observed: Intervals in which the recording ran in seconds, shape (interval, 2); by default from `t_start` to
-            `t_stop` of the spike trains.
+        observed: Intervals in which the recording ran in seconds, shape (interval, 2), or a CSV file (start, stop); by
+            default from `t_start` to `t_stop` of the spike trains.
         unit_columns: What is known of the units beside their annotations, such as "area", shape (unit,) each.
         events: Columns of a table of trials that hold times; by default they are found by their values.
         session: Name of the session; by default the name of the file or of the block.

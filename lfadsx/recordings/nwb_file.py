@@ -94,8 +94,8 @@ def from_nwb(
         traces: Name of the series of regions of interest or of its container, such as "DfOverF"; by default imaging is
             read only from files without spike times.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour` (the name of a time series),
-            `behaviour_lag`, `interval`, `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`,
-            `seed`.
+            `behaviour_lag`, `interval`, `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`,
+            `overlap`, `seed`.
 
     Returns:
         The data set.

@@ -76,7 +76,7 @@ def from_phy(
         clock_hz: Samples per second; by default `sample_rate` of `params.py`.
         session: Name of the session; by default the name of the folder.
         **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `behaviour`, `behaviour_lag`, `interval`,
-            `areas`, `min_rate`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
+            `areas`, `min_rate`, `observed`, `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; `Dataset.source` has the reason of every trial that is dropped.
@@ -132,7 +132,7 @@ def read_phy(
     trials, names = _trials(table, event_clock, align) if known else (no_trials(), ())
     missing = f"{str(folder)!r} must hold the table of events events.csv. Add it, or name another one with `events`."
     intervals = _beside(folder, recorded or "recorded.csv")
-    observed = _observed(intervals, event_clock) if recorded or intervals.is_file() else None
+    observed = tidy_intervals(intervals, event_clock) if recorded or intervals.is_file() else None
     read = [*clusters.files, *([table] if known else []), *([intervals] if observed is not None else [])]
     return Recording(
         name=name,
@@ -159,12 +159,3 @@ def _trials(path: Path, clock_hz: float | None, align: str | None) -> tuple[dict
     if is_by_event(table):
         table, events = by_trial(table, path)
     return tidy_trials(table, clock_hz, events, also=align)
-
-
-def _observed(path: Path, clock_hz: float | None) -> np.ndarray | None:
-    columns = list(read_table(path).values())
-    if len(columns) < 2:
-        raise DataError(
-            f"{path.name!r} must have a first and a last time for each interval, got {len(columns)} column."
-        )
-    return tidy_intervals(np.stack(columns[:2], axis=1), clock_hz, repr(path.name))

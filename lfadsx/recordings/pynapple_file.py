@@ -15,12 +15,12 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.event_tables import joined_by_id
 from lfadsx.recordings.joined_tables import trials_from, units_from
 from lfadsx.recordings.pynapple_arrays import Saved, load_folder
 from lfadsx.recordings.recording import Recording, Signal, no_trials
-from lfadsx.recordings.tidying import tidy_times, tidy_trials
+from lfadsx.recordings.tidying import tidy_intervals, tidy_times, tidy_trials
 
 TRIALS = ("trials", "trial")
 OBSERVED = ("recorded", "observed", "recording", "time_support")
@@ -39,7 +39,7 @@ def from_pynapple(
     signals: Mapping[str, Any] | None = None,
     events: Collection[str] | None = None,
     session: str | None = None,
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Cuts spikes and trials of pynapple into a data set.
 
@@ -64,7 +64,8 @@ def from_pynapple(
         align: The event at time 0, a column of trials; by default "start".
         window: First and last time relative to the event in seconds; None for whole trials, from the event to the stop.
         bin_width: Width of a bin in seconds.
-        observed: `IntervalSet` in which the recording ran; by default the time support of the spikes.
+        observed: Intervals in which the recording ran: an `IntervalSet`, times in seconds, shape (interval, 2), or a
+            CSV file (start, stop); by default the time support of the spikes.
         unit_columns: What is known of the units beside their metadata, such as "area", shape (unit,) each, in the order
             of the keys of the group. With npz files also a CSV file, joined by the column "unit".
         signals: Signals by name, `Tsd` or `TsdFrame`, for `behaviour`.
@@ -175,7 +176,9 @@ def _metadata(of: Any) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if values.ndim == 1}
 
 
-def _intervals(intervals: Any) -> np.ndarray:
+def _intervals(intervals: Any) -> np.ndarray | None:
+    if not (hasattr(intervals, "start") and hasattr(intervals, "end")):
+        return tidy_intervals(intervals, None)
     return np.stack([np.asarray(intervals.start), np.asarray(intervals.end)], axis=1).astype(np.float64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import DataError
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.recording import Recording, Signal, by_unit, no_trials
 from lfadsx.recordings.recording_findings import dropped_spikes
 from lfadsx.recordings.tidying import by_id, tidy_intervals, tidy_signals, tidy_times, tidy_trials
@@ -32,7 +32,7 @@ def from_spike_times(
     signals: Mapping[str, Signal | tuple[Any, Any]] | None = None,
     events: Collection[str] | None = None,
     session: str = "session",
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Returns a data set of spike times in memory, cut into windows at an event or into whole trials.
 

@@ -12,7 +12,7 @@ from lfadsx.data import validation
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError
-from lfadsx.recordings.cutting import CutOptions, cut
+from lfadsx.recordings.cutting import CommonCutOptions, cut
 from lfadsx.recordings.event_tables import TIME_COLUMNS, read_events
 from lfadsx.recordings.nwb_units import AREA_COLUMNS
 from lfadsx.recordings.recording import MISSING, Recording
@@ -39,7 +39,7 @@ def from_spikeinterface(
     observed: Any = None,
     unit_columns: Mapping[str, Any] | None = None,
     session: str | None = None,
-    **options: Unpack[CutOptions],
+    **options: Unpack[CommonCutOptions],
 ) -> Dataset:
     """Cuts a sorting of SpikeInterface and a table of trials into a data set.
 

@@ -21,6 +21,7 @@ from lfadsx.recordings.event_tables import read_events
 from lfadsx.recordings.fluorescence import Baseline, relative_change
 from lfadsx.recordings.imaging import read_traces
 from lfadsx.recordings.recording import Recording
+from lfadsx.recordings.traces import frames_per_second
 
 TraceKind = Literal["spks", "dff", "F"]
 """What is taken of a folder: deconvolved events, dF/F, or raw fluorescence."""
@@ -66,7 +67,7 @@ def from_suite2p(
 
     Args:
         folder: A folder such as `suite2p/plane0`, or the folder above, whose planes are joined.
-        frame_rate: Frames per second of one plane.
+        frame_rate: Frames per second of one plane, if there are no `frame_times`.
         trials: Table of trials or events with times in seconds: columns by name or a CSV file; by default `trials.csv`
             or `events.csv` in the folder or above it. A recording that is cut into pieces needs none.
         align: The event at time 0, a column of trials; by default "start".
@@ -77,8 +78,8 @@ def from_suite2p(
         frame_times: Time of each frame in seconds on the clock of the events, shape (frame,); by default the first
             frame is at 0 s.
         session: Name of the session; by default the name of the folder.
-        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `interval`, `areas`, `held_out`, `split`,
-            `split_by`, `chop`, `overlap`, `seed`.
+        **options: Further arguments of `lfadsx.recordings.cut`: `condition`, `interval`, `areas`, `observed`,
+            `held_out`, `split`, `split_by`, `chop`, `overlap`, `seed`.
 
     Returns:
         The data set; see `lfadsx.from_traces`.
@@ -115,19 +116,19 @@ def read_suite2p(
     """Returns a folder of Suite2p with a table of events as a recording; arguments as in `from_suite2p`."""
     folder = Path(folder)
     validation.one_of(traces, get_args(TraceKind), "`traces`")
-    if frame_rate is None:
+    if frame_rate is None and frame_times is None:
         raise DataError(
             "`frame_rate` must be given for a folder of Suite2p, such as 30: the file that holds it, ops.npy, is "
             'a pickle and is not opened. It is ops["fs"], frames per second of one plane.'
         )
-    validation.positive(frame_rate, "`frame_rate`")
+    rate = frames_per_second(frame_times, frame_rate, "the folder of Suite2p")
     inside = folder.resolve()
     planes = [inside] if is_plane(inside) else sorted(filter(is_plane, inside.glob("plane*")))
     if not planes:
         raise DataError(f"{str(folder)!r} must be a folder of Suite2p with iscell.npy and spks.npy. Check the path.")
     name = session or inside.name
     beside = read_events(trials, (inside, inside.parent), TABLES, f"the Suite2p folder {name!r}")
-    read = [_plane(plane, traces, float(frame_rate), baseline, neuropil, name) for plane in planes]
+    read = [_plane(plane, traces, rate, baseline, neuropil, name) for plane in planes]
     n_frames = min(len(plane.values) for plane in read)  # the last volume of a session may lack planes
     several = len(planes) > 1
     ids = [[f"{plane.folder.name}/{row}" if several else row for row in plane.rows] for plane in read]
@@ -149,6 +150,7 @@ def read_suite2p(
     source = {"format": "Suite2p", "files": files, "tables": tables, "traces": traces}
     source |= {"baseline": baseline, "neuropil": neuropil} if traces == "dff" else {}
     notes = tuple(note for plane in read for note in plane.notes)
+    notes = (*recording.findings, *notes)
     return dataclasses.replace(recording, source=source, no_trials=beside.missing, findings=notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from lfadsx.data.condition_labels import tidy_labels
 from lfadsx.errors import DataError
 from lfadsx.recordings.recording import MISSING, Signal
+from lfadsx.recordings.tables import read_table
 
 ALIASES = {
     "trial_id": ("trial", "trial_number", "id"),
@@ -44,9 +46,15 @@ def tidy_times(values: Any, clock_hz: float | None, label: str) -> tuple[np.ndar
 
 
 def tidy_intervals(values: Any, clock_hz: float | None, label: str = "`observed`") -> np.ndarray | None:
-    """Returns intervals as an array (interval, 2) in seconds (float64) or samples (int64); None stays None."""
+    """Returns intervals as an array (interval, 2) in seconds (float64) or samples (int64); None stays None.
+
+    `values` may be a CSV file, whose first two columns are taken.
+    """
     if values is None:
         return None
+    if isinstance(values, str | Path):
+        columns, label = list(read_table(Path(values)).values()), repr(Path(values).name)
+        values = np.stack(columns[:2], axis=1)
     intervals = np.asarray(values)
     if intervals.ndim != 2 or intervals.shape[1] != 2 or not len(intervals) or intervals.dtype.kind not in "iuf":
         raise DataError(f"{label} must hold a first and a last time for each interval, got shape {intervals.shape}.")

@@ -12,6 +12,8 @@ from lfadsx.errors import DataError
 
 LONGEST_STEP = 1.5
 """Frames between two frames from which the recording has a gap there."""
+MOST_OFF = 0.1
+"""Share of the rate by which the times of the frames may disagree with it; beyond, their unit is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
     Args:
         values: Shape (frame, unit), or (unit, frame) if the times fit that, or without times if that is longer.
         times: Time of each frame in seconds, shape (frame,); None for frames at `rate` from 0 s on.
-        rate: Frames per second; None if the times tell it.
+        rate: Frames per second, if there are no times.
         label: Name of the traces in messages.
         unit: Unit of the values.
 
@@ -70,25 +72,45 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
     validation.numbers(values, label)
     if values.ndim != 2 or 0 in values.shape:
         raise DataError(f"{label} must have the axes (frame, unit), got shape {values.shape}. Give one such array.")
-    if rate is not None:
-        validation.positive(rate, "`frame_rate`")
-    elif times is None:
-        raise DataError(
-            f"{label} needs the rate of its frames. Give `frame_rate`, such as 30, in frames per second of one plane, "
-            "or the time of each frame."
-        )
+    found = frames_per_second(times, rate, label)
     n_frames = max(values.shape) if times is None else np.size(times)
     if n_frames == values.shape[1] != len(values):
         values = values.T
-    times = np.arange(n_frames) / (rate or 1.0) if times is None else np.asarray(times, np.float64).ravel()
+    times = np.arange(n_frames) / found if times is None else np.asarray(times, np.float64).ravel()
     if len(times) != len(values):
         raise DataError(f"{label} must have one row for each of its {len(times)} frames, got shape {values.shape}.")
-    if len(times) < 2 or not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+    return Traces(times, values, found, unit)
+
+
+def frames_per_second(times: Any, rate: float | None, label: str) -> float:
+    """Returns the rate that the times of the frames tell, else the one that is given.
+
+    It is the mean over all steps without a missing frame, so neither jitter nor rounded times move it.
+
+    Args:
+        times: Time of each frame in seconds, shape (frame,), or None.
+        rate: Frames per second, or None.
+        label: Name of the traces in messages.
+
+    Raises:
+        DataError: If neither is given, times do not rise, or both disagree by more than a tenth.
+    """
+    if rate is not None:
+        validation.positive(rate, "`frame_rate`")
+    if times is None:
+        if rate is None:
+            raise DataError(
+                f"{label} needs the rate of its frames. Give `frame_rate`, such as 30, in frames per second of one "
+                "plane, or the time of each frame."
+            )
+        return float(rate)
+    steps = np.diff(np.asarray(times, np.float64).ravel())
+    if not len(steps) or not np.isfinite(steps).all() or np.any(steps <= 0):
         raise DataError(f"{label} must have at least two frames with rising times. Check the times of the frames.")
-    found = float(1 / np.median(np.diff(times)))
-    if rate is not None and abs(found / rate - 1) > 0.1:
+    found = float(1 / steps[steps < LONGEST_STEP * np.median(steps)].mean())
+    if rate is not None and abs(found / rate - 1) > MOST_OFF:
         raise DataError(
             f"The times of the frames of {label} must fit `frame_rate`, {rate:g} per second, but say {found:.6g}. "
             "Leave `frame_rate` out, or check the unit of the times, which is seconds."
         )
-    return Traces(times, values, found if rate is None else float(rate), unit)
+    return found

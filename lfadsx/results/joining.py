@@ -256,12 +256,20 @@ def _columns(piece: Float[np.ndarray, "time column"]) -> int:
 def _times(posteriors: Sequence[Posterior], pieces: _Pieces, begin: np.ndarray, n_bins: np.ndarray) -> np.ndarray:
     """Returns the middle of each bin in seconds, or its number if the width of bins is unknown."""
     width = posteriors[0].time.bin_width
-    bins = np.concatenate([np.arange(n) for n in n_bins])
+    bins = [np.arange(n) for n in n_bins.tolist()]
     if width is None:
-        return bins
-    starts = []
-    for post, row, since in zip(pieces.posterior[begin], pieces.row[begin], pieces.first_bin[begin], strict=True):
-        known = posteriors[post].start_time
-        start = 0.0 if known is None or np.isnan(known[row]) else known[row] - since * width
-        starts.append(start)
-    return np.repeat(starts, n_bins) + (bins + 0.5) * width
+        return np.concatenate(bins)
+    known = [np.full(post.n_trials, np.nan) if post.start_time is None else post.start_time for post in posteriors]
+    starts = np.array([known[post][row] for post, row in zip(pieces.posterior, pieces.row, strict=True)])
+    # When bin 0 began, by each piece: always the same in regular bins. Frames drift, and pause for parts of a frame.
+    zero, last = np.nan_to_num(starts - pieces.first_bin * width), pieces.first_bin + pieces.length - 1
+    of_trial = zip(bins, *(np.split(values, begin[1:]) for values in (pieces.first_bin, last, zero)), strict=True)
+    return np.concatenate([_drift(own, *knots) + (own + 0.5) * width for own, *knots in of_trial])
+
+
+def _drift(bins: np.ndarray, first: np.ndarray, last: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """Returns `zero` of the pieces at each bin, on a line from a piece to the next that touches it; gaps take steps."""
+    before_gap = np.flatnonzero(first[1:] > last[:-1] + 1)
+    place, value = np.concatenate([first, last[before_gap]]), np.concatenate([zero, zero[before_gap]])
+    order = np.argsort(place, kind="stable")
+    return np.interp(bins, place[order], value[order])
