@@ -152,6 +152,7 @@ class Loop:
                 self.signal = 0 if position.reason else requested.signal
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
                 self.signal, due = self._agreed(self.signal, due)
+                asked = requested.time or time.monotonic()  # another process may have got the signal
                 # A run that broke down keeps its last checkpoint.
                 if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
                     self._save(self.folder)
@@ -160,7 +161,7 @@ class Loop:
                     self._save_models(self.folder)
                 if self.signal:
                     if self.folder:
-                        took = time.monotonic() - requested.time
+                        took = time.monotonic() - asked
                         log.info("Saved after step %s (took %.1f s).", f"{self._step:,}", took)
                     break
         reason: Reason = position.reason or "interrupted"
