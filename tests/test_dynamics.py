@@ -1,5 +1,6 @@
 """Dynamics: the map of a generator, its fixed points and modes, on systems whose answers are known."""
 
+import json
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,8 @@ import pytest
 from flax import nnx
 
 import lfadsx
-from lfadsx.dynamics import Modes, StepMap, Visited, fixed_points, jacobians, roll_out, step_map, visit
+from lfadsx.cli import main
+from lfadsx.dynamics import Modes, StepMap, Visited, autonomy, fixed_points, jacobians, roll_out, step_map, visit
 from lfadsx.modules.recurrent import AbstractGenerator
 
 BIN = 0.01
@@ -217,3 +219,44 @@ def test_the_map_of_a_model_is_its_decoder(kind):
             np.testing.assert_allclose(of[:, :, i], slope, atol=2e-3)
     found = fixed_points(system, seen, n_starts=16, adam_steps=100)
     assert found.states.shape[1] == system.n_states and "fixed points" in repr(found)
+
+
+@pytest.mark.parametrize(("kept", "alone", "held"), [(0.0, 0.0, -1.0), (0.9, 0.81, 0.8)])
+def test_autonomy_is_what_the_state_alone_predicts(kept, alone, held):
+    """Of a first-order process with noise as input: the squared correlation; as if nothing moved, twice it less one."""
+    system = StepMap(lambda x, u: kept * x + u, 1, 1, bin_width=BIN)
+    inputs = np.random.default_rng(0).normal(size=(4000, 30, 1)).astype(np.float32)
+    start = np.random.default_rng(1).normal(size=(4000, 1)) / np.sqrt(1 - kept**2)
+    states = np.asarray(roll_out(system, jnp.asarray(start, jnp.float32), inputs))
+    seen = Visited(start, states, inputs, np.ones((4000, 30), bool))
+    found = autonomy(system, seen, 5)
+    np.testing.assert_allclose(found.alone, kept ** (2 * found.bins), atol=0.03)
+    np.testing.assert_allclose(found.held, 2 * kept**found.bins - 1, atol=0.03)
+    assert found.alone[0] == pytest.approx(alone, abs=0.03) and found.held[0] == pytest.approx(held, abs=0.03)
+    assert found.lasts == pytest.approx(BIN * (0.81**found.bins >= 0.5).sum() if kept else 0.0)
+    inputs[:] = 0
+    still = np.asarray(roll_out(system, jnp.asarray(start, jnp.float32), inputs))
+    assert (autonomy(system, Visited(start, still, inputs, seen.inside), 5).alone[: 5 if kept else 1] > 0.999).all()
+
+
+def test_the_command_writes_a_table_a_figure_and_sentences(tmp_path, capsys):
+    """`lfadsx dynamics` on a run, with the data of the run and with files; wrong words end in one line."""
+    data = lfadsx.datasets.chaotic_rnn(conditions=3, duration=0.2)
+    [file] = lfadsx.data.write_dataset(tmp_path, data)
+    data = lfadsx.read(file)
+    model = lfadsx.inferred_input(data, generator_dim=6, factors=4, inferred_inputs=2, rngs=nnx.Rngs(0))
+    lfadsx.fit(model, data, epochs=1, out=tmp_path / "run", progress=False)
+    assert main(["dynamics", str(tmp_path / "run"), str(file), "--starts", "16", "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads((tmp_path / "run" / "dynamics.json").read_text())
+    summary = json.loads(shown.out.splitlines()[-1])
+    assert summary["n_points"] == len(found["fixed_points"]) == sum(summary["kinds"].values())
+    assert "With zero inputs the generator has" in shown.err and "roll-outs predict" in shown.err
+    assert len(found["autonomy"]["alone"]) == 10
+    if found["fixed_points"]:
+        table = (tmp_path / "run" / "dynamics.csv").read_text().splitlines()
+        assert len(table) == 1 + len(found["fixed_points"]) and "time_constants_s_4" in table[0]
+    assert (tmp_path / "run" / "figures" / "dynamics.png").stat().st_size > 10_000
+    assert main(["dynamics", str(tmp_path / "nowhere")]) == 2
+    assert main(["dynamics", str(tmp_path / "run"), str(file), "--starts", "0"]) == 2
+    assert "`n_starts` must be at least 1" in capsys.readouterr().err

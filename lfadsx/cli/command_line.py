@@ -29,6 +29,11 @@ COMMANDS = {
     "sweep": ("selection_commands", "Sweep", "Train a grid of models and choose one."),
     "cv": ("selection_commands", "CrossValidate", "Score a model on every trial by cross-validation."),
     "controls": ("selection_commands", "Controls", "Check a model on data with a known answer, made from the files."),
+    "dynamics": (
+        "dynamics_command",
+        "DynamicsCommand",
+        "Find fixed points and modes of a trained generator.",
+    ),
     "generate": ("model_commands", "Generate", "Generate new trials from a trained model."),
     "export": ("export_command", "Export", "Write results for NWB, MATLAB, pynapple, CSV, ayna or the benchmark."),
     "report": ("model_commands", "Report", "Write the report page and the methods paragraph of a run."),

@@ -6,6 +6,7 @@
 | `visit`, `Visited`  | the states that the generator visits in trials, and the inputs that drove it  |
 | `roll_out`          | states from given starts and inputs                                           |
 | `fixed_points`      | points where it stands still or nearly so, as `FixedPoints`                   |
+| `autonomy`          | how far the generator gets without inputs, as `Autonomy`                      |
 | `jacobians`         | how the next state depends on the state and on the inputs                     |
 | `Modes`             | eigenvalues of Jacobians as time constants and frequencies                    |
 """
@@ -21,3 +22,5 @@ from lfadsx.dynamics.modes import time_constants as time_constants
 from lfadsx.dynamics.visited import Visited as Visited
 from lfadsx.dynamics.visited import roll_out as roll_out
 from lfadsx.dynamics.visited import visit as visit
+from lfadsx.dynamics.without_inputs import Autonomy as Autonomy
+from lfadsx.dynamics.without_inputs import autonomy as autonomy

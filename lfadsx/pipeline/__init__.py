@@ -2,6 +2,7 @@
 
 from lfadsx.pipeline.controls_job import controls as controls
 from lfadsx.pipeline.cross_validation_job import cross_validate as cross_validate
+from lfadsx.pipeline.dynamics_job import dynamics_run as dynamics_run
 from lfadsx.pipeline.export_job import export as export
 from lfadsx.pipeline.few_shot_job import few_shot as few_shot
 from lfadsx.pipeline.few_shot_job import few_shot_run as few_shot_run

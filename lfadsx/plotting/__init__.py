@@ -35,6 +35,7 @@ except ImportError as error:
 from lfadsx.plotting import style as style
 from lfadsx.plotting.behaviour_panels import behaviour as behaviour
 from lfadsx.plotting.count_panels import predicted_counts as predicted_counts
+from lfadsx.plotting.dynamics_panels import dynamics_figure as dynamics_figure
 from lfadsx.plotting.example_trials import example_figure as example_figure
 from lfadsx.plotting.figure_files import write_figures as write_figures
 from lfadsx.plotting.figure_files import write_folds_figure as write_folds_figure

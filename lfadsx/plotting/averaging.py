@@ -37,6 +37,12 @@ def principal_components(values: np.ndarray, most: int = 3) -> tuple[np.ndarray,
         The projections, shape (..., component), and the share of the variance of each component, shape
         (component,); the shares are 0 if the values are constant.
     """
+    centre, directions, share = principal_axes(values, most)
+    return (values - centre) @ directions, share
+
+
+def principal_axes(values: np.ndarray, most: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean, the directions of largest variance, (dimension, component), and their shares; see above."""
     rows = values[np.isfinite(values).all(axis=-1)].astype(np.float64)
     centre = rows.mean(axis=0) if len(rows) else np.zeros(values.shape[-1])
     centred = rows - centre
@@ -45,5 +51,4 @@ def principal_components(values: np.ndarray, most: int = 3) -> tuple[np.ndarray,
     # The sign of a component is arbitrary; it is fixed so that the same data give the same picture.
     largest = np.abs(directions).argmax(axis=0)
     directions = directions * np.where(directions[largest, np.arange(len(largest))] < 0, -1.0, 1.0)
-    share = variances[:most] / max(variances.sum(), np.finfo(float).tiny)
-    return (values - centre) @ directions[:, :most], share
+    return centre, directions[:, :most], variances[:most] / max(variances.sum(), np.finfo(float).tiny)

@@ -146,8 +146,12 @@ def _are_aligned(dataset: Dataset) -> bool:
 def _draw(path: Path, draw: Callable[[], Figure | None]) -> Path | None:
     """Draw a figure, write it and return the file; None if there is nothing to draw."""
     figure = draw()
-    if figure is None:
-        return None
+    return None if figure is None else write_figure(path, figure)
+
+
+def write_figure(path: Path, figure: Figure) -> Path:
+    """Write a figure to a file and return the file; the folder is created if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial_file, rc_context(EDITABLE):
         figure.savefig(partial_file, format=path.suffix[1:], dpi=DPI, facecolor="white")
     return path
