@@ -27,13 +27,13 @@ LARGEST_ADDRESS_SPACE = 12 * 2**30
 
 
 def main() -> None:
-    """Answers requests until the input ends: number of a file and name of its format."""
+    """Answers requests, seed and format of a file, until the input ends. The first line names the originals."""
     folder = Path(sys.argv[1])
     reader = Reader(originals(folder), folder)
     warnings.simplefilter("ignore")
     _limit_memory()
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print does not reach the answers
-    print("ready", file=out, flush=True)
+    print(json.dumps({name: str(one.path) for name, one in reader.intact.items()}), file=out, flush=True)
     for line in sys.stdin:
         print(json.dumps(reader.answer(**json.loads(line))), file=out, flush=True)
 

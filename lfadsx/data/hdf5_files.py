@@ -200,7 +200,7 @@ def broken_link(group: h5py.Group, name: str) -> str | None:
     """Returns where a link leads if nothing is there, or None if the key can be opened."""
     try:
         group[name]
-    except (KeyError, OSError):
+    except (KeyError, OSError, RuntimeError):  # the last one for links in a circle
         link = group.get(name, getlink=True)
         place = getattr(link, "path", "nothing")
         return f"{place!r} of {link.filename!r}" if isinstance(link, h5py.ExternalLink) else repr(place)
