@@ -237,9 +237,9 @@ def test_a_manifest_names_only_files_of_its_folder(run):
 
 def test_a_run_that_asks_for_too_much_builds_no_model(run):
     def widen(found):
-        found["model"]["arguments"]["decoder"]["arguments"]["generator"]["arguments"]["n_states"] = 10**9
+        found["model"]["arguments"]["decoder"]["arguments"]["generator"]["arguments"]["n_units"] = 10**9
 
-    assert run.info.model["arguments"]["decoder"]["arguments"]["generator"]["arguments"]["n_states"] == 5
+    assert run.info.model["arguments"]["decoder"]["arguments"]["generator"]["arguments"]["n_units"] == 5
     changed(run.path / "run.json", widen)
     with pytest.raises(LfadsxError, match="does not fit this model|cannot be built"):
         run.load()
