@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import selectors
 import shutil
 import subprocess
@@ -32,6 +33,9 @@ LONGEST = 10.0
 HANGING = 150.0
 """Seconds of the clock after which reading a file counts as hanging; other programs may use the machine."""
 
+STARTING = 1200.0
+"""Seconds of the clock that a worker may need to start."""
+
 LARGEST = 2.0
 """GiB that reading may use at most."""
 
@@ -48,7 +52,9 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.originals: dict[str, Path] = {}
         self._process: subprocess.Popen[str] | None = None
+        self._started()
 
     def read(self, seed: int, name: str) -> dict[str, Any]:
         """Returns the answer of the process, or that it has crashed or hangs."""
@@ -74,8 +80,10 @@ class Worker:
         if self._process is None:
             command = [sys.executable, "-X", "faulthandler", "-m", "benchmarks.reliability.worker", str(self.folder)]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            if self._line(600) != "ready\n":
+            line = self._line(STARTING)
+            if not line:
                 raise RuntimeError("The worker did not start; its messages are above.")
+            self.originals = {name: Path(path) for name, path in json.loads(line).items()}
         return self._process
 
     def _line(self, seconds: float) -> str | None:
@@ -87,7 +95,12 @@ class Worker:
 
 
 def fuzz(
-    files: int, folder: Path, formats: Sequence[str] = (), seed: int = 0, keep: Path | None = None
+    files: int,
+    folder: Path,
+    formats: Sequence[str] = (),
+    seed: int = 0,
+    keep: Path | None = None,
+    minutes: float = math.inf,
 ) -> dict[str, Any]:
     """Reads damaged files of the formats in turn and returns how often each end came.
 
@@ -97,14 +110,15 @@ def fuzz(
         formats: Names of the formats; by default all.
         seed: Seed of the first file; each further one has the next.
         keep: Folder for files that ended badly.
+        minutes: Time after which no further file is read.
     """
-    from benchmarks.reliability.originals import FORMATS  # imports JAX
-
-    names = list(formats) or list(FORMATS)
-    ends = {name: Counter() for name in names}
     worker, longest, largest = Worker(folder), 0.0, 0.0
+    names, until = list(formats) or list(worker.originals), time.monotonic() + 60 * minutes
+    ends = {name: Counter() for name in names}
     try:
         for number in range(seed, seed + files):
+            if time.monotonic() > until:
+                break
             name = names[number % len(names)]
             found = worker.read(number, name)
             ends[name][found["end"]] += 1
@@ -112,13 +126,13 @@ def fuzz(
             if found["end"] in BAD:
                 print(f"{found['end']}: {name}, seed {number}: {found['said']}", flush=True)
                 if keep is not None:
-                    _keep(folder / "damaged" / FORMATS[name][0], keep / f"{found['end']}_{number}")
+                    _keep(folder / "damaged" / worker.originals[name].name, keep / f"{found['end']}_{number}")
     finally:
         worker.stop()
     for name, counts in ends.items():
         print(f"{name}: {', '.join(f'{counts[end]} {end}' for end in ENDS if counts[end])}")
     total = {end: sum(counts[end] for counts in ends.values()) for end in ENDS}
-    return {"tried": files, **total, "largest_gib": round(largest, 3), "longest_s": round(longest, 3)}
+    return {"tried": sum(total.values()), **total, "largest_gib": round(largest, 3), "longest_s": round(longest, 3)}
 
 
 def _keep(path: Path, place: Path) -> None:
@@ -136,11 +150,12 @@ def main() -> int:
     parser.add_argument("--formats", default="", help="formats, separated by commas; by default all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first file")
     parser.add_argument("--keep", type=Path, help="folder for files that ended badly")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="time after which no further file is read")
     options = parser.parse_args()
     formats = [name.strip() for name in options.formats.split(",") if name]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = fuzz(options.files, Path(folder), formats, options.seed, options.keep)
+        found = fuzz(options.files, Path(folder), formats, options.seed, options.keep, options.minutes)
     print(json.dumps(found | {"seed": options.seed, "seconds": round(time.monotonic() - began)}))
     return int(any(found[end] for end in BAD) or found["longest_s"] > LONGEST or found["largest_gib"] > LARGEST)
 

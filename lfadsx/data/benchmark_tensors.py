@@ -17,7 +17,7 @@ from lfadsx.data import validation
 from lfadsx.data.benchmark_sets import SETS, set_in
 from lfadsx.data.condition_lists import conditions_in, labels_of
 from lfadsx.data.file_contents import Contents
-from lfadsx.data.hdf5_files import describe, open_to_read, read_array
+from lfadsx.data.hdf5_files import describe, items_of, open_to_read, read_array
 from lfadsx.data.opening import is_hdf5
 from lfadsx.data.trials import RawTrials
 from lfadsx.errors import DataError
@@ -124,7 +124,7 @@ def _keys(path: Path) -> set[str]:
 def _places(file: h5py.File) -> dict[str, h5py.Group]:
     """Returns the root ("") and the groups of a file that hold spikes of the benchmark."""
     spikes = {f"{split}_{what}" for split in SPLITS for what in SPIKES}
-    groups = {str(key): item for key, item in file.items() if isinstance(item, h5py.Group)}
+    groups = {key: item for key, item in items_of(file).items() if isinstance(item, h5py.Group)}
     return {place: group for place, group in {"": file, **groups}.items() if spikes & set(group)}
 
 
@@ -144,7 +144,7 @@ def _arrays(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str], list
                     "set to a separate file."
                 )
             for group in {"": file, **groups}.values():
-                for key, item in group.items():
+                for key, item in items_of(group).items():
                     if key in groups:
                         continue
                     label = f"{key!r} of {path.name!r}"

@@ -64,6 +64,8 @@ def open_npz(path: Path) -> Iterator[dict[str, NpzArray]]:
         if not is_zip(path):
             raise DataError(f"{str(path)!r} is not an NPZ file. Write the arrays with `numpy.savez`.")
         archive = open_zip(path)
+        for member in archive.infolist():  # a damaged name would hide an array; this compares it with its copy
+            archive.open(member).close()
     with archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         yield {name.removesuffix(".npy"): NpzArray(archive, name, path.name) for name in names}
@@ -198,7 +200,7 @@ def broken_link(group: h5py.Group, name: str) -> str | None:
     """Returns where a link leads if nothing is there, or None if the key can be opened."""
     try:
         group[name]
-    except (KeyError, OSError):
+    except (KeyError, OSError, RuntimeError):  # the last one for links in a circle
         link = group.get(name, getlink=True)
         place = getattr(link, "path", "nothing")
         return f"{place!r} of {link.filename!r}" if isinstance(link, h5py.ExternalLink) else repr(place)
@@ -279,13 +281,18 @@ def _text(dataset: h5py.Dataset) -> np.ndarray:
 
 def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:
     """Returns the contents of an HDF5 group called `name`; empty if it does not exist."""
-    found = group.get(name)
-    return dict(found) if isinstance(found, h5py.Group) else {}
+    found = group[name] if name in group and broken_link(group, name) is None else None
+    return items_of(found) if isinstance(found, h5py.Group) else {}
+
+
+def items_of(group: h5py.Group) -> dict[str, Any]:
+    """Returns the contents of an HDF5 group by name, without links that lead nowhere."""
+    return {str(name): group[name] for name in group if broken_link(group, name) is None}
 
 
 def attributes_of(group: h5py.Group) -> dict[str, Any]:
     """Returns the attributes of a file or group, text as Python strings."""
-    return {name: as_text(v) if isinstance(v, str | bytes) else v for name, v in group.attrs.items()}
+    return {as_text(name): as_text(v) if isinstance(v, str | bytes) else v for name, v in group.attrs.items()}
 
 
 def as_text(value: Any) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lfadsx.data.data_findings import some
 from lfadsx.data.dataset import Dataset
-from lfadsx.data.hdf5_files import describe, open_npz, open_to_read, read_array
+from lfadsx.data.hdf5_files import describe, items_of, open_npz, open_to_read, read_array
 from lfadsx.data.opening import check_is_file, is_hdf5
 from lfadsx.errors import DataError
 from lfadsx.findings import Finding
@@ -173,7 +173,7 @@ def open_arrays(path: Path) -> Iterator[dict[str, Lazy]]:
             yield {name: Lazy(shape, partial(matlab.read, name)) for name, shape in matlab.shapes.items()}
     elif is_hdf5(path):
         with open_to_read(path) as hdf5:
-            own = {name: item for name, item in hdf5.items() if isinstance(item, h5py.Dataset)}
+            own = {name: item for name, item in items_of(hdf5).items() if isinstance(item, h5py.Dataset)}
             yield {name: Lazy(item.shape, partial(read_array, hdf5, name, repr(name))) for name, item in own.items()}
     else:
         with open_npz(path) as npz:

@@ -16,6 +16,7 @@ from lfadsx.damaged_files import readable
 from lfadsx.data.hdf5_files import (
     as_text,
     attributes_of,
+    items_of,
     open_to_read,
     open_to_write,
     read_array,
@@ -114,7 +115,7 @@ def _open(path: Path) -> Iterator[dict[str, h5py.Group]]:
     """Opens a file of posteriors and yields the groups of its splits in the order of writing."""
     with open_to_read(path) as file:
         found = file.attrs.get("format_version")
-        groups = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
+        groups = {name: group for name, group in items_of(file).items() if isinstance(group, h5py.Group)}
         if found not in (1, FORMAT_VERSION) or not groups:
             raise DataError(
                 f"{path.name!r} must be a file of posteriors of format version 1 or {FORMAT_VERSION}, got version "
@@ -229,7 +230,7 @@ def _target_groups(group: h5py.Group, facts: dict[str, Any]) -> tuple[dict[str, 
         others = subgroup(group, TARGETS)
         return groups, {name: group if name == first else others[name] for name in groups}
     # In version 1 other target groups are beside the arrays, and the names of the rates tell their kinds.
-    others = {name: place for name, place in group.items() if isinstance(place, h5py.Group)}
+    others = {name: place for name, place in items_of(group).items() if isinstance(place, h5py.Group)}
     places = {first: group} | {name: place for name, place in others.items() if name not in ("samples", "bounds")}
     counts, real = TargetGroup("counts", "counts per bin"), TargetGroup("real")
     return {name: counts if "rates_counts" in place else real for name, place in places.items()}, places

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lfadsx import distributions, modules
-from lfadsx.data.hdf5_files import broken_link, open_to_read, read_array
+from lfadsx.data.hdf5_files import items_of, open_to_read, read_array
 from lfadsx.errors import LfadsxError
 from lfadsx.interop.tensorflow.building import Arrays, Parameters, build
 from lfadsx.interop.tensorflow.flags import read_flags
@@ -82,8 +82,7 @@ def _set_bounded_variance(model: Any, settings: Mapping[str, Any]) -> None:
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:
     with open_to_read(Path(path)) as file:
-        arrays = {str(name): file[name] for name in file if broken_link(file, str(name)) is None}
-        arrays = {name: item for name, item in arrays.items() if isinstance(item, h5py.Dataset)}
+        arrays = [name for name, item in items_of(file).items() if isinstance(item, h5py.Dataset)]
         return {name: read_array(file, name, f"{name!r} of {str(path)!r}") for name in arrays}
 
 
