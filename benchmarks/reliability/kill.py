@@ -45,8 +45,8 @@ RUNS = {
 SAVING = ("--set", "checkpoints=0.005,2")
 """A checkpoint as soon as 0.3 s have passed: some steps lie between two saves, and a run has several saves."""
 PHASES = ("training", "saving", "scoring", "figures")
-BEGINS = {"training": "compiling and training", "scoring": "spread of the rates", "figures": "drawing"}
-"""What the command prints when a phase begins."""
+TRAINS, ENDED = "compiling and training", "ended after epoch"
+"""What the command prints before it trains, and when it finds that the training has ended."""
 PATIENCE = 1800.0
 """Seconds after which a process that prints nothing new counts as stuck."""
 
@@ -144,12 +144,10 @@ def _uninterrupted(out: Path, words: tuple[Any, ...]) -> dict[str, float]:
     if phases.exists():
         return json.loads(phases.read_text())
     out.parent.mkdir(parents=True, exist_ok=True)
-    process, began = command((*words, "--out", out), _log(out)), {}
+    process, since, began = command((*words, "--out", out), _log(out)), time.time_ns(), {}
     while (code := ended(process)) is None:
-        said = _said(out)
-        for phase, line in BEGINS.items():
-            if line in said:
-                began.setdefault(phase, time.monotonic())
+        for phase in _reached(out, since):
+            began.setdefault(phase, time.monotonic())
         time.sleep(0.02)
     if code:
         raise RuntimeError(f"The command ended with {code}:\n{_log(out).read_text()}")
@@ -161,27 +159,25 @@ def _uninterrupted(out: Path, words: tuple[Any, ...]) -> dict[str, float]:
 
 def _kill(process: int, out: Path, target: str | None, seconds: dict[str, float], rng: random.Random) -> Killed | None:
     """Kills a process at a random moment of a phase; returns None if it ends before."""
-    at, until, left = None, time.monotonic() + PATIENCE, _partial(out)
+    at, until, left, since = None, time.monotonic() + PATIENCE, _partial(out), time.time_ns()
     while (code := ended(process)) is None:
         if time.monotonic() > until:
             raise RuntimeError(f"The process is stuck:\n{_log(out).read_text()}")
-        if target and at is None and (_partial(out) - left if target == "saving" else BEGINS[target] in _said(out)):
+        if target and at is None and (_partial(out) - left if target == "saving" else target in _reached(out, since)):
             at = time.monotonic() + rng.uniform(0, 0.05 if target == "saving" else seconds[target])
         if at is not None and time.monotonic() >= at:
-            return _killed(process, out, left)
+            return _killed(process, out, left, since)
         time.sleep(0.005)
     if code:
         raise RuntimeError(f"The command ended with {code}:\n{_log(out).read_text()}")
     return None
 
 
-def _killed(process: int, out: Path, left: set[tuple[str, int]]) -> Killed | None:
+def _killed(process: int, out: Path, left: set[tuple[str, int]], since: int) -> Killed | None:
     os.kill(process, signal.SIGKILL)
     if ended(process, wait=True) != -signal.SIGKILL:
         return None
-    said = _said(out)
-    reached = [phase for phase, line in BEGINS.items() if line in said]
-    phase = "saving" if _partial(out) - left else (reached[-1] if reached else "start")
+    phase = "saving" if _partial(out) - left else ["start", *_reached(out, since)][-1]
     table = next((file for name in ("history.csv", "population.csv") if (file := out / name).exists()), None)
     lines = [] if table is None else table.read_text().splitlines()
     epoch = 0 if len(lines) < 2 else int(float(lines[-2 if _is_torn_line(lines) else -1].split(",")[_column(lines)]))
@@ -195,6 +191,16 @@ def _column(lines: list[str]) -> int:
 
 def _is_torn_line(lines: list[str]) -> bool:
     return lines[-1].count(",") != lines[0].count(",") or len(lines) == 1
+
+
+def _reached(out: Path, since: int) -> list[str]:
+    """Returns the phases that a process has begun, which was started at a time of the clock of files, in ns."""
+    said = _said(out)
+    reached = ["training"] if TRAINS in said else []
+    if (TRAINS in said or ENDED in said) and (out / "checkpoints" / f"{EPOCHS * STEPS:08d}").exists():
+        reached.append("scoring")
+    scores = (out / "metrics.json", out / "best_member" / "metrics.json")
+    return reached + ["figures"] * any(file.exists() and file.stat().st_mtime_ns > since for file in scores)
 
 
 def _said(out: Path) -> str:
@@ -238,7 +244,7 @@ def _resumed_at(log: Path) -> int | None:
     found = re.search(r"(?:Resuming the run in .*|The run in .* ended) after epoch (\d+)", log.read_text())
     if found:
         return int(found[1])
-    return 0 if BEGINS["training"] in log.read_text() else None
+    return 0 if TRAINS in log.read_text() else None
 
 
 def _log(out: Path) -> Path:
