@@ -195,9 +195,8 @@ def _spreader(sharding: NamedSharding) -> Any:
 def _uncommitted(array: Any) -> Any:
     """Returns an array that is not bound to a device of this process."""
     if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(
-            jnp.asarray(np.asarray(jax.random.key_data(array))), impl=jax.random.key_impl(array)
-        )
+        bits = jnp.asarray(np.asarray(jax.random.key_data(array)))
+        return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(array))
     return np.asarray(array)
 
 

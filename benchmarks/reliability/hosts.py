@@ -163,11 +163,17 @@ def wait_for_epochs(out: Path, n: int, started: list[subprocess.Popen[str]]) -> 
 
 
 def difference(one: Path, other: Path) -> float:
-    """Returns the largest difference between the arrays of two finished runs."""
+    """Returns the largest difference between the arrays of two finished runs; infinity if one has NaN."""
+    import jax
+
     from lfadsx.training import checkpoint
 
+    jax.config.update("jax_enable_x64", True)  # float64 would be read as float32
     first, second = (checkpoint.read_arrays(checkpoint.numbered(run / "checkpoints")[-1]) for run in (one, other))
-    return max(float(np.max(np.abs(first[name] - second[name]), initial=0.0)) for name in first)
+    apart = [
+        np.abs(first[name] - second[name])[first[name] != second[name]] for name in first
+    ]
+    return max(float(np.max(np.nan_to_num(own, nan=np.inf), initial=0.0)) for own in apart)
 
 
 if __name__ == "__main__":
