@@ -25,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,28 +46,42 @@ SAVING = "--set checkpoints=0.0001,50"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 3])
-    parser.add_argument("--skip-deaths", action="store_true", help="compare only")
+    parser.add_argument("--ways", nargs="*", default=["killed", "unplugged"], help="how hosts die")
     options = parser.parse_args()
     began, found = time.monotonic(), {"difference": {}, "deaths": [], "resumed_difference": {}}
     with tempfile.TemporaryDirectory() as name, hosts(max(options.hosts)) as network:
         folder, found["hosts"] = Path(name), network.kind
         data = write_data(folder)
         for n in options.hosts:
-            one = run_one(data, folder / f"one_{n}", n)
-            finish(start(network, n, data, folder / f"whole_{n}"))
-            found["difference"][n] = difference(one, folder / f"whole_{n}")
-            say(began, f"{n} hosts differ from one process by {found['difference'][n]:.1e}")
-            if not options.skip_deaths:
-                out, ways = folder / f"resumed_{n}", deaths(network, n)
-                for number, (way, victim) in enumerate(ways, 1):
-                    epoch = number * EPOCHS // (len(ways) + 1)
-                    found["deaths"].append(die(network, n, data, out, way, victim, epoch))
-                    say(began, str(found["deaths"][-1]))
-                finish(start(network, n, data, out))
-                found["resumed_difference"][n] = difference(folder / f"whole_{n}", out)
-                say(began, f"resumed {len(ways)} times, {n} hosts differ by {found['resumed_difference'][n]:.1e}")
+            with ThreadPoolExecutor() as pool:  # the runs are independent of each other
+                one = pool.submit(run_one, data, folder / f"one_{n}", n)
+                whole = pool.submit(run_whole, network, n, data, folder / f"whole_{n}")
+                resumed = pool.submit(run_dying, network, n, data, folder / f"resumed_{n}", options.ways, began)
+            found["deaths"] += resumed.result()
+            found["difference"][n] = difference(one.result(), whole.result())
+            found["resumed_difference"][n] = difference(whole.result(), folder / f"resumed_{n}")
+            say(began, f"{n} hosts and one process differ by {found['difference'][n]:.1e}")
+            say(began, f"the run that was resumed differs by {found['resumed_difference'][n]:.1e}")
     found["seconds"] = round(time.monotonic() - began)
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+def run_whole(network: Loopback, n: int, data: Path, out: Path) -> Path:
+    """Trains on all hosts without interruption."""
+    finish(start(network, n, data, out))
+    return out
+
+
+def run_dying(
+    network: Loopback, n: int, data: Path, out: Path, ways: Sequence[str], began: float
+) -> list[dict[str, Any]]:
+    """Trains on all hosts, of which one after the other dies; each time the same commands resume the run."""
+    found, dying = [], [death for death in deaths(network, n) if death[0] in ways]
+    for number, (way, victim) in enumerate(dying, 1):
+        found.append(die(network, n, data, out, way, victim, number * EPOCHS // (len(dying) + 1)))
+        say(began, str(found[-1]))
+    finish(start(network, n, data, out))
+    return found
 
 
 def say(began: float, text: str) -> None:
@@ -75,7 +91,7 @@ def say(began: float, text: str) -> None:
 def deaths(network: Loopback, n: int) -> list[tuple[str, int]]:
     """How which host dies: each by SIGKILL, and the last one without a network if there is one to unplug."""
     unplugged = [("unplugged", n - 1)] if network.kind != Loopback.kind else []
-    return [*(("killed", victim) for victim in range(n)), *unplugged]
+    return [*(("killed", victim) for victim in reversed(range(n))), *unplugged]
 
 
 def write_data(folder: Path) -> Path:
@@ -170,9 +186,7 @@ def difference(one: Path, other: Path) -> float:
 
     jax.config.update("jax_enable_x64", True)  # float64 would be read as float32
     first, second = (checkpoint.read_arrays(checkpoint.numbered(run / "checkpoints")[-1]) for run in (one, other))
-    apart = [
-        np.abs(first[name] - second[name])[first[name] != second[name]] for name in first
-    ]
+    apart = [np.abs(first[name] - second[name])[first[name] != second[name]] for name in first]
     return max(float(np.max(np.nan_to_num(own, nan=np.inf), initial=0.0)) for own in apart)
 
 
