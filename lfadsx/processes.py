@@ -155,10 +155,14 @@ _kept: list[Any] = []
 """Handlers that C code may call, which must stay in memory."""
 
 
-def is_loss(error: Exception) -> bool:
-    """Returns whether an exception says that another process has ended or cannot be reached."""
-    lost = ("Gloo", "coordination service", "CoordinationService")
-    return count() > 1 and isinstance(error, jax.errors.JaxRuntimeError) and any(word in str(error) for word in lost)
+def is_loss(error: BaseException | None) -> bool:
+    """Returns whether an exception, or what caused it, says that another process has ended or cannot be reached."""
+    lost = ("Gloo", "oordination", "Connection closed by peer", "Connection reset by peer")
+    while error is not None and count() > 1:
+        if any(word in str(error) for word in lost):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def leave(code: int) -> None:

@@ -162,7 +162,11 @@ def die(network: Loopback, n: int, data: Path, out: Path, way: str, victim: int,
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             network.unplug(victim, out=False)
-    told = [_says_what_to_do(lines(out, index)) for index in range(n) if index != victim]
+    logs = {index: lines(out, index) for index in range(n) if index != victim}
+    told = [_says_what_to_do(log) for log in logs.values()]
+    for index, log in logs.items():
+        if not _says_what_to_do(log):
+            sys.stderr.write(f"host {index}:\n{log.read_text()[-3000:]}\n")
     return dict(host=victim, of=n, way=way, epoch=epoch, seconds=round(seconds, 1), codes=codes, told=all(told))
 
 
