@@ -152,19 +152,21 @@ def _place(take: Callable[[tuple[slice, ...]], Batch], shape: tuple[int, ...], m
     if mesh is None:
         return jax.device_put(take((slice(None),) * len(shape)))
     sharding = NamedSharding(mesh, spec)
-    places = {_bounds(index): index for index in sharding.addressable_devices_indices_map(shape).values()}
+    indices: Any = sharding.addressable_devices_indices_map(shape).values()
+    places = {_bounds(index): index for index in indices}
     parts = {bounds: take(index) for bounds, index in places.items()}
 
     def join(*arrays: np.ndarray) -> jax.Array:
         of = dict(zip(parts, arrays, strict=True))
         whole = (*shape, *arrays[0].shape[len(shape) :])
-        return jax.make_array_from_callback(whole, sharding, lambda index: of[_bounds(index[: len(shape)])])
+        part: Callable[[Any], np.ndarray] = lambda index: of[_bounds(index[: len(shape)])]  # noqa: E731
+        return jax.make_array_from_callback(whole, sharding, part)
 
     return jax.tree.map(join, *parts.values())
 
 
-def _bounds(index: tuple[slice, ...] | None) -> tuple[Any, ...]:
-    return tuple((of.start, of.stop) for of in index or ())
+def _bounds(index: tuple[slice, ...]) -> tuple[Any, ...]:
+    return tuple((of.start, of.stop) for of in index)
 
 
 def place_members(tree: Any, mesh: Mesh | None) -> Any:
@@ -193,7 +195,8 @@ def _spreader(sharding: NamedSharding) -> Any:
 def _uncommitted(array: Any) -> Any:
     """Returns an array that is not bound to a device of this process."""
     if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(np.asarray(jax.random.key_data(array)), impl=jax.random.key_impl(array))
+        bits = jnp.asarray(np.asarray(jax.random.key_data(array)))
+        return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(array))
     return np.asarray(array)
 
 

@@ -27,8 +27,8 @@ PARTING = 15
 LOST = 3
 """Exit code of a process that ends because another one has."""
 WORDS = (
-    "Another process of this run has ended or cannot be reached, so this one ends, too. Its own lines say why. Start "
-    "all processes again with the same commands: the run resumes from its newest checkpoint."
+    "Another process of this run has ended or cannot be reached, so this one ends, too. Mend what its log names, if "
+    "anything, and start all processes again with the same commands: the run resumes from its newest checkpoint."
 )
 NOT_CONNECTED = (
     "The processes must all connect within {timeout} s, but some did not. Start every process with the same "
@@ -128,7 +128,9 @@ def _reach(host: str, port: int, timeout: int, *, own: bool) -> None:
 
 def _initialize(address: str, timeout: int, **how: Any) -> None:
     end_with(NOT_CONNECTED.format(timeout=timeout, address=address), LOST)
-    limits = dict(initialization_timeout=timeout, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=PARTING)
+    limits: Any = dict(
+        initialization_timeout=timeout, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=PARTING
+    )
     jax.distributed.initialize(**how, **limits)
     end_with(WORDS, LOST)
 
@@ -151,6 +153,16 @@ def end_with(words: str, code: int) -> None:
 
 _kept: list[Any] = []
 """Handlers that C code may call, which must stay in memory."""
+
+
+def is_loss(error: BaseException | None) -> bool:
+    """Returns whether an exception, or what caused it, says that another process has ended or cannot be reached."""
+    lost = ("Gloo", "oordination", "Connection closed by peer", "Connection reset by peer")
+    while error is not None and count() > 1:
+        if any(word in str(error) for word in lost):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def leave(code: int) -> None:

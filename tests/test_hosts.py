@@ -44,7 +44,8 @@ def in_processes(n, out, *flags):
 
 
 def close(run, other):
-    one, two = (checkpoint.read_arrays(sorted(folder.glob("checkpoints/0*"))[-1]) for folder in (run, other))
+    with jax.enable_x64(True):
+        one, two = (checkpoint.read_arrays(checkpoint.numbered(folder / "checkpoints")[-1]) for folder in (run, other))
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-9, atol=1e-9, err_msg=name)

@@ -7,9 +7,10 @@ is one JSON object:
 
 * `difference`: by number of hosts, the largest difference of the trained arrays of a whole run in float64 between the
   hosts and one process;
-* `killed`: for each host that was killed (host 0 is the coordinator), or whose network was unplugged: seconds until all
-  others had ended, their exit codes, whether each said what to do, and `difference`, that of the resumed run and the
-  uninterrupted one (0: bit-identical).
+* `deaths`: for each host that was killed (host 0 is the coordinator), or whose network was unplugged: seconds until all
+  others had ended, their exit codes, and whether each said what to do;
+* `resumed_difference`: by number of hosts, that of a run in which the hosts died one after the other, each time
+  resumed by the same commands, and the uninterrupted run (0: bit-identical).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +36,7 @@ from benchmarks.reliability.stand_in_hosts import Loopback, hosts
 
 PATIENCE = 1800.0
 """Seconds after which a process counts as stuck."""
-MINUTE = 60.0
-"""Seconds within which the other hosts must have ended."""
-EPOCHS = 8
+EPOCHS = 12
 SIZES = "--variant autonomous --factors 4 --generator-dim 8 --ic-dim 4 --ic-encoder-dim 6 --batch-size 16 --samples 4"
 SETTINGS = f"--epochs {EPOCHS} --kl-ramp-epochs 2 --l2-ramp-epochs 2 --no-figures --connect-timeout 900"
 SAVING = "--set checkpoints=0.0001,50"
@@ -45,26 +46,42 @@ SAVING = "--set checkpoints=0.0001,50"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 3])
-    parser.add_argument("--skip-deaths", action="store_true", help="compare only")
+    parser.add_argument("--ways", nargs="*", default=["killed", "unplugged"], help="how hosts die")
     options = parser.parse_args()
-    began, found = time.monotonic(), {"difference": {}, "killed": []}
+    began, found = time.monotonic(), {"difference": {}, "deaths": [], "resumed_difference": {}}
     with tempfile.TemporaryDirectory() as name, hosts(max(options.hosts)) as network:
         folder, found["hosts"] = Path(name), network.kind
         data = write_data(folder)
         for n in options.hosts:
-            one = run_one(data, folder / f"one_{n}", n)
-            finish(start(network, n, data, folder / f"whole_{n}"))
-            found["difference"][n] = difference(one, folder / f"whole_{n}")
-            say(began, f"{n} hosts differ from one process by {found['difference'][n]:.1e}")
-            for way, victim in [] if options.skip_deaths else deaths(network, n):
-                out = folder / f"{way}_{victim}_of_{n}"
-                death = die(network, n, data, out, way, victim)
-                finish(start(network, n, data, out))
-                death["difference"] = difference(folder / f"whole_{n}", out)
-                found["killed"].append(death)
-                say(began, f"{way} host {victim} of {n}: {death}")
+            with ThreadPoolExecutor() as pool:  # the runs are independent of each other
+                one = pool.submit(run_one, data, folder / f"one_{n}", n)
+                whole = pool.submit(run_whole, network, n, data, folder / f"whole_{n}")
+                resumed = pool.submit(run_dying, network, n, data, folder / f"resumed_{n}", options.ways, began)
+            found["deaths"] += resumed.result()
+            found["difference"][n] = difference(one.result(), whole.result())
+            found["resumed_difference"][n] = difference(whole.result(), folder / f"resumed_{n}")
+            say(began, f"{n} hosts and one process differ by {found['difference'][n]:.1e}")
+            say(began, f"the run that was resumed differs by {found['resumed_difference'][n]:.1e}")
     found["seconds"] = round(time.monotonic() - began)
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+def run_whole(network: Loopback, n: int, data: Path, out: Path) -> Path:
+    """Trains on all hosts without interruption."""
+    finish(start(network, n, data, out))
+    return out
+
+
+def run_dying(
+    network: Loopback, n: int, data: Path, out: Path, ways: Sequence[str], began: float
+) -> list[dict[str, Any]]:
+    """Trains on all hosts, of which one after the other dies; each time the same commands resume the run."""
+    found, dying = [], [death for death in deaths(network, n) if death[0] in ways]
+    for number, (way, victim) in enumerate(dying, 1):
+        found.append(die(network, n, data, out, way, victim, number * EPOCHS // (len(dying) + 1)))
+        say(began, str(found[-1]))
+    finish(start(network, n, data, out))
+    return found
 
 
 def say(began: float, text: str) -> None:
@@ -74,7 +91,7 @@ def say(began: float, text: str) -> None:
 def deaths(network: Loopback, n: int) -> list[tuple[str, int]]:
     """How which host dies: each by SIGKILL, and the last one without a network if there is one to unplug."""
     unplugged = [("unplugged", n - 1)] if network.kind != Loopback.kind else []
-    return [*(("killed", victim) for victim in range(n)), *unplugged]
+    return [*(("killed", victim) for victim in reversed(range(n))), *unplugged]
 
 
 def write_data(folder: Path) -> Path:
@@ -128,10 +145,10 @@ def finish(started: list[subprocess.Popen[str]]) -> None:
         raise SystemExit(f"The processes ended with {codes}.")
 
 
-def die(network: Loopback, n: int, data: Path, out: Path, way: str, victim: int) -> dict[str, Any]:
-    """Ends one host in the middle of training, and returns how the others end."""
+def die(network: Loopback, n: int, data: Path, out: Path, way: str, victim: int, epoch: int) -> dict[str, Any]:
+    """Starts or resumes a run, ends one host after some epochs, and returns how the others end."""
     started = start(network, n, data, out)
-    wait_for_epochs(out, EPOCHS // 2, started)
+    wait_for_epochs(out, epoch, started)
     if way == "killed":
         started[victim].send_signal(signal.SIGKILL)
     else:
@@ -145,9 +162,12 @@ def die(network: Loopback, n: int, data: Path, out: Path, way: str, victim: int)
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             network.unplug(victim, out=False)
-    told = [_says_what_to_do(lines(out, index)) for index in range(n) if index != victim]
-    found = dict(host=victim, of=n, way=way, seconds=round(seconds, 1), codes=codes, told=all(told))
-    return found | {"within_a_minute": seconds < MINUTE}
+    logs = {index: lines(out, index) for index in range(n) if index != victim}
+    told = [_says_what_to_do(log) for log in logs.values()]
+    for index, log in logs.items():
+        if not _says_what_to_do(log):
+            sys.stderr.write(f"host {index}:\n{log.read_text()[-3000:]}\n")
+    return dict(host=victim, of=n, way=way, epoch=epoch, seconds=round(seconds, 1), codes=codes, told=all(told))
 
 
 def _says_what_to_do(log: Path) -> bool:
@@ -163,11 +183,15 @@ def wait_for_epochs(out: Path, n: int, started: list[subprocess.Popen[str]]) -> 
 
 
 def difference(one: Path, other: Path) -> float:
-    """Returns the largest difference between the arrays of two finished runs."""
+    """Returns the largest difference between the arrays of two finished runs; infinity if one has NaN."""
+    import jax
+
     from lfadsx.training import checkpoint
 
+    jax.config.update("jax_enable_x64", True)  # float64 would be read as float32
     first, second = (checkpoint.read_arrays(checkpoint.numbered(run / "checkpoints")[-1]) for run in (one, other))
-    return max(float(np.max(np.abs(first[name] - second[name]), initial=0.0)) for name in first)
+    apart = [np.abs(first[name] - second[name])[first[name] != second[name]] for name in first]
+    return max(float(np.max(np.nan_to_num(own, nan=np.inf), initial=0.0)) for own in apart)
 
 
 if __name__ == "__main__":

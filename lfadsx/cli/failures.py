@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import site
+import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
@@ -26,6 +27,10 @@ def end(error: Exception, words: Sequence[str], command: type[Command]) -> int:
         words: The words of the command line, of which some are paths.
         command: The command, whose settings are named as its flags.
     """
+    processes = sys.modules.get("lfadsx.processes")
+    if processes and processes.is_loss(error):
+        say(processes.WORDS)
+        return processes.LOST
     if said := _to_mend(error, words):
         say(as_typed(said, command))
         return USER

@@ -86,13 +86,13 @@ def use_devices(n: int | None, batch_size: int = 1) -> int:
     if n is not None and n < 1:
         raise LfadsxError(f"`--devices` must be at least 1, got {n}.")
     wanted = min(_cores(), max(1, batch_size // LEAST_TRIALS)) if n is None else n
-    wanted = min(exchange(wanted)) if n is None else wanted
+    wanted = min(exchange(wanted))
     if wanted > 1:
         with contextlib.suppress(RuntimeError):  # devices exist already; make_mesh says if they are too few
             jax.config.update("jax_num_cpu_devices", wanted)
     if n is None:
         return min(wanted, len(jax.local_devices())) if jax.default_backend() == "cpu" else 1
-    return n
+    return wanted
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from lfadsx import processes
 from lfadsx.data.batching import take
@@ -22,8 +23,8 @@ TRIALS = 16
 """Trials of each split whose values are compared; all would take long if there are many."""
 
 
-def check_alike(info: RunInfo, earlier: RunInfo | None, datasets: Sequence[Dataset]) -> None:
-    """Checks that all processes have the same settings, data and run folder; nothing with a single process.
+def check_alike(info: RunInfo, earlier: RunInfo | None, datasets: Sequence[Dataset], mesh: Mesh | None) -> None:
+    """Checks that all processes have the same settings, data, devices and run folder.
 
     Raises:
         LfadsxError: If they differ in settings or data.
@@ -53,7 +54,7 @@ def _digest(data: Dataset) -> str:
         rows = np.unique(np.linspace(0, split.n_trials - 1, TRIALS).astype(int))
         for array in jax.tree.leaves(take(data.sessions, split, rows)):
             digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:12]
 
 
 def check_same_position(position: dict[str, Any] | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from lfadsx import processes
 from lfadsx.damaged_files import read_json
@@ -129,8 +130,12 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = _whole(folder)
     check(folder)
+    import orbax.checkpoint as ocp  # takes as long as the rest of the library
+
+    # Where the devices that wrote an array are not there.
+    elsewhere = ocp.args.StandardRestore(fallback_sharding=SingleDeviceSharding(jax.local_devices()[0]))
     with _checkpointer(alone=True) as checkpointer:
-        arrays = checkpointer.restore(folder / "arrays")
+        arrays = ocp.AsyncCheckpointer.restore(checkpointer, folder / "arrays", args=elsewhere)
     return {name: np.asarray(array) for name, array in arrays.items() if not _is_key(array)}
 
 

@@ -161,7 +161,6 @@ def train(
     **parts: Any,
 ) -> PopulationResult:
     """Trains a model for each data set; shared by `fit`, for which `population` is None, and `population`."""
-    meet(mesh)
     n, folder = len(datasets), None if out is None else RunFolder(out)
     earlier = None if folder is None else folder.begun(population=population is not None)
     strategy.check(n)
@@ -186,7 +185,8 @@ def train(
     given = {name: text for name, text in given.items() if text}
     how_made: dict[str, Any] = dict(population=sizes, parts=given, notes=dict(notes or {}))
     if processes.count() > 1:
-        check_alike(make_info(first, datasets[0], hyper, config, **how_made), earlier, datasets)
+        check_alike(make_info(first, datasets[0], hyper, config, **how_made), earlier, datasets, mesh)
+        meet(mesh)
     if folder is not None:
         info = make_info(first, datasets[0], hyper, config, **how_made)
         if earlier is None:
