@@ -181,7 +181,8 @@ def check_magnitudes(data: Dataset) -> None:
                 found = _first(data, split, group, np.abs(values) > LARGEST_VALUE)
                 raise LfadsxError(
                     f"The {name} data of {group!r} must be at most {LARGEST_VALUE:g} in size, got {found}. Give the "
-                    "data in another unit, or mark a fill value as missing (a mask, or NaN with --missing, `missing=True`)."
+                    "data in another unit, or mark a fill value as missing (a mask, or NaN with --missing, "
+                    "`missing=True`)."
                 )
         if 0 < largest < SMALLEST_VALUE:
             raise LfadsxError(
