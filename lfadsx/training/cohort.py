@@ -45,6 +45,12 @@ def _copied(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
+@jax.jit
+def _emptied(trial_weight: Array, step: int) -> Array:
+    """Returns weights of trials, shape (..., step, trial), that are 0 from a step on; empty steps change nothing."""
+    return jnp.where(jnp.arange(trial_weight.shape[-2])[:, None] < step, trial_weight, 0.0)
+
+
 class Facts(NamedTuple):
     """Values of the members' states that the host needs, arrays of shape (member,)."""
 
@@ -107,11 +113,12 @@ class Cohort:
         """
         now, only = self.state, np.arange(len(self._feeds)) == member
         with self._within_memory("trials of a step"):
-            self.state = _copied(dataclasses.replace(now, **self._before))
-            self._train(hyper, only, self._load(epoch, block, step))
+            self.state, trained = _copied(dataclasses.replace(now, **self._before)), self._load(epoch, block)
+            earlier = dataclasses.replace(trained, trial_weight=_emptied(trained.trial_weight, step))
+            self._train(hyper, only, earlier)
         before, self.state = self.state, now
-        used = before.params, before.fixed, before.augmentations, before.step
-        params, fixed, augmentations, done = self._of(member, jax.tree.map(to_host, used))
+        used = self._gather((before.params, before.fixed, before.augmentations, before.step))
+        params, fixed, augmentations, done = jax.tree.map(to_host, self._of(member, used))
         feed = self._feeds[member]
         own = dict(params=params, fixed=fixed, augmentations=augmentations, step=done, key=jax.random.key(feed.seed))
         state = TrainState(**own, optimizer=None, skipped=done, monitor=None)  # pyright: ignore[reportArgumentType]
@@ -191,9 +198,8 @@ class Cohort:
         of_rescue = dict(keep_good=run_keep_good, go_back=run_go_back)
         return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss, **of_rescue)
 
-    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
-        """Returns a block on the devices; only its first `steps` steps have trials, by default all."""
-        return place_block(_first_steps(self._feeds[0].train_block(epoch, block), steps), self._mesh)
+    def _load(self, epoch: int, block: int) -> Batch:
+        return place_block(self._feeds[0].train_block(epoch, block), self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         return place_block(self._feeds[0].valid_block(number), self._mesh)
@@ -257,9 +263,8 @@ class Stacked(Cohort):
     def _of(self, member: int, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: jnp.asarray(leaf[member]), tree)
 
-    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
-        blocks = [_first_steps(feed.train_block(epoch, block), steps) for feed in self._feeds]
-        return place_member_blocks(_stacked(blocks), self._mesh)
+    def _load(self, epoch: int, block: int) -> Batch:
+        return place_member_blocks(_stacked([feed.train_block(epoch, block) for feed in self._feeds]), self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         if not self._own_data:
@@ -285,14 +290,6 @@ class Stacked(Cohort):
 
     def _at_once_words(self) -> tuple[str, str]:
         return f" of {self._at_once} members at once", "a smaller members_at_once or "
-
-
-def _first_steps(block: Batch, n: int | None) -> Batch:
-    """Returns a block whose steps are empty from step `n` on; they change nothing."""
-    if n is None:
-        return block
-    used = np.arange(len(block.trial_weight)) < n
-    return dataclasses.replace(block, trial_weight=np.where(used[:, None], block.trial_weight, 0))
 
 
 def _stacked(blocks: Sequence[Batch]) -> Batch:

@@ -149,12 +149,9 @@ class Loop:
                     position.reason = "not finite"
                 self.signal = 0 if position.reason else requested()
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
-                # A run that broke down keeps its last checkpoint.
-                if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
+                if self.folder and (position.reason or self.signal or due):
                     self._save(self.folder)
                     last_save = time.monotonic()
-                if self.folder and position.reason == "not finite" and not self.is_population:
-                    self._save_models(self.folder)
                 if self.signal:
                     break
         reason: Reason = position.reason or "interrupted"
@@ -347,16 +344,14 @@ class Loop:
         position, layout = self.position, self.layout
         step = position.epoch * layout.steps + position.block * layout.block_steps
         meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
-        checkpoint.save_numbered(folder.checkpoints, step, self.cohort.state, meta, keep=keep)
+        if position.reason != "not finite":  # a run that broke down keeps its last checkpoint
+            checkpoint.save_numbered(folder.checkpoints, step, self.cohort.state, meta, keep=keep)
         if not self.is_population:
-            self._save_models(folder)
-
-    def _save_models(self, folder: RunFolder) -> None:
-        """Saves the best and the last model of a single model for `load`."""
-        (best, last), facts, layout = self.cohort.models()[0], self.cohort.facts(), self.layout
-        epoch, block, best_epoch = self.position.epoch, self.position.block, int(facts.best_epoch[0])
-        how = dict(step=epoch * layout.steps + block * layout.block_steps, steps_per_epoch=layout.steps)
-        folder.save_models(best, last, epoch=epoch, best_epoch=best_epoch, **how)
+            best, last = self.cohort.models()[0]
+            best_epoch = int(self.cohort.facts().best_epoch[0])
+            folder.save_models(
+                best, last, epoch=position.epoch, best_epoch=best_epoch, step=step, steps_per_epoch=layout.steps
+            )
 
 
 def _ended_well(steps: Mapping[str, np.ndarray]) -> bool:
