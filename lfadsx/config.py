@@ -107,7 +107,8 @@ class ModelConfig:
     controller_lag: int = 1
     """Bins between the current bin and the nearest encoder states that the controller receives."""
     feedback: Literal["factors", "rates", "none"] = "factors"
-    """Feedback from the generator's previous bin to the controller. rates: expected data; single sessions only."""
+    """Feedback from the generator's previous bin to the controller. rates: expected data, in units of the channels;
+    single sessions only."""
     initial_feedback: Literal["state", "zeros"] = "state"
     """Feedback to the controller at the first bin: from the initial generator state, or zeros."""
     ic_window: int = 0

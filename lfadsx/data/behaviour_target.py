@@ -40,7 +40,6 @@ def with_behaviour_target(data: Dataset, widths: Mapping[str, int] | None = None
         widths = {session.name: width for number, session in enumerate(data.sessions) if number in shown}
     sessions = tuple(_with_group(session, name, widths.get(session.name, 0)) for session in data.sessions)
     splits = {kind: _with_target(split, name, max(widths.values())) for kind, split in data.splits.items()}
-    validation.magnitudes([(split.targets[name], f"The {kind} data of {name!r}") for kind, split in splits.items()])
     return dataclasses.replace(data, **splits, sessions=sessions, groups=data.groups | {name: TargetGroup("real")})
 
 

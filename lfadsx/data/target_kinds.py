@@ -59,7 +59,8 @@ def target_groups(
         if wanted is None:
             counts = not any(validation.not_counts(values).any() for values, _ in arrays)
         if not counts:
-            validation.magnitudes(arrays)
+            for values, label in arrays:
+                validation.single_precision(values, label)
         groups[name] = TargetGroup("counts" if counts else "real", units.get(name, COUNT_UNIT if counts else ""))
     return groups
 

@@ -29,8 +29,8 @@ REVERSED = (
 
 LARGEST_COUNT = np.iinfo(np.uint32).max
 """The largest count that a device's integers hold."""
-LARGEST_VALUE, SMALLEST_VALUE = 1e15, 1e-15
-"""Bounds of the largest real value of a target group: squares, and their sums, must fit single precision."""
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+"""The largest real number in single precision."""
 
 
 def numbers(values: np.ndarray, label: str) -> None:
@@ -161,27 +161,16 @@ def possible_counts(values: np.ndarray, label: str) -> None:
         )
 
 
-def magnitudes(arrays: Sequence[tuple[np.ndarray, str]]) -> None:
-    """Raises `DataError` when real values are so large, or all so small, that their squares leave single precision.
-
-    Args:
-        arrays: All arrays of a target group, each with its label.
-    """
-    largest = 0.0
-    for values, label in arrays:
-        largest = max(largest, own := max(float(values.max(initial=0)), -float(values.min(initial=0))))
-        if own > LARGEST_VALUE:
-            wrong = (values > LARGEST_VALUE) | (values < -LARGEST_VALUE)
-            raise DataError(
-                f"{label} must hold values of at most {LARGEST_VALUE:g} in size, got {values[wrong][0]:g} at "
-                f"{place(wrong)}. Give the data in another unit, or mark a fill value as missing (a mask, or NaN with "
-                "--missing, `missing=True`)."
-            )
-    if 0 < largest < SMALLEST_VALUE:
-        raise DataError(
-            f"{arrays[0][1]} must hold some values of at least {SMALLEST_VALUE:g} in size, but the largest is "
-            f"{largest:g}. Give the data in another unit, such as pA for A."
-        )
+def single_precision(values: np.ndarray, label: str) -> None:
+    """Raises `DataError` when a real value is too large for float32, shape (trial, time, channel)."""
+    if max(float(values.max(initial=0)), -float(values.min(initial=0))) <= LARGEST_FLOAT:
+        return
+    wrong = (values > LARGEST_FLOAT) | (values < -LARGEST_FLOAT)
+    raise DataError(
+        f"{label} must fit single precision, which ends at {LARGEST_FLOAT:.3g}, got {values[wrong][0]:g} at "
+        f"{place(wrong)}. Give the data in another unit, or mark a fill value as missing (a mask, or NaN with "
+        "--missing, `missing=True`)."
+    )
 
 
 def lengths(values: np.ndarray, lowest: Any, highest: int, n_trials: int, label: str) -> None:

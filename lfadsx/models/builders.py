@@ -14,7 +14,7 @@ from lfadsx.aliases import without_aliases
 from lfadsx.config import ModelConfig
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, nearest
-from lfadsx.models.compatibility import check_parts, check_shapes, n_channels_of, n_targets_of
+from lfadsx.models.compatibility import check_magnitudes, check_parts, check_shapes, n_channels_of, n_targets_of
 from lfadsx.models.initialization import (
     TrainingSums,
     check_features,
@@ -132,6 +132,7 @@ def build(
     if config.inferred_inputs is None:
         config = dataclasses.replace(config, inferred_inputs=suited_inputs(data))
     _check_variant(config, data, own)
+    check_magnitudes(data)
     plan = _Plan(config, data, own, nnx.Rngs(seed) if rngs is None else rngs)
     sums, group, sizes = TrainingSums(data), data.input_group, n_channels_of(data.sessions)
     n_known = data.n_known_inputs if config.variant == "external_input" else 0

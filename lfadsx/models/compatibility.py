@@ -16,11 +16,15 @@ from lfadsx.models.serialization import is_built_in
 from lfadsx.modules.readin_readout import AbstractReadout, Sizes
 from lfadsx.modules.selective_readout import SelectiveReadout
 
+LARGEST_VALUE, SMALLEST_VALUE = 1e15, 1e-15
+"""Bounds of the largest real value of a target group: squares, and their sums, must fit single precision."""
+
 
 def check_fits(model: LFADS, data: Dataset) -> None:
     """Raises LfadsxError if the data do not fit the model."""
     check_parts(model)
     check_shapes(model, data)
+    check_magnitudes(data)
     for group in model.likelihood:
         _check_support(model, data, group)
 
@@ -163,6 +167,28 @@ def _check_own_parts(model: LFADS, data: Dataset) -> None:
         for seam, part in {"readout": readout, "likelihood": likelihood}.items():
             if not is_built_in(part):
                 run_abstractly(seam, part, of_group)
+
+
+def check_magnitudes(data: Dataset) -> None:
+    """Raises LfadsxError if real values are too large to train on, or all too small."""
+    for group in (name for name, about in data.groups.items() if about.kind == "real"):
+        largest = 0.0
+        for name, split in data.splits.items():
+            values = split.targets[group]
+            own = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+            largest = max(largest, own)
+            if own > LARGEST_VALUE:
+                found = _first(data, split, group, np.abs(values) > LARGEST_VALUE)
+                raise LfadsxError(
+                    f"The {name} data of {group!r} must be at most {LARGEST_VALUE:g} in size, got {found}. Give the "
+                    "data in another unit, or mark a fill value as missing (a mask, or NaN with --missing, "
+                    "`missing=True`)."
+                )
+        if 0 < largest < SMALLEST_VALUE:
+            raise LfadsxError(
+                f"The largest value of {group!r} must be at least {SMALLEST_VALUE:g} in size, got {largest:g}. Give "
+                "the data in another unit, such as pA for A."
+            )
 
 
 def _check_support(model: LFADS, data: Dataset, group: str) -> None:

@@ -46,6 +46,12 @@ def _copied(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
+@jax.jit
+def _emptied(trial_weight: Array, step: int) -> Array:
+    """Returns weights of trials, shape (..., step, trial), that are 0 from a step on; empty steps change nothing."""
+    return jnp.where(jnp.arange(trial_weight.shape[-2])[:, None] < step, trial_weight, 0.0)
+
+
 class Facts(NamedTuple):
     """Values of the members' states that the host needs, arrays of shape (member,)."""
 
@@ -108,11 +114,12 @@ class Cohort:
         """
         now, only = self.state, np.arange(len(self._feeds)) == member
         with self._within_memory("trials of a step"):
-            self.state = _copied(dataclasses.replace(now, **self._before))
-            self._train(hyper, only, self._load(epoch, block, step))
+            self.state, trained = _copied(dataclasses.replace(now, **self._before)), self._load(epoch, block)
+            earlier = dataclasses.replace(trained, trial_weight=_emptied(trained.trial_weight, step))
+            self._train(hyper, only, earlier)
         before, self.state = self.state, now
-        used = before.params, before.fixed, before.augmentations, before.step
-        params, fixed, augmentations, done = self._of(member, jax.tree.map(to_host, used))
+        used = self._gather((before.params, before.fixed, before.augmentations, before.step))
+        params, fixed, augmentations, done = jax.tree.map(to_host, self._of(member, used))
         feed = self._feeds[member]
         own = dict(params=params, fixed=fixed, augmentations=augmentations, step=done, key=jax.random.key(feed.seed))
         state = TrainState(**own, optimizer=None, skipped=done, monitor=None)  # pyright: ignore[reportArgumentType]
@@ -192,10 +199,9 @@ class Cohort:
         of_rescue = dict(keep_good=run_keep_good, go_back=run_go_back)
         return SimpleNamespace(train=block_runner(mesh), select=run_select, watch=run_watch_loss, **of_rescue)
 
-    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
-        """Returns a block on the devices; only its first `steps` steps have trials, by default all."""
+    def _load(self, epoch: int, block: int) -> Batch:
         feed = self._feeds[0]
-        return load_block(lambda rows: _first_steps(feed, epoch, block, rows, steps), feed.train.shape, self._mesh)
+        return load_block(partial(feed.train_block, epoch, block), feed.train.shape, self._mesh)
 
     def _load_valid(self, number: int) -> Batch:
         feed = self._feeds[0]
@@ -260,9 +266,8 @@ class Stacked(Cohort):
     def _of(self, member: int, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: of_member(leaf, member), tree)
 
-    def _load(self, epoch: int, block: int, steps: int | None = None) -> Batch:
-        take = partial(_first_steps, epoch=epoch, block=block, steps=steps)
-        return self._of_members(lambda feed, rows: take(feed, rows=rows), self._feeds[0].train)
+    def _load(self, epoch: int, block: int) -> Batch:
+        return self._of_members(lambda feed, rows: feed.train_block(epoch, block, rows), self._feeds[0].train)
 
     def _load_valid(self, number: int) -> Batch:
         if not self._own_data:
@@ -297,15 +302,6 @@ class Stacked(Cohort):
 
     def _at_once_words(self) -> tuple[str, str]:
         return f" of {self._at_once} members at once", "a smaller members_at_once or "
-
-
-def _first_steps(feed: Feed, epoch: int, block: int, rows: slice, steps: int | None) -> Batch:
-    """Returns rows of a block whose steps are empty from step `steps` on; these change nothing."""
-    found = feed.train_block(epoch, block, rows)
-    if steps is None:
-        return found
-    used = np.arange(len(found.trial_weight)) < steps
-    return dataclasses.replace(found, trial_weight=np.where(used[:, None], found.trial_weight, 0))
 
 
 def default_at_once(n: int, mesh: Mesh | None) -> int:

@@ -153,12 +153,9 @@ class Loop:
                 due = time.monotonic() - last_save > 60.0 * self.config.checkpoints[0]
                 self.signal, due = self._agreed(self.signal, due)
                 asked = requested.time or time.monotonic()  # another process may have got the signal
-                # A run that broke down keeps its last checkpoint.
-                if self.folder and (position.reason or self.signal or due) and position.reason != "not finite":
+                if self.folder and (position.reason or self.signal or due):
                     self._save(self.folder)
                     last_save = time.monotonic()
-                if self.folder and position.reason == "not finite" and not self.is_population:
-                    self._save_models(self.folder)
                 if self.signal:
                     if self.folder:
                         took = time.monotonic() - asked
@@ -365,15 +362,12 @@ class Loop:
         check_held(folder.path)
         # The state comes last: a run whose saved state says that it has ended never saves its models again.
         if not self.is_population:
-            self._save_models(folder)
+            best, last = self.cohort.models()[0]
+            facts = dict(epoch=position.epoch, best_epoch=int(self.cohort.facts().best_epoch[0]))
+            folder.save_models(best, last, **facts, step=self._step, steps_per_epoch=self.layout.steps)
         meta, keep = {"position": dataclasses.asdict(position)}, self.config.checkpoints[1]
-        checkpoint.save_numbered(folder.checkpoints, self._step, self.cohort.state, meta, keep=keep)
-
-    def _save_models(self, folder: RunFolder) -> None:
-        """Saves the best and the last model of a single model for `load`."""
-        best, last = self.cohort.models()[0]
-        facts = dict(epoch=self.position.epoch, best_epoch=int(self.cohort.facts().best_epoch[0]))
-        folder.save_models(best, last, **facts, step=self._step, steps_per_epoch=self.layout.steps)
+        if position.reason != "not finite":  # a run that broke down keeps its last checkpoint
+            checkpoint.save_numbered(folder.checkpoints, self._step, self.cohort.state, meta, keep=keep)
 
 
 def _ended_well(steps: Mapping[str, np.ndarray]) -> bool:
