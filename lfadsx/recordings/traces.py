@@ -13,8 +13,9 @@ from lfadsx.errors import DataError
 LONGEST_STEP = 1.5
 """Frames between two frames from which the recording has a gap there."""
 SAME_RATE, MOST_OFF = 1e-3, 0.1
-"""Shares by which the times of the frames may disagree with a given rate. Up to the first, bins are as wide as
-the given rate says, so that sessions of one microscope fit each other. Beyond the second, the unit of the times is wrong."""
+"""Shares by which the times of the frames may disagree with a given rate. Up to the first, bins are as wide as the
+given rate says, so that sessions of one microscope fit each other. Beyond the second, the unit of the times is wrong.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
