@@ -58,14 +58,15 @@ def main() -> None:
 
 def chaotic() -> Dataset:
     """Simulates events of a chaotic network whose rates are linear in tanh of its states."""
+    bin_width = 0.01
     spiking = lfadsx.datasets.chaotic_rnn(
-        conditions=30, trials_per_condition=10, duration=1.0, valid_fraction=0.2, test_fraction=0.2
+        conditions=30, trials_per_condition=10, bin_width=bin_width, valid_fraction=0.2, test_fraction=0.2
     )
     splits = {name: spiking.splits[name] for name in ("train", "valid", "test")}
     counts = np.concatenate([split.targets["spikes"] for split in splits.values()])
     truth = np.concatenate([split.truth for split in splits.values()])
     names = [name for name, split in splits.items() for _ in range(split.n_trials)]
-    return as_events(counts.astype(float), truth, spiking.bin_width, names, np.random.default_rng(0))
+    return as_events(counts.astype(float), truth, bin_width, names, np.random.default_rng(0))
 
 
 def lorenz() -> Dataset:

@@ -342,6 +342,11 @@ def test_unknown_runs(tmp_path):
     with pytest.raises(RunError, match="The run folder .*nowhere does not exist"):
         lfadsx.export(tmp_path / "nowhere", "csv")
     assert not (tmp_path / "nowhere").exists()
+    for file, what in (("ensemble.h5", "a population"), ("cross_validated.h5", "a cross-validation")):
+        (tmp_path / what).mkdir()
+        (tmp_path / what / file).touch()
+        with pytest.raises(RunError, match=f"holds {what}, .* Export its file .*{file}"):
+            lfadsx.export(tmp_path / what, "csv")
 
 
 def test_channels_without_names_are_numbered_and_padding_is_no_channel(results):

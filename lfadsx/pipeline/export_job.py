@@ -45,6 +45,12 @@ ENDINGS: dict[Target, str] = {"nwb": ".nwb", "ayna": ".npz"}
 FILES = (".csv", ".npz", ".nwb", ".mat", ".h5", ".hdf5")
 """Endings that a folder does not have."""
 
+OF_SEVERAL = {
+    "ensemble.h5": "a population, whose ensemble is the average of its models",
+    "cross_validated.h5": "a cross-validation, with every trial inferred by a model that was trained without it",
+}
+"""By name of its file, what a folder holds whose results are of several models."""
+
 TAKES: dict[str, tuple[Target, ...]] = {
     "split": ("nwb", "matlab", "pynapple", "csv"),
     "arrays": ("nwb", "matlab", "pynapple", "csv"),
@@ -174,6 +180,9 @@ def _posteriors(results: str | Path | Posterior | Mapping[str, Posterior]) -> di
         return dict(results)
     if Path(results).is_file():
         return read_posteriors(results)
+    for name, what in OF_SEVERAL.items():
+        if (Path(results) / name).is_file():
+            raise RunError(f"The folder {results} holds {what}. Export its file {Path(results) / name}.")
     folder = RunFolder(results)
     _ = folder.info  # raises an error if the folder holds no run
     if not folder.posterior.is_file():

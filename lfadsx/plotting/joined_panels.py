@@ -61,7 +61,7 @@ def joined_rates(posterior: Posterior, data: Dataset, *, session: int | None = N
     axes = figure.subplots(2 + len(shown), 1, sharex=True, height_ratios=[2, 2] + [1] * len(shown))
     # One loud neuron would leave all others dark, so each has a scale of its own; the panels below have units.
     images = ((counts, "Greys", "Data"), (rates, "viridis", "Inferred rates"))
-    scale = view.units.say("Share of the neuron's highest" if view.units.are_counts else "Lowest to highest, by neuron")
+    scale = view.units.say("Share of neuron's highest" if view.units.are_counts else "Lowest to highest")
     for ax, (values, colours, name) in zip(axes, images, strict=False):
         panel(ax, image=True, y=view.units.say("Neuron, by peak"))
         extent = (edges[0], edges[1], len(order), 0.0)

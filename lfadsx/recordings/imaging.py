@@ -14,9 +14,6 @@ from lfadsx.recordings.recording import Recording, Signal, no_trials
 from lfadsx.recordings.tidying import tidy_intervals, tidy_signals, tidy_trials
 from lfadsx.recordings.traces import Traces, tidy_traces
 
-SAME_RATE = 1e-4
-"""Share of the rate by which times of frames and the given rate may differ without a note."""
-
 
 def from_traces(
     traces: Any,
@@ -141,7 +138,7 @@ def _about_frames(traces: Traces, times: Any, rate: float | None, session: str) 
         )
         remedy = "Give the time of each frame, if the microscope kept it."
         return [Finding("note", "times of frames", traces.rate, None, session, sentence, remedy)]
-    if rate is None or abs(traces.rate / rate - 1) < SAME_RATE:
+    if rate is None or traces.rate == rate:
         return []
     sentence = (
         f"The times of the frames of {session!r} say {traces.rate:.6g} frames per second, so `frame_rate` {rate:g} is "

@@ -12,8 +12,10 @@ from lfadsx.errors import DataError
 
 LONGEST_STEP = 1.5
 """Frames between two frames from which the recording has a gap there."""
-MOST_OFF = 0.1
-"""Share of the rate by which the times of the frames may disagree with it; beyond, their unit is wrong."""
+SAME_RATE, MOST_OFF = 1e-3, 0.1
+"""Shares by which the times of the frames may disagree with a given rate. Up to the first, bins are as wide as the
+given rate says, so that sessions of one microscope fit each other. Beyond the second, the unit of the times is wrong.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,8 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
 def frames_per_second(times: Any, rate: float | None, label: str) -> float:
     """Returns the rate that the times of the frames tell, else the one that is given.
 
-    It is the mean over all steps without a missing frame, so neither jitter nor rounded times move it.
+    It is the mean over all steps without a missing frame, so neither jitter nor rounded times move it. A given rate
+    that is nearly the same is returned as it is.
 
     Args:
         times: Time of each frame in seconds, shape (frame,), or None.
@@ -113,4 +116,4 @@ def frames_per_second(times: Any, rate: float | None, label: str) -> float:
             f"The times of the frames of {label} must fit `frame_rate`, {rate:g} per second, but say {found:.6g}. "
             "Leave `frame_rate` out, or check the unit of the times, which is seconds."
         )
-    return found
+    return found if rate is None or abs(found / rate - 1) > SAME_RATE else float(rate)
