@@ -10,7 +10,18 @@ from flax import nnx
 
 import lfadsx
 from lfadsx.cli import main
-from lfadsx.dynamics import Modes, StepMap, Visited, autonomy, fixed_points, jacobians, roll_out, step_map, visit
+from lfadsx.dynamics import (
+    Modes,
+    StepMap,
+    Visited,
+    autonomy,
+    fixed_points,
+    jacobians,
+    observability,
+    roll_out,
+    step_map,
+    visit,
+)
 from lfadsx.modules.recurrent import AbstractGenerator
 
 BIN = 0.01
@@ -260,3 +271,37 @@ def test_the_command_writes_a_table_a_figure_and_sentences(tmp_path, capsys):
     assert main(["dynamics", str(tmp_path / "nowhere")]) == 2
     assert main(["dynamics", str(tmp_path / "run"), str(file), "--starts", "0"]) == 2
     assert "`n_starts` must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_direction_that_is_read_later_is_not_superfluous(later):
+    """Of a chain of two units only the second is read: the first one counts if it drives the second."""
+    couple = np.array([[0.8, 0.3 if later else 0.0], [0.0, 0.8]])
+    system = StepMap(lambda x, u: x @ couple + u, 2, 2, observe=lambda x: x[:, 1:])
+    inputs = np.random.default_rng(0).normal(size=(40, 50, 2)).astype(np.float32)
+    start = np.zeros((40, 2), np.float32)
+    seen = Visited(start, np.asarray(roll_out(system, start, inputs)), inputs, np.ones((40, 50), bool))
+    found = observability(system, seen)
+    share = np.var(seen.points[:, 0]) / np.var(seen.points, axis=0).sum()
+    assert found.unread == pytest.approx(0.0 if later else share, abs=0.01)
+    covariance = np.cov(seen.points.T)
+    assert found.dimensions == pytest.approx(np.trace(covariance) ** 2 / (covariance**2).sum(), rel=1e-3)
+    # Gains are those of pushes along the directions, followed by roll-outs.
+    for gain, push in zip(found.gains, found.directions.T, strict=True):
+        pushed = np.asarray(roll_out(system, seen.before[:, 10] + push, inputs[:, 10:]))
+        change = ((pushed - seen.states[:, 10:])[:, :, 1] / seen.points[:, 1].std()) ** 2
+        assert gain == pytest.approx(np.sqrt(change.mean()), rel=0.15, abs=1e-3)
+
+
+def test_observability_of_a_model_ends_with_its_trials():
+    """Padding after trials does not count, and nothing is left unread if all units are read."""
+    system = StepMap(lambda x, u: 0.9 * x, 3)
+    start = np.random.default_rng(0).normal(size=(30, 3))
+    states = np.asarray(roll_out(system, jnp.asarray(start, jnp.float32), np.zeros((30, 20, 0))))
+    inside = np.arange(20) < 10
+    padded = np.where(inside[:, None], states, 1e6)
+    whole = Visited(start, states[:, :10], np.zeros((30, 10, 0)), np.ones((30, 10), bool))
+    ragged = Visited(start, padded, np.zeros((30, 20, 0)), np.broadcast_to(inside, (30, 20)))
+    one, other = observability(system, whole), observability(system, ragged)
+    np.testing.assert_allclose(one.gains, other.gains, rtol=1e-5)
+    assert one.unread < 1e-3 and "unread" in repr(one)

@@ -7,6 +7,7 @@
 | `roll_out`          | states from given starts and inputs                                           |
 | `fixed_points`      | points where it stands still or nearly so, as `FixedPoints`                   |
 | `autonomy`          | how far the generator gets without inputs, as `Autonomy`                      |
+| `observability`     | which directions of the state ever reach the factors, as `Observability`      |
 | `jacobians`         | how the next state depends on the state and on the inputs                     |
 | `Modes`             | eigenvalues of Jacobians as time constants and frequencies                    |
 """
@@ -19,6 +20,8 @@ from lfadsx.dynamics.modes import Modes as Modes
 from lfadsx.dynamics.modes import frequencies as frequencies
 from lfadsx.dynamics.modes import jacobians as jacobians
 from lfadsx.dynamics.modes import time_constants as time_constants
+from lfadsx.dynamics.readable_directions import Observability as Observability
+from lfadsx.dynamics.readable_directions import observability as observability
 from lfadsx.dynamics.visited import Visited as Visited
 from lfadsx.dynamics.visited import roll_out as roll_out
 from lfadsx.dynamics.visited import visit as visit
