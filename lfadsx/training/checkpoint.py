@@ -120,12 +120,6 @@ def restore(folder: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     return jax.tree.unflatten(treedef, [arrays[name] for name in target]), read_meta(folder)
 
 
-def check_shapes(folder: Path, like: Any) -> None:
-    """Raises `CheckpointError` unless a checkpoint is whole and has the shapes of a pytree; reads no arrays."""
-    folder = Path(folder).absolute()
-    _compare(folder, check(folder)["shapes"], _shapes(by_name(like)))
-
-
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """Reads the arrays of a checkpoint by name, except random keys, after checking every file."""
     folder = _whole(folder)
@@ -172,17 +166,24 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return read_json(_whole(folder) / "meta.json", RESTORE, error=DamagedError)
 
 
-def check(folder: Path) -> dict[str, Any]:
-    """Returns the manifest of a checkpoint. Raises DamagedError if a file is missing or damaged."""
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns the manifest of a checkpoint: SHA-256 of `files` and `shapes` of arrays. The files are not checked."""
     folder = _whole(folder)
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise DamagedError(
             f"{folder} must be a complete checkpoint, but has no manifest.json. Give a folder that a run has written."
         )
-    content, found = read_json(manifest, RESTORE, error=DamagedError), _checksums(folder)
+    content = read_json(manifest, RESTORE, error=DamagedError)
     if not all(isinstance(content.get(part), dict) for part in ("files", "shapes")):
         raise DamagedError(f"The file {manifest} must name files and shapes, but is damaged. {RESTORE}")
+    return content
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Returns the manifest of a checkpoint. Raises DamagedError if a file is missing or damaged."""
+    folder = _whole(folder)
+    content, found = read_manifest(folder), _checksums(folder)
     for name, checksum in content["files"].items():
         if found.get(name) != checksum:
             state = "is missing" if name not in found else "is damaged: its SHA-256 differs from the manifest"

@@ -303,18 +303,13 @@ class RunFolder:
 
     def _rebuilt(self, info: RunInfo, which: Which, parts: tuple[type[nnx.Module], ...]) -> LFADS:
         """Returns the model that `run.json` describes, with new weights."""
-
-        def make() -> LFADS:
-            return rebuild(info.model, rngs=nnx.Rngs(0), parts=parts)
-
         if parts:  # the user's code, whose faults must show
-            return make()
+            return rebuild(info.model, rngs=nnx.Rngs(0), parts=parts)
         failure = f"The model that {self.path / SINGLE} describes cannot be built"
         with readable(failure, "Restore the file from a copy.", error=RunError):
-            if not isinstance(which, int):  # before memory is taken for sizes that may be damaged
-                state = nnx.state(nnx.eval_shape(make))
-                checkpoint.check_shapes(self.path / which, {"model": state})
-            return make()
+            if not isinstance(which, int):
+                _check_sizes(info.model, checkpoint.read_manifest(self.path / which)["shapes"])
+            return rebuild(info.model, rngs=nnx.Rngs(0))
 
     def step_of(self, which: Which) -> int:
         """Returns the number of steps that a model has trained; argument as of `lfadsx.load`."""
@@ -431,6 +426,24 @@ def _session(facts: dict[str, Any]) -> Session:
     names = {group: tuple(own) for group, own in facts["channel_names"].items()}
     own = {"target_index": np.array(facts["target_index"], int), "areas": tuple(facts.get("areas", ()))}
     return Session(**{**facts, **own, "channel_names": names})
+
+
+LARGEST_SIZE = 10_000
+"""Sizes up to this one are built without a look at the arrays of the checkpoint."""
+
+
+def _check_sizes(description: Any, shapes: dict[str, list[int]]) -> None:
+    """Raises `RunError` if a size of a model is larger than all arrays, before memory is taken for it."""
+    largest = max([LARGEST_SIZE, *(size for shape in shapes.values() for size in shape)])
+    waiting = [description]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, int) and value > largest:
+            raise RunError(
+                f"Sizes of a model must be at most {largest}, as its arrays are, got {value} in {SINGLE}. Restore the "
+                "file from a copy."
+            )
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
 
 
 FREE = ("trials_at_once", "members_at_once")
