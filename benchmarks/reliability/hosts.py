@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--ways", nargs="*", default=["killed", "unplugged"], help="how hosts die")
     options = parser.parse_args()
-    began, found = time.monotonic(), {"difference": {}, "deaths": [], "resumed_difference": {}}
+    began, found = time.monotonic(), {"benchmark": "hosts", "difference": {}, "deaths": [], "resumed_difference": {}}
     with tempfile.TemporaryDirectory() as name, hosts(max(options.hosts)) as network:
         folder, found["hosts"] = Path(name), network.kind
         data = write_data(folder)
