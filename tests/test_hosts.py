@@ -75,6 +75,17 @@ def test_members_and_trials_over_processes_equal_one_process(tmp_path, n):
     close(tmp_path / "all", tmp_path / "several" / "all")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["single", "members"])
+def test_eight_devices_equal_one_and_their_checkpoint_resumes_on_fewer(tmp_path, kind):
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(WORKER.parents[1])}
+    words = [sys.executable, WORKER.with_name("eight_devices.py"), kind, tmp_path]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    apart = json.loads(done.stdout.splitlines()[-1])
+    assert list(apart) == ["8", "8 to 1", "8 to 2", "8 to 3"] and max(apart.values()) < 1e-9
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

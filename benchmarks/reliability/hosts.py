@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--ways", nargs="*", default=["killed", "unplugged"], help="how hosts die")
     options = parser.parse_args()
-    began, found = time.monotonic(), {"difference": {}, "deaths": [], "resumed_difference": {}}
+    began, found = time.monotonic(), {"benchmark": "hosts", "difference": {}, "deaths": [], "resumed_difference": {}}
     with tempfile.TemporaryDirectory() as name, hosts(max(options.hosts)) as network:
         folder, found["hosts"] = Path(name), network.kind
         data = write_data(folder)
@@ -190,7 +190,10 @@ def difference(one: Path, other: Path) -> float:
 
     jax.config.update("jax_enable_x64", True)  # float64 would be read as float32
     first, second = (checkpoint.read_arrays(checkpoint.numbered(run / "checkpoints")[-1]) for run in (one, other))
-    apart = [np.abs(first[name] - second[name])[first[name] != second[name]] for name in first]
+    apart = []
+    for name in first:
+        unequal = (first[name] != second[name]) & ~(np.isnan(first[name]) & np.isnan(second[name]))
+        apart.append(np.abs(first[name][unequal] - second[name][unequal]))
     return max(float(np.max(np.nan_to_num(own, nan=np.inf), initial=0.0)) for own in apart)
 
 

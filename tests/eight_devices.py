@@ -1,0 +1,52 @@
+"""Trains on 1 and on 8 devices, and resumes 8 on 1, 2 and 3: `python eight_devices.py single|members FOLDER`."""
+
+import contextlib
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from hosts_case import members, ragged_sessions, single
+
+import lfadsx
+from lfadsx.training import loop
+
+
+@contextlib.contextmanager
+def stops_after_two_blocks():
+    """Stands in for `stop_request`."""
+    asked = []
+    yield lambda: asked.append(None) or (signal.SIGTERM if len(asked) == 2 else 0)
+
+
+def values(result):
+    return [np.asarray(x) for own in getattr(result, "members", [result]) for x in jax.tree.leaves(nnx.state(own.last))]
+
+
+def main(kind, folder):
+    jax.config.update("jax_enable_x64", True)
+    train, rows = {"single": (single, 1), "members": (members, 4)}[kind]
+    data, apart = ragged_sessions(), {}
+    one = values(train(data))
+
+    def compare(name, result):
+        apart[name] = max(float(np.max(np.abs(a - b))) for a, b in zip(one, values(result), strict=True))
+
+    eight = lfadsx.make_mesh(8, members=rows)
+    compare("8", train(data, mesh=eight))
+    ordinary, loop.stop_request = loop.stop_request, stops_after_two_blocks
+    assert train(data, mesh=eight, out=folder / "begun").reason == "interrupted"
+    loop.stop_request = ordinary
+    for n in (1, 2, 3):
+        shutil.copytree(folder / "begun", folder / str(n))
+        mesh = lfadsx.make_mesh(n, members=2 if kind == "members" and n == 2 else 1)
+        compare(f"8 to {n}", train(data, mesh=mesh, out=folder / str(n)))
+    print(json.dumps(apart))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
