@@ -34,6 +34,9 @@ SECONDS_OF_MATLAB = 600.0
 MOST_BYTES = 4 * 2**30
 """Memory that a file may need here; attributes are small, so only damaged sizes need more."""
 
+MOST_COMPRESSION = 100
+"""How many times its size a MATLAB file up to v7 may need."""
+
 LARGEST_CHUNK = 2**24
 """Bytes of the chunks of which one of each array is read."""
 
@@ -56,7 +59,10 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         path, size, kind = json.loads(line)
-        _limit(MOST_SECONDS + size / BYTES_PER_SECOND if kind == "hdf5" else SECONDS_OF_MATLAB)
+        if kind == "hdf5":
+            _limit(MOST_SECONDS + size / BYTES_PER_SECOND, MOST_BYTES)
+        else:
+            _limit(SECONDS_OF_MATLAB, max(MOST_BYTES, MOST_COMPRESSION * size))
         try:
             answer: Any = references(path) if kind == "hdf5" else _read_matlab(path)
         except MemoryError:
@@ -163,19 +169,23 @@ def _read_matlab(path: str) -> References:
     import scipy.io
 
     for name, _, _ in scipy.io.whosmat(path):
-        with contextlib.suppress(Exception):
+        try:
             scipy.io.loadmat(path, variable_names=[name])
+        except MemoryError:  # with more memory, SciPy can crash on the same damage
+            raise
+        except Exception:  # whoever reads the variable meets the same error
+            continue
     return []
 
 
-def _limit(seconds: float) -> None:
+def _limit(seconds: float, n_bytes: int) -> None:
     """Ends this process when it needs more time of the processor from now on, or more memory; not on Windows."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         usage = resource.getrusage(resource.RUSAGE_SELF)
         until = int(usage.ru_utime + usage.ru_stime + seconds) + 1
-        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, MOST_BYTES), (resource.RLIMIT_CORE, 0)):
+        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, n_bytes), (resource.RLIMIT_CORE, 0)):
             resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
 
 
