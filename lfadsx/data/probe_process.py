@@ -2,14 +2,15 @@
 
 The HDF5 library can crash on damaged files, or never return, and so can SciPy on MATLAB files up to v7. Here only this
 process ends then. Each line on its input has the path, size and kind of a file in JSON. HDF5 files are opened, their
-objects walked through, attributes and chunks looked at, but no numbers read. MATLAB files are read, because their sizes
-stand among the numbers. The answer is one line: which other files the file refers to.
+objects walked through, attributes and chunks looked at, and one chunk of each array read. MATLAB files are read as a
+whole. The answer is one line: which other files the file refers to.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import sys
 import time
@@ -33,11 +34,23 @@ SECONDS_OF_MATLAB = 600.0
 MOST_BYTES = 4 * 2**30
 """Memory that a file may need here; attributes are small, so only damaged sizes need more."""
 
+MOST_COMPRESSION = 100
+"""How many times its size a MATLAB file up to v7 may need."""
+
+LARGEST_CHUNK = 2**24
+"""Bytes of the chunks of which one of each array is read."""
+
+SMALLEST_CHUNK = 4
+"""Bytes of a Fletcher-32 checksum; what went through filters is larger."""
+
+MOST_CHUNKS = 50_000
+"""Chunks of an array whose sizes are looked at."""
+
 MOST_TEXTS = 10**4
 """Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
 
 References = list[tuple[str, str, str]]
-"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file."""
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; "chunk" for an impossible chunk."""
 
 
 def main() -> None:
@@ -46,7 +59,10 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         path, size, kind = json.loads(line)
-        _limit(MOST_SECONDS + size / BYTES_PER_SECOND if kind == "hdf5" else SECONDS_OF_MATLAB)
+        if kind == "hdf5":
+            _limit(MOST_SECONDS + size / BYTES_PER_SECOND, MOST_BYTES)
+        else:
+            _limit(SECONDS_OF_MATLAB, max(MOST_BYTES, MOST_COMPRESSION * size))
         try:
             answer: Any = references(path) if kind == "hdf5" else _read_matlab(path)
         except MemoryError:
@@ -92,10 +108,11 @@ def _opened(group: Any, name: bytes, where: str, found: References, seen: set[An
     if kind != h5l.TYPE_HARD:
         return None
     item = h5o.open(group, name)
-    if h5o.get_info(item).rc > 1:  # several links lead here, perhaps in a circle
-        if item in seen:
-            return None
-        seen.add(item)
+    with contextlib.suppress(RuntimeError):  # the count of links may be damaged, and the object not
+        if h5o.get_info(item).rc > 1:  # several links lead here, perhaps in a circle
+            if item in seen:
+                return None
+            seen.add(item)
     _read_attributes(item)
     return item
 
@@ -103,10 +120,11 @@ def _opened(group: Any, name: bytes, where: str, found: References, seen: set[An
 def _read_attributes(item: Any) -> None:
     """Reads the attributes whose values lie in a heap; the others lie beside their names."""
     for number in range(h5a.get_num_attrs(item)):
-        attribute = h5a.open(item, index=number)
-        if _varies(attribute.get_type()):
-            owner = h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)
-            h5py.AttributeManager(owner)[attribute.name]
+        with contextlib.suppress(Exception):
+            attribute = h5a.open(item, index=number)
+            if _varies(attribute.get_type()):
+                owner = h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)
+                h5py.AttributeManager(owner)[attribute.name]
 
 
 def _varies(kind: Any) -> bool:
@@ -122,6 +140,11 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         found += [("virtual", where, name) for name in sorted(names)]
     elif layout == h5d.CHUNKED:
         dataset.get_num_chunks()
+        if properties.get_nfilters() and _has_an_empty_chunk(dataset):
+            found.append(("chunk", where, ""))
+            return
+        if math.prod(properties.get_chunk()) * dataset.dtype.itemsize <= LARGEST_CHUNK:
+            h5py.Dataset(dataset)[(0,) * dataset.rank]  # through all filters, whose damaged settings can crash
     elif layout == h5d.CONTIGUOUS:
         for number in range(properties.get_external_count()):
             found.append(("raw", where, properties.get_external(number)[0].decode(errors="replace")))
@@ -129,24 +152,40 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         h5py.Dataset(dataset)[()]
 
 
+def _has_an_empty_chunk(dataset: Any) -> bool:
+    """Returns whether one of the first chunks has no room for a checksum, which makes HDF5 read far behind it."""
+    n_seen = 0
+
+    def look(chunk: Any) -> bool | None:
+        nonlocal n_seen
+        n_seen += 1
+        return chunk.size <= SMALLEST_CHUNK or n_seen > MOST_CHUNKS or None
+
+    return bool(dataset.chunk_iter(look)) and n_seen <= MOST_CHUNKS
+
+
 def _read_matlab(path: str) -> References:
     """Reads all variables of a MATLAB file up to v7, which refers to no other files."""
     import scipy.io
 
     for name, _, _ in scipy.io.whosmat(path):
-        with contextlib.suppress(Exception):
+        try:
             scipy.io.loadmat(path, variable_names=[name])
+        except MemoryError:  # with more memory, SciPy can crash on the same damage
+            raise
+        except Exception:  # whoever reads the variable meets the same error
+            continue
     return []
 
 
-def _limit(seconds: float) -> None:
+def _limit(seconds: float, n_bytes: int) -> None:
     """Ends this process when it needs more time of the processor from now on, or more memory; not on Windows."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         usage = resource.getrusage(resource.RUSAGE_SELF)
         until = int(usage.ru_utime + usage.ru_stime + seconds) + 1
-        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, MOST_BYTES), (resource.RLIMIT_CORE, 0)):
+        for kind, limit in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, n_bytes), (resource.RLIMIT_CORE, 0)):
             resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
 
 

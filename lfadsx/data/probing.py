@@ -124,6 +124,12 @@ def _check_reference(path: Path, way: str, place: str, name: str) -> None:
     """Raises `DataError` if a file refers to another one that does not lie in its folder; else tries that one."""
     here, there = path.parent / name, Path(name)
     elsewhere = there.is_absolute() or ".." in there.parts or (there.exists() and not here.exists())
+    if way == "chunk":
+        _KNOWN.discard(_identity(path))
+        raise DataError(
+            f"{place!r} of {path.name!r} must be whole, but one of its chunks is empty. Copy the file again from its "
+            "source, or write it again."
+        )
     if way == "raw" or elsewhere:
         _KNOWN.discard(_identity(path))
         raise DataError(

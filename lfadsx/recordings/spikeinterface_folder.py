@@ -5,12 +5,13 @@ SpikeInterface itself imports whatever class a folder names, so a folder of othe
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lfadsx.damaged_files import read_json, readable
+from lfadsx.damaged_files import readable, text_of
 from lfadsx.data.opening import open_npy
 from lfadsx.errors import DataError
 
@@ -26,8 +27,8 @@ class SavedSorting:
 
     def __init__(self, folder: Path) -> None:
         self.files = [folder / FACTS, folder / SPIKES]
-        facts, again = read_json(self.files[0], error=DataError), "Save the sorting again."
-        with readable(f"{str(self.files[0])!r} cannot be read", again):
+        with readable(f"{str(self.files[0])!r} cannot be read", "Save the sorting again."):
+            facts = json.loads(text_of(self.files[0]))
             self.unit_ids = np.array(facts["unit_ids"])
             self.sampling_frequency = float(facts["sampling_frequency"])
             self._n_segments = int(facts["num_segments"])

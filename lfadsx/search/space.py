@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lfadsx.config import HYPER_RANGES, HyperParams, ModelConfig, TrainConfig
-from lfadsx.damaged_files import read_json
 from lfadsx.errors import LfadsxError, nearest
 from lfadsx.files import write_json
 from lfadsx.setting_checks import ABOVE_0, AT_LEAST_0, BELOW_1, FROM_0_TO_1
@@ -268,7 +268,14 @@ class Space:
         Raises:
             LfadsxError: If the file cannot be read, is not JSON or does not hold a space.
         """
-        content = read_json(path, "Check the path. `Space.to_json` writes an example.")
+        try:
+            content = json.loads(Path(path).read_text())
+        except OSError as error:
+            raise LfadsxError(f"The file {str(path)!r} cannot be read ({error.strerror}). Check the path.") from error
+        except (ValueError, RecursionError) as error:  # not text, not JSON, or brackets without end
+            raise LfadsxError(
+                f"The file {str(path)!r} must hold JSON ({error}). `Space.to_json` writes an example."
+            ) from error
         try:
             return cls.from_dict(content)
         except ValueError as error:
