@@ -237,6 +237,17 @@ def test_a_run_that_cannot_be_written_says_so_and_resumes(fit, whole, tmp_path, 
     same(whole, fit(there))
 
 
+def test_a_run_folder_that_is_renamed_during_a_save_is_said(fit, tmp_path, monkeypatch):
+    def renames(*given):
+        (tmp_path / "run").rename(tmp_path / "moved")
+        raise ValueError("an error of Orbax")
+
+    monkeypatch.setattr(checkpoint, "_write_arrays", renames)
+    with pytest.raises(RunError, match="must stay in place during a run, but it was deleted, renamed"):
+        fit(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_history_that_cannot_be_written_says_so(fit, tmp_path):
     with pytest.raises(RunError, match="history.csv cannot be written .No such file .*Put the folder back"):
         fit(tmp_path / "run", At(2, lambda: shutil.rmtree(tmp_path / "run")), CsvLog(tmp_path / "run" / "history.csv"))

@@ -49,7 +49,8 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
         with writing(folder):
             if is_first:
                 shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
+                folder.parent.mkdir(exist_ok=True)  # not its parents: a run folder that was deleted stays so
+                partial.mkdir()
             _wait(together)
             _write_arrays(partial / "arrays", by_name(tree), alone=not together)
             _wait(together)

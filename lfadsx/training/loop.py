@@ -358,8 +358,15 @@ class Loop:
 
     def _save(self, folder: RunFolder) -> None:
         """Saves the state for a resumed run and, for a single model, its best and last weights for `load`."""
-        position = self.position
         check_held(folder.path)
+        try:
+            self._write(folder)
+        except Exception:
+            check_held(folder.path)  # a folder that is moved during the writing fails in many ways
+            raise
+
+    def _write(self, folder: RunFolder) -> None:
+        position = self.position
         # The state comes last: a run whose saved state says that it has ended never saves its models again.
         if not self.is_population:
             best, last = self.cohort.models()[0]
