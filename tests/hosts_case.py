@@ -37,4 +37,4 @@ def single(data, **how):
 
 
 def members(data, **how):
-    return lfadsx.population(build, data, members=4, config=CONFIG, generations=1, progress=False, **how)
+    return lfadsx.population(build, data, members=4, config=CONFIG, progress=False, **how)
