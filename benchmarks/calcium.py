@@ -64,7 +64,7 @@ def chaotic() -> Dataset:
     )
     splits = {name: spiking.splits[name] for name in ("train", "valid", "test")}
     counts = np.concatenate([split.targets["spikes"] for split in splits.values()])
-    truth = np.concatenate([split.truth for split in splits.values()])
+    truth = np.concatenate([np.asarray(split.truth) for split in splits.values()])
     names = [name for name, split in splits.items() for _ in range(split.n_trials)]
     return as_events(counts.astype(float), truth, bin_width, names, np.random.default_rng(0))
 
