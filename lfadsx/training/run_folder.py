@@ -276,17 +276,19 @@ class RunFolder:
         self, *, which: Which = "best", parts: Iterable[type[nnx.Module]] = (), build: Callable[[], LFADS] | None = None
     ) -> LFADS:
         """Loads a model; arguments and errors as of `lfadsx.load`."""
-        info = self.info
-        model = build() if build else self._rebuilt(info, which, tuple(parts))
+        try:
+            return self._loaded(which, tuple(parts), build)
+        except checkpoint.DamagedError as error:
+            raise CheckpointError(f"{error} {self._whole_ones()}") from error
+
+    def _loaded(self, which: Which, parts: tuple[type[nnx.Module], ...], build: Callable[[], LFADS] | None) -> LFADS:
+        model = build() if build else self._rebuilt(self.info, which, parts)
         model.initialised = True
         state = nnx.state(model)
         if isinstance(which, int):
             nnx.update(model, self._at_step(which, state))
         else:
-            try:
-                restored, _ = checkpoint.restore(self.path / which, {"model": state})
-            except checkpoint.DamagedError as error:
-                raise CheckpointError(f"{error} {self._whole_ones()}") from error
+            restored, _ = checkpoint.restore(self.path / which, {"model": state})
             nnx.update(model, restored["model"])
         return model
 
