@@ -251,9 +251,10 @@ def _check_chunks(dataset: h5py.Dataset, values: np.ndarray, label: str) -> None
     dataset.id.chunk_iter(lambda chunk: masks.add(chunk.filter_mask))
     if any(mask & without for mask in masks):
         raise DataError(f"{label} must have a checksum for each chunk, but lacks one: the file is damaged.")
-    starts = (range(0, size, step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+    chunks: tuple[int, ...] = dataset.chunks or ()  # never without, because it has a filter
+    starts = (range(0, size, step) for size, step in zip(dataset.shape, chunks, strict=True))
     for start in itertools.product(*starts):
-        part = values[tuple(slice(first, first + step) for first, step in zip(start, dataset.chunks, strict=True))]
+        part = values[tuple(slice(first, first + step) for first, step in zip(start, chunks, strict=True))]
         if part.dtype.kind not in "iufb" or not np.any(part != dataset.fillvalue):
             dataset.id.read_direct_chunk(start)
 
@@ -289,7 +290,7 @@ def subgroup(group: h5py.Group, name: str) -> dict[str, Any]:
 
 def items_of(group: h5py.Group) -> dict[str, Any]:
     """Returns the contents of an HDF5 group by name, without links that lead nowhere."""
-    return {str(name): group[name] for name in group if broken_link(group, name) is None}
+    return {name: group[name] for name in map(str, group) if broken_link(group, name) is None}
 
 
 def attributes_of(group: h5py.Group) -> dict[str, Any]:
