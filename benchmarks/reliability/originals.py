@@ -140,7 +140,7 @@ def _nwb(path: Path) -> None:
     import pynwb
 
     rng = np.random.default_rng(0)
-    nwb = pynwb.NWBFile("reaching", "monday", datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC))
+    nwb: Any = pynwb.NWBFile("reaching", "monday", datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC))
     nwb.add_unit_column("area", "Area")
     for unit in range(4):
         nwb.add_unit(spike_times=np.sort(rng.uniform(0, 20, 150)), area="M1" if unit % 2 else "PMd")

@@ -249,10 +249,10 @@ def _check_chunks(dataset: h5py.Dataset, values: np.ndarray, label: str) -> None
     dataset.id.chunk_iter(lambda chunk: masks.add(chunk.filter_mask))
     if any(mask & without for mask in masks):
         raise DataError(f"{label} must have a checksum for each chunk, but lacks one: the file is damaged.")
-    steps = dataset.chunks or ()
-    starts = (range(0, size, step) for size, step in zip(dataset.shape, steps, strict=True))
+    chunks: tuple[int, ...] = dataset.chunks or ()  # never without, because it has a filter
+    starts = (range(0, size, step) for size, step in zip(dataset.shape, chunks, strict=True))
     for start in itertools.product(*starts):
-        part = values[tuple(slice(first, first + step) for first, step in zip(start, steps, strict=True))]
+        part = values[tuple(slice(first, first + step) for first, step in zip(start, chunks, strict=True))]
         if part.dtype.kind not in "iufb" or not np.any(part != dataset.fillvalue):
             dataset.id.read_direct_chunk(start)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lfadsx.config import HyperParams, ModelConfig, TrainConfig
-from lfadsx.damaged_files import read_json
 from lfadsx.data import validation
 from lfadsx.errors import LfadsxError
 from lfadsx.interop.settings_flags import Settings
@@ -125,7 +125,13 @@ def read_flags(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    return read_json(path, "Give the program's hyperparameters-<step>.txt.")
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:  # neither text nor JSON, or brackets without end
+        found = error
+    if not isinstance(found, dict):
+        raise LfadsxError(f"{str(path)!r} must hold settings. Give the program's hyperparameters-<step>.txt.")
+    return found
 
 
 def _of_type(name: str, value: Any) -> Any:
