@@ -224,7 +224,7 @@ def test_a_damaged_manifest_is_an_error_of_the_checkpoint(run):
     manifest = run.path / "best" / "manifest.json"
     for content in ("{", "[]", "{}", '{"files": [], "shapes": {}}', "[" * 10**5, "\x00"):
         manifest.write_text(content)
-        with pytest.raises(CheckpointError, match="manifest.json.*Delete this folder to resume from an earlier"):
+        with pytest.raises(CheckpointError, match="manifest.json.*Restore the checkpoint from a copy"):
             run.load()
     run.load(which="last")
 

@@ -277,7 +277,8 @@ def test_the_recording_is_known_from_prepare_to_the_run(original, data, results,
     facts = prepared.source["day1"]["made_from"]
     assert facts["path"] == str(original.resolve()) and facts["files"][0]["sha256"].startswith("9a8298d67667")
     run = tmp_path / "run"
-    RunFolder(run).write_info(RunInfo(model={}, hyper={}, train={}, data={}))
+    own = {"sessions": [], "bin_width": None, "n_trials": {}, "n_bins": 0, "source": {}, "input_group": "spikes"}
+    RunFolder(run).write_info(RunInfo(model={}, hyper={}, train={}, data=own))
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert cli.main(["export", "run", "--to", "nwb"]) == 2

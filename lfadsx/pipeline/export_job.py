@@ -182,7 +182,10 @@ def _posteriors(results: str | Path | Posterior | Mapping[str, Posterior]) -> di
         return read_posteriors(results)
     for name, what in OF_SEVERAL.items():
         if (Path(results) / name).is_file():
-            raise RunError(f"The folder {results} holds {what}. Export its file {Path(results) / name}.")
+            file = Path(results) / name
+            raise RunError(
+                f"The results must be those of one model, but the folder {results} holds {what}: give {file}."
+            )
     folder = RunFolder(results)
     _ = folder.info  # raises an error if the folder holds no run
     if not folder.posterior.is_file():

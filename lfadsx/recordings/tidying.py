@@ -54,6 +54,8 @@ def tidy_intervals(values: Any, clock_hz: float | None, label: str = "`observed`
         return None
     if isinstance(values, str | Path):
         columns, label = list(read_table(Path(values)).values()), repr(Path(values).name)
+        if len(columns) < 2:
+            raise DataError(f"{label} must have the columns start and stop, got {len(columns)} column.")
         values = np.stack(columns[:2], axis=1)
     intervals = np.asarray(values)
     if intervals.ndim != 2 or intervals.shape[1] != 2 or not len(intervals) or intervals.dtype.kind not in "iuf":

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import threading
 import time
 import uuid
@@ -62,6 +63,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
         return
     check_writable(folder / LOCK)
+    new = not folder.exists()
     with writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         lock = _take(folder)
@@ -72,6 +74,8 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         _held.pop(folder, None)
+        if new and {file.name for file in folder.glob("*")} <= {LOCK, HEARTBEAT}:
+            shutil.rmtree(folder, ignore_errors=True)  # a run with wrong settings leaves nothing
         lock.release()
 
 
