@@ -17,20 +17,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 from hosts_case import members, ragged_sessions, single  # noqa: E402
 
 
+class Asked:
+    """Stands in for what `stop_request` yields: SIGTERM after some blocks."""
+
+    def __init__(self, number_of_block):
+        self.blocks, self.number, self.time = 0, number_of_block, 0.0
+
+    @property
+    def signal(self):
+        self.blocks += 1
+        return signal.SIGTERM if self.blocks == self.number else 0
+
+
 def interrupted(number_of_block):
     """Stands in for `stop_request`: this process alone gets SIGTERM after some blocks."""
-
-    @contextlib.contextmanager
-    def request():
-        asked = []
-
-        def received():
-            asked.append(None)
-            return signal.SIGTERM if len(asked) == number_of_block else 0
-
-        yield received
-
-    return request
+    return lambda: contextlib.nullcontext(Asked(number_of_block))
 
 
 def main(address, n, index, out):
