@@ -126,7 +126,8 @@ def rescued(model, n_members=0, **settings):
     return lfadsx.fit(model, trials(), **settings)
 
 
-@pytest.mark.parametrize("n_members", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_members", [0, 2])
 def test_rescued_runs_halve_the_learning_rate_and_resume_bit_for_bit(model, tmp_path, monkeypatch, caplog, n_members):
     making.allow_skipped_steps(monkeypatch, 1)
     whole = rescued(model, n_members)

@@ -202,7 +202,13 @@ def model_of(kind):
     return lfadsx.inferred_input(data, inferred_inputs=2, generator=kind, **how), data
 
 
-@pytest.mark.parametrize("kind", ["autonomous", "gru", "neural_ode", "known inputs and bias", "own state"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("autonomous", "neural_ode")),
+        *("gru", "known inputs and bias", "own state"),
+    ],
+)
 def test_the_map_of_a_model_is_its_decoder(kind):
     """States, factors and Jacobians of the map are those of the model, also for own states, known inputs and a bias."""
     model, data = model_of(kind)

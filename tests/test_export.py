@@ -345,7 +345,7 @@ def test_unknown_runs(tmp_path):
     for file, what in (("ensemble.h5", "a population"), ("cross_validated.h5", "a cross-validation")):
         (tmp_path / what).mkdir()
         (tmp_path / what / file).touch()
-        with pytest.raises(RunError, match=f"holds {what}, .* Export its file .*{file}"):
+        with pytest.raises(RunError, match=f"holds {what}, .* Give .*{file}"):
             lfadsx.export(tmp_path / what, "csv")
 
 

@@ -183,9 +183,7 @@ def _posteriors(results: str | Path | Posterior | Mapping[str, Posterior]) -> di
     for name, what in OF_SEVERAL.items():
         if (Path(results) / name).is_file():
             file = Path(results) / name
-            raise RunError(
-                f"The results must be those of one model, but the folder {results} holds {what}: give {file}."
-            )
+            raise RunError(f"The results must be of one model, but the folder {results} holds {what}. Give {file}.")
     folder = RunFolder(results)
     _ = folder.info  # raises an error if the folder holds no run
     if not folder.posterior.is_file():
