@@ -56,8 +56,8 @@ def dynamics_run(
     if rows:
         files.append(write_csv(folder.path / "dynamics.csv", [_flat(row) for row in rows]))
     files += attempt(failed, "figure", "dynamics", lambda: [_draw(folder, seen, points, alone)]) or []
-    text = "\n".join([format_table([_shown(i, row) for i, row in enumerate(rows[:SHOWN])] or [{"point": "none"}]), ""])
-    text += "\n".join(sentences(points, alone, inputs, system.n_inputs))
+    table = format_table([_shown(i, row) for i, row in enumerate(rows[:SHOWN])]) if rows else ""
+    text = "\n".join([*table.splitlines(), *sentences(points, alone, inputs, system.n_inputs)])
     summary = {"n_points": len(points), "kinds": {kind: points.kind.count(kind) for kind in sorted(set(points.kind))}}
     summary |= {"autonomy_lasts": alone.lasts}
     return Outcome(text, files=files, findings=tuple(failed), summary=summary, seconds=time.monotonic() - began)
@@ -85,8 +85,8 @@ def sentences(points: FixedPoints, alone: Autonomy, inputs: str, n_inputs: int) 
     if n_inputs:
         lasts, last = (value * scale for value in (alone.lasts, alone.bins[-1] * (alone.bin_width or 1.0)))
         found.append(
-            f"Without any input, roll-outs predict at least half of the factors' variance for {lasts:.3g} {unit}.  "
-            f"{last:.3g} {unit} their R2 is {alone.alone[-1]:.2f}; if nothing moved, it would be {alone.held[-1]:.2f}."
+            f"Without any input, roll-outs predict at least half of the factors' variance for {lasts:.3g} {unit}. "
+            f"After {last:.3g} {unit} R2 is {alone.alone[-1]:.2f}; if nothing moved, it would be {alone.held[-1]:.2f}."
         )
     return found
 
