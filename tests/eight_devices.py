@@ -1,26 +1,17 @@
 """Trains on 1 and on 8 devices, and resumes 8 on 1, 2 and 3: `python eight_devices.py single|members FOLDER`."""
 
-import contextlib
 import json
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 from flax import nnx
-from hosts_case import members, ragged_sessions, single
+from hosts_case import interrupted, members, ragged_sessions, single
 
 import lfadsx
 from lfadsx.training import loop
-
-
-@contextlib.contextmanager
-def stops_after_two_blocks():
-    """Stands in for `stop_request`."""
-    asked = []
-    yield lambda: asked.append(None) or (signal.SIGTERM if len(asked) == 2 else 0)
 
 
 def values(result):
@@ -38,7 +29,7 @@ def main(kind, folder):
 
     eight = lfadsx.make_mesh(8, members=rows)
     compare("8", train(data, mesh=eight))
-    ordinary, loop.stop_request = loop.stop_request, stops_after_two_blocks
+    ordinary, loop.stop_request = loop.stop_request, interrupted(2)
     assert train(data, mesh=eight, out=folder / "begun").reason == "interrupted"
     loop.stop_request = ordinary
     for n in (1, 2, 3):

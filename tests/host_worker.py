@@ -1,8 +1,6 @@
 """One of several processes of a run, as test_hosts.py starts them: `python host_worker.py ADDRESS N INDEX OUT`."""
 
-import contextlib
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -14,24 +12,7 @@ from lfadsx.data.batching import Feed
 from lfadsx.training import loop
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hosts_case import members, ragged_sessions, single  # noqa: E402
-
-
-class Asked:
-    """Stands in for what `stop_request` yields: SIGTERM after some blocks."""
-
-    def __init__(self, number_of_block):
-        self.blocks, self.number, self.time = 0, number_of_block, 0.0
-
-    @property
-    def signal(self):
-        self.blocks += 1
-        return signal.SIGTERM if self.blocks == self.number else 0
-
-
-def interrupted(number_of_block):
-    """Stands in for `stop_request`: this process alone gets SIGTERM after some blocks."""
-    return lambda: contextlib.nullcontext(Asked(number_of_block))
+from hosts_case import interrupted, members, ragged_sessions, single  # noqa: E402
 
 
 def main(address, n, index, out):

@@ -1,5 +1,8 @@
 """The run that test_hosts.py trains in one process and in several: ragged trials of two sessions, a tiny model."""
 
+import contextlib
+import signal
+
 import numpy as np
 from flax import nnx
 
@@ -38,3 +41,20 @@ def single(data, **how):
 
 def members(data, **how):
     return lfadsx.population(build, data, members=4, config=CONFIG, progress=False, **how)
+
+
+class Asked:
+    """Stands in for what `stop_request` yields: SIGTERM after some blocks."""
+
+    def __init__(self, number_of_block):
+        self.blocks, self.number, self.time = 0, number_of_block, 0.0
+
+    @property
+    def signal(self):
+        self.blocks += 1
+        return signal.SIGTERM if self.blocks == self.number else 0
+
+
+def interrupted(number_of_block):
+    """Stands in for `stop_request`: the process gets SIGTERM after some blocks."""
+    return lambda: contextlib.nullcontext(Asked(number_of_block))
