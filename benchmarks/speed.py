@@ -39,7 +39,7 @@ from lfadsx.parallel import (
 )
 from lfadsx.training.cohort import default_at_once
 from lfadsx.training.members import member_runner, stack
-from lfadsx.training.run_folder import versions
+from lfadsx.training.run_info import versions
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start
 from lfadsx.training.step import block_runner

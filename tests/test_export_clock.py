@@ -19,7 +19,8 @@ from lfadsx.recordings.formats import read_recordings
 from lfadsx.results.by_session import by_session
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.results.session_clock import clock_findings, on_clock
-from lfadsx.training.run_folder import RunFolder, RunInfo, without_paths
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import RunInfo, without_paths
 
 pynwb = pytest.importorskip("pynwb")
 nap = pytest.importorskip("pynapple")

@@ -28,7 +28,7 @@ from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import write_posteriors
 from lfadsx.training import RunFolder
 from lfadsx.training.history import write_rows
-from lfadsx.training.run_folder import make_info
+from lfadsx.training.run_info import make_info
 
 HOSTILE = '<script>alert("x")</script>'
 FINDINGS = (

@@ -26,7 +26,8 @@ from lfadsx.results.posterior import Posterior
 from lfadsx.results.results_file import read_posteriors
 from lfadsx.search.space import Space
 from lfadsx.training.history import read_rows, rows_of, write_rows
-from lfadsx.training.run_folder import RunFolder, make_info
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import make_info
 from lfadsx.types import TargetGroup
 
 N_TRIALS, N_BINS, N_UNITS = 24, 20, 8

@@ -23,7 +23,8 @@ from lfadsx.models.serialization import describe
 from lfadsx.pipeline.scoring import check_bin_width, evaluate, matched
 from lfadsx.training.recorded_data import check_same_trials, recorded_data
 from lfadsx.training.results import FitResult
-from lfadsx.training.run_folder import RunFolder, RunInfo
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import RunInfo
 
 Run = str | Path | RunFolder | FitResult | LFADS
 """A run folder, a result of `fit`, or a model."""

@@ -33,7 +33,8 @@ from lfadsx.results.joined_file import write_pieces
 from lfadsx.results.labels import Labels, groups_of_model
 from lfadsx.results.results_file import write_generated, write_posteriors
 from lfadsx.settings_by_name import with_settings
-from lfadsx.training.run_folder import RunFolder, RunInfo, Which
+from lfadsx.training.run_folder import RunFolder, Which
+from lfadsx.training.run_info import RunInfo
 from lfadsx.types import TimeAxis
 
 Keys = Literal["lfadsx", "tf"]

@@ -22,7 +22,8 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
 from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.results.posterior import Posterior
-from lfadsx.training.run_folder import RunFolder, RunInfo, Which
+from lfadsx.training.run_folder import RunFolder, Which
+from lfadsx.training.run_info import RunInfo
 
 
 def evaluate(

@@ -10,7 +10,8 @@ from lfadsx.damaged_files import read_json
 from lfadsx.errors import RunError
 from lfadsx.files import write_text
 from lfadsx.findings import Finding
-from lfadsx.training.run_folder import RunFolder, RunInfo
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import RunInfo
 
 MEASURES = {
     "bits_per_spike": "bits per spike of neurons that the encoder saw (reconstruction)",

@@ -14,7 +14,7 @@ from lfadsx.report.methods_paragraph import methods
 from lfadsx.report.score_table import score_table
 from lfadsx.training import RunFolder
 from lfadsx.training.history import Row, read_rows
-from lfadsx.training.run_folder import RunInfo
+from lfadsx.training.run_info import RunInfo
 
 MOST_EPOCHS = 500
 """Most epochs in the curves of training."""

@@ -15,7 +15,7 @@ from lfadsx.data.batching import take
 from lfadsx.data.dataset import Dataset
 from lfadsx.errors import LfadsxError, RunError
 from lfadsx.files import to_json
-from lfadsx.training.run_folder import RunInfo, first_difference, without_paths
+from lfadsx.training.run_info import RunInfo, first_difference, without_paths
 
 COMPARED = ("versions", "notes", "hyper", "train", "population", "parts", "data", "model")
 """Fields of a run's description that must be equal in all processes; those that name a difference best come first."""

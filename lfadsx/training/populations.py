@@ -39,7 +39,8 @@ from lfadsx.training.loop import Loop, Position, of_members
 from lfadsx.training.members import stack
 from lfadsx.training.optimizer import describe_optimizer
 from lfadsx.training.results import FitResult, PopulationResult
-from lfadsx.training.run_folder import RunFolder, make_info
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import make_info
 from lfadsx.training.run_lock import check_held, locks_out
 from lfadsx.training.schedules import Schedule
 from lfadsx.training.state import Program, TrainState, start

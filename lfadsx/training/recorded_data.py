@@ -11,7 +11,8 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.hdf5_files import describe
 from lfadsx.errors import DataError, RunError
 from lfadsx.recordings.formats import read_recording
-from lfadsx.training.run_folder import RunFolder, RunInfo, without_paths
+from lfadsx.training.run_folder import RunFolder
+from lfadsx.training.run_info import RunInfo, without_paths
 
 GIVE = "Give the data: `data=` in Python; on the command line compare --data FILE... or evaluate RUN FILE..."
 
