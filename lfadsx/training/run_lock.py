@@ -74,7 +74,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         _held.pop(folder, None)
-        if new and {file.name for file in folder.glob("*")} <= {LOCK, HEARTBEAT}:
+        if new and lock.holds() and {file.name for file in folder.glob("*")} <= {LOCK, HEARTBEAT}:
             shutil.rmtree(folder, ignore_errors=True)  # a run with wrong settings leaves nothing
         lock.release()
 
