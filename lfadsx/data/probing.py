@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 from lfadsx.errors import DataError
 
@@ -36,46 +36,36 @@ class _Prober:
         with self._lock:
             if not self._works:
                 return ""
-            if self._process is None or self._owner != os.getpid():  # a fork must not share the pipes
-                self._start()
-            return self._answer(json.dumps([str(path), size, kind])) if self._works else ""
+            process = self._process
+            if process is None or self._owner != os.getpid():  # a fork must not share the pipes
+                process = self._start()
+            return "" if process is None else self._answer(process, json.dumps([str(path), size, kind]))
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        """Starts the process and returns it; None if there can be none here."""
         # Without -P the folder of the script would come first among the modules that can be imported.
         command = [sys.executable, "-P", str(Path(__file__).with_name("probe_process.py"))]
         pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows no window opens
-        try:
-            self._process = subprocess.Popen(
+        with contextlib.suppress(OSError):
+            process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, creationflags=hidden
             )
-            self._owner = os.getpid()
-        except OSError:
-            self._works = False
-        else:
-            self._works = self._line() == b"ready"
-        if not self._works:
-            log.info("HDF5 files are opened without a trial, because no other process can be started here.")
+            if _line(process) == b"ready":
+                self._process, self._owner = process, os.getpid()
+                return process
+        self._works = False
+        log.info("HDF5 files are opened without a trial, because no other process can be started here.")
+        return None
 
-    def _answer(self, question: str) -> Any:
-        assert self._process is not None and self._process.stdin is not None
+    def _answer(self, process: subprocess.Popen[bytes], question: str) -> Any:
         with contextlib.suppress(OSError):
-            self._process.stdin.write(question.encode() + b"\n")
-            self._process.stdin.flush()
-            if line := self._line():
+            to_process = cast(IO[bytes], process.stdin)
+            to_process.write(question.encode() + b"\n")
+            to_process.flush()
+            if line := _line(process):
                 return json.loads(line)
         self.stop()
         return None
-
-    def _line(self) -> bytes:
-        """Returns the next line; an empty one if the process has ended, or was ended because it took too long."""
-        assert self._process is not None and self._process.stdout is not None
-        timer = threading.Timer(MOST_SECONDS, self._process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            return self._process.stdout.readline().strip()
-        finally:
-            timer.cancel()
 
     def stop(self) -> None:
         """Ends the process of this process, if there is one."""
@@ -83,6 +73,17 @@ class _Prober:
         if process is not None and self._owner == os.getpid():
             process.kill()
             process.communicate()
+
+
+def _line(process: subprocess.Popen[bytes]) -> bytes:
+    """Returns the next line; an empty one if the process has ended, or was ended because it took too long."""
+    timer = threading.Timer(MOST_SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        return cast(IO[bytes], process.stdout).readline().strip()
+    finally:
+        timer.cancel()
 
 
 _PROBER = _Prober()
