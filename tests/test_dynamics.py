@@ -151,6 +151,9 @@ def test_inputs_move_the_point():
     assert len(found) == 2 and found.n_starts.tolist() == [4, 4]
     with pytest.raises(lfadsx.LfadsxError, match=r"shape \(2,\).*inputs are \['a', 'b'\]"):
         fixed_points(system, seen, inputs=np.zeros(3))
+    broken = Visited(seen.start, np.full_like(states, np.nan), inputs, seen.inside)
+    with pytest.raises(lfadsx.LfadsxError, match="visited states must be finite"):
+        fixed_points(system, broken)
     with pytest.raises(lfadsx.LfadsxError, match="'zero', 'mean' or numbers"):
         fixed_points(system, seen, inputs="none")  # pyright: ignore[reportArgumentType]
 
@@ -270,6 +273,8 @@ def test_the_command_writes_a_table_a_figure_and_sentences(tmp_path, capsys):
     assert summary["n_points"] == len(found["fixed_points"]) == sum(summary["kinds"].values())
     assert "With zero inputs the generator has" in shown.err and "roll-outs predict" in shown.err
     assert len(found["autonomy"]["alone"]) == 10
+    facts = {"version": lfadsx.__version__, "which": "best", "split": "valid", "bin_width": BIN, "n_starts": 16}
+    assert facts.items() <= found.items()
     if found["fixed_points"]:
         table = (tmp_path / "run" / "dynamics.csv").read_text().splitlines()
         assert len(table) == 1 + len(found["fixed_points"]) and "time_constants_s_4" in table[0]

@@ -75,63 +75,56 @@ def fixed_points(
         seed: Seed of starts and noise.
 
     Raises:
-        LfadsxError: If `inputs` have a wrong shape, or `n_starts` is below 1.
+        LfadsxError: If `inputs` have a wrong shape, `n_starts` is below 1, or a visited state is not finite.
 
     Source: Sussillo & Barak 2013, Neural Computation 25; Golub & Sussillo 2018, JOSS 3.
     """
     if n_starts < 1:
         raise LfadsxError(f"`n_starts` must be at least 1, got {n_starts}.")
     rng, scale, points = np.random.default_rng(seed), visited.scale, visited.points
+    if not np.isfinite(points).all():
+        raise LfadsxError("The visited states must be finite, but some are not. Check the weights of the model.")
     held = _held(system, visited, inputs, n_starts)
     starts = points[rng.integers(len(points), size=n_starts)]
     size = noise * scale / np.sqrt(system.n_states) * rng.random((n_starts, 1))
     starts = starts + size * rng.normal(size=starts.shape)
     moved = np.asarray(_descend(system, jnp.asarray(starts, jnp.float32), jnp.asarray(held), scale, adam_steps))
     # Many starts end at the same place; one of them is enough for what takes longest.
-    one, count = _distinct(_with(moved, held), _speed(system, moved, held), np.ones(n_starts, int), same * scale)
-    ends, held = _settled(system, moved[one], held[one])
-    speed = _speed(system, ends, held)
-    jacobian, _ = jacobians(system, ends, held)
+    speed = np.linalg.norm(_moves(system, moved, held), axis=1)
+    one, count = _distinct(np.concatenate([moved, held], axis=1), speed, np.ones(n_starts, int), same * scale)
+    held = held[one]
+    ends = _settled(system, moved[one], held)
+    moves, (jacobian, _) = _moves(system, ends, held), jacobians(system, ends, held)
+    speed, typical = np.linalg.norm(moves, axis=1), max(visited.speed, np.finfo(float).tiny)
     distance = np.asarray(KDTree(points).query(ends)[0]) / scale
-    typical = max(visited.speed, np.finfo(float).tiny)
-    kept = (distance < farthest) & _stands(ends, held, system, jacobian, typical)
-    one, count = _distinct(_with(ends, held)[kept], speed[kept], count[kept], same * scale)
+    kept = (distance < farthest) & _stands(moves, speed / typical, jacobian)
+    one, count = _distinct(np.concatenate([ends, held], axis=1)[kept], speed[kept], count[kept], same * scale)
     order = np.flatnonzero(kept)[one[np.argsort(-count, kind="stable")]]
     modes = Modes.of(jacobian[order], system.bin_width)
     found = ends[order], held[order], speed[order] / typical, modes, jacobian[order], distance[order]
     return FixedPoints(*found, np.sort(count)[::-1], visited.states.shape[1])
 
 
-def _with(states: np.ndarray, inputs: np.ndarray) -> Float[np.ndarray, "point value"]:
-    return np.concatenate([states, inputs], axis=1)
-
-
 def _moves(system: StepMap, states: np.ndarray, inputs: np.ndarray) -> Float[np.ndarray, "point state"]:
-    """Returns how far the system moves in a bin."""
+    """Returns how the system moves in a bin."""
     return np.asarray(system.step(jnp.asarray(states), jnp.asarray(inputs))) - states
 
 
-def _speed(system: StepMap, states: np.ndarray, inputs: np.ndarray) -> Float[np.ndarray, " point"]:
-    return np.linalg.norm(_moves(system, states, inputs), axis=1)
-
-
 def _stands(
-    states: np.ndarray, inputs: np.ndarray, system: StepMap, jacobian: np.ndarray, typical: float
+    moves: Float[np.ndarray, "point state"],
+    speed: Float[np.ndarray, " point"],
+    jacobian: Float[np.ndarray, "point state state"],
 ) -> Bool[np.ndarray, " point"]:
     """Returns whether the system stands still at a point, or is slow with the speed at a minimum there."""
-    move = _moves(system, states, inputs)
-    speed = np.linalg.norm(move, axis=1)
-    slope = np.linalg.norm(np.einsum("pji,pj->pi", jacobian, move) - move, axis=1)
-    return (speed < FIXED * typical) | ((speed < SLOW * typical) & (slope < FLAT * speed))
+    slope = np.linalg.norm(np.einsum("pji,pj->pi", jacobian, moves) - moves, axis=1)
+    flat = slope < FLAT * np.linalg.norm(moves, axis=1)
+    return (speed < FIXED) | ((speed < SLOW) & flat)
 
 
-def _settled(
-    system: StepMap, states: np.ndarray, inputs: np.ndarray
-) -> tuple[Float[np.ndarray, "point state"], Float[np.ndarray, "point input"]]:
-    """Returns the states after Newton steps, with their inputs."""
-    n = len(states)
-    padded = np.arange(-(-n // AT_ONCE) * AT_ONCE) % n  # few different sizes, few compilations
-    return np.asarray(_newton(system, jnp.asarray(states[padded]), jnp.asarray(inputs[padded])))[:n], inputs
+def _settled(system: StepMap, states: np.ndarray, inputs: np.ndarray) -> Float[np.ndarray, "point state"]:
+    """Returns the states after Newton steps."""
+    padded = np.arange(-(-len(states) // AT_ONCE) * AT_ONCE) % len(states)  # few different sizes, few compilations
+    return np.asarray(_newton(system, jnp.asarray(states[padded]), jnp.asarray(inputs[padded])))[: len(states)]
 
 
 def _held(system: StepMap, visited: Visited, inputs: Any, n_starts: int) -> Float[np.ndarray, "start input"]:

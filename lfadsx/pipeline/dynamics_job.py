@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from flax import nnx
 
+from lfadsx import __version__
 from lfadsx.data.dataset import Dataset
+from lfadsx.data.split_names import split_name
 from lfadsx.dynamics import Autonomy, FixedPoints, autonomy, fixed_points, step_map, visit
 from lfadsx.evaluation import format_table
 from lfadsx.files import write_csv, write_json
@@ -50,7 +52,8 @@ def dynamics_run(
     points = fixed_points(system, seen, inputs=inputs, n_starts=n_starts, seed=seed)
     alone = autonomy(system, seen)
     rows, failed = points.rows(), []
-    facts: dict[str, Any] = {"inputs": inputs, "n_starts": n_starts, "seed": seed, "fixed_points": rows}
+    facts: dict[str, Any] = {"version": __version__, "which": which, "split": split_name(data.splits, split)}
+    facts |= {"inputs": inputs, "n_starts": n_starts, "seed": seed, "bin_width": data.bin_width, "fixed_points": rows}
     facts["autonomy"] = {"seconds": alone.bins * (alone.bin_width or 1.0), "alone": alone.alone, "held": alone.held}
     files = [write_json(folder.path / "dynamics.json", facts)]
     if rows:
