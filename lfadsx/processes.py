@@ -138,7 +138,7 @@ def _initialize(address: str, timeout: int, **how: Any) -> None:
 def end_with(words: str, code: int) -> None:
     """Sets what this process says, and its exit code, when JAX ends it because of another process.
 
-    JAX then calls `abort` in a thread of its own. That no Python code can catch but this handler of the signal.
+    JAX then calls `abort` in another thread. Only a handler of its signal, written for C, can still say something.
     """
 
     def end(number: int) -> None:

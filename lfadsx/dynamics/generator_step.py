@@ -67,8 +67,8 @@ def step_map(model: LFADS, data: Dataset) -> StepMap:
     """Returns one step of a model's generator, without dropout and noise, as a function of arrays.
 
     The inputs of a bin are the inferred ones, then the known ones that drive the generator, then the bias of the trial.
-    Inferred inputs are given here, although the controller computes them from the factors: the loop is open. The state
-    of a part of your own, which may be any pytree, becomes one array.
+    Inferred inputs are given here, although the controller computes them from the factors: the loop is open. If a
+    generator of your own has a pytree as its state, its arrays are joined to one.
 
     Example:
         >>> import lfadsx

@@ -67,7 +67,7 @@ class Visited:
 def visit(model: LFADS, data: Dataset, system: StepMap, split: str | None = None) -> Visited:
     """Returns the states that a model's generator visits in trials, driven by posterior means.
 
-    Averages over posterior samples are no trajectory of the generator; this is one.
+    These are trajectories of the generator. The states of a `Posterior` are not, if they average several samples.
 
     Args:
         model: The model.

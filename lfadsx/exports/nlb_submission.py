@@ -73,7 +73,7 @@ def _both(posteriors: Mapping[str, Posterior]) -> tuple[SessionResults, SessionR
         )
     if "test" in posteriors:
         return _session(posteriors, "train", "valid"), _session(posteriors, "test"), []
-    sentence = "There are no test trials, so `eval` holds the valid trials. Only you can score this file."
+    sentence = "The data have no test trials, so `eval` holds the valid trials, which the leaderboard cannot score."
     remedy = "For the leaderboard, read both files of the set with `lfadsx.from_nwb(train_file, test_file)`."
     note = Finding("note", "no test trials", None, None, "valid", sentence, remedy)
     return _session(posteriors, "train"), _session(posteriors, "valid"), [note]

@@ -59,7 +59,7 @@ def joined_rates(posterior: Posterior, data: Dataset, *, session: int | None = N
     title = f"{posterior.split.capitalize()} pieces, joined{view.session_title(session)}"
     figure = new_figure(8.5, 4.6 + 0.8 * len(shown), title)
     axes = figure.subplots(2 + len(shown), 1, sharex=True, height_ratios=[2, 2] + [1] * len(shown))
-    # One loud neuron would leave all others dark, so each has a scale of its own; the panels below have units.
+    # Each neuron has its own scale, because a loud one would leave the others dark. The panels below have units.
     images = ((counts, "Greys", "Data"), (rates, "viridis", "Inferred rates"))
     scale = view.units.say("Share of neuron's highest" if view.units.are_counts else "Lowest to highest")
     for ax, (values, colours, name) in zip(axes, images, strict=False):

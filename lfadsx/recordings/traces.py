@@ -63,7 +63,7 @@ def tidy_traces(values: Any, times: Any, rate: float | None, label: str, unit: s
     Args:
         values: Shape (frame, unit), or (unit, frame) if the times fit that, or without times if that is longer.
         times: Time of each frame in seconds, shape (frame,); None for frames at `rate` from 0 s on.
-        rate: Frames per second, if there are no times.
+        rate: Frames per second, for traces without times.
         label: Name of the traces in messages.
         unit: Unit of the values.
 
