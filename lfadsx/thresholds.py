@@ -42,6 +42,9 @@ LEAST_DISPERSION = 0.8
 LEAST_SLOPE = 0.7
 """Slope of counts on the rates that predict them, below which rates vary more than they should."""
 
+MOST_INFORMATION_LEFT = 0.05
+"""Share of the information in unseen entries, in bits, that rates may leave to a regression from smoothed spikes."""
+
 MOST_RISE = 0.2
 """Rise of the training reconstruction above the first epoch, as a share of its fall, above which steps are too long."""
 MOST_RISE_OF_NOISE = 10.0
@@ -50,3 +53,14 @@ FEWEST_EPOCHS = 4
 """Epochs that a look at the rise needs."""
 MOST_CLIPPED = 2.0
 """Median length of the gradient as a multiple of the length that clipping leaves."""
+
+LEAST_SHOWN = 0.9
+"""Share of the variance of a generator's states that the factors of this and later bins must show."""
+MOST_LEAKAGE = 0.5
+"""R2 of inferred inputs predicted from the state before them."""
+MOST_ALONE = 0.9
+"""R2 of roll-outs without inputs, above which inferred inputs do too little to matter."""
+LEAST_HELD = 0.3
+"""R2 of factors that stand still, below which the autonomy gap says nothing."""
+MOST_AUTONOMY_GAP = 0.25
+"""How much worse than standing still a generator without inputs may predict."""

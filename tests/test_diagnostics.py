@@ -21,15 +21,15 @@ def healthy():
     return factors, np.exp(0.5 + factors @ rng.normal(0, 0.5, (3, N_CHANNELS)))
 
 
-def found(healthy, counts=None, rates=None, masked=None, seen_rates=None, **fields):
+def found(healthy, counts=None, rates=None, masked=None, held_out=2, hidden_share=1.0, **fields):
     """The findings of a model with given rates; by default those of hidden entries are the true ones."""
     factors, true = healthy
     counts = np.random.default_rng(1).poisson(true) if counts is None else counts
-    data = from_arrays(counts, split=["train"] * 40 + ["valid"] * (N_TRIALS - 40), held_out=2)
+    data = from_arrays(counts, split=["train"] * 40 + ["valid"] * (N_TRIALS - 40), held_out=held_out)
     own = slice(40, None)
     rates = true if rates is None else rates
     hidden = np.zeros(data.valid.targets["spikes"].shape, bool)
-    hidden[:, :, :8] = True
+    hidden[:, :, :8] = np.random.default_rng(6).random(hidden[:, :, :8].shape) < hidden_share
     masked = (rates if masked is None else masked)[own], hidden
     made = dataclasses.replace(posterior(data.valid, rates[own]), factors=factors[own])
     n = len(factors[own])

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import shutil
 import sys
 
 import numpy as np
@@ -165,6 +166,20 @@ def test_trials_are_those_of_the_posterior(made):
     np.testing.assert_allclose(unpacked(session["rates_std"]), posterior.rates_std["spikes"] / 0.02, atol=1e-3)
     assert [neuron["held_out"] for neuron in session["neurons"]] == posterior.held_out[0].tolist()
     assert browser["left_out"] == []
+
+
+def test_dynamics_are_in_the_page_once_they_are_known(made, tmp_path):
+    folder, _, html = made
+    assert "<code>lfadsx dynamics</code>" in html and "Can the dynamics be trusted?" not in html
+    later = RunFolder(shutil.copytree(folder.path, tmp_path / "run"))
+    point = dict(kind="saddle", n_growing=2, distance=0.5, time_constants_s=[-0.145], frequencies_hz=[9.9])
+    trust = dict(shown=0.95, leakage=None, alone=0.43, held=-1.04, bins=10)
+    write_json(later.dynamics, dict(fixed_points=[point], trust=trust, sentences=[HOSTILE]))
+    html = own_text(report.write_report(later.path).read_text(encoding="utf-8"))
+    section = re.search(r'<section id="dynamics".*?</section>', html, re.DOTALL)[0]
+    assert "<code>lfadsx dynamics</code>" not in section and HOSTILE not in section
+    assert [f"<td>{cell}</td>" in section for cell in ("saddle", "-145", "9.9", "0.950", "−1.040")] == [True] * 5
+    assert "above 0.9" in section and "inferred inputs" not in section
 
 
 def test_without_its_data_a_run_says_that_they_are_missing(made, tmp_path, caplog):

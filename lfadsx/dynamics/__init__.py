@@ -8,6 +8,7 @@
 | `fixed_points`      | points where it stands still or nearly so, as `FixedPoints`                   |
 | `autonomy`          | how far the generator gets without inputs, as `Autonomy`                      |
 | `observability`     | which directions of the state ever reach the factors, as `Observability`      |
+| `trust`, `Trust`    | whether the dynamics can be trusted: unread states, inputs in their place     |
 | `jacobians`         | how the next state depends on the state and on the inputs                     |
 | `Modes`             | eigenvalues of Jacobians as time constants and frequencies                    |
 """
@@ -22,6 +23,8 @@ from lfadsx.dynamics.modes import jacobians as jacobians
 from lfadsx.dynamics.modes import time_constants as time_constants
 from lfadsx.dynamics.readable_directions import Observability as Observability
 from lfadsx.dynamics.readable_directions import observability as observability
+from lfadsx.dynamics.trust_checks import Trust as Trust
+from lfadsx.dynamics.trust_checks import trust as trust
 from lfadsx.dynamics.visited import Visited as Visited
 from lfadsx.dynamics.visited import roll_out as roll_out
 from lfadsx.dynamics.visited import visit as visit

@@ -41,6 +41,7 @@ class StepMap:
             factors; None: the states themselves.
         bin_width: Width of a bin in seconds; None if it is unknown, then times are in bins.
         input_names: Names of the inputs.
+        n_inferred: Number of inputs, the first ones, that were inferred from the data.
     """
 
     step: Callable[[Array, Array], Array]
@@ -49,6 +50,7 @@ class StepMap:
     observe: Callable[[Array], Array] | None = None
     bin_width: float | None = None
     input_names: tuple[str, ...] = ()
+    n_inferred: int = 0
 
     def __repr__(self) -> str:
         """Returns the sizes in one line."""
@@ -105,7 +107,7 @@ def step_map(model: LFADS, data: Dataset) -> StepMap:
         return decoder.factor_map(generator.readable(unpack(states)))
 
     n_states = pack(generator.initial_state(jnp.zeros((1, model.ic_prior.dim)))).shape[1]
-    return StepMap(step, n_states, n_inputs, observe, data.bin_width, names)
+    return StepMap(step, n_states, n_inputs, observe, data.bin_width, names, n_inferred)
 
 
 def packing(generator: Any, n_ic: int) -> tuple[Callable[[Any], Array], Callable[[Array], Any]]:

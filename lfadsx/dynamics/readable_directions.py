@@ -16,8 +16,13 @@ from lfadsx.dynamics.visited import Visited
 
 MOST_TRIALS = 16
 """Most trials along which the system is linearised."""
+MOST_WORK = 2e10
+"""Most multiplications for each matrix product of these trials, as far as one trial does not need more."""
 NOISE = 0.01
 """Change of what is read, in units of its spread, that cannot be told from none."""
+
+READ = 0.99
+"""Share of the squared gains that the directions that count as shown make up."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,12 +35,14 @@ class Observability:
         directions: Change of the state by one standard deviation along each direction, shape (state, direction). Along
             different directions the visited states are not correlated.
         unread: Share of the variance of the visited states that what is read later does not show.
+        shown: Share of that variance in the directions that make up 99 % of what is read later: the cycle consistency.
         dimensions: Number of dimensions that the visited states fill, the participation ratio of their variances.
     """
 
     gains: Float[np.ndarray, " direction"]
     directions: Float[np.ndarray, "state direction"]
     unread: float
+    shown: float
     dimensions: float
 
     def __repr__(self) -> str:
@@ -74,37 +81,39 @@ def observability(system: StepMap, visited: Visited) -> Observability:
 
     Source: Kalman 1960, for the Gramian; along trajectories: Rugh 1996, Linear System Theory.
     """
-    trials = np.unique(np.linspace(0, len(visited.states) - 1, MOST_TRIALS).astype(int))
-    steps, _ = jacobians(system, visited.before[trials], visited.inputs[trials])
     observed = np.asarray(system.observed(visited.states))  # pyright: ignore[reportArgumentType]
     spread = np.maximum(observed[visited.inside].std(0), np.finfo(np.float32).tiny)
-    read = np.asarray(_read(system, visited.states[trials].reshape(-1, system.n_states)), float) / spread[:, None]
-    read = read.reshape(len(trials), -1, *read.shape[1:]) / np.sqrt(len(spread))
-    gramian = _mean_gramian(steps.astype(float), read, visited.inside[trials])
+    n_trials, n_bins, n_states = visited.states.shape
+    most = int(np.clip(MOST_WORK // (n_bins * n_states**3), 1, MOST_TRIALS))
+    chosen = np.unique(np.linspace(0, n_trials - 1, most).astype(int))
+    gramian = np.mean([_gramian(system, visited, trial, spread) for trial in chosen], axis=0)
     root = _root(np.cov(visited.points.T.astype(float)).reshape(system.n_states, -1))
     squares, vectors = np.linalg.eigh(root @ gramian @ root)
     gains = np.sqrt(np.maximum(squares[::-1], 0.0))
     directions = (root @ vectors)[:, ::-1]
     variance = (directions**2).sum(0)
     unread = float((variance * NOISE**2 / (gains**2 + NOISE**2)).sum() / variance.sum())
+    read_so_far = np.cumsum(gains**2) - gains**2
+    shown = float(variance[read_so_far < READ * (gains**2).sum()].sum() / variance.sum())
     total = np.linalg.eigvalsh(root @ root)
-    return Observability(gains, directions, unread, float(total.sum() ** 2 / (total**2).sum()))
+    return Observability(gains, directions, unread, shown, float(total.sum() ** 2 / (total**2).sum()))
 
 
-def _mean_gramian(
-    steps: Float[np.ndarray, "trial time state state"],
-    read: Float[np.ndarray, "trial time observed state"],
-    inside: np.ndarray,
+def _gramian(
+    system: StepMap, visited: Visited, trial: int, spread: Float[np.ndarray, " observed"]
 ) -> Float[np.ndarray, "state state"]:
-    """Returns the Gramian per bin that follows, averaged over the states before the bins of the first halves."""
-    n_states, total, count = steps.shape[-1], 0.0, 0
-    for own_steps, own_read, length in zip(steps, read, inside.sum(1), strict=True):
-        gramian = np.zeros((n_states, n_states))
-        for t in reversed(range(length)):
-            gramian = own_steps[t].T @ (own_read[t].T @ own_read[t] + gramian) @ own_steps[t]
-            if t < max(1, length // 2):
-                total, count = total + gramian / (length - t), count + 1
-    return np.asarray(total) / count
+    """Returns the Gramian per bin that follows, averaged over the states before the bins of a trial's first half."""
+    steps, _ = jacobians(system, visited.before[trial], visited.inputs[trial])
+    read = np.asarray(_read(system, visited.states[trial])) / spread[:, None] / np.sqrt(len(spread))
+    length = int(visited.inside[trial].sum())
+    now, total = np.zeros((2, system.n_states, system.n_states))
+    n = max(1, length // 2)
+    for t in reversed(range(length)):
+        a, c = steps[t].astype(float), read[t].astype(float)
+        now = a.T @ (c.T @ c + now) @ a
+        if t < n:
+            total += now / (length - t)
+    return total / n
 
 
 @partial(jax.jit, static_argnums=0)

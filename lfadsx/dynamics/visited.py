@@ -15,6 +15,7 @@ from lfadsx.data.split_names import trials_of
 from lfadsx.dynamics.generator_step import StepMap, packing
 from lfadsx.inference.posterior_inference import infer
 from lfadsx.models.lfads import LFADS
+from lfadsx.results.posterior import Posterior
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -64,7 +65,9 @@ class Visited:
         return float(np.median(np.linalg.norm(self.states - self.before, axis=2)[self.inside]))
 
 
-def visit(model: LFADS, data: Dataset, system: StepMap, split: str | None = None) -> Visited:
+def visit(
+    model: LFADS, data: Dataset, system: StepMap, split: str | None = None, *, posterior: Posterior | None = None
+) -> Visited:
     """Returns the states that a model's generator visits in trials, driven by posterior means.
 
     These are trajectories of the generator. The states of a `Posterior` are not, if they average several samples.
@@ -74,11 +77,12 @@ def visit(model: LFADS, data: Dataset, system: StepMap, split: str | None = None
         data: The data set.
         system: Result of `lfadsx.dynamics.step_map` for this model.
         split: As in `lfadsx.infer`.
+        posterior: Posterior of this split, whose initial conditions and inputs are taken; by default they are inferred.
 
     Raises:
         LfadsxError: If the data do not fit the model or have no such split.
     """
-    post = infer(model, data, split, n_samples=0)
+    post = infer(model, data, split, n_samples=0) if posterior is None else posterior
     _, trials = trials_of(data, split)
     parts, shape = [], post.factors.shape[:2]
     if post.inputs is not None:

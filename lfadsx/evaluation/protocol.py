@@ -40,8 +40,8 @@ class Evaluation:
             best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
             measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `readout`, `psth`,
             `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `targets_r2_without_inputs` (the same with
-            inferred inputs set to 0), `verdict`, `findings`, and `notes`
-            (sentences on scores that are left out).
+            inferred inputs set to 0), `dynamics` (values of `lfadsx.dynamics.trust`, from `lfadsx.evaluate`),
+            `verdict`, `findings`, and `notes` (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
         findings: Oddities in the scores.

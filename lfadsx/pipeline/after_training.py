@@ -25,7 +25,7 @@ from lfadsx.models.lfads import LFADS
 from lfadsx.pipeline.finished import JOB, job_record
 from lfadsx.pipeline.outcome import Outcome, scores_text
 from lfadsx.pipeline.report_job import attempt_page
-from lfadsx.pipeline.scoring import without_inputs
+from lfadsx.pipeline.scoring import with_trust_checks, without_inputs
 from lfadsx.progress import step
 from lfadsx.report.methods_paragraph import write_methods
 from lfadsx.results.joined_file import write_pieces
@@ -138,7 +138,8 @@ def score(
     masked = attempt(failed, "inference of hidden entries", "", hidden)
     ablating = functools.partial(without_inputs, model, data, split, posteriors[split], mesh=mesh)
     ablated = attempt(failed, "inference without inputs", "", ablating)
-    return score_posteriors(data, posteriors, masked, split=split, ablated=ablated)
+    scores = score_posteriors(data, posteriors, masked, split=split, ablated=ablated)
+    return with_trust_checks(scores, model, data, posteriors[split])
 
 
 def draw(failed: list[Finding], figures: Callable[[ModuleType], tuple[list[Path], list[Finding]]]) -> list[Path]:

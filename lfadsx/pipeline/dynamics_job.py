@@ -1,4 +1,4 @@
-"""The job `dynamics`: fixed points, modes and autonomy of a run's generator, as a table, a figure and sentences."""
+"""The job `dynamics`: fixed points, modes, autonomy and trust checks of a run's generator, in files and sentences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,22 @@ from flax import nnx
 from lfadsx import __version__
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import split_name
-from lfadsx.dynamics import Autonomy, FixedPoints, autonomy, fixed_points, step_map, visit
+from lfadsx.dynamics import (
+    Autonomy,
+    FixedPoints,
+    Observability,
+    autonomy,
+    fixed_points,
+    observability,
+    step_map,
+    trust,
+    visit,
+)
 from lfadsx.evaluation import format_table
 from lfadsx.files import write_csv, write_json
 from lfadsx.findings import attempt
 from lfadsx.pipeline.outcome import Outcome
+from lfadsx.pipeline.report_job import attempt_page
 from lfadsx.pipeline.scoring import check_bin_width, matched
 from lfadsx.training.run_folder import RunFolder, Which
 
@@ -35,7 +46,7 @@ def dynamics_run(
     seed: int = 0,
     parts: Iterable[type[nnx.Module]] = (),
 ) -> Outcome:
-    """Writes `dynamics.json`, `dynamics.csv` and `figures/dynamics.png` into a run folder.
+    """Writes `dynamics.json`, `dynamics.csv` and `figures/dynamics.png` into a run folder, and its page again.
 
     `which` and `parts` are as in `lfadsx.load`, `split` is as in `lfadsx.infer`, the other arguments as in
     `lfadsx.dynamics.fixed_points`.
@@ -50,20 +61,27 @@ def dynamics_run(
     system = step_map(model, data)
     seen = visit(model, data, system, split)
     points = fixed_points(system, seen, inputs=inputs, n_starts=n_starts, seed=seed)
-    alone = autonomy(system, seen)
+    read, alone = observability(system, seen), autonomy(system, seen)
+    checked = trust(system, seen, read=read, alone=alone)
     rows, failed = points.rows(), []
     facts: dict[str, Any] = {"version": __version__, "which": which, "split": split_name(data.splits, split)}
     facts |= {"inputs": inputs, "n_starts": n_starts, "seed": seed, "bin_width": data.bin_width, "fixed_points": rows}
     facts["autonomy"] = {"seconds": alone.bins * (alone.bin_width or 1.0), "alone": alone.alone, "held": alone.held}
-    files = [write_json(folder.path / "dynamics.json", facts)]
+    said = [*sentences(points, alone, inputs, system.n_inputs), _filled(read)]
+    facts |= {"trust": checked, "dimensions": read.dimensions, "sentences": said}
+    files = [write_json(folder.dynamics, facts)]
     if rows:
         files.append(write_csv(folder.path / "dynamics.csv", [_flat(row) for row in rows]))
     files += attempt(failed, "figure", "dynamics", lambda: [_draw(folder, seen, points, alone)]) or []
+    if folder.report_page.is_file():
+        files += attempt_page(failed, folder.path, data)
     table = format_table([_shown(i, row) for i, row in enumerate(rows[:SHOWN])]) if rows else ""
-    text = "\n".join([*table.splitlines(), *sentences(points, alone, inputs, system.n_inputs)])
+    text = "\n".join([*table.splitlines(), *said])
     summary = {"n_points": len(points), "kinds": {kind: points.kind.count(kind) for kind in sorted(set(points.kind))}}
-    summary |= {"autonomy_lasts": alone.lasts}
-    return Outcome(text, files=files, findings=tuple(failed), summary=summary, seconds=time.monotonic() - began)
+    summary |= {"autonomy_lasts": alone.lasts, "shown": checked.shown, "leakage": checked.leakage}
+    return Outcome(
+        text, files=files, findings=(*checked.findings, *failed), summary=summary, seconds=time.monotonic() - began
+    )
 
 
 def sentences(points: FixedPoints, alone: Autonomy, inputs: str, n_inputs: int) -> list[str]:
@@ -92,6 +110,13 @@ def sentences(points: FixedPoints, alone: Autonomy, inputs: str, n_inputs: int) 
             f"After {last:.3g} {unit} R2 is {alone.alone[-1]:.2f}; if nothing moved, it would be {alone.held[-1]:.2f}."
         )
     return found
+
+
+def _filled(read: Observability) -> str:
+    return (
+        f"Its states fill {read.dimensions:.1f} dimensions; {100 * read.shown:.0f} % of their variance shows in the "
+        "factors of the same or later bins."
+    )
 
 
 def _attractor(n: int) -> str:

@@ -15,8 +15,11 @@ from jaxtyping import Float
 from lfadsx.data.behaviour_target import with_behaviour_target
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import ALL, split_name
+from lfadsx.dynamics import Trust, step_map, trust, visit
 from lfadsx.errors import DataError, LfadsxError
 from lfadsx.evaluation import Evaluation, score_posteriors
+from lfadsx.files import plain
+from lfadsx.findings import Finding, attempt
 from lfadsx.inference import infer, masked_rates
 from lfadsx.models.lfads import LFADS
 from lfadsx.models.new_sessions import with_sessions
@@ -79,7 +82,7 @@ def evaluate(
         for name in dict.fromkeys(("train", split))
     }
     masked = masked_rates(model, data, split, seed=seed, mesh=mesh)
-    return score_posteriors(
+    scores = score_posteriors(
         data,
         found,
         masked,
@@ -88,6 +91,21 @@ def evaluate(
         ablated=without_inputs(model, data, split, found[split], mesh=mesh),
         psth_kernel_bins=psth_kernel_bins,
     )
+    return with_trust_checks(scores, model, data, found[split])
+
+
+def with_trust_checks(scores: Evaluation, model: LFADS, data: Dataset, posterior: Posterior) -> Evaluation:
+    """Returns scores with the trust checks of the model's dynamics: `detail["dynamics"]`, and their findings."""
+
+    def checks() -> Trust:
+        system = step_map(model, data)
+        return trust(system, visit(model, data, system, scores.scores["split"], posterior=posterior))
+
+    failed: list[Finding] = []
+    found = attempt(failed, "check of the dynamics", "", checks)
+    findings = (*scores.findings, *(() if found is None else found.findings), *failed)
+    detail = scores.detail | plain({"dynamics": found, "findings": findings})
+    return dataclasses.replace(scores, findings=findings, detail=detail)
 
 
 def without_inputs(

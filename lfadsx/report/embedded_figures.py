@@ -25,6 +25,8 @@ ABOUT = {
     "predicted_counts": "Predicted counts against recorded counts",
     "gain_per_neuron": "Score of each neuron beside that of a baseline",
     "kl_per_dimension": "Divergence of the posterior from the prior, by latent dimension",
+    "dynamics": "Fixed points among the trajectories, eigenvalues and time constants of their modes, and roll-outs "
+    "without inputs",
     "behaviour": "Recorded behaviour and behaviour decoded from the inferred rates",
 }
 """By kind of figure, what it shows."""

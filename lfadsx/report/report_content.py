@@ -10,6 +10,7 @@ from lfadsx.findings import Finding
 from lfadsx.plotting.condition_colours import evenly
 from lfadsx.plotting.loss_curves import PARTS
 from lfadsx.plotting.units import in_words_for
+from lfadsx.report.dynamics_section import dynamics_section
 from lfadsx.report.methods_paragraph import methods
 from lfadsx.report.score_table import score_table
 from lfadsx.training import RunFolder
@@ -38,6 +39,7 @@ def report_content(folder: RunFolder, metrics: Mapping[str, Any]) -> dict[str, A
         "facts": _facts(info),
         "training": _training(metrics["training"]),
         "curves": training_curves(rows, metrics["training"]["best_epoch"]),
+        "dynamics": dynamics_section(folder, metrics),
         "settings": _settings(info),
         "version": info.versions.get("lfadsx", ""),
     }

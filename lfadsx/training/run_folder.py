@@ -54,6 +54,7 @@ class RunFolder:
         self.history, self.posterior = self.path / "history.csv", self.path / "posterior.h5"
         self.metrics, self.report = self.path / "metrics.json", self.path / "report.md"
         self.report_page, self.calibration = self.path / "report.html", self.path / "calibration.json"
+        self.dynamics = self.path / "dynamics.json"
         self.figures, self.checkpoints = self.path / "figures", self.path / "checkpoints"
 
     @property

@@ -33,6 +33,7 @@ class PoissonFit:
         features: Shape (entry, feature).
         counts: Spike counts, shape (entry, channel); every channel fires.
         scored: True where a count exists, of the same shape.
+        offset: Log rates that the regression adds to, of the same shape; by default 0.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class PoissonFit:
         features: Float[np.ndarray, "entry feature"],
         counts: Num[np.ndarray, "entry channel"],
         scored: Bool[np.ndarray, "entry channel"],
+        offset: Float[np.ndarray, "entry channel"] | float = 0.0,
     ):
         self._centre = features.mean(0)
         centred = features - self._centre
@@ -48,11 +50,11 @@ class PoissonFit:
         self._spread = np.maximum(spread, 1e-12)[:, None]
         share = scored / scored.sum(0)
         self._data = [
-            jnp.asarray(of, jnp.float32) for of in (centred @ self._basis, np.where(scored, counts, 0), share)
+            jnp.asarray(of, jnp.float32) for of in (centred @ self._basis, np.where(scored, counts, 0), share, offset)
         ]
         # The last row holds the log rate at the mean of the features.
         self._weights = np.zeros((features.shape[1] + 1, counts.shape[1]))
-        self._weights[-1] = np.log(self._mean_rate)
+        self._weights[-1] = np.log(self._mean_rate / (share * np.exp(offset)).sum(0))
 
     def fit(self, penalty: float) -> tuple[Float[np.ndarray, "feature channel"], Float[np.ndarray, " channel"]]:
         """Returns weights w and intercepts a; the search starts from the result of the last call."""
@@ -75,10 +77,10 @@ class PoissonFit:
 
 
 @jax.jit
-def _loss(weights: Array, features: Array, counts: Array, share: Array) -> tuple[Array, Array]:
+def _loss(weights: Array, features: Array, counts: Array, share: Array, offset: Array) -> tuple[Array, Array]:
     """Returns the loss of each entry, summed over channels, and the gradient of the whole loss."""
     dot = lambda a, b: jnp.dot(a, b, precision=Precision.HIGHEST)  # noqa: E731
-    log_rate = jnp.minimum(dot(features, weights[:-1]) + weights[-1], HIGHEST_LOG_RATE)
+    log_rate = jnp.minimum(dot(features, weights[:-1]) + weights[-1] + offset, HIGHEST_LOG_RATE)
     rate = jnp.exp(log_rate)
     error = (rate - counts) * share
     gradient = jnp.concatenate([dot(features.T, error), error.sum(0, keepdims=True)])
