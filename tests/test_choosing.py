@@ -14,12 +14,13 @@ from flax import nnx
 import lfadsx
 from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
 from lfadsx.data import from_arrays, write_dataset
+from lfadsx.dynamics import Trust
 from lfadsx.errors import RunError
 from lfadsx.evaluation import ratio
 from lfadsx.evaluation.measures import hidden_entries
 from lfadsx.inference import masked_rates
 from lfadsx.pipeline import sweep
-from lfadsx.pipeline.selection import Ranking, rank
+from lfadsx.pipeline.selection import Ranking, Trained, rank
 from lfadsx.pipeline.sweep_grid import architecture, count_parameters, grid
 from lfadsx.search import Fixed
 from lfadsx.training import AbstractCallback, load
@@ -125,6 +126,24 @@ def test_a_ranking_holds_one_number_for_each_model():
 
 
 # The grid
+
+
+def test_clean_dynamics_come_before_few_parameters():
+    """Of models as good as the best, those whose checks find nothing; among them the smallest. Others never."""
+    clean, invented = Trust(0.97, 0.1, 0.9, 0.2, 10), Trust(0.6, 0.1, 0.9, 0.2, 10)
+    ranking = Ranking(
+        np.array([1.0, 0.99, 0.99, 0.99, 0.5]),
+        *np.full((1, 5), 0.02),
+        np.array([0.0, -0.01, -0.01, -0.01, -0.5]),
+        np.full(5, 0.02),
+        0,
+    )
+    models = [
+        Trained({}, "", HyperParams(), (0,), (), n, (), 0.0, trust)
+        for n, trust in ((300, invented), (100, invented), (200, clean), (250, clean), (50, clean))
+    ]
+    assert ranking.choose([one.complexity for one in models]) == 2
+    assert ranking.choose([dataclasses.replace(one, trust=None).complexity for one in models]) == 1
 
 
 def test_members_share_a_list_of_hyperparameters():
@@ -256,6 +275,8 @@ def test_a_sweep_says_what_it_cannot_do(data, tmp_path):
         sweep(data, tmp_path, sizes={"factors": (4,)})
     with pytest.raises(ValueError, match="`seeds` must be at least 1, got 0"):
         sweep(data, tmp_path, sizes={"factors": (4, 8)}, seeds=0)
+    with pytest.raises(ValueError, match="`choose_by` must be one of 'prediction', 'dynamics', got 'size'"):
+        sweep(data, tmp_path, sizes={"factors": (4, 8)}, choose_by="size")
     with pytest.raises(ValueError, match="`factors` must be at least 1, got 0"):
         sweep(data, tmp_path, sizes={"factors": (0, 8)})
     assert not any(tmp_path.iterdir())
@@ -268,12 +289,15 @@ def test_sweep_and_cv_on_the_command_line(file, tmp_path, capsys):
     out = tmp_path / "sweep"
     # The programs are those of the sweep above, which saves compiling.
     lists = ["--factors", "2,3", "--dropout-rate", "0.1,0.4", "--seeds", "2", "--variant", "autonomous"]
-    assert cli.main(["sweep", file, "--out", str(out), *lists, *FLAGS, "--json"]) == 0
+    words = ["sweep", file, "--out", str(out), *lists, *FLAGS, "--choose-by", "dynamics"]
+    assert cli.main([*words, "--json"]) == 0
     captured = capsys.readouterr()
     last = json.loads(captured.out.strip().splitlines()[-1])
     assert last["split"] == "test" and set(last["chosen"]) == {"factors", "dropout_rate"}
-    assert "Chosen, the simplest within one standard error" in captured.err and "difference" in captured.err
-    assert {path.name for path in (out / "figures").iterdir()} == {"sweep.png"}
+    assert "the simplest with the fewest findings on its dynamics within one standard error" in captured.err
+    assert {path.name for path in (out / "figures").iterdir()} == {"sweep.png", "sweep_dynamics.png"}
+    with (out / "sweep.csv").open() as opened:
+        assert all(0 < float(row["shown"]) <= 1 and row["checks"] for row in csv.DictReader(opened))
     assert (out / "factors_3").is_dir()
     out = tmp_path / "cv"
     words = ["cv", file, "--out", str(out), "--folds", "3", "--factors", "3", "--variant", "autonomous"]

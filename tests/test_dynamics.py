@@ -316,3 +316,15 @@ def test_observability_of_a_model_ends_with_its_trials():
     one, other = observability(system, whole), observability(system, ragged)
     np.testing.assert_allclose(one.gains, other.gains, rtol=1e-5)
     assert one.unread < 1e-3 and "unread" in repr(one)
+
+
+def test_models_that_differ_only_in_their_weights_share_programs():
+    """Checking many models of a sweep compiles once, and keeps no weights."""
+    data = lfadsx.datasets.chaotic_rnn(conditions=2, duration=0.1)
+    maps = [
+        step_map(lfadsx.inferred_input(data, generator_dim=5, inferred_inputs=1, seed=seed), data) for seed in (0, 1)
+    ]
+    start, inputs = np.ones((3, 5), np.float32), np.zeros((3, 4, 1), np.float32)
+    first = roll_out(maps[0], start, inputs)
+    n = roll_out._cache_size()
+    assert not np.allclose(first, roll_out(maps[1], start, inputs)) and roll_out._cache_size() == n

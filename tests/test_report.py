@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-import shutil
 import sys
 
 import numpy as np

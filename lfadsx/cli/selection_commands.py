@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 from lfadsx.cli.command_flags import hidden
 from lfadsx.cli.terminal import report
@@ -33,6 +33,7 @@ class Sweep(Training):
             "cd_rate",
             "kl_co_scale",
             "seeds",
+            "choose_by",
         ),
         *("learning_rate", "epochs", "batch_size", "figures", "devices", "seed", "config", "set", "json"),
     )
@@ -47,6 +48,9 @@ class Sweep(Training):
     """Seeds of each model."""
     members_at_once: int = 0
     """Models that a device computes at once. 0: one on a CPU, all on a GPU."""
+    choose_by: Literal["prediction", "dynamics"] = "prediction"
+    """What chooses among models that predict as well as the best: prediction takes the one with the fewest parameters;
+    dynamics the one whose dynamics have the fewest findings, then the fewest parameters."""
 
     def run(self) -> int:
         """Trains, compares, chooses and writes."""
@@ -71,6 +75,7 @@ class Sweep(Training):
             parts=parts_by_seam(self.parts),
             hyper=hyper,
             config=train,
+            choose_by=self.choose_by,
             members_at_once=self.members_at_once,
             mesh=mesh,
             n_samples=self.samples,

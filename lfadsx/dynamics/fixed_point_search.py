@@ -143,7 +143,7 @@ def _held(system: StepMap, visited: Visited, inputs: Any, n_starts: int) -> Floa
     return np.broadcast_to(values, (n_starts, system.n_inputs)).astype(np.float32)
 
 
-@partial(jax.jit, static_argnums=(0, 4))
+@partial(jax.jit, static_argnums=4)
 def _descend(system: StepMap, starts: Array, inputs: Array, scale: float, n_steps: int) -> Array:
     """Returns the states after Adam steps down q; starts do not depend on each other."""
     adam = optax.scale_by_adam()
@@ -160,7 +160,7 @@ def _descend(system: StepMap, starts: Array, inputs: Array, scale: float, n_step
     return states
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def _newton(system: StepMap, starts: Array, inputs: Array) -> Array:
     """Returns the states after Newton steps on F(x) - x, or damped ones (Levenberg-Marquardt) where they lead up q."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from lfadsx.data.dataset import Dataset
@@ -15,7 +18,11 @@ from lfadsx.models.adjoint import with_adjoint
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 
+META = ["n_states", "n_inputs", "bin_width", "input_names", "n_inferred"]
+"""Fields of a `StepMap` that programs are compiled for."""
 
+
+@partial(jax.tree_util.register_dataclass, data_fields=["step", "observe"], meta_fields=META)
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepMap:
     r"""One step of a dynamical system in discrete time.
@@ -51,6 +58,13 @@ class StepMap:
     bin_width: float | None = None
     input_names: tuple[str, ...] = ()
     n_inferred: int = 0
+
+    def __post_init__(self) -> None:
+        """Makes pytrees of plain functions, so that programs are compiled for a map as for an array."""
+        for name in ("step", "observe"):
+            own = getattr(self, name)
+            if callable(own) and not isinstance(own, Partial):
+                object.__setattr__(self, name, Partial(own))
 
     def __repr__(self) -> str:
         """Returns the sizes in one line."""
@@ -88,26 +102,52 @@ def step_map(model: LFADS, data: Dataset) -> StepMap:
         LfadsxError: If the data do not fit the model.
     """
     check_shapes(model, data)
-    decoder = with_adjoint(model.decoder, "autodiff")  # forward mode needs derivatives by JAX
-    generator, prior, bias = decoder.generator, decoder.input_prior, model.bias_prior
-    n_known = data.n_known_inputs if model.known_inputs_to == "generator" else 0
-    widths = {"inferred input": 0 if prior is None else prior.dim, "known input": n_known}
+    prior, bias = model.decoder.input_prior, model.bias_prior
+    widths = {"inferred input": 0 if prior is None else prior.dim}
+    widths["known input"] = data.n_known_inputs if model.known_inputs_to == "generator" else 0
     widths["bias"] = 0 if bias is None else bias.dim
-    n_inferred, n_inputs = widths["inferred input"], sum(widths.values())
     names = tuple(f"{kind} {i + 1}" for kind, n in widths.items() for i in range(n))
-    pack, unpack = packing(generator, model.ic_prior.dim)
+    # Forward mode needs derivatives by JAX.
+    graph, weights = nnx.split(with_adjoint(model.decoder, "autodiff"))
+    of_model = _OfModel(graph, model.ic_prior.dim, widths["inferred input"])
+    generator, n_ic = model.decoder.generator, model.ic_prior.dim
+    pack, _ = packing(generator, n_ic)
+    n_states = pack(generator.initial_state(jnp.zeros((1, n_ic)))).shape[1]
+    step, observe = Partial(_Step(of_model), weights), Partial(_Observed(of_model), weights)
+    return StepMap(step, n_states, len(names), observe, data.bin_width, names, widths["inferred input"])
 
-    def step(states: Array, inputs: Array) -> Array:
-        known = inputs[None, :, n_inferred:] if n_inputs > n_inferred else None
+
+@dataclasses.dataclass(frozen=True)
+class _OfModel:
+    """What the functions of a model are compiled for; models that differ only in their weights share programs."""
+
+    graph: nnx.GraphDef
+    n_ic: int
+    n_inferred: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    model: _OfModel
+
+    def __call__(self, weights: Any, states: Array, inputs: Array) -> Array:
+        generator = nnx.merge(self.model.graph, weights).generator
+        pack, unpack = packing(generator, self.model.n_ic)
+        n_inferred = self.model.n_inferred
+        known = inputs[None, :, n_inferred:] if inputs.shape[1] > n_inferred else None
         projected = jax.tree.map(lambda x: x[0], generator.project(known))
         live = inputs[:, :n_inferred] if n_inferred else None
         return pack(generator.step(unpack(states), projected, live))
 
-    def observe(states: Array) -> Array:
-        return decoder.factor_map(generator.readable(unpack(states)))
 
-    n_states = pack(generator.initial_state(jnp.zeros((1, model.ic_prior.dim)))).shape[1]
-    return StepMap(step, n_states, n_inputs, observe, data.bin_width, names, n_inferred)
+@dataclasses.dataclass(frozen=True)
+class _Observed:
+    model: _OfModel
+
+    def __call__(self, weights: Any, states: Array) -> Array:
+        decoder = nnx.merge(self.model.graph, weights)
+        _, unpack = packing(decoder.generator, self.model.n_ic)
+        return decoder.factor_map(decoder.generator.readable(unpack(states)))
 
 
 def packing(generator: Any, n_ic: int) -> tuple[Callable[[Any], Array], Callable[[Array], Any]]:

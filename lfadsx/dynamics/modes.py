@@ -45,7 +45,7 @@ def jacobians(
     )
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=3)
 def _jacobians(system: StepMap, states: Array, inputs: Array, at_once: int) -> tuple[Array, Array]:
     def one(point: tuple[Array, Array]) -> tuple[Array, Array]:
         return jax.jacfwd(lambda x, u: system.step(x[None], u[None])[0], argnums=(0, 1))(*point)

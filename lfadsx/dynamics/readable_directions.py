@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +115,7 @@ def _gramian(
     return total / n
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def _read(system: StepMap, states: Array) -> Array:
     """Returns the Jacobian of what is read at each state."""
     return jax.lax.map(jax.jacfwd(lambda x: system.observed(x[None])[0]), jnp.asarray(states), batch_size=1024)

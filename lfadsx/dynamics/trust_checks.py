@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -44,6 +44,13 @@ class Trust:
     def findings(self) -> tuple[Finding, ...]:
         """What is conspicuous."""
         return tuple(_findings(self))
+
+    @classmethod
+    def mean(cls, checked: Sequence[Trust]) -> Trust:
+        """Returns the mean of checks, such as those of several seeds."""
+        leakage = [one.leakage for one in checked if one.leakage is not None]
+        shown, alone, held = np.mean([(one.shown, one.alone, one.held) for one in checked], axis=0).tolist()
+        return cls(shown, float(np.mean(leakage)) if leakage else None, alone, held, checked[0].bins)
 
 
 def trust(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +99,7 @@ def visit(
     return Visited(start, np.asarray(roll_out(system, start, inputs)), inputs, inside)
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def roll_out(
     system: StepMap, start: Float[Array, "trial state"], inputs: Float[Array, "trial time input"]
 ) -> Float[Array, "trial time state"]:

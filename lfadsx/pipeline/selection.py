@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from lfadsx.config import HyperParams
 from lfadsx.data.dataset import Dataset
+from lfadsx.dynamics import Trust, step_map, trust, visit
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.measures import hidden_entries
 from lfadsx.evaluation.statistics import Statistic, drawn, mean_of, ratio, score_of
@@ -36,6 +37,7 @@ class Trained:
         n_parameters: Number of trained parameters.
         statistics: For each seed that trained, scores of hidden entries of the validation trials by measure.
         seconds: Training time in seconds: the model's share of that of its population.
+        trust: Trust checks of the dynamics, mean over the seeds that trained; None if they were not asked for.
     """
 
     settings: dict[str, float | str]
@@ -46,6 +48,7 @@ class Trained:
     n_parameters: int
     statistics: tuple[Mapping[str, Statistic], ...]
     seconds: float
+    trust: Trust | None = None
 
     @property
     def selection_scores(self) -> np.ndarray:
@@ -54,10 +57,10 @@ class Trained:
         return scores[np.isfinite(scores)]
 
     @property
-    def complexity(self) -> tuple[float, float, float]:
-        """Complexity: number of parameters, then number of factors and of inferred inputs if they were swept."""
+    def complexity(self) -> tuple[float, float, float, float]:
+        """Findings of the trust checks, then numbers of parameters, and of factors and inferred inputs if swept."""
         factors, inputs = (float(self.settings.get(name, 0)) for name in ("factors", "inferred_inputs"))
-        return self.n_parameters, factors, inputs
+        return 0 if self.trust is None else len(self.trust.findings), self.n_parameters, factors, inputs
 
 
 def score_members(
@@ -66,13 +69,15 @@ def score_members(
     *,
     mask_seed: int,
     by_likelihood: bool,
+    checked: bool,
     mesh: Mesh | None,
     **facts: Any,
 ) -> Trained:
     """Scores the seeds of a model; `members` holds results and seeds, `facts` the other fields of `Trained`.
 
     `mask_seed` determines the hidden entries. It must be the same for all models, so that they compare by trial. With
-    `by_likelihood` the score is `masked_nats`, the mean log likelihood of a hidden entry in nats.
+    `by_likelihood` the score is `masked_nats`, the mean log likelihood of a hidden entry in nats. If `checked`
+    is True, the trust checks of their dynamics are made, too.
     """
     results, seeds = zip(*sorted(members, key=lambda pair: pair[0].best_score), strict=True)
 
@@ -82,8 +87,14 @@ def score_members(
             return {"masked_nats": ratio(entries.sum((1, 2), dtype=np.float64), hidden.sum((1, 2)))}
         return hidden_entries(data, "valid", *masked_rates(model, data, "valid", seed=mask_seed, mesh=mesh))
 
-    statistics = tuple(score(member.model) for member in results if np.isfinite(member.best_score))
-    return Trained(seeds=seeds, members=results, statistics=statistics, **facts)
+    models = [member.model for member in results if np.isfinite(member.best_score)]
+    found = Trust.mean([_trust(data, model) for model in models]) if checked and models else None
+    return Trained(seeds=seeds, members=results, statistics=tuple(map(score, models)), trust=found, **facts)
+
+
+def _trust(data: Dataset, model: LFADS) -> Trust:
+    system = step_map(model, data)
+    return trust(system, visit(model, data, system, "valid"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from flax import nnx
 from jax.sharding import Mesh
@@ -48,10 +48,13 @@ log = logging.getLogger("lfadsx")
 
 CHOSEN = "chosen"
 """Run folder of the chosen model, within that of the sweep."""
-RULE = (
-    "the fewest trained parameters among the models whose difference to the best one is within one standard error of "
-    "that difference, paired by trial"
+GOOD_ENOUGH = (
+    "among the models whose difference to the best one is within one standard error of that difference, paired by trial"
 )
+RULES = {
+    "prediction": f"the fewest trained parameters {GOOD_ENOUGH}",
+    "dynamics": f"the fewest findings of the trust checks, then the fewest trained parameters, {GOOD_ENOUGH}",
+}
 
 
 def sweep(
@@ -65,6 +68,7 @@ def sweep(
     parts: Mapping[str, Any] | None = None,
     hyper: HyperParams | None = None,
     config: TrainConfig | None = None,
+    choose_by: Literal["prediction", "dynamics"] = "prediction",
     members_at_once: int = 0,
     mesh: Mesh | None = None,
     n_samples: int = 64,
@@ -81,7 +85,8 @@ def sweep(
     likelihoods are compared by the mean log likelihood of a hidden entry, `masked_nats`, instead. Of the models
     within one standard error of the best one, the model with the fewest parameters is chosen (`Ranking.choose`). Test
     trials are not used for the choice. The best seed of the chosen model becomes the run folder `chosen`, with scores
-    of the test trials if there are any.
+    of the test trials if there are any. With `choose_by="dynamics"` the models that are good enough are first compared
+    by the findings of their trust checks (`lfadsx.dynamics.trust`), so that the dynamics are most likely real.
 
     The folder also holds `sweep.csv`, `sweep.json` and a figure. Calling it again with the same settings trains only
     models that have not been trained; further values of a size are new populations.
@@ -103,6 +108,7 @@ def sweep(
         parts: Your own parts by the name of their seam, as in `lfadsx.build`.
         hyper: Other hyperparameters. By default as in `fit`, as is `config`.
         config: Run settings; member m of a population has the seed `config.seed + m`.
+        choose_by: What the choice among good models goes by: "prediction", or "dynamics" with trust checks.
         members_at_once: As in `PopulationConfig`.
         mesh: Devices to spread members and trials over.
         n_samples: Posterior samples of the chosen model's averages.
@@ -122,7 +128,7 @@ def sweep(
     began = time.monotonic()
     numbers, run, base = with_suited("sweep", data, settings, hyper, config, model or ModelConfig())
     groups, tried = {group_name(own): own for own in grid(sizes or {})}, grid(hypers or {})
-    _check(seeds, len(groups) * len(tried))
+    _check(seeds, len(groups) * len(tried), choose_by)
     likelihoods = (sizes or {}).get("likelihood", ())
     check_likelihoods(likelihoods)
     architectures = {name: architecture(base, own) for name, own in groups.items()}
@@ -143,11 +149,11 @@ def sweep(
             if result.reason == "interrupted":
                 return stopped(result, began)
             facts: dict[str, Any] = dict(group=name, n_parameters=n_parameters[name], mask_seed=run.seed)
-            facts["by_likelihood"] = len(likelihoods) > 1
+            facts |= dict(by_likelihood=len(likelihoods) > 1, checked=choose_by == "dynamics")
             swept = [own | of_hyper for of_hyper in tried]
             scoring = functools.partial(_scored, data, result, swept, strategy.hypers, seeds, **facts, mesh=own_mesh)
             trained += on_first(scoring, [])
-        facts = dict(n_samples=n_samples, mesh=own_mesh, began=began)
+        facts = dict(choose_by=choose_by, n_samples=n_samples, mesh=own_mesh, began=began)
         facts |= dict(figures=figures and out is not None, figure_format=figure_format)
         names = [*(sizes or {}), *(hypers or {})]
         others = Outcome(seconds=time.monotonic() - began)
@@ -155,7 +161,9 @@ def sweep(
     return outcome if out is not None else dataclasses.replace(outcome, files=[])
 
 
-def _check(seeds: int, n_models: int) -> None:
+def _check(seeds: int, n_models: int, choose_by: str) -> None:
+    if choose_by not in RULES:
+        raise LfadsxError(f"`choose_by` must be one of {', '.join(map(repr, RULES))}, got {choose_by!r}.")
     if seeds < 1:
         raise LfadsxError(f"`seeds` must be at least 1, got {seeds}. Give 3 or more to measure their effect.")
     if n_models < 2:
@@ -193,6 +201,7 @@ def _choose(
     names: Sequence[str],
     config: TrainConfig,
     *,
+    choose_by: Literal["prediction", "dynamics"],
     n_samples: int,
     mesh: Mesh | None,
     figures: bool,
@@ -204,7 +213,7 @@ def _choose(
     chosen = ranking.choose([one.complexity for one in trained])
     rows = _rows(trained, ranking, measure, names, chosen)
     findings = _findings(trained)
-    found = {"measure": measure, "rule": RULE, "best": ranking.best, "chosen": chosen, "models": rows}
+    found = {"measure": measure, "rule": RULES[choose_by], "best": ranking.best, "chosen": chosen, "models": rows}
     files = [
         write_csv(folder / "sweep.csv", rows),
         write_json(folder / "sweep.json", found | {"findings": findings}),
@@ -229,7 +238,8 @@ def _choose(
         drawn = folder / "figures", rows, names, measure, figure_format
         files += draw(findings, lambda plots: plots.write_sweep_figure(*drawn))
     text = [format_table(_table(rows, names, measure)), f"Best: {_in_words(rows[ranking.best], names)}."]
-    text.append(f"Chosen, the simplest within one standard error: {_in_words(rows[chosen], names)}.")
+    what = "the simplest" if choose_by == "prediction" else "the simplest with the fewest findings on its dynamics"
+    text.append(f"Chosen, {what} within one standard error: {_in_words(rows[chosen], names)}.")
     return dataclasses.replace(
         outcome,
         text="\n".join([*text, "", outcome.text]),
@@ -265,6 +275,9 @@ def _rows(
             "is_best": number == ranking.best,
             "is_chosen": number == chosen,
         }
+        if one.trust is not None:
+            row |= {name: getattr(one.trust, name) for name in ("shown", "leakage", "alone", "held")}
+            row["checks"] = ", ".join(finding.name for finding in one.trust.findings) or "clean"
         rows.append(row)
     return rows
 
@@ -279,6 +292,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], measure: str
             "parameters": row["n_parameters"],
             measure: _with_error(row[measure], row["standard_error"]),
             "difference": _with_error(row["difference"], row["difference_error"]),
+            **{name: row[name] for name in ("shown", "leakage", "checks") if name in row},
             "seconds": f"{row['seconds']:.0f}",
         }
         for number, row in enumerate(rows)

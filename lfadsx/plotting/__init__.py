@@ -58,3 +58,4 @@ from lfadsx.plotting.rate_panels import rates as rates
 from lfadsx.plotting.summary_page import summary as summary
 from lfadsx.plotting.sweep_figures import folds_figure as folds_figure
 from lfadsx.plotting.sweep_figures import sweep_figure as sweep_figure
+from lfadsx.plotting.sweep_figures import trust_figure as trust_figure

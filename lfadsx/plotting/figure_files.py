@@ -30,7 +30,7 @@ from lfadsx.plotting.population_figures import hyperparameters_figure, scores_fi
 from lfadsx.plotting.psth_panels import all_neurons, psths
 from lfadsx.plotting.rate_panels import rates
 from lfadsx.plotting.summary_page import summary
-from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure
+from lfadsx.plotting.sweep_figures import folds_figure, sweep_figure, trust_figure
 from lfadsx.results.posterior import Posterior
 from lfadsx.training.history import Row
 
@@ -110,8 +110,11 @@ def write_sweep_figure(
     measure: str,
     figure_format: FigureFormat = "png",
 ) -> tuple[list[Path], list[Finding]]:
-    """Write `sweep_figure` of a sweep; returns as `write_figures`."""
-    return _write_all(folder, {"sweep": lambda: sweep_figure(rows, names, measure)}, figure_format)
+    """Write `sweep_figure` of a sweep, and `trust_figure` if its dynamics were checked; returns as `write_figures`."""
+    figures: dict[str, Callable[[], Figure]] = {"sweep": lambda: sweep_figure(rows, names, measure)}
+    if "shown" in rows[0]:
+        figures["sweep_dynamics"] = lambda: trust_figure(rows, names, measure)
+    return _write_all(folder, figures, figure_format)
 
 
 def write_folds_figure(

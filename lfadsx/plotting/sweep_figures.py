@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,6 +33,7 @@ from lfadsx.plotting.style import (
     panel_grid,
 )
 from lfadsx.settings_by_name import as_text
+from lfadsx.thresholds import LEAST_SHOWN, MOST_LEAKAGE
 
 MOST_COLUMNS = 3
 MOST_NAMED = 8
@@ -80,6 +82,41 @@ def sweep_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "mask
         few_ticks(ax, y=5)
     bar = Line2D([], [], color=GREY, lw=THIN, marker="|", ms=7, label="standard error of the difference to the best")
     legend_below(figure, [bar, _ring("best", 6, GREY), _ring("chosen", 9, ORANGE)])
+    return figure
+
+
+def trust_figure(rows: Sequence[Row], names: Sequence[str], measure: str = "masked_bps") -> Figure:
+    """Draw the models of a sweep by their score and by the trust checks of their dynamics, with the Pareto front.
+
+    A model of the front is beaten by no other one in both. Filled: all checks are clean.
+
+    Args:
+        rows: Models with their settings, scores and checks, as in `sweep.csv`.
+        names: Names of the swept settings.
+        measure: The score, as in `sweep_figure`.
+    """
+    checks = {"shown": ("States that the factors show", LEAST_SHOWN, 1.0)}
+    if any(row["leakage"] is not None for row in rows):
+        checks["leakage"] = ("Inputs that follow from the state (R²)", MOST_LEAKAGE, -1.0)
+    swept = [name for name in names if len({row[name] for row in rows}) > 1]
+    title = f"Models by {', '.join(map(_word, swept))}"
+    figure, axes = panel_grid(len(checks), len(checks), (3.6, 3.0), (0.4, 0.7), title)
+    for ax, (name, (label, limit, sign)) in zip(axes, checks.items(), strict=True):
+        panel(ax, "", TITLES.get(measure, measure), label)
+        ax.axhline(limit, color=GREY, lw=THIN, ls=DASHED, zorder=0)
+        known = [row for row in rows if row[name] is not None and np.isfinite(row[measure])]
+        points = np.array([(row[measure], row[name]) for row in known])
+        ax.plot(*points[_front(points * (1.0, sign))].T, color=GREY, lw=THIN, zorder=1)
+        for row, (x, y) in zip(known, points, strict=True):
+            ax.plot(x, y, "o", ms=5, color=BLUE, mfc=BLUE if row["checks"] == "clean" else "white", zorder=3)
+            text = ", ".join(as_text(row[one]) for one in swept)
+            ax.annotate(text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=TICK, color=INK)
+            _mark(ax, x, y, row)
+        few_ticks(ax, x=4, y=5)
+    clean = Line2D([], [], color=BLUE, lw=0, marker="o", ms=5, label="all checks clean")
+    not_clean = Line2D([], [], color=BLUE, lw=0, marker="o", ms=5, mfc="white", label="findings")
+    limit = Line2D([], [], color=GREY, lw=THIN, ls=DASHED, label="limit of the check")
+    legend_below(figure, [clean, not_clean, limit, _ring("best", 6, GREY), _ring("chosen", 9, ORANGE)])
     return figure
 
 
@@ -144,6 +181,12 @@ def _draw_setting(ax: Axes, rows: Sequence[Row], name: str, others: Sequence[str
     if others and named:
         where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": TICK}
         legend_beside(ax, handles, ", ".join(map(_word, others)), **where)
+
+
+def _front(points: Float[np.ndarray, "point 2"]) -> list[int]:
+    """Returns the points that no other one beats in both values, where higher is better, by their first value."""
+    beaten = [((points >= one).all(1) & (points > one).any(1)).any() for one in points]
+    return [point for point in np.argsort(points[:, 0]).tolist() if not beaten[point]]
 
 
 def _mark(ax: Axes, x: float, y: float, row: Row) -> None:
