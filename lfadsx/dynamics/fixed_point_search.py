@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from lfadsx.dynamics.found_points import FIXED, FixedPoints
 from lfadsx.dynamics.generator_step import StepMap
 from lfadsx.dynamics.modes import Modes, jacobians
-from lfadsx.dynamics.visited import Visited
+from lfadsx.dynamics.visited import Visited, held_inputs
 from lfadsx.errors import LfadsxError
 
 SLOW = 0.1
@@ -84,7 +84,7 @@ def fixed_points(
     rng, scale, points = np.random.default_rng(seed), visited.scale, visited.points
     if not np.isfinite(points).all():
         raise LfadsxError("The visited states must be finite, but some are not. Check the weights of the model.")
-    held = _held(system, visited, inputs, n_starts)
+    held = held_inputs(system, visited, inputs, n_starts)
     starts = points[rng.integers(len(points), size=n_starts)]
     size = noise * scale / np.sqrt(system.n_states) * rng.random((n_starts, 1))
     starts = starts + size * rng.normal(size=starts.shape)
@@ -125,22 +125,6 @@ def _settled(system: StepMap, states: np.ndarray, inputs: np.ndarray) -> Float[n
     """Returns the states after Newton steps."""
     padded = np.arange(-(-len(states) // AT_ONCE) * AT_ONCE) % len(states)  # few different sizes, few compilations
     return np.asarray(_newton(system, jnp.asarray(states[padded]), jnp.asarray(inputs[padded])))[: len(states)]
-
-
-def _held(system: StepMap, visited: Visited, inputs: Any, n_starts: int) -> Float[np.ndarray, "start input"]:
-    """Returns the inputs of all starts."""
-    if isinstance(inputs, str):
-        choices = {"zero": np.zeros(system.n_inputs), "mean": visited.inputs[visited.inside].mean(0)}
-        if inputs not in choices:
-            raise LfadsxError(f"`inputs` must be 'zero', 'mean' or numbers, got {inputs!r}.")
-        inputs = choices[inputs]
-    values = np.asarray(inputs, float)
-    if values.shape not in ((system.n_inputs,), (n_starts, system.n_inputs)):
-        raise LfadsxError(
-            f"`inputs` must have the shape ({system.n_inputs},), or ({n_starts}, {system.n_inputs}) with the inputs of "
-            f"each start, got {values.shape}. The inputs are {list(system.input_names)}."
-        )
-    return np.broadcast_to(values, (n_starts, system.n_inputs)).astype(np.float32)
 
 
 @partial(jax.jit, static_argnums=4)

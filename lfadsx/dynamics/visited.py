@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.dynamics.generator_step import StepMap, packing
+from lfadsx.errors import LfadsxError
 from lfadsx.inference.posterior_inference import infer
 from lfadsx.models.lfads import LFADS
 from lfadsx.results.posterior import Posterior
@@ -130,3 +132,22 @@ def roll_out(
 
     _, states = jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))
     return jnp.swapaxes(states, 0, 1)
+
+
+def held_inputs(system: StepMap, visited: Visited, inputs: Any, n_points: int) -> Float[np.ndarray, "point input"]:
+    """Returns inputs that are held at each of some points: "zero", "mean" (of the visited ones), or numbers.
+
+    Numbers have the shape (input,), or (point, input) with the inputs of each point. Raises LfadsxError for others.
+    """
+    if isinstance(inputs, str):
+        choices = {"zero": np.zeros(system.n_inputs), "mean": visited.inputs[visited.inside].mean(0)}
+        if inputs not in choices:
+            raise LfadsxError(f"`inputs` must be 'zero', 'mean' or numbers, got {inputs!r}.")
+        inputs = choices[inputs]
+    values = np.asarray(inputs, float)
+    if values.shape not in ((system.n_inputs,), (n_points, system.n_inputs)):
+        raise LfadsxError(
+            f"`inputs` must have the shape ({system.n_inputs},), or ({n_points}, {system.n_inputs}) with the inputs of "
+            f"each point, got {values.shape}. The inputs are {list(system.input_names)}."
+        )
+    return np.broadcast_to(values, (n_points, system.n_inputs)).astype(np.float32)

@@ -1,9 +1,10 @@
-"""How far a generator gets without its inputs: roll-outs beside the trajectories of the trials."""
+"""What a generator does without its inputs: how far roll-outs get, and who moves the state in each bin."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -79,3 +80,57 @@ def autonomy(system: StepMap, visited: Visited, n_bins: int | None = None) -> Au
         total += np.where(there, (true - mean) ** 2, 0.0).sum((0, 2))
     total = np.maximum(total, np.finfo(float).tiny)
     return Autonomy(np.arange(1.0, n_bins + 1), 1 - errors / total, 1 - still / total, system.bin_width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Influence:
+    """Who moves what is observed in each bin: the dynamics or the inputs; root mean squares over trials.
+
+    Attributes:
+        own: Movement without inputs, in units of the spread of the observed values, shape (time,).
+        inputs: What the inputs of the bin add to it, in the same unit, shape (time,).
+        bin_width: Width of a bin in seconds, or None.
+    """
+
+    own: Float[np.ndarray, " time"]
+    inputs: Float[np.ndarray, " time"]
+    bin_width: float | None = None
+
+
+def influence(system: StepMap, visited: Visited) -> Influence:
+    r"""Measures how much dynamics and inputs move what is observed (factors) in each bin of the trials.
+
+    .. math:: f(F(x_{t-1}, 0)) - f(x_{t-1}) \quad\text{and}\quad f(F(x_{t-1}, u_t)) - f(F(x_{t-1}, 0))
+
+    Example:
+        Everything decays by a tenth, and one input of 1 comes in the fourth bin:
+
+        >>> import numpy as np
+        >>> from lfadsx.dynamics import StepMap, Visited, influence, roll_out
+        >>> system = StepMap(lambda x, u: 0.9 * x + u, n_states=1, n_inputs=1)
+        >>> start, inputs = np.ones((5, 1), np.float32), np.zeros((5, 8, 1), np.float32)
+        >>> inputs[:, 3] = 1.0
+        >>> seen = Visited(start, np.asarray(roll_out(system, start, inputs)), inputs, np.ones((5, 8), bool))
+        >>> (influence(system, seen).inputs > 0).tolist()
+        [False, False, False, True, False, False, False, False]
+
+    Args:
+        system: The system.
+        visited: The states that it visits.
+    """
+    before, n_states = visited.before, system.n_states
+    free = system.step(
+        jnp.asarray(before.reshape(-1, n_states)), jnp.zeros((before[..., 0].size, system.n_inputs), jnp.float32)
+    )
+    was, alone, now = (
+        np.asarray(system.observed(jnp.asarray(states)))
+        for states in (before, free.reshape(before.shape), visited.states)
+    )
+    spread = np.maximum(now[visited.inside].std(0), np.finfo(np.float32).tiny)
+    count = np.maximum(visited.inside.sum(0), 1)
+
+    def size(change: Float[np.ndarray, "trial time observed"]) -> Float[np.ndarray, " time"]:
+        squares = np.where(visited.inside, ((change / spread) ** 2).mean(2), 0.0)
+        return np.where(visited.inside.any(0), np.sqrt(squares.sum(0) / count), np.nan)
+
+    return Influence(size(alone - was), size(now - alone), system.bin_width)

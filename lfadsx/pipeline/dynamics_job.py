@@ -72,7 +72,9 @@ def dynamics_run(
     files = [write_json(folder.dynamics, facts)]
     if rows:
         files.append(write_csv(folder.path / "dynamics.csv", [_flat(row) for row in rows]))
-    files += attempt(failed, "figure", "dynamics", lambda: [_draw(folder, seen, points, alone)]) or []
+    files += (
+        attempt(failed, "figure", "dynamics", lambda: [_draw(folder, system, seen, points, alone, inputs=inputs)]) or []
+    )
     if folder.report_page.is_file():
         files += attempt_page(failed, folder.path, data)
     table = format_table([_shown(i, row) for i, row in enumerate(rows[:SHOWN])]) if rows else ""
@@ -151,10 +153,9 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _draw(folder: RunFolder, seen: Any, points: FixedPoints, alone: Autonomy) -> Path:
+def _draw(folder: RunFolder, *found: Any, inputs: Literal["zero", "mean"]) -> Path:
     from lfadsx.plotting.dynamics_panels import dynamics_figure
     from lfadsx.plotting.figure_files import write_figure
 
-    return write_figure(
-        folder.path / "figures" / "dynamics.png", dynamics_figure(seen, points, alone, folder.path.name)
-    )
+    figure = dynamics_figure(*found, title=folder.path.name, inputs=inputs)
+    return write_figure(folder.path / "figures" / "dynamics.png", figure)
