@@ -16,9 +16,12 @@ from lfadsx.dynamics import (
     Visited,
     autonomy,
     fixed_points,
+    flow_field,
+    influence,
     jacobians,
     observability,
     roll_out,
+    speed_between,
     step_map,
     visit,
 )
@@ -328,3 +331,34 @@ def test_models_that_differ_only_in_their_weights_share_programs():
     first = roll_out(maps[0], start, inputs)
     n = roll_out._cache_size()
     assert not np.allclose(first, roll_out(maps[1], start, inputs)) and roll_out._cache_size() == n
+
+
+def test_flow_is_the_movement_of_the_held_system():
+    """In a plane of one's own, with the mean of the inputs held; speed counts what leaves the plane."""
+    system = StepMap(lambda x, u: 0.9 * x + u @ jnp.ones((1, 3)), 3, 1)
+    rng = np.random.default_rng(0)
+    states, inputs = rng.normal(size=(10, 20, 3)), 0.5 + rng.normal(size=(10, 20, 1))
+    seen = Visited(states[:, 0], states, inputs, np.ones((10, 20), bool))
+    axes = np.linalg.qr(rng.normal(size=(3, 2)))[0]
+    field = flow_field(system, seen, inputs="mean", axes=axes, n=5)
+    place = seen.centre + axes @ field.places[1, 3]
+    move = -0.1 * place + inputs.mean()
+    np.testing.assert_allclose(field.flow[1, 3], axes.T @ move, atol=1e-5)
+    np.testing.assert_allclose(field.speed[1, 3], np.linalg.norm(move) / seen.speed, rtol=1e-4)
+    line = speed_between(system, seen, np.zeros(3), np.full(3, 10.0), inputs=np.ones(1), n=3)
+    np.testing.assert_allclose(line * seen.speed, np.sqrt(3) * np.array([1.0, 0.5, 0.0]), atol=1e-4)
+    with pytest.raises(ValueError, match=r"must have the shape \(1,\)"):
+        flow_field(system, seen, inputs=np.ones(2))
+
+
+def test_who_moves_what_is_observed_in_trials_of_two_lengths():
+    """Padding counts for neither; a bin that no trial has is NaN."""
+    system = StepMap(lambda x, u: x + 1.0 + u, 1, 1)
+    inside = np.arange(6) < np.array([[3], [5]])
+    inputs = np.where(inside[:, :, None], np.array([0.0, 2.0])[:, None, None], 0.0).astype(np.float32)
+    start = np.zeros((2, 1), np.float32)
+    seen = Visited(start, np.asarray(roll_out(system, start, inputs)), inputs, inside)
+    found, spread = influence(system, seen), seen.points.std()
+    np.testing.assert_allclose(found.own[:5] * spread, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(found.inputs[:5] * spread, [np.sqrt(2)] * 3 + [2.0] * 2, rtol=1e-5)
+    assert np.isnan(found.own[5]) and np.isnan(found.inputs[5])

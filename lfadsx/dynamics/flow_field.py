@@ -103,7 +103,7 @@ def speed_between(
         >>> states = np.random.default_rng(0).normal(size=(20, 30, 1))
         >>> visited = Visited(states[:, 0], states, np.zeros((20, 30, 0)), np.ones((20, 30), bool))
         >>> speed = speed_between(well, visited, np.array([-1.0]), np.array([1.0]), n=5)
-        >>> (speed > 0.1).tolist()
+        >>> (speed > 0.01).tolist()
         [False, True, False, True, False]
 
     Args:
