@@ -362,3 +362,19 @@ def test_who_moves_what_is_observed_in_trials_of_two_lengths():
     np.testing.assert_allclose(found.own[:5] * spread, 1.0, rtol=1e-5)
     np.testing.assert_allclose(found.inputs[:5] * spread, [np.sqrt(2)] * 3 + [2.0] * 2, rtol=1e-5)
     assert np.isnan(found.own[5]) and np.isnan(found.inputs[5])
+
+
+def test_every_trial_has_its_own_point_with_its_bias():
+    """A decay towards the bias, beside an input that must be held at zero."""
+    system = StepMap(lambda x, u: 0.8 * x + 0.2 * u[:, 1:] + u[:, :1], 1, 2, n_inferred=1, n_bias=1)
+    bias = np.array([-1.0, 0.5, 2.0])
+    inputs = np.stack([np.random.default_rng(0).normal(size=(3, 30)), np.tile(bias[:, None], 30)], axis=2)
+    start = np.zeros((3, 1), np.float32)
+    states = np.asarray(roll_out(system, start, inputs.astype(np.float32)))
+    seen = Visited(start, states, inputs, np.ones((3, 30), bool))
+    found = fixed_points(system, seen, inputs="bias", n_starts=64)
+    order = np.argsort(found.states[:, 0])
+    np.testing.assert_allclose(found.states[order, 0], bias, atol=1e-4)
+    np.testing.assert_allclose(found.inputs[order], np.stack([0 * bias, bias], 1))
+    with pytest.raises(ValueError, match="must be 'zero', 'mean' or numbers, got 'bias'"):
+        fixed_points(StepMap(lambda x, u: 0.8 * x + u[:, :1], 1, 2), seen, inputs="bias")

@@ -102,9 +102,10 @@ checked, checked.findings
 #
 # ## What can go wrong
 #
-# * **Points far from all trials.** `found.distance` is the distance to the nearest visited state in units of the spread.
-#   Far points are what the network happens to do where it was never trained.
-# * **Averages.** The states of a posterior are averages over samples, which the generator never visits. `visit` runs it.
+# * **Points far from all trials.** `found.distance` is the distance to the nearest visited state, in units of
+#   their spread. Far points are what the network happens to do where it was never trained.
+# * **Averages.** The states of a posterior are averages over samples, which the generator never visits. `visit` runs
+#   it.
 # * **Inputs that do the work.** Fixed points without inputs say little about a generator that its inputs move in
 #   every bin. Look at the last panel first.
 # * **One seed.** Train three. What all of them have, believe; what one has, do not.

@@ -25,8 +25,8 @@ class DynamicsCommand(Command):
     """Run folder of the model."""
     files: tuple[Path, ...] = positional("FILE", default=())
     """HDF5 files with trials, one for each session; by default the files that the run was trained on."""
-    inputs: Literal["zero", "mean"] = "zero"
-    """Inputs that are held: zero, or the mean of the inputs in the trials."""
+    inputs: Literal["zero", "mean", "bias"] = "zero"
+    """Inputs that are held: zero, the mean of the inputs in the trials, or the bias of each trial alone."""
     starts: int = 512
     """Number of starts of the search."""
     split: Literal["train", "valid", "test", "all"] | None = None

@@ -32,7 +32,7 @@ def fixed_points(
     system: StepMap,
     visited: Visited,
     *,
-    inputs: Literal["zero", "mean"] | Float[np.ndarray, "..."] = "zero",
+    inputs: Literal["zero", "mean", "bias"] | Float[np.ndarray, "..."] = "zero",
     n_starts: int = 512,
     noise: float = 1.0,
     adam_steps: int = 1000,
@@ -64,8 +64,8 @@ def fixed_points(
     Args:
         system: The system.
         visited: States that it visits, from `lfadsx.dynamics.visit`.
-        inputs: Inputs that are held: "zero"; "mean", the mean of the visited inputs; or numbers, shape (input,), or
-            (start, input) for inputs of each start.
+        inputs: Inputs that are held: "zero"; "mean", the mean of the visited inputs; "bias", zero but for the bias of
+            the trial of each start; or numbers, shape (input,), or (start, input) for inputs of each start.
         n_starts: Number of starts.
         noise: Largest length of the noise of a start, in units of the spread of the visited states; starts have from
             none to this.
@@ -84,8 +84,9 @@ def fixed_points(
     rng, scale, points = np.random.default_rng(seed), visited.scale, visited.points
     if not np.isfinite(points).all():
         raise LfadsxError("The visited states must be finite, but some are not. Check the weights of the model.")
-    held = held_inputs(system, visited, inputs, n_starts)
-    starts = points[rng.integers(len(points), size=n_starts)]
+    chosen = rng.integers(len(points), size=n_starts)
+    biased = visited.inputs[visited.inside][chosen, system.n_inputs - system.n_bias :]
+    held, starts = held_inputs(system, visited, inputs, n_starts, biased), points[chosen]
     size = noise * scale / np.sqrt(system.n_states) * rng.random((n_starts, 1))
     starts = starts + size * rng.normal(size=starts.shape)
     moved = np.asarray(_descend(system, jnp.asarray(starts, jnp.float32), jnp.asarray(held), scale, adam_steps))

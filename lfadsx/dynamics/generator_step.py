@@ -18,7 +18,7 @@ from lfadsx.models.adjoint import with_adjoint
 from lfadsx.models.compatibility import check_shapes
 from lfadsx.models.lfads import LFADS
 
-META = ["n_states", "n_inputs", "bin_width", "input_names", "n_inferred"]
+META = ["n_states", "n_inputs", "bin_width", "input_names", "n_inferred", "n_bias"]
 """Fields of a `StepMap` that programs are compiled for."""
 
 
@@ -48,7 +48,8 @@ class StepMap:
             factors; None: the states themselves.
         bin_width: Width of a bin in seconds; None if it is unknown, then times are in bins.
         input_names: Names of the inputs.
-        n_inferred: Number of inputs, the first ones, that were inferred from the data.
+        n_inferred: Number of inputs, the first ones, that were inferred for each bin.
+        n_bias: Number of inputs, the last ones, that are constant in a trial.
     """
 
     step: Callable[[Array, Array], Array]
@@ -58,6 +59,7 @@ class StepMap:
     bin_width: float | None = None
     input_names: tuple[str, ...] = ()
     n_inferred: int = 0
+    n_bias: int = 0
 
     def __post_init__(self) -> None:
         """Makes pytrees of plain functions, so that programs are compiled for a map as for an array."""
@@ -114,7 +116,8 @@ def step_map(model: LFADS, data: Dataset) -> StepMap:
     pack, _ = packing(generator, n_ic)
     n_states = pack(generator.initial_state(jnp.zeros((1, n_ic)))).shape[1]
     step, observe = Partial(_Step(of_model), weights), Partial(_Observed(of_model), weights)
-    return StepMap(step, n_states, len(names), observe, data.bin_width, names, widths["inferred input"])
+    n_inputs, n_inferred = len(names), widths["inferred input"]
+    return StepMap(step, n_states, n_inputs, observe, data.bin_width, names, n_inferred, widths["bias"])
 
 
 @dataclasses.dataclass(frozen=True)

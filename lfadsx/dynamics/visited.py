@@ -134,15 +134,28 @@ def roll_out(
     return jnp.swapaxes(states, 0, 1)
 
 
-def held_inputs(system: StepMap, visited: Visited, inputs: Any, n_points: int) -> Float[np.ndarray, "point input"]:
-    """Returns inputs that are held at each of some points: "zero", "mean" (of the visited ones), or numbers.
+def held_inputs(
+    system: StepMap, visited: Visited, inputs: Any, n_points: int, biased: Float[np.ndarray, "point bias"] | None = None
+) -> Float[np.ndarray, "point input"]:
+    """Returns inputs that are held at each of some points.
 
-    Numbers have the shape (input,), or (point, input) with the inputs of each point. Raises LfadsxError for others.
+    Args:
+        system: The system.
+        visited: The states that it visits.
+        inputs: "zero"; "mean" of the visited ones; "bias", which keeps the bias of each point and is zero else; or
+            numbers, shape (input,), or (point, input) with the inputs of each point.
+        n_points: Number of points.
+        biased: Biases of the points; None if they have none, and then `inputs` must not be "bias".
+
+    Raises:
+        LfadsxError: If the inputs are none of these.
     """
     if isinstance(inputs, str):
         choices = {"zero": np.zeros(system.n_inputs), "mean": visited.inputs[visited.inside].mean(0)}
+        if biased is not None and biased.shape[1]:
+            choices["bias"] = np.pad(biased, ((0, 0), (system.n_inputs - biased.shape[1], 0)))
         if inputs not in choices:
-            raise LfadsxError(f"`inputs` must be 'zero', 'mean' or numbers, got {inputs!r}.")
+            raise LfadsxError(f"`inputs` must be {', '.join(map(repr, choices))} or numbers, got {inputs!r}.")
         inputs = choices[inputs]
     values = np.asarray(inputs, float)
     if values.shape not in ((system.n_inputs,), (n_points, system.n_inputs)):

@@ -41,7 +41,7 @@ def dynamics_run(
     *,
     which: Which = "best",
     split: str | None = None,
-    inputs: Literal["zero", "mean"] = "zero",
+    inputs: Literal["zero", "mean", "bias"] = "zero",
     n_starts: int = 512,
     seed: int = 0,
     parts: Iterable[type[nnx.Module]] = (),
@@ -88,7 +88,11 @@ def dynamics_run(
 
 def sentences(points: FixedPoints, alone: Autonomy, inputs: str, n_inputs: int) -> list[str]:
     """Returns what the dynamics are, in words."""
-    held = f"With {inputs} inputs" if n_inputs else "Without inputs, which the model has none of,"
+    held = (
+        f"With {'the bias of each trial and no other' if inputs == 'bias' else inputs} inputs"
+        if n_inputs
+        else "Without inputs, which the model has none of,"
+    )
     unit, scale = ("bins", 1.0) if alone.bin_width is None else ("ms", 1e3)
     found = [f"{held} the generator has {_counted(points)}."]
     if len(points):
@@ -153,9 +157,10 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _draw(folder: RunFolder, *found: Any, inputs: Literal["zero", "mean"]) -> Path:
+def _draw(folder: RunFolder, *found: Any, inputs: Literal["zero", "mean", "bias"]) -> Path:
     from lfadsx.plotting.dynamics_panels import dynamics_figure
     from lfadsx.plotting.figure_files import write_figure
 
-    figure = dynamics_figure(*found, title=folder.path.name, inputs=inputs)
+    # One picture cannot hold the bias of every trial.
+    figure = dynamics_figure(*found, title=folder.path.name, inputs="mean" if inputs == "bias" else inputs)
     return write_figure(folder.path / "figures" / "dynamics.png", figure)
