@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import signal
+from typing import get_args, get_origin, get_type_hints
 
 import making
 import numpy as np
@@ -13,6 +14,8 @@ from flax import nnx
 
 import lfadsx
 from lfadsx import HyperParams, ModelConfig, TrainConfig, cli
+from lfadsx.cli.command_flags import parse
+from lfadsx.cli.selection_commands import Sweep
 from lfadsx.data import from_arrays, write_dataset
 from lfadsx.dynamics import Trust
 from lfadsx.errors import RunError
@@ -331,6 +334,18 @@ def test_mistakes_on_the_command_line_are_said(file, tmp_path, capsys, words, me
     command, *flags = words
     assert cli.main([command, file, "--out", str(tmp_path / "out"), *flags, "--devices", "1"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [ModelConfig, HyperParams])
+def test_every_number_takes_a_list(settings):
+    """Also settings that follow from the data unless they are given, such as the number of inferred inputs."""
+    hints = {name: kind for name, kind in get_type_hints(settings).items() if get_origin(kind) is not tuple}
+    numbers = {name: kind for name, kind in hints.items() if {int, float} & {kind, *get_args(kind)}}
+    assert {"inferred_inputs", "factors"} <= set(numbers) or {"dropout_rate", "kl_co_scale"} <= set(numbers)
+    for name, kind in numbers.items():
+        word, values = ("0.1,0.2", (0.1, 0.2)) if kind is float else ("2,3", (2, 3))
+        words = ["file.h5", "--out", "runs", f"--{name.replace('_', '-')}", word]
+        assert parse(Sweep, words, "lfadsx sweep").grids == {name: values}
 
 
 def test_lists_of_anything_but_numbers_are_refused(file, tmp_path, capsys):

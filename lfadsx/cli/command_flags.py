@@ -101,9 +101,7 @@ class Flag(NamedTuple):
     @property
     def kind(self) -> Any:
         """Its type without None."""
-        if get_origin(self.hint) not in (Union, types.UnionType):
-            return self.hint
-        return next(kind for kind in get_args(self.hint) if kind is not type(None))
+        return _without_none(self.hint)
 
     @property
     def words(self) -> int | str | None:
@@ -172,7 +170,15 @@ def _flags(owner: type, group: str, lists: tuple[str, ...]) -> Iterator[Flag]:
 
 
 def _is_number_or_name(hint: Any) -> bool:
-    return hint in (int, float) or get_origin(hint) is Literal
+    kind = _without_none(hint)
+    return kind in (int, float) or get_origin(kind) is Literal
+
+
+def _without_none(hint: Any) -> Any:
+    """Returns a type without None."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    return next(kind for kind in get_args(hint) if kind is not type(None))
 
 
 def _default(field: dataclasses.Field) -> Any:

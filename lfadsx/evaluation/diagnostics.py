@@ -197,7 +197,7 @@ def _information_left(task: Task, posterior: Posterior, masked_rates: np.ndarray
     share = min(gain.value / whole, 1.0) if whole > 0 else 1.0
     if gain.low > 0 and share > thresholds.MOST_INFORMATION_LEFT:
         sentence = f"The rates leave out {100 * share:.0f} % of what smoothed spikes of the same trials tell: "
-        sentence += f"{gain.value:.3f} of {whole:.3f} bits per spike."
+        sentence += f"{whole - gain.value:z.3f} instead of {whole:z.3f} bits per spike."
         remedy = "The model underfits: train longer, give more factors or a larger generator, or lower dropout_rate "
         remedy += "and the KL scales. With few training trials, no setting may help."
         limit = thresholds.MOST_INFORMATION_LEFT
