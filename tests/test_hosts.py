@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import jax
 import numpy as np
 import pytest
 from hosts_case import members, ragged_sessions, single
 
+from benchmarks.reliability import hosts
+from benchmarks.reliability.stand_in_hosts import Loopback
 from lfadsx import cli, make_mesh
+from lfadsx.processes import LOST
 from lfadsx.training import checkpoint
 
 WORKER = Path(__file__).with_name("host_worker.py")
@@ -84,6 +89,96 @@ def test_eight_devices_equal_one_and_their_checkpoint_resumes_on_fewer(tmp_path,
     assert done.returncode == 0, done.stderr[-3000:]
     apart = json.loads(done.stdout.splitlines()[-1])
     assert list(apart) == ["8", "8 to 1", "8 to 2", "8 to 3"] and max(apart.values()) < 1e-9
+
+
+SIZES = "--variant autonomous --factors 4 --generator-dim 8 --ic-dim 4 --ic-encoder-dim 6"
+SHORT = "--epochs 4 --kl-ramp-epochs 1 --l2-ramp-epochs 1 --batch-size 16 --samples 4 --connect-timeout 900"
+JOBS = {
+    "fit": "fit --population 3 --search pbt --epochs-per-generation 2",
+    "sweep": "sweep --seeds 2 --cd-rate 0.2,0.3 --ic-dim 2,4",
+    "cv": "cv --folds 3",
+    "controls": "controls",
+}
+
+
+def written(folder):
+    """All files by name, with the numbers in them that must not depend on time or place."""
+
+    def numbers(value, name=""):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from numbers(item, key)
+        elif isinstance(value, list):
+            for item in value:
+                yield from numbers(item, name)
+        elif isinstance(value, float) and "seconds" not in name:
+            yield value
+
+    def content(file):
+        if file.suffix == ".json":
+            return list(numbers(json.loads(file.read_text())))
+        if file.suffix == ".h5":
+            with h5py.File(file) as opened:
+                found = []
+                opened.visititems(
+                    lambda name, item: found.extend(
+                        np.ravel(item[()]) if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" else ()
+                    )
+                )
+            return found
+        return []
+
+    of_orbax = {"checkpoints", "best", "last"}
+    files = [file for file in folder.rglob("*") if file.is_file() and of_orbax.isdisjoint(file.parts)]
+    return {str(file.relative_to(folder)): content(file) for file in files}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_in_two_processes_writes_what_one_process_writes(tmp_path, job):
+    command, *flags = JOBS[job].split()
+    data = hosts.write_data(tmp_path)
+    words = [sys.executable, "-m", "lfadsx.cli", command, data, *flags, *SIZES.split(), *SHORT.split()]
+    address = f"127.0.0.1:{free_port()}"
+    own = [("one", "--devices", "2")]
+    own += [
+        ("two", "--devices", "1", "--coordinator", address, "--num-processes", "2", "--process-id", str(index))
+        for index in range(2)
+    ]
+    started = [
+        subprocess.Popen(
+            [*words, "--out", tmp_path / out, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=hosts.environment() | {"PYTHONPATH": str(WORKER.parents[1])},
+        )
+        for out, *flags in own
+    ]
+    said = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], [text[-3000:] for _, text in said]
+    first, second = written(tmp_path / "one"), written(tmp_path / "two")
+    assert first.keys() == second.keys() and any(name.endswith(".json") for name in first)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    # Process 1 prints nothing but lines of the library of exchanges.
+    assert said[2][0] == "" and all("Gloo" in line for line in said[2][1].splitlines())
+
+
+@pytest.mark.slow
+def test_when_one_of_three_processes_dies_the_others_stop_and_the_run_resumes_on_any_number(tmp_path):
+    network, data = Loopback(), hosts.write_data(tmp_path)
+    begun = tmp_path / "begun"
+    death = hosts.die(network, 3, data, begun, "killed", 1, hosts.EPOCHS // 2)
+    assert death["codes"] == [LOST] * 2 and death["told"] and death["seconds"] < 60
+    hosts.run_one(data, tmp_path / "one", 1)
+    shutil.copytree(begun, tmp_path / "in two devices")
+    hosts.run_one(data, tmp_path / "in two devices", 2)
+    shutil.copytree(begun, tmp_path / "in two processes")
+    for folder, n in ((tmp_path / "in two processes", 2), (begun, 3)):
+        hosts.finish(hosts.start(network, n, data, folder))
+    for folder in ("in two devices", "in two processes", "begun"):
+        assert hosts.difference(tmp_path / "one", tmp_path / folder) < 1e-9
 
 
 @pytest.mark.parametrize(

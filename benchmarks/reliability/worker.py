@@ -18,9 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from benchmarks.reliability.damage import damaged
+from benchmarks.reliability.damage import damaged, with_bomb
 from benchmarks.reliability.originals import Original, originals
 from lfadsx.errors import LfadsxError
+
+BOMBS = 0.03
+"""Share of HDF5 files that get a bomb instead of damage, if they are compressed."""
 
 LARGEST_ADDRESS_SPACE = 12 * 2**30
 """Bytes that a worker may address, so that a reader that believes a wrong size fails here and not the machine."""
@@ -84,7 +87,7 @@ class Reader:
         if original.checked == "all":
             return "silently_wrong"
         whole = original.path / file.relative_to(path) if original.path.is_dir() else original.path
-        if file.suffix not in (".h5", ".nwb", ".mat") or not h5py.is_hdf5(file):
+        if file.suffix not in (".h5", ".nwb", ".mat", ".nix") or not h5py.is_hdf5(file):
             return "changed"
         if whole not in self._contents:
             self._contents[whole] = contents(whole)
@@ -119,6 +122,10 @@ def damaged_copy(original: Path, folder: Path, seed: int) -> tuple[Path, Path, s
     else:
         path.parent.mkdir(exist_ok=True)
         file = path
+        if h5py.is_hdf5(original) and rng.random() < BOMBS:
+            shutil.copyfile(original, path)
+            if what := with_bomb(path, rng):
+                return path, file, what
         content, what = damaged(original.read_bytes(), rng)
     file.write_bytes(content)
     return path, file, what

@@ -14,10 +14,11 @@ import math
 import signal
 import sys
 import time
+import zlib
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t  # pyright: ignore[reportAttributeAccessIssue]
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 WALK = 0.3
 """Seconds of the processor for the walk, enough for some thousand objects. Files of a million arrays end it early."""
@@ -46,11 +47,18 @@ SMALLEST_CHUNK = 4
 MOST_CHUNKS = 50_000
 """Chunks of an array whose sizes are looked at."""
 
+MOST_RATIO = 1032
+"""How many times its size a chunk can inflate to at most."""
+
+MOST_INFLATED = 2**28
+"""Bytes that a chunk may inflate to without being tried: 256 MiB."""
+
 MOST_TEXTS = 10**4
 """Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
 
 References = list[tuple[str, str, str]]
-"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; "chunk" for an impossible chunk."""
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; or "chunk", place, and what is wrong
+with a chunk."""
 
 
 def main() -> None:
@@ -88,7 +96,7 @@ def references(path: str) -> References:
                     where = f"{place}/{name.decode(errors='replace')}"
                     item = _opened(group, name, where, found, seen)
                     if isinstance(item, h5d.DatasetID):
-                        _examine(item, where, found)
+                        _examine(item, where, found, until)
                     elif isinstance(item, h5g.GroupID):
                         waiting.append((where, item))
     return found
@@ -131,7 +139,7 @@ def _varies(kind: Any) -> bool:
     return kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
 
 
-def _examine(dataset: Any, where: str, found: References) -> None:
+def _examine(dataset: Any, where: str, found: References, until: float) -> None:
     """Looks at type, storage and chunks of an array, and reads texts of variable length."""
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
@@ -140,8 +148,8 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         found += [("virtual", where, name) for name in sorted(names)]
     elif layout == h5d.CHUNKED:
         dataset.get_num_chunks()
-        if properties.get_nfilters() and _has_an_empty_chunk(dataset):
-            found.append(("chunk", where, ""))
+        if properties.get_nfilters() and (wrong := _wrong_chunk(dataset, properties, until)):
+            found.append(("chunk", where, wrong))
             return
         if math.prod(properties.get_chunk()) * dataset.dtype.itemsize <= LARGEST_CHUNK:
             h5py.Dataset(dataset)[(0,) * dataset.rank]  # through all filters, whose damaged settings can crash
@@ -152,16 +160,34 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         h5py.Dataset(dataset)[()]
 
 
-def _has_an_empty_chunk(dataset: Any) -> bool:
-    """Returns whether one of the first chunks has no room for a checksum, which makes HDF5 read far behind it."""
-    n_seen = 0
+def _wrong_chunk(dataset: Any, properties: Any, until: float) -> str:
+    """Returns what is wrong with one of the first chunks; "" if nothing is.
+
+    A chunk without room for a checksum makes HDF5 read far behind it. A chunk takes as much memory as it inflates to,
+    which may be a thousand times its size, whatever the array's shape is.
+    """
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    inflates = [code for code in filters if code != h5z.FILTER_FLETCHER32][-1:] == [h5z.FILTER_DEFLATE]
+    n_seen, large = 0, []
 
     def look(chunk: Any) -> bool | None:
         nonlocal n_seen
         n_seen += 1
+        if inflates and chunk.size * MOST_RATIO > MOST_INFLATED:
+            large.append(chunk.chunk_offset)
         return chunk.size <= SMALLEST_CHUNK or n_seen > MOST_CHUNKS or None
 
-    return bool(dataset.chunk_iter(look)) and n_seen <= MOST_CHUNKS
+    if dataset.chunk_iter(look) and n_seen <= MOST_CHUNKS:
+        return "is empty"
+    most = 2 * math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+    for offset in large:
+        if time.process_time() > until:
+            break
+        with contextlib.suppress(zlib.error):  # whoever reads the chunk meets the same error
+            _, stored = dataset.read_direct_chunk(offset)
+            if len(zlib.decompressobj().decompress(stored, most + 1)) > most:
+                return "inflates to far more than it can hold"
+    return ""
 
 
 def _read_matlab(path: str) -> References:

@@ -128,7 +128,7 @@ def _check_reference(path: Path, way: str, place: str, name: str) -> None:
     if way == "chunk":
         _KNOWN.discard(_identity(path))
         raise DataError(
-            f"{place!r} of {path.name!r} must be whole, but one of its chunks is empty. Copy the file again from its "
+            f"{place!r} of {path.name!r} must be whole, but one of its chunks {name}. Copy the file again from its "
             "source, or write it again."
         )
     if way == "raw" or elsewhere:
