@@ -57,8 +57,8 @@ MOST_TEXTS = 10**4
 """Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
 
 References = list[tuple[str, str, str]]
-"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; or "chunk", place, and what is wrong
-with a chunk."""
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; or "chunk", place, and what is
+wrong with a chunk."""
 
 
 def main() -> None:
