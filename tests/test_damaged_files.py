@@ -149,11 +149,12 @@ def test_an_hdf5_file_stays_in_its_folder(tmp_path):
         return own / name
 
     strange = [linked("a.h5", outside), linked("b.h5", "../secret.h5"), virtual("c.h5", outside), raw("d.h5")]
+    strange.append(linked("h.h5", own / ".." / "secret.h5"))
     for path in strange:
         for _ in range(2):  # the second time the file is known
             with pytest.raises(DataError, match="'/train_data' of '..h5' must be stored in the file, or linked to"):
                 lfadsx.read(path)
-    for path in (linked("e.h5", "beside.h5"), virtual("f.h5", "beside.h5")):
+    for path in (linked("e.h5", "beside.h5"), virtual("f.h5", "beside.h5"), linked("g.h5", own / "beside.h5")):
         assert sum(split.n_trials for split in lfadsx.read(path).splits.values()) == len(TRIALS)
 
 
