@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +48,9 @@ class Original(NamedTuple):
     checked: str = ""
 
 
-def originals(folder: Path) -> dict[str, Original]:
-    """Returns all originals by name; those that `folder` lacks are written there."""
-    made = {name: folder / file for name, (file, *_) in FORMATS.items()}
+def originals(folder: Path, names: Collection[str] = ()) -> dict[str, Original]:
+    """Returns originals by name, by default all; those that `folder` lacks are written there."""
+    made = {name: folder / FORMATS[name][0] for name in names or FORMATS}
     for name, path in made.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

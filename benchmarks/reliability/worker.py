@@ -32,7 +32,7 @@ LARGEST_ADDRESS_SPACE = 12 * 2**30
 def main() -> None:
     """Answers requests, seed and format of a file, until the input ends. The first line names the originals."""
     folder = Path(sys.argv[1])
-    reader = Reader(originals(folder), folder)
+    reader = Reader(originals(folder, sys.argv[2:]), folder)
     warnings.simplefilter("ignore")
     _limit_memory()
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print does not reach the answers
