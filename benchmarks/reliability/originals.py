@@ -156,9 +156,8 @@ def _nwb(path: Path) -> None:
 
 
 def _nix(path: Path) -> None:
-    import neo
-    import quantities as pq
-
+    neo: Any = importlib.import_module("neo")
+    pq = importlib.import_module("quantities")
     rng = np.random.default_rng(0)
     block, segment = neo.Block(name="monday"), neo.Segment()
     block.segments.append(segment)
