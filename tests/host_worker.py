@@ -12,13 +12,18 @@ from lfadsx.data.batching import Feed
 from lfadsx.training import loop
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hosts_case import interrupted, members, ragged_sessions, single  # noqa: E402
+from hosts_case import HUNDRED_STEPS, interrupted, members, ragged_sessions, single  # noqa: E402
 
 
 def main(address, n, index, out):
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", "--float32" not in sys.argv)
     processes.connect(address, n, index, timeout=300)
     mesh, data, found, rows = lfadsx.make_mesh(), ragged_sessions(), {}, set()
+    if "--float32" in sys.argv:
+        single(data, HUNDRED_STEPS, mesh=mesh, out=f"{out}/single")
+        members(data, HUNDRED_STEPS, mesh=lfadsx.make_mesh(members=n), out=f"{out}/all")
+        print("{}", flush=True)
+        return processes.leave(0)
     whole = Feed.train_block
 
     def watched(self, epoch, block, rows_of_step=slice(None)):

@@ -1,6 +1,7 @@
 """The run that test_hosts.py trains in one process and in several: ragged trials of two sessions, a tiny model."""
 
 import contextlib
+import dataclasses
 import signal
 
 import numpy as np
@@ -20,6 +21,9 @@ CONFIG = lfadsx.TrainConfig(
 )
 
 
+HUNDRED_STEPS = dataclasses.replace(CONFIG, epochs=34, steps_per_block=3)
+
+
 def ragged_sessions(seed=0):
     """Two sessions with different neurons and trials of different length."""
     rng = np.random.default_rng(seed)
@@ -35,12 +39,12 @@ def build(data, rngs):
     return lfadsx.autonomous(data, **SMALL, rngs=rngs)
 
 
-def single(data, **how):
-    return lfadsx.fit(build(data, nnx.Rngs(0)), data, config=CONFIG, progress=False, **how)
+def single(data, config=CONFIG, **how):
+    return lfadsx.fit(build(data, nnx.Rngs(0)), data, config=config, progress=False, **how)
 
 
-def members(data, **how):
-    return lfadsx.population(build, data, members=4, config=CONFIG, progress=False, **how)
+def members(data, config=CONFIG, **how):
+    return lfadsx.population(build, data, members=4, config=config, progress=False, **how)
 
 
 class Asked:

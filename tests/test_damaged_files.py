@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,9 +15,10 @@ import scipy.io
 from odd_files import TRIALS, split_in, write
 
 import lfadsx
+from benchmarks.reliability.damage import with_bomb
 from benchmarks.reliability.fuzz import BAD, fuzz
 from benchmarks.reliability.originals import FORMATS, originals
-from benchmarks.reliability.worker import Reader
+from benchmarks.reliability.worker import Reader, peak_gib
 from lfadsx.damaged_files import readable
 from lfadsx.data import probing
 from lfadsx.data.hdf5_files import open_npz, open_to_read, open_to_write
@@ -147,11 +149,12 @@ def test_an_hdf5_file_stays_in_its_folder(tmp_path):
         return own / name
 
     strange = [linked("a.h5", outside), linked("b.h5", "../secret.h5"), virtual("c.h5", outside), raw("d.h5")]
+    strange.append(linked("h.h5", own / ".." / "secret.h5"))
     for path in strange:
         for _ in range(2):  # the second time the file is known
             with pytest.raises(DataError, match="'/train_data' of '..h5' must be stored in the file, or linked to"):
                 lfadsx.read(path)
-    for path in (linked("e.h5", "beside.h5"), virtual("f.h5", "beside.h5")):
+    for path in (linked("e.h5", "beside.h5"), virtual("f.h5", "beside.h5"), linked("g.h5", own / "beside.h5")):
         assert sum(split.n_trials for split in lfadsx.read(path).splits.values()) == len(TRIALS)
 
 
@@ -191,6 +194,21 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path):
     (tmp_path / "lies.mat").write_bytes(content)
     with pytest.raises(DataError, match="lies.mat"):
         read_recording(tmp_path / "lies.mat", bin_width=0.01, axes="trial neuron time")
+
+
+def test_a_chunk_that_inflates_beyond_its_shape_is_refused_before_memory_is_taken(intact, tmp_path):
+    before = peak_gib()
+    for name in ("hdf5 with gzip", "hdf5 of lfadsx"):
+        path = shutil.copy(intact[name].path, tmp_path)
+        assert with_bomb(Path(path), np.random.default_rng(0))
+        with pytest.raises(DataError, match="one of its chunks inflates to far more than it can hold"):
+            intact[name].read(Path(path))
+    assert peak_gib() - before < 1
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "large.h5", "w") as file:  # an ordinary chunk of 2 MB
+        data = rng.integers(0, 200, (160, 100, 128), dtype="u1")
+        file.create_dataset("train_data", data=data, chunks=data.shape, compression="gzip", compression_opts=1)
+    assert sum(split.n_trials for split in lfadsx.read(tmp_path / "large.h5").splits.values()) == 160
 
 
 def test_numbers_of_an_npz_file_are_those_of_its_checksum(tmp_path):

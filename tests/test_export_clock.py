@@ -197,16 +197,33 @@ def test_results_are_added_once(copy, results, tmp_path):
         export(foreign, "nwb", tmp_path / "again.nwb")
 
 
-def test_files_that_the_original_links_to_stay_in_reach(original, results, tmp_path):
+@pytest.mark.parametrize("virtual", [False, True])
+def test_files_that_the_original_links_to_stay_in_reach(original, results, tmp_path, virtual):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["voltage"] = np.arange(40.0)
     linking = tmp_path / "linking.nwb"
     shutil.copy(original, linking)
     with h5py.File(linking, "a") as file:
-        file["scratch/raw"] = h5py.ExternalLink("raw.h5", "/voltage")
+        if virtual:
+            layout = h5py.VirtualLayout((40,), float)
+            layout[:] = h5py.VirtualSource("raw.h5", "voltage", (40,))
+            raw = file.require_group("scratch").create_virtual_dataset("raw", layout)
+            kind = {"namespace": "core", "neurodata_type": "ScratchData", "object_id": "raw", "notes": "voltage"}
+            raw.attrs.update(kind)
+        else:
+            file["scratch/raw"] = h5py.ExternalLink("raw.h5", "/voltage")
     digest = hashlib.sha256(linking.read_bytes()).hexdigest()
     facts = {"format": "NWB", "path": str(linking), "files": [{"file": "linking.nwb", "sha256": digest}]}
     again = dataclasses.replace(results["test"], source={"session": facts})
     with pytest.raises(DataError, match="links to 'raw.h5' in its folder, so the copy must be in this folder"):
         export(again, "nwb", tmp_path / "elsewhere" / "copy.nwb")
+    copy = tmp_path / "copy.nwb"
+    export(again, "nwb", copy, arrays=["factors"])
+    with h5py.File(copy) as file:  # links are relative as before, so that our reader and archives take the copy
+        np.testing.assert_array_equal(file["scratch/raw"], np.arange(40.0))
+        link = file.get("scratch/raw", getlink=True)
+        assert virtual or (isinstance(link, h5py.ExternalLink) and link.filename == "raw.h5")
+    assert "lfads_factors" in read_nwb(copy).signals
 
 
 def test_pynapple_in_memory_and_in_files(results, tmp_path):

@@ -294,6 +294,17 @@ time.sleep(600)
 """
 
 
+def test_a_run_that_ends_before_it_wrote_leaves_no_folder(tmp_path):
+    (tmp_path / "here").mkdir()
+    for place in ("new/folds", "here/folds"):
+        with pytest.raises(KeyError), locked(tmp_path / place):
+            raise KeyError
+    with pytest.raises(KeyError), locked(tmp_path / "kept" / "folds"):
+        (tmp_path / "kept" / "notes.txt").write_text("of the user")
+        raise KeyError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "kept", "notes.txt"]
+
+
 def test_a_second_writer_is_refused_until_the_first_is_dead(fit, tmp_path):
     first = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path / ".lock")], stdout=subprocess.PIPE)
     try:

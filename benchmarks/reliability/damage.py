@@ -1,9 +1,13 @@
-"""Damage to a file, drawn from a seed: flipped bits, overwritten ranges, truncation, swapped blocks."""
+"""Damage to a file, drawn from a seed: flipped bits, overwritten ranges, truncation, swapped blocks, and bombs."""
 
 from __future__ import annotations
 
+import functools
 import re
+import zlib
+from pathlib import Path
 
+import h5py
 import numpy as np
 
 STRUCTURE = re.compile(
@@ -51,3 +55,42 @@ def damaged(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
         content[first : first + size],
     )
     return bytes(found[: len(content)]), f"swapped {size} bytes at {first} and {second}"
+
+
+BOMB = 2**31
+"""Bytes that the chunk of a bomb inflates to."""
+
+
+def with_bomb(path: Path, rng: np.random.Generator) -> str:
+    """Replaces a chunk of an HDF5 file that is compressed by one that inflates to far more than the shape says.
+
+    Returns:
+        What was done, in words; "" if the file has no such chunk.
+    """
+    found: list[str] = []
+
+    def note(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.compression == "gzip" and item.id.get_num_chunks():
+            found.append(name)
+
+    with h5py.File(path, "r+") as file:
+        file.visititems(note)
+        if not found:
+            return ""
+        item = file[str(rng.choice(found))]
+        assert isinstance(item, h5py.Dataset)
+        offset = item.id.get_chunk_info(int(rng.integers(item.id.get_num_chunks()))).chunk_offset
+        filters = item.id.get_create_plist()
+        codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+        unchecked = sum(1 << place for place, code in enumerate(codes) if code == h5py.h5z.FILTER_FLETCHER32)
+        item.id.write_direct_chunk(offset, _bomb(), filter_mask=unchecked)
+        return f"put a bomb into the chunk {offset} of {item.name}"
+
+
+@functools.cache
+def _bomb() -> bytes:
+    """Returns `BOMB` zeros, compressed: after a full flush, the stream of a block can be repeated."""
+    press, block = zlib.compressobj(9), bytes(2**24)
+    first = press.compress(block) + press.flush(zlib.Z_FULL_FLUSH)
+    checksum = (BOMB % 65521 << 16) | 1
+    return first[:2] + first[2:] * (BOMB // len(block)) + b"\x03\x00" + checksum.to_bytes(4, "big")

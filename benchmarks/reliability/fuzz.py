@@ -48,10 +48,11 @@ class Worker:
 
     Args:
         folder: Folder of originals and damaged copies.
+        formats: Names of the formats; by default all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, formats: Sequence[str] = ()) -> None:
+        self.folder, self._formats = folder, formats
         self.originals: dict[str, Path] = {}
         self._process: subprocess.Popen[str] | None = None
         self._started()
@@ -79,6 +80,7 @@ class Worker:
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
             command = [sys.executable, "-X", "faulthandler", "-m", "benchmarks.reliability.worker", str(self.folder)]
+            command += self._formats
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             line = self._line(STARTING)
             if not line:
@@ -112,7 +114,7 @@ def fuzz(
         keep: Folder for files that ended badly.
         minutes: Time after which no further file is read.
     """
-    worker, longest, largest = Worker(folder), 0.0, 0.0
+    worker, longest, largest = Worker(folder, formats), 0.0, 0.0
     names, until = list(formats) or list(worker.originals), time.monotonic() + 60 * minutes
     ends = {name: Counter() for name in names}
     try:

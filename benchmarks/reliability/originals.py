@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,9 +48,9 @@ class Original(NamedTuple):
     checked: str = ""
 
 
-def originals(folder: Path) -> dict[str, Original]:
-    """Returns all originals by name; those that `folder` lacks are written there."""
-    made = {name: folder / file for name, (file, *_) in FORMATS.items()}
+def originals(folder: Path, names: Collection[str] = ()) -> dict[str, Original]:
+    """Returns originals by name, by default all; those that `folder` lacks are written there."""
+    made = {name: folder / FORMATS[name][0] for name in names or FORMATS}
     for name, path in made.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +153,24 @@ def _nwb(path: Path) -> None:
     nwb.create_processing_module("behavior", "Movement").add(series)
     with pynwb.NWBHDF5IO(str(path), "w") as io:
         io.write(nwb)
+
+
+def _nix(path: Path) -> None:
+    neo: Any = importlib.import_module("neo")
+    pq = importlib.import_module("quantities")
+    rng = np.random.default_rng(0)
+    block, segment = neo.Block(name="monday"), neo.Segment()
+    block.segments.append(segment)
+    for unit in range(4):
+        times = np.sort(rng.uniform(0, 20, 150))
+        segment.spiketrains.append(neo.SpikeTrain(times * pq.s, t_stop=20 * pq.s, unit_id=unit))
+    start = 1.5 * np.arange(12)
+    labels = np.array(["left", "right"] * 6)
+    segment.epochs.append(neo.Epoch(start * pq.s, np.full(12, 1.4) * pq.s, labels, name="trials"))
+    velocity = neo.AnalogSignal(rng.random((400, 2)), units="m/s", sampling_rate=20 * pq.Hz, name="velocity")
+    segment.analogsignals.append(velocity)
+    with neo.NixIO(str(path), "ow") as io:
+        io.write_block(block)
 
 
 def _matlab(*, compressed: bool) -> Callable[[Path], None]:
@@ -319,3 +338,5 @@ FORMATS: dict[str, tuple[Any, ...]] = {
     "search space": ("space.json", lambda path: Space.default().to_json(path), Space.from_json),
 }
 """By name: file or folder, the function that writes it, the function that reads it, and what checksums cover."""
+if importlib.util.find_spec("nixio"):
+    FORMATS["nix"] = ("monday.nix", _nix, WHOLE)

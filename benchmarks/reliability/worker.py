@@ -18,9 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from benchmarks.reliability.damage import damaged
+from benchmarks.reliability.damage import damaged, with_bomb
 from benchmarks.reliability.originals import Original, originals
 from lfadsx.errors import LfadsxError
+
+BOMBS = 0.03
+"""Share of HDF5 files that get a bomb instead of damage, if they are compressed."""
 
 LARGEST_ADDRESS_SPACE = 12 * 2**30
 """Bytes that a worker may address, so that a reader that believes a wrong size fails here and not the machine."""
@@ -29,7 +32,7 @@ LARGEST_ADDRESS_SPACE = 12 * 2**30
 def main() -> None:
     """Answers requests, seed and format of a file, until the input ends. The first line names the originals."""
     folder = Path(sys.argv[1])
-    reader = Reader(originals(folder), folder)
+    reader = Reader(originals(folder, sys.argv[2:]), folder)
     warnings.simplefilter("ignore")
     _limit_memory()
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print does not reach the answers
@@ -84,7 +87,7 @@ class Reader:
         if original.checked == "all":
             return "silently_wrong"
         whole = original.path / file.relative_to(path) if original.path.is_dir() else original.path
-        if file.suffix not in (".h5", ".nwb", ".mat") or not h5py.is_hdf5(file):
+        if file.suffix not in (".h5", ".nwb", ".mat", ".nix") or not h5py.is_hdf5(file):
             return "changed"
         if whole not in self._contents:
             self._contents[whole] = contents(whole)
@@ -119,6 +122,10 @@ def damaged_copy(original: Path, folder: Path, seed: int) -> tuple[Path, Path, s
     else:
         path.parent.mkdir(exist_ok=True)
         file = path
+        if h5py.is_hdf5(original) and rng.random() < BOMBS:
+            shutil.copyfile(original, path)
+            if what := with_bomb(path, rng):
+                return path, file, what
         content, what = damaged(original.read_bytes(), rng)
     file.write_bytes(content)
     return path, file, what

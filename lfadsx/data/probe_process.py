@@ -14,10 +14,11 @@ import math
 import signal
 import sys
 import time
-from typing import Any
+import zlib
+from typing import Any, NamedTuple
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t  # pyright: ignore[reportAttributeAccessIssue]
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 WALK = 0.3
 """Seconds of the processor for the walk, enough for some thousand objects. Files of a million arrays end it early."""
@@ -46,11 +47,29 @@ SMALLEST_CHUNK = 4
 MOST_CHUNKS = 50_000
 """Chunks of an array whose sizes are looked at."""
 
+MOST_RATIO = 1032
+"""How many times its size a chunk can inflate to at most."""
+
+MOST_INFLATED = 2**28
+"""Bytes that a chunk may inflate to without being tried: 256 MiB."""
+
 MOST_TEXTS = 10**4
 """Texts of variable length in arrays up to this size are read, because damage to their heap can crash the library."""
 
 References = list[tuple[str, str, str]]
-"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; "chunk" for an impossible chunk."""
+"""Kind ("link", "virtual" or "raw"), place in the file, and name of the other file; or "chunk", place, and what is
+wrong with a chunk."""
+
+BOMB = "inflates to far more than it can hold"
+
+
+class LargeChunk(NamedTuple):
+    """A compressed chunk that may inflate to much: the place of its array, the array, its offset, and bytes at most."""
+
+    where: str
+    dataset: Any
+    offset: tuple[int, ...]
+    most: int
 
 
 def main() -> None:
@@ -75,23 +94,35 @@ def main() -> None:
 def references(path: str) -> References:
     """Walks through a file and returns which other files it refers to."""
     found: References = []
-    until = time.process_time() + WALK
+    large: list[LargeChunk] = []
     with h5py.File(path, "r") as file:
-        _read_attributes(file.id)
-        waiting, seen = [("", file.id)], set()
-        while waiting:
-            place, group = waiting.pop()
-            for name in _names(group):
-                if time.process_time() > until:
-                    return found
-                with contextlib.suppress(Exception):  # a damaged object does not hide the others
-                    where = f"{place}/{name.decode(errors='replace')}"
-                    item = _opened(group, name, where, found, seen)
-                    if isinstance(item, h5d.DatasetID):
-                        _examine(item, where, found)
-                    elif isinstance(item, h5g.GroupID):
-                        waiting.append((where, item))
+        _walk(file.id, found, large)
+        until = time.process_time() + WALK
+        for chunk in large:
+            if time.process_time() > until:
+                break
+            if _inflates_too_far(chunk):
+                found.append(("chunk", chunk.where, BOMB))
     return found
+
+
+def _walk(root: Any, found: References, large: list[LargeChunk]) -> None:
+    """Adds references and large chunks, as far as it comes in its time."""
+    until = time.process_time() + WALK
+    _read_attributes(root)
+    waiting, seen = [("", root)], set()
+    while waiting:
+        place, group = waiting.pop()
+        for name in _names(group):
+            if time.process_time() > until:
+                return
+            with contextlib.suppress(Exception):  # a damaged object does not hide the others
+                where = f"{place}/{name.decode(errors='replace')}"
+                item = _opened(group, name, where, found, seen)
+                if isinstance(item, h5d.DatasetID):
+                    _examine(item, where, found, large)
+                elif isinstance(item, h5g.GroupID):
+                    waiting.append((where, item))
 
 
 def _names(group: Any) -> list[bytes]:
@@ -131,7 +162,7 @@ def _varies(kind: Any) -> bool:
     return kind.get_class() == h5t.VLEN or (kind.get_class() == h5t.STRING and kind.is_variable_str())
 
 
-def _examine(dataset: Any, where: str, found: References) -> None:
+def _examine(dataset: Any, where: str, found: References, large: list[LargeChunk]) -> None:
     """Looks at type, storage and chunks of an array, and reads texts of variable length."""
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
@@ -140,8 +171,8 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         found += [("virtual", where, name) for name in sorted(names)]
     elif layout == h5d.CHUNKED:
         dataset.get_num_chunks()
-        if properties.get_nfilters() and _has_an_empty_chunk(dataset):
-            found.append(("chunk", where, ""))
+        if wrong := _wrong_chunk(dataset, properties, where, large):
+            found.append(("chunk", where, wrong))
             return
         if math.prod(properties.get_chunk()) * dataset.dtype.itemsize <= LARGEST_CHUNK:
             h5py.Dataset(dataset)[(0,) * dataset.rank]  # through all filters, whose damaged settings can crash
@@ -152,16 +183,36 @@ def _examine(dataset: Any, where: str, found: References) -> None:
         h5py.Dataset(dataset)[()]
 
 
-def _has_an_empty_chunk(dataset: Any) -> bool:
-    """Returns whether one of the first chunks has no room for a checksum, which makes HDF5 read far behind it."""
-    n_seen = 0
+def _wrong_chunk(dataset: Any, properties: Any, where: str, large: list[LargeChunk]) -> str:
+    """Returns what is wrong with the first chunk or the size of another; adds chunks that may inflate too far."""
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    if not filters:
+        return ""
+    inflates = [code for code in filters if code != h5z.FILTER_FLETCHER32][-1:] == [h5z.FILTER_DEFLATE]
+    most, n_seen = 2 * math.prod(properties.get_chunk()) * dataset.get_type().get_size(), 0
+    own: list[LargeChunk] = []
 
     def look(chunk: Any) -> bool | None:
         nonlocal n_seen
         n_seen += 1
+        if inflates and chunk.size * MOST_RATIO > MOST_INFLATED:
+            own.append(LargeChunk(where, dataset, chunk.chunk_offset, most))
         return chunk.size <= SMALLEST_CHUNK or n_seen > MOST_CHUNKS or None
 
-    return bool(dataset.chunk_iter(look)) and n_seen <= MOST_CHUNKS
+    if dataset.chunk_iter(look) and n_seen <= MOST_CHUNKS:
+        return "is empty"  # without room for a checksum, HDF5 reads far behind it
+    if any(not any(chunk.offset) and _inflates_too_far(chunk) for chunk in own):  # the first chunk is read in a moment
+        return BOMB
+    large += own
+    return ""
+
+
+def _inflates_too_far(chunk: LargeChunk) -> bool:
+    """Returns whether a chunk, which takes as much memory as it inflates to, inflates to more than it should."""
+    with contextlib.suppress(Exception):  # whoever reads the chunk meets the same error
+        _, stored = chunk.dataset.read_direct_chunk(chunk.offset)
+        return len(zlib.decompressobj().decompress(stored, chunk.most + 1)) > chunk.most
+    return False
 
 
 def _read_matlab(path: str) -> References:

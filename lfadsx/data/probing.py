@@ -124,11 +124,15 @@ def probe(path: Path, kind: Kind = "hdf5") -> None:
 def _check_reference(path: Path, way: str, place: str, name: str) -> None:
     """Raises `DataError` if a file refers to another one that does not lie in its folder; else tries that one."""
     here, there = path.parent / name, Path(name)
-    elsewhere = there.is_absolute() or ".." in there.parts or (there.exists() and not here.exists())
+    if there.is_absolute():
+        inside = any(there.is_relative_to(folder) for folder in (path.parent.absolute(), path.parent.resolve()))
+    else:
+        inside = here.exists() or not there.exists()  # HDF5 also looks in the current folder
+    elsewhere = not inside or ".." in there.parts
     if way == "chunk":
         _KNOWN.discard(_identity(path))
         raise DataError(
-            f"{place!r} of {path.name!r} must be whole, but one of its chunks is empty. Copy the file again from its "
+            f"{place!r} of {path.name!r} must be whole, but one of its chunks {name}. Copy the file again from its "
             "source, or write it again."
         )
     if way == "raw" or elsewhere:

@@ -79,8 +79,10 @@ def _check_links(original: Path, folder: Path) -> None:
     linked: list[str] = []
 
     def note(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink) and not Path(link.filename).is_absolute():
+        if isinstance(link, h5py.ExternalLink):
             linked.append(link.filename)
+        elif isinstance(item := file.get(name), h5py.Dataset) and item.is_virtual:
+            linked.extend(source.file_name for source in item.virtual_sources() if source.file_name != ".")
 
     if original.resolve().parent == folder.resolve():
         return

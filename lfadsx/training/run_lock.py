@@ -63,7 +63,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
         return
     check_writable(folder / LOCK)
-    new = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         lock = _take(folder)
@@ -74,8 +74,11 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         _held.pop(folder, None)
-        if new and lock.holds() and {file.name for file in folder.glob("*")} <= {LOCK, HEARTBEAT}:
+        if made and lock.holds() and {file.name for file in folder.glob("*")} <= {LOCK, HEARTBEAT}:
             shutil.rmtree(folder, ignore_errors=True)  # a run with wrong settings leaves nothing
+            with contextlib.suppress(OSError):  # a parent that holds other files stays
+                for parent in made[1:]:
+                    parent.rmdir()
         lock.release()
 
 
