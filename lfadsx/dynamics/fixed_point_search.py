@@ -22,6 +22,8 @@ SLOW = 0.1
 """Largest speed of a slow point, in units of the median speed of the visited states."""
 FLAT = 0.01
 """Largest slope of the speed at a slow point: |(A - I)^T e| / |e|, with the move e of a bin."""
+NEAR = 0.5
+"""Largest distance of a slow point, as a share of that of a fixed point: it matters if trajectories come by."""
 NEWTON_STEPS = 40
 """Newton steps of each start."""
 AT_ONCE = 64
@@ -71,7 +73,8 @@ def fixed_points(
             none to this.
         adam_steps: Number of steps of Adam.
         same: Points that are closer are one point, in units of the spread of the visited states.
-        farthest: Points farther from the nearest visited state are left out, in the same units.
+        farthest: Points farther from the nearest visited state are left out, in the same units; slow points already
+            from half of it on.
         seed: Seed of starts and noise.
 
     Raises:
@@ -98,7 +101,8 @@ def fixed_points(
     moves, (jacobian, _) = _moves(system, ends, held), jacobians(system, ends, held)
     speed, typical = np.linalg.norm(moves, axis=1), max(visited.speed, np.finfo(float).tiny)
     distance = np.asarray(KDTree(points).query(ends)[0]) / scale
-    kept = (distance < farthest) & _stands(moves, speed / typical, jacobian)
+    limit = farthest * np.where(speed / typical < FIXED, 1.0, NEAR)
+    kept = (distance < limit) & _stands(moves, speed / typical, jacobian)
     one, count = _distinct(np.concatenate([ends, held], axis=1)[kept], speed[kept], count[kept], same * scale)
     order = np.flatnonzero(kept)[one[np.argsort(-count, kind="stable")]]
     modes = Modes.of(jacobian[order], system.bin_width)
