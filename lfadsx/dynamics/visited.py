@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.dynamics.generator_step import StepMap, packing
-from lfadsx.inference.posterior_inference import infer
+from lfadsx.inference.posterior_inference import has_posterior, infer
 from lfadsx.models.lfads import LFADS
 
 
@@ -78,7 +78,7 @@ def visit(model: LFADS, data: Dataset, system: StepMap, split: str | None = None
     Raises:
         LfadsxError: If the data do not fit the model or have no such split.
     """
-    post = infer(model, data, split, n_samples=0)
+    post = infer(model, data, split, n_samples=0 if has_posterior(model) else 1)
     _, trials = trials_of(data, split)
     parts, shape = [], post.factors.shape[:2]
     if post.inputs is not None:
