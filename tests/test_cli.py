@@ -664,7 +664,7 @@ def test_simulate_all_writes_every_set_split_alike(tmp_path, capsys, monkeypatch
             "must be a finite number above 0, got 0",
         ),
         (["chaotic_rnn_multisession", "--conditions", "5", "--out", "OUT.h5"], "Name a folder"),
-        (["all", "--out", "OUT.h5"], "`--out` must be a folder for 9 data sets"),
+        (["all", "--out", "OUT.h5"], "`--out` must be a folder for 10 data sets"),
     ],
 )
 def test_simulate_ends_with_code_2_for_what_it_does_not_know(words, message, tmp_path, capsys):

@@ -58,6 +58,7 @@ EXPECTED = {
     ),
     "itb_rnn": (r"^R2 of the inputs, pooled: (\S+)", ("scores.txt", "regression.png", "best")),
     "lorenz": (r"^R2 of the three states: (\S+)", ("scores.txt", "states.png", "best")),
+    "nbff": (r"^R2 of the noisy inputs, pooled: (\S+)", ("scores.txt", "inputs.png", "best")),
     "population": (
         r"^ensemble of 2 +(\S+)",
         (

@@ -266,7 +266,7 @@ def test_training_lowers_the_error_and_writes_weights(tmp_path, capsys, monkeypa
     small = dataclasses.replace(train_networks.TASKS["itb_rnn"], batch_size=32)
     monkeypatch.setitem(train_networks.TASKS, "itb_rnn", small)
     key = train_networks.jax.random.key
-    before = train_networks.squared_error(train_networks.start_network(key(0), small), small.draw(key(1), 500))
+    before = small.error(small.start(key(0)), small.draw(key(1), 500))
     train_networks.main(["itb_rnn", "--steps", "60", "--out", str(tmp_path / "net.npz")])
     with np.load(tmp_path / "net.npz") as arrays:
         assert arrays["squared_error"] < 0.5 * before

@@ -97,8 +97,8 @@ def describe_file(file: Path) -> str:
     from lfadsx.data.hdf5_files import open_to_read, read_array
 
     with open_to_read(file) as content:
-        keys = {name: f"{name}_data" for name in ("train", "valid", "test") if f"{name}_data" in content}
-        data = {name: read_array(content, key, key) for name, key in keys.items()}
+        keys = [f"{name}_{kind}" for kind in ("recon_data", "data") for name in ("train", "valid", "test")]
+        data = {key.split("_")[0]: read_array(content, key, key) for key in keys if key in content}
         known = "train_ext_input" in content
     trials = ", ".join(f"{len(values)} {name}" for name, values in data.items())
     _, n_bins, n_neurons = data["train"].shape

@@ -8,6 +8,7 @@ from typing import Any
 
 from lfadsx.data import validation
 from lfadsx.datasets.chaotic_network import ChaoticRNN
+from lfadsx.datasets.flip_flop import FlipFlop
 from lfadsx.datasets.integration_to_bound import IntegrationToBound
 from lfadsx.datasets.integrator_rnn import IntegratorRNN
 from lfadsx.datasets.labeled_rnns import LabeledRNNs
@@ -25,6 +26,7 @@ RECIPES: dict[str, AbstractRecipe] = {
     "itb_rnn": IntegrationToBound(),
     "lorenz": Lorenz(),
     "integrator_rnn": IntegratorRNN(),
+    "nbff": FlipFlop(),
 }
 """The recipes by name, each with the settings of its original."""
 
@@ -38,6 +40,7 @@ TITLES = {
     "itb_rnn": "A trained network that sums its input between two bounds.",
     "lorenz": "The Lorenz system, observed through neurons.",
     "integrator_rnn": "A trained network that sums a noisy input, as in the tutorial in JAX.",
+    "nbff": "A trained network that remembers the last pulse of each of three inputs.",
 }
 """A description of each data set."""
 

@@ -60,8 +60,8 @@ class AbstractRecipe(abc.ABC):
     def simulate(self) -> list[Simulation]:
         """Simulates the sessions."""
 
-    def facts(self, name: str, bin_width: float) -> dict[str, Any]:
-        """Returns the attributes of every simulated file: bin width, seed, settings and version."""
+    def facts(self, name: str, bin_width: float | None) -> dict[str, Any]:
+        """Returns the attributes of every simulated file: bin width (None without a unit), seed, settings, version."""
         settings = {"simulation": name, **dataclasses.asdict(self), "lfadsx": __version__}
         return {"bin_width_s": bin_width, "seed": self.seed, "lfadsx_source": json.dumps(settings)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,24 +62,25 @@ class TaskNetwork(NamedTuple):
         return hiddens @ self.W_O + self.b_O
 
 
-def load_network(name: str, file: str = "") -> TaskNetwork:
+def load_network(name: str, file: str = "", kind: type[Any] = TaskNetwork) -> Any:
     """Returns the weights in float64 of a network of the library or of a file.
 
     Args:
-        name: "integrator_rnn" or "itb_rnn".
+        name: "integrator_rnn", "itb_rnn" or "nbff".
         file: npz file of `examples/example_tools/train_networks.py` to read instead.
+        kind: Class of the network, whose fields are the weights.
 
     Raises:
-        DataError: If the file does not hold the weights of a network.
+        DataError: If the file does not hold the weights of such a network.
     """
     advice = "Give an npz file of `examples/example_tools/train_networks.py`."
-    stored = files("lfadsx.datasets") / "weights" / f"{name}.npz"
+    stored, fields = files("lfadsx.datasets") / "weights" / f"{name}.npz", kind._fields
     try:
         with contextlib.nullcontext(file) if file else as_file(stored) as path, open_npz(Path(path)) as found:
             arrays = {key: array.read() for key, array in found.items()}
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{file!r} cannot be read as weights of a network: {error}. {advice}") from error
-    missing = [key for key in TaskNetwork._fields if key not in arrays]
+    missing = [key for key in fields if key not in arrays]
     if missing:
         raise DataError(f"{file!r} must hold all weights of a network, but lacks {', '.join(missing)}. {advice}")
-    return TaskNetwork(**{key: arrays[key].astype(np.float64) for key in TaskNetwork._fields})
+    return kind(**{key: arrays[key].astype(np.float64) for key in fields})

@@ -17,9 +17,9 @@
 """
 
 from lfadsx.dynamics.fixed_point_search import fixed_points as fixed_points
-from lfadsx.dynamics.flow_field import FlowField as FlowField
-from lfadsx.dynamics.flow_field import flow_field as flow_field
-from lfadsx.dynamics.flow_field import speed_between as speed_between
+from lfadsx.dynamics.flow_in_plane import FlowField as FlowField
+from lfadsx.dynamics.flow_in_plane import flow_field as flow_field
+from lfadsx.dynamics.flow_in_plane import speed_between as speed_between
 from lfadsx.dynamics.found_points import FixedPoints as FixedPoints
 from lfadsx.dynamics.generator_step import StepMap as StepMap
 from lfadsx.dynamics.generator_step import step_map as step_map

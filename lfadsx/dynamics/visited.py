@@ -14,7 +14,7 @@ from lfadsx.data.dataset import Dataset
 from lfadsx.data.split_names import trials_of
 from lfadsx.dynamics.generator_step import StepMap, packing
 from lfadsx.errors import LfadsxError
-from lfadsx.inference.posterior_inference import infer
+from lfadsx.inference.posterior_inference import has_posterior, infer
 from lfadsx.models.lfads import LFADS
 from lfadsx.results.posterior import Posterior
 
@@ -83,21 +83,22 @@ def visit(
     Raises:
         LfadsxError: If the data do not fit the model or have no such split.
     """
-    post = infer(model, data, split, n_samples=0) if posterior is None else posterior
+    if posterior is None:
+        posterior = infer(model, data, split, n_samples=0 if has_posterior(model) else 1)
     _, trials = trials_of(data, split)
-    parts, shape = [], post.factors.shape[:2]
-    if post.inputs is not None:
-        parts.append(post.inputs)
+    parts, shape = [], posterior.factors.shape[:2]
+    if posterior.inputs is not None:
+        parts.append(posterior.inputs)
     if model.known_inputs_to == "generator" and trials.known_inputs is not None:
         parts.append(trials.known_inputs)
-    if post.bias is not None:
-        parts.append(np.broadcast_to(post.bias[:, None], (*shape, post.bias.shape[1])))
-    inside = np.arange(shape[1]) < post.length[:, None]
+    if posterior.bias is not None:
+        parts.append(np.broadcast_to(posterior.bias[:, None], (*shape, posterior.bias.shape[1])))
+    inside = np.arange(shape[1]) < posterior.length[:, None]
     inputs = np.concatenate(parts, axis=2) if parts else np.zeros((*shape, 0))
     inputs = np.where(inside[:, :, None], inputs, 0.0).astype(np.float32)
     generator = model.decoder.generator
     pack, _ = packing(generator, model.ic_prior.dim)
-    start = np.asarray(pack(generator.initial_state(jnp.asarray(post.initial_condition, jnp.float32))))
+    start = np.asarray(pack(generator.initial_state(jnp.asarray(posterior.initial_condition, jnp.float32))))
     return Visited(start, np.asarray(roll_out(system, start, inputs)), inputs, inside)
 
 

@@ -81,6 +81,12 @@ def infer(
     return found if calibration is None else found.calibrated(calibration)
 
 
+def has_posterior(model: LFADS) -> bool:
+    """Returns False for a model whose rates follow from known inputs and a trained start alone."""
+    latents = (model.decoder.input_prior, model.ic_prior, model.bias_prior)
+    return any(prior is not None and prior.n_params for prior in latents)
+
+
 def infer_trials(
     model: LFADS,
     labels: Labels,
@@ -103,8 +109,7 @@ def infer_trials(
             f"`n_samples` must be at least 0, got {n_samples}. Give the number of posterior samples per trial, or 0 to "
             "push the posterior means through."
         )
-    latents = (model.decoder.input_prior, model.ic_prior, model.bias_prior)
-    if n_samples == 0 and not any(prior is not None and prior.n_params for prior in latents):
+    if n_samples == 0 and not has_posterior(model):
         raise LfadsxError(
             "`n_samples` must be at least 1 for a model without inferred inputs, initial condition (ic_dim = 0) and "
             "bias, got 0: such a model has no posterior means to push through the decoder."
