@@ -16,7 +16,10 @@ from hosts_case import HUNDRED_STEPS, members, ragged_sessions, single
 
 from benchmarks.reliability import hosts
 from benchmarks.reliability.stand_in_hosts import Loopback
-from lfadsx import cli, make_mesh
+from lfadsx import cli, make_mesh, processes
+from lfadsx.errors import LfadsxError
+from lfadsx.parallel import meet
+from lfadsx.pipeline import outcome
 from lfadsx.processes import LOST
 from lfadsx.training import checkpoint
 
@@ -208,6 +211,18 @@ def test_wrong_flags_of_processes_end_in_one_line(tmp_path, monkeypatch, capsys,
     code = cli.main(["fit", "none.h5", "--out", str(tmp_path / "run"), *flags.split()])
     said = capsys.readouterr().err
     assert code == 2 and message in said and said.count("\n") == 1
+
+
+def test_what_several_processes_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr(outcome, "count", lambda: 2)
+    with pytest.raises(LfadsxError, match="`out` must be given with several processes: a folder that all of them"):
+        with outcome.folder_for(None):
+            pass
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    with pytest.raises(LfadsxError, match="With 2 processes, `mesh` must have devices of all of them, got .* of 0"):
+        meet(None)
+    with pytest.raises(LfadsxError, match="got devices of 1. Give mesh=lfadsx.make_mesh()"):
+        meet(make_mesh(1))
 
 
 def test_a_single_task_of_a_scheduler_is_an_ordinary_run(monkeypatch, capsys):

@@ -173,6 +173,14 @@ def test_a_flipped_byte_is_found_by_checksums(tmp_path):
             lfadsx.read(file)
 
 
+def test_a_file_opens_while_this_thread_loops_over_another_one(tmp_path, monkeypatch):
+    one, other = split_in(tmp_path / "a.h5"), split_in(tmp_path / "b.h5")
+    monkeypatch.setattr(opening, "MOST_SECONDS", 5.0)
+    with h5py.File(one) as file:
+        for _ in file.values():  # h5py keeps its lock between two items
+            assert lfadsx.read(other).train.n_trials == 32
+
+
 def test_limits_of_opening(tmp_path, monkeypatch):
     file = split_in(tmp_path / "a.h5")
     monkeypatch.setattr(opening, "MOST_BYTES", 10)

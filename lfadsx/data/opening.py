@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import h5py
 import numpy as np
+from h5py._objects import phil  # pyright: ignore[reportMissingImports]
 
 from lfadsx.damaged_files import readable
 from lfadsx.data.probing import probe
@@ -31,7 +32,9 @@ def open_hdf5(path: Path) -> h5py.File:
     """Opens an HDF5 file, after another process has tried it."""
     check_is_file(path)
     probe(path)
-    return _opened(path, lambda: h5py.File(path, "r"))
+    # A thread that is in the middle of a loop over h5py objects, also in the traceback of an error that is kept, holds
+    # the lock of h5py. Another thread would wait for it for ever.
+    return _opened(path, lambda: h5py.File(path, "r"), timed=not phil._is_owned())
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
