@@ -55,6 +55,10 @@ def test_inputs_that_follow_from_the_state():
     driven = Visited(seen.start, seen.states, seen.states - seen.before, seen.inside)
     checked = trust(lazy, driven)
     assert checked.leakage is not None and checked.leakage > 0.8 and "input leakage" in names(checked)
+    # Inputs by chance do not follow from many states of few bins: they are predicted in other trials.
+    many = StepMap(lambda x, u: 0.5 * x + u, 15, n_inputs=15, n_inferred=15)
+    chance = np.random.default_rng(3).normal(size=(4, 10, 15))
+    assert trust(many, visited_by(many, chance, 4, 10)).leakage < 0.1
     # Known inputs may follow from the state.
     given = StepMap(lambda x, u: x + u, 2, n_inputs=2)
     assert trust(given, driven).leakage is None
@@ -68,6 +72,17 @@ def test_a_generator_that_its_inputs_hold_in_place():
     assert ("autonomy gap" in names(checked)) == (checked.held > 0.3)
     integrating = StepMap(lambda x, u: x + 0.1 * u, 2, n_inputs=2, n_inferred=2)
     assert "autonomy gap" not in names(trust(integrating, visited_by(integrating, slow_inputs())))
+
+
+@pytest.mark.parametrize(("n_trials", "n_bins"), [(1, 5), (3, 1), (1, 2)])
+def test_few_trials_and_bins_are_no_finding(n_trials, n_bins):
+    system = StepMap(lambda x, u: x @ SPIRAL + u, 2, 2, n_inferred=2)
+    inputs = np.random.default_rng(0).normal(size=(n_trials, n_bins, 2)).astype(np.float32)
+    checked = trust(system, visited_by(system, inputs, n_trials, n_bins))
+    assert (checked.leakage is None) == (n_trials == 1) and np.isnan(checked.alone) == (n_bins == 1)
+    assert names(checked) <= {"unread states", "input leakage"}
+    with pytest.raises(ValueError, match="at least 2 visited states, got 1"):
+        trust(system, visited_by(system, inputs[:1, :1], 1, 1))
 
 
 @pytest.mark.parametrize("held_out", [True, False])

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from lfadsx.dynamics.generator_step import StepMap
 from lfadsx.dynamics.modes import jacobians
 from lfadsx.dynamics.visited import Visited
+from lfadsx.errors import LfadsxError
 
 MOST_TRIALS = 16
 """Most trials along which the system is linearised."""
@@ -78,8 +79,13 @@ def observability(system: StepMap, visited: Visited) -> Observability:
         system: The system.
         visited: The states that it visits.
 
+    Raises:
+        LfadsxError: If there are fewer than 2 of these.
+
     Source: Kalman 1960, for the Gramian; along trajectories: Rugh 1996, Linear System Theory.
     """
+    if len(visited.points) < 2:
+        raise LfadsxError(f"There must be at least 2 visited states, got {len(visited.points)}. Give longer trials.")
     observed = np.asarray(system.observed(visited.states))  # pyright: ignore[reportArgumentType]
     spread = np.maximum(observed[visited.inside].std(0), np.finfo(np.float32).tiny)
     n_trials, n_bins, n_states = visited.states.shape

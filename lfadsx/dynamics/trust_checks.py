@@ -28,8 +28,8 @@ class Trust:
     Attributes:
         shown: Share of the variance of the visited states that what is read later shows: the cycle consistency.
         leakage: R2 of the inferred inputs of a bin, predicted from the state before it by linear regression on other
-            trials; None without inferred inputs.
-        alone: R2 of what is observed `SOON` bins after the start of roll-outs without inputs.
+            trials; None without inferred inputs that vary, or with one trial.
+        alone: R2 of what is observed `SOON` bins after the start of roll-outs without inputs; NaN in trials of a bin.
         held: The same if nothing moved.
         bins: The number of bins, fewer than `SOON` in short trials.
     """
@@ -75,17 +75,23 @@ def trust(
 
     Args:
         system: The system.
-        visited: The states that it visits, from at least 2 trials.
+        visited: The states that it visits.
         read: Result of `observability`, if it exists already.
         alone: Result of `autonomy`, if it exists already.
+
+    Raises:
+        LfadsxError: If there are fewer than 2 visited states.
 
     Source: the three failures of Versteeg et al. 2025, Computation-through-Dynamics Benchmark; the measures are ours.
     """
     read = observability(system, visited) if read is None else read
-    alone = autonomy(system, visited, min(SOON, visited.states.shape[1] - 1)) if alone is None else alone
+    leakage = _leakage(visited, visited.inputs[:, :, : system.n_inferred])
+    most = min(SOON, visited.states.shape[1] - 1)
+    if not most:
+        return Trust(read.shown, leakage, np.nan, np.nan, 0)
+    alone = autonomy(system, visited, most) if alone is None else alone
     last = min(SOON, len(alone.bins)) - 1
-    inputs = visited.inputs[:, :, : system.n_inferred]
-    return Trust(read.shown, _leakage(visited, inputs), float(alone.alone[last]), float(alone.held[last]), last + 1)
+    return Trust(read.shown, leakage, float(alone.alone[last]), float(alone.held[last]), last + 1)
 
 
 def _leakage(visited: Visited, inputs: Float[np.ndarray, "trial time input"]) -> float | None:
@@ -97,15 +103,14 @@ def _leakage(visited: Visited, inputs: Float[np.ndarray, "trial time input"]) ->
     states = np.concatenate([states, np.ones((*states.shape[:2], 1))], axis=2)
     even, error, total = np.arange(len(inputs)) % 2 == 0, 0.0, 0.0
     for half in (even, ~even):
-        (x, u), (new, true) = (
-            (of[chosen][visited.inside[chosen]] for of in (states, inputs)) for chosen in (~half, half)
-        )
+        x, u = (of[~half][visited.inside[~half]] for of in (states, inputs))
+        new, true = (of[half][visited.inside[half]] for of in (states, inputs))
         if not len(u) or not len(true):
             continue
         weights = np.linalg.lstsq(x, u, rcond=None)[0]
         error += float(((true - new @ weights) ** 2).sum())
         total += float(((true - true.mean(0)) ** 2).sum())
-    return 1 - error / max(total, np.finfo(float).tiny)
+    return 1 - error / total if total else None
 
 
 def _findings(found: Trust) -> Iterator[Finding]:

@@ -33,7 +33,8 @@ def corrected_rates(task: Task, rates: Rates, entries: Bool[np.ndarray, "trial t
 
     with the rates r that the model inferred without seeing the entries, and at most 10 principal components z of the
     smoothed spikes that it did see. The a and w of each channel come from a Poisson regression on the other trials. If
-    the corrected rates predict the entries better, the model has left information in the data.
+    the corrected rates predict the entries better, the model has left information in the data. Sessions of fewer than 4
+    trials stay as they are.
 
     Args:
         task: The scored trials.
@@ -47,7 +48,7 @@ def corrected_rates(task: Task, rates: Rates, entries: Bool[np.ndarray, "trial t
         scored = entries[part.trials][:, bins] & part.in_encoder[:, :, None]
         channels = np.flatnonzero(scored.any((0, 1)))
         place = np.ix_(part.trials, bins, channels)
-        if len(channels):
+        if len(channels) and len(part.trials) >= FOLDS:
             log_rates = np.log(np.maximum(corrected[place], SMALLEST_RATE))
             change = _change(_components(part), log_rates, task.values[place], scored[:, :, channels])
             corrected[place] = np.exp(log_rates + change)
