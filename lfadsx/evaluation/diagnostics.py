@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from lfadsx import thresholds
-from lfadsx.evaluation.measures import bits
 from lfadsx.evaluation.metrics.spike_scores import SMALLEST_RATE
-from lfadsx.evaluation.recoverable_information import corrected_rates
-from lfadsx.evaluation.statistics import Score, minus, ratio, resample
+from lfadsx.evaluation.recoverable_information import InformationLeft
+from lfadsx.evaluation.statistics import Score, ratio, resample
 from lfadsx.evaluation.task import Task
 from lfadsx.findings import Finding
 from lfadsx.results.posterior import Posterior
@@ -20,20 +19,23 @@ N_RESAMPLES = 200
 """Resamples of the trials behind an interval."""
 
 
-def diagnose(task: Task, posterior: Posterior, masked_rates: np.ndarray | None) -> list[Finding]:
+def diagnose(
+    task: Task, posterior: Posterior, masked_rates: np.ndarray | None, left: InformationLeft | None
+) -> list[Finding]:
     """Returns findings about the latents, the generator and the rates of the scored trials.
 
     Args:
         task: The scored trials.
         posterior: Their posterior.
         masked_rates: Expected data, inferred without the entries of `task.hidden`, or None.
+        left: Result of `information_left`, or None.
     """
     found = [*_unused_dimensions(task, posterior), *_odd_units(posterior)]
     if task.spikes:
         found += [*_rates_without_use(task, posterior), *_counts(task, posterior, masked_rates)]
         # Overconfident rates leave information, too, but their remedy is the opposite.
-        if all(finding.name != OVERCONFIDENT for finding in found):
-            found += _information_left(task, posterior, masked_rates)
+        if left is not None and all(finding.name != OVERCONFIDENT for finding in found):
+            found += _underfitting(task, left)
     return found
 
 
@@ -182,26 +184,15 @@ def _overconfident(task: Task, rates: np.ndarray, unseen: np.ndarray) -> Iterato
         yield Finding("warning", OVERCONFIDENT, slope.value, limit, task.split_name, sentence, remedy)
 
 
-def _information_left(task: Task, posterior: Posterior, masked_rates: np.ndarray | None) -> Iterator[Finding]:
-    """Looks for what the spikes that the encoder sees say about others beyond the rates: held-out, or hidden ones."""
-    rates, unseen = posterior.rates[task.dataset.input_group], task.regions["co_bps"]
-    if not unseen.any():
-        rates, unseen = masked_rates, task.regions["masked_bps"]
-    if rates is None:
-        return
-    own, better = bits(task, rates, unseen), bits(task, corrected_rates(task, rates, unseen), unseen)
-    if own is None or better is None:
-        return
-    gain = resample(minus(better, own), task.split.n_trials, n=N_RESAMPLES, seed=task.seed)
-    whole = float(better(np.ones(task.split.n_trials)))
-    share = min(gain.value / whole, 1.0) if whole > 0 else 1.0
-    if gain.low > 0 and share > thresholds.MOST_INFORMATION_LEFT:
-        sentence = f"The rates leave out {100 * share:.0f} % of what smoothed spikes of the same trials tell: "
-        sentence += f"{whole - gain.value:z.3f} instead of {whole:z.3f} bits per spike."
+def _underfitting(task: Task, left: InformationLeft) -> Iterator[Finding]:
+    """Looks at what the spikes that the encoder sees tell about others beyond the rates."""
+    if left.gain.low > 0 and left.share > thresholds.MOST_INFORMATION_LEFT:
+        sentence = f"The rates leave out {100 * left.share:.0f} % of what smoothed spikes of the same trials tell: "
+        sentence += f"{left.bits - left.gain.value:z.3f} instead of {left.bits:z.3f} bits per spike."
         remedy = "The model underfits: train longer, give more factors or a larger generator, or lower dropout_rate "
         remedy += "and the KL scales. With few training trials, no setting may help."
         limit = thresholds.MOST_INFORMATION_LEFT
-        yield Finding("warning", "information left", share, limit, task.split_name, sentence, remedy)
+        yield Finding("warning", "information left", left.share, limit, task.split_name, sentence, remedy)
 
 
 def _resampled(task: Task, numerator: np.ndarray, denominator: np.ndarray) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from lfadsx.evaluation.candidates import baseline_candidates, model_candidate, w
 from lfadsx.evaluation.comparison import N_RESAMPLES_PSTH, Comparison, compare_candidates, format_table
 from lfadsx.evaluation.details import details
 from lfadsx.evaluation.diagnostics import diagnose
+from lfadsx.evaluation.recoverable_information import information_left
 from lfadsx.evaluation.statistics import Score, Statistic, minus, resample
 from lfadsx.evaluation.task import MEASURES, R2, Task, check_masked, check_posteriors, has_bits
 from lfadsx.evaluation.verdict import findings_of, levels_note, notes_of, targets_note, verdict
@@ -40,8 +42,9 @@ class Evaluation:
             best baseline, with its name), `levels` (bits of each trial's level, and of the course within trials, by
             measure and model), `silent` (neurons left out, by name), `n_spikes`, `velocity`, `readout`, `psth`,
             `timing`, `rates`, `inputs`, `targets_r2` (other target groups), `targets_r2_without_inputs` (the same with
-            inferred inputs set to 0), `dynamics` (values of `lfadsx.dynamics.trust`, from `lfadsx.evaluate`),
-            `verdict`, `findings`, and `notes` (sentences on scores that are left out).
+            inferred inputs set to 0), `information_left` (share of what smoothed spikes of
+            the same trials tell that the rates leave out), `dynamics` (values of `lfadsx.dynamics.trust`, from
+            `lfadsx.evaluate`), `verdict`, `findings`, and `notes` (sentences on scores that are left out).
         table: One row for the model and one for each baseline: `model`, its name, and each measure.
         verdict: Two or three sentences: the model against the best baseline, and the measures to judge by.
         findings: Oddities in the scores.
@@ -142,7 +145,10 @@ def score_posteriors(
     detail = details(task, model, best, found.statistics["lfads"], posteriors[split], ablated)
     others = targets_note(detail["targets_r2"], posteriors[split].encoder_groups)
     detail |= {"notes": [*levels_note(detail["levels"]), *others, *notes]}
-    odd = attempt(failed, "diagnosis", "", lambda: diagnose(task, posteriors[split], masked_rates)) or []
+    telling = functools.partial(information_left, task, rates, masked_rates)
+    left = attempt(failed, "check of the information left", "", telling) if spikes else None
+    detail |= {"information_left": None if left is None else left.share}
+    odd = attempt(failed, "diagnosis", "", lambda: diagnose(task, posteriors[split], masked_rates, left)) or []
     made = evaluation_of(task, found, split, measures, detail, (*odd, *failed))
     return dataclasses.replace(made, aligned_inputs=model.inputs, decoded=model.behaviour)
 

@@ -11,7 +11,9 @@ from lfadsx.data.dataset import Session
 from lfadsx.evaluation.baselines.averages import smooth_trials
 from lfadsx.evaluation.baselines.poisson_fit import PoissonFit
 from lfadsx.evaluation.baselines.session_data import Part, Rates, mean_value, part_of
+from lfadsx.evaluation.measures import bits
 from lfadsx.evaluation.metrics.spike_scores import SMALLEST_RATE
+from lfadsx.evaluation.statistics import Score, minus, resample
 from lfadsx.evaluation.task import Task
 
 WIDTH = 2.0
@@ -24,6 +26,45 @@ FOLDS = 4
 """Parts of the trials; each is corrected by regressions that were fitted to the others."""
 LARGEST = 3.0
 """Largest change of a log rate."""
+N_RESAMPLES = 200
+"""Resamples of the trials behind the interval of the gain."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InformationLeft:
+    """What smoothed spikes of the same trials tell beyond the rates.
+
+    Attributes:
+        gain: Bits per spike that the corrected rates are better by.
+        bits: Bits per spike of the corrected rates.
+    """
+
+    gain: Score
+    bits: float
+
+    @property
+    def share(self) -> float:
+        """The gain as a share of the bits of the corrected rates, at most 1; negative if nothing is left."""
+        return min(self.gain.value / self.bits, 1.0) if self.bits > 0 else 1.0
+
+
+def information_left(task: Task, rates: Rates, masked_rates: Rates | None) -> InformationLeft | None:
+    """Returns what `corrected_rates` gain in held-out neurons, or else in hidden entries; None without any.
+
+    Args:
+        task: The scored trials.
+        rates: Expected counts per bin.
+        masked_rates: The same, inferred without the entries of `task.hidden`, or None.
+    """
+    unseen = task.regions["co_bps"]
+    own, unseen = (rates, unseen) if unseen.any() else (masked_rates, task.regions["masked_bps"])
+    if own is None:
+        return None
+    before, after = bits(task, own, unseen), bits(task, corrected_rates(task, own, unseen), unseen)
+    if before is None or after is None:
+        return None
+    gain = resample(minus(after, before), task.split.n_trials, n=N_RESAMPLES, seed=task.seed)
+    return InformationLeft(gain, float(after(np.ones(task.split.n_trials))))
 
 
 def corrected_rates(task: Task, rates: Rates, entries: Bool[np.ndarray, "trial time target_channel"]) -> Rates:

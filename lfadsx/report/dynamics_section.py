@@ -19,7 +19,9 @@ def dynamics_section(folder: RunFolder, metrics: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = {}
     if folder.dynamics.is_file():
         found = read_json(folder.dynamics, "Write it again with `lfadsx dynamics`.", error=RunError)
-    checked = found.get("trust") or (metrics.get("detail") or {}).get("dynamics") or {}
+    detail = metrics.get("detail") or {}
+    checked = found.get("trust") or detail.get("dynamics") or {}
+    checked = checked and {"left": detail.get("information_left")} | checked
     points = [_point(number, row) for number, row in enumerate(found.get("fixed_points", [])[:SHOWN], 1)]
     return {"checks": _checks(checked), "sentences": found.get("sentences", []), "points": points}
 
@@ -29,6 +31,7 @@ def _checks(found: Mapping[str, Any]) -> list[tuple[str, float | None, str]]:
         return []
     bins = f"{found['bins']} bins"
     rows = [
+        ("Share of what smoothed spikes tell that the rates leave out", "left", "below", "MOST_INFORMATION_LEFT"),
         ("Share of the variance of the generator's states that its factors show", "shown", "above", "LEAST_SHOWN"),
         ("R2 of inferred inputs, predicted from the state before them", "leakage", "below", "MOST_LEAKAGE"),
         (f"R2 of factors {bins} after the inputs stop", "alone", "", ""),
