@@ -1,6 +1,7 @@
 """The flip-flop of the Computation-through-Dynamics benchmark: task, teacher, simulated data, and the measures."""
 
 import dataclasses
+import json
 
 import h5py
 import jax
@@ -11,6 +12,7 @@ from example_tools import train_networks
 from flax import nnx
 
 import lfadsx
+from benchmarks.dynamics import __main__ as dynamics
 from benchmarks.dynamics.corners import compared, corners_of, teacher_points
 from benchmarks.dynamics.flip_flop_optimum import Teacher, posterior_means
 from benchmarks.dynamics.measures import Pair, co_bps, cycle_consistency, mapped_r2
@@ -222,3 +224,15 @@ def test_known_inputs_change_no_data():
     assert all(np.array_equal(values, known[name]) for name, values in plain.items())
     other = dataclasses.replace(FlipFlop(trials=5, bins=20), seed=6).simulate()[0].arrays
     assert not np.array_equal(other["train_pulses"], plain["train_pulses"])
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_prints_a_line_for_each_model(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["dynamics", "nbff", "--quick", "--seeds", "0", "1"])
+    dynamics.main()
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [(line["inputs"], line["seed"]) for line in printed] == [
+        *(("known", 0), ("known", 1), ("inferred", 0), ("inferred", 1))
+    ]
+    assert all(np.isfinite(line["state_r2"]) and line["co_bps"] < 1 for line in printed)
+    assert "input_r2" in printed[2] and "input_r2" not in printed[0]

@@ -101,7 +101,7 @@ def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     size = {"trials": options.trials, "bins": options.bins}
     own = size | {"epochs": options.epochs, "changes": " ".join(options.changes)}
     if options.optimum:
-        own |= {"epochs": options.particles, "changes": f"{options.optimum} trials"}
+        own |= {"changes": f"{options.optimum} trials, {options.particles} particles"}
         if ("optimum", 0, *_what(own)) not in done:
             data, truth = simulated(False, size, search)
             found = optimum_scores(truth, data, options.optimum, options.particles)

@@ -110,7 +110,10 @@ def posterior_means(
 
 
 def optimum_scores(truth: FlipFlopTruth, data: lfadsx.Dataset, n_trials: int, n_particles: int) -> dict[str, float]:
-    """Returns the scores of posterior means in the first validation trials; maps are fitted on half of them."""
+    """Returns the scores of posterior means in the first validation trials; maps are fitted on half of them.
+
+    Names that begin with `mean_` score the posterior mean of the pulses in the place of that of the noisy inputs.
+    """
     teacher, key = Teacher.of(truth.recipe, truth.numbers), jax.random.key(0)
     counts, half = data.valid.encoder_input[:n_trials], n_trials // 2
     trials = [posterior_means(teacher, jnp.asarray(own), key, n_particles) for own in counts]
@@ -126,6 +129,7 @@ def optimum_scores(truth: FlipFlopTruth, data: lfadsx.Dataset, n_trials: int, n_
         "rate_r2": r2_pooled(found["rates"], np.asarray(data.valid.truth)[:n_trials]),
         "state_r2": mapped_r2(true.latents, halves(found["latents"])),
         **input_scores(halves(found["inputs"]), true),
+        **{f"mean_{name}": value for name, value in input_scores(halves(found["pulses"]), true).items()},
         "pulses_r2_direct": r2_pooled(found["pulses"], truth.pulses.valid[:n_trials]),
     }
     return {name: round(float(value), 4) for name, value in scores.items()}
