@@ -42,7 +42,7 @@ LEAST_DISPERSION = 0.8
 LEAST_SLOPE = 0.7
 """Slope of counts on the rates that predict them, below which rates vary more than they should."""
 
-MOST_INFORMATION_LEFT = 0.05
+MOST_INFORMATION_LEFT = 0.1
 """Share of the information in unseen entries, in bits, that rates may leave to a regression from smoothed spikes."""
 
 MOST_RISE = 0.2
