@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import jax.numpy as jnp
@@ -395,3 +396,18 @@ def test_the_benchmarks_of_reliability(words, right):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     found = json.loads(done.stdout.splitlines()[-1])
     assert right.items() <= found.items() and found.get("identical") == found.get("runs"), found
+
+
+def test_writes_that_end_after_another_one_failed_print_nothing(monkeypatch):
+    """The hook stays after a failure, passes on all other exceptions, and is taken away after a success."""
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    with checkpoint._said_once():
+        pass
+    assert sys.unraisablehook == heard.append
+    with pytest.raises(OSError, match="full"), checkpoint._said_once():
+        raise OSError("full")
+    late, other = (SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "other"))
+    sys.unraisablehook(late)
+    sys.unraisablehook(other)
+    assert heard == [other]

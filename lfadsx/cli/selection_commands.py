@@ -35,7 +35,7 @@ class Sweep(Training):
             "seeds",
             "choose_by",
         ),
-        *("learning_rate", "epochs", "batch_size", "figures", "devices", "seed", "config", "set", "json"),
+        *("learning_rate", "epochs", "figures", "devices", "seed", "set", "json"),
     )
     examples = (
         "lfadsx sweep day1.h5 --out runs/sizes --factors 8,16,32 --cd-rate 0.2,0.3",
@@ -49,8 +49,8 @@ class Sweep(Training):
     members_at_once: int = 0
     """Models that a device computes at once. 0: one on a CPU, all on a GPU."""
     choose_by: Literal["prediction", "dynamics"] = "prediction"
-    """What chooses among models that predict as well as the best: prediction takes the one with the fewest parameters;
-    dynamics the one whose dynamics have the fewest findings, then the fewest parameters."""
+    """Choice among models as good as the best: fewest parameters, or clean dynamics first. prediction: the fewest
+    parameters. dynamics: the fewest findings of the trust checks, then the fewest parameters."""
 
     def run(self) -> int:
         """Trains, compares, chooses and writes."""

@@ -6,6 +6,10 @@ import hashlib
 import json
 import logging
 import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,35 +47,47 @@ def save(folder: Path, tree: Any, meta: dict[str, Any]) -> None:
     together = any(isinstance(array, jax.Array) and not array.is_fully_addressable for array in jax.tree.leaves(tree))
     if not (together or processes.is_first()):
         return
-    partial = folder.with_name(f".{folder.name}.partial")
+    part = folder.with_name(f".{folder.name}.partial")
     is_first = processes.is_first()
     try:
         with writing(folder):
             if is_first:
-                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(part, ignore_errors=True)
                 folder.parent.mkdir(exist_ok=True)  # not its parents: a run folder that was deleted stays so
-                partial.mkdir()
+                part.mkdir()
             _wait(together)
-            _write_arrays(partial / "arrays", by_name(tree), alone=not together)
+            _write_arrays(part / "arrays", by_name(tree), alone=not together)
             _wait(together)
             if is_first:
-                (partial / "meta.json").write_text(json.dumps(meta, indent=1))
-                manifest = {"files": _checksums(partial), "shapes": _shapes(by_name(tree))}
-                (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
-                _move(partial, folder)
+                (part / "meta.json").write_text(json.dumps(meta, indent=1))
+                manifest = {"files": _checksums(part), "shapes": _shapes(by_name(tree))}
+                (part / "manifest.json").write_text(json.dumps(manifest, indent=1))
+                _move(part, folder)
     except BaseException:
         if is_first:
-            shutil.rmtree(partial, ignore_errors=True)  # it may have filled the disk
+            shutil.rmtree(part, ignore_errors=True)  # it may have filled the disk
         raise
     _wait(together)
 
 
 def _write_arrays(folder: Path, arrays: dict[str, Any], *, alone: bool) -> None:
-    logger = logging.getLogger("absl")
+    with _said_once(), _checkpointer(alone=alone) as checkpointer:
+        checkpointer.save(folder, jax.tree.map(_one_copy, arrays))
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Keeps the threads of Orbax and TensorStore from printing, with tracebacks, what Orbax raises.
+
+    If one of several writes fails, the others end later, and find that Orbax has closed its event loop. So what they
+    say is dropped from then on.
+    """
+    logger, report = logging.getLogger("absl"), sys.unraisablehook
     logger.addFilter(_has_no_traceback)
+    sys.unraisablehook = partial(_unless_late, report)
     try:
-        with _checkpointer(alone=alone) as checkpointer:
-            checkpointer.save(folder, jax.tree.map(_one_copy, arrays))
+        yield
+        sys.unraisablehook = report
     finally:
         logger.removeFilter(_has_no_traceback)
 
@@ -79,6 +95,12 @@ def _write_arrays(folder: Path, arrays: dict[str, Any], *, alone: bool) -> None:
 def _has_no_traceback(record: logging.LogRecord) -> bool:
     """Drops the errors that the threads of Orbax log before it raises them: they would be said twice."""
     return not record.exc_info
+
+
+def _unless_late(report: Callable[[Any], Any], unraisable: Any) -> None:
+    """Reports an exception that nobody can catch, unless it comes from a write that ended after another one failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        report(unraisable)
 
 
 def _move(partial: Path, folder: Path) -> None:
