@@ -16,6 +16,7 @@ from benchmarks.dynamics import __main__ as dynamics
 from benchmarks.dynamics.corners import compared, corners_of, teacher_points
 from benchmarks.dynamics.flip_flop_optimum import Teacher, posterior_means
 from benchmarks.dynamics.measures import Pair, co_bps, cycle_consistency, mapped_r2
+from benchmarks.dynamics.verdicts import agreement, labels_of
 from lfadsx.datasets import FlipFlop, flip_flop_task
 from lfadsx.dynamics import StepMap, Visited, fixed_points
 from lfadsx.errors import DataError
@@ -236,3 +237,14 @@ def test_the_benchmark_runs_and_prints_a_line_for_each_model(monkeypatch, capsys
     ]
     assert all(np.isfinite(line["state_r2"]) and line["co_bps"] < 1 for line in printed)
     assert "input_r2" in printed[2] and "input_r2" not in printed[0]
+
+
+def test_checks_are_compared_with_what_the_truth_says():
+    """The third model underfits beside the first; the second invents and nothing says so."""
+    line = dict(inputs="known", trials=10, bins=20, rate_r2=0.9, state_r2=0.95, findings=[])
+    lines = [line, line | {"state_r2": 0.5}, line | {"rate_r2": 0.8, "findings": ["information left"]}]
+    rows = {row["label"]: row for row in agreement([*lines, {"inputs": "optimum", "rate_r2": 1.0}])}
+    assert (rows["underfits"]["label is true"], rows["underfits"]["both"], rows["underfits"]["agree"]) == (1, 1, 1.0)
+    assert (rows["invents"]["finding is there"], rows["invents"]["agree"]) == (0, pytest.approx(2 / 3))
+    other = line | {"trials": 99, "rate_r2": 2.0}  # of other data
+    assert not labels_of(line, [line, other])["underfits"]

@@ -2,6 +2,7 @@
 
     python -m benchmarks.dynamics nbff --inputs known inferred --seeds 0 1 2
     python -m benchmarks.dynamics nbff --inputs inferred --trials 400 --bins 250 --set kl_co_scale=0.3
+    python -m benchmarks.dynamics nbff --inputs known --trials 400 --bins 250 --set generator=neural_ode generator_dim=8
     python -m benchmarks.dynamics nbff --optimum 20        # what an observer who knows the teacher infers
     python -m benchmarks.dynamics nbff --summary           # the table; trains nothing
     python -m benchmarks.dynamics nbff --quick             # tiny, to check that it runs
@@ -16,6 +17,8 @@ line for each model, of validation trials and posterior means, with linear maps 
 * `cycle`: share of the generator states' variance in directions that the log rates show well.
 * `input_r2`: R2 of the map from true noisy inputs to inferred ones, the benchmark's; `pulses_r2`, `flipping_r2`,
   `not_flipping_r2`: from the pulses alone; all `..._back` in the other direction.
+* `shown`, `information_left`, `leakage`, `alone`, `held`, `findings`: the trust checks of the library, without truth. A
+  second table has how often their findings agree with what the truth says of the models.
 * `stable`, `saddles`, `corners`, `corner_error`: fixed points, and how many of the teacher's 8 stable ones are found.
 
 Lines that the file holds are skipped. Settings are those of `examples/nbff.py`, changed by --set.
@@ -36,6 +39,7 @@ import lfadsx
 from benchmarks.defaults import lines
 from benchmarks.dynamics.flip_flop_optimum import optimum_scores
 from benchmarks.dynamics.flip_flop_scores import FlipFlopTruth, scores_of
+from benchmarks.dynamics.verdicts import agreement, checks_of
 from benchmarks.settings import Settings, settings_of, with_changes
 from lfadsx.cli.terminal import use_compilation_cache, use_devices
 from lfadsx.config import HyperParams, ModelConfig
@@ -58,6 +62,9 @@ COLUMNS = (
     "cycle",
     "input_r2",
     "pulses_r2_back",
+    "shown",
+    "information_left",
+    "leakage",
 )
 """Columns of the table."""
 
@@ -92,6 +99,7 @@ def main() -> None:
                 file.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
     print(format_table(table(options.file)))
+    print(format_table(agreement(lines(options.file))))
 
 
 def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -123,7 +131,7 @@ def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             )
             if run.reason == "interrupted":  # the same command resumes the run
                 return
-            found = scores_of(run.model, data, truth, **search)
+            found = scores_of(run.model, data, truth, **search) | checks_of(run.model, data)
             seconds = {"seconds": round(run.seconds), "seconds_in_all": round(time.monotonic() - began)}
             yield {"inputs": inputs, "seed": seed} | own | found | seconds
 
