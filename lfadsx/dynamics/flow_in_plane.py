@@ -72,7 +72,7 @@ def flow_field(
     """
     centre = visited.centre if centre is None else centre
     if axes is None:
-        axes = np.linalg.svd(visited.points - visited.centre, full_matrices=False)[2][:2].T
+        axes = np.linalg.eigh(np.cov(visited.points.T))[1][:, ::-1][:, :2]
     seen = (visited.points - centre) @ axes
     columns, rows = (np.linspace(low, high, n) for low, high in zip(seen.min(0), seen.max(0), strict=True))
     places = np.stack(np.meshgrid(columns, rows), axis=2)

@@ -98,8 +98,8 @@ def _leakage(visited: Visited, inputs: Float[np.ndarray, "trial time input"]) ->
     """Returns R2 of inputs predicted from the states before them, for each half of the trials by the other half."""
     if not inputs.size:
         return None
-    _, _, vectors = np.linalg.svd(visited.points - visited.centre, full_matrices=False)
-    states = (visited.before - visited.centre) @ vectors[:COMPONENTS].T
+    _, vectors = np.linalg.eigh(np.atleast_2d(np.cov(visited.points.T)))
+    states = (visited.before - visited.centre) @ vectors[:, ::-1][:, :COMPONENTS]
     states = np.concatenate([states, np.ones((*states.shape[:2], 1))], axis=2)
     even, error, total = np.arange(len(inputs)) % 2 == 0, 0.0, 0.0
     for half in (even, ~even):
