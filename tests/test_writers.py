@@ -213,7 +213,8 @@ def same(one, other):
 @pytest.mark.parametrize("case", ["full", "no permission", "renamed", "deleted", "clock"])
 def test_a_run_that_cannot_be_written_says_so_and_resumes(fit, whole, tmp_path, monkeypatch, case):
     out, moved = tmp_path / "run", tmp_path / "moved"
-    clean = contextlib.ExitStack()
+    clean, back = contextlib.ExitStack(), time.time() - 1e9
+    clock = time.time
     does, said, there = {
         "full": (lambda: clean.enter_context(little_room()), "best cannot be written .File too large", out),
         "no permission": (
@@ -225,7 +226,7 @@ def test_a_run_that_cannot_be_written_says_so_and_resumes(fit, whole, tmp_path, 
         ),
         "renamed": (lambda: out.rename(moved), "must stay in place during a run, but it was deleted, renamed", moved),
         "deleted": (lambda: shutil.rmtree(out), "must stay in place during a run, but it was deleted, renamed", out),
-        "clock": (lambda: monkeypatch.setattr(time, "time", lambda: 1e9), None, out),
+        "clock": (lambda: monkeypatch.setattr(time, "time", lambda: clock() - back), None, out),
     }[case]
     with clean:
         if said is None:
