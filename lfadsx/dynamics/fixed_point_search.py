@@ -22,6 +22,9 @@ SLOW = 0.1
 """Largest speed of a slow point, in units of the median speed of the visited states."""
 FLAT = 0.01
 """Largest slope of the speed at a slow point: |(A - I)^T e| / |e|, with the move e of a bin."""
+LEAST_SPEED = 1e-3
+"""Least unit of speed, as a share of the spread of the visited states: trials that mostly rest have rounding errors as
+their median speed."""
 NEAR = 0.5
 """Largest distance of a slow point, as a share of that of a fixed point: it matters if trajectories come by."""
 NEWTON_STEPS = 40
@@ -99,7 +102,8 @@ def fixed_points(
     held = held[one]
     ends = _settled(system, moved[one], held)
     moves, (jacobian, _) = _moves(system, ends, held), jacobians(system, ends, held)
-    speed, typical = np.linalg.norm(moves, axis=1), max(visited.speed, np.finfo(float).tiny)
+    speed = np.linalg.norm(moves, axis=1)
+    typical = max(visited.speed, LEAST_SPEED * scale, np.finfo(float).tiny)
     distance = np.asarray(KDTree(points).query(ends)[0]) / scale
     limit = farthest * np.where(speed / typical < FIXED, 1.0, NEAR)
     kept = (distance < limit) & _stands(moves, speed / typical, jacobian)
