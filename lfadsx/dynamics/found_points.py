@@ -21,8 +21,8 @@ class FixedPoints:
     Attributes:
         states: Shape (point, state).
         inputs: Inputs that were held, shape (point, input).
-        speed: Distance that the state moves in a bin, in units of the median speed of the visited states, shape
-            (point,).
+        speed: Distance that the state moves in a bin, in units of the median speed of the visited states, or of a
+            thousandth of their spread if that is more, shape (point,).
         modes: Modes of the linearised system at each point.
         jacobian: Shape (point, state, state).
         distance: Distance to the nearest visited state, in units of the spread of visited states, shape (point,).

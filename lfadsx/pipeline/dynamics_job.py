@@ -72,9 +72,8 @@ def dynamics_run(
     files = [write_json(folder.dynamics, facts)]
     if rows:
         files.append(write_csv(folder.path / "dynamics.csv", [_flat(row) for row in rows]))
-    files += (
-        attempt(failed, "figure", "dynamics", lambda: [_draw(folder, system, seen, points, alone, inputs=inputs)]) or []
-    )
+    drawn = attempt(failed, "figure", "dynamics", lambda: _draw(folder, system, seen, points, alone, inputs=inputs))
+    files += [] if drawn is None else [drawn]
     if folder.report_page.is_file():
         files += attempt_page(failed, folder.path, data)
     table = format_table([_shown(i, row) for i, row in enumerate(rows[:SHOWN])]) if rows else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -96,16 +97,18 @@ def evaluate(
 
 def with_trust_checks(scores: Evaluation, model: LFADS, data: Dataset, posterior: Posterior) -> Evaluation:
     """Returns scores with the trust checks of the model's dynamics: `detail["dynamics"]`, and their findings."""
-
-    def checks() -> Trust:
-        system = step_map(model, data)
-        return trust(system, visit(model, data, system, scores.scores["split"], posterior=posterior))
-
     failed: list[Finding] = []
+    checks = functools.partial(trust_of, model, data, scores.scores["split"], posterior)
     found = attempt(failed, "check of the dynamics", "", checks)
     findings = (*scores.findings, *(() if found is None else found.findings), *failed)
     detail = scores.detail | plain({"dynamics": found, "findings": findings})
     return dataclasses.replace(scores, findings=findings, detail=detail)
+
+
+def trust_of(model: LFADS, data: Dataset, split: str, posterior: Posterior | None = None) -> Trust:
+    """Returns the trust checks of a model in the trials of a split; `posterior` as in `lfadsx.dynamics.visit`."""
+    system = step_map(model, data)
+    return trust(system, visit(model, data, system, split, posterior=posterior))
 
 
 def without_inputs(

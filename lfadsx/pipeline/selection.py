@@ -12,12 +12,13 @@ from jaxtyping import Float
 
 from lfadsx.config import HyperParams
 from lfadsx.data.dataset import Dataset
-from lfadsx.dynamics import Trust, step_map, trust, visit
+from lfadsx.dynamics import Trust
 from lfadsx.errors import LfadsxError
 from lfadsx.evaluation.measures import hidden_entries
 from lfadsx.evaluation.statistics import Statistic, drawn, mean_of, ratio, score_of
 from lfadsx.inference import masked_log_likelihood, masked_rates
 from lfadsx.models.lfads import LFADS
+from lfadsx.pipeline.scoring import trust_of
 from lfadsx.training import FitResult
 
 MEASURES = ("masked_nats", "masked_bps", "masked_r2")
@@ -88,13 +89,8 @@ def score_members(
         return hidden_entries(data, "valid", *masked_rates(model, data, "valid", seed=mask_seed, mesh=mesh))
 
     models = [member.model for member in results if np.isfinite(member.best_score)]
-    found = Trust.mean([_trust(data, model) for model in models]) if checked and models else None
+    found = Trust.mean([trust_of(model, data, "valid") for model in models]) if checked and models else None
     return Trained(seeds=seeds, members=results, statistics=tuple(map(score, models)), trust=found, **facts)
-
-
-def _trust(data: Dataset, model: LFADS) -> Trust:
-    system = step_map(model, data)
-    return trust(system, visit(model, data, system, "valid"))
 
 
 @dataclasses.dataclass(frozen=True)
